@@ -1,0 +1,3 @@
+//! The cluster administration tool.
+
+fn main() {}

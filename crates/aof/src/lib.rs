@@ -1,0 +1,1 @@
+//! The append-only file: encode, replay, rewrite, check and fix.

@@ -1,0 +1,1 @@
+//! The cluster bus: codec, gossip, failure detection, slot ownership, elections, nodes.conf.

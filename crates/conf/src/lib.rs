@@ -1,0 +1,1 @@
+//! The configuration grammar: quoting, sizes, directive tables, rewriting.

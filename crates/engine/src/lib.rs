@@ -1,0 +1,1 @@
+//! One server without its I/O: sessions, dispatch, transactions, propagation.

@@ -1,0 +1,1 @@
+//! Replication: backlog, ids and offsets, the states of both sides.

@@ -1,0 +1,1 @@
+//! RESP: request bytes to arguments, replies to bytes.

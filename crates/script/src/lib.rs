@@ -1,0 +1,1 @@
+//! The Lua 5.1 sandbox; calls back through a Host trait.

@@ -1,0 +1,1 @@
+//! The sentinel core: monitoring, agreement, leader election, failover.

@@ -1,0 +1,1 @@
+//! The keyspace: values and their encodings, expiry, eviction sampling, slots, scans.

@@ -1,0 +1,1 @@
+//! Cluster administration: plans over a snapshot, and their executor.
