@@ -1,0 +1,313 @@
+//! The log of a daemon, as Redis writes it: `pid:role dd Mon HH:MM:SS.mmm level text`, one line per event, to
+//! standard output or to a file. A shell calls [`Log::install`] once and then uses `tracing`'s macros; what is
+//! logged, and when, is not decided here.
+//!
+//! | macro | mark | Redis's `loglevel` |
+//! |---|---|---|
+//! | `error!`, `warn!` | `#` | warning |
+//! | `info!` | `*` | notice |
+//! | `debug!` | `-` | verbose |
+//! | `trace!` | `.` | debug |
+//!
+//! An event with `target: logline::RAW` is written without the prefix (Redis's start banner is).
+
+mod sink;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use jiff::Zoned;
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
+
+use sink::SharedSink;
+pub use sink::Sink;
+
+/// The `target` of events whose text is written as it is, with no prefix and no line end of its own.
+pub const RAW: &str = "raw";
+
+/// The process-wide log: a handle to change its level, role and destination while it runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Log {
+    role: Arc<AtomicU8>,
+    sink: SharedSink,
+    level: reload::Handle<LevelFilter, Registry>,
+}
+
+impl Log {
+    /// Makes this log the destination of every `tracing` event of the process, on standard output for now.
+    ///
+    /// # Errors
+    /// When another subscriber was installed before.
+    pub fn install(role: Role, level: Level) -> Result<Self, AlreadyInstalled> {
+        let role = Arc::new(AtomicU8::new(role.letter()));
+        let sink = SharedSink::new(Sink::Stdout);
+        let (filter, level) = reload::Layer::new(LevelFilter::from(level));
+        let lines = tracing_subscriber::fmt::layer()
+            .event_format(RedisLine {
+                role: Arc::clone(&role),
+            })
+            .with_ansi(false)
+            .log_internal_errors(false)
+            .with_writer(sink.clone());
+        let subscriber = Registry::default().with(filter).with(lines);
+        tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)?;
+        Ok(Self { role, sink, level })
+    }
+
+    /// Changes the letter behind the process id: a server that becomes a slave, a forked child.
+    pub fn set_role(&self, role: Role) {
+        self.role.store(role.letter(), Ordering::Relaxed);
+    }
+
+    /// Changes the least important level that is still written.
+    pub fn set_level(&self, level: Level) {
+        // It fails only when the subscriber is gone, and then there is nothing to filter.
+        let _ = self.level.reload(LevelFilter::from(level));
+    }
+
+    /// Sends the lines that follow elsewhere.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending; the log stays where it was.
+    pub fn set_sink(&self, sink: Sink) -> std::io::Result<()> {
+        sink.probe()?;
+        self.sink.replace(sink);
+        Ok(())
+    }
+}
+
+/// A subscriber was installed before [`Log::install`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct AlreadyInstalled;
+
+impl fmt::Display for AlreadyInstalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the log of this process is already installed")
+    }
+}
+
+impl std::error::Error for AlreadyInstalled {}
+
+/// Who writes the line: the letter behind the process id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `M`: a server that is a master.
+    Master,
+    /// `S`: a server that is a slave.
+    Slave,
+    /// `C`: a child that saves or rewrites in the background.
+    Child,
+    /// `X`: a sentinel.
+    Sentinel,
+}
+
+impl Role {
+    const fn letter(self) -> u8 {
+        match self {
+            Self::Master => b'M',
+            Self::Slave => b'S',
+            Self::Child => b'C',
+            Self::Sentinel => b'X',
+        }
+    }
+}
+
+/// The values of the `loglevel` directive, least important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything.
+    Debug,
+    /// What rarely helps, but is not as much as `debug`.
+    Verbose,
+    /// What one wants to see in production; the default.
+    Notice,
+    /// Only what is very important.
+    Warning,
+}
+
+impl Level {
+    /// The name in the configuration file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Verbose => "verbose",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    /// Reads a `loglevel` value; case does not matter.
+    fn from_str(name: &str) -> Result<Self, UnknownLevel> {
+        [Self::Debug, Self::Verbose, Self::Notice, Self::Warning]
+            .into_iter()
+            .find(|level| level.name().eq_ignore_ascii_case(name))
+            .ok_or(UnknownLevel)
+    }
+}
+
+/// A `loglevel` value that is none of the four names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownLevel;
+
+impl fmt::Display for UnknownLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Invalid log level. Must be one of debug, notice, warning")
+    }
+}
+
+impl std::error::Error for UnknownLevel {}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Debug => Self::TRACE,
+            Level::Verbose => Self::DEBUG,
+            Level::Notice => Self::INFO,
+            Level::Warning => Self::WARN,
+        }
+    }
+}
+
+/// Formats one event as Redis's line. The time is local, the zone is `TZ`'s or the system's.
+struct RedisLine {
+    role: Arc<AtomicU8>,
+}
+
+impl<S, N> FormatEvent<S, N> for RedisLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        if metadata.target() == RAW {
+            return ctx.format_fields(writer, event);
+        }
+        // Asked for each line: after a fork the child's lines carry its own id.
+        let pid = std::process::id();
+        let role = char::from(self.role.load(Ordering::Relaxed));
+        write_prefix(&mut writer, pid, role, &Zoned::now(), *metadata.level())?;
+        ctx.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+fn write_prefix(
+    out: &mut dyn fmt::Write,
+    pid: u32,
+    role: char,
+    time: &Zoned,
+    level: tracing::Level,
+) -> fmt::Result {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let month = usize::try_from(time.month() - 1)
+        .ok()
+        .and_then(|index| MONTHS.get(index))
+        .copied()
+        .unwrap_or("???");
+    let mark = match level {
+        tracing::Level::ERROR | tracing::Level::WARN => '#',
+        tracing::Level::INFO => '*',
+        tracing::Level::DEBUG => '-',
+        tracing::Level::TRACE => '.',
+    };
+    write!(
+        out,
+        "{pid}:{role} {:02} {month} {:02}:{:02}:{:02}.{:03} {mark} ",
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.millisecond()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_that_of_the_recorded_log() {
+        let time = jiff::civil::datetime(2025, 11, 2, 6, 54, 20, 45_900_000);
+        let zoned = time
+            .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)))
+            .unwrap();
+        let mut line = String::new();
+        write_prefix(&mut line, 31646, 'X', &zoned, tracing::Level::WARN).unwrap();
+        assert_eq!(line, "31646:X 02 Nov 06:54:20.045 # ");
+    }
+
+    #[test]
+    fn level_names_are_read_in_any_case_and_nothing_else_is() {
+        assert_eq!("Verbose".parse(), Ok(Level::Verbose));
+        assert_eq!("info".parse::<Level>(), Err(UnknownLevel));
+    }
+
+    // One test owns the process-wide subscriber, so it walks through everything that can change at run time.
+    #[test]
+    fn level_role_and_destination_change_at_run_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("first.log"), dir.path().join("second.log"));
+        let log = Log::install(Role::Master, Level::Notice).unwrap();
+        assert!(Log::install(Role::Master, Level::Notice).is_err());
+
+        log.set_sink(Sink::File(first.clone())).unwrap();
+        tracing::debug!("below the level");
+        tracing::info!("DB loaded in {} seconds", 3);
+        log.set_level(Level::Debug);
+        log.set_role(Role::Slave);
+        tracing::trace!("now shown");
+        tracing::warn!(target: RAW, "a banner\n");
+
+        // A file moved away is not followed: log rotation needs no signal.
+        std::fs::rename(&first, &second).unwrap();
+        tracing::warn!("in a new file");
+        assert!(
+            log.set_sink(Sink::File(dir.path().join("no/such/folder")))
+                .is_err()
+        );
+        tracing::warn!("still there");
+        log.set_sink(Sink::Discard).unwrap();
+        tracing::warn!("gone");
+
+        let tail = |path: &std::path::Path| -> Vec<String> {
+            let pid = std::process::id().to_string();
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines()
+                .map(|line| match line.strip_prefix(&pid) {
+                    Some(rest) => format!(
+                        "{}{}",
+                        &rest[..2],
+                        &rest[2 + " 22 Nov 06:54:20.045".len()..]
+                    ),
+                    None => line.to_owned(),
+                })
+                .collect()
+        };
+        assert_eq!(
+            tail(&second),
+            [":M * DB loaded in 3 seconds", ":S . now shown", "a banner"]
+        );
+        assert_eq!(tail(&first), [":S # in a new file", ":S # still there"]);
+    }
+}
