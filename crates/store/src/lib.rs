@@ -1,1 +1,34 @@
-//! The keyspace: values and their encodings, expiry, eviction sampling, slots, scans.
+//! The keyspace: databases of keys, their values and encodings, expiry, eviction sampling, slots and scans.
+//!
+//! # Layout
+//!
+//! - [`Keyspace`] is all databases; [`Db`] is one of them. A command reaches a key through one door per kind of
+//!   access: [`Db::read`], [`Db::write`], [`Db::insert`], [`Db::remove`]. Expiry and LRU live behind the doors.
+//! - [`Value`], [`ValueMut`] and [`Owned`] are a value seen, a value to be changed, and a value on its own.
+//! - [`List`], [`Set`], [`Zset`] and [`Hash`] are handles of eight bytes to a heap block; their encoding is theirs to choose.
+//! - [`table`] is the one hash table that everything uses: keys, members and fields lie in hash order, so a scan cursor is
+//!   a position in that order and growing never stops the world.
+//!
+//! Nothing here knows RESP, commands, files or clocks. All `unsafe` of the cores is in this crate; it runs under Miri.
+
+mod clock;
+mod db;
+mod hash;
+mod keyspace;
+mod limits;
+mod list;
+mod set;
+pub mod table;
+mod value;
+mod zset;
+
+pub use clock::{Clock, ExpiryMode};
+pub use db::{Db, Sample};
+pub use hash::Hash;
+pub use keyspace::Keyspace;
+pub use limits::Limits;
+pub use list::List;
+pub use set::{Elem, Set};
+pub use table::set_hash_seed;
+pub use value::{Encoding, Owned, Str, StrMut, StrNew, Type, Value, ValueMut};
+pub use zset::{Insert, LexBound, ScoreBound, Zset};

@@ -1,0 +1,70 @@
+//! The time as the keyspace sees it. The engine sets it before each command; the doors read it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// What a door does with a key whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryMode {
+    /// Delete it and remember it for propagation: a master.
+    Delete,
+    /// Hide it but keep it until the master's DEL comes: a replica.
+    Hide,
+    /// Take no notice: loading a file, or applying a master's stream.
+    Ignore,
+}
+
+/// The shared clock of all databases of one keyspace.
+#[derive(Clone, Debug)]
+pub struct Clock(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    unix_ms: Cell<u64>,
+    expiry: Cell<ExpiryMode>,
+}
+
+impl Clock {
+    /// A clock that stands at the Unix epoch, in [`ExpiryMode::Delete`].
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a clock that stands still is not a sensible default"
+    )]
+    pub fn new() -> Self {
+        Self(Rc::new(Inner {
+            unix_ms: Cell::new(0),
+            expiry: Cell::new(ExpiryMode::Delete),
+        }))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        self.0.unix_ms.get()
+    }
+
+    /// Sets the time, in milliseconds since the Unix epoch.
+    pub fn set_unix_ms(&self, unix_ms: u64) {
+        self.0.unix_ms.set(unix_ms);
+    }
+
+    /// What doors do with expired keys.
+    #[must_use]
+    pub fn expiry(&self) -> ExpiryMode {
+        self.0.expiry.get()
+    }
+
+    /// Sets what doors do with expired keys.
+    pub fn set_expiry(&self, mode: ExpiryMode) {
+        self.0.expiry.set(mode);
+    }
+
+    /// The LRU clock: seconds, modulo 2^24 (Redis 3.0: `REDIS_LRU_BITS` 24, resolution one second).
+    #[must_use]
+    pub fn lru(&self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
+        let seconds = (self.unix_ms() / 1000 & 0xff_ffff) as u32;
+        seconds
+    }
+}

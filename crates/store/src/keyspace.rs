@@ -1,0 +1,65 @@
+//! All databases of one server.
+
+use crate::{Clock, Db};
+
+/// All databases. They share one [`Clock`].
+#[derive(Debug)]
+pub struct Keyspace {
+    clock: Clock,
+    dbs: Vec<Db>,
+}
+
+impl Keyspace {
+    /// `databases` empty databases. With `by_slot` (cluster mode) keys are kept slot by slot.
+    #[must_use]
+    pub fn new(databases: usize, by_slot: bool) -> Self {
+        let clock = Clock::new();
+        let dbs = (0..databases.max(1))
+            .map(|_| Db::new(clock.clone(), by_slot))
+            .collect();
+        Self { clock, dbs }
+    }
+
+    /// The clock that the doors read.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How many databases there are.
+    #[must_use]
+    pub fn databases(&self) -> usize {
+        self.dbs.len()
+    }
+
+    /// One database.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Keyspace::databases`]: SELECT has checked it.
+    #[must_use]
+    pub fn db(&mut self, index: usize) -> &mut Db {
+        &mut self.dbs[index]
+    }
+
+    /// One database, seen only.
+    ///
+    /// # Panics
+    /// As [`Keyspace::db`].
+    #[must_use]
+    pub fn db_ref(&self, index: usize) -> &Db {
+        &self.dbs[index]
+    }
+
+    /// Two databases at once, for MOVE.
+    ///
+    /// # Panics
+    /// As [`Keyspace::db`], and when both are the same.
+    #[must_use]
+    pub fn db_pair(&mut self, a: usize, b: usize) -> (&mut Db, &mut Db) {
+        let [a, b] = self
+            .dbs
+            .get_disjoint_mut([a, b])
+            .expect("two different databases that exist");
+        (a, b)
+    }
+}
