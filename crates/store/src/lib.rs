@@ -13,12 +13,16 @@
 
 mod clock;
 mod db;
+mod handle;
 mod hash;
+mod int;
 mod keyspace;
 mod limits;
 mod list;
+mod packed;
 mod set;
 pub mod table;
+mod thin;
 mod value;
 mod zset;
 

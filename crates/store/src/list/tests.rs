@@ -1,0 +1,248 @@
+//! Lists against a plain deque.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    PushFront(Vec<u8>),
+    PushBack(Vec<u8>),
+    PushMany(bool, u16, u8),
+    PopFront(u16),
+    PopBack(u16),
+    Set(prop::sample::Index, Vec<u8>),
+    Insert(prop::sample::Index, bool, Vec<u8>),
+    Remove(prop::sample::Index, usize, bool),
+    Trim(prop::sample::Index, prop::sample::Index),
+}
+
+/// Short ones that are often equal, and some that need a chunk or nearly fill one.
+fn element() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        6 => (0u8..20).prop_map(|n| vec![b'a' + n % 5; usize::from(n)]),
+        2 => (0i64..50).prop_map(|n| n.to_string().into_bytes()),
+        2 => (0usize..400).prop_map(|n| vec![b'm'; n]),
+        1 => (1000usize..9000).prop_map(|n| vec![b'x'; n]),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        3 => element().prop_map(Step::PushFront),
+        3 => element().prop_map(Step::PushBack),
+        2 => (any::<bool>(), 0u16..600, any::<u8>()).prop_map(|(front, n, len)| Step::PushMany(front, n, len % 40)),
+        2 => (1u16..300).prop_map(Step::PopFront),
+        2 => (1u16..300).prop_map(Step::PopBack),
+        2 => (index(), element()).prop_map(|(i, e)| Step::Set(i, e)),
+        3 => (index(), any::<bool>(), element()).prop_map(|(i, after, e)| Step::Insert(i, after, e)),
+        2 => (index(), 0usize..5, any::<bool>()).prop_map(|(i, n, tail)| Step::Remove(i, n, tail)),
+        1 => (index(), index()).prop_map(|(a, b)| Step::Trim(a, b)),
+    ]
+}
+
+/// A plain list, and what Redis 3.0 would call its encoding.
+struct Model {
+    list: VecDeque<Vec<u8>>,
+    linked: bool,
+    limits: Limits,
+}
+
+impl Model {
+    fn meet(&mut self, element: &[u8]) {
+        let integer = std::str::from_utf8(element)
+            .ok()
+            .and_then(|text| Some((text, text.parse::<i64>().ok()?)))
+            .is_some_and(|(text, n)| n.to_string() == text);
+        self.linked |= element.len() > self.limits.list_value && !integer;
+    }
+
+    fn push(&mut self, element: &[u8], front: bool) {
+        self.meet(element);
+        self.linked |= self.list.len() >= self.limits.list_entries;
+        if front {
+            self.list.push_front(element.to_vec());
+        } else {
+            self.list.push_back(element.to_vec());
+        }
+    }
+
+    fn remove(&mut self, element: &[u8], count: usize, from_tail: bool) -> usize {
+        let most = if count == 0 { usize::MAX } else { count };
+        let mut places: Vec<usize> = (0..self.list.len())
+            .filter(|i| self.list[*i] == element)
+            .collect();
+        if from_tail {
+            places.reverse();
+        }
+        places.truncate(most);
+        places.sort_unstable();
+        for place in places.iter().rev() {
+            self.list.remove(*place);
+        }
+        places.len()
+    }
+}
+
+fn apply(list: &mut List, model: &mut Model, step: Step) {
+    let limits = model.limits.clone();
+    match step {
+        Step::PushFront(e) => {
+            list.push_front(&e, &limits);
+            model.push(&e, true);
+        }
+        Step::PushBack(e) => {
+            list.push_back(&e, &limits);
+            model.push(&e, false);
+        }
+        Step::PushMany(front, n, len) => {
+            for i in 0..n {
+                let e = vec![b'0' + u8::try_from(i % 7).unwrap(); usize::from(len)];
+                if front {
+                    list.push_front(&e, &limits);
+                } else {
+                    list.push_back(&e, &limits);
+                }
+                model.push(&e, front);
+            }
+        }
+        Step::PopFront(n) => {
+            for _ in 0..n {
+                assert_eq!(list.pop_front(<[u8]>::to_vec), model.list.pop_front());
+            }
+        }
+        Step::PopBack(n) => {
+            for _ in 0..n {
+                assert_eq!(list.pop_back(<[u8]>::to_vec), model.list.pop_back());
+            }
+        }
+        Step::Set(i, e) => {
+            let i = i.index(model.list.len() + 1);
+            let found = i < model.list.len();
+            assert_eq!(list.set(i, &e, &limits), found);
+            if found || !model.list.is_empty() {
+                model.meet(&e);
+            }
+            if found {
+                model.list[i] = e;
+            }
+        }
+        Step::Insert(i, after, e) => {
+            if model.list.is_empty() {
+                return;
+            }
+            let pivot = model.list[i.index(model.list.len())].clone();
+            let place = model.list.iter().position(|other| *other == pivot).unwrap();
+            assert!(list.insert(&pivot, after, &e, &limits));
+            assert!(!list.insert(b"not there", after, b"", &limits));
+            model.meet(&e);
+            model.list.insert(place + usize::from(after), e);
+            model.linked |= model.list.len() > limits.list_entries;
+        }
+        Step::Remove(i, n, tail) => {
+            if model.list.is_empty() {
+                return;
+            }
+            let e = model.list[i.index(model.list.len())].clone();
+            assert_eq!(list.remove(&e, n, tail), model.remove(&e, n, tail));
+        }
+        Step::Trim(a, b) => {
+            if model.list.is_empty() {
+                return;
+            }
+            let start = a.index(model.list.len());
+            let len = 1 + b.index(model.list.len() - start);
+            list.trim(start, len);
+            model.list.truncate(start + len);
+            model.list.drain(..start);
+        }
+    }
+}
+
+fn check(list: &List, model: &Model) {
+    assert_eq!(list.len(), model.list.len());
+    assert!(list.iter().eq(model.list.iter().map(Vec::as_slice)));
+    for i in [
+        0,
+        1,
+        list.len() / 3,
+        list.len() / 2,
+        list.len().saturating_sub(1),
+        list.len(),
+    ] {
+        assert_eq!(list.index(i), model.list.get(i).map(Vec::as_slice));
+        assert_eq!(list.iter_from(i).next(), list.index(i));
+    }
+    if !list.is_empty() {
+        assert_eq!(list.encoding() == Encoding::Linkedlist, model.linked);
+    }
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn behaves_like_a_deque(entries in 0usize..40, value in 1usize..70, steps in prop::collection::vec(step(), 1..60)) {
+        let limits = Limits { list_entries: entries, list_value: value, ..Limits::default() };
+        let mut list = List::new();
+        let mut model = Model { list: VecDeque::new(), linked: false, limits };
+        for step in steps {
+            apply(&mut list, &mut model, step);
+            check(&list, &model);
+            if model.list.is_empty() {
+                // The keyspace removes an empty list, and with it what it remembers.
+                list = List::new();
+                model.linked = false;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_of_many_keeps_its_order_and_gives_its_memory_back() {
+    let limits = Limits::default();
+    let mut list = List::new();
+    let many = if cfg!(miri) { 2_000u32 } else { 200_000 };
+    for i in 0..many {
+        list.push_front(format!("element:{i:05}").as_bytes(), &limits);
+    }
+    assert!(list.heap_bytes() < many as usize * 15 + 6000);
+    for i in 0..many - 1 {
+        let expected = format!("element:{i:05}");
+        assert_eq!(list.pop_back(<[u8]>::to_vec), Some(expected.into_bytes()));
+    }
+    assert_eq!(list.len(), 1);
+    assert_eq!(list.free_effort(), 1);
+    assert_eq!(list.encoding(), Encoding::Linkedlist);
+}
+
+#[test]
+fn encodings_change_where_redis_changes_them() {
+    let limits = Limits::default();
+    let mut list = List::new();
+    for _ in 0..512 {
+        list.push_back(&[b'x'; 64], &limits);
+    }
+    assert_eq!(list.encoding(), Encoding::Ziplist);
+    list.push_back(b"", &limits);
+    assert_eq!(list.encoding(), Encoding::Linkedlist);
+    let mut list = List::new();
+    list.push_back(b"a", &limits);
+    assert!(!list.set(5, &[b'x'; 65], &limits));
+    assert_eq!(list.encoding(), Encoding::Linkedlist);
+    let mut list = List::new();
+    list.push_back(&[b'x'; 65], &limits);
+    assert_eq!(list.encoding(), Encoding::Linkedlist);
+    list.trim(0, 1);
+    assert_eq!(list.len(), 1);
+}

@@ -1,0 +1,222 @@
+//! The compact form of elements: `[length][bytes]` one after the other, inside a [`Thin`] or a list's chunk.
+//!
+//! A length below 128 takes one byte. Longer ones take two (`0x80 | length >> 8`, then the low byte) up to 32,511, and five
+//! (`0xff`, then 32 bits, little end first) beyond.
+
+use crate::thin::Thin;
+
+/// The most bytes that a length takes.
+pub(crate) const MAX_HEAD: usize = 5;
+
+const TWO: u8 = 0x80;
+const FIVE: u8 = 0xff;
+const MAX_TWO: usize = 0x7eff;
+
+/// A length as it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadBytes {
+    bytes: [u8; MAX_HEAD],
+    len: u8,
+}
+
+impl HeadBytes {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// The stored form of the length of `element`.
+///
+/// # Panics
+/// When the element has 2^32 bytes or more: a request cannot carry it.
+pub(crate) fn head(element: &[u8]) -> HeadBytes {
+    let len = element.len();
+    let mut bytes = [0; MAX_HEAD];
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each arm has checked the range"
+    )]
+    let used = if len < usize::from(TWO) {
+        bytes[0] = len as u8;
+        1
+    } else if len <= MAX_TWO {
+        bytes[0] = TWO | (len >> 8) as u8;
+        bytes[1] = len as u8;
+        2
+    } else {
+        let len = u32::try_from(len).expect("an element of less than 4 GB");
+        bytes[0] = FIVE;
+        bytes[1..].copy_from_slice(&len.to_le_bytes());
+        5
+    };
+    HeadBytes { bytes, len: used }
+}
+
+/// How many bytes an element of `len` bytes takes with its length.
+pub(crate) fn stored_len(len: usize) -> usize {
+    let head = if len < usize::from(TWO) {
+        1
+    } else if len <= MAX_TWO {
+        2
+    } else {
+        MAX_HEAD
+    };
+    head + len
+}
+
+/// Where the element at `at` begins and ends, its length left out.
+#[inline]
+pub(crate) fn span(bytes: &[u8], at: usize) -> (usize, usize) {
+    let first = bytes[at];
+    if first < TWO {
+        return (at + 1, at + 1 + usize::from(first));
+    }
+    long_span(bytes, at)
+}
+
+#[cold]
+fn long_span(bytes: &[u8], at: usize) -> (usize, usize) {
+    if bytes[at] != FIVE {
+        let len = usize::from(bytes[at] & !TWO) << 8 | usize::from(bytes[at + 1]);
+        return (at + 2, at + 2 + len);
+    }
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at + 1..at + MAX_HEAD]);
+    let len = u32::from_le_bytes(word) as usize;
+    (at + MAX_HEAD, at + MAX_HEAD + len)
+}
+
+/// The element at `at`.
+#[inline]
+pub(crate) fn element(bytes: &[u8], at: usize) -> &[u8] {
+    let (begin, end) = span(bytes, at);
+    &bytes[begin..end]
+}
+
+/// Where the element begins that follows the one at `at`.
+#[inline]
+pub(crate) fn next(bytes: &[u8], at: usize) -> usize {
+    span(bytes, at).1
+}
+
+/// Where the `n`th element after the one at `at` begins.
+pub(crate) fn skip(bytes: &[u8], mut at: usize, n: usize) -> usize {
+    for _ in 0..n {
+        at = next(bytes, at);
+    }
+    at
+}
+
+/// Whether two strings are equal. The last byte is looked at first: members and fields often begin alike.
+#[inline]
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
+}
+
+/// Elements in order, from the place where they begin.
+#[derive(Clone)]
+pub(crate) struct Elements<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Elements<'a> {
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Where the next element begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let (begin, end) = span(self.bytes, self.at);
+        self.at = end;
+        Some(&self.bytes[begin..end])
+    }
+}
+
+/// Where the elements equal to `wanted` begin.
+pub(crate) fn equal_at(mut elements: Elements<'_>, wanted: &[u8]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut at = elements.at();
+    while let Some(element) = elements.next() {
+        if equal(element, wanted) {
+            found.push(at);
+        }
+        at = elements.at();
+    }
+    found
+}
+
+/// Inserts `elements` at byte `at`; the count grows by `counted`.
+pub(crate) fn insert(thin: &mut Thin, at: usize, elements: &[&[u8]], counted: usize) {
+    let count = thin.count() + counted;
+    match elements {
+        [one] => thin.splice(at, 0, &[head(one).as_slice(), one], count),
+        [one, two] => thin.splice(
+            at,
+            0,
+            &[head(one).as_slice(), one, head(two).as_slice(), two],
+            count,
+        ),
+        _ => unreachable!("elements come alone or in pairs"),
+    }
+}
+
+/// Appends `elements`; the count grows by one.
+pub(crate) fn push(thin: &mut Thin, elements: &[&[u8]]) {
+    let end = thin.bytes().len();
+    insert(thin, end, elements, 1);
+}
+
+/// Replaces the element at byte `at`.
+pub(crate) fn replace(thin: &mut Thin, at: usize, element: &[u8]) {
+    let (begin, end) = span(thin.bytes(), at);
+    if end - begin == element.len() {
+        thin.bytes_mut()[begin..end].copy_from_slice(element);
+        return;
+    }
+    let count = thin.count();
+    thin.splice(at, end - at, &[head(element).as_slice(), element], count);
+}
+
+/// Removes the bytes `from..to`, which hold `counted` counted things.
+pub(crate) fn remove(thin: &mut Thin, from: usize, to: usize, counted: usize) {
+    let count = thin.count() - counted;
+    thin.splice(from, to - from, &[], count);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_every_size() {
+        let mut thin = Thin::new();
+        let lens = [0, 1, 127, 128, 129, 255, 256, 32_511, 32_512, 100_000];
+        for len in lens {
+            let element = vec![b'x'; len];
+            let before = thin.bytes().len();
+            push(&mut thin, &[&element]);
+            assert_eq!(thin.bytes().len() - before, stored_len(len));
+        }
+        let seen: Vec<usize> = Elements::new(thin.bytes(), 0).map(<[u8]>::len).collect();
+        assert_eq!(seen, lens);
+        let at = skip(thin.bytes(), 0, 3);
+        replace(&mut thin, at, b"short");
+        assert_eq!(element(thin.bytes(), at), b"short");
+        let at = skip(thin.bytes(), 0, 8);
+        assert_eq!(element(thin.bytes(), at).len(), 32_512);
+        assert_eq!(thin.count(), lens.len());
+    }
+}
