@@ -1,1 +1,38 @@
 //! The RDB format: versions 1 to 12 read, 6 written; DUMP payloads.
+//!
+//! # Layout
+//!
+//! - [`Input`] buffers, counts and checksums bytes from any [`std::io::Read`]; the source is the caller's, so this crate does no I/O.
+//! - [`Reader`] walks a file record by record, [`ValueReader`] one value element by element. Both are pulled: the caller
+//!   decides how much it takes before it does something else. Lengths from the file are never allocated from.
+//! - [`Writer`] writes the parts of a file into any [`std::io::Write`], in constant memory.
+//! - [`dump`] frames the value of one key for DUMP, RESTORE and MIGRATE.
+//!
+//! What memory can grow to: the bytes of the string being read, as often as they are held (input, compact form, stored value), where
+//! a compressed string counts with what it expands to (at most 88 times its size, which the format allows and Redis makes
+//! use of), and about a megabyte of buffers.
+
+mod blob;
+mod crc64;
+mod decode;
+pub mod dump;
+mod error;
+mod format;
+mod input;
+mod lzf;
+mod reader;
+mod score_text;
+mod skip;
+mod value;
+mod writer;
+
+pub use blob::ziplist::Builder as ZiplistBuilder;
+pub use crc64::crc64;
+pub use decode::Str;
+pub use error::{Error, Feature, Place, Printable, Unsupported};
+pub use format::{Encoding, Kind, MAGIC, NEWEST_VERSION, WRITE_VERSION};
+pub use input::Input;
+pub use reader::{KeyRecord, Options, Reader, Record};
+pub use score_text::ScoreText;
+pub use value::ValueReader;
+pub use writer::Writer;

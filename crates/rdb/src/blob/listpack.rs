@@ -1,0 +1,215 @@
+//! Listpacks, which Redis 7 writes: `bytes:u32 count:u16 entry* 0xff`, little endian. An entry is a header that gives its form,
+//! its bytes, and the length of both once more, written to be read backwards.
+
+use super::{END, Fault, little_endian};
+use crate::decode::Str;
+
+const HEADER: usize = 6;
+/// A count that says: walk.
+const UNCOUNTED: u16 = u16::MAX;
+const CUT: Fault = "a listpack entry goes past the end";
+
+/// A place in a listpack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    at: usize,
+    declared: u16,
+    seen: usize,
+}
+
+impl Cursor {
+    pub(super) fn open(blob: &[u8]) -> Result<Self, Fault> {
+        let (Some(bytes), Some(count)) = (little_endian(blob, 0), little_endian(blob, 4)) else {
+            return Err("a listpack is shorter than its header");
+        };
+        if u32::from_le_bytes(bytes) as usize != blob.len() || blob.len() <= HEADER {
+            return Err("a listpack declares another length than it has");
+        }
+        Ok(Self {
+            at: HEADER,
+            declared: u16::from_le_bytes(count),
+            seen: 0,
+        })
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn next<'a>(&mut self, blob: &'a [u8]) -> Result<Option<Str<'a>>, Fault> {
+        let entry = blob.get(self.at..).unwrap_or_default();
+        let (&first, rest) = entry.split_first().ok_or("a listpack has no end mark")?;
+        if first == END {
+            if !rest.is_empty() {
+                return Err("a listpack has its end mark in the middle");
+            }
+            if self.declared != UNCOUNTED && usize::from(self.declared) != self.seen {
+                return Err("a listpack declares another number of entries than it has");
+            }
+            return Ok(None);
+        }
+        let (value, rest) = value(first, rest)?;
+        let rest = check_back_length(entry.len() - rest.len(), rest)?;
+        self.at = blob.len() - rest.len();
+        self.seen += 1;
+        Ok(Some(value))
+    }
+}
+
+/// The value of an entry that begins with `first`, and what follows it.
+fn value(first: u8, rest: &[u8]) -> Result<(Str<'_>, &[u8]), Fault> {
+    let text = |len: usize, rest| -> Result<_, Fault> {
+        let (text, rest) = <[u8]>::split_at_checked(rest, len).ok_or(CUT)?;
+        Ok((Str::Bytes(text), rest))
+    };
+    match first {
+        0x00..=0x7f => Ok((Str::Int(i64::from(first)), rest)),
+        0x80..=0xbf => text(usize::from(first & 0x3f), rest),
+        0xc0..=0xdf => {
+            let (&low, rest) = rest.split_first().ok_or(CUT)?;
+            // 13 bits with a sign.
+            let value = i16::from_be_bytes([first << 3 | low >> 5, low << 3]) >> 3;
+            Ok((Str::Int(i64::from(value)), rest))
+        }
+        0xe0..=0xef => {
+            let (&low, rest) = rest.split_first().ok_or(CUT)?;
+            text(usize::from(u16::from_be_bytes([first & 0x0f, low])), rest)
+        }
+        0xf0 => {
+            let (len, rest) = rest.split_first_chunk().ok_or(CUT)?;
+            text(u32::from_le_bytes(*len) as usize, rest)
+        }
+        0xf1 => int(rest, |bytes| i64::from(i16::from_le_bytes(bytes))),
+        0xf2 => int(rest, |[a, b, c]| {
+            i64::from(i32::from_le_bytes([0, a, b, c]) >> 8)
+        }),
+        0xf3 => int(rest, |bytes| i64::from(i32::from_le_bytes(bytes))),
+        0xf4 => int(rest, i64::from_le_bytes),
+        _ => Err("a listpack entry of an unknown form"),
+    }
+}
+
+fn int<const N: usize>(
+    bytes: &[u8],
+    read: impl FnOnce([u8; N]) -> i64,
+) -> Result<(Str<'_>, &[u8]), Fault> {
+    let (int, rest) = bytes.split_first_chunk().ok_or(CUT)?;
+    Ok((Str::Int(read(*int)), rest))
+}
+
+/// Checks that the bytes in front of `rest` say backwards that the entry has `len` bytes; gives what follows them.
+/// Seven bits a byte, the highest first; all but the first byte have their top bit set.
+fn check_back_length(len: usize, rest: &[u8]) -> Result<&[u8], Fault> {
+    let size = match len {
+        0..=127 => 1,
+        128..=16_382 => 2,
+        16_383..=2_097_150 => 3,
+        2_097_151..=268_435_454 => 4,
+        _ => 5,
+    };
+    let (bytes, rest) = rest.split_at_checked(size).ok_or(CUT)?;
+    let mut said = 0u64;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if (byte & 0x80 != 0) != (index > 0) {
+            return Err(BACK);
+        }
+        said = said << 7 | u64::from(byte & 0x7f);
+    }
+    if said == len as u64 {
+        Ok(rest)
+    } else {
+        Err(BACK)
+    }
+}
+
+const BACK: Fault = "a listpack entry is wrong about its own length";
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::Form;
+    use super::super::tests::{all, survives_every_byte_change};
+    use super::*;
+
+    /// A listpack of entries given as their bytes without the length behind.
+    fn pack(entries: &[Vec<u8>]) -> Vec<u8> {
+        let byte = |number: usize| u8::try_from(number).unwrap();
+        let mut blob = vec![0; HEADER];
+        for entry in entries {
+            blob.extend(entry);
+            let (high, middle, low) =
+                (entry.len() >> 14, entry.len() >> 7 & 127, entry.len() & 127);
+            match entry.len() {
+                0..=127 => blob.push(byte(low)),
+                128..=16_382 => blob.extend([byte(middle), byte(low) | 128]),
+                _ => blob.extend([byte(high), byte(middle) | 128, byte(low) | 128]),
+            }
+        }
+        blob.push(END);
+        let (len, count) = (
+            u32::try_from(blob.len()).unwrap(),
+            u16::try_from(entries.len()).unwrap(),
+        );
+        blob[..4].copy_from_slice(&len.to_le_bytes());
+        blob[4..6].copy_from_slice(&count.to_le_bytes());
+        blob
+    }
+
+    /// Every form, with the value it stands for.
+    fn forms() -> Vec<(Vec<u8>, Vec<u8>)> {
+        let long = |header: Vec<u8>, len: usize| [header, vec![b'x'; len]].concat();
+        vec![
+            (vec![0x00], b"0".to_vec()),
+            (vec![0x7f], b"127".to_vec()),
+            (vec![0x83, b'a', b'b', b'c'], b"abc".to_vec()),
+            (vec![0x80], b"".to_vec()),
+            (vec![0xdf, 0xff], b"-1".to_vec()),
+            (vec![0xcf, 0xff], b"4095".to_vec()),
+            (vec![0xd0, 0x00], b"-4096".to_vec()),
+            (long(vec![0xe1, 0x2c], 300), vec![b'x'; 300]),
+            (long(vec![0xf0, 0x88, 0x13, 0, 0], 5000), vec![b'x'; 5000]),
+            (
+                long(vec![0xf0, 0x20, 0x4e, 0, 0], 20_000),
+                vec![b'x'; 20_000],
+            ),
+            (vec![0xf1, 0x00, 0x80], b"-32768".to_vec()),
+            (vec![0xf2, 0xff, 0xff, 0xff], b"-1".to_vec()),
+            (vec![0xf3, 0xff, 0xff, 0xff, 0x7f], b"2147483647".to_vec()),
+            (
+                vec![0xf4, 0, 0, 0, 0, 0, 0, 0, 0x80],
+                b"-9223372036854775808".to_vec(),
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let (entries, values): (Vec<_>, Vec<_>) = forms().into_iter().unzip();
+        let blob = pack(&entries);
+        let read: Vec<Vec<u8>> = all(Form::Listpack, &blob)
+            .unwrap()
+            .iter()
+            .map(Str::to_vec)
+            .collect();
+        assert_eq!(read, values);
+    }
+
+    #[test]
+    fn changed_bytes_never_panic() {
+        let entries: Vec<_> = forms()
+            .into_iter()
+            .map(|(entry, _)| entry)
+            .filter(|entry| entry.len() < 400)
+            .collect();
+        survives_every_byte_change(Form::Listpack, &pack(&entries));
+    }
+
+    #[test]
+    fn what_is_said_twice_must_agree() {
+        let good = pack(&[vec![0x81, b'a'], vec![0x82, b'b', b'c']]);
+        for (at, byte) in [(0, 99), (4, 3), (8, 1), (12, 0x83)] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            assert!(all(Form::Listpack, &bad).is_err(), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! LZF, the compression of strings in the file: one format with liblzf's, own code for both directions.
+//!
+//! Own code, because a save compresses a million short strings and must not allocate or clear a table for each, and
+//! because what is expanded must grow as it is produced, never by what a file declares.
+//!
+//! The format is a row of commands. `000nnnnn`: n + 1 bytes follow as they are. `LLLddddd dddddddd` with L from 1 to 6: repeat
+//! L + 2 bytes from d + 1 bytes back. `111ddddd LLLLLLLL dddddddd`: the same with L + 9 bytes.
+
+/// Bytes that a literal command can carry.
+const MAX_LITERAL: usize = 32;
+/// How far back a repetition can reach.
+const MAX_DISTANCE: usize = 1 << 13;
+/// The longest repetition.
+const MAX_MATCH: usize = 264;
+/// How many bytes are passed over at most where nothing repeats.
+const MAX_SKIP: usize = 15;
+/// What three bytes of input can at most expand to is [`MAX_MATCH`].
+const MAX_RATIO: u64 = 88;
+
+/// Table sizes, as bits: a small part of the table serves short inputs, so that it stays in the nearest cache.
+const SMALL_BITS: u32 = 10;
+const LARGE_BITS: u32 = 14;
+const SMALL_INPUT: usize = 2048;
+
+/// A compressor with its table, used again and again.
+pub(crate) struct Compressor {
+    /// Where a three-byte sequence was last seen, counted from the first byte this table ever saw, so that what an
+    /// earlier input left behind is out of range and the table is never cleared.
+    seen: Box<[u32]>,
+    /// The count at which the next input starts.
+    base: u32,
+}
+
+impl Compressor {
+    pub(crate) fn new() -> Self {
+        Self {
+            seen: vec![0; 1 << LARGE_BITS].into_boxed_slice(),
+            base: 1,
+        }
+    }
+
+    /// Compresses `input` into `out` (cleared first); false where that does not come to at most `limit` bytes.
+    pub(crate) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
+        out.clear();
+        let Ok(len) = u32::try_from(input.len()) else {
+            return false;
+        };
+        if self.base.checked_add(len).is_none() {
+            self.seen.fill(0);
+            self.base = 1;
+        }
+        let Some(next_base) = self.base.checked_add(len) else {
+            return false;
+        };
+        let fits = self.run(input, out, limit);
+        self.base = next_base;
+        fits
+    }
+
+    fn run(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
+        let bits = if input.len() <= SMALL_INPUT {
+            SMALL_BITS
+        } else {
+            LARGE_BITS
+        };
+        let base = self.base;
+        let (mut at, mut literal, mut missed) = (0usize, 0usize, 0usize);
+        while let Some(&[a, b, c, ..]) = input.get(at..) {
+            let sequence = u32::from_le_bytes([a, b, c, 0]);
+            let slot = (sequence.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize;
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "positions fit: the input's length does"
+            )]
+            let here = base + at as u32;
+            let last = std::mem::replace(&mut self.seen[slot], here);
+            let distance = (here - last.min(here)) as usize;
+            if last < base
+                || distance > MAX_DISTANCE
+                || input[at - distance..at - distance + 3] != [a, b, c]
+            {
+                // Data that never repeats is passed over faster and faster.
+                missed += 1;
+                at += 1 + (missed >> 6).min(MAX_SKIP);
+                if out.len() + at.min(input.len()) - literal > limit {
+                    return false;
+                }
+                continue;
+            }
+            missed = 0;
+            let len = common_len(&input[at - distance..], &input[at..]);
+            put_literals(out, &input[literal..at]);
+            put_match(out, distance, len);
+            if out.len() > limit {
+                return false;
+            }
+            at += len;
+            literal = at;
+        }
+        put_literals(out, &input[literal..]);
+        !out.is_empty() && out.len() <= limit
+    }
+}
+
+/// How many bytes both begin with, up to the longest repetition.
+fn common_len(earlier: &[u8], here: &[u8]) -> usize {
+    let max = here.len().min(MAX_MATCH);
+    let (earlier, here) = (&earlier[..max], &here[..max]);
+    let mut len = 0;
+    for (a, b) in earlier.chunks_exact(8).zip(here.chunks_exact(8)) {
+        if a != b {
+            break;
+        }
+        len += 8;
+    }
+    len + earlier[len..]
+        .iter()
+        .zip(&here[len..])
+        .take_while(|(a, b)| a == b)
+        .count()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a run has at most 32 bytes"
+)]
+fn put_literals(out: &mut Vec<u8>, bytes: &[u8]) {
+    for run in bytes.chunks(MAX_LITERAL) {
+        out.push(run.len() as u8 - 1);
+        out.extend_from_slice(run);
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "distance is at most 2^13 and len at most 264"
+)]
+fn put_match(out: &mut Vec<u8>, distance: usize, len: usize) {
+    let (back, len) = (distance - 1, len - 2);
+    if len < 7 {
+        out.push(((len << 5) | (back >> 8)) as u8);
+    } else {
+        out.push((7 << 5 | (back >> 8)) as u8);
+        out.push((len - 7) as u8);
+    }
+    out.push(back as u8);
+}
+
+/// Expands `packed` into `out` (cleared first). It must give exactly `len` bytes.
+///
+/// # Errors
+/// Says which rule of the format is broken. `out` never grows beyond what `packed` really gives.
+pub(crate) fn expand(packed: &[u8], len: u64, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    const SHORT: &str = "a compressed string ends inside a command";
+    const LONG: &str = "a compressed string is longer than declared";
+    out.clear();
+    let possible = (packed.len() as u64).saturating_mul(MAX_RATIO);
+    let Some(len) = usize::try_from(len).ok().filter(|_| len <= possible) else {
+        return Err("a compressed string declares more than it can hold");
+    };
+    out.reserve(len.min(packed.len().saturating_mul(4)));
+    let mut rest = packed;
+    while let Some((&command, after)) = rest.split_first() {
+        if command < 1 << 5 {
+            let (literal, after) = after
+                .split_at_checked(usize::from(command) + 1)
+                .ok_or(SHORT)?;
+            if out.len() + literal.len() > len {
+                return Err(LONG);
+            }
+            out.extend_from_slice(literal);
+            rest = after;
+            continue;
+        }
+        let (mut count, mut after) = (usize::from(command >> 5) + 2, after);
+        if command >> 5 == 7 {
+            let (&more, tail) = after.split_first().ok_or(SHORT)?;
+            count += usize::from(more);
+            after = tail;
+        }
+        let (&low, tail) = after.split_first().ok_or(SHORT)?;
+        let distance = (usize::from(command & 0x1f) << 8 | usize::from(low)) + 1;
+        rest = tail;
+        if out.len() + count > len {
+            return Err(LONG);
+        }
+        let start = out
+            .len()
+            .checked_sub(distance)
+            .ok_or("a compressed string repeats what is before its start")?;
+        repeat(out, start, count);
+    }
+    if out.len() == len {
+        Ok(())
+    } else {
+        Err("a compressed string is shorter than declared")
+    }
+}
+
+/// Appends `count` bytes from `start` on, which may run into the bytes just appended.
+fn repeat(out: &mut Vec<u8>, start: usize, mut count: usize) {
+    while count > 0 {
+        let step = count.min(out.len() - start);
+        out.extend_from_within(start..start + step);
+        count -= step;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pack(compressor: &mut Compressor, input: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        compressor
+            .compress(input, &mut out, input.len().saturating_sub(4))
+            .then_some(out)
+    }
+
+    #[test]
+    fn a_run_packs_as_tight_as_the_format_allows() {
+        let packed = pack(&mut Compressor::new(), &[b'a'; 26_400]).unwrap();
+        assert!(packed.len() <= 26_400 / 88 + 6, "{}", packed.len());
+    }
+
+    #[test]
+    fn what_an_earlier_input_left_is_not_found() {
+        let mut compressor = Compressor::new();
+        let text: Vec<u8> = (0..200u8).collect();
+        assert!(pack(&mut compressor, &text).is_none());
+        assert!(pack(&mut compressor, &text).is_none());
+    }
+
+    #[test]
+    fn the_count_starts_again_before_it_overflows() {
+        let mut compressor = Compressor::new();
+        compressor.base = u32::MAX - 10;
+        assert!(pack(&mut compressor, &[b'x'; 100]).is_some());
+        assert_eq!(compressor.base, 101);
+    }
+
+    #[test]
+    fn bad_commands_are_refused() {
+        let mut out = Vec::new();
+        for (packed, len) in [
+            (&[0x05u8, b'a'][..], 6),        // literal past the end
+            (&[0x20, 0x00], 3),              // repeats before the start
+            (&[0x00, b'a', 0xe0], 20),       // no count
+            (&[0x00, b'a', 0xe0, 0x01], 20), // no distance
+            (&[0x00, b'a', 0x20, 0x00], 3),  // longer than declared
+            (&[0x00, b'a', 0x20, 0x00], 5),  // shorter than declared
+            (&[0x00, b'a'], 1 << 40),        // cannot be that long
+        ] {
+            assert!(expand(packed, len, &mut out).is_err(), "{packed:?}");
+        }
+        assert!(expand(&[0x00, b'a', 0x20, 0x00], 4, &mut out).is_ok());
+        assert_eq!(out, b"aaaa");
+    }
+
+    /// Bytes with repetitions at many distances.
+    fn repetitive() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec((prop::collection::vec(0u8..6, 1..20), 1usize..30), 0..200).prop_map(
+            |parts| {
+                parts
+                    .into_iter()
+                    .flat_map(|(piece, times)| piece.repeat(times))
+                    .collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(inputs in prop::collection::vec(repetitive(), 1..4)) {
+            let mut compressor = Compressor::new();
+            for input in inputs {
+                if let Some(packed) = pack(&mut compressor, &input) {
+                    let mut out = Vec::new();
+                    prop_assert_eq!(expand(&packed, input.len() as u64, &mut out), Ok(()));
+                    prop_assert_eq!(&out, &input);
+                    prop_assert_eq!(lzf::decompress(&packed, input.len()).unwrap(), input);
+                }
+            }
+        }
+
+        #[test]
+        fn expands_what_liblzf_packs(input in repetitive()) {
+            if let Ok(packed) = lzf::compress(&input) {
+                let mut out = Vec::new();
+                prop_assert_eq!(expand(&packed, input.len() as u64, &mut out), Ok(()));
+                prop_assert_eq!(out, input);
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(packed in prop::collection::vec(any::<u8>(), 0..300), len in 0u64..30_000) {
+            let mut out = Vec::new();
+            let _ = expand(&packed, len, &mut out);
+            prop_assert!(out.len() <= packed.len() * 88);
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! A whole file: header, databases, keys with what belongs to them, the checksum at the end. Values are read by [`ValueReader`].
+
+use std::io::Read;
+
+use crate::decode::{Decoder, Str};
+use crate::error::{Error, Feature, Place, Printable, Unsupported};
+use crate::format::{Encoding, FIRST_VERSION_WITH_CHECKSUM, Kind, MAGIC, NEWEST_VERSION, opcode};
+use crate::input::Input;
+use crate::value::ValueReader;
+
+/// How a file is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Check the checksum at the end (`rdbchecksum`).
+    pub checksum: bool,
+    /// Pass over what this server cannot keep, giving [`Record::Skipped`], where the default is an error (`rdb-skip-unsupported`).
+    pub skip_unsupported: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            checksum: true,
+            skip_unsupported: false,
+        }
+    }
+}
+
+/// What stands next in a file.
+#[derive(Debug, PartialEq)]
+pub enum Record<'a> {
+    /// A name and a value about the file.
+    Aux {
+        /// The name.
+        name: &'a [u8],
+        /// The value.
+        value: Str<'a>,
+    },
+    /// How many keys the current database is said to hold.
+    Resize {
+        /// All keys.
+        keys: u64,
+        /// Those with an expiry.
+        expires: u64,
+    },
+    /// A key. [`Reader::key`] is its name; its value is to be read next, or is passed over by the next [`Reader::next_record`].
+    Key(KeyRecord),
+    /// Something was passed over because this server cannot keep it.
+    Skipped(Unsupported),
+}
+
+/// What a file says of a key beside its name and value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its database.
+    pub database: u32,
+    /// Its type.
+    pub kind: Kind,
+    /// How its value is written.
+    pub encoding: Encoding,
+    /// When it expires, Unix milliseconds.
+    pub expire_ms: Option<i64>,
+    /// How long it was not used, seconds.
+    pub idle_seconds: Option<u64>,
+    /// Its logarithmic access counter.
+    pub frequency: Option<u8>,
+}
+
+/// Reads a file from the start to its checksum, one record after the other, in memory that does not grow with the file.
+pub struct Reader<R> {
+    values: ValueReader<R>,
+    options: Options,
+    version: u16,
+    database: u32,
+    key: Vec<u8>,
+    at_end: bool,
+    unchecked: bool,
+}
+
+/// What stands in front of a key and belongs to it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Attributes {
+    expire_ms: Option<i64>,
+    idle_seconds: Option<u64>,
+    frequency: Option<u8>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::Version`], and those of the source.
+    pub fn open(mut input: Input<R>, options: Options) -> Result<Self, Error> {
+        input.set_checksum(options.checksum);
+        let mut decoder = Decoder::new(input);
+        let header: [u8; 9] = decoder.input.array()?;
+        if !header.starts_with(MAGIC) {
+            return Err(Error::Signature);
+        }
+        let mut version = 0u16;
+        for digit in &header[MAGIC.len()..] {
+            if !digit.is_ascii_digit() {
+                return Err(Error::Signature);
+            }
+            version = version * 10 + u16::from(digit - b'0');
+        }
+        if !(1..=NEWEST_VERSION).contains(&version) {
+            return Err(Error::Version(u32::from(version)));
+        }
+        if version < FIRST_VERSION_WITH_CHECKSUM {
+            decoder.input.set_checksum(false);
+        }
+        let values = ValueReader::with_decoder(decoder);
+        Ok(Self {
+            values,
+            options,
+            version,
+            database: 0,
+            key: Vec::new(),
+            at_end: false,
+            unchecked: false,
+        })
+    }
+
+    /// The version of the file.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// The name of the key that was read last.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Offset of the next byte, from the start of the file.
+    pub fn offset(&self) -> u64 {
+        self.values.offset()
+    }
+
+    /// Whether the file was written with its checksum disabled (known at the end).
+    pub fn was_unchecked(&self) -> bool {
+        self.unchecked
+    }
+
+    /// Gives the input back; after the last record it stands behind the file.
+    pub fn into_input(self) -> Input<R> {
+        self.values.into_input()
+    }
+
+    /// The next record; `None` behind the last one, when the checksum was good. What was not read of the key before is passed over.
+    ///
+    /// # Errors
+    /// Any of [`Error`]. After one, the file cannot be read on.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
+        if self.at_end {
+            return Ok(None);
+        }
+        self.values
+            .finish()
+            .map_err(|error| error.in_key(self.database, &self.key))?;
+        let mut attributes = Attributes::default();
+        loop {
+            let code = self.values.decoder.input.byte()?;
+            match code {
+                opcode::EXPIRE_MS => {
+                    let unix_ms = self.values.decoder.input.array()?;
+                    attributes.expire_ms = Some(i64::from_le_bytes(unix_ms));
+                }
+                opcode::EXPIRE_SECONDS => {
+                    let seconds = i32::from_le_bytes(self.values.decoder.input.array()?);
+                    attributes.expire_ms = Some(i64::from(seconds) * 1000);
+                }
+                opcode::IDLE => attributes.idle_seconds = Some(self.values.decoder.length()?),
+                opcode::FREQ => attributes.frequency = Some(self.values.decoder.input.byte()?),
+                _ => {
+                    if let Some(encoding) = Encoding::from_code(code) {
+                        return self.key_record(encoding, attributes).map(Some);
+                    }
+                    if attributes != Attributes::default() {
+                        return Err(self
+                            .values
+                            .decoder
+                            .corrupt("an expiry or access time belongs to no key"));
+                    }
+                    match code {
+                        opcode::SELECT_DB => self.select()?,
+                        opcode::SLOT_INFO => self.skip_slot_info()?,
+                        opcode::EOF => {
+                            self.end()?;
+                            return Ok(None);
+                        }
+                        _ => return self.other_record(code).map(Some),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The value of the key, a string.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn string(&mut self) -> Result<Str<'_>, Error> {
+        self.values
+            .string()
+            .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
+    /// As [`ValueReader::next_element`].
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn next_element(&mut self) -> Result<Option<Str<'_>>, Error> {
+        self.values
+            .next_element()
+            .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
+    /// As [`ValueReader::next_pair`].
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error> {
+        self.values
+            .next_pair()
+            .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
+    /// As [`ValueReader::next_member`].
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error> {
+        self.values
+            .next_member()
+            .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
+    /// An error in the value of the key that was read last, at the offset that was reached: for rules that only show when the
+    /// value is stored, such as a field that comes twice.
+    pub fn fault(&self, what: &'static str) -> Error {
+        self.values
+            .decoder
+            .corrupt(what)
+            .in_key(self.database, &self.key)
+    }
+
+    fn key_record(
+        &mut self,
+        encoding: Encoding,
+        attributes: Attributes,
+    ) -> Result<Record<'_>, Error> {
+        self.values.decoder.string_into(&mut self.key)?;
+        let Self { database, .. } = *self;
+        if encoding.kind().is_none() {
+            return self
+                .foreign(encoding)
+                .map_err(|error| error.in_key(database, &self.key));
+        }
+        let kind = self
+            .values
+            .begin(encoding)
+            .map_err(|error| error.in_key(database, &self.key))?;
+        let Attributes {
+            expire_ms,
+            idle_seconds,
+            frequency,
+        } = attributes;
+        Ok(Record::Key(KeyRecord {
+            database,
+            kind,
+            encoding,
+            expire_ms,
+            idle_seconds,
+            frequency,
+        }))
+    }
+
+    fn foreign(&mut self, encoding: Encoding) -> Result<Record<'static>, Error> {
+        let feature = match encoding {
+            Encoding::Module => Feature::ModuleUnsized,
+            Encoding::Module2 => Feature::Module,
+            Encoding::HashExpiring | Encoding::HashExpiringListpack => Feature::FieldExpiry,
+            _ => Feature::Stream,
+        };
+        let name = Printable::new(&self.key);
+        self.refuse_or(
+            Unsupported {
+                feature,
+                database: self.database,
+                name,
+            },
+            |decoder| decoder.skip_foreign(encoding),
+        )
+    }
+
+    /// An error, or, where the options say so, a record after passing over it.
+    fn refuse_or(
+        &mut self,
+        what: Unsupported,
+        skip: impl FnOnce(&mut Decoder<R>) -> Result<(), Error>,
+    ) -> Result<Record<'static>, Error> {
+        if !self.options.skip_unsupported || !what.feature.can_be_skipped() {
+            return Err(Error::Unsupported(Box::new(what)));
+        }
+        skip(&mut self.values.decoder)?;
+        Ok(Record::Skipped(what))
+    }
+
+    fn other_record(&mut self, code: u8) -> Result<Record<'_>, Error> {
+        match code {
+            opcode::AUX => {
+                let decoder = &mut self.values.decoder;
+                // No key is being read: its buffer can hold the name.
+                decoder.string_into(&mut self.key)?;
+                let value = decoder.string()?;
+                Ok(Record::Aux {
+                    name: &self.key,
+                    value,
+                })
+            }
+            opcode::RESIZE_DB => {
+                let decoder = &mut self.values.decoder;
+                Ok(Record::Resize {
+                    keys: decoder.length()?,
+                    expires: decoder.length()?,
+                })
+            }
+            opcode::FUNCTION => {
+                self.values.decoder.string_into(&mut self.key)?;
+                let name = library_name(&self.key);
+                self.refuse_or(
+                    Unsupported {
+                        feature: Feature::Functions,
+                        database: 0,
+                        name,
+                    },
+                    |_| Ok(()),
+                )
+            }
+            opcode::FUNCTION_PRE_GA => {
+                Err(self.corrupt("a function library of a release candidate of Redis 7.0"))
+            }
+            opcode::MODULE_AUX => {
+                let name = module_name(self.values.decoder.length()?);
+                self.refuse_or(
+                    Unsupported {
+                        feature: Feature::ModuleAux,
+                        database: 0,
+                        name,
+                    },
+                    |decoder| {
+                        // When it is to be loaded: a typed number.
+                        decoder.length()?;
+                        decoder.length()?;
+                        decoder.skip_module_data()
+                    },
+                )
+            }
+            _ => Err(self.corrupt("an unknown type or opcode")),
+        }
+    }
+
+    fn corrupt(&self, what: &'static str) -> Error {
+        self.values.decoder.corrupt(what)
+    }
+
+    fn select(&mut self) -> Result<(), Error> {
+        let database = self.values.decoder.length()?;
+        self.database = u32::try_from(database).map_err(|_| {
+            self.values
+                .decoder
+                .corrupt("a database number beyond all that Redis has")
+        })?;
+        Ok(())
+    }
+
+    fn skip_slot_info(&mut self) -> Result<(), Error> {
+        for _ in 0..3 {
+            self.values.decoder.length()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        self.at_end = true;
+        if self.version < FIRST_VERSION_WITH_CHECKSUM {
+            return Ok(());
+        }
+        let input = &mut self.values.decoder.input;
+        let actual = input.checksum();
+        let expected = u64::from_le_bytes(input.array()?);
+        self.unchecked = expected == 0;
+        match actual {
+            Some(actual) if expected != 0 && actual != expected => {
+                Err(Error::Checksum { expected, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Error {
+    /// Where in the file it is, in bytes, as far as one place can be named.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::ShortRead { offset, .. } | Self::Corrupt { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// A short read at `offset`, for parsers that go on behind a file.
+    pub fn short_read(offset: u64) -> Self {
+        Self::ShortRead {
+            offset,
+            place: Place::default(),
+        }
+    }
+}
+
+/// The name that a function library's first line gives: `#!lua name=mylib`.
+fn library_name(code: &[u8]) -> Printable {
+    let line = code.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let word = line
+        .split(|byte| byte.is_ascii_whitespace())
+        .find_map(|word| word.strip_prefix(b"name="));
+    Printable::new(word.unwrap_or(line))
+}
+
+/// The name in a module's number: nine characters of six bits, then ten bits of a version.
+fn module_name(id: u64) -> Printable {
+    const CHARACTERS: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let sixes = (0..9u32).map(|index| usize::try_from(id >> (58 - 6 * index) & 63).unwrap_or(0));
+    let name: Vec<u8> = sixes.map(|six| CHARACTERS[six]).collect();
+    Printable::new(&name)
+}

@@ -1,0 +1,290 @@
+//! Writing a file: header, opcodes, strings, scores, checksum, in constant memory. It knows no keyspace.
+
+use std::io::{self, Write};
+
+use crate::blob::{intset, ziplist};
+use crate::crc64::Crc64;
+use crate::decode::parse_canonical_int;
+use crate::format::{Encoding, MAGIC, WRITE_VERSION, opcode, string_encoding};
+use crate::lzf::Compressor;
+
+/// Bytes written to the sink at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Shorter strings are not compressed: it never pays.
+const MIN_COMPRESSED: usize = 21;
+/// Compression must save so many bytes.
+const MIN_SAVED: usize = 4;
+/// A buffer that one big string blew up is given back when it holds more than this.
+const KEEP_BYTES: usize = 1 << 20;
+
+/// Writes the parts of a file into a sink.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use rdb::{Encoding, Writer};
+/// let mut writer = Writer::new(Vec::new(), true, true);
+/// writer.header()?;
+/// writer.select(0)?;
+/// writer.key(Encoding::String, b"greeting", None)?;
+/// writer.string(b"hello")?;
+/// let file = writer.finish()?;
+/// assert!(file.starts_with(b"REDIS0006"));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Writer<W> {
+    sink: W,
+    buffer: Vec<u8>,
+    crc: Option<Crc64>,
+    compressor: Option<Compressor>,
+    packed: Vec<u8>,
+    ziplist: ziplist::Builder,
+    intset: Vec<u8>,
+    flushed: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer into `sink`; `compress` is `rdbcompression`, `checksum` is `rdbchecksum`.
+    pub fn new(sink: W, compress: bool, checksum: bool) -> Self {
+        Self::with_buffer(sink, compress.then(Compressor::new), checksum, BUFFER_BYTES)
+    }
+
+    /// A writer of one value, not of a file.
+    pub(crate) fn for_payload(sink: W, compressor: Option<Compressor>) -> Self {
+        Self::with_buffer(sink, compressor, false, 512)
+    }
+
+    fn with_buffer(sink: W, compressor: Option<Compressor>, checksum: bool, bytes: usize) -> Self {
+        Self {
+            sink,
+            buffer: Vec::with_capacity(bytes),
+            crc: checksum.then(Crc64::new),
+            compressor,
+            packed: Vec::new(),
+            ziplist: ziplist::Builder::default(),
+            intset: Vec::new(),
+            flushed: 0,
+        }
+    }
+
+    /// The signature and version 6.
+    ///
+    /// # Errors
+    /// Those of the sink, as for all that follow.
+    pub fn header(&mut self) -> io::Result<()> {
+        self.put(MAGIC)?;
+        self.put(format!("{WRITE_VERSION:04}").as_bytes())
+    }
+
+    /// The database of the keys that follow.
+    pub fn select(&mut self, database: u32) -> io::Result<()> {
+        self.put(&[opcode::SELECT_DB])?;
+        self.length(u64::from(database))
+    }
+
+    /// A key; its value must follow in the form of `encoding`. `expire_ms` is Unix milliseconds.
+    #[inline]
+    pub fn key(
+        &mut self,
+        encoding: Encoding,
+        key: &[u8],
+        expire_ms: Option<u64>,
+    ) -> io::Result<()> {
+        if let Some(expire_ms) = expire_ms {
+            let mut expiry = [opcode::EXPIRE_MS; 9];
+            expiry[1..].copy_from_slice(&expire_ms.to_le_bytes());
+            self.put(&expiry)?;
+        }
+        self.put(&[encoding.code()])?;
+        self.string(key)
+    }
+
+    /// The number of elements, members or pairs that follow.
+    #[inline]
+    pub fn length(&mut self, length: u64) -> io::Result<()> {
+        let [.., high, low] = length.to_be_bytes();
+        match length {
+            0..=0x3f => self.put(&[low]),
+            0x40..=0x3fff => self.put(&[0x40 | high, low]),
+            _ => self.long_length(length),
+        }
+    }
+
+    /// A string: an integer where its bytes are one's shortest form, else compressed where that saves something, else as it is.
+    #[inline]
+    pub fn string(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Eleven bytes hold every integer of 32 bits.
+        if bytes.len() <= 11
+            && let Some(value) = parse_canonical_int(bytes)
+            && let Ok(value) = i32::try_from(value)
+        {
+            return self.short_int(value);
+        }
+        if bytes.len() >= MIN_COMPRESSED && self.compressed(bytes)? {
+            return Ok(());
+        }
+        self.length(bytes.len() as u64)?;
+        self.put(bytes)
+    }
+
+    /// A string that is `value`'s decimal form.
+    #[inline]
+    pub fn int(&mut self, value: i64) -> io::Result<()> {
+        match i32::try_from(value) {
+            Ok(value) => self.short_int(value),
+            Err(_) => {
+                let mut buffer = itoa::Buffer::new();
+                let digits = buffer.format(value).as_bytes();
+                self.length(digits.len() as u64)?;
+                self.put(digits)
+            }
+        }
+    }
+
+    /// A score as text, which reads back as the same double.
+    pub fn score(&mut self, score: f64) -> io::Result<()> {
+        if score.is_nan() {
+            self.put(&[253])
+        } else if score.is_infinite() {
+            self.put(&[if score < 0.0 { 255 } else { 254 }])
+        } else {
+            let text = crate::score_text::ScoreText::new(score);
+            let text = text.as_bytes();
+            self.put(&[u8::try_from(text.len()).unwrap_or(u8::MAX)])?;
+            self.put(text)
+        }
+    }
+
+    /// A ziplist as a string; `fill` pushes its elements.
+    pub fn ziplist(&mut self, fill: impl FnOnce(&mut ziplist::Builder)) -> io::Result<()> {
+        let mut builder = std::mem::take(&mut self.ziplist);
+        builder.clear();
+        fill(&mut builder);
+        let written = match builder.finish() {
+            Some(blob) => self.string(blob),
+            None => Err(too_big()),
+        };
+        self.ziplist = builder;
+        written
+    }
+
+    /// An intset as a string; `members` rise.
+    pub fn intset(&mut self, members: impl Iterator<Item = i64> + Clone) -> io::Result<()> {
+        let mut blob = std::mem::take(&mut self.intset);
+        let written = if intset::write(members, &mut blob) {
+            self.string(&blob)
+        } else {
+            Err(too_big())
+        };
+        self.intset = blob;
+        written
+    }
+
+    /// The end of the file: its mark and checksum. Gives the sink back, flushed.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.put(&[opcode::EOF])?;
+        self.flush_buffer()?;
+        let checksum = self.crc.take().map_or(0, |crc| crc.value());
+        self.put(&checksum.to_le_bytes())?;
+        self.into_sink().map(|(sink, _)| sink)
+    }
+
+    /// How many bytes were written so far.
+    pub fn written(&self) -> u64 {
+        self.flushed + self.buffer.len() as u64
+    }
+
+    /// Flushes, and gives back what the writer was made of.
+    pub(crate) fn into_sink(mut self) -> io::Result<(W, Option<Compressor>)> {
+        self.flush_buffer()?;
+        self.sink.flush()?;
+        Ok((self.sink, self.compressor))
+    }
+
+    fn short_int(&mut self, value: i32) -> io::Result<()> {
+        let [a, b, c, d] = value.to_le_bytes();
+        let encoded = |encoding| 0xc0 | encoding;
+        match value {
+            -0x80..=0x7f => self.put(&[encoded(string_encoding::INT8), a]),
+            -0x8000..=0x7fff => self.put(&[encoded(string_encoding::INT16), a, b]),
+            _ => self.put(&[encoded(string_encoding::INT32), a, b, c, d]),
+        }
+    }
+
+    #[cold]
+    fn long_length(&mut self, length: u64) -> io::Result<()> {
+        match u32::try_from(length) {
+            Ok(length) => {
+                self.put(&[0x80])?;
+                self.put(&length.to_be_bytes())
+            }
+            // Only Redis 4 and later read this; nothing that 3.0 can hold is that long.
+            Err(_) => {
+                self.put(&[0x81])?;
+                self.put(&length.to_be_bytes())
+            }
+        }
+    }
+
+    fn compressed(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let Some(compressor) = &mut self.compressor else {
+            return Ok(false);
+        };
+        let mut packed = std::mem::take(&mut self.packed);
+        let fits = compressor.compress(bytes, &mut packed, bytes.len() - MIN_SAVED);
+        if fits {
+            self.put(&[0xc0 | string_encoding::LZF])?;
+            self.length(packed.len() as u64)?;
+            self.length(bytes.len() as u64)?;
+            self.put(&packed)?;
+        }
+        if packed.capacity() <= KEEP_BYTES {
+            self.packed = packed;
+        }
+        Ok(fits)
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > self.buffer.capacity() - self.buffer.len() {
+            return self.put_slow(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[cold]
+    fn put_slow(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.flush_buffer()?;
+        if bytes.len() <= self.buffer.capacity() {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        // In pieces, so that the sink sees the same rhythm whatever the values are.
+        for piece in bytes.chunks(BUFFER_BYTES) {
+            if let Some(crc) = &mut self.crc {
+                crc.update(piece);
+            }
+            self.sink.write_all(piece)?;
+            self.flushed += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn flush_buffer(&mut self) -> io::Result<()> {
+        if let Some(crc) = &mut self.crc {
+            crc.update(&self.buffer);
+        }
+        self.sink.write_all(&self.buffer)?;
+        self.flushed += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+fn too_big() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "a compact collection is too big for its form",
+    )
+}
