@@ -63,8 +63,6 @@ impl Clock {
     /// The LRU clock: seconds, modulo 2^24 (Redis 3.0: `REDIS_LRU_BITS` 24, resolution one second).
     #[must_use]
     pub fn lru(&self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
-        let seconds = (self.unix_ms() / 1000 & 0xff_ffff) as u32;
-        seconds
+        ((self.unix_ms() / 1000) & 0xff_ffff) as u32
     }
 }
