@@ -1,0 +1,439 @@
+//! The small vocabularies of configuration values: how each is written, read and named.
+
+use std::fmt::{self, Write as _};
+use std::ops::{BitOr, Index, IndexMut};
+
+use resp::number::scan_integer;
+
+/// A value that is one of a few words. Words are compared without regard to case.
+pub trait Choice: Copy + PartialEq + 'static {
+    /// Every value with its word.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The value's word.
+    fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(_, value)| *value == self)
+            .map_or("unknown", |(word, _)| word)
+    }
+
+    /// The value that a word stands for.
+    fn from_word(text: &[u8]) -> Option<Self> {
+        let found = Self::WORDS
+            .iter()
+            .find(|(word, _)| text.eq_ignore_ascii_case(word.as_bytes()));
+        found.map(|(_, value)| *value)
+    }
+}
+
+impl Choice for bool {
+    const WORDS: &'static [(&'static str, Self)] = &[("yes", true), ("no", false)];
+}
+
+/// How much is written to the log (`loglevel`), from everything to little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// `debug`
+    Debug,
+    /// `verbose`
+    Verbose,
+    /// `notice`
+    Notice,
+    /// `warning`
+    Warning,
+}
+
+impl Choice for LogLevel {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("debug", LogLevel::Debug),
+        ("verbose", LogLevel::Verbose),
+        ("notice", LogLevel::Notice),
+        ("warning", LogLevel::Warning),
+    ];
+}
+
+/// What is evicted when `maxmemory` is reached (`maxmemory-policy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxmemoryPolicy {
+    /// `volatile-lru`: the longest unused of the keys that expire.
+    VolatileLru,
+    /// `volatile-random`: any key that expires.
+    VolatileRandom,
+    /// `volatile-ttl`: the key that expires soonest.
+    VolatileTtl,
+    /// `allkeys-lru`: the longest unused key.
+    AllkeysLru,
+    /// `allkeys-random`: any key.
+    AllkeysRandom,
+    /// `noeviction`: nothing; writes are refused.
+    NoEviction,
+}
+
+impl Choice for MaxmemoryPolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("volatile-lru", MaxmemoryPolicy::VolatileLru),
+        ("volatile-random", MaxmemoryPolicy::VolatileRandom),
+        ("volatile-ttl", MaxmemoryPolicy::VolatileTtl),
+        ("allkeys-lru", MaxmemoryPolicy::AllkeysLru),
+        ("allkeys-random", MaxmemoryPolicy::AllkeysRandom),
+        ("noeviction", MaxmemoryPolicy::NoEviction),
+    ];
+}
+
+/// When the append-only file is synced to disk (`appendfsync`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendFsync {
+    /// `no`: when the system likes.
+    No,
+    /// `everysec`: once a second.
+    Everysec,
+    /// `always`: before any reply.
+    Always,
+}
+
+impl Choice for AppendFsync {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("no", AppendFsync::No),
+        ("everysec", AppendFsync::Everysec),
+        ("always", AppendFsync::Always),
+    ];
+}
+
+/// Which kind of program syslog is told it hears (`syslog-facility`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "syslog's own names")]
+pub enum SyslogFacility {
+    User,
+    Local0,
+    Local1,
+    Local2,
+    Local3,
+    Local4,
+    Local5,
+    Local6,
+    Local7,
+}
+
+impl Choice for SyslogFacility {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("user", SyslogFacility::User),
+        ("local0", SyslogFacility::Local0),
+        ("local1", SyslogFacility::Local1),
+        ("local2", SyslogFacility::Local2),
+        ("local3", SyslogFacility::Local3),
+        ("local4", SyslogFacility::Local4),
+        ("local5", SyslogFacility::Local5),
+        ("local6", SyslogFacility::Local6),
+        ("local7", SyslogFacility::Local7),
+    ];
+}
+
+/// The classes of clients that have an output buffer limit of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientClass {
+    /// Everybody else.
+    Normal,
+    /// Replicas.
+    Slave,
+    /// Subscribers.
+    Pubsub,
+}
+
+impl Choice for ClientClass {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("normal", ClientClass::Normal),
+        ("slave", ClientClass::Slave),
+        ("pubsub", ClientClass::Pubsub),
+    ];
+}
+
+/// When a client is cut off for not reading its replies. Zero means never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Pending bytes at which it is cut off at once.
+    pub hard_bytes: u64,
+    /// Pending bytes at which it is cut off when they last for [`soft_seconds`](Self::soft_seconds).
+    pub soft_bytes: u64,
+    /// How long the soft limit may be exceeded.
+    pub soft_seconds: u64,
+}
+
+/// The [`OutputLimit`] of each [`ClientClass`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimits([OutputLimit; 3]);
+
+impl OutputLimits {
+    /// No limit for normal clients, 256 MB (64 MB for a minute) for replicas, 32 MB (8 MB) for subscribers.
+    pub const DEFAULT: OutputLimits = OutputLimits([
+        OutputLimit {
+            hard_bytes: 0,
+            soft_bytes: 0,
+            soft_seconds: 0,
+        },
+        OutputLimit {
+            hard_bytes: 256 << 20,
+            soft_bytes: 64 << 20,
+            soft_seconds: 60,
+        },
+        OutputLimit {
+            hard_bytes: 32 << 20,
+            soft_bytes: 8 << 20,
+            soft_seconds: 60,
+        },
+    ]);
+}
+
+impl Index<ClientClass> for OutputLimits {
+    type Output = OutputLimit;
+
+    fn index(&self, class: ClientClass) -> &OutputLimit {
+        &self.0[class as usize]
+    }
+}
+
+impl IndexMut<ClientClass> for OutputLimits {
+    fn index_mut(&mut self, class: ClientClass) -> &mut OutputLimit {
+        &mut self.0[class as usize]
+    }
+}
+
+/// A snapshot is due when `changes` changes have happened and `seconds` seconds have passed since the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavePoint {
+    /// At least one.
+    pub seconds: u64,
+    /// Zero and one mean the same to a server that checks only when something changed.
+    pub changes: u64,
+}
+
+/// The server that a replica follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Master {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A command that answers to another name, or to none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenamedCommand {
+    /// Its name so far.
+    pub from: Vec<u8>,
+    /// Its new name; empty when the command is switched off.
+    pub to: Vec<u8>,
+}
+
+/// A set of event classes that are published (`notify-keyspace-events`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyspaceEvents(u16);
+
+impl KeyspaceEvents {
+    /// None.
+    pub const NONE: KeyspaceEvents = KeyspaceEvents(0);
+    /// `K`: publish to `__keyspace@<db>__:<key>`.
+    pub const KEYSPACE: KeyspaceEvents = KeyspaceEvents(1);
+    /// `E`: publish to `__keyevent@<db>__:<event>`.
+    pub const KEYEVENT: KeyspaceEvents = KeyspaceEvents(1 << 1);
+    /// `g`: commands for keys of any type.
+    pub const GENERIC: KeyspaceEvents = KeyspaceEvents(1 << 2);
+    /// `$`: strings.
+    pub const STRING: KeyspaceEvents = KeyspaceEvents(1 << 3);
+    /// `l`: lists.
+    pub const LIST: KeyspaceEvents = KeyspaceEvents(1 << 4);
+    /// `s`: sets.
+    pub const SET: KeyspaceEvents = KeyspaceEvents(1 << 5);
+    /// `h`: hashes.
+    pub const HASH: KeyspaceEvents = KeyspaceEvents(1 << 6);
+    /// `z`: sorted sets.
+    pub const ZSET: KeyspaceEvents = KeyspaceEvents(1 << 7);
+    /// `x`: a key expired.
+    pub const EXPIRED: KeyspaceEvents = KeyspaceEvents(1 << 8);
+    /// `e`: a key was evicted.
+    pub const EVICTED: KeyspaceEvents = KeyspaceEvents(1 << 9);
+    /// `A`: all of `g$lshzxe`.
+    pub const ALL: KeyspaceEvents = KeyspaceEvents(0b11_1111_1100);
+
+    /// Letters in the order in which Redis prints them.
+    const LETTERS: [(u8, KeyspaceEvents); 10] = [
+        (b'g', Self::GENERIC),
+        (b'$', Self::STRING),
+        (b'l', Self::LIST),
+        (b's', Self::SET),
+        (b'h', Self::HASH),
+        (b'z', Self::ZSET),
+        (b'x', Self::EXPIRED),
+        (b'e', Self::EVICTED),
+        (b'K', Self::KEYSPACE),
+        (b'E', Self::KEYEVENT),
+    ];
+
+    /// Reads a string of letters; `None` when one is unknown.
+    #[must_use]
+    pub fn parse(letters: &[u8]) -> Option<KeyspaceEvents> {
+        letters.iter().try_fold(Self::NONE, |set, letter| {
+            let class = if *letter == b'A' {
+                Self::ALL
+            } else {
+                Self::LETTERS.iter().find(|(known, _)| known == letter)?.1
+            };
+            Some(set | class)
+        })
+    }
+
+    /// Whether every class of `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: KeyspaceEvents) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether some class of `other` is in this set.
+    #[must_use]
+    pub const fn intersects(self, other: KeyspaceEvents) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether the set holds no class.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for KeyspaceEvents {
+    type Output = KeyspaceEvents;
+
+    fn bitor(self, other: KeyspaceEvents) -> KeyspaceEvents {
+        KeyspaceEvents(self.0 | other.0)
+    }
+}
+
+/// The letters of the set, with `A` for all eight of it.
+impl fmt::Display for KeyspaceEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.contains(Self::ALL);
+        if all {
+            f.write_char('A')?;
+        }
+        for (letter, class) in Self::LETTERS {
+            if self.contains(class) && !(all && Self::ALL.contains(class)) {
+                f.write_char(char::from(letter))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an amount of memory: digits and an optional unit, `1k` = 1000, `1kb` = 1024, `m`, `mb`, `g`, `gb`, `b`.
+/// No digits are zero. `None` for anything else, and for what does not fit an `i64`.
+#[must_use]
+pub fn parse_memory(text: &[u8]) -> Option<i64> {
+    let negative = text.first() == Some(&b'-');
+    let digits = text[usize::from(negative)..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (number, unit) = text.split_at(usize::from(negative) + digits);
+    if number == b"-" {
+        return None;
+    }
+    let factor = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    let number = scan_integer(number);
+    if number.out_of_range {
+        None
+    } else {
+        number.value.checked_mul(factor)
+    }
+}
+
+/// Writes an amount of memory with the biggest binary unit that leaves a whole number: `100mb`.
+#[must_use]
+pub fn format_memory(bytes: i64) -> String {
+    let units = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
+    match units
+        .iter()
+        .find(|(factor, _)| bytes != 0 && bytes % factor == 0)
+    {
+        Some((factor, unit)) => format!("{}{unit}", bytes / factor),
+        None => bytes.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn memory_units() {
+        let cases: &[(&str, Option<i64>)] = &[
+            ("0", Some(0)),
+            ("", Some(0)),
+            ("12", Some(12)),
+            ("1b", Some(1)),
+            ("1k", Some(1000)),
+            ("1KB", Some(1024)),
+            ("2m", Some(2_000_000)),
+            ("2Mb", Some(2 << 20)),
+            ("3g", Some(3_000_000_000)),
+            ("3gb", Some(3 << 30)),
+            ("-1", Some(-1)),
+            ("-", None),
+            ("1x", None),
+            ("1 mb", None),
+            ("+1", None),
+            ("9223372036854775808", None),
+            ("9223372036854775807k", None),
+        ];
+        for (text, value) in cases {
+            assert_eq!(parse_memory(text.as_bytes()), *value, "{text}");
+        }
+        assert_eq!(format_memory(0), "0");
+        assert_eq!(format_memory(1025), "1025");
+        assert_eq!(format_memory(100 << 20), "100mb");
+    }
+
+    #[test]
+    fn event_letters() {
+        let parsed =
+            |letters: &str| KeyspaceEvents::parse(letters.as_bytes()).map(|set| set.to_string());
+        assert_eq!(parsed("").as_deref(), Some(""));
+        assert_eq!(parsed("EKx").as_deref(), Some("xKE"));
+        assert_eq!(parsed("KA").as_deref(), Some("AK"));
+        assert_eq!(parsed("g$lshzxe").as_deref(), Some("A"));
+        assert_eq!(parsed("Q"), None);
+    }
+
+    #[test]
+    fn words_have_no_case() {
+        assert_eq!(bool::from_word(b"YES"), Some(true));
+        assert_eq!(bool::from_word(b"1"), None);
+        assert_eq!(
+            MaxmemoryPolicy::from_word(b"Allkeys-LRU"),
+            Some(MaxmemoryPolicy::AllkeysLru)
+        );
+        assert_eq!(AppendFsync::Everysec.word(), "everysec");
+    }
+
+    proptest! {
+        #[test]
+        fn written_memory_reads_back(bytes: i64) {
+            prop_assert_eq!(parse_memory(format_memory(bytes).as_bytes()), Some(bytes));
+        }
+
+        #[test]
+        fn reading_is_total(text: Vec<u8>) {
+            let _ = (parse_memory(&text), KeyspaceEvents::parse(&text), LogLevel::from_word(&text));
+        }
+    }
+}
