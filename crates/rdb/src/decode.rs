@@ -215,35 +215,6 @@ pub(crate) fn parse_score(text: &[u8]) -> Option<f64> {
     (!score.is_nan()).then_some(score)
 }
 
-/// The integer whose shortest decimal form `text` is.
-#[inline]
-pub(crate) fn parse_canonical_int(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    let mut value: i64 = 0;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        // Counted downwards: the smallest integer has no positive twin.
-        value = value
-            .checked_mul(10)?
-            .checked_sub(i64::from(digit - b'0'))?;
-    }
-    if negative {
-        Some(value)
-    } else {
-        value.checked_neg()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,28 +270,5 @@ mod tests {
             assert!(decoder(bad).text_score().is_err());
         }
         assert!(decoder(&f64::NAN.to_le_bytes()).binary_score().is_err());
-    }
-
-    #[test]
-    fn only_shortest_decimal_forms_are_integers() {
-        for value in [0, 1, -1, 10, i64::MAX, i64::MIN, 1234567890123] {
-            assert_eq!(
-                parse_canonical_int(value.to_string().as_bytes()),
-                Some(value)
-            );
-        }
-        for text in [
-            "",
-            "-",
-            "-0",
-            "01",
-            "+1",
-            "1 ",
-            "9223372036854775808",
-            "-9223372036854775809",
-            "99999999999999999999",
-        ] {
-            assert_eq!(parse_canonical_int(text.as_bytes()), None, "{text}");
-        }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`Reader`] walks a file record by record, [`ValueReader`] one value element by element. Both are pulled: the caller
 //!   decides how much it takes before it does something else. Lengths from the file are never allocated from.
 //! - [`Writer`] writes the parts of a file into any [`std::io::Write`], in constant memory.
+//! - [`check`] is what `redis-check-rdb` and `redis-check-dump` do.
 //! - [`dump`] frames the value of one key for DUMP, RESTORE and MIGRATE.
 //!
 //! What memory can grow to: the bytes of the string being read, as often as they are held (input, compact form, stored value), where
@@ -13,6 +14,7 @@
 //! use of), and about a megabyte of buffers.
 
 mod blob;
+pub mod check;
 mod crc64;
 mod decode;
 pub mod dump;
@@ -21,7 +23,6 @@ mod format;
 mod input;
 mod lzf;
 mod reader;
-mod score_text;
 mod skip;
 mod value;
 mod writer;
@@ -33,6 +34,5 @@ pub use error::{Error, Feature, Place, Printable, Unsupported};
 pub use format::{Encoding, Kind, MAGIC, NEWEST_VERSION, WRITE_VERSION};
 pub use input::Input;
 pub use reader::{KeyRecord, Options, Reader, Record};
-pub use score_text::ScoreText;
 pub use value::ValueReader;
 pub use writer::Writer;

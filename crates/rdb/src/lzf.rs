@@ -21,12 +21,13 @@ const MAX_RATIO: u64 = 88;
 const SMALL_BITS: u32 = 10;
 const LARGE_BITS: u32 = 14;
 const SMALL_INPUT: usize = 2048;
+const SLOTS: usize = 1 << LARGE_BITS;
 
 /// A compressor with its table, used again and again.
 pub(crate) struct Compressor {
     /// Where a three-byte sequence was last seen, counted from the first byte this table ever saw, so that what an
     /// earlier input left behind is out of range and the table is never cleared.
-    seen: Box<[u32]>,
+    seen: Box<[u32; SLOTS]>,
     /// The count at which the next input starts.
     base: u32,
 }
@@ -34,7 +35,7 @@ pub(crate) struct Compressor {
 impl Compressor {
     pub(crate) fn new() -> Self {
         Self {
-            seen: vec![0; 1 << LARGE_BITS].into_boxed_slice(),
+            seen: Box::new([0; SLOTS]),
             base: 1,
         }
     }
@@ -58,48 +59,63 @@ impl Compressor {
     }
 
     fn run(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
-        let bits = if input.len() <= SMALL_INPUT {
-            SMALL_BITS
-        } else {
-            LARGE_BITS
-        };
-        let base = self.base;
-        let (mut at, mut literal, mut missed) = (0usize, 0usize, 0usize);
-        while let Some(&[a, b, c, ..]) = input.get(at..) {
-            let sequence = u32::from_le_bytes([a, b, c, 0]);
-            let slot = (sequence.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize;
+        let small = input.len() <= SMALL_INPUT;
+        let mut literal = 0;
+        loop {
+            let found = if small {
+                self.find::<SMALL_BITS, 0>(input, literal)
+            } else {
+                self.find::<LARGE_BITS, MAX_SKIP>(input, literal)
+            };
+            let Some((at, distance)) = found else { break };
+            let len = common_len(&input[at - distance..], &input[at..]);
+            put_literals(out, &input[literal..at]);
+            put_match(out, distance, len);
+            literal = at + len;
+            if out.len() > limit {
+                return false;
+            }
+        }
+        if literal == 0 {
+            return false;
+        }
+        put_literals(out, &input[literal..]);
+        out.len() <= limit
+    }
+
+    /// The next place from `from` on whose first three bytes came before, and how far back that was. The table is used by
+    /// `BITS`; where nothing repeats, up to `SKIP` bytes are passed over.
+    fn find<const BITS: u32, const SKIP: usize>(
+        &mut self,
+        input: &[u8],
+        from: usize,
+    ) -> Option<(usize, usize)> {
+        let mut at = from;
+        while let Some(here) = three_bytes(input, at) {
+            let slot = (here.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize & (SLOTS - 1);
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "positions fit: the input's length does"
             )]
-            let here = base + at as u32;
-            let last = std::mem::replace(&mut self.seen[slot], here);
-            let distance = (here - last.min(here)) as usize;
-            if last < base
-                || distance > MAX_DISTANCE
-                || input[at - distance..at - distance + 3] != [a, b, c]
-            {
-                // Data that never repeats is passed over faster and faster.
-                missed += 1;
-                at += 1 + (missed >> 6).min(MAX_SKIP);
-                if out.len() + at.min(input.len()) - literal > limit {
-                    return false;
+            let place = self.base + at as u32;
+            let last = std::mem::replace(&mut self.seen[slot], place);
+            if last >= self.base {
+                let distance = (place - last) as usize;
+                if distance <= MAX_DISTANCE && three_bytes(input, at - distance) == Some(here) {
+                    return Some((at, distance));
                 }
-                continue;
             }
-            missed = 0;
-            let len = common_len(&input[at - distance..], &input[at..]);
-            put_literals(out, &input[literal..at]);
-            put_match(out, distance, len);
-            if out.len() > limit {
-                return false;
-            }
-            at += len;
-            literal = at;
+            at += 1 + ((at - from) >> 6).min(SKIP);
         }
-        put_literals(out, &input[literal..]);
-        !out.is_empty() && out.len() <= limit
+        None
     }
+}
+
+/// The three bytes at `at` as a number, where a fourth follows (so that all can be read at once).
+#[inline]
+fn three_bytes(input: &[u8], at: usize) -> Option<u32> {
+    let word = input.get(at..at + 4)?.first_chunk()?;
+    Some(u32::from_le_bytes(*word) & 0x00ff_ffff)
 }
 
 /// How many bytes both begin with, up to the longest repetition.

@@ -36,6 +36,8 @@ pub enum Record<'a> {
         /// The value.
         value: Str<'a>,
     },
+    /// The keys that follow are in another database.
+    Select(u32),
     /// How many keys the current database is said to hold.
     Resize {
         /// All keys.
@@ -183,7 +185,7 @@ impl<R: Read> Reader<R> {
                             .corrupt("an expiry or access time belongs to no key"));
                     }
                     match code {
-                        opcode::SELECT_DB => self.select()?,
+                        opcode::SELECT_DB => return self.select().map(Some),
                         opcode::SLOT_INFO => self.skip_slot_info()?,
                         opcode::EOF => {
                             self.end()?;
@@ -365,14 +367,11 @@ impl<R: Read> Reader<R> {
         self.values.decoder.corrupt(what)
     }
 
-    fn select(&mut self) -> Result<(), Error> {
+    fn select(&mut self) -> Result<Record<'static>, Error> {
         let database = self.values.decoder.length()?;
-        self.database = u32::try_from(database).map_err(|_| {
-            self.values
-                .decoder
-                .corrupt("a database number beyond all that Redis has")
-        })?;
-        Ok(())
+        self.database = u32::try_from(database)
+            .map_err(|_| self.corrupt("a database number beyond all that Redis has"))?;
+        Ok(Record::Select(self.database))
     }
 
     fn skip_slot_info(&mut self) -> Result<(), Error> {

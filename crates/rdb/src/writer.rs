@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use resp::number::{DoubleBuffer, parse_i64};
+
 use crate::blob::{intset, ziplist};
 use crate::crc64::Crc64;
-use crate::decode::parse_canonical_int;
 use crate::format::{Encoding, MAGIC, WRITE_VERSION, opcode, string_encoding};
 use crate::lzf::Compressor;
 
@@ -115,7 +116,7 @@ impl<W: Write> Writer<W> {
     pub fn string(&mut self, bytes: &[u8]) -> io::Result<()> {
         // Eleven bytes hold every integer of 32 bits.
         if bytes.len() <= 11
-            && let Some(value) = parse_canonical_int(bytes)
+            && let Some(value) = parse_i64(bytes)
             && let Ok(value) = i32::try_from(value)
         {
             return self.short_int(value);
@@ -148,8 +149,8 @@ impl<W: Write> Writer<W> {
         } else if score.is_infinite() {
             self.put(&[if score < 0.0 { 255 } else { 254 }])
         } else {
-            let text = crate::score_text::ScoreText::new(score);
-            let text = text.as_bytes();
+            let mut text = DoubleBuffer::new();
+            let text = text.format(score).as_bytes();
             self.put(&[u8::try_from(text.len()).unwrap_or(u8::MAX)])?;
             self.put(text)
         }

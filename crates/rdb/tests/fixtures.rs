@@ -25,7 +25,7 @@ fn read_all(bytes: &[u8], options: Options) -> Result<(Read, Vec<String>), Error
                 skipped.push(what.name.to_string());
                 continue;
             }
-            Record::Aux { .. } | Record::Resize { .. } => continue,
+            _ => continue,
         };
         let name = [format!("{}:", key.database).as_bytes(), reader.key()].concat();
         let mut value = Vec::new();

@@ -1,8 +1,10 @@
 //! Ziplists: `bytes:u32 tail:u32 count:u16 entry* 0xff`, little endian. An entry is the length of the one before it (one byte, or
 //! 254 and four), a header that gives its form, and its bytes. Small integers are stored as such.
 
+use resp::number::parse_i64;
+
 use super::{END, Fault, little_endian};
-use crate::decode::{Str, parse_canonical_int};
+use crate::decode::Str;
 
 const HEADER: usize = 10;
 /// A count that says: walk.
@@ -154,7 +156,7 @@ impl Builder {
     /// Appends a string; as an integer where its bytes are one's shortest decimal form.
     pub fn push(&mut self, text: &[u8]) {
         // Redis tries no string of 32 bytes or more, and none shorter than that has more than 20.
-        match parse_canonical_int(text) {
+        match parse_i64(text) {
             Some(value) => self.push_int(value),
             None => self.push_bytes(text),
         }
