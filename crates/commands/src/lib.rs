@@ -1,1 +1,34 @@
-//! The command table and every data command.
+//! The command table, and every command that works on data alone.
+//!
+//! # Layout
+//!
+//! - [`table`]: one row per command: name, arity, flags, key positions and what runs it. Everything known about a command is in its row.
+//! - [`Ctx`]: what a command may touch; [`Effects`]: what it leaves behind for the engine (dirty count, events, what to propagate).
+//! - [`Error`]: the error replies that many commands share.
+//! - One file per family: [`mod@string`], `bits`, `hyperloglog`, `list`, `set`, `zset`, `hash`, `keys`, `scan`, `sort`.
+//!
+//! A data command is one function `(ctx, args) → reply + effects`. It knows no connection, no replication and no file. Commands that do
+//! (AUTH, CLIENT, SLAVEOF …) have their row here and their function in the engine.
+
+pub mod args;
+mod bits;
+mod context;
+mod effects;
+mod error;
+mod hash;
+mod hyperloglog;
+mod keys;
+mod list;
+pub mod rng;
+mod scan;
+mod set;
+mod sort;
+mod string;
+pub mod table;
+mod zset;
+
+pub use context::{Args, Ctx, Done, Settings};
+pub use effects::{Block, BlockKind, Effects, EventClass, KeyEvent, Propagation};
+pub use error::Error;
+pub use rng::Rng;
+pub use table::{Command, Flags, Run};

@@ -1,1 +1,40 @@
-//! One server without its I/O: sessions, dispatch, transactions, propagation.
+//! One server without its input and output: sessions, the gates before a command, transactions, publish and subscribe,
+//! blocking, propagation, statistics.
+//!
+//! # Layout
+//!
+//! - [`Engine`] (`engine.rs`): the whole state, what a shell calls, and the periodic work.
+//! - `client.rs`: one connection's session. `input.rs`: from its bytes to requests. `dispatch.rs`: the gates a request
+//!   passes, then the call. `effects.rs`: what a command left behind, applied.
+//! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
+//!   `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
+//! - `connection.rs` and the other files named after commands: the commands that know more than data.
+//! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
+//!
+//! # How a shell drives it
+//!
+//! Every call is preceded by [`Engine::set_now`]. Bytes go in by [`Engine::receive`]; replies gather in each client's
+//! [`resp::Reply`] ([`Engine::output`]); after a turn the shell asks which clients have something to send
+//! ([`Engine::take_woken`]) and what else is to be done ([`Engine::poll_action`]).
+
+mod action;
+mod blocking;
+mod client;
+mod connection;
+mod dispatch;
+mod effects;
+mod engine;
+mod evict;
+mod expire;
+mod host;
+mod index;
+mod input;
+mod propagate;
+mod pubsub;
+mod stats;
+mod transaction;
+
+pub use action::{Action, LinkId};
+pub use client::{Client, ClientId, Peer};
+pub use engine::{Engine, Now};
+pub use host::Host;

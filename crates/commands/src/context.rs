@@ -1,0 +1,85 @@
+//! What a data command may touch.
+
+use bytes::Bytes;
+use resp::Reply;
+use store::{Keyspace, Limits, StrNew};
+
+use crate::{Effects, Error, Rng};
+
+/// A request's words, the command's name first.
+pub type Args<'a> = &'a [&'a [u8]];
+
+/// A command has written its reply, or its error is still to be written.
+pub type Done = Result<(), Error>;
+
+/// The part of the configuration that data commands depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Thresholds between compact and large encodings.
+    pub limits: Limits,
+    /// `hll-sparse-max-bytes`
+    pub hll_sparse_max_bytes: usize,
+    /// `cluster-enabled`: no SELECT, MOVE, SORT BY/GET.
+    pub cluster: bool,
+}
+
+impl Default for Settings {
+    /// The defaults of Redis 3.0.
+    fn default() -> Self {
+        Self { limits: Limits::default(), hll_sparse_max_bytes: 3000, cluster: false }
+    }
+}
+
+/// What a data command may touch. The fields are apart so that a value can be read from `keyspace` while `reply` is written:
+/// `if let Some(value) = ctx.keyspace.db(ctx.db).read(key) { ctx.reply.… }`.
+#[derive(Debug)]
+pub struct Ctx<'a> {
+    /// All databases.
+    pub keyspace: &'a mut Keyspace,
+    /// The selected database.
+    pub db: usize,
+    /// Where the reply goes.
+    pub reply: &'a mut Reply,
+    /// What else the command leaves behind.
+    pub effects: &'a mut Effects,
+    /// Configuration.
+    pub settings: &'a Settings,
+    /// Random numbers.
+    pub rng: &'a mut Rng,
+    /// A big argument in a buffer of its own: its position among the arguments, and the buffer.
+    pub big: Option<(usize, Bytes)>,
+    /// Whether the command came from the master, the AOF or a file being loaded: it is applied as it is.
+    pub replaying: bool,
+    /// Whether the client may be made to wait (not in MULTI, not in a script).
+    pub may_block: bool,
+}
+
+impl Ctx<'_> {
+    /// Argument `index` as a string value to be stored, as it is; its buffer is handed over where it is big.
+    #[must_use]
+    pub fn take_str<'b>(&mut self, args: Args<'b>, index: usize) -> StrNew<'b> {
+        match self.big.take() {
+            Some((at, bytes)) if at == index => StrNew::Big(bytes),
+            other => {
+                self.big = other;
+                StrNew::encode(args[index])
+            }
+        }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        self.keyspace.clock().unix_ms()
+    }
+
+    /// One change to `key` of the selected database: see [`Effects::changed`].
+    pub fn changed(&mut self, key: &[u8], class: crate::EventClass, event: &'static str) {
+        self.effects.changed(self.db, key, class, event);
+    }
+
+    /// An event on `key` of the selected database: see [`Effects::event`].
+    pub fn event(&mut self, key: &[u8], class: crate::EventClass, name: &'static str) {
+        self.effects.event(self.db, key, class, name);
+    }
+}

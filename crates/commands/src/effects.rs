@@ -1,0 +1,149 @@
+//! What a command leaves behind beside its reply. The engine applies it: statistics, WATCH, events, AOF, replicas, wake-ups.
+
+/// The classes of keyspace events, as the letters of `notify-keyspace-events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum EventClass {
+    /// `g`: DEL, EXPIRE, RENAME …
+    Generic = 1 << 2,
+    /// `$`
+    String = 1 << 3,
+    /// `l`
+    List = 1 << 4,
+    /// `s`
+    Set = 1 << 5,
+    /// `h`
+    Hash = 1 << 6,
+    /// `z`
+    Zset = 1 << 7,
+    /// `x`
+    Expired = 1 << 8,
+    /// `e`
+    Evicted = 1 << 9,
+}
+
+/// One keyspace event, to be published in the order of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEvent {
+    /// The class.
+    pub class: EventClass,
+    /// `set`, `lpush` …
+    pub name: &'static str,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// The database.
+    pub db: usize,
+}
+
+/// What goes to the AOF and to the replicas for the command that ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// The command as it came, if it changed anything.
+    #[default]
+    AsIs,
+    /// The command as it came, even if it changed nothing (PUBLISH, SCRIPT LOAD).
+    Forced,
+    /// These commands instead; none where the list is empty.
+    Instead(Vec<Vec<Box<[u8]>>>),
+}
+
+/// What a blocked client waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockKind {
+    /// BLPOP
+    PopLeft,
+    /// BRPOP
+    PopRight,
+    /// BRPOPLPUSH to this key.
+    PopRightPushLeft(Box<[u8]>),
+}
+
+/// The wish of a command to wait. The engine grants it outside MULTI and scripts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// What for.
+    pub kind: BlockKind,
+    /// The lists waited on, in the order of preference.
+    pub keys: Vec<Box<[u8]>>,
+    /// Milliseconds to wait; 0 is for ever.
+    pub timeout_ms: u64,
+}
+
+/// What a command leaves behind. One is reused for all commands.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// How many changes to data (the `dirty` counter of save points).
+    pub dirty: u64,
+    /// What to propagate.
+    pub propagation: Propagation,
+    /// Events, filled only for classes in [`Effects::notify_mask`].
+    pub events: Vec<KeyEvent>,
+    /// Changed keys (database, key), filled only while somebody watches a key.
+    pub touched: Vec<(usize, Box<[u8]>)>,
+    /// Keys (database, key) that became a list, filled only while somebody is blocked on a list.
+    pub ready: Vec<(usize, Box<[u8]>)>,
+    /// The wish to wait.
+    pub block: Option<Block>,
+    /// Set by the engine: the event classes that anybody wants ([`EventClass`] bits).
+    pub notify_mask: u16,
+    /// Set by the engine: somebody watches a key.
+    pub watching: bool,
+    /// Set by the engine: somebody is blocked on a list.
+    pub blocking: bool,
+}
+
+impl Effects {
+    /// `key` of database `db` was changed: one change more, WATCH learns of it, and the event goes out.
+    /// Every successful write calls this once per key.
+    pub fn changed(&mut self, db: usize, key: &[u8], class: EventClass, event: &'static str) {
+        self.dirty += 1;
+        self.touch(db, key);
+        self.event(db, key, class, event);
+    }
+
+    /// WATCH learns that `key` was changed.
+    pub fn touch(&mut self, db: usize, key: &[u8]) {
+        if self.watching {
+            self.touched.push((db, key.into()));
+        }
+    }
+
+    /// An event without a change of its own (the `del` after the last element went).
+    pub fn event(&mut self, db: usize, key: &[u8], class: EventClass, name: &'static str) {
+        if self.notify_mask & class as u16 != 0 {
+            self.events.push(KeyEvent { class, name, key: key.into(), db });
+        }
+    }
+
+    /// `key` has become a list (created, renamed, restored …): blocked clients may be served after this command.
+    pub fn list_ready(&mut self, db: usize, key: &[u8]) {
+        if self.blocking {
+            self.ready.push((db, key.into()));
+        }
+    }
+
+    /// Propagates these commands instead of the one that came. May be called several times; each adds a command.
+    pub fn propagate_instead(&mut self, command: &[&[u8]]) {
+        let command = command.iter().map(|&word| word.into()).collect();
+        match &mut self.propagation {
+            Propagation::Instead(list) => list.push(command),
+            other => *other = Propagation::Instead(vec![command]),
+        }
+    }
+
+    /// Propagates nothing, whatever changed.
+    pub fn propagate_nothing(&mut self) {
+        self.propagation = Propagation::Instead(Vec::new());
+    }
+
+    /// Whether anything is left for the engine to apply.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.dirty == 0
+            && self.propagation == Propagation::AsIs
+            && self.events.is_empty()
+            && self.touched.is_empty()
+            && self.ready.is_empty()
+            && self.block.is_none()
+    }
+}

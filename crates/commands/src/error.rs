@@ -1,0 +1,56 @@
+//! The error replies that many commands share. Texts are Redis 3.0's: they are part of the interface.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a command gave an error reply. [`fmt::Display`] is the reply line without the leading `-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The key holds another type.
+    WrongType,
+    /// The arguments do not have the command's form.
+    Syntax,
+    /// An argument that must be a 64-bit integer is not.
+    NotInteger,
+    /// An argument that must be a finite or infinite float is not.
+    NotFloat,
+    /// LSET and the like.
+    IndexOutOfRange,
+    /// A key that must exist does not.
+    NoSuchKey,
+    /// Both keys are one (RENAME of 3.0, MOVE).
+    SameObject,
+    /// Any other text; it starts with its code (`ERR …`).
+    Text(Cow<'static, str>),
+}
+
+impl Error {
+    /// A fixed text that starts with its code.
+    #[must_use]
+    pub const fn text(line: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(line))
+    }
+
+    /// A text of its own that starts with its code.
+    #[must_use]
+    pub const fn owned(line: String) -> Self {
+        Self::Text(Cow::Owned(line))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::Syntax => "ERR syntax error",
+            Self::NotInteger => "ERR value is not an integer or out of range",
+            Self::NotFloat => "ERR value is not a valid float",
+            Self::IndexOutOfRange => "ERR index out of range",
+            Self::NoSuchKey => "ERR no such key",
+            Self::SameObject => "ERR source and destination objects are the same",
+            Self::Text(line) => line,
+        })
+    }
+}
+
+impl std::error::Error for Error {}

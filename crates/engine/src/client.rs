@@ -1,0 +1,137 @@
+//! One connection's session.
+
+use std::collections::BTreeSet;
+
+use bytes::BytesMut;
+use resp::{Parser, Reply};
+
+use crate::transaction::Multi;
+
+/// The place of a client in the engine. It may be given to another client once this one is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub usize);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// `ip:port`, or the socket's path followed by `:0`.
+    pub addr: String,
+    /// The connection's file descriptor, as CLIENT LIST shows it.
+    pub fd: i32,
+    /// Whether it came by the Unix socket.
+    pub unix: bool,
+}
+
+/// What a client is besides an ordinary one. Every field is a state of the session that a command or the engine sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts; Redis's client flags")]
+pub struct Flags {
+    /// It gave the password, or none is needed.
+    pub authenticated: bool,
+    /// Our master: its commands are applied, not answered.
+    pub master: bool,
+    /// A replica of ours.
+    pub replica: bool,
+    /// It ran MONITOR.
+    pub monitor: bool,
+    /// It is no connection: runs scripts' commands, replays files.
+    pub internal: bool,
+    /// The next command may reach a slot that is being imported.
+    pub asking: bool,
+    /// READONLY was said to a cluster replica.
+    pub readonly: bool,
+    /// It is to be closed once its replies are sent; what it sends is not read any more.
+    pub closing: bool,
+}
+
+/// Why a client's requests wait.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// They do not.
+    #[default]
+    No,
+    /// Blocked on lists.
+    Lists(crate::blocking::OnLists),
+    /// CLIENT PAUSE, a manual failover: the request is run again afterwards.
+    Paused,
+}
+
+/// Channels and patterns.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// By SUBSCRIBE.
+    pub channels: BTreeSet<Box<[u8]>>,
+    /// By PSUBSCRIBE.
+    pub patterns: BTreeSet<Box<[u8]>>,
+}
+
+/// One connection's session.
+#[derive(Debug)]
+pub struct Client {
+    /// CLIENT LIST's `id`, never used twice.
+    pub serial: u64,
+    /// The other end.
+    pub peer: Peer,
+    /// CLIENT SETNAME.
+    pub name: Option<Box<[u8]>>,
+    /// The selected database.
+    pub db: usize,
+    /// What it is.
+    pub flags: Flags,
+    /// Why its requests wait.
+    pub waiting: Waiting,
+    /// When it came, Unix milliseconds.
+    pub since_ms: u64,
+    /// When it last sent something, Unix milliseconds.
+    pub active_ms: u64,
+    /// The name of its last command.
+    pub last_command: &'static str,
+    /// Open MULTI.
+    pub multi: Option<Box<Multi>>,
+    /// Keys that it watches: (database, key).
+    pub watched: Vec<(usize, Box<[u8]>)>,
+    /// A watched key was changed: EXEC will fail.
+    pub watch_broken: bool,
+    /// SUBSCRIBE and PSUBSCRIBE; none while there are no subscriptions.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// Replies to be sent.
+    pub out: Reply,
+    /// Bytes that came and were not run yet.
+    pub(crate) pending: BytesMut,
+    pub(crate) parser: Parser,
+}
+
+impl Client {
+    pub(crate) fn new(serial: u64, peer: Peer, now_ms: u64) -> Self {
+        Self {
+            serial,
+            peer,
+            name: None,
+            db: 0,
+            flags: Flags::default(),
+            waiting: Waiting::No,
+            since_ms: now_ms,
+            active_ms: now_ms,
+            last_command: "NULL",
+            multi: None,
+            watched: Vec::new(),
+            watch_broken: false,
+            subscriptions: None,
+            out: Reply::default(),
+            pending: BytesMut::new(),
+            parser: Parser::new(),
+        }
+    }
+
+    /// How many channels and patterns it is subscribed to.
+    #[must_use]
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.as_ref().map_or(0, |all| all.channels.len() + all.patterns.len())
+    }
+
+    /// Whether its requests are run as they come.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.waiting == Waiting::No && !self.flags.closing
+    }
+}

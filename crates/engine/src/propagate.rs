@@ -1,0 +1,52 @@
+//! What goes to the append-only file and to the replicas: every change, in order, as commands.
+
+use crate::{ClientId, Engine};
+
+/// Where a change comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client's command.
+    Client(ClientId),
+    /// The server itself: expiry, eviction.
+    Server,
+}
+
+/// Commands that belong together (EXEC, a script): they are framed by MULTI and EXEC once the first change is seen.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) depth: usize,
+    pub(crate) opened: bool,
+}
+
+impl Engine {
+    /// One changing command for the append-only file and the replicas.
+    pub(crate) fn propagate(&mut self, origin: Origin, db: usize, args: &[&[u8]]) {
+        if self.replaying {
+            return;
+        }
+        if self.group.depth > 0 && !self.group.opened {
+            self.group.opened = true;
+            self.feed(origin, db, &[b"MULTI"]);
+        }
+        self.feed(origin, db, args);
+    }
+
+    /// What follows belongs together until [`Engine::end_group`].
+    pub(crate) fn begin_group(&mut self) {
+        self.group.depth += 1;
+    }
+
+    /// Ends what [`Engine::begin_group`] began.
+    pub(crate) fn end_group(&mut self) {
+        self.group.depth -= 1;
+        if self.group.depth == 0 && std::mem::take(&mut self.group.opened) {
+            let db = self.propagated_db;
+            self.feed(Origin::Server, db, &[b"EXEC"]);
+        }
+    }
+
+    fn feed(&mut self, origin: Origin, db: usize, args: &[&[u8]]) {
+        self.propagated_db = db;
+        let _ = (origin, args);
+    }
+}

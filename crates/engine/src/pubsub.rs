@@ -1,0 +1,200 @@
+//! Publish and subscribe, and keyspace notifications.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commands::{Args, Done, Error, KeyEvent, Propagation};
+use resp::Reply;
+use resp::glob;
+
+use crate::{ClientId, Engine};
+
+/// Who listens to what.
+#[derive(Debug, Default)]
+pub(crate) struct PubSub {
+    pub(crate) channels: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
+    /// In the order of subscription, which is the order of delivery.
+    pub(crate) patterns: Vec<(Box<[u8]>, ClientId)>,
+}
+
+impl Engine {
+    /// Delivers a message to this server's subscribers; how many there were.
+    pub(crate) fn publish_local(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let mut receivers = 0;
+        if let Some(clients) = self.pubsub.channels.get(channel) {
+            let ids: Vec<ClientId> = clients.iter().copied().collect();
+            for id in ids {
+                let out = self.output_of(id);
+                out.array(3);
+                out.bulk(b"message");
+                out.bulk(channel);
+                out.bulk(message);
+                receivers += 1;
+            }
+        }
+        for index in 0..self.pubsub.patterns.len() {
+            let (pattern, id) = &self.pubsub.patterns[index];
+            if !glob::matches(pattern, channel) {
+                continue;
+            }
+            let (pattern, id) = (pattern.clone(), *id);
+            let out = self.output_of(id);
+            out.array(4);
+            out.bulk(b"pmessage");
+            out.bulk(&pattern);
+            out.bulk(channel);
+            out.bulk(message);
+            receivers += 1;
+        }
+        receivers
+    }
+
+    /// Publishes one keyspace event under the names that `notify-keyspace-events` asks for (`K`: 1, `E`: 2).
+    pub(crate) fn notify_key_event(&mut self, event: &KeyEvent) {
+        let flags = self.notify_flags;
+        if flags & 1 != 0 {
+            let channel = [format!("__keyspace@{}__:", event.db).as_bytes(), &event.key].concat();
+            self.publish_local(&channel, event.name.as_bytes());
+        }
+        if flags & 2 != 0 {
+            let channel = format!("__keyevent@{}__:{}", event.db, event.name);
+            self.publish_local(channel.as_bytes(), &event.key);
+        }
+    }
+
+    /// Ends all subscriptions of a client that goes away.
+    pub(crate) fn forget_subscriptions(&mut self, id: ClientId) {
+        let Some(all) = self.clients[id.0].subscriptions.take() else { return };
+        for channel in all.channels {
+            self.drop_channel(id, &channel);
+        }
+        if !all.patterns.is_empty() {
+            self.pubsub.patterns.retain(|(_, subscriber)| *subscriber != id);
+        }
+    }
+
+    fn drop_channel(&mut self, id: ClientId, channel: &[u8]) {
+        if let Some(clients) = self.pubsub.channels.get_mut(channel) {
+            clients.remove(&id);
+            if clients.is_empty() {
+                self.pubsub.channels.remove(channel);
+            }
+        }
+    }
+
+    /// The confirmation of one change: kind, name (nil where there was nothing to leave), subscriptions left.
+    fn confirm(&mut self, id: ClientId, kind: &str, name: Option<&[u8]>) {
+        let client = &mut self.clients[id.0];
+        let count = client.subscription_count();
+        client.out.array(3);
+        client.out.bulk(kind.as_bytes());
+        match name {
+            Some(name) => client.out.bulk(name),
+            None => client.out.nil(),
+        }
+        client.out.count(count);
+    }
+}
+
+/// SUBSCRIBE channel …
+pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    for &channel in &args[1..] {
+        let all = engine.clients[id.0].subscriptions.get_or_insert_default();
+        if all.channels.insert(channel.into()) {
+            engine.pubsub.channels.entry(channel.into()).or_default().insert(id);
+        }
+        engine.confirm(id, "subscribe", Some(channel));
+    }
+    Ok(())
+}
+
+/// PSUBSCRIBE pattern …
+pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    for &pattern in &args[1..] {
+        let all = engine.clients[id.0].subscriptions.get_or_insert_default();
+        if all.patterns.insert(pattern.into()) {
+            engine.pubsub.patterns.push((pattern.into(), id));
+        }
+        engine.confirm(id, "psubscribe", Some(pattern));
+    }
+    Ok(())
+}
+
+/// UNSUBSCRIBE [channel …]
+pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let named: Vec<Box<[u8]>> = if args.len() > 1 {
+        args[1..].iter().map(|&name| name.into()).collect()
+    } else {
+        engine.clients[id.0].subscriptions.iter().flat_map(|all| all.channels.iter().cloned()).collect()
+    };
+    for channel in &named {
+        let was = engine.clients[id.0].subscriptions.as_mut().is_some_and(|all| all.channels.remove(channel));
+        if was {
+            engine.drop_channel(id, channel);
+        }
+        engine.confirm(id, "unsubscribe", Some(channel));
+    }
+    finish_leaving(engine, id, "unsubscribe", named.is_empty());
+    Ok(())
+}
+
+/// PUNSUBSCRIBE [pattern …]
+pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let named: Vec<Box<[u8]>> = if args.len() > 1 {
+        args[1..].iter().map(|&name| name.into()).collect()
+    } else {
+        engine.clients[id.0].subscriptions.iter().flat_map(|all| all.patterns.iter().cloned()).collect()
+    };
+    for pattern in &named {
+        let was = engine.clients[id.0].subscriptions.as_mut().is_some_and(|all| all.patterns.remove(pattern));
+        if was {
+            engine.pubsub.patterns.retain(|(known, subscriber)| *subscriber != id || known != pattern);
+        }
+        engine.confirm(id, "punsubscribe", Some(pattern));
+    }
+    finish_leaving(engine, id, "punsubscribe", named.is_empty());
+    Ok(())
+}
+
+/// Leaving everything while subscribed to nothing is confirmed too; without subscriptions the client's set goes.
+fn finish_leaving(engine: &mut Engine, id: ClientId, kind: &str, nothing: bool) {
+    if nothing {
+        engine.confirm(id, kind, None);
+    }
+    if engine.clients[id.0].subscription_count() == 0 {
+        engine.clients[id.0].subscriptions = None;
+    }
+}
+
+/// PUBLISH channel message
+pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let receivers = engine.publish_local(args[1], args[2]);
+    engine.publish_to_cluster(args[1], args[2]);
+    engine.effects.propagation = Propagation::Forced;
+    engine.clients[id.0].out.count(receivers);
+    Ok(())
+}
+
+/// PUBSUB CHANNELS [pattern] | NUMSUB [channel …] | NUMPAT
+pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let Engine { pubsub, clients, .. } = engine;
+    let out: &mut Reply = &mut clients[id.0].out;
+    let word = args[1];
+    if word.eq_ignore_ascii_case(b"channels") && args.len() <= 3 {
+        let wanted = |name: &[u8]| args.get(2).is_none_or(|pattern| glob::matches(pattern, name));
+        let names: Vec<&Box<[u8]>> = pubsub.channels.keys().filter(|name| wanted(name)).collect();
+        out.array(names.len());
+        names.into_iter().for_each(|name| out.bulk(name));
+    } else if word.eq_ignore_ascii_case(b"numsub") {
+        out.array((args.len() - 2) * 2);
+        for &channel in &args[2..] {
+            out.bulk(channel);
+            out.count(pubsub.channels.get(channel).map_or(0, BTreeSet::len));
+        }
+    } else if word.eq_ignore_ascii_case(b"numpat") && args.len() == 2 {
+        out.count(pubsub.patterns.len());
+    } else {
+        let word = String::from_utf8_lossy(word);
+        return Err(Error::owned(format!("ERR Unknown PUBSUB subcommand or wrong number of arguments for '{word}'")));
+    }
+    Ok(())
+}

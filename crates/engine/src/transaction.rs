@@ -1,0 +1,156 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use std::collections::BTreeMap;
+
+use commands::{Args, Done, Error};
+
+use crate::client::Client;
+use crate::index::Entry;
+use crate::{ClientId, Engine};
+
+/// An open transaction.
+#[derive(Debug, Default)]
+pub struct Multi {
+    pub(crate) queue: Vec<Queued>,
+    /// A command was refused while queueing: EXEC will fail.
+    pub(crate) broken: bool,
+}
+
+/// A queued command.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) entry: Entry,
+    pub(crate) args: Vec<Box<[u8]>>,
+}
+
+/// Who watches which key: (database, key) to clients.
+pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
+
+impl Engine {
+    /// Queues a command of an open transaction.
+    pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+        let client = &mut self.clients[id.0];
+        if let Some(multi) = &mut client.multi {
+            multi.queue.push(Queued { entry, args: args.iter().map(|&word| word.into()).collect() });
+            client.out.status("QUEUED");
+        }
+    }
+
+    /// A command was refused: an open transaction will not run.
+    pub(crate) fn break_transaction(&mut self, id: ClientId) {
+        if let Some(multi) = &mut self.clients[id.0].multi {
+            multi.broken = true;
+        }
+    }
+
+    /// Ends a transaction without running it, and forgets watched keys.
+    pub(crate) fn drop_transaction(&mut self, id: ClientId) {
+        self.clients[id.0].multi = None;
+        self.forget_watches(id);
+    }
+
+    pub(crate) fn forget_watches(&mut self, id: ClientId) {
+        let client = &mut self.clients[id.0];
+        client.watch_broken = false;
+        for key in std::mem::take(&mut client.watched) {
+            if let Some(ids) = self.watchers.get_mut(&key) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.watchers.remove(&key);
+                }
+            }
+        }
+        self.effects.watching = !self.watchers.is_empty();
+    }
+
+    /// Breaks the watches on what the last command changed.
+    pub(crate) fn break_watches(&mut self) {
+        for key in self.effects.touched.drain(..) {
+            for id in self.watchers.get(&key).into_iter().flatten() {
+                self.clients[id.0].watch_broken = true;
+            }
+        }
+    }
+
+    /// A database is about to be emptied (`None`: all of them): breaks the watches on keys that are in it.
+    pub(crate) fn break_watches_on_flush(&mut self, db: Option<usize>) {
+        for ((at, key), ids) in &self.watchers {
+            if db.is_none_or(|db| db == *at) && self.keyspace.db_ref(*at).peek(key).is_some() {
+                ids.iter().for_each(|id| self.clients[id.0].watch_broken = true);
+            }
+        }
+    }
+}
+
+/// MULTI
+pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let client = &mut engine.clients[id.0];
+    if client.multi.is_some() {
+        return Err(Error::text("ERR MULTI calls can not be nested"));
+    }
+    client.multi = Some(Box::default());
+    client.out.ok();
+    Ok(())
+}
+
+/// DISCARD
+pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    if engine.clients[id.0].multi.is_none() {
+        return Err(Error::text("ERR DISCARD without MULTI"));
+    }
+    engine.drop_transaction(id);
+    engine.clients[id.0].out.ok();
+    Ok(())
+}
+
+/// EXEC
+pub(crate) fn exec(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let Some(multi) = engine.clients[id.0].multi.take() else {
+        return Err(Error::text("ERR EXEC without MULTI"));
+    };
+    let watch_broken = engine.clients[id.0].watch_broken;
+    engine.forget_watches(id);
+    if multi.broken {
+        return Err(Error::text("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if watch_broken {
+        engine.clients[id.0].out.null_array();
+        return Ok(());
+    }
+    engine.clients[id.0].out.array(multi.queue.len());
+    engine.begin_group();
+    for queued in &multi.queue {
+        let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+        engine.call(id, queued.entry, &words, None);
+        if engine.clients.get(id.0).is_none() {
+            break;
+        }
+    }
+    engine.end_group();
+    Ok(())
+}
+
+/// WATCH key …
+pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let client: &mut Client = &mut engine.clients[id.0];
+    if client.multi.is_some() {
+        return Err(Error::text("ERR WATCH inside MULTI is not allowed"));
+    }
+    for &key in &args[1..] {
+        let key = (client.db, Box::from(key));
+        if !client.watched.contains(&key) {
+            engine.watchers.entry(key.clone()).or_default().push(id);
+            client.watched.push(key);
+        }
+    }
+    client.out.ok();
+    engine.effects.watching = true;
+    Ok(())
+}
+
+/// UNWATCH
+pub(crate) fn unwatch(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    engine.forget_watches(id);
+    engine.clients[id.0].out.ok();
+    Ok(())
+}
