@@ -31,4 +31,3 @@ pub(crate) fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

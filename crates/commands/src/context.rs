@@ -26,7 +26,11 @@ pub struct Settings {
 impl Default for Settings {
     /// The defaults of Redis 3.0.
     fn default() -> Self {
-        Self { limits: Limits::default(), hll_sparse_max_bytes: 3000, cluster: false }
+        Self {
+            limits: Limits::default(),
+            hll_sparse_max_bytes: 3000,
+            cluster: false,
+        }
     }
 }
 

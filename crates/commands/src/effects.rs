@@ -111,7 +111,12 @@ impl Effects {
     /// An event without a change of its own (the `del` after the last element went).
     pub fn event(&mut self, db: usize, key: &[u8], class: EventClass, name: &'static str) {
         if self.notify_mask & class as u16 != 0 {
-            self.events.push(KeyEvent { class, name, key: key.into(), db });
+            self.events.push(KeyEvent {
+                class,
+                name,
+                key: key.into(),
+                db,
+            });
         }
     }
 

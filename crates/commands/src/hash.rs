@@ -79,4 +79,3 @@ pub(crate) fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

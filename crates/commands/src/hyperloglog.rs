@@ -31,4 +31,3 @@ pub(crate) fn pfselftest(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

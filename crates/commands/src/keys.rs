@@ -127,4 +127,3 @@ pub(crate) fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

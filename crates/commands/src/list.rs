@@ -103,4 +103,3 @@ pub(crate) fn rpushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

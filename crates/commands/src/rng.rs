@@ -34,14 +34,21 @@ impl Rng {
     /// A uniform number below `bound`; 0 where `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // Multiply-shift: the bias is below 2^-64 * bound, far under what a test could see.
-        #[expect(clippy::cast_possible_truncation, reason = "the high half of a 128-bit product")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the high half of a 128-bit product"
+        )]
         let high = ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64;
         high
     }
 
     /// `len` lower-case hexadecimal characters, as run ids are made of.
     pub fn hex(&mut self, len: usize) -> String {
-        (0..len).map(|_| char::from(b"0123456789abcdef"[usize::try_from(self.next_u64() & 15).unwrap_or(0)])).collect()
+        (0..len)
+            .map(|_| {
+                char::from(b"0123456789abcdef"[usize::try_from(self.next_u64() & 15).unwrap_or(0)])
+            })
+            .collect()
     }
 }
 

@@ -25,4 +25,3 @@ pub(crate) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

@@ -85,4 +85,3 @@ pub(crate) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

@@ -7,4 +7,3 @@ pub(crate) fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

@@ -109,4 +109,3 @@ pub(crate) fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

@@ -67,7 +67,11 @@ impl Flags {
 
     /// The words that COMMAND answers.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        FLAG_WORDS.iter().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 != 0).map(|(_, word)| *word)
+        FLAG_WORDS
+            .iter()
+            .enumerate()
+            .filter(move |(bit, _)| self.0 >> bit & 1 != 0)
+            .map(|(_, word)| *word)
     }
 
     const fn parse(words: &str) -> Self {
@@ -140,12 +144,32 @@ impl Command {
     #[must_use]
     pub fn accepts(&self, words: usize) -> bool {
         let wanted = usize::try_from(self.arity.unsigned_abs()).unwrap_or(usize::MAX);
-        if self.arity < 0 { words >= wanted } else { words == wanted }
+        if self.arity < 0 {
+            words >= wanted
+        } else {
+            words == wanted
+        }
     }
 }
 
-const fn row(name: &'static str, arity: i32, flags: &str, keys: (i32, i32, i32), run: Run, summary: &'static str) -> Command {
-    Command { name, arity, flags: Flags::parse(flags), first_key: keys.0, last_key: keys.1, key_step: keys.2, run, summary }
+const fn row(
+    name: &'static str,
+    arity: i32,
+    flags: &str,
+    keys: (i32, i32, i32),
+    run: Run,
+    summary: &'static str,
+) -> Command {
+    Command {
+        name,
+        arity,
+        flags: Flags::parse(flags),
+        first_key: keys.0,
+        last_key: keys.1,
+        key_step: keys.2,
+        run,
+        summary,
+    }
 }
 
 /// All commands, family by family.
@@ -335,7 +359,9 @@ pub static COMMANDS: &[Command] = &[
 /// The row of `name`, in any case. For start-up and tests; the engine keeps an index of its own.
 #[must_use]
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| name.eq_ignore_ascii_case(command.name.as_bytes()))
+    COMMANDS
+        .iter()
+        .find(|command| name.eq_ignore_ascii_case(command.name.as_bytes()))
 }
 
 /// The positions of the keys among `args` (name included), appended to `keys`. Positions are always within `args`.
@@ -353,13 +379,20 @@ pub fn key_positions(command: &Command, args: Args<'_>, keys: &mut Vec<usize>) {
 }
 
 fn plain_keys(command: &Command, words: usize, keys: &mut Vec<usize>) {
-    let (Ok(first), Ok(step)) = (usize::try_from(command.first_key), usize::try_from(command.key_step)) else { return };
+    let (Ok(first), Ok(step)) = (
+        usize::try_from(command.first_key),
+        usize::try_from(command.key_step),
+    ) else {
+        return;
+    };
     if first == 0 || step == 0 {
         return;
     }
     let last = match usize::try_from(command.last_key) {
         Ok(last) => last.min(words.saturating_sub(1)),
-        Err(_) => words.saturating_sub(usize::try_from(command.last_key.unsigned_abs()).unwrap_or(words)),
+        Err(_) => {
+            words.saturating_sub(usize::try_from(command.last_key.unsigned_abs()).unwrap_or(words))
+        }
     };
     if first <= last {
         keys.extend((first..=last).step_by(step));
@@ -368,7 +401,10 @@ fn plain_keys(command: &Command, words: usize, keys: &mut Vec<usize>) {
 
 /// A count at position `at`, then that many keys. A count that does not fit gives no keys: the command itself will complain.
 fn counted_keys(args: Args<'_>, at: usize, keys: &mut Vec<usize>) {
-    let count = args.get(at).and_then(|word| resp::number::parse_integer(word)).and_then(|count| usize::try_from(count).ok());
+    let count = args
+        .get(at)
+        .and_then(|word| resp::number::parse_integer(word))
+        .and_then(|count| usize::try_from(count).ok());
     if let Some(count) = count
         && count <= args.len().saturating_sub(at + 1)
     {
@@ -400,7 +436,11 @@ fn sort_keys(args: Args<'_>, keys: &mut Vec<usize>) {
 
 /// The single key, or all words after KEYS where the single one is empty.
 fn migrate_keys(args: Args<'_>, keys: &mut Vec<usize>) {
-    let listed = args.iter().skip(6).position(|word| word.eq_ignore_ascii_case(b"keys")).map(|at| at + 7);
+    let listed = args
+        .iter()
+        .skip(6)
+        .position(|word| word.eq_ignore_ascii_case(b"keys"))
+        .map(|at| at + 7);
     match (args.get(3), listed) {
         (Some(key), Some(first)) if key.is_empty() => keys.extend(first..args.len()),
         (Some(_), _) => keys.push(3),
@@ -422,7 +462,8 @@ mod tests {
     #[test]
     fn there_are_163_commands_with_different_names() {
         assert_eq!(COMMANDS.len(), 163);
-        let names: std::collections::BTreeSet<_> = COMMANDS.iter().map(|command| command.name).collect();
+        let names: std::collections::BTreeSet<_> =
+            COMMANDS.iter().map(|command| command.name).collect();
         assert_eq!(names.len(), 163);
     }
 
@@ -442,13 +483,18 @@ mod tests {
         assert_eq!(positions("zunionstore d 9 a b"), [1]);
         assert_eq!(positions("eval x 2 a b c"), [3, 4]);
         assert_eq!(positions("eval x -1 a"), [0_usize; 0]);
-        assert_eq!(positions("sort k by w_* limit 0 5 get store store d"), [1, 9]);
+        assert_eq!(
+            positions("sort k by w_* limit 0 5 get store store d"),
+            [1, 9]
+        );
         assert_eq!(positions("migrate h 1 k 0 10"), [3]);
     }
 
     #[test]
     fn arity() {
         assert!(find(b"GET").is_some_and(|get| get.accepts(2) && !get.accepts(3)));
-        assert!(find(b"DEL").is_some_and(|del| del.accepts(2) && del.accepts(9) && !del.accepts(1)));
+        assert!(
+            find(b"DEL").is_some_and(|del| del.accepts(2) && del.accepts(9) && !del.accepts(1))
+        );
     }
 }

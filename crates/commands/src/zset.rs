@@ -121,4 +121,3 @@ pub(crate) fn zunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let _ = (ctx, args);
     todo!()
 }
-

@@ -51,8 +51,15 @@ impl Engine {
                 queue.push_back(id);
             }
         }
-        client.waiting = Waiting::Lists(OnLists { kind: block.kind, keys: block.keys, db, until_ms });
-        self.blocked.deadlines.extend(until_ms.map(|until| (until, id)));
+        client.waiting = Waiting::Lists(OnLists {
+            kind: block.kind,
+            keys: block.keys,
+            db,
+            until_ms,
+        });
+        self.blocked
+            .deadlines
+            .extend(until_ms.map(|until| (until, id)));
         self.blocked.clients += 1;
         self.effects.blocking = true;
     }
@@ -60,7 +67,9 @@ impl Engine {
     /// Ends a client's wait on lists: it is in no queue any more, and its next requests are run at the end of the turn.
     pub(crate) fn unblock_lists(&mut self, id: ClientId) {
         let client = &mut self.clients[id.0];
-        let Waiting::Lists(on) = std::mem::take(&mut client.waiting) else { return };
+        let Waiting::Lists(on) = std::mem::take(&mut client.waiting) else {
+            return;
+        };
         self.blocked.clients -= 1;
         if let Some(until) = on.until_ms {
             self.blocked.deadlines.remove(&(until, id));
@@ -90,11 +99,18 @@ impl Engine {
 
     fn serve_key(&mut self, db: usize, key: &[u8]) {
         let queue_key = (db, Box::from(key));
-        while let Some(id) = self.blocked.by_key.get(&queue_key).and_then(|queue| queue.front().copied()) {
+        while let Some(id) = self
+            .blocked
+            .by_key
+            .get(&queue_key)
+            .and_then(|queue| queue.front().copied())
+        {
             if !matches!(self.keyspace.db(db).write(key), Some(ValueMut::List(_))) {
                 return;
             }
-            let Waiting::Lists(on) = &self.clients[id.0].waiting else { return };
+            let Waiting::Lists(on) = &self.clients[id.0].waiting else {
+                return;
+            };
             let kind = on.kind.clone();
             match kind {
                 BlockKind::PopLeft => self.serve_pop(id, db, key, true),
@@ -113,7 +129,9 @@ impl Engine {
 
     fn serve_pop(&mut self, id: ClientId, db: usize, key: &[u8], left: bool) {
         let out = &mut self.clients[id.0].out;
-        let Some(ValueMut::List(list)) = self.keyspace.db(db).write(key) else { return };
+        let Some(ValueMut::List(list)) = self.keyspace.db(db).write(key) else {
+            return;
+        };
         out.array(2);
         out.bulk(key);
         if left {
@@ -122,7 +140,11 @@ impl Engine {
             list.pop_back(|element| out.bulk(element));
         }
         let empty = list.is_empty();
-        let (event, command): (_, &[u8]) = if left { ("lpop", b"LPOP") } else { ("rpop", b"RPOP") };
+        let (event, command): (_, &[u8]) = if left {
+            ("lpop", b"LPOP")
+        } else {
+            ("rpop", b"RPOP")
+        };
         self.after_pop(db, key, empty, event);
         self.propagate(Origin::Server, db, &[command, key]);
     }
@@ -130,13 +152,20 @@ impl Engine {
     fn serve_move(&mut self, id: ClientId, db: usize, key: &[u8], target: &[u8]) -> Served {
         let database = self.keyspace.db(db);
         if !matches!(database.write(target), None | Some(ValueMut::List(_))) {
-            self.clients[id.0].out.error(commands::Error::WrongType.to_string());
+            self.clients[id.0]
+                .out
+                .error(commands::Error::WrongType.to_string());
             return Served::Refused;
         }
-        let Some(ValueMut::List(list)) = database.write(key) else { return Served::Refused };
-        let Some(element) = list.pop_back(<[u8]>::to_vec) else { return Served::Refused };
+        let Some(ValueMut::List(list)) = database.write(key) else {
+            return Served::Refused;
+        };
+        let Some(element) = list.pop_back(<[u8]>::to_vec) else {
+            return Served::Refused;
+        };
         let empty = list.is_empty();
-        if let ValueMut::List(list) = database.write_or_insert(target, || Owned::List(List::new())) {
+        if let ValueMut::List(list) = database.write_or_insert(target, || Owned::List(List::new()))
+        {
             list.push_front(&element, &self.settings.limits);
         }
         self.clients[id.0].out.bulk(&element);

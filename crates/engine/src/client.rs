@@ -24,7 +24,10 @@ pub struct Peer {
 
 /// What a client is besides an ordinary one. Every field is a state of the session that a command or the engine sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts; Redis's client flags")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts; Redis's client flags"
+)]
 pub struct Flags {
     /// It gave the password, or none is needed.
     pub authenticated: bool,
@@ -126,7 +129,9 @@ impl Client {
     /// How many channels and patterns it is subscribed to.
     #[must_use]
     pub fn subscription_count(&self) -> usize {
-        self.subscriptions.as_ref().map_or(0, |all| all.channels.len() + all.patterns.len())
+        self.subscriptions
+            .as_ref()
+            .map_or(0, |all| all.channels.len() + all.patterns.len())
     }
 
     /// Whether its requests are run as they come.

@@ -8,7 +8,9 @@ use crate::{ClientId, Engine};
 pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let client = &mut engine.clients[id.0];
     if args.len() > 2 {
-        return Err(Error::text("ERR wrong number of arguments for 'ping' command"));
+        return Err(Error::text(
+            "ERR wrong number of arguments for 'ping' command",
+        ));
     }
     if client.subscriptions.is_some() {
         client.out.array(2);

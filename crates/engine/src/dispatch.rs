@@ -31,7 +31,12 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
-    pub(crate) fn request(&mut self, id: ClientId, args: Args<'_>, big: Option<(usize, Bytes)>) -> bool {
+    pub(crate) fn request(
+        &mut self,
+        id: ClientId,
+        args: Args<'_>,
+        big: Option<(usize, Bytes)>,
+    ) -> bool {
         let Some(entry) = self.index.find(args[0]) else {
             self.unknown(id, args[0]);
             return true;
@@ -66,7 +71,9 @@ impl Engine {
             self.close_now(id);
         } else {
             self.break_transaction(id);
-            self.clients[id.0].out.error([b"ERR unknown command '", name, b"'"].concat());
+            self.clients[id.0]
+                .out
+                .error([b"ERR unknown command '", name, b"'"].concat());
         }
     }
 
@@ -74,29 +81,45 @@ impl Engine {
     fn gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> Result<(), Error> {
         let command = entry.command;
         if !command.accepts(args.len()) {
-            return Err(Error::owned(format!("ERR wrong number of arguments for '{}' command", command.name)));
+            return Err(Error::owned(format!(
+                "ERR wrong number of arguments for '{}' command",
+                command.name
+            )));
         }
         let client = &self.clients[id.0];
         if !client.flags.authenticated && command.name != "auth" {
             return Err(Error::text("NOAUTH Authentication required."));
         }
         if command.flags.has(Flags::DENYOOM) {
-            self.make_room().map_err(|_| Error::text("OOM command not allowed when used memory > 'maxmemory'."))?;
+            self.make_room().map_err(|_| {
+                Error::text("OOM command not allowed when used memory > 'maxmemory'.")
+            })?;
         }
         self.gate_subscribed(id, command.name)
     }
 
     /// A subscribed client may only change its subscriptions, PING and QUIT.
     fn gate_subscribed(&self, id: ClientId, name: &str) -> Result<(), Error> {
-        let allowed = matches!(name, "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ping");
+        let allowed = matches!(
+            name,
+            "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ping"
+        );
         if self.clients[id.0].subscriptions.is_some() && !allowed {
-            return Err(Error::text("ERR only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT allowed in this context"));
+            return Err(Error::text(
+                "ERR only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT allowed in this context",
+            ));
         }
         Ok(())
     }
 
     /// Calls a command that passed the gates, and applies its effects.
-    pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>, big: Option<(usize, Bytes)>) {
+    pub(crate) fn call(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+        big: Option<(usize, Bytes)>,
+    ) {
         let start_us = self.host.mono_us();
         let client = &mut self.clients[id.0];
         let db = client.db;

@@ -75,7 +75,13 @@ pub struct Engine {
 impl Engine {
     /// An empty server. All randomness comes from `seed`.
     #[must_use]
-    pub fn new(now: Now, settings: Settings, databases: usize, seed: u64, host: Box<dyn Host>) -> Self {
+    pub fn new(
+        now: Now,
+        settings: Settings,
+        databases: usize,
+        seed: u64,
+        host: Box<dyn Host>,
+    ) -> Self {
         let keyspace = Keyspace::new(databases, settings.cluster);
         let mut engine = Self {
             now,
@@ -162,7 +168,9 @@ impl Engine {
     /// Whether the shell should go on reading from a client.
     #[must_use]
     pub fn wants_input(&self, id: ClientId) -> bool {
-        self.clients.get(id.0).is_some_and(|client| !client.flags.closing)
+        self.clients
+            .get(id.0)
+            .is_some_and(|client| !client.flags.closing)
     }
 
     /// Clients other than the one that was served to whom something is to be sent, since the last call.
@@ -217,14 +225,20 @@ impl Engine {
     pub(crate) fn close_after_reply(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id.0) {
             client.flags.closing = true;
-            self.act(Action::CloseClient { id, after_reply: true });
+            self.act(Action::CloseClient {
+                id,
+                after_reply: true,
+            });
         }
     }
 
     pub(crate) fn close_now(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id.0) {
             client.flags.closing = true;
-            self.act(Action::CloseClient { id, after_reply: false });
+            self.act(Action::CloseClient {
+                id,
+                after_reply: false,
+            });
         }
     }
 

@@ -19,7 +19,12 @@ impl Engine {
         for _ in 0..self.keyspace.databases() {
             let db = self.expire_db % self.keyspace.databases();
             // Enough steps to see all keys of a small database, or a good part of a big one.
-            let mut left = self.keyspace.db_ref(db).len().saturating_mul(2).clamp(STEP, 64 * 1024);
+            let mut left = self
+                .keyspace
+                .db_ref(db)
+                .len()
+                .saturating_mul(2)
+                .clamp(STEP, 64 * 1024);
             while left > 0 && self.keyspace.db_ref(db).expires_len() > 0 {
                 self.keyspace.db(db).expire_step(STEP);
                 self.propagate_expired();

@@ -36,14 +36,25 @@ pub(crate) struct Index {
 impl Index {
     /// All commands under their own names.
     pub(crate) fn new() -> Self {
-        let mut index = Self { slots: vec![None; 1024] };
+        let mut index = Self {
+            slots: vec![None; 1024],
+        };
         for (number, command) in COMMANDS.iter().enumerate() {
             let runner = match command.run {
                 commands::Run::Data(run) => Some(Runner::Data(run)),
-                commands::Run::Engine => crate::dispatch::engine_fn(command.name).map(Runner::Engine),
+                commands::Run::Engine => {
+                    crate::dispatch::engine_fn(command.name).map(Runner::Engine)
+                }
             };
             if let Some(runner) = runner {
-                index.insert(command.name.as_bytes(), Entry { command, runner, number });
+                index.insert(
+                    command.name.as_bytes(),
+                    Entry {
+                        command,
+                        runner,
+                        number,
+                    },
+                );
             }
         }
         index
@@ -63,7 +74,9 @@ impl Index {
 
     /// `rename-command old new`; an empty `new` takes the command away. False where `old` is unknown or `new` is taken.
     pub(crate) fn rename(&mut self, old: &[u8], new: &[u8]) -> bool {
-        let Some(entry) = self.find(old) else { return false };
+        let Some(entry) = self.find(old) else {
+            return false;
+        };
         if self.find(new).is_some() {
             return false;
         }
@@ -95,7 +108,10 @@ fn hash(name: &[u8]) -> usize {
     for byte in name.iter().take(SHORT) {
         hash = (hash ^ u64::from(byte | 0x20)).wrapping_mul(0x0100_0000_01b3);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "only the low bits are used")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the low bits are used"
+    )]
     let folded = (hash ^ (hash >> 29)) as usize;
     folded
 }
@@ -108,7 +124,9 @@ mod tests {
     fn finds_every_command_in_any_case_and_nothing_else() {
         let index = Index::new();
         for command in COMMANDS {
-            let found = index.find(command.name.to_uppercase().as_bytes()).map(|entry| entry.command.name);
+            let found = index
+                .find(command.name.to_uppercase().as_bytes())
+                .map(|entry| entry.command.name);
             assert_eq!(found, Some(command.name));
         }
         assert!(index.find(b"nosuchcommand").is_none());
@@ -120,7 +138,10 @@ mod tests {
         let mut index = Index::new();
         assert!(index.rename(b"GET", b"fetch"));
         assert!(index.find(b"get").is_none());
-        assert_eq!(index.find(b"FETCH").map(|entry| entry.command.name), Some("get"));
+        assert_eq!(
+            index.find(b"FETCH").map(|entry| entry.command.name),
+            Some("get")
+        );
         assert!(index.rename(b"flushall", b""));
         assert!(index.find(b"flushall").is_none());
         assert!(!index.rename(b"set", b"del"));

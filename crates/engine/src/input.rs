@@ -48,7 +48,10 @@ impl Engine {
     /// Where the shell may read the rest of a big argument to, so that it is not copied: then it calls [`Engine::received_pending`].
     /// None while no big argument is on its way.
     pub fn read_target(&mut self, id: ClientId) -> Option<&mut BytesMut> {
-        let client = self.clients.get_mut(id.0).filter(|client| client.is_running())?;
+        let client = self
+            .clients
+            .get_mut(id.0)
+            .filter(|client| client.is_running())?;
         let missing = client.parser.pending_bulk()?.missing(client.pending.len());
         if missing == 0 {
             return None;
@@ -68,12 +71,19 @@ impl Engine {
     /// Runs what waits in a client's own buffer, as far as it may run.
     pub(crate) fn run_pending(&mut self, id: ClientId) {
         let mut batch = std::mem::take(&mut self.batch);
-        while let Some(client) = self.clients.get_mut(id.0).filter(|client| client.is_running() && !client.pending.is_empty()) {
+        while let Some(client) = self
+            .clients
+            .get_mut(id.0)
+            .filter(|client| client.is_running() && !client.pending.is_empty())
+        {
             let waiting = std::mem::take(&mut client.pending);
             // The parser is asked first, so that a partial request stays where it is.
             let mut parser = std::mem::take(&mut client.parser);
             let cut = parser.cut_all(&waiting, &mut batch).unwrap_or(0);
-            let last = batch.len().checked_sub(1).map_or(cut, |last| batch.wire(last).end.max(cut));
+            let last = batch
+                .len()
+                .checked_sub(1)
+                .map_or(cut, |last| batch.wire(last).end.max(cut));
             if last == 0 {
                 client.parser = parser;
                 client.pending = waiting;
@@ -116,9 +126,19 @@ impl Engine {
 
     /// Cuts requests off `bytes` and runs them; how many bytes are done with. `shared` is the buffer that `bytes` is, where big
     /// arguments may be kept from.
-    fn run_some(&mut self, id: ClientId, bytes: &[u8], shared: Option<&Bytes>, batch: &mut Batch) -> usize {
+    fn run_some(
+        &mut self,
+        id: ClientId,
+        bytes: &[u8],
+        shared: Option<&Bytes>,
+        batch: &mut Batch,
+    ) -> usize {
         let client = &mut self.clients[id.0];
-        client.parser.set_limits(if client.flags.authenticated { &Limits::NORMAL } else { &Limits::UNAUTHENTICATED });
+        client.parser.set_limits(if client.flags.authenticated {
+            &Limits::NORMAL
+        } else {
+            &Limits::UNAUTHENTICATED
+        });
         let cut = client.parser.cut_all(bytes, batch);
         let db = client.db;
         self.prefetch(db, bytes, batch);
@@ -164,7 +184,9 @@ impl Engine {
     }
 
     fn protocol_error(&mut self, id: ClientId, error: &resp::ProtocolError) {
-        let Some(client) = self.clients.get_mut(id.0) else { return };
+        let Some(client) = self.clients.get_mut(id.0) else {
+            return;
+        };
         tracing::debug!("Protocol error from client: {} ({error})", client.peer.addr);
         client.out.err(error.text());
         client.pending = BytesMut::new();
@@ -183,12 +205,17 @@ impl Engine {
     /// A client whose unread requests take more than a gigabyte is closed (Redis 3.0: `REDIS_MAX_QUERYBUF_LEN`).
     fn check_query_buffer(&mut self, id: ClientId) {
         const MOST: usize = 1024 * 1024 * 1024;
-        let Some(client) = self.clients.get_mut(id.0) else { return };
+        let Some(client) = self.clients.get_mut(id.0) else {
+            return;
+        };
         if client.pending.is_empty() && client.pending.capacity() > 0 {
             client.pending = BytesMut::new();
         }
         if client.pending.len() > MOST {
-            tracing::warn!("Closing client that reached max query buffer length: {}", client.peer.addr);
+            tracing::warn!(
+                "Closing client that reached max query buffer length: {}",
+                client.peer.addr
+            );
             self.close_now(id);
         }
     }
@@ -200,5 +227,6 @@ fn big_argument(shared: &Bytes, args: &[&[u8]]) -> Option<(usize, Bytes)> {
         return None;
     }
     let (index, word) = args.iter().enumerate().max_by_key(|(_, word)| word.len())?;
-    (word.len() >= HAND_OVER_BYTES && word.len() / 3 >= shared.len() / 4).then(|| (index, shared.slice_ref(word)))
+    (word.len() >= HAND_OVER_BYTES && word.len() / 3 >= shared.len() / 4)
+        .then(|| (index, shared.slice_ref(word)))
 }

@@ -63,12 +63,16 @@ impl Engine {
 
     /// Ends all subscriptions of a client that goes away.
     pub(crate) fn forget_subscriptions(&mut self, id: ClientId) {
-        let Some(all) = self.clients[id.0].subscriptions.take() else { return };
+        let Some(all) = self.clients[id.0].subscriptions.take() else {
+            return;
+        };
         for channel in all.channels {
             self.drop_channel(id, &channel);
         }
         if !all.patterns.is_empty() {
-            self.pubsub.patterns.retain(|(_, subscriber)| *subscriber != id);
+            self.pubsub
+                .patterns
+                .retain(|(_, subscriber)| *subscriber != id);
         }
     }
 
@@ -100,7 +104,12 @@ pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Do
     for &channel in &args[1..] {
         let all = engine.clients[id.0].subscriptions.get_or_insert_default();
         if all.channels.insert(channel.into()) {
-            engine.pubsub.channels.entry(channel.into()).or_default().insert(id);
+            engine
+                .pubsub
+                .channels
+                .entry(channel.into())
+                .or_default()
+                .insert(id);
         }
         engine.confirm(id, "subscribe", Some(channel));
     }
@@ -124,10 +133,17 @@ pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> 
     let named: Vec<Box<[u8]>> = if args.len() > 1 {
         args[1..].iter().map(|&name| name.into()).collect()
     } else {
-        engine.clients[id.0].subscriptions.iter().flat_map(|all| all.channels.iter().cloned()).collect()
+        engine.clients[id.0]
+            .subscriptions
+            .iter()
+            .flat_map(|all| all.channels.iter().cloned())
+            .collect()
     };
     for channel in &named {
-        let was = engine.clients[id.0].subscriptions.as_mut().is_some_and(|all| all.channels.remove(channel));
+        let was = engine.clients[id.0]
+            .subscriptions
+            .as_mut()
+            .is_some_and(|all| all.channels.remove(channel));
         if was {
             engine.drop_channel(id, channel);
         }
@@ -142,12 +158,22 @@ pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) ->
     let named: Vec<Box<[u8]>> = if args.len() > 1 {
         args[1..].iter().map(|&name| name.into()).collect()
     } else {
-        engine.clients[id.0].subscriptions.iter().flat_map(|all| all.patterns.iter().cloned()).collect()
+        engine.clients[id.0]
+            .subscriptions
+            .iter()
+            .flat_map(|all| all.patterns.iter().cloned())
+            .collect()
     };
     for pattern in &named {
-        let was = engine.clients[id.0].subscriptions.as_mut().is_some_and(|all| all.patterns.remove(pattern));
+        let was = engine.clients[id.0]
+            .subscriptions
+            .as_mut()
+            .is_some_and(|all| all.patterns.remove(pattern));
         if was {
-            engine.pubsub.patterns.retain(|(known, subscriber)| *subscriber != id || known != pattern);
+            engine
+                .pubsub
+                .patterns
+                .retain(|(known, subscriber)| *subscriber != id || known != pattern);
         }
         engine.confirm(id, "punsubscribe", Some(pattern));
     }
@@ -176,11 +202,16 @@ pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 
 /// PUBSUB CHANNELS [pattern] | NUMSUB [channel …] | NUMPAT
 pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Engine { pubsub, clients, .. } = engine;
+    let Engine {
+        pubsub, clients, ..
+    } = engine;
     let out: &mut Reply = &mut clients[id.0].out;
     let word = args[1];
     if word.eq_ignore_ascii_case(b"channels") && args.len() <= 3 {
-        let wanted = |name: &[u8]| args.get(2).is_none_or(|pattern| glob::matches(pattern, name));
+        let wanted = |name: &[u8]| {
+            args.get(2)
+                .is_none_or(|pattern| glob::matches(pattern, name))
+        };
         let names: Vec<&Box<[u8]>> = pubsub.channels.keys().filter(|name| wanted(name)).collect();
         out.array(names.len());
         names.into_iter().for_each(|name| out.bulk(name));
@@ -194,7 +225,9 @@ pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
         out.count(pubsub.patterns.len());
     } else {
         let word = String::from_utf8_lossy(word);
-        return Err(Error::owned(format!("ERR Unknown PUBSUB subcommand or wrong number of arguments for '{word}'")));
+        return Err(Error::owned(format!(
+            "ERR Unknown PUBSUB subcommand or wrong number of arguments for '{word}'"
+        )));
     }
     Ok(())
 }

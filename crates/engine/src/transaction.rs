@@ -31,7 +31,10 @@ impl Engine {
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let client = &mut self.clients[id.0];
         if let Some(multi) = &mut client.multi {
-            multi.queue.push(Queued { entry, args: args.iter().map(|&word| word.into()).collect() });
+            multi.queue.push(Queued {
+                entry,
+                args: args.iter().map(|&word| word.into()).collect(),
+            });
             client.out.status("QUEUED");
         }
     }
@@ -76,7 +79,8 @@ impl Engine {
     pub(crate) fn break_watches_on_flush(&mut self, db: Option<usize>) {
         for ((at, key), ids) in &self.watchers {
             if db.is_none_or(|db| db == *at) && self.keyspace.db_ref(*at).peek(key).is_some() {
-                ids.iter().for_each(|id| self.clients[id.0].watch_broken = true);
+                ids.iter()
+                    .for_each(|id| self.clients[id.0].watch_broken = true);
             }
         }
     }
@@ -111,7 +115,9 @@ pub(crate) fn exec(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let watch_broken = engine.clients[id.0].watch_broken;
     engine.forget_watches(id);
     if multi.broken {
-        return Err(Error::text("EXECABORT Transaction discarded because of previous errors."));
+        return Err(Error::text(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
     }
     if watch_broken {
         engine.clients[id.0].out.null_array();

@@ -1,0 +1,128 @@
+//! One client's task: reads into the shared buffer, hands the bytes to the engine, writes what the engine left.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf as _;
+use engine::{ClientId, Engine, Peer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use crate::shell::Shell;
+
+/// Slices handed to one vectored write.
+const MOST_SLICES: usize = 16;
+
+/// Starts the task that serves a new connection.
+pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    shell: &Rc<Shell>,
+    stream: S,
+    peer: Peer,
+) {
+    let accepted = {
+        let mut engine = shell.engine.borrow_mut();
+        engine.set_now(shell.machine.now());
+        engine.accept(peer)
+    };
+    match accepted {
+        Ok(id) => {
+            let mut connection = Connection {
+                shell: Rc::clone(shell),
+                stream,
+                id,
+            };
+            tokio::task::spawn_local(async move {
+                poll_fn(|cx| connection.poll(cx)).await;
+                connection.shell.engine.borrow_mut().close(id);
+                connection.shell.forget_task(id);
+            });
+        }
+        Err(refusal) => {
+            let mut stream = stream;
+            tokio::task::spawn_local(async move {
+                // The client may be gone already; there is nobody else to tell.
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, refusal).await;
+            });
+        }
+    }
+}
+
+struct Connection<S> {
+    shell: Rc<Shell>,
+    stream: S,
+    id: ClientId,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Goes on until there is nothing to do. Ready means that the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shell.set_task(self.id, cx.waker());
+        let shell = Rc::clone(&self.shell);
+        loop {
+            let mut engine = shell.engine.borrow_mut();
+            let flushed = match self.poll_write(cx, &mut engine) {
+                Poll::Ready(Ok(())) => true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => false,
+            };
+            if !engine.wants_input(self.id) {
+                return if flushed {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                };
+            }
+            match ready!(self.poll_read(cx, &mut engine)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => shell.after_turn(&mut engine),
+            }
+        }
+    }
+
+    /// One read, handed to the engine. The number of bytes; 0 at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, engine: &mut Engine) -> Poll<io::Result<usize>> {
+        if let Some(target) = engine.read_target(self.id) {
+            let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, target))?;
+            if read > 0 {
+                engine.set_now(self.shell.machine.now());
+                engine.received_pending(self.id, read);
+            }
+            return Poll::Ready(Ok(read));
+        }
+        let shell = Rc::clone(&self.shell);
+        let mut scratch = shell.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let bytes = buffer.filled();
+        if !bytes.is_empty() {
+            engine.set_now(self.shell.machine.now());
+            engine.receive(self.id, bytes);
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Writes until everything is sent.
+    fn poll_write(&mut self, cx: &mut Context<'_>, engine: &mut Engine) -> Poll<io::Result<()>> {
+        let Some(out) = engine.output(self.id) else {
+            return Poll::Ready(Ok(()));
+        };
+        while !out.is_empty() {
+            let stream = Pin::new(&mut self.stream);
+            let sent = if let Some(whole) = out.as_slice() {
+                ready!(stream.poll_write(cx, whole))?
+            } else {
+                let mut slices = [io::IoSlice::new(&[]); MOST_SLICES];
+                let count = out.chunks_vectored(&mut slices);
+                ready!(stream.poll_write_vectored(cx, &slices[..count]))?
+            };
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
