@@ -1,1 +1,34 @@
-//! The Lua 5.1 sandbox; calls back through a Host trait.
+//! The Lua 5.1 sandbox: `EVAL` as Redis 3.0 runs it, without the server around it.
+//!
+//! An [`Interpreter`] holds one Lua state and the scripts cached by their SHA1. It runs a script with a [`Host`], which
+//! executes the commands of `redis.call`, decides when a script has run for too long, and takes log lines. Nothing here
+//! knows a command, a clock or a socket.
+//!
+//! # Layout
+//!
+//! - `interpreter`: the cache, compiling, running, the memory bound.
+//! - `host`: what the server gives.
+//! - `sandbox` with `lua/*.lua`: what a script finds in its globals, and what keeps scripts apart.
+//! - `failure`: errors and their positions. A function written in Rust can only raise opaque objects through Lua, so
+//!   everything that lets a script see an error (`pcall` and its kin) turns them into plain strings first.
+//! - `context`: what the functions share; `args`: how they read arguments.
+//! - `redis_api`, `reply`: the table `redis`, and RESP to Lua values and back.
+//! - `json`, `msgpack`, `structs`, `bits`: the libraries `cjson`, `cmsgpack`, `struct`, `bit`.
+//! - `strings` with `pattern`, `tables`, `math`, `loading`: standard functions replaced because those of Lua 5.1 can
+//!   hang, overflow the stack, load bytecode or draw from the C library's random numbers.
+
+mod args;
+mod context;
+mod failure;
+mod host;
+mod interpreter;
+mod loading;
+mod math;
+mod number;
+mod random;
+mod redis_api;
+mod reply;
+mod sandbox;
+
+pub use host::{Host, KILLED, LogLevel, Outcome, Refusal, TICK_CALLS, TICK_INSTRUCTIONS, Tick};
+pub use interpreter::{Interpreter, Limits, NO_SCRIPT, ScriptError, Sha1};
