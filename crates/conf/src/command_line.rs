@@ -92,3 +92,46 @@ impl Run {
         [file, b"\n", &self.options].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invocation(line: &str) -> Invocation {
+        Invocation::from_command_line(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    fn run(line: &str) -> Run {
+        match invocation(line) {
+            Invocation::Run(run) => run,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn knows_the_special_forms() {
+        assert_eq!(invocation(""), Invocation::Default);
+        assert_eq!(invocation("-v"), Invocation::Version);
+        assert_eq!(invocation("--version x"), Invocation::Version);
+        assert_eq!(invocation("-h"), Invocation::Help);
+        assert_eq!(
+            invocation("--test-memory 10"),
+            Invocation::TestMemory(Some(b"10".to_vec()))
+        );
+        assert_eq!(invocation("--test-memory"), Invocation::TestMemory(None));
+    }
+
+    #[test]
+    fn directives_become_lines_after_the_file() {
+        let both = run("/etc/x.conf --port 7777 --slaveof 127.0.0.1 8888");
+        assert_eq!(both.source, Some(Source::File(b"/etc/x.conf".to_vec())));
+        let text = both.text(b"hz 10\nport 1");
+        assert_eq!(
+            text,
+            b"hz 10\nport 1\nport \"7777\" \nslaveof \"127.0.0.1\" \"8888\" "
+        );
+        assert_eq!(run("-").source, Some(Source::StandardInput));
+        assert!(run("x.conf --sentinel").sentinel);
+        assert_eq!(run("--foo").text(b""), b"\nfoo ");
+    }
+}

@@ -581,3 +581,52 @@ pub(crate) fn assign_word<T: Choice>(place: &mut T, word: &[u8]) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{SERVER, ServerConfig};
+
+    /// The type of every number's field holds all of its range.
+    #[test]
+    fn numbers_fit_their_fields() {
+        let mut config = ServerConfig::default();
+        for directive in SERVER.directives {
+            let Kind::Int(int) = &directive.kind else {
+                continue;
+            };
+            let ends = [
+                *int.in_file.start(),
+                *int.in_file.end(),
+                *int.settable.start(),
+                *int.settable.end(),
+            ];
+            for end in ends {
+                int.assign(&mut config, end);
+                let expected = end.clamp(*int.clamp.start(), *int.clamp.end());
+                assert_eq!((int.field.get)(&config), expected, "{}", directive.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_shown_ones_exist() {
+        for (index, directive) in SERVER.directives.iter().enumerate() {
+            let found = SERVER
+                .directives
+                .iter()
+                .position(|other| other.name.eq_ignore_ascii_case(directive.name));
+            assert_eq!(found, Some(index), "{}", directive.name);
+        }
+        for name in SERVER.shown {
+            assert!(SERVER.find(name.as_bytes()).is_some(), "{name}");
+        }
+        for directive in SERVER
+            .directives
+            .iter()
+            .filter(|directive| directive.settable)
+        {
+            assert!(SERVER.shown.contains(&directive.name), "{}", directive.name);
+        }
+    }
+}
