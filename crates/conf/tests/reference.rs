@@ -21,7 +21,7 @@ impl Host for EmptyFiles {
 }
 
 fn load(text: &str) -> ServerConfig {
-    ServerConfig::load(text.as_bytes(), &mut EmptyFiles).unwrap()
+    ServerConfig::load(text.as_bytes(), &mut EmptyFiles).expect("the text is good")
 }
 
 fn error(text: &[u8]) -> BadLine {
@@ -33,7 +33,7 @@ fn error(text: &[u8]) -> BadLine {
 
 /// `CONFIG GET` of one parameter or pattern, as text.
 fn get(config: &ServerConfig, pattern: &str) -> Vec<(&'static str, String)> {
-    let text = |value: Vec<u8>| String::from_utf8(value).unwrap();
+    let text = |value: Vec<u8>| String::from_utf8(value).expect("values are text");
     SERVER
         .get(config, pattern.as_bytes())
         .map(|(name, value)| (name, text(value)))
