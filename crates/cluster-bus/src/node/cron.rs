@@ -1,0 +1,129 @@
+//! What happens ten times a second, and what happens once at the end of every call. Only the order is decided here.
+
+use super::migration::Census;
+use super::{LogLevel, Node, Output};
+use crate::Now;
+use crate::message::NodeFlags;
+
+const PERIOD_MS: u64 = 100;
+/// Every so many periods one random node is pinged.
+const RANDOM_PING_PERIODS: u64 = 10;
+
+impl Node {
+    pub(super) fn cron(&mut self, now: Now) {
+        self.next_cron_ms = now.mono_ms + PERIOD_MS;
+        self.cron_count += 1;
+        self.open_links(now);
+        if self.cron_count.is_multiple_of(RANDOM_PING_PERIODS) {
+            self.ping_random_node(now);
+        }
+        let census = self.look_after_nodes(now);
+        self.replicate_again();
+        self.expire_manual_failover(now);
+        if !self.is_master() {
+            self.advance_manual_failover();
+            self.run_election(now);
+            if census.calls_for_migration() {
+                self.consider_migration(now, &census);
+            }
+        }
+        if !self.health.is_ok() {
+            self.todo.update_state = true;
+        }
+    }
+
+    /// Ends handshakes that nobody answered, and dials every node that has no link.
+    fn open_links(&mut self, now: Now) {
+        for key in self.table.keys() {
+            let unreachable = NodeFlags::MYSELF.with(NodeFlags::NOADDR);
+            if self.table[key].is(unreachable) || self.expire_handshake(now, key) {
+                continue;
+            }
+            if self.table[key].link.is_none() {
+                self.dial(now, key);
+            }
+        }
+    }
+
+    fn look_after_nodes(&mut self, now: Now) -> Census {
+        let mut census = Census::default();
+        let skipped = NodeFlags::MYSELF
+            .with(NodeFlags::NOADDR)
+            .with(NodeFlags::HANDSHAKE);
+        for key in self.table.keys() {
+            if self.table[key].is(skipped) {
+                continue;
+            }
+            census.count(self, key);
+            self.redial_if_silent(now, key);
+            if !self.ping_if_due(now, key) {
+                self.suspect_if_silent(now, key);
+            }
+        }
+        census
+    }
+
+    /// A replica that does not replicate yet: after a restart, or because its master's address was unknown.
+    fn replicate_again(&mut self) {
+        if let Some(master) = self.my_master().filter(|_| self.replicating_from.is_none())
+            && !self.table[master].is(NodeFlags::NOADDR)
+        {
+            self.replicate_from(master);
+        }
+    }
+
+    /// The end of every call: what several rules may have asked for is done once, and what must survive a crash goes
+    /// out before the packets that depend on it.
+    pub(super) fn end_call(&mut self, now: Now) {
+        if self.todo.failover {
+            self.run_election(now);
+        }
+        if self.todo.update_state {
+            self.update_state(now);
+        }
+        if std::mem::take(&mut self.todo.save) {
+            self.outputs
+                .push_back(Output::Persist(self.nodes_conf().to_string()));
+        }
+        self.outputs.append(&mut self.held);
+        debug_assert!(
+            self.last_vote_epoch <= self.current_epoch,
+            "voted in an epoch that nobody knows"
+        );
+    }
+
+    /// A start with data in memory: every slot that has keys must be ours, or be marked as importing so that the
+    /// cluster tool sees it. Replicas are not checked: they have what their master has. To be called once the data is
+    /// loaded.
+    pub fn verify_slots_with_keys(
+        &mut self,
+        now: Now,
+        populated: impl IntoIterator<Item = crate::Slot>,
+    ) {
+        if !self.is_master() {
+            return;
+        }
+        let myself = self.table.myself();
+        for slot in populated {
+            let owner = self.table.owner(slot);
+            if owner == Some(myself) || self.table.importing.contains_key(&slot) {
+                continue;
+            }
+            if let Some(owner) = owner {
+                let text = format_args!(
+                    "I have keys for slot {slot}, but the slot is assigned to another node. Setting it to importing state."
+                );
+                self.log(LogLevel::Warning, text);
+                self.table.importing.insert(slot, owner);
+            } else {
+                let text = format_args!(
+                    "I have keys for unassigned slot {slot}. Taking responsibility for it."
+                );
+                self.log(LogLevel::Warning, text);
+                self.table.set_owner(slot, Some(myself));
+            }
+            self.todo.save = true;
+        }
+        self.end_call(now);
+    }
+}

@@ -1,0 +1,86 @@
+//! Epochs: the current epoch is the newest anyone has heard of; a config epoch is the one in which a master got its
+//! slots, and of two claims to a slot the one with the higher config epoch holds. An election gives the winner an epoch
+//! of its own. Two rules give a master one without asking: closing an imported slot, and a collision.
+
+use super::{LogLevel, Node, PeerKey};
+use crate::MAX_EPOCH;
+use crate::message::Header;
+
+impl Node {
+    /// Learns from a known node.
+    pub(super) fn note_epochs(&mut self, sender: PeerKey, header: &Header) {
+        self.raise_current_epoch(header.current_epoch);
+        if header.config_epoch > self.table[sender].config_epoch {
+            self.table[sender].config_epoch = header.config_epoch;
+            self.todo.save = true;
+        }
+    }
+
+    pub(super) fn raise_current_epoch(&mut self, epoch: u64) {
+        if epoch > self.current_epoch {
+            self.current_epoch = epoch;
+            self.todo.save = true;
+        }
+    }
+
+    /// A new current epoch, one up. `None` at the end of all epochs, where no node can be elected any more.
+    pub(super) fn next_epoch(&mut self) -> Option<u64> {
+        if self.current_epoch >= MAX_EPOCH {
+            self.log(
+                LogLevel::Warning,
+                format_args!("The current epoch cannot grow any more."),
+            );
+            return None;
+        }
+        self.current_epoch += 1;
+        self.todo.save = true;
+        Some(self.current_epoch)
+    }
+
+    /// Gives this node the highest config epoch that there is, without asking. False if it has it already.
+    ///
+    /// Two nodes may do this at a time and end with one epoch; the collision rule below parts them. Used where a vote
+    /// would be too slow or cannot be had: at the end of importing a slot, and for CLUSTER FAILOVER TAKEOVER.
+    pub(super) fn bump_config_epoch(&mut self) -> bool {
+        let known = self
+            .table
+            .peers()
+            .map(|(_, peer)| peer.config_epoch)
+            .max()
+            .unwrap_or(0);
+        let highest = known.max(self.current_epoch);
+        let mine = self.me().config_epoch;
+        if mine != 0 && mine == highest {
+            return false;
+        }
+        self.raise_current_epoch(highest);
+        let Some(epoch) = self.next_epoch() else {
+            return false;
+        };
+        self.table.me_mut().config_epoch = epoch;
+        self.log(
+            LogLevel::Warning,
+            format_args!("New configEpoch set to {epoch}"),
+        );
+        true
+    }
+
+    /// Two masters with one config epoch: the one with the smaller id takes a new one. The one with the greatest id
+    /// never moves, so all end up apart.
+    pub(super) fn resolve_collision(&mut self, sender: PeerKey, header: &Header) {
+        let (me, other) = (self.me(), &self.table[sender]);
+        let collide = me.is_master() && other.is_master() && header.config_epoch == me.config_epoch;
+        if !collide || other.config_epoch != me.config_epoch || other.id <= me.id {
+            return;
+        }
+        let id = other.id;
+        let Some(epoch) = self.next_epoch() else {
+            return;
+        };
+        self.table.me_mut().config_epoch = epoch;
+        let text = format_args!(
+            "WARNING: configEpoch collision with node {id}. configEpoch set to {epoch}"
+        );
+        self.log(LogLevel::Verbose, text);
+    }
+}

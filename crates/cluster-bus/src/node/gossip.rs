@@ -1,0 +1,184 @@
+//! Who is pinged when, what a ping tells about others, and what is believed of it.
+
+use super::{LinkId, LogLevel, Node, PeerKey};
+use crate::Now;
+use crate::message::{Body, Extensions, Gossip, NodeFlags, PingKind, Version, WireIp};
+
+/// Entries per packet: a tenth of the nodes, and not fewer than this. In the two node timeouts for which a report of
+/// failure counts, every pair of nodes exchanges at least eight packets; a tenth of the nodes in each is enough for
+/// news of one failing node to reach a majority.
+const FEWEST_ENTRIES: usize = 3;
+
+/// Random nodes that are looked at, once a second, for the one that was not heard for longest.
+const PING_SAMPLE: usize = 5;
+
+impl Node {
+    /// Sends a PING, PONG or MEET with news about a few other nodes.
+    pub(super) fn send_ping(&mut self, now: Now, id: LinkId, kind: PingKind) {
+        let Some(link) = self.link(id) else { return };
+        let (receiver, version) = (link.peer, link.version);
+        if let (Some(peer), PingKind::Ping) = (receiver, kind) {
+            self.table[peer].ping_sent = Some(now);
+        }
+        let gossip = self
+            .choose_news(receiver)
+            .into_iter()
+            .map(|key| self.news_about(key, version))
+            .collect();
+        self.send(
+            id,
+            Body::Ping {
+                kind,
+                gossip,
+                extensions: Extensions::default(),
+            },
+        );
+    }
+
+    /// Failing nodes first: the sooner a majority has heard of one, the sooner it is replaced. Then others by chance.
+    fn choose_news(&mut self, receiver: Option<PeerKey>) -> Vec<PeerKey> {
+        let nodes = self.table.len();
+        let wanted = (nodes / 10)
+            .max(FEWEST_ENTRIES)
+            .min(nodes.saturating_sub(2));
+        let unfit = NodeFlags::MYSELF
+            .with(NodeFlags::HANDSHAKE)
+            .with(NodeFlags::NOADDR);
+        let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
+        let (mut news, mut others) = (Vec::new(), Vec::new());
+        for (key, peer) in self.table.peers() {
+            // A node that we have no link to and that serves nothing may be gone for good.
+            let known_well = peer.link.is_some() || !peer.slots().is_empty();
+            if Some(key) != receiver && !peer.is(unfit) && known_well {
+                if peer.is(down) {
+                    news.push(key);
+                } else {
+                    others.push(key);
+                }
+            }
+        }
+        while news.len() > wanted {
+            news.swap_remove(self.rng.index(news.len()));
+        }
+        while news.len() < wanted && !others.is_empty() {
+            news.push(others.swap_remove(self.rng.index(others.len())));
+        }
+        news
+    }
+
+    fn news_about(&self, key: PeerKey, version: Version) -> Gossip {
+        let peer = &self.table[key];
+        let time = |at: Option<Now>| {
+            let unix_ms = at.map_or(0, |at| at.unix_ms);
+            // Version 0 has the low half of the milliseconds, version 1 whole seconds.
+            let value = if version == Version::V0 {
+                unix_ms & u64::from(u32::MAX)
+            } else {
+                unix_ms / 1000
+            };
+            u32::try_from(value).unwrap_or(u32::MAX)
+        };
+        Gossip {
+            id: peer.id,
+            ping_sent: time(peer.ping_sent),
+            pong_received: time(peer.pong_received),
+            ip: WireIp::from(peer.addr.ip),
+            port: peer.addr.port,
+            bus_port: if version == Version::V1 {
+                peer.addr.bus_port
+            } else {
+                0
+            },
+            tls_port: 0,
+            flags: peer.flags,
+        }
+    }
+
+    /// Hears what a known node says about others.
+    pub(super) fn hear_gossip(&mut self, now: Now, sender: PeerKey, gossip: &[Gossip]) {
+        for entry in gossip {
+            let ip = entry.ip.ip();
+            if self.config.log_level == LogLevel::Debug {
+                let text = ip.map(|ip| ip.to_string()).unwrap_or_default();
+                let text = format!("GOSSIP {} {text}:{} {}", entry.id, entry.port, entry.flags);
+                self.log(LogLevel::Debug, format_args!("{text}"));
+            }
+            let Some(about) = self.table.find(entry.id) else {
+                // Only known nodes are heard at all here, so this is a node of our cluster that we have yet to meet.
+                if !entry.flags.has(NodeFlags::NOADDR) && !self.blacklist.contains(now, entry.id) {
+                    self.start_handshake(now, ip, entry.port, entry.bus_port);
+                }
+                continue;
+            };
+            let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
+            if self.table[sender].is_master() && about != self.table.myself() {
+                self.note_report(now, about, sender, entry.flags.has(down));
+            }
+            // A node that we cannot reach may have moved: a handshake with the other address will tell.
+            let peer = &self.table[about];
+            if peer.is(down) && (peer.addr.ip != ip || peer.addr.port != entry.port) {
+                self.start_handshake(now, ip, entry.port, entry.bus_port);
+            }
+        }
+    }
+
+    /// Once a second: pings the node that was not heard for longest, of a few random ones.
+    pub(super) fn ping_random_node(&mut self, now: Now) {
+        let mut oldest: Option<(Option<Now>, PeerKey, LinkId)> = None;
+        for _ in 0..PING_SAMPLE {
+            let key = self.table.any(&mut self.rng);
+            let peer = &self.table[key];
+            let Some(link) = self.link_to(key) else {
+                continue;
+            };
+            if peer.ping_sent.is_some() || peer.is(NodeFlags::MYSELF.with(NodeFlags::HANDSHAKE)) {
+                continue;
+            }
+            if oldest.is_none_or(|(heard, ..)| peer.pong_received < heard) {
+                oldest = Some((peer.pong_received, key, link));
+            }
+        }
+        if let Some((_, key, link)) = oldest {
+            let id = self.table[key].id;
+            self.log(LogLevel::Debug, format_args!("Pinging node {id}"));
+            self.send_ping(now, link, PingKind::Ping);
+        }
+    }
+
+    /// Pings a node whose last pong is older than half the node timeout, or that prepares a manual failover and waits
+    /// for our offset. True if it was pinged.
+    pub(super) fn ping_if_due(&mut self, now: Now, key: PeerKey) -> bool {
+        let Some(link) = self.link_to(key) else {
+            return false;
+        };
+        let peer = &self.table[key];
+        let half = self.config.node_timeout_ms / 2;
+        let old = peer
+            .pong_received
+            .is_none_or(|pong| now.mono_ms.saturating_sub(pong.mono_ms) > half);
+        let waiting = self.is_master() && self.manual_failover.is_for(key);
+        let due = (peer.ping_sent.is_none() && old) || waiting;
+        if due {
+            self.send_ping(now, link, PingKind::Ping);
+        }
+        due
+    }
+
+    /// Sends a PONG to all nodes, or only to the replicas of our master and of us: not as an answer, but to spread
+    /// what has changed.
+    pub(super) fn broadcast_pong(&mut self, now: Now, only_local_replicas: bool) {
+        for key in self.table.keys() {
+            let peer = &self.table[key];
+            let myself = self.table.myself();
+            let local = peer
+                .master
+                .is_some_and(|master| master == myself || Some(master) == self.me().master);
+            if key == myself || peer.is(NodeFlags::HANDSHAKE) || (only_local_replicas && !local) {
+                continue;
+            }
+            if let Some(link) = self.link_to(key) {
+                self.send_ping(now, link, PingKind::Pong);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! How a stranger becomes a node: CLUSTER MEET, MEET packets and gossip start a handshake under a name drawn by
+//! chance, the first PONG gives it its real one. Also how nodes learn each other's addresses and their own, and how
+//! CLUSTER FORGET keeps gossip from bringing a node back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::table::Addr;
+use super::{Event, LinkId, LogLevel, Node, PeerKey};
+use crate::message::{Header, NodeFlags, PingKind};
+use crate::{BUS_PORT_OFFSET, NodeId, Now};
+
+/// How long a forgotten node stays forgotten.
+const BLACKLIST_TTL_MS: u64 = 60_000;
+
+/// Handshakes at a time. Redis has no bound; without one a peer could make us remember any number of addresses.
+const MAX_HANDSHAKES: usize = 1000;
+
+/// Nodes that gossip may not bring back yet, and until when.
+#[derive(Debug, Default)]
+pub(super) struct Blacklist(BTreeMap<NodeId, u64>);
+
+impl Blacklist {
+    pub(super) fn add(&mut self, now: Now, id: NodeId) {
+        self.0.retain(|_, until_ms| *until_ms >= now.mono_ms);
+        self.0.insert(id, now.mono_ms + BLACKLIST_TTL_MS);
+    }
+
+    pub(super) fn contains(&self, now: Now, id: NodeId) -> bool {
+        self.0
+            .get(&id)
+            .is_some_and(|until_ms| *until_ms >= now.mono_ms)
+    }
+}
+
+impl Node {
+    /// A handshake must be over after the node timeout, or after a second where that is shorter.
+    pub(super) fn handshake_timeout_ms(&self) -> u64 {
+        self.config.node_timeout_ms.max(1000)
+    }
+
+    /// Starts to get to know the node at an address; it will be greeted by MEET. False if the address cannot be one.
+    /// An address that is being met already, or one too many, is not met again.
+    pub(super) fn start_handshake(
+        &mut self,
+        now: Now,
+        ip: Option<IpAddr>,
+        port: u16,
+        bus_port: u16,
+    ) -> bool {
+        let highest = u16::MAX - BUS_PORT_OFFSET;
+        let (Some(ip), true) = (ip, port > 0 && (bus_port > 0 || port <= highest)) else {
+            return false;
+        };
+        self.begin_handshake(
+            now,
+            NodeFlags::MEET,
+            Addr::new(Some(ip.to_canonical()), port, bus_port),
+        );
+        true
+    }
+
+    fn begin_handshake(&mut self, now: Now, flags: NodeFlags, addr: Addr) {
+        let met = |node: &super::Peer| node.is(NodeFlags::HANDSHAKE) && node.addr == addr;
+        if self.table.handshakes() >= MAX_HANDSHAKES
+            || self.table.peers().any(|(_, node)| met(node))
+        {
+            return;
+        }
+        let id = NodeId::random(&mut self.rng);
+        self.table.add_handshake(now, id, flags, addr);
+    }
+
+    /// A MEET from a node that we do not know: get to know it, too. It is at the other end of the socket.
+    pub(super) fn meet_stranger(&mut self, now: Now, link: LinkId, header: &Header) {
+        if let Some(ip) = self.ip_of_sender(link, header) {
+            self.begin_handshake(
+                now,
+                NodeFlags::default(),
+                Addr::new(Some(ip), header.port, header.bus_port),
+            );
+            self.todo.save = true;
+        }
+    }
+
+    /// The first packet from a node in handshake. True if the handshake has ended well and the link stays.
+    pub(super) fn finish_handshake(
+        &mut self,
+        link: LinkId,
+        peer: PeerKey,
+        sender: Option<PeerKey>,
+        header: &Header,
+    ) -> bool {
+        if let Some(known) = sender {
+            self.log(
+                LogLevel::Verbose,
+                format_args!(
+                    "Handshake: we already know node {}, updating the address if needed.",
+                    header.sender
+                ),
+            );
+            self.note_address(known, link, header);
+            self.forget_peer(peer);
+            return false;
+        }
+        if self.table.find(header.sender).is_some() {
+            // Two handshakes with one node at a time: the other one was first.
+            self.forget_peer(peer);
+            return false;
+        }
+        let old = self.table[peer].id;
+        self.log(
+            LogLevel::Debug,
+            format_args!("Renaming node {old} into {}", header.sender),
+        );
+        self.log(
+            LogLevel::Debug,
+            format_args!("Handshake with node {} completed.", header.sender),
+        );
+        let role = if header.flags.has(NodeFlags::SLAVE) {
+            NodeFlags::SLAVE
+        } else {
+            NodeFlags::MASTER
+        };
+        self.table.end_handshake(peer, header.sender, role);
+        self.table[peer].version = Some(header.version);
+        self.todo.save = true;
+        true
+    }
+
+    /// Removes a node, its links and everything that pointed to it.
+    pub(super) fn forget_peer(&mut self, peer: PeerKey) {
+        self.hang_up(peer);
+        self.manual_failover.forget(peer);
+        self.table.remove(peer);
+    }
+
+    /// Handshakes that nobody answered end here.
+    pub(super) fn expire_handshake(&mut self, now: Now, peer: PeerKey) -> bool {
+        if !self.table[peer].is(NodeFlags::HANDSHAKE) {
+            return false;
+        }
+        let age_ms = now.mono_ms.saturating_sub(self.table[peer].created_ms);
+        if age_ms > self.handshake_timeout_ms() {
+            self.forget_peer(peer);
+            return true;
+        }
+        self.try_other_version(now, peer, age_ms);
+        false
+    }
+
+    /// Our own address is the one that others reach us by: a MEET was sent to the address that the user named, so it
+    /// counts always; any ping will do as long as we know none.
+    pub(super) fn learn_own_address(&mut self, link: LinkId, kind: PingKind) {
+        let local = self.link(link).and_then(|link| link.local);
+        let me = self.table.me_mut();
+        if local.is_none()
+            || local == me.addr.ip
+            || (kind != PingKind::Meet && me.addr.ip.is_some())
+        {
+            return;
+        }
+        me.addr.ip = local;
+        if let Some(ip) = local {
+            self.log(
+                LogLevel::Warning,
+                format_args!("IP address for this node updated to {ip}"),
+            );
+        }
+        self.todo.save = true;
+    }
+
+    /// A ping shows where its sender is now: at the other end of the link, at the port that it names.
+    pub(super) fn note_address(&mut self, sender: PeerKey, link: LinkId, header: &Header) {
+        let own = self.table[sender].link.map(LinkId::Dialled);
+        let Some(ip) = self
+            .ip_of_sender(link, header)
+            .filter(|_| own != Some(link))
+        else {
+            return;
+        };
+        let addr = Addr::new(Some(ip), header.port, header.bus_port);
+        if self.table[sender].addr == addr || header.port == 0 {
+            return;
+        }
+        self.hang_up(sender);
+        self.table[sender].addr = addr;
+        self.table[sender].clear(NodeFlags::NOADDR);
+        let id = self.table[sender].id;
+        self.log(
+            LogLevel::Warning,
+            format_args!("Address updated for node {id}, now {ip}:{}", addr.port),
+        );
+        if self.my_master() == Some(sender) {
+            self.replicate_from(sender);
+        }
+        self.todo.save = true;
+        self.todo.update_state = true;
+    }
+
+    /// The address that the sender announces (version 1), or the other end of the link.
+    fn ip_of_sender(&self, link: LinkId, header: &Header) -> Option<IpAddr> {
+        let announced = header.ip.ip();
+        announced.or_else(|| self.link(link).map(|link| link.remote))
+    }
+
+    /// Tells the server to copy this master, if its address is known.
+    pub(super) fn replicate_from(&mut self, master: PeerKey) {
+        let addr = self.table[master].addr;
+        if let Some(ip) = addr.ip {
+            self.replicating_from = Some((ip, addr.port));
+            self.emit(Event::ReplicateFrom {
+                ip,
+                port: addr.port,
+            });
+        }
+    }
+}

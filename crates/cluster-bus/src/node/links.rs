@@ -1,0 +1,248 @@
+//! Links to other nodes: dialling, greeting, and the bus version spoken on each. What is said is decided elsewhere.
+//!
+//! Every node dials every other one, so two nodes have two links; a node answers a ping on the link it came on, and
+//! says everything else on the link that it dialled itself.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::{LinkId, LogLevel, Node, Output, PeerKey};
+use crate::Now;
+use crate::message::{Body, Header, Message, NodeFlags, PingKind, Version, WireIp};
+
+/// The open links.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    open: BTreeMap<LinkId, Link>,
+    dialled: u64,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The node that was dialled; unknown for accepted links.
+    pub(super) peer: Option<PeerKey>,
+    pub(super) opened_ms: u64,
+    pub(super) remote: IpAddr,
+    /// Our own address as the other end reached it; unknown for dialled links.
+    pub(super) local: Option<IpAddr>,
+    /// The version to send in.
+    pub(super) version: Version,
+    up: bool,
+}
+
+impl Node {
+    pub(super) fn link(&self, id: LinkId) -> Option<&Link> {
+        self.links.open.get(&id)
+    }
+
+    /// The link that we dialled to a node, if it is up.
+    pub(super) fn link_to(&self, peer: PeerKey) -> Option<LinkId> {
+        let id = LinkId::Dialled(self.table[peer].link?);
+        self.link(id).filter(|link| link.up).map(|_| id)
+    }
+
+    pub(super) fn link_accepted(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        remote: SocketAddr,
+        local: IpAddr,
+    ) {
+        self.log(
+            LogLevel::Verbose,
+            format_args!("Accepted cluster node {}:{}", remote.ip(), remote.port()),
+        );
+        let link = Link {
+            peer: None,
+            opened_ms: now.mono_ms,
+            remote: remote.ip().to_canonical(),
+            local: Some(local.to_canonical()),
+            version: self.config.bus_version,
+            up: true,
+        };
+        self.links.open.insert(id, link);
+    }
+
+    /// Dials a node that has no link. The ping is sent once the link is up, but its time runs from now: a host that
+    /// does not even take connections must become suspect too.
+    pub(super) fn dial(&mut self, now: Now, peer: PeerKey) {
+        let Some(ip) = self.table[peer].addr.ip else {
+            return;
+        };
+        let addr = SocketAddr::new(ip, self.table[peer].addr.bus_port);
+        let number = self.links.dialled;
+        self.links.dialled += 1;
+        let link = Link {
+            peer: Some(peer),
+            opened_ms: now.mono_ms,
+            remote: ip,
+            local: None,
+            version: self.table[peer].version.unwrap_or(self.config.bus_version),
+            up: false,
+        };
+        self.links.open.insert(LinkId::Dialled(number), link);
+        let node = &mut self.table[peer];
+        node.link = Some(number);
+        node.ping_sent.get_or_insert(now);
+        let id = node.id;
+        self.log(
+            LogLevel::Debug,
+            format_args!("Connecting with Node {id} at {}:{}", addr.ip(), addr.port()),
+        );
+        self.held.push_back(Output::Connect {
+            link: LinkId::Dialled(number),
+            addr,
+        });
+    }
+
+    pub(super) fn link_connected(&mut self, now: Now, id: LinkId) {
+        let Some(link) = self.links.open.get_mut(&id) else {
+            return;
+        };
+        link.up = true;
+        if let Some(peer) = link.peer {
+            self.greet(now, id, peer);
+        }
+    }
+
+    /// The first packet on a link, or the first one in another version: a MEET to a node that has to add us, else a
+    /// ping. A ping that was under way keeps its time.
+    fn greet(&mut self, now: Now, id: LinkId, peer: PeerKey) {
+        let before = self.table[peer].ping_sent;
+        let kind = if self.table[peer].is(NodeFlags::MEET) {
+            PingKind::Meet
+        } else {
+            PingKind::Ping
+        };
+        self.send_ping(now, id, kind);
+        if before.is_some() {
+            self.table[peer].ping_sent = before;
+        }
+    }
+
+    /// A link that the shell lost.
+    pub(super) fn link_lost(&mut self, id: LinkId) {
+        let Some(link) = self.links.open.remove(&id) else {
+            return;
+        };
+        if let Some(peer) = link.peer {
+            self.table[peer].link = None;
+        }
+    }
+
+    /// Gives up a link.
+    pub(super) fn close_link(&mut self, id: LinkId) {
+        if self.links.open.contains_key(&id) {
+            self.link_lost(id);
+            self.held.push_back(Output::Close { link: id });
+        }
+    }
+
+    /// Gives up the link that we dialled to a node.
+    pub(super) fn hang_up(&mut self, peer: PeerKey) {
+        if let Some(number) = self.table[peer].link {
+            self.close_link(LinkId::Dialled(number));
+        }
+    }
+
+    /// A packet came: from now on this link, and the node's own one, speak the version it came in.
+    pub(super) fn learn_version(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        sender: Option<PeerKey>,
+        version: Version,
+    ) {
+        if let Some(link) = self.links.open.get_mut(&id) {
+            link.version = version;
+        }
+        let Some(sender) = sender else { return };
+        if self.table[sender].version.replace(version) == Some(version) {
+            return;
+        }
+        let Some(own) = self.link_to(sender).filter(|own| *own != id) else {
+            return;
+        };
+        if self.switch_version(own, version) && self.table[sender].ping_sent.is_some() {
+            // What we said so far on our own link was dropped: say it again.
+            self.greet(now, own, sender);
+        }
+    }
+
+    fn switch_version(&mut self, id: LinkId, version: Version) -> bool {
+        let Some(link) = self.links.open.get_mut(&id) else {
+            return false;
+        };
+        std::mem::replace(&mut link.version, version) != version
+    }
+
+    /// A node in handshake that does not answer may speak the other version: greet it in that one, once, half way to
+    /// the end of the handshake.
+    pub(super) fn try_other_version(&mut self, now: Now, peer: PeerKey, age_ms: u64) {
+        let half = self.handshake_timeout_ms() / 2;
+        if age_ms < half || self.table[peer].version.is_some() {
+            return;
+        }
+        let Some(id) = self.link_to(peer) else { return };
+        if self.switch_version(id, self.config.bus_version.other()) {
+            self.greet(now, id, peer);
+        }
+    }
+
+    pub(super) fn send(&mut self, id: LinkId, body: Body) {
+        let Some(link) = self.links.open.get(&id).filter(|link| link.up) else {
+            return;
+        };
+        let header = self.header(link.version, &body);
+        self.messages_sent += 1;
+        self.held.push_back(Output::Send {
+            link: id,
+            message: Message { header, body },
+        });
+    }
+
+    /// Sends to every node that we have a link to and that is not in handshake.
+    pub(super) fn broadcast(&mut self, body: &Body) {
+        for key in self.table.keys() {
+            if key != self.table.myself()
+                && !self.table[key].is(NodeFlags::HANDSHAKE)
+                && let Some(link) = self.link_to(key)
+            {
+                self.send(link, body.clone());
+            }
+        }
+    }
+
+    /// What every packet says about us. A replica says the slots and the config epoch of its master; that it is a
+    /// replica tells the receiver how to take them.
+    fn header(&self, version: Version, body: &Body) -> Header {
+        let me = self.me();
+        let master = self.my_master().map_or(me, |key| &self.table[key]);
+        let paused = self.is_master() && self.manual_failover.is_running();
+        let force = matches!(body, Body::FailoverAuthRequest) && self.manual_failover.is_running();
+        let bits =
+            if paused { Header::PAUSED } else { 0 } | if force { Header::FORCE_ACK } else { 0 };
+        let own = self.table.me().addr;
+        Header {
+            version,
+            sender: me.id,
+            current_epoch: self.current_epoch,
+            config_epoch: master.config_epoch,
+            repl_offset: self.facts.repl_offset,
+            slots: std::sync::Arc::clone(master.slots()),
+            master: me.master.map(|key| self.table[key].id),
+            ip: WireIp::EMPTY,
+            port: self.config.port,
+            bus_port: if version == Version::V1 {
+                own.bus_port
+            } else {
+                0
+            },
+            tls_port: 0,
+            flags: me.flags,
+            state: self.health.state.on_the_wire(),
+            message_flags: [bits, 0, 0],
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! CLUSTER FAILOVER without loss of data: the replica asks its master to pause clients, waits until it has processed
+//! all of the master's data, and only then runs an election, with votes that are given although the master is up.
+
+use super::{Event, LogLevel, Node, PeerKey};
+use crate::Now;
+use crate::message::Header;
+
+/// How long an attempt may take.
+const TIMEOUT_MS: u64 = 5000;
+/// How long the master pauses its clients.
+const PAUSE_MS: u64 = 2 * TIMEOUT_MS;
+
+/// Both sides of an attempt.
+#[derive(Debug, Default)]
+pub(super) struct ManualFailover {
+    /// When the attempt is given up; `None` if there is none.
+    ends_ms: Option<u64>,
+    /// Master: the replica that asked.
+    replica: Option<PeerKey>,
+    /// Replica: the offset at which the master stopped, once it has said so.
+    master_offset: Option<u64>,
+    /// Replica: votes may be asked for.
+    can_start: bool,
+    /// Master: clients are paused.
+    paused: bool,
+}
+
+impl ManualFailover {
+    pub(super) fn is_running(&self) -> bool {
+        self.ends_ms.is_some()
+    }
+
+    pub(super) fn can_start(&self) -> bool {
+        self.is_running() && self.can_start
+    }
+
+    /// Whether we are the master and this replica is waiting for our offset.
+    pub(super) fn is_for(&self, replica: PeerKey) -> bool {
+        self.is_running() && self.replica == Some(replica)
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerKey) {
+        if self.replica == Some(peer) {
+            self.replica = None;
+        }
+    }
+}
+
+impl Node {
+    /// Replica: begins an attempt; `at_once` without waiting for the master.
+    pub(super) fn begin_manual_failover(&mut self, now: Now, at_once: bool) {
+        self.reset_manual_failover();
+        self.manual_failover.ends_ms = Some(now.mono_ms + TIMEOUT_MS);
+        self.manual_failover.can_start = at_once;
+        // The user's wish does not wait for the end of an election that failed or was won long ago.
+        self.election.reset();
+    }
+
+    /// Ends an attempt, or makes room for another one.
+    pub(super) fn reset_manual_failover(&mut self) {
+        if std::mem::take(&mut self.manual_failover).paused {
+            self.emit(Event::ResumeClients);
+        }
+    }
+
+    /// Master: one of our replicas wants to take over.
+    pub(super) fn start_pause(&mut self, now: Now, sender: PeerKey) {
+        if !self.is_master() || self.table[sender].master != Some(self.table.myself()) {
+            return;
+        }
+        self.reset_manual_failover();
+        self.manual_failover = ManualFailover {
+            ends_ms: Some(now.mono_ms + TIMEOUT_MS),
+            replica: Some(sender),
+            paused: true,
+            ..ManualFailover::default()
+        };
+        self.emit(Event::PauseClients { for_ms: PAUSE_MS });
+        let id = self.table[sender].id;
+        self.log(
+            LogLevel::Warning,
+            format_args!("Manual failover requested by slave {id}."),
+        );
+    }
+
+    /// Replica: a packet of our master says that its clients are paused, so its offset is the last one.
+    pub(super) fn note_paused_master(&mut self, sender: PeerKey, header: &Header) {
+        let ours = self.my_master() == Some(sender) && header.says(Header::PAUSED);
+        if ours && self.manual_failover.is_running() && self.manual_failover.master_offset.is_none()
+        {
+            let offset = header.repl_offset;
+            self.manual_failover.master_offset = Some(offset);
+            self.log(
+                LogLevel::Warning,
+                format_args!(
+                    "Received replication offset for paused master manual failover: {offset}"
+                ),
+            );
+        }
+    }
+
+    /// Gives up an attempt that took too long.
+    pub(super) fn expire_manual_failover(&mut self, now: Now) {
+        if self
+            .manual_failover
+            .ends_ms
+            .is_some_and(|end| end < now.mono_ms)
+        {
+            self.log(
+                LogLevel::Warning,
+                format_args!("Manual failover timed out."),
+            );
+            self.reset_manual_failover();
+        }
+    }
+
+    /// Replica: starts the election once all of the master's data is here.
+    pub(super) fn advance_manual_failover(&mut self) {
+        let attempt = &mut self.manual_failover;
+        if attempt.is_running()
+            && !attempt.can_start
+            && attempt.master_offset == Some(self.facts.repl_offset)
+        {
+            attempt.can_start = true;
+            self.log(
+                LogLevel::Warning,
+                format_args!("All master replication stream processed, manual failover can start."),
+            );
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! One member of a cluster as a state machine: the five verbs, what goes in and what comes out.
+//!
+//! The rules live in modules of their own; look for a rule where its name is:
+//!
+//! | module | rule |
+//! |---|---|
+//! | `table` | which nodes there are, who owns which slot (no rule, only consistency) |
+//! | `links` | when links are dialled, which bus version is spoken on one |
+//! | `receive` | the order in which a packet is looked at |
+//! | `handshake` | MEET, how a stranger becomes a node, addresses, FORGET's blacklist |
+//! | `gossip` | whom to ping, what a ping tells, what is believed of it |
+//! | `failure` | PFAIL, reports, FAIL, and how FAIL ends |
+//! | `epochs` | current epoch, config epochs, collisions |
+//! | `ownership` | who gets a slot that two nodes claim, who becomes whose replica |
+//! | `election` | a replica asks for votes, a master gives one |
+//! | `manual_failover` | CLUSTER FAILOVER, on both sides |
+//! | `migration` | replicas move to masters that have none left |
+//! | `health` | when the cluster is ok for this node, and when it is not |
+//! | `cron` | what happens ten times a second, and what at the end of every call |
+//! | `commands`, `command_line` | the CLUSTER command |
+//! | `queries` | CLUSTER INFO, NODES, SLOTS |
+//! | `route` | MOVED, ASK, TRYAGAIN, CROSSSLOT, CLUSTERDOWN |
+//!
+//! # What a call promises
+//!
+//! A call changes the state and collects packets; when it ends, a change that has to survive a crash puts one
+//! [`Output::Persist`] *before* all packets of the call. So nothing that this node says depends on something that it
+//! could forget: not a vote, not an epoch, not a slot.
+
+mod command_line;
+mod commands;
+mod cron;
+mod election;
+mod epochs;
+mod failure;
+mod gossip;
+mod handshake;
+mod health;
+mod links;
+mod manual_failover;
+mod migration;
+mod ownership;
+mod queries;
+mod receive;
+mod route;
+mod table;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::message::{Body, Message, NodeFlags, Version};
+use crate::nodes_conf::NodesConf;
+use crate::rng::Rng;
+use crate::{NodeId, Now, Slot};
+
+pub use command_line::{Keyspace, Reply};
+pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
+pub use health::ClusterState;
+pub use queries::SlotRange;
+pub use route::{Query, Route};
+
+use election::Election;
+use handshake::Blacklist;
+use health::Health;
+use links::Links;
+use manual_failover::ManualFailover;
+use table::{Peer, PeerKey, Table};
+
+/// What the configuration file says about the cluster. May be changed at any time, see [`Node::config_mut`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `cluster-node-timeout`, in milliseconds.
+    pub node_timeout_ms: u64,
+    /// `cluster-slave-validity-factor`; 0: a replica's data is never too old to fail over.
+    pub slave_validity_factor: u64,
+    /// `cluster-migration-barrier`: replicas that a master keeps when others migrate away.
+    pub migration_barrier: u64,
+    /// `cluster-require-full-coverage`.
+    pub require_full_coverage: bool,
+    /// `repl-ping-slave-period`, in milliseconds.
+    pub repl_ping_period_ms: u64,
+    /// The port for clients. The bus listens on this plus [`BUS_PORT_OFFSET`](crate::BUS_PORT_OFFSET).
+    pub port: u16,
+    /// The bus version to start with towards a node that has not been heard yet.
+    pub bus_version: Version,
+    /// Log lines below this level are not even built.
+    pub log_level: LogLevel,
+}
+
+impl Default for Config {
+    /// The defaults of Redis 3.0.
+    fn default() -> Self {
+        Self {
+            node_timeout_ms: 15000,
+            slave_validity_factor: 10,
+            migration_barrier: 1,
+            require_full_coverage: true,
+            repl_ping_period_ms: 10000,
+            port: 6379,
+            bus_version: Version::V0,
+            log_level: LogLevel::Notice,
+        }
+    }
+}
+
+/// How important a log line is: Redis's four levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// `debug`
+    Debug,
+    /// `verbose`
+    Verbose,
+    /// `notice`
+    Notice,
+    /// `warning`
+    Warning,
+}
+
+/// A TCP connection on the bus. Those that this node dialled are numbered by the node, those that it accepted by the
+/// shell; neither number is ever used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LinkId {
+    /// Opened because of [`Output::Connect`].
+    Dialled(u64),
+    /// Announced by [`Input::Accepted`].
+    Accepted(u64),
+}
+
+/// What happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Another node connected to the bus port.
+    Accepted {
+        /// Number chosen by the shell, a [`LinkId::Accepted`].
+        link: LinkId,
+        /// The other end.
+        remote: SocketAddr,
+        /// This end: how a node learns its own address.
+        local: IpAddr,
+    },
+    /// A dialled link is up.
+    Connected {
+        /// Which.
+        link: LinkId,
+    },
+    /// A dialled link could not be opened.
+    ConnectFailed {
+        /// Which.
+        link: LinkId,
+    },
+    /// A link is gone: closed by the other end, an error, or a stream that is no bus.
+    Closed {
+        /// Which.
+        link: LinkId,
+    },
+    /// A packet came.
+    Received {
+        /// Over which link.
+        link: LinkId,
+        /// The decoded packet.
+        message: Message,
+    },
+    /// The server's own facts changed. Hand over fresh ones before [`Node::handle_timeout`] and before commands.
+    Facts(Facts),
+}
+
+/// What the core has to know about the server's replication.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Replication offset in bytes: written (as master), or processed (as replica).
+    pub repl_offset: u64,
+    /// For a replica: when its data was last known to be current, on the clock of [`Now::mono_ms`]. That is the last
+    /// time the master was heard while the link is up, or when the link went down. `None`: never had a master's data.
+    pub data_as_of_ms: Option<u64>,
+}
+
+/// What the shell has to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a connection to a node's bus port, and tell [`Input::Connected`] or [`Input::ConnectFailed`].
+    Connect {
+        /// Its number from now on.
+        link: LinkId,
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Close a link (also one that is still being opened). Nothing more is wanted from it, not even `Closed`.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Send a packet. Links that are not open any more swallow it.
+    Send {
+        /// Over which link.
+        link: LinkId,
+        /// What.
+        message: Message,
+    },
+    /// Replace nodes.conf by this text: written, fsynced and renamed into place before the next output is looked at.
+    /// If that fails the process must not go on.
+    Persist(String),
+    /// Something for the server.
+    Event(Event),
+}
+
+/// Something for the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Replicate from this master (from now on, or another one than before).
+    ReplicateFrom {
+        /// Its address.
+        ip: IpAddr,
+        /// Its port for clients.
+        port: u16,
+    },
+    /// Stop replicating: this node is a master now and keeps its data.
+    StopReplication,
+    /// Delete all keys: a replica was reset.
+    FlushAll,
+    /// The cluster is now usable for clients of this node, or no longer.
+    StateChanged(ClusterState),
+    /// The slot went to another master while this node stays a master: delete its keys.
+    DeleteKeysInSlot(Slot),
+    /// Deliver to this server's subscribers.
+    Publish {
+        /// Channel.
+        channel: Arc<[u8]>,
+        /// Message.
+        message: Arc<[u8]>,
+    },
+    /// Hold back the writes of clients for so long: a replica prepares to take over.
+    PauseClients {
+        /// Milliseconds from now.
+        for_ms: u64,
+    },
+    /// Stop holding back.
+    ResumeClients,
+    /// A line for the log.
+    Log {
+        /// Its level.
+        level: LogLevel,
+        /// Its text, Redis's own where Redis has one.
+        text: String,
+    },
+}
+
+/// One member of a cluster.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    facts: Facts,
+    rng: Rng,
+    table: Table,
+    links: Links,
+    blacklist: Blacklist,
+    /// The newest epoch anyone talked about.
+    current_epoch: u64,
+    /// The newest epoch in which this node voted.
+    last_vote_epoch: u64,
+    health: Health,
+    election: Election,
+    manual_failover: ManualFailover,
+    /// What the server was last told to replicate from.
+    replicating_from: Option<(IpAddr, u16)>,
+    messages_sent: u64,
+    messages_received: u64,
+    next_cron_ms: u64,
+    cron_count: u64,
+    todo: Todo,
+    /// What the call under way has collected: leaves behind its `Persist`.
+    held: VecDeque<Output>,
+    outputs: VecDeque<Output>,
+}
+
+/// What the end of the call has to look after.
+#[derive(Clone, Copy, Debug, Default)]
+struct Todo {
+    save: bool,
+    update_state: bool,
+    failover: bool,
+}
+
+impl Node {
+    /// A node as it comes up, from its nodes.conf if there is one ([`nodes_conf::load`](crate::nodes_conf::load)).
+    #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the cores share this verb, and nobody needs the file afterwards"
+    )]
+    pub fn new(now: Now, config: Config, saved: Option<NodesConf>, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let fresh = saved.is_none();
+        let epochs = saved
+            .as_ref()
+            .map_or((0, 0), |saved| (saved.current_epoch, saved.last_vote_epoch));
+        let table = match &saved {
+            Some(saved) => Table::restore(now, saved, config.port, &mut rng),
+            None => Table::fresh(now, NodeId::random(&mut rng), config.port),
+        };
+        let mut node = Self {
+            facts: Facts::default(),
+            rng,
+            links: Links::default(),
+            blacklist: Blacklist::default(),
+            // A file edited by hand may name an older current epoch than its nodes have.
+            current_epoch: epochs.0.max(
+                table
+                    .peers()
+                    .map(|(_, peer)| peer.config_epoch)
+                    .max()
+                    .unwrap_or(0),
+            ),
+            last_vote_epoch: epochs.1,
+            table,
+            health: Health::default(),
+            election: Election::default(),
+            manual_failover: ManualFailover::default(),
+            replicating_from: None,
+            messages_sent: 0,
+            messages_received: 0,
+            next_cron_ms: now.mono_ms,
+            cron_count: 0,
+            todo: Todo {
+                save: fresh,
+                ..Todo::default()
+            },
+            held: VecDeque::new(),
+            outputs: VecDeque::new(),
+            config,
+        };
+        let id = node.table.me().id;
+        let (what, id) = if fresh {
+            ("No cluster configuration found", id)
+        } else {
+            ("Node configuration loaded", id)
+        };
+        node.log(LogLevel::Notice, format_args!("{what}, I'm {id}"));
+        node.end_call(now);
+        node
+    }
+
+    /// Takes in what happened.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Accepted {
+                link,
+                remote,
+                local,
+            } => self.link_accepted(now, link, remote, local),
+            Input::Connected { link } => self.link_connected(now, link),
+            Input::ConnectFailed { link } => self.link_lost(link),
+            Input::Closed { link } => self.link_lost(link),
+            Input::Received { link, message } => self.receive(now, link, message),
+            Input::Facts(facts) => self.facts = facts,
+        }
+        self.end_call(now);
+    }
+
+    /// Does what is due. Called early, it does nothing.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if now.mono_ms >= self.next_cron_ms {
+            self.cron(now);
+            self.end_call(now);
+        }
+    }
+
+    /// When to call [`Node::handle_timeout`], on the clock of [`Now::mono_ms`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        Some(self.next_cron_ms)
+    }
+
+    /// What to do next; `None` when there is nothing more. Drain it after every call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The configuration, for CONFIG SET.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Hands a PUBLISH of one of our clients to every other node.
+    pub fn publish(&mut self, now: Now, channel: &[u8], message: &[u8]) {
+        self.broadcast(&Body::Publish {
+            channel: channel.into(),
+            message: message.into(),
+        });
+        self.end_call(now);
+    }
+
+    fn me(&self) -> &Peer {
+        self.table.me()
+    }
+
+    fn is_master(&self) -> bool {
+        self.me().flags.has(NodeFlags::MASTER)
+    }
+
+    /// The master of this node, if it is a replica that knows its master.
+    fn my_master(&self) -> Option<PeerKey> {
+        if self.is_master() {
+            None
+        } else {
+            self.me().master
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.held.push_back(Output::Event(event));
+    }
+
+    fn log(&mut self, level: LogLevel, text: fmt::Arguments<'_>) {
+        if level >= self.config.log_level {
+            self.emit(Event::Log {
+                level,
+                text: text.to_string(),
+            });
+        }
+    }
+}

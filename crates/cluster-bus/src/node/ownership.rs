@@ -1,0 +1,210 @@
+//! Who owns a slot when two nodes claim it, who becomes whose replica because of that, and how a node with old news is
+//! told. One rule decides: the claim with the higher config epoch holds.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Event, LogLevel, Node, PeerKey};
+use crate::message::{Body, Header, NodeFlags};
+use crate::{NodeId, Slot, SlotSet};
+
+impl Node {
+    /// A known node said which slots it serves (a replica: its master).
+    pub(super) fn note_slots(&mut self, sender: PeerKey, header: &Header) {
+        let speaks_for = if self.table[sender].is_master() {
+            Some(sender)
+        } else {
+            self.table[sender].master
+        };
+        if speaks_for.is_none_or(|master| **self.table[master].slots() == *header.slots) {
+            return;
+        }
+        if self.table[sender].is_master() {
+            self.claim_slots(sender, header.config_epoch, &header.slots);
+        }
+        self.correct(sender, header);
+    }
+
+    /// Tells the sender about masters that hold slots it claims, in a newer epoch. After a partition it may be that
+    /// nobody else can: the new owner may be on the other side.
+    fn correct(&mut self, sender: PeerKey, header: &Header) {
+        let mut newer = BTreeSet::new();
+        for slot in header.slots.iter() {
+            if let Some(owner) = self.table.owner(slot).filter(|owner| *owner != sender)
+                && self.table[owner].config_epoch > header.config_epoch
+            {
+                newer.insert(owner);
+            }
+        }
+        for owner in newer {
+            let (sender_id, owner_id) = (self.table[sender].id, self.table[owner].id);
+            self.log(
+                LogLevel::Verbose,
+                format_args!(
+                    "Node {sender_id} has old slots configuration, sending an UPDATE message about {owner_id}"
+                ),
+            );
+            self.send_update(sender, owner);
+        }
+    }
+
+    /// Tells a node what another one owns.
+    pub(super) fn send_update(&mut self, to: PeerKey, about: PeerKey) {
+        let peer = &self.table[about];
+        let (node, config_epoch, slots) = (peer.id, peer.config_epoch, Arc::clone(peer.slots()));
+        if let Some(link) = self.link_to(to) {
+            self.send(
+                link,
+                Body::Update {
+                    node,
+                    config_epoch,
+                    slots,
+                },
+            );
+        }
+    }
+
+    /// Somebody noticed that we have old news.
+    pub(super) fn receive_update(&mut self, about: NodeId, config_epoch: u64, slots: &SlotSet) {
+        let Some(owner) = self
+            .table
+            .find(about)
+            .filter(|key| !self.table[*key].is(NodeFlags::HANDSHAKE))
+        else {
+            return;
+        };
+        if owner == self.table.myself() {
+            self.log(
+                LogLevel::Warning,
+                format_args!("Discarding UPDATE message about myself."),
+            );
+            return;
+        }
+        if self.table[owner].config_epoch >= config_epoch {
+            return;
+        }
+        self.turn_into_master(owner);
+        self.table[owner].config_epoch = config_epoch;
+        self.todo.save = true;
+        self.claim_slots(owner, config_epoch, slots);
+    }
+
+    /// A master claims slots in an epoch: it gets those that nobody has or that were got in an older epoch. Slots that
+    /// we are importing are left to whoever moves them by hand.
+    ///
+    /// If that leaves our master without slots, or us, we become a replica of the one who took the last of them. If we
+    /// stay a master, the keys of what we lost have to go.
+    fn claim_slots(&mut self, claimer: PeerKey, epoch: u64, slots: &SlotSet) {
+        let myself = self.table.myself();
+        let our_master = if self.is_master() {
+            Some(myself)
+        } else {
+            self.me().master
+        };
+        let mut lost = Vec::new();
+        let mut ours_touched = false;
+        let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
+        for slot in news {
+            let owner = self.table.owner(slot);
+            let held = owner.is_some_and(|owner| self.table[owner].config_epoch >= epoch);
+            if held || self.table.importing.contains_key(&slot) {
+                continue;
+            }
+            if owner == Some(myself) {
+                lost.push(slot);
+                self.table.migrating.remove(&slot);
+            }
+            ours_touched |= owner.is_some() && owner == our_master;
+            self.table.set_owner(slot, Some(claimer));
+            self.todo.save = true;
+            self.todo.update_state = true;
+        }
+        let Some(our_master) = our_master.filter(|_| ours_touched) else {
+            return;
+        };
+        if self.table[our_master].slots().is_empty() {
+            let id = self.table[claimer].id;
+            self.log(
+                LogLevel::Warning,
+                format_args!(
+                    "Configuration change detected. Reconfiguring myself as a replica of {id}"
+                ),
+            );
+            self.follow(claimer);
+            return;
+        }
+        for slot in lost {
+            self.emit(Event::DeleteKeysInSlot(slot));
+        }
+    }
+
+    /// Makes this node a replica of another one. Whatever slots it may still have are nobody's then.
+    pub(super) fn follow(&mut self, master: PeerKey) {
+        let myself = self.table.myself();
+        if master == myself {
+            return;
+        }
+        for slot in Arc::clone(self.me().slots()).iter() {
+            self.table.set_owner(slot, None);
+        }
+        if self.is_master() {
+            self.table
+                .me_mut()
+                .clear(NodeFlags::MASTER.with(NodeFlags::MIGRATE_TO));
+            self.table.me_mut().set(NodeFlags::SLAVE);
+            self.table.migrating.clear();
+            self.table.importing.clear();
+        }
+        self.table.attach_replica(master, myself);
+        self.replicating_from = None;
+        self.replicate_from(master);
+        self.reset_manual_failover();
+        self.todo.save = true;
+        self.todo.update_state = true;
+    }
+
+    /// Our master has become a replica itself: follow its master. Without this rule a replica that hears of its
+    /// master's new role before it hears of the new master's slots would stay behind in a chain (3.0 does).
+    pub(super) fn leave_chain(&mut self) {
+        let Some(master) = self.my_master() else {
+            return;
+        };
+        let Some(top) = self.table[master].master else {
+            return;
+        };
+        if top != self.table.myself()
+            && self.table[top].is_master()
+            && !self.table[master].is_master()
+        {
+            let id = self.table[top].id;
+            self.log(
+                LogLevel::Warning,
+                format_args!(
+                    "Configuration change detected. Reconfiguring myself as a replica of {id}"
+                ),
+            );
+            self.follow(top);
+        }
+    }
+
+    /// Takes the place of our master: its slots, its role. The epoch to do it in must be ours already.
+    pub(super) fn take_over(&mut self, now: crate::Now) {
+        let Some(old) = self.my_master() else { return };
+        let myself = self.table.myself();
+        self.turn_into_master(myself);
+        self.stop_replication();
+        for slot in Arc::clone(self.table[old].slots()).iter() {
+            self.table.set_owner(slot, Some(myself));
+        }
+        self.todo.save = true;
+        self.update_state(now);
+        // All nodes hear it at once, so that clients are sent here and the other replicas come along.
+        self.broadcast_pong(now, false);
+        self.reset_manual_failover();
+    }
+
+    pub(super) fn stop_replication(&mut self) {
+        self.replicating_from = None;
+        self.emit(Event::StopReplication);
+    }
+}

@@ -1,0 +1,178 @@
+//! A packet comes in: who sent it, and which rules look at it in which order. The rules are in the other modules.
+
+use super::table::Addr;
+use super::{Event, LinkId, LogLevel, Node, PeerKey};
+use crate::Now;
+use crate::message::{Body, Gossip, Header, Message, NodeFlags, PingKind};
+
+impl Node {
+    pub(super) fn receive(&mut self, now: Now, link: LinkId, message: Message) {
+        if self.link(link).is_none() {
+            return;
+        }
+        self.messages_received += 1;
+        let Message { header, body } = message;
+        let sender = self
+            .table
+            .find(header.sender)
+            .filter(|key| !self.table[*key].is(NodeFlags::HANDSHAKE));
+        self.learn_version(now, link, sender, header.version);
+        if sender == Some(self.table.myself()) {
+            self.hear_myself(now, link, &body);
+            return;
+        }
+        if let Some(sender) = sender {
+            self.note_epochs(sender, &header);
+            self.table[sender].repl_offset = header.repl_offset;
+            self.note_paused_master(sender, &header);
+        }
+        match (body, sender) {
+            (Body::Ping { kind, gossip, .. }, _) => {
+                self.receive_ping(now, link, sender, &header, kind, &gossip);
+            }
+            (Body::Fail(failing), _) => self.receive_fail(now, sender, header.sender, failing),
+            (Body::Publish { channel, message }, _) => {
+                self.emit(Event::Publish { channel, message });
+            }
+            (Body::FailoverAuthRequest, Some(sender)) => {
+                self.consider_vote(now, link, sender, &header);
+            }
+            (Body::FailoverAuthAck, Some(sender)) => self.count_vote(sender, &header),
+            (Body::ManualFailoverStart, Some(sender)) => self.start_pause(now, sender),
+            (
+                Body::Update {
+                    node,
+                    config_epoch,
+                    slots,
+                },
+                Some(_),
+            ) => {
+                self.receive_update(node, config_epoch, &slots);
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn receive_ping(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        sender: Option<PeerKey>,
+        header: &Header,
+        kind: PingKind,
+        gossip: &[Gossip],
+    ) {
+        if kind != PingKind::Pong {
+            self.learn_own_address(link, kind);
+            if sender.is_none() && kind == PingKind::Meet {
+                self.meet_stranger(now, link, header);
+            }
+            self.send_ping(now, link, PingKind::Pong);
+        }
+        let Some(dialled) = self.link(link).map(|link| link.peer) else {
+            return;
+        };
+        if let Some(peer) = dialled {
+            if !self.recognise(link, peer, sender, header) {
+                return;
+            }
+            if kind == PingKind::Pong {
+                self.note_pong(now, peer);
+            }
+        }
+        // A stranger, or one that has only just introduced itself: its claims are heard from the next packet on.
+        let Some(sender) = sender else { return };
+        if kind == PingKind::Ping {
+            self.note_address(sender, link, header);
+        }
+        self.note_role(sender, header);
+        self.leave_chain();
+        self.note_slots(sender, header);
+        self.resolve_collision(sender, header);
+        self.hear_gossip(now, sender, gossip);
+    }
+
+    /// Whether the node at the end of a dialled link is the one we dialled. Ends a handshake, and unmasks a node that
+    /// is no longer where it was.
+    fn recognise(
+        &mut self,
+        link: LinkId,
+        peer: PeerKey,
+        sender: Option<PeerKey>,
+        header: &Header,
+    ) -> bool {
+        if self.table[peer].is(NodeFlags::HANDSHAKE) {
+            return self.finish_handshake(link, peer, sender, header);
+        }
+        if self.table[peer].id == header.sender {
+            return true;
+        }
+        self.log(
+            LogLevel::Debug,
+            format_args!("PONG contains mismatching sender ID"),
+        );
+        self.close_link(link);
+        let node = &mut self.table[peer];
+        node.set(NodeFlags::NOADDR);
+        node.addr = Addr::UNKNOWN;
+        self.todo.save = true;
+        false
+    }
+
+    /// A node that was told to meet itself. It may learn its address that way, and nothing else.
+    fn hear_myself(&mut self, now: Now, link: LinkId, body: &Body) {
+        let Body::Ping { kind, .. } = body else {
+            return;
+        };
+        if *kind != PingKind::Pong {
+            self.learn_own_address(link, *kind);
+            self.send_ping(now, link, PingKind::Pong);
+        } else if let Some(peer) = self.link(link).and_then(|link| link.peer)
+            && self.table[peer].is(NodeFlags::HANDSHAKE)
+        {
+            self.forget_peer(peer);
+        }
+    }
+
+    /// Master or replica, and whose: as the sender says it.
+    fn note_role(&mut self, sender: PeerKey, header: &Header) {
+        let Some(master_id) = header.master else {
+            self.turn_into_master(sender);
+            return;
+        };
+        if self.table[sender].is_master() {
+            for slot in std::sync::Arc::clone(self.table[sender].slots()).iter() {
+                self.table.set_owner(slot, None);
+            }
+            self.table[sender].clear(NodeFlags::MASTER.with(NodeFlags::MIGRATE_TO));
+            self.table[sender].set(NodeFlags::SLAVE);
+            self.todo.save = true;
+            self.todo.update_state = true;
+        }
+        let Some(master) = self.table.find(master_id) else {
+            return;
+        };
+        if master != sender && self.table[sender].master != Some(master) {
+            self.table.attach_replica(master, sender);
+            self.todo.save = true;
+        }
+    }
+
+    /// A node that we took for a replica says, or is said, to be a master. It may have left a master without
+    /// replicas, or have replicas of its own to give: then others may migrate to it.
+    pub(super) fn turn_into_master(&mut self, peer: PeerKey) {
+        if self.table[peer].is_master() {
+            return;
+        }
+        if self.table[peer].master.is_some() {
+            self.table.detach_replica(peer);
+            if peer != self.table.myself() {
+                self.table[peer].set(NodeFlags::MIGRATE_TO);
+            }
+        }
+        self.table[peer].clear(NodeFlags::SLAVE);
+        self.table[peer].set(NodeFlags::MASTER);
+        self.todo.save = true;
+        self.todo.update_state = true;
+    }
+}

@@ -1,0 +1,597 @@
+//! The text of nodes.conf and of CLUSTER NODES: one line per node, and in the file a last line with the epochs.
+//!
+//! Reading is all or nothing: a file that is cut, or that contradicts itself, is refused with the line that shows it.
+//! Both are read as 3.0 writes them (`ip:port`) and as later versions do (`ip:port@busport,hostname,key=value…`).
+//! Which nodes go into the text is decided by the node that writes it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::message::NodeFlags;
+use crate::{MAX_EPOCH, NodeId, Slot, SlotSet};
+
+/// What a nodes.conf holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodesConf {
+    /// Every node, in the order of the file; exactly one has the flag "myself".
+    pub nodes: Vec<NodeLine>,
+    /// The newest epoch this node knew of.
+    pub current_epoch: u64,
+    /// The epoch in which this node last voted.
+    pub last_vote_epoch: u64,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeLine {
+    /// Which node.
+    pub id: NodeId,
+    /// Its address, if known.
+    pub ip: Option<IpAddr>,
+    /// Its port for clients.
+    pub port: u16,
+    /// Its bus port, where it is not the client port plus 10000.
+    pub bus_port: Option<u16>,
+    /// Its flags.
+    pub flags: NodeFlags,
+    /// Its master, if it is a replica and that is known.
+    pub master: Option<NodeId>,
+    /// When a ping was sent that is not answered yet, Unix milliseconds, or 0.
+    pub ping_sent: u64,
+    /// When the last pong came, Unix milliseconds, or 0.
+    pub pong_received: u64,
+    /// Its config epoch.
+    pub config_epoch: u64,
+    /// Whether the bus link to it is up.
+    pub connected: bool,
+    /// The slots it serves.
+    pub slots: SlotSet,
+    /// Slots it is handing over, and to whom (only on the line of "myself").
+    pub migrating: Vec<(Slot, NodeId)>,
+    /// Slots it is taking over, and from whom (only on the line of "myself").
+    pub importing: Vec<(Slot, NodeId)>,
+}
+
+/// Why a text was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct ParseError {
+    /// Number of the line, from 1; one past the end when something is missing.
+    pub line: usize,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a line, or with the file at this line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Problem {
+    #[error("not UTF-8 text")]
+    NotText,
+    #[error("the file is cut: the last line has no end")]
+    NoFinalNewline,
+    #[error("the file is cut: the line \"vars currentEpoch … lastVoteEpoch …\" is missing")]
+    NoVars,
+    #[error("text after the \"vars\" line")]
+    AfterVars,
+    #[error("malformed \"vars\" line")]
+    BadVars,
+    #[error("eight fields expected, found {0}")]
+    TooFewFields(usize),
+    #[error("malformed {field} \"{text}\"")]
+    BadField { field: &'static str, text: String },
+    #[error("node {0} is described twice")]
+    DuplicateNode(NodeId),
+    #[error("slot {0} belongs to two nodes")]
+    DuplicateSlot(Slot),
+    #[error("node {0} is mentioned but not described")]
+    UnknownNode(NodeId),
+    #[error("no node, or more than one, is \"myself\"")]
+    NotOneMyself,
+    #[error("a node is its own master")]
+    OwnMaster,
+}
+
+/// Reads the file as it stands on disk. An empty file is no configuration yet: `None`.
+///
+/// # Errors
+/// Anything else that is not a whole, consistent nodes.conf.
+pub fn load(bytes: &[u8]) -> Result<Option<NodesConf>, ParseError> {
+    if bytes.is_empty() {
+        Ok(None)
+    } else {
+        parse(bytes).map(Some)
+    }
+}
+
+/// Reads a nodes.conf.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn parse(bytes: &[u8]) -> Result<NodesConf, ParseError> {
+    let text = text_of(bytes)?;
+    let end = text.lines().count() + 1;
+    if !text.ends_with('\n') {
+        return Err(ParseError {
+            line: end - 1,
+            problem: Problem::NoFinalNewline,
+        });
+    }
+    let mut nodes = Vec::new();
+    let mut vars = None;
+    for (line, fields) in lines(text) {
+        let problem = if vars.is_some() {
+            Err(Problem::AfterVars)
+        } else if fields[0].eq_ignore_ascii_case("vars") {
+            parse_vars(&fields).map(|epochs| vars = Some(epochs))
+        } else {
+            parse_fields(&fields).map(|node| nodes.push((line, node)))
+        };
+        problem.map_err(|problem| ParseError { line, problem })?;
+    }
+    let (current_epoch, last_vote_epoch) = vars.ok_or(ParseError {
+        line: end,
+        problem: Problem::NoVars,
+    })?;
+    check_together(&nodes, end)?;
+    let nodes = nodes.into_iter().map(|(_, node)| node).collect();
+    Ok(NodesConf {
+        nodes,
+        current_epoch,
+        last_vote_epoch,
+    })
+}
+
+/// Reads the reply of CLUSTER NODES: lines without epochs.
+///
+/// # Errors
+/// See [`Problem`].
+pub fn parse_nodes(bytes: &[u8]) -> Result<Vec<NodeLine>, ParseError> {
+    lines(text_of(bytes)?)
+        .map(|(line, fields)| parse_fields(&fields).map_err(|problem| ParseError { line, problem }))
+        .collect()
+}
+
+impl fmt::Display for NodesConf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            writeln!(f, "{node}")?;
+        }
+        writeln!(
+            f,
+            "vars currentEpoch {} lastVoteEpoch {}",
+            self.current_epoch, self.last_vote_epoch
+        )
+    }
+}
+
+impl fmt::Display for NodeLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.id)?;
+        if let Some(ip) = self.ip {
+            write!(f, "{ip}")?;
+        }
+        write!(f, ":{}", self.port)?;
+        if let Some(bus_port) = self.bus_port {
+            write!(f, "@{bus_port}")?;
+        }
+        write!(f, " {} ", self.flags)?;
+        match self.master {
+            Some(master) => write!(f, "{master}")?,
+            None => f.write_str("-")?,
+        }
+        let link = if self.connected {
+            "connected"
+        } else {
+            "disconnected"
+        };
+        write!(
+            f,
+            " {} {} {} {link}",
+            self.ping_sent, self.pong_received, self.config_epoch
+        )?;
+        for (first, last) in self.slots.ranges() {
+            if first == last {
+                write!(f, " {first}")?;
+            } else {
+                write!(f, " {first}-{last}")?;
+            }
+        }
+        let mut open: Vec<_> = self
+            .migrating
+            .iter()
+            .map(|(slot, to)| (slot, ">", to))
+            .collect();
+        open.extend(self.importing.iter().map(|(slot, from)| (slot, "<", from)));
+        open.sort();
+        open.iter()
+            .try_for_each(|(slot, arrow, node)| write!(f, " [{slot}-{arrow}-{node}]"))
+    }
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str, ParseError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()]
+            .iter()
+            .filter(|&&c| c == b'\n')
+            .count();
+        ParseError {
+            line,
+            problem: Problem::NotText,
+        }
+    })
+}
+
+/// The lines that are not blank (Redis pads the file with line ends when it shrinks), split into fields.
+fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
+    (1..)
+        .zip(text.lines())
+        .map(|(number, line)| (number, line.split_ascii_whitespace().collect::<Vec<_>>()))
+        .filter(|(_, fields)| !fields.is_empty())
+}
+
+fn parse_vars(fields: &[&str]) -> Result<(u64, u64), Problem> {
+    let (mut current, mut last_vote) = (None, None);
+    for pair in fields[1..].chunks(2) {
+        let &[name, value] = pair else {
+            return Err(Problem::BadVars);
+        };
+        // Names of later versions are passed over, as 3.0 does.
+        if name.eq_ignore_ascii_case("currentEpoch") {
+            current = Some(epoch(value)?);
+        } else if name.eq_ignore_ascii_case("lastVoteEpoch") {
+            last_vote = Some(epoch(value)?);
+        }
+    }
+    current.zip(last_vote).ok_or(Problem::BadVars)
+}
+
+fn parse_fields(fields: &[&str]) -> Result<NodeLine, Problem> {
+    let &[
+        id,
+        address,
+        flags,
+        master,
+        ping,
+        pong,
+        config_epoch,
+        link,
+        ref slots @ ..,
+    ] = fields
+    else {
+        return Err(Problem::TooFewFields(fields.len()));
+    };
+    let (ip, port, bus_port) = parse_address(address).ok_or_else(|| bad("address", address))?;
+    let mut node = NodeLine {
+        id: node_id(id)?,
+        ip,
+        port,
+        bus_port,
+        flags: NodeFlags::parse(flags).ok_or_else(|| bad("flags", flags))?,
+        master: if master == "-" {
+            None
+        } else {
+            Some(node_id(master)?)
+        },
+        ping_sent: ping.parse().map_err(|_| bad("time of ping", ping))?,
+        pong_received: pong.parse().map_err(|_| bad("time of pong", pong))?,
+        config_epoch: epoch(config_epoch)?,
+        connected: match link {
+            "connected" => true,
+            "disconnected" => false,
+            other => return Err(bad("link state", other)),
+        },
+        slots: SlotSet::new(),
+        migrating: Vec::new(),
+        importing: Vec::new(),
+    };
+    if node.master == Some(node.id) {
+        return Err(Problem::OwnMaster);
+    }
+    for text in slots {
+        parse_slots(text, &mut node)?;
+    }
+    Ok(node)
+}
+
+/// `ip:port`, `ip:port@busport`, either with `,hostname` and more behind; the address itself may be missing.
+fn parse_address(text: &str) -> Option<(Option<IpAddr>, u16, Option<u16>)> {
+    let (address, _names) = text.split_once(',').unwrap_or((text, ""));
+    let (client, bus_port) = match address.split_once('@') {
+        Some((client, bus_port)) => (client, Some(bus_port.parse::<u16>().ok()?)),
+        None => (address, None),
+    };
+    let (ip, port) = client.rsplit_once(':')?;
+    let ip = if ip.is_empty() {
+        None
+    } else {
+        Some(ip.parse().ok()?)
+    };
+    let port: u16 = port.parse().ok()?;
+    Some((
+        ip,
+        port,
+        bus_port.filter(|bus_port| port.checked_add(crate::BUS_PORT_OFFSET) != Some(*bus_port)),
+    ))
+}
+
+/// `7`, `7-9`, `[7->-ID]` or `[7-<-ID]`.
+fn parse_slots(text: &str, node: &mut NodeLine) -> Result<(), Problem> {
+    let malformed = || bad("slot", text);
+    if let Some(open) = text.strip_prefix('[') {
+        let (slot, rest) = open
+            .strip_suffix(']')
+            .and_then(|open| open.split_once('-'))
+            .ok_or_else(malformed)?;
+        let (arrow, other) = rest.split_once('-').ok_or_else(malformed)?;
+        let entry = (slot_number(slot).ok_or_else(malformed)?, node_id(other)?);
+        match arrow {
+            ">" => node.migrating.push(entry),
+            "<" => node.importing.push(entry),
+            _ => return Err(malformed()),
+        }
+        return Ok(());
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = slot_number(first)
+        .zip(slot_number(last))
+        .ok_or_else(malformed)?;
+    if first > last {
+        return Err(malformed());
+    }
+    let range = Slot::all()
+        .skip(first.index())
+        .take(last.index() - first.index() + 1);
+    for slot in range {
+        if !node.slots.insert(slot) {
+            return Err(Problem::DuplicateSlot(slot));
+        }
+    }
+    Ok(())
+}
+
+/// What no line shows alone: ids and slots are described once, and every node that is mentioned is there.
+fn check_together(nodes: &[(usize, NodeLine)], end: usize) -> Result<(), ParseError> {
+    let mut ids = BTreeMap::new();
+    let mut taken = SlotSet::new();
+    for (line, node) in nodes {
+        let problem = |problem| ParseError {
+            line: *line,
+            problem,
+        };
+        if ids.insert(node.id, ()).is_some() {
+            return Err(problem(Problem::DuplicateNode(node.id)));
+        }
+        if let Some(slot) = node.slots.iter().find(|slot| !taken.insert(*slot)) {
+            return Err(problem(Problem::DuplicateSlot(slot)));
+        }
+    }
+    for (line, node) in nodes {
+        let others = node
+            .migrating
+            .iter()
+            .chain(&node.importing)
+            .map(|(_, other)| *other)
+            .chain(node.master);
+        for other in others {
+            if !ids.contains_key(&other) {
+                return Err(ParseError {
+                    line: *line,
+                    problem: Problem::UnknownNode(other),
+                });
+            }
+        }
+    }
+    let selves = nodes
+        .iter()
+        .filter(|(_, node)| node.flags.has(NodeFlags::MYSELF))
+        .count();
+    if selves == 1 {
+        Ok(())
+    } else {
+        Err(ParseError {
+            line: end,
+            problem: Problem::NotOneMyself,
+        })
+    }
+}
+
+fn bad(field: &'static str, text: &str) -> Problem {
+    // A damaged file may hold a line of megabytes: show its start.
+    Problem::BadField {
+        field,
+        text: text.chars().take(80).collect(),
+    }
+}
+
+fn node_id(text: &str) -> Result<NodeId, Problem> {
+    NodeId::parse(text.as_bytes()).ok_or_else(|| bad("node id", text))
+}
+
+fn epoch(text: &str) -> Result<u64, Problem> {
+    text.parse()
+        .ok()
+        .filter(|epoch| *epoch <= MAX_EPOCH)
+        .ok_or_else(|| bad("epoch", text))
+}
+
+fn slot_number(text: &str) -> Option<Slot> {
+    text.parse().ok().and_then(Slot::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V3: &str = include_str!("../tests/data/redis-3.0.7-nodes.conf");
+    const V7: &str = include_str!("../tests/data/redis-7.2.6-nodes.conf");
+    const NODES_V3: &str = include_str!("../tests/data/redis-3.0.7-cluster-nodes.txt");
+    const NODES_V7: &str = include_str!("../tests/data/redis-7.2.6-cluster-nodes.txt");
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    #[test]
+    fn a_file_of_3_0_comes_back_byte_for_byte() {
+        let conf = parse(V3.as_bytes()).unwrap();
+        assert_eq!(
+            (conf.current_epoch, conf.last_vote_epoch, conf.nodes.len()),
+            (6, 6, 5)
+        );
+        assert_eq!(conf.to_string(), V3);
+    }
+
+    #[test]
+    fn a_file_of_7_2_is_understood() {
+        let conf = parse(V7.as_bytes()).unwrap();
+        assert_eq!((conf.current_epoch, conf.nodes.len()), (6, 5));
+        assert_eq!((conf.nodes[0].port, conf.nodes[0].bus_port), (9323, None));
+        assert_eq!(parse(conf.to_string().as_bytes()), Ok(conf));
+    }
+
+    #[test]
+    fn the_reply_of_cluster_nodes_is_understood() {
+        let nodes = parse_nodes(NODES_V3.as_bytes()).unwrap();
+        let text: String = nodes.iter().map(|node| format!("{node}\n")).collect();
+        assert_eq!(text, NODES_V3);
+        assert_eq!(parse_nodes(NODES_V7.as_bytes()).unwrap().len(), 5);
+    }
+
+    #[test]
+    fn no_cut_file_is_accepted() {
+        assert_eq!(load(b""), Ok(None));
+        for text in [V3, V7] {
+            for len in 1..text.len() {
+                assert!(
+                    parse(&text.as_bytes()[..len]).is_err(),
+                    "cut to {len} bytes"
+                );
+            }
+        }
+        let without_vars = V3.split_once("vars").unwrap().0;
+        assert_eq!(
+            parse(without_vars.as_bytes()).unwrap_err(),
+            ParseError {
+                line: 6,
+                problem: Problem::NoVars
+            }
+        );
+    }
+
+    #[test]
+    fn padding_and_open_slots_are_read() {
+        let text = format!(
+            "{A} :7000 myself,master - 0 0 1 connected 0-2 5 [5->-{B}] [7-<-{B}]\n\n\
+             {B} ::1:7001@9 master,fail? - 3 4 2 disconnected 7,x\n"
+        );
+        assert!(parse_nodes(text.as_bytes()).is_err());
+        let text =
+            text.replace(" 7,x", " 7") + "vars currentEpoch 2 lastVoteEpoch 0 futureVar 1\n\n\n";
+        let conf = parse(text.as_bytes()).unwrap();
+        assert_eq!(conf.nodes[0].slots.len(), 4);
+        assert_eq!(
+            conf.nodes[0].migrating,
+            [(Slot::new(5).unwrap(), B.parse().unwrap())]
+        );
+        assert_eq!(conf.nodes[1].bus_port, Some(9));
+        assert_eq!(conf.nodes[1].ip, Some("::1".parse().unwrap()));
+        assert_eq!(
+            conf.to_string(),
+            text.replace("\n\n", "\n").replace(" futureVar 1\n", "")
+        );
+    }
+
+    const VARS: &str = "vars currentEpoch 1 lastVoteEpoch 0\n";
+
+    fn refused(text: &str, line: usize, problem: Problem) {
+        assert_eq!(
+            parse(text.as_bytes()),
+            Err(ParseError { line, problem }),
+            "{text}"
+        );
+    }
+
+    fn me() -> String {
+        format!("{A} 127.0.0.1:1 myself,master - 0 0 1 connected 0-9\n")
+    }
+
+    #[test]
+    fn contradictions_between_lines_name_the_second() {
+        let me = me();
+        let other = format!("{B} 127.0.0.1:2 slave {A} 0 0 1 connected\n");
+        let a = A.parse().unwrap();
+        let slot = Slot::new(9).unwrap();
+        let same_slot = other.replace("connected", "connected 9");
+        let own_master = other.replace(A, B);
+        let second_self = other.replace("slave", "myself,slave");
+        refused(&format!("{me}{me}{VARS}"), 2, Problem::DuplicateNode(a));
+        refused(
+            &format!("{me}{same_slot}{VARS}"),
+            2,
+            Problem::DuplicateSlot(slot),
+        );
+        refused(&format!("{other}{VARS}"), 1, Problem::UnknownNode(a));
+        refused(&format!("{me}{own_master}{VARS}"), 2, Problem::OwnMaster);
+        refused(
+            &format!("{}{VARS}", me.replace("myself,", "")),
+            3,
+            Problem::NotOneMyself,
+        );
+        refused(
+            &format!("{me}{second_self}{VARS}"),
+            4,
+            Problem::NotOneMyself,
+        );
+        refused(&format!("{me}{VARS}{other}"), 3, Problem::AfterVars);
+    }
+
+    #[test]
+    fn malformed_fields_are_shown() {
+        let me = me();
+        let cases = [
+            ("0-9", "9-0", "slot", "9-0"),
+            ("0-9", "16384", "slot", "16384"),
+            ("0-9", "[1>-x]", "slot", "[1>-x]"),
+            (":1 ", ":99999 ", "address", "127.0.0.1:99999"),
+            ("127.0.0.1", "nowhere", "address", "nowhere:1"),
+            ("master", "boss", "flags", "myself,boss"),
+            (" connected", " tied", "link state", "tied"),
+            (" 0 0 1 ", " -1 0 1 ", "time of ping", "-1"),
+            (" 0 0 1 ", " 0 x 1 ", "time of pong", "x"),
+            (
+                " 0 0 1 ",
+                " 0 0 9223372036854775808 ",
+                "epoch",
+                "9223372036854775808",
+            ),
+            (
+                "aaaa ",
+                "AAAA ",
+                "node id",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaAAAA",
+            ),
+        ];
+        for (good, worse, field, text) in cases {
+            refused(
+                &format!("{}{VARS}", me.replace(good, worse)),
+                1,
+                bad(field, text),
+            );
+        }
+        refused(&format!("x y z\n{VARS}"), 1, Problem::TooFewFields(3));
+        refused(
+            &format!("{me}vars currentEpoch 1 lastVoteEpoch\n"),
+            2,
+            Problem::BadVars,
+        );
+        refused(&format!("{me}vars currentEpoch 1\n"), 2, Problem::BadVars);
+        refused("\n\u{e9}\n", 2, Problem::TooFewFields(1));
+        assert_eq!(
+            parse(b"\n\xff\n").unwrap_err(),
+            ParseError {
+                line: 2,
+                problem: Problem::NotText
+            }
+        );
+    }
+}
