@@ -1,38 +1,97 @@
-//! Listening sockets.
+//! Listening sockets: TCP on every bound address, and the Unix socket.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use conf::ServerConfig;
 use engine::Peer;
-use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UnixListener};
 
+use crate::config::{as_path, reason};
 use crate::connection;
 use crate::shell::Shell;
 
-/// Listens on `port` of each address and serves what comes.
-pub(crate) fn tcp(
-    shell: &Rc<Shell>,
-    addresses: &[String],
-    port: u16,
-    backlog: i32,
-) -> anyhow::Result<()> {
-    for address in addresses {
-        let found = (address.as_str(), port)
-            .to_socket_addrs()
-            .with_context(|| format!("cannot resolve {address}"))?;
-        for addr in found {
-            let listener = listen(addr, backlog)
-                .with_context(|| format!("Creating Server TCP listening socket {addr}"))?;
-            tokio::task::spawn_local(accept(Rc::clone(shell), listener));
+/// Opens what the configuration asks for, and serves what comes.
+pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
+    let backlog = i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX);
+    if config.port != 0 {
+        for addr in addresses(config)? {
+            match listen(addr, backlog) {
+                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(
+                    Rc::clone(shell),
+                    listener,
+                ))),
+                // Without `bind` a machine that lacks one address family listens on the other.
+                Err(error) if config.bind.is_empty() && is_unsupported(&error) => {}
+                Err(error) => anyhow::bail!(
+                    "Creating Server TCP listening socket {}:{}: bind: {}",
+                    if config.bind.is_empty() {
+                        "*".to_owned()
+                    } else {
+                        addr.ip().to_string()
+                    },
+                    addr.port(),
+                    reason(&error)
+                ),
+            }
         }
+    }
+    if let Some(path) = &config.unixsocket {
+        let path = as_path(path);
+        // One that an earlier server left behind.
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(path)
+            .with_context(|| format!("Opening Unix socket {}", path.display()))?;
+        if config.unixsocketperm != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(config.unixsocketperm))
+                .with_context(|| format!("Setting permissions of {}", path.display()))?;
+        }
+        tokio::task::spawn_local(accept_unix(
+            Rc::clone(shell),
+            listener,
+            path.display().to_string(),
+        ));
     }
     Ok(())
 }
 
-fn listen(addr: SocketAddr, backlog: i32) -> anyhow::Result<TcpListener> {
+fn addresses(config: &ServerConfig) -> anyhow::Result<Vec<SocketAddr>> {
+    if config.bind.is_empty() {
+        let any = [
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ];
+        return Ok(any
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, config.port))
+            .collect());
+    }
+    let mut all = Vec::new();
+    for name in &config.bind {
+        let found = (name.as_str(), config.port).to_socket_addrs();
+        let first = found.ok().and_then(|mut found| found.next());
+        all.push(first.with_context(|| {
+            format!(
+                "Creating Server TCP listening socket {name}:{}: cannot resolve the address",
+                config.port
+            )
+        })?);
+    }
+    Ok(all)
+}
+
+fn is_unsupported(error: &std::io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    matches!(error.raw_os_error(), Some(EAFNOSUPPORT))
+        || error.kind() == std::io::ErrorKind::AddrNotAvailable
+}
+
+pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
@@ -41,10 +100,10 @@ fn listen(addr: SocketAddr, backlog: i32) -> anyhow::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(socket.into())?)
+    TcpListener::from_std(socket.into())
 }
 
-async fn accept(shell: Rc<Shell>, listener: TcpListener) {
+async fn accept_tcp(shell: Rc<Shell>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
@@ -55,12 +114,41 @@ async fn accept(shell: Rc<Shell>, listener: TcpListener) {
                 };
                 // Replies are written whole; waiting for more would only delay them.
                 let _ = stream.set_nodelay(true);
+                let keepalive = shell.engine.borrow().config().tcp_keepalive;
+                if keepalive > 0 {
+                    let time = Duration::from_secs(keepalive.into());
+                    let probes = TcpKeepalive::new()
+                        .with_time(time)
+                        .with_interval(time / 3)
+                        .with_retries(3);
+                    // A connection that cannot be probed still serves.
+                    let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
+                }
                 connection::start(&shell, stream, peer);
             }
-            Err(error) => {
-                tracing::warn!("Accepting client connection: {error}");
-                tokio::task::yield_now().await;
-            }
+            Err(error) => accept_failed(&error).await,
         }
     }
+}
+
+async fn accept_unix(shell: Rc<Shell>, listener: UnixListener, path: String) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let peer = Peer {
+                    addr: format!("{path}:0"),
+                    fd: stream.as_raw_fd(),
+                    unix: true,
+                };
+                connection::start(&shell, stream, peer);
+            }
+            Err(error) => accept_failed(&error).await,
+        }
+    }
+}
+
+/// Out of descriptors or memory, as a rule: others get a chance to close theirs before the next try.
+async fn accept_failed(error: &std::io::Error) {
+    tracing::warn!("Accepting client connection: accept: {}", reason(error));
+    tokio::time::sleep(Duration::from_millis(10)).await;
 }

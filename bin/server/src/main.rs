@@ -1,38 +1,156 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
-//! `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `listen.rs` the listening sockets,
-//! `host.rs` what the engine asks of the machine.
+//! `config.rs` reads the configuration, `fork.rs` makes processes, `daemon.rs` keeps the pid file, `listen.rs` opens the
+//! listening sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `host.rs` is what
+//! the engine asks of the machine.
 
+mod config;
 mod connection;
+mod daemon;
+mod fork;
 mod host;
 mod listen;
 mod shell;
 
+use std::io::Write as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::Context as _;
+use conf::{Invocation, ServerConfig};
 use engine::Engine;
+use logline::{Level, Log, Role, Sink};
 
+use crate::config::Loaded;
 use crate::host::Machine;
 use crate::shell::Shell;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-fn main() -> anyhow::Result<ExitCode> {
-    let log = logline::Log::install(logline::Role::Master, logline::Level::Notice)?;
-    let _ = log;
+const HELP: &str = "\
+Usage: server [file | -] [--directive value …]
+       server --sentinel file [--directive value …]
+       server -v | --version
+       server -h | --help
+
+  server                                      defaults, port 6379
+  server /etc/tern/server.conf                a configuration file
+  server - < server.conf                      the same, from standard input
+  server --port 7777 --slaveof 127.0.0.1 6379
+  server server.conf --loglevel verbose
+  server sentinel.conf --sentinel             hands over to the sentinel beside it
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<Vec<u8>> = std::env::args_os()
+        .map(std::ffi::OsString::into_vec)
+        .collect();
+    let (program, arguments) = arguments
+        .split_first()
+        .map_or((&b""[..], &[][..]), |(first, rest)| {
+            (first.as_slice(), rest)
+        });
+    if program.ends_with(b"sentinel") {
+        return hand_over(arguments);
+    }
+    let loaded = match Invocation::from_command_line(arguments) {
+        Invocation::Version => return say(&version()),
+        Invocation::Help => return say(HELP),
+        Invocation::TestMemory(_) => {
+            return fail(
+                "The memory test is not part of this server: use a tool made for it, such as memtester.",
+            );
+        }
+        Invocation::Run(run) if run.sentinel => return hand_over(arguments),
+        Invocation::Default => Loaded {
+            config: ServerConfig::default(),
+            file: None,
+        },
+        Invocation::Run(run) => match config::load(&run) {
+            Ok(loaded) => loaded,
+            Err(message) => return fail(&message),
+        },
+    };
+    match serve(loaded) {
+        Ok(code) => code,
+        Err(error) => {
+            // The log may go to a file; whoever started the server sees it too.
+            tracing::error!("{error:#}");
+            fail(&format!("{error:#}"))
+        }
+    }
+}
+
+fn version() -> String {
+    format!(
+        "Redis server v=3.0.7 sha=00000000:0 malloc=jemalloc bits=64 build=tern-{}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn say(text: &str) -> ExitCode {
+    // A closed standard output is not worth a complaint.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn fail(message: &str) -> ExitCode {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::FAILURE
+}
+
+/// Becomes the sentinel that lies beside this binary.
+fn hand_over(arguments: &[Vec<u8>]) -> ExitCode {
+    let beside = std::env::current_exe().map(|path| path.with_file_name("sentinel"));
+    let installed = std::env::current_exe().map(|path| path.with_file_name("tern-sentinel"));
+    let Some(binary) = [beside, installed]
+        .into_iter()
+        .flatten()
+        .find(|path| path.exists())
+    else {
+        return fail("Cannot start as a sentinel: there is no `sentinel` beside this binary.");
+    };
+    let rest = arguments
+        .iter()
+        .filter(|word| *word != b"--sentinel")
+        .map(|word| std::ffi::OsString::from_vec(word.clone()));
+    let error = std::process::Command::new(&binary).args(rest).exec();
+    fail(&format!("Cannot start {}: {error}", binary.display()))
+}
+
+fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
+    let detached = loaded.config.daemonize.then(fork::detach).transpose()?;
+    let log = Log::install(Role::Master, level(loaded.config.loglevel))?;
+    if !loaded.config.logfile.is_empty() {
+        log.set_sink(Sink::File(
+            config::as_path(&loaded.config.logfile).to_owned(),
+        ))
+        .context("Can't open the log file")?;
+    } else if loaded.config.daemonize {
+        log.set_sink(Sink::File("/dev/null".into()))
+            .context("Can't open /dev/null")?;
+    }
+    loaded.config.dir = config::current_dir();
+    daemon::raise_open_files(&mut loaded.config);
     let machine = Machine::new();
     let seed = machine.entropy()?;
     store::set_hash_seed([seed[0], seed[1]]);
-    let engine = Engine::new(
+    let config = loaded.config.clone();
+    let mut engine = Engine::new(
         machine.now(),
-        commands::Settings::default(),
-        16,
+        loaded.config,
         seed[2],
         Box::new(machine.clone()),
     );
+    for renamed in &config.rename_commands {
+        if !engine.rename_command(&renamed.from, &renamed.to) {
+            anyhow::bail!("Target command name already exists");
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -40,12 +158,39 @@ fn main() -> anyhow::Result<ExitCode> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let shell = Rc::new(Shell::new(engine, machine));
-        let port = std::env::args()
-            .nth(2)
-            .and_then(|port| port.parse().ok())
-            .unwrap_or(6379);
-        listen::tcp(&shell, &["127.0.0.1".to_owned()], port, 511)?;
-        tracing::warn!("The server is now ready to accept connections on port {port}");
+        listen::open(&shell, &config)?;
+        if let Some(detached) = detached {
+            detached.ready();
+            fork::close_terminal();
+        }
+        let _pid_file = config
+            .daemonize
+            .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
+        daemon::banner(&config);
+        tracing::warn!("Server started, Redis version 3.0.7");
+        if config.port != 0 {
+            tracing::info!(
+                "The server is now ready to accept connections on port {}",
+                config.port
+            );
+        }
+        if let Some(path) = &config.unixsocket {
+            tracing::info!(
+                "The server is now ready to accept connections at {}",
+                String::from_utf8_lossy(path)
+            );
+        }
+        daemon::notify_ready();
         Ok(ExitCode::from(shell.run().await))
     })
+}
+
+/// The log's level, from the configuration's.
+fn level(level: conf::LogLevel) -> Level {
+    match level {
+        conf::LogLevel::Debug => Level::Debug,
+        conf::LogLevel::Verbose => Level::Verbose,
+        conf::LogLevel::Notice => Level::Notice,
+        conf::LogLevel::Warning => Level::Warning,
+    }
 }

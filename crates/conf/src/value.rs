@@ -282,6 +282,12 @@ impl KeyspaceEvents {
         })
     }
 
+    /// The set of the classes with these bits (bit 0 is `K`, in the order of the constants).
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> KeyspaceEvents {
+        KeyspaceEvents(bits)
+    }
+
     /// Whether every class of `other` is in this set.
     #[must_use]
     pub const fn contains(self, other: KeyspaceEvents) -> bool {

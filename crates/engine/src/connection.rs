@@ -32,7 +32,7 @@ pub(crate) fn echo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 
 /// AUTH password
 pub(crate) fn auth(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Some(password) = &engine.password else {
+    let Some(password) = &engine.config.requirepass else {
         return Err(Error::text("ERR Client sent AUTH, but no password is set"));
     };
     let right = same_in_constant_time(password, args[1]);

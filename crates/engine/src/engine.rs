@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use commands::{Effects, Rng, Settings};
+use conf::{Effect, KeyspaceEvents, ServerConfig};
 use resp::{ArgsScratch, Batch, Reply};
 use slab::Slab;
-use store::Keyspace;
+use store::{Keyspace, Limits};
 
 use crate::blocking::Blocked;
 use crate::client::{Client, Waiting};
@@ -38,12 +39,12 @@ impl Now {
 pub struct Engine {
     pub(crate) now: Now,
     pub(crate) host: Box<dyn Host>,
+    pub(crate) config: ServerConfig,
+    /// What data commands see of `config`.
     pub(crate) settings: Settings,
-    pub(crate) password: Option<Box<[u8]>>,
     pub(crate) keyspace: Keyspace,
     pub(crate) clients: Slab<Client>,
     pub(crate) next_serial: u64,
-    pub(crate) max_clients: usize,
     pub(crate) index: Index,
     pub(crate) effects: Effects,
     pub(crate) rng: Rng,
@@ -55,14 +56,11 @@ pub struct Engine {
     pub(crate) group: Group,
     pub(crate) propagated_db: usize,
     pub(crate) pubsub: PubSub,
-    /// `notify-keyspace-events`: 1 `K`, 2 `E`, then the classes.
-    pub(crate) notify_flags: u16,
     pub(crate) watchers: Watchers,
     pub(crate) blocked: Blocked,
     /// Lists that came to be while clients wait.
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
     pub(crate) in_script: bool,
-    pub(crate) hz: u32,
     pub(crate) active_expire: bool,
     pub(crate) expire_db: usize,
     pub(crate) batch: Batch,
@@ -75,23 +73,17 @@ pub struct Engine {
 impl Engine {
     /// An empty server. All randomness comes from `seed`.
     #[must_use]
-    pub fn new(
-        now: Now,
-        settings: Settings,
-        databases: usize,
-        seed: u64,
-        host: Box<dyn Host>,
-    ) -> Self {
-        let keyspace = Keyspace::new(databases, settings.cluster);
+    pub fn new(now: Now, config: ServerConfig, seed: u64, host: Box<dyn Host>) -> Self {
+        let databases = usize::try_from(config.databases).unwrap_or(usize::MAX);
+        let keyspace = Keyspace::new(databases, config.cluster_enabled);
         let mut engine = Self {
             now,
             host,
-            settings,
-            password: None,
+            settings: Settings::default(),
+            config,
             keyspace,
             clients: Slab::new(),
             next_serial: 1,
-            max_clients: 10_000,
             index: Index::new(),
             effects: Effects::default(),
             rng: Rng::new(seed),
@@ -101,12 +93,10 @@ impl Engine {
             group: Group::default(),
             propagated_db: 0,
             pubsub: PubSub::default(),
-            notify_flags: 0,
             watchers: Watchers::new(),
             blocked: Blocked::default(),
             ready: Vec::new(),
             in_script: false,
-            hz: 10,
             active_expire: true,
             expire_db: 0,
             batch: Batch::default(),
@@ -116,7 +106,28 @@ impl Engine {
             actions: VecDeque::new(),
         };
         engine.set_now(now);
+        engine.apply_config(Effect::Encoding);
+        engine.apply_config(Effect::None);
         engine
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// `rename-command` at start; false where it cannot be done.
+    pub fn rename_command(&mut self, old: &[u8], new: &[u8]) -> bool {
+        self.index.rename(old, new)
+    }
+
+    /// Takes over what was derived from the configuration, after a parameter of this kind was changed.
+    pub(crate) fn apply_config(&mut self, effect: Effect) {
+        match effect {
+            Effect::Encoding => self.settings = settings(&self.config),
+            _ => self.effects.notify_mask = notify_mask(self.config.notify_keyspace_events),
+        }
     }
 
     /// Tells the time. To be called before every other call.
@@ -132,7 +143,7 @@ impl Engine {
     /// # Errors
     /// The bytes to send before closing it, where `maxclients` is reached.
     pub fn accept(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
-        if self.clients.len() >= self.max_clients {
+        if self.clients.len() >= usize::try_from(self.config.maxclients).unwrap_or(usize::MAX) {
             self.stats.rejected += 1;
             return Err(b"-ERR max number of clients reached\r\n");
         }
@@ -142,7 +153,7 @@ impl Engine {
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {
         let mut client = Client::new(self.next_serial, peer, self.now.unix_ms());
-        client.flags.authenticated = self.password.is_none();
+        client.flags.authenticated = self.config.requirepass.is_none();
         self.next_serial += 1;
         ClientId(self.clients.insert(client))
     }
@@ -255,4 +266,33 @@ impl Engine {
     pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
         let _ = (channel, message);
     }
+}
+
+/// What data commands see of the configuration.
+fn settings(config: &ServerConfig) -> Settings {
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Settings {
+        limits: Limits {
+            hash_entries: size(config.hash_max_ziplist_entries),
+            hash_value: size(config.hash_max_ziplist_value),
+            list_entries: size(config.list_max_ziplist_entries),
+            list_value: size(config.list_max_ziplist_value),
+            set_intset_entries: size(config.set_max_intset_entries),
+            zset_entries: size(config.zset_max_ziplist_entries),
+            zset_value: size(config.zset_max_ziplist_value),
+        },
+        hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
+        cluster: config.cluster_enabled,
+    }
+}
+
+/// The event classes that somebody could hear of, as [`commands::EventClass`] bits. Without `K` or `E` nobody can.
+fn notify_mask(events: KeyspaceEvents) -> u16 {
+    if !events.intersects(KeyspaceEvents::KEYSPACE | KeyspaceEvents::KEYEVENT) {
+        return 0;
+    }
+    (2..10)
+        .map(|bit| 1_u16 << bit)
+        .filter(|bit| events.contains(KeyspaceEvents::from_bits(*bit)))
+        .sum()
 }

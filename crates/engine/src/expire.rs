@@ -15,7 +15,7 @@ impl Engine {
             return;
         }
         let start = self.host.mono_us();
-        let budget_us = 1_000_000 * TIME_SHARE_PERCENT / 100 / u64::from(self.hz.max(1));
+        let budget_us = 1_000_000 * TIME_SHARE_PERCENT / 100 / u64::from(self.config.hz.max(1));
         for _ in 0..self.keyspace.databases() {
             let db = self.expire_db % self.keyspace.databases();
             // Enough steps to see all keys of a small database, or a good part of a big one.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::{Args, Done, Error, KeyEvent, Propagation};
+use conf::KeyspaceEvents;
 use resp::Reply;
 use resp::glob;
 
@@ -48,14 +49,14 @@ impl Engine {
         receivers
     }
 
-    /// Publishes one keyspace event under the names that `notify-keyspace-events` asks for (`K`: 1, `E`: 2).
+    /// Publishes one keyspace event under the names that `notify-keyspace-events` asks for.
     pub(crate) fn notify_key_event(&mut self, event: &KeyEvent) {
-        let flags = self.notify_flags;
-        if flags & 1 != 0 {
+        let wanted = self.config.notify_keyspace_events;
+        if wanted.contains(KeyspaceEvents::KEYSPACE) {
             let channel = [format!("__keyspace@{}__:", event.db).as_bytes(), &event.key].concat();
             self.publish_local(&channel, event.name.as_bytes());
         }
-        if flags & 2 != 0 {
+        if wanted.contains(KeyspaceEvents::KEYEVENT) {
             let channel = format!("__keyevent@{}__:{}", event.db, event.name);
             self.publish_local(channel.as_bytes(), &event.key);
         }

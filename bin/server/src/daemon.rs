@@ -1,0 +1,107 @@
+//! Being a daemon: the pid file, open files, the start banner, readiness for a service manager.
+
+use std::path::{Path, PathBuf};
+
+use conf::ServerConfig;
+use logline::RAW;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::reason;
+
+/// Descriptors that the server needs beside its clients (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
+const RESERVED_FILES: u64 = 32;
+
+/// The pid file, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct PidFile(PathBuf);
+
+impl PidFile {
+    pub(crate) fn write(path: &Path) -> Self {
+        if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
+            tracing::warn!(
+                "Cannot write the pid file {}: {}",
+                path.display(),
+                reason(&error)
+            );
+        }
+        Self(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // It may have been removed already, by whoever watches it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the limit of open files fit `maxclients`, or `maxclients` fit the limit.
+pub(crate) fn raise_open_files(config: &mut ServerConfig) {
+    let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= wanted {
+        return;
+    }
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    // Root may raise the hard limit too.
+    let tries = [
+        Rlimit {
+            current: Some(wanted),
+            maximum: Some(most.max(wanted)),
+        },
+        Rlimit {
+            current: Some(wanted.min(most)),
+            maximum: limit.maximum,
+        },
+    ];
+    let raised = tries
+        .into_iter()
+        .find_map(|new| setrlimit(Resource::Nofile, new).ok().and(new.current))
+        .unwrap_or(current);
+    if raised >= wanted {
+        tracing::info!(
+            "Increased maximum number of open files to {wanted} (it was originally set to {current})."
+        );
+        return;
+    }
+    let clients = u32::try_from(raised.saturating_sub(RESERVED_FILES).max(1)).unwrap_or(u32::MAX);
+    tracing::warn!(
+        "You requested maxclients of {} requiring at least {wanted} max file descriptors.",
+        config.maxclients
+    );
+    tracing::warn!(
+        "Redis can't set maximum open files to {wanted} because of OS error: Operation not permitted."
+    );
+    tracing::warn!(
+        "Current maximum open files is {raised}. maxclients has been reduced to {clients} to compensate for low ulimit. \
+         If you need higher maxclients increase 'ulimit -n'."
+    );
+    config.maxclients = clients;
+}
+
+/// The start banner: what runs, as whom, where. Scripts look for `PID: n` and `Port: n`.
+pub(crate) fn banner(config: &ServerConfig) {
+    let mode = if config.cluster_enabled {
+        "cluster"
+    } else {
+        "standalone"
+    };
+    tracing::info!(
+        target: RAW,
+        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 3.0.7, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {}\n    '  '        PID: {}\n\n",
+        env!("CARGO_PKG_VERSION"),
+        config.port,
+        std::process::id()
+    );
+}
+
+/// Tells the service manager that the server is ready, when one asked to be told.
+pub(crate) fn notify_ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(
+            "Cannot tell the service manager that the server is ready: {}",
+            reason(&error)
+        );
+    }
+}
