@@ -159,13 +159,13 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     local.block_on(&runtime, async move {
         let shell = Rc::new(Shell::new(engine, machine));
         listen::open(&shell, &config)?;
+        let _pid_file = config
+            .daemonize
+            .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
         if let Some(detached) = detached {
             detached.ready();
             fork::close_terminal();
         }
-        let _pid_file = config
-            .daemonize
-            .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
         daemon::banner(&config);
         tracing::warn!("Server started, Redis version 3.0.7");
         if config.port != 0 {
