@@ -1,0 +1,454 @@
+//! What is known of the monitored processes: a master, its slaves and the other sentinels that watch it. Data and
+//! small questions about it; the rules that change it are under `monitor`.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use crate::config::{Options, SavedMaster};
+use crate::context::Context;
+use crate::io::{Level, LinkId};
+use crate::{Addr, timing};
+
+/// A monitored master, with everything that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Master {
+    pub(crate) name: String,
+    pub(crate) node: Instance,
+    pub(crate) options: Options,
+    /// The epoch of the configuration that says where this master is.
+    pub(crate) config_epoch: u64,
+    pub(crate) slaves: Vec<Slave>,
+    pub(crate) peers: Vec<Peer>,
+    /// Enough sentinels say that it is down.
+    pub(crate) odown: bool,
+    pub(crate) odown_since: Option<u64>,
+    /// Whom this sentinel voted for last. Not remembered across restarts, `leader_epoch` is.
+    pub(crate) leader: Option<String>,
+    pub(crate) leader_epoch: u64,
+    pub(crate) failover: Failover,
+}
+
+/// A slave of a master.
+#[derive(Debug)]
+pub(crate) struct Slave {
+    pub(crate) node: Instance,
+    /// How long its link to the master is down, by its own INFO.
+    pub(crate) master_link_down_ms: u64,
+    pub(crate) master_link_up: bool,
+    pub(crate) master_host: Option<String>,
+    pub(crate) master_port: i64,
+    /// When its INFO last named another master than before.
+    pub(crate) conf_changed_at: u64,
+    pub(crate) priority: i64,
+    pub(crate) repl_offset: u64,
+    /// It was selected to become the master.
+    pub(crate) promoted: bool,
+    pub(crate) reconf: Reconf,
+}
+
+/// How far a slave followed a failover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reconf {
+    None,
+    /// SLAVEOF went out at this time.
+    Sent(u64),
+    /// Its INFO names the new master.
+    InProgress,
+    /// Its link to the new master is up, or it was given up.
+    Done,
+}
+
+/// Another sentinel that watches the same master.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) node: Instance,
+    pub(crate) last_hello: u64,
+    /// It says that the master is down.
+    pub(crate) says_down: bool,
+    pub(crate) last_down_reply: u64,
+    /// Whom it voted for, as it told us.
+    pub(crate) leader: Option<String>,
+    pub(crate) leader_epoch: u64,
+}
+
+/// The failover of a master.
+#[derive(Debug)]
+pub(crate) struct Failover {
+    pub(crate) stage: Stage,
+    /// The epoch it runs in, if elected.
+    pub(crate) epoch: u64,
+    pub(crate) changed_at: u64,
+    /// When the last attempt began (a moment ahead, by the random delay), ours or one we voted for.
+    pub(crate) started_at: Option<u64>,
+    /// The `started_at` for which the delay was logged.
+    pub(crate) delay_logged: Option<u64>,
+    /// Asked for by SENTINEL FAILOVER: no election needed.
+    pub(crate) forced: bool,
+}
+
+/// The steps of a failover, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    None,
+    WaitStart,
+    SelectSlave,
+    SendSlaveofNoOne,
+    WaitPromotion,
+    ReconfSlaves,
+    UpdateConfig,
+}
+
+impl Stage {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::WaitStart => "wait_start",
+            Self::SelectSlave => "select_slave",
+            Self::SendSlaveofNoOne => "send_slaveof_noone",
+            Self::WaitPromotion => "wait_promotion",
+            Self::ReconfSlaves => "reconf_slaves",
+            Self::UpdateConfig => "update_config",
+        }
+    }
+}
+
+/// What INFO says an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Master,
+    Slave,
+}
+
+impl Role {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Slave => "slave",
+        }
+    }
+}
+
+/// What all three kinds of monitored processes have.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) addr: Addr,
+    pub(crate) runid: Option<String>,
+    pub(crate) command: Option<Link>,
+    pub(crate) pubsub: Option<Link>,
+    /// Sentinels have no pub/sub link.
+    subscribes: bool,
+    /// Since when a ping waits for an acceptable reply. Starts as "now", so that an instance that can never be
+    /// connected to counts as down in time.
+    pub(crate) ping_waits_since: Option<u64>,
+    pub(crate) last_ping_sent: u64,
+    /// The last acceptable reply to a ping.
+    pub(crate) last_ok_pong: u64,
+    /// The last reply to a ping, whatever it said.
+    pub(crate) last_pong: u64,
+    pub(crate) last_hello_sent: u64,
+    pub(crate) sdown: bool,
+    /// When it last went down; stays when it comes back.
+    pub(crate) sdown_since: Option<u64>,
+    pub(crate) script_kill_sent: bool,
+    pub(crate) info_at: Option<u64>,
+    pub(crate) role: Role,
+    pub(crate) role_since: u64,
+}
+
+/// One connection to an instance.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) opened_at: u64,
+    /// This side's address, once the link is up.
+    pub(crate) local_ip: Option<IpAddr>,
+    pub(crate) last_activity: Option<u64>,
+    /// What the replies to come belong to.
+    pub(crate) pending: VecDeque<Expect>,
+}
+
+/// What a reply belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Its effect is seen in INFO; the reply says nothing.
+    Nothing,
+    Pong,
+    Info,
+    Hello,
+    DownState,
+}
+
+/// Which instance of a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Master,
+    Slave(usize),
+    Peer(usize),
+}
+
+impl Master {
+    pub(crate) fn new(now: u64, saved: SavedMaster) -> Self {
+        Self {
+            node: Instance::new(now, saved.addr, Role::Master, true),
+            name: saved.name,
+            options: saved.options,
+            config_epoch: saved.config_epoch,
+            slaves: saved
+                .slaves
+                .into_iter()
+                .map(|addr| Slave::new(now, addr))
+                .collect(),
+            peers: saved
+                .sentinels
+                .into_iter()
+                .map(|(addr, runid)| Peer::new(now, addr, runid))
+                .collect(),
+            odown: false,
+            odown_since: None,
+            leader: None,
+            leader_epoch: saved.leader_epoch,
+            failover: Failover {
+                stage: Stage::None,
+                epoch: 0,
+                changed_at: now,
+                started_at: None,
+                delay_logged: None,
+                forced: false,
+            },
+        }
+    }
+
+    /// What is remembered of it. While a failover has already promoted a slave, that slave is the master, and the old
+    /// master takes its place among the slaves.
+    pub(crate) fn saved(&self) -> SavedMaster {
+        let addr = self.current_addr();
+        let stands_for = |slave: &Slave| {
+            if slave.node.addr == addr {
+                self.node.addr
+            } else {
+                slave.node.addr
+            }
+        };
+        SavedMaster {
+            name: self.name.clone(),
+            addr,
+            options: self.options.clone(),
+            config_epoch: self.config_epoch,
+            leader_epoch: self.leader_epoch,
+            slaves: self.slaves.iter().map(stands_for).collect(),
+            sentinels: self
+                .peers
+                .iter()
+                .map(|peer| (peer.node.addr, peer.node.runid.clone()))
+                .collect(),
+        }
+    }
+
+    /// Where clients should go: the promoted slave as soon as it has acknowledged, else the master.
+    pub(crate) fn current_addr(&self) -> Addr {
+        let promoted = self
+            .promoted()
+            .filter(|_| self.failover.stage >= Stage::ReconfSlaves);
+        promoted
+            .and_then(|index| self.slaves.get(index))
+            .map_or(self.node.addr, |slave| slave.node.addr)
+    }
+
+    pub(crate) fn promoted(&self) -> Option<usize> {
+        self.slaves.iter().position(|slave| slave.promoted)
+    }
+
+    pub(crate) fn failing_over(&self) -> bool {
+        self.failover.stage != Stage::None
+    }
+
+    /// The quorum, as a count of sentinels.
+    pub(crate) fn quorum(&self) -> usize {
+        usize::try_from(self.options.quorum).unwrap_or(usize::MAX)
+    }
+
+    /// How many of the known sentinels, this one included, are a majority.
+    pub(crate) fn majority(&self) -> usize {
+        let voters = self.peers.len() + 1;
+        voters / 2 + 1
+    }
+
+    /// The master, its slaves and its other sentinels.
+    pub(crate) fn everyone(&self) -> impl Iterator<Item = Who> + use<> {
+        let slaves = (0..self.slaves.len()).map(Who::Slave);
+        std::iter::once(Who::Master)
+            .chain(slaves)
+            .chain((0..self.peers.len()).map(Who::Peer))
+    }
+
+    /// # Panics
+    /// Never for a `Who` of [`Master::everyone`] or [`Master::owner`] that is used before the lists change.
+    pub(crate) fn node(&self, who: Who) -> &Instance {
+        match who {
+            Who::Master => &self.node,
+            Who::Slave(index) => &self.slaves[index].node,
+            Who::Peer(index) => &self.peers[index].node,
+        }
+    }
+
+    pub(crate) fn node_mut(&mut self, who: Who) -> &mut Instance {
+        match who {
+            Who::Master => &mut self.node,
+            Who::Slave(index) => &mut self.slaves[index].node,
+            Who::Peer(index) => &mut self.peers[index].node,
+        }
+    }
+
+    /// Whose link this is.
+    pub(crate) fn owner(&self, link: LinkId) -> Option<Who> {
+        self.everyone().find(|&who| self.node(who).has_link(link))
+    }
+
+    /// How an instance is called in events: `type name ip port`, and its master behind an `@`.
+    pub(crate) fn label(&self, who: Who) -> String {
+        let Addr { ip, port } = self.node.addr;
+        let own = format!("{} {ip} {port}", self.name);
+        let kind = match who {
+            Who::Master => return format!("master {own}"),
+            Who::Slave(_) => "slave",
+            Who::Peer(_) => "sentinel",
+        };
+        let addr = self.node(who).addr;
+        format!("{kind} {addr} {} {} @ {own}", addr.ip, addr.port)
+    }
+
+    /// Tells an event about an instance of this master.
+    pub(crate) fn event(
+        &self,
+        cx: &mut Context,
+        level: Level,
+        kind: &'static str,
+        who: Who,
+        detail: &str,
+    ) {
+        self.event_text(cx, level, kind, format!("{}{detail}", self.label(who)));
+    }
+
+    /// Tells an event of this master with a text of its own.
+    pub(crate) fn event_text(
+        &self,
+        cx: &mut Context,
+        level: Level,
+        kind: &'static str,
+        text: String,
+    ) {
+        cx.event(
+            level,
+            kind,
+            text,
+            self.options.notification_script.as_deref(),
+        );
+    }
+}
+
+impl Slave {
+    pub(crate) fn new(now: u64, addr: Addr) -> Self {
+        Self {
+            node: Instance::new(now, addr, Role::Slave, true),
+            master_link_down_ms: 0,
+            master_link_up: false,
+            master_host: None,
+            master_port: 0,
+            conf_changed_at: now,
+            priority: timing::DEFAULT_SLAVE_PRIORITY,
+            repl_offset: 0,
+            promoted: false,
+            reconf: Reconf::None,
+        }
+    }
+
+    /// Whether it replicates from the given address, by its own INFO. A host name is never equal to an address.
+    pub(crate) fn follows(&self, addr: Addr) -> bool {
+        let host = self
+            .master_host
+            .as_deref()
+            .and_then(|host| host.parse().ok());
+        host == Some(addr.ip) && self.master_port == i64::from(addr.port)
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(now: u64, addr: Addr, runid: Option<String>) -> Self {
+        let mut node = Instance::new(now, addr, Role::Master, false);
+        node.runid = runid;
+        Self {
+            node,
+            last_hello: now,
+            says_down: false,
+            last_down_reply: now,
+            leader: None,
+            leader_epoch: 0,
+        }
+    }
+}
+
+impl Instance {
+    fn new(now: u64, addr: Addr, role: Role, subscribes: bool) -> Self {
+        Self {
+            addr,
+            runid: None,
+            command: None,
+            pubsub: None,
+            subscribes,
+            ping_waits_since: Some(now),
+            last_ping_sent: now,
+            last_ok_pong: now,
+            last_pong: now,
+            last_hello_sent: now,
+            sdown: false,
+            sdown_since: None,
+            script_kill_sent: false,
+            info_at: None,
+            role,
+            role_since: now,
+        }
+    }
+
+    pub(crate) const fn subscribes(&self) -> bool {
+        self.subscribes
+    }
+
+    /// One of the links it should have is missing.
+    pub(crate) fn disconnected(&self) -> bool {
+        self.command.is_none() || (self.subscribes && self.pubsub.is_none())
+    }
+
+    /// Commands whose reply is still to come, on both links.
+    pub(crate) fn pending_commands(&self) -> usize {
+        [&self.command, &self.pubsub]
+            .into_iter()
+            .flatten()
+            .map(|link| link.pending.len())
+            .sum()
+    }
+
+    /// Whether a reply of this kind is still to come.
+    pub(crate) fn awaits(&self, expect: Expect) -> bool {
+        self.command
+            .as_ref()
+            .is_some_and(|link| link.pending.contains(&expect))
+    }
+
+    pub(crate) fn has_link(&self, id: LinkId) -> bool {
+        [&self.command, &self.pubsub]
+            .into_iter()
+            .flatten()
+            .any(|link| link.id == id)
+    }
+
+    /// Whether it did not go down within the last `ms` milliseconds.
+    pub(crate) fn not_down_for(&self, now: u64, ms: u64) -> bool {
+        self.sdown_since
+            .is_none_or(|since| now.saturating_sub(since) > ms)
+    }
+}
+
+/// A run id as Redis makes them.
+pub(crate) fn is_runid(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,164 @@
+//! The sentinel as a state machine: the five verbs, and the tick that drives everything periodic. The rules stand in
+//! the modules below, one concern each.
+
+mod discovery;
+mod down;
+mod failover;
+mod info;
+mod link;
+mod ping;
+mod scripts;
+mod tilt;
+mod vote;
+
+use crate::config::{Config, Saved, Snapshot};
+use crate::context::{Context, Item};
+use crate::instance::{Master, Stage, Who};
+use crate::io::{Input, Level, Now, Output};
+use crate::timing::MIN_HZ;
+
+pub(crate) use link::HELLO_CHANNEL;
+pub(crate) use scripts::Scripts;
+pub(crate) use vote::DownState;
+
+/// One sentinel.
+#[derive(Debug)]
+pub struct Monitor {
+    pub(crate) cx: Context,
+    /// In the order of the configuration file.
+    pub(crate) masters: Vec<Master>,
+    next_tick: u64,
+}
+
+impl Monitor {
+    /// A sentinel that starts now with what was remembered. The first outputs are the `+monitor` events.
+    #[must_use]
+    pub fn new(now: Now, config: Config, saved: Saved, seed: u64) -> Self {
+        let cx = Context::new(now, config, saved.current_epoch, seed);
+        let masters = saved
+            .masters
+            .into_iter()
+            .map(|master| Master::new(now.mono_ms, master))
+            .collect();
+        let mut monitor = Self {
+            cx,
+            masters,
+            next_tick: now.mono_ms,
+        };
+        for master in &monitor.masters {
+            master.announce(&mut monitor.cx);
+        }
+        monitor
+    }
+
+    /// Takes something that happened.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        self.cx.now = now;
+        match input {
+            Input::Connected { link, local_ip } => self.link_connected(link, local_ip),
+            Input::Closed { link, reason } => self.link_closed(link, &reason),
+            Input::Received { link, reply } => self.link_received(link, reply),
+            Input::ClientConnected { client, addr, fd } => {
+                self.cx.sessions.connected(now, client, addr, fd);
+            }
+            Input::ClientRequest { client, request } => self.client_request(client, &request),
+            Input::ClientClosed { client } => self.cx.sessions.closed(client),
+            Input::ScriptStarted { job, pid } => self.cx.script_started(job, pid),
+            Input::ScriptNotStarted { job } => self.cx.script_not_started(job),
+            Input::ScriptExited {
+                job,
+                exit_code,
+                signal,
+            } => self.cx.script_exited(job, exit_code, signal),
+            Input::PersistFailed { error } => self.cx.persist_failed(&error),
+        }
+    }
+
+    /// Does what is due by now; nothing, when it is called early.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if now.mono_ms < self.next_tick {
+            return;
+        }
+        self.cx.check_tilt(now);
+        self.cx.now = now;
+        for index in 0..self.masters.len() {
+            self.tick_master(index);
+        }
+        self.cx.retry_persist();
+        self.cx.run_scripts();
+        // The tick's length changes all the time, so that sentinels which started together do not stay in step and
+        // split the votes for ever.
+        self.cx.hz = MIN_HZ + self.cx.rng.below(MIN_HZ);
+        self.next_tick = now.mono_ms + 1_000 / self.cx.hz;
+    }
+
+    /// When [`Monitor::handle_timeout`] wants to be called, on the monotonic clock.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<u64> {
+        Some(self.next_tick)
+    }
+
+    /// The next thing to do; drain it to `None` after each input and timeout.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        Some(match self.cx.next_item()? {
+            Item::Ready(output) => output,
+            Item::Persist => Output::Persist(self.snapshot()),
+            Item::IfSaved {
+                client,
+                saved,
+                unsaved,
+            } => {
+                let reply = if self.cx.saved() { saved } else { unsaved };
+                Output::Reply { client, reply }
+            }
+        })
+    }
+
+    /// The state as it would be persisted now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            settings: self.cx.config.settings.clone(),
+            saved: Saved {
+                current_epoch: self.cx.current_epoch,
+                masters: self.masters.iter().map(Master::saved).collect(),
+            },
+            announce_ip: self.cx.config.announce_ip.clone(),
+            announce_port: self.cx.config.announce_port,
+        }
+    }
+
+    fn tick_master(&mut self, index: usize) {
+        let cx = &mut self.cx;
+        let Some(master) = self.masters.get_mut(index) else {
+            return;
+        };
+        for who in master.everyone() {
+            master.reconnect(cx, who);
+            master.send_periodic_commands(cx, who);
+            if cx.tilt() {
+                continue;
+            }
+            master.check_subjectively_down(cx, who);
+            if who == Who::Master {
+                master.check_objectively_down(cx);
+                if master.start_failover_if_needed(cx) {
+                    master.ask_other_sentinels(cx, true);
+                }
+                master.step_failover(cx);
+                master.ask_other_sentinels(cx, false);
+            }
+        }
+        if master.failover.stage == Stage::UpdateConfig {
+            master.switch_to_promoted(cx);
+        }
+    }
+}
+
+impl Master {
+    /// Tells that this master is watched.
+    pub(crate) fn announce(&self, cx: &mut Context) {
+        let quorum = format!(" quorum {}", self.options.quorum);
+        self.event(cx, Level::Warning, "+monitor", Who::Master, &quorum);
+    }
+}

@@ -1,0 +1,151 @@
+//! When an instance is down: subjectively (SDOWN), by this sentinel's own pings; objectively (ODOWN, masters only), when
+//! enough other sentinels say so too.
+
+use super::vote::DownState;
+use crate::context::Context;
+use crate::instance::{Expect, Instance, Master, Role, Stage, Who};
+use crate::io::{Level, Reply};
+use crate::timing::{
+    ASK_PERIOD, DOWN_REPLY_VALIDITY, HELLO_PERIOD, INFO_PERIOD, MIN_LINK_RECONNECT_PERIOD,
+};
+
+impl Master {
+    /// Looks how long an instance has been silent; drops links that seem dead, sets and clears SDOWN.
+    pub(crate) fn check_subjectively_down(&mut self, cx: &mut Context, who: Who) {
+        let now = cx.mono();
+        let down_after = self.options.down_after_ms;
+        let node = self.node_mut(who);
+        if command_link_seems_dead(node, now, down_after) {
+            cx.close(node.command.take());
+        }
+        if pubsub_link_seems_dead(node, now) {
+            cx.close(node.pubsub.take());
+        }
+        let silent = node
+            .ping_waits_since
+            .is_some_and(|since| now.saturating_sub(since) > down_after);
+        // A master that says for long enough that it is a slave is as good as gone.
+        let demoted = who == Who::Master
+            && node.role == Role::Slave
+            && now.saturating_sub(node.role_since) > down_after.saturating_add(INFO_PERIOD * 2);
+        let down = silent || demoted;
+        if down == node.sdown {
+            return;
+        }
+        node.sdown = down;
+        if down {
+            node.sdown_since = Some(now);
+        } else {
+            node.script_kill_sent = false;
+        }
+        self.event(
+            cx,
+            Level::Warning,
+            if down { "+sdown" } else { "-sdown" },
+            who,
+            "",
+        );
+    }
+
+    /// Counts who says that this master is down; sets and clears ODOWN. It is a weak agreement: the replies counted
+    /// are up to five seconds old, and nobody promised anything.
+    pub(crate) fn check_objectively_down(&mut self, cx: &mut Context) {
+        let agreeing = 1 + self.peers.iter().filter(|peer| peer.says_down).count();
+        let quorum = self.quorum();
+        let odown = self.node.sdown && agreeing >= quorum;
+        if odown == self.odown {
+            return;
+        }
+        if odown {
+            let detail = format!(" #quorum {agreeing}/{quorum}");
+            self.event(cx, Level::Warning, "+odown", Who::Master, &detail);
+            self.odown_since = Some(cx.mono());
+        } else {
+            self.event(cx, Level::Warning, "-odown", Who::Master, "");
+        }
+        self.odown = odown;
+    }
+
+    /// Asks the other sentinels whether they see this master down too and, while a failover of ours waits for votes,
+    /// for their vote. `forced` does not wait for the period.
+    pub(crate) fn ask_other_sentinels(&mut self, cx: &mut Context, forced: bool) {
+        let now = cx.mono();
+        let (ip, port) = (
+            self.node.addr.ip.to_string(),
+            self.node.addr.port.to_string(),
+        );
+        // A vote is asked for in the epoch of this failover. Redis asks in the current epoch, which may have moved on
+        // since; the votes then belong to an epoch in which this sentinel is no candidate.
+        let candidate = self.failover.stage > Stage::None;
+        let epoch = if candidate {
+            self.failover.epoch
+        } else {
+            cx.current_epoch
+        }
+        .to_string();
+        let runid = if candidate {
+            cx.config.runid.clone()
+        } else {
+            "*".to_owned()
+        };
+        let request = [
+            "SENTINEL",
+            "is-master-down-by-addr",
+            &ip,
+            &port,
+            &epoch,
+            &runid,
+        ]
+        .map(str::as_bytes);
+        for peer in &mut self.peers {
+            let age = now.saturating_sub(peer.last_down_reply);
+            if age > DOWN_REPLY_VALIDITY {
+                peer.says_down = false;
+                peer.leader = None;
+            }
+            if self.node.sdown
+                && (forced || age >= ASK_PERIOD)
+                && let Some(link) = &mut peer.node.command
+            {
+                cx.send(link, &request, Expect::DownState);
+            }
+        }
+    }
+
+    /// Takes another sentinel's answer. An error says nothing; what was known before then gets too old by itself.
+    pub(super) fn down_state(&mut self, cx: &mut Context, who: Who, reply: Reply) {
+        let Who::Peer(index) = who else { return };
+        let Some(state) = DownState::read(reply) else {
+            return;
+        };
+        let name = self.node(who).addr.to_string();
+        let peer = &mut self.peers[index];
+        peer.last_down_reply = cx.mono();
+        peer.says_down = state.down;
+        if let Some((leader, epoch)) = state.vote {
+            if peer.leader_epoch != epoch {
+                cx.log(Level::Warning, format!("{name} voted for {leader} {epoch}"));
+            }
+            peer.leader = Some(leader);
+            peer.leader_epoch = epoch;
+        }
+    }
+}
+
+/// A ping waits for more than half the time after which the instance is down, and no error came back either.
+fn command_link_seems_dead(node: &Instance, now: u64, down_after: u64) -> bool {
+    let waits_too_long = |at: u64| now.saturating_sub(at) > down_after / 2;
+    node.command
+        .as_ref()
+        .is_some_and(|link| now.saturating_sub(link.opened_at) > MIN_LINK_RECONNECT_PERIOD)
+        && node.ping_waits_since.is_some_and(waits_too_long)
+        && waits_too_long(node.last_pong)
+}
+
+/// Not even this sentinel's own hello messages came back over the subscription.
+fn pubsub_link_seems_dead(node: &Instance, now: u64) -> bool {
+    node.pubsub.as_ref().is_some_and(|link| {
+        now.saturating_sub(link.opened_at) > MIN_LINK_RECONNECT_PERIOD
+            && now.saturating_sub(link.last_activity.unwrap_or(link.opened_at)) > HELLO_PERIOD * 3
+    })
+}

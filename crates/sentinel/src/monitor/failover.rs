@@ -1,0 +1,411 @@
+//! The failover: from the decision to try one, through the choice of a slave, to the new master.
+//!
+//! wait-start (election) → select-slave → send-slaveof-noone → wait-promotion → reconf-slaves → update-config. Until
+//! the promoted slave says that it is a master, a failover can be aborted; after that it reaches its end.
+
+use std::cmp::Ordering;
+
+use crate::Addr;
+use crate::config::MAX_EPOCH;
+use crate::context::Context;
+use crate::instance::{Expect, Master, Reconf, Role, Slave, Stage, Who};
+use crate::io::{Level, Output};
+use crate::timing::{
+    ELECTION_TIMEOUT, INFO_PERIOD, MAX_DESYNC, MAX_KNOWN_PER_MASTER, PING_PERIOD,
+    SLAVE_RECONF_TIMEOUT,
+};
+
+impl Master {
+    /// Starts a failover when the master is objectively down, none runs, and the last attempt (of anybody) is long
+    /// enough ago.
+    pub(crate) fn start_failover_if_needed(&mut self, cx: &mut Context) -> bool {
+        if !self.odown || self.failing_over() {
+            return false;
+        }
+        let pause = self.options.failover_timeout_ms.saturating_mul(2);
+        if let Some(started) = self.failover.started_at
+            && cx.mono().saturating_sub(started) < pause
+        {
+            if self.failover.delay_logged != Some(started) {
+                self.failover.delay_logged = Some(started);
+                let wait = started.saturating_add(pause).saturating_sub(cx.mono());
+                let not_before_unix_ms = cx.now.unix_ms.saturating_add(wait);
+                cx.push(Output::FailoverDelayed { not_before_unix_ms });
+            }
+            return false;
+        }
+        self.start_failover(cx, false)
+    }
+
+    /// Starts a failover in a new epoch; `false` when there is no epoch left.
+    pub(crate) fn start_failover(&mut self, cx: &mut Context, forced: bool) -> bool {
+        if cx.current_epoch >= MAX_EPOCH {
+            cx.log(
+                Level::Warning,
+                format!("No epoch is left to fail over '{}' in", self.name),
+            );
+            return false;
+        }
+        self.see_epoch(cx, cx.current_epoch + 1);
+        self.failover.epoch = cx.current_epoch;
+        self.failover.started_at = Some(cx.mono() + cx.rng.below(MAX_DESYNC));
+        self.failover.forced = forced;
+        self.enter(cx, Stage::WaitStart);
+        self.event(cx, Level::Warning, "+try-failover", Who::Master, "");
+        true
+    }
+
+    /// Takes the failover one step on, if one runs.
+    pub(crate) fn step_failover(&mut self, cx: &mut Context) {
+        match self.failover.stage {
+            Stage::WaitStart => self.wait_start(cx),
+            Stage::SelectSlave => self.select_slave(cx),
+            Stage::SendSlaveofNoOne => self.send_slaveof_no_one(cx),
+            // The way on is seen in the slave's INFO.
+            Stage::WaitPromotion => self.abort_when_slow(cx),
+            Stage::ReconfSlaves => self.reconf_next_slaves(cx),
+            Stage::None | Stage::UpdateConfig => {}
+        }
+    }
+
+    pub(crate) fn enter(&mut self, cx: &Context, stage: Stage) {
+        self.failover.stage = stage;
+        self.failover.changed_at = cx.mono();
+    }
+
+    fn wait_start(&mut self, cx: &mut Context) {
+        if self.is_leader(cx) || self.failover.forced {
+            self.event(cx, Level::Warning, "+elected-leader", Who::Master, "");
+            self.enter(cx, Stage::SelectSlave);
+            return self.event(
+                cx,
+                Level::Warning,
+                "+failover-state-select-slave",
+                Who::Master,
+                "",
+            );
+        }
+        let timeout = ELECTION_TIMEOUT.min(self.options.failover_timeout_ms);
+        if self
+            .failover
+            .started_at
+            .is_some_and(|started| cx.mono().saturating_sub(started) > timeout)
+        {
+            self.event(
+                cx,
+                Level::Warning,
+                "-failover-abort-not-elected",
+                Who::Master,
+                "",
+            );
+            self.abort_failover(cx);
+        }
+    }
+
+    fn select_slave(&mut self, cx: &mut Context) {
+        let Some(index) = self.best_slave(cx.mono()) else {
+            self.event(
+                cx,
+                Level::Warning,
+                "-failover-abort-no-good-slave",
+                Who::Master,
+                "",
+            );
+            return self.abort_failover(cx);
+        };
+        let who = Who::Slave(index);
+        self.event(cx, Level::Warning, "+selected-slave", who, "");
+        self.slaves[index].promoted = true;
+        self.enter(cx, Stage::SendSlaveofNoOne);
+        self.event(
+            cx,
+            Level::Notice,
+            "+failover-state-send-slaveof-noone",
+            who,
+            "",
+        );
+    }
+
+    fn send_slaveof_no_one(&mut self, cx: &mut Context) {
+        let Some(index) = self.promoted() else {
+            return self.abort_failover(cx);
+        };
+        let who = Who::Slave(index);
+        if self.node(who).disconnected() {
+            return self.abort_when_slow(cx);
+        }
+        self.send_slaveof(cx, who, None);
+        self.event(cx, Level::Notice, "+failover-state-wait-promotion", who, "");
+        self.enter(cx, Stage::WaitPromotion);
+    }
+
+    fn abort_when_slow(&mut self, cx: &mut Context) {
+        if cx.mono().saturating_sub(self.failover.changed_at) > self.options.failover_timeout_ms {
+            self.event(
+                cx,
+                Level::Warning,
+                "-failover-abort-slave-timeout",
+                Who::Master,
+                "",
+            );
+            self.abort_failover(cx);
+        }
+    }
+
+    fn abort_failover(&mut self, cx: &Context) {
+        self.enter(cx, Stage::None);
+        self.failover.forced = false;
+        for slave in &mut self.slaves {
+            slave.promoted = false;
+        }
+    }
+
+    /// The slave to promote: the best of those that are reachable, fresh, and not too far behind.
+    pub(crate) fn best_slave(&self, now: u64) -> Option<usize> {
+        let since = |at: u64| now.saturating_sub(at);
+        // While the master is down INFO comes every second, so it must not be older than a few of them.
+        let info_validity = if self.node.sdown {
+            PING_PERIOD * 5
+        } else {
+            INFO_PERIOD * 3
+        };
+        let master_down_for = self
+            .node
+            .sdown_since
+            .filter(|_| self.node.sdown)
+            .map_or(0, since);
+        let max_link_down =
+            master_down_for.saturating_add(self.options.down_after_ms.saturating_mul(10));
+        let suitable = |slave: &Slave| {
+            !slave.node.sdown
+                && !slave.node.disconnected()
+                && since(slave.node.last_ok_pong) <= PING_PERIOD * 5
+                && slave.priority != 0
+                && slave
+                    .node
+                    .info_at
+                    .is_some_and(|at| since(at) <= info_validity)
+                && slave.master_link_down_ms <= max_link_down
+        };
+        let candidates = self
+            .slaves
+            .iter()
+            .enumerate()
+            .filter(|(_, slave)| suitable(slave));
+        candidates
+            .min_by(|(_, a), (_, b)| better_first(a, b))
+            .map(|(index, _)| index)
+    }
+
+    /// Makes an instance a slave of `master`, or a master where that is `None`; lets it write its configuration and drop
+    /// its clients, so that they ask anew who is master. Replies are not looked at: what counts is the next INFO.
+    pub(crate) fn send_slaveof(&mut self, cx: &mut Context, who: Who, master: Option<Addr>) {
+        let (host, port) = match master {
+            Some(addr) => (addr.ip.to_string(), addr.port.to_string()),
+            None => ("NO".to_owned(), "ONE".to_owned()),
+        };
+        let commands: [&[&str]; 5] = [
+            &["MULTI"],
+            &["SLAVEOF", &host, &port],
+            &["CONFIG", "REWRITE"],
+            &["CLIENT", "KILL", "TYPE", "normal"],
+            &["EXEC"],
+        ];
+        for command in commands {
+            let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
+            self.send(cx, who, &words, Expect::Nothing);
+        }
+    }
+
+    /// Points the remaining slaves to the promoted one, no more at a time than `parallel-syncs`.
+    fn reconf_next_slaves(&mut self, cx: &mut Context) {
+        for index in 0..self.slaves.len() {
+            self.give_up_slow_slave(cx, index);
+        }
+        let under_way =
+            |slave: &&Slave| matches!(slave.reconf, Reconf::Sent(_) | Reconf::InProgress);
+        let in_progress = self.slaves.iter().filter(under_way).count();
+        let allowed = usize::try_from(self.options.parallel_syncs).unwrap_or(0);
+        let mut free = allowed.saturating_sub(in_progress);
+        let target = self.current_addr();
+        for index in 0..self.slaves.len() {
+            if free == 0 {
+                break;
+            }
+            let who = Who::Slave(index);
+            let slave = &self.slaves[index];
+            if slave.reconf == Reconf::None && !slave.promoted && !slave.node.disconnected() {
+                self.send_slaveof(cx, who, Some(target));
+                self.slaves[index].reconf = Reconf::Sent(cx.mono());
+                self.event(cx, Level::Notice, "+slave-reconf-sent", who, "");
+                free -= 1;
+            }
+        }
+        self.detect_end(cx);
+    }
+
+    /// A slave that does not follow in time counts as done: the failover must not wait for it, and its configuration
+    /// is fixed later. (Redis looks at this only while fewer than `parallel-syncs` are under way, so that one slow slave
+    /// could hold the failover up until its timeout.)
+    fn give_up_slow_slave(&mut self, cx: &mut Context, index: usize) {
+        let slave = &mut self.slaves[index];
+        let slow = matches!(slave.reconf, Reconf::Sent(at) if cx.mono().saturating_sub(at) > SLAVE_RECONF_TIMEOUT);
+        if slow {
+            slave.reconf = Reconf::Done;
+            self.event(
+                cx,
+                Level::Notice,
+                "-slave-reconf-sent-timeout",
+                Who::Slave(index),
+                "",
+            );
+        }
+    }
+
+    /// The failover ends when every reachable slave follows, or when that takes too long: then all that are left are
+    /// told at once, and nobody waits for them.
+    fn detect_end(&mut self, cx: &mut Context) {
+        let reachable = self
+            .promoted()
+            .is_some_and(|index| !self.slaves[index].node.sdown);
+        if !reachable {
+            return;
+        }
+        let waits =
+            |slave: &Slave| !slave.promoted && slave.reconf != Reconf::Done && !slave.node.sdown;
+        let timeout =
+            cx.mono().saturating_sub(self.failover.changed_at) > self.options.failover_timeout_ms;
+        if timeout {
+            self.event(
+                cx,
+                Level::Warning,
+                "+failover-end-for-timeout",
+                Who::Master,
+                "",
+            );
+        }
+        if !timeout && self.slaves.iter().any(waits) {
+            return;
+        }
+        self.event(cx, Level::Warning, "+failover-end", Who::Master, "");
+        let target = self.current_addr();
+        self.enter(cx, Stage::UpdateConfig);
+        if timeout {
+            self.reconf_the_rest(cx, target);
+        }
+    }
+
+    fn reconf_the_rest(&mut self, cx: &mut Context, target: Addr) {
+        for index in 0..self.slaves.len() {
+            let slave = &self.slaves[index];
+            let told = slave.promoted || matches!(slave.reconf, Reconf::Sent(_) | Reconf::Done);
+            if told || slave.node.disconnected() {
+                continue;
+            }
+            self.send_slaveof(cx, Who::Slave(index), Some(target));
+            self.slaves[index].reconf = Reconf::Sent(cx.mono());
+            self.event(
+                cx,
+                Level::Notice,
+                "+slave-reconf-sent-be",
+                Who::Slave(index),
+                "",
+            );
+        }
+    }
+
+    /// The end of a failover: from now on the promoted slave is the master that is watched.
+    pub(crate) fn switch_to_promoted(&mut self, cx: &mut Context) {
+        let new = self.current_addr();
+        self.tell_switch(cx, new);
+        self.change_address(cx, new);
+    }
+
+    /// The event by which clients learn of a new master.
+    pub(crate) fn tell_switch(&self, cx: &mut Context, new: Addr) {
+        let old = self.node.addr;
+        let text = format!(
+            "{} {} {} {} {}",
+            self.name, old.ip, old.port, new.ip, new.port
+        );
+        self.event_text(cx, Level::Warning, "+switch-master", text);
+    }
+
+    /// Starts to watch another address under this name. The old master and the other slaves become its slaves.
+    pub(crate) fn change_address(&mut self, cx: &mut Context, new: Addr) {
+        let old = self.node.addr;
+        let mut slaves: Vec<Addr> = self
+            .slaves
+            .iter()
+            .map(|slave| slave.node.addr)
+            .filter(|&addr| addr != new)
+            .collect();
+        if old != new && slaves.len() < MAX_KNOWN_PER_MASTER && !slaves.contains(&old) {
+            slaves.push(old);
+        }
+        self.reset(cx, true);
+        self.node.addr = new;
+        self.node.sdown_since = None;
+        self.odown_since = None;
+        for addr in slaves {
+            self.slaves.push(Slave::new(cx.mono(), addr));
+            self.event(
+                cx,
+                Level::Notice,
+                "+slave",
+                Who::Slave(self.slaves.len() - 1),
+                "",
+            );
+        }
+        cx.persist();
+    }
+
+    /// Forgets the slaves, the other sentinels (unless they are kept) and all that was observed; a failover ends
+    /// without a result, and the next may start at once.
+    pub(crate) fn reset(&mut self, cx: &mut Context, keep_sentinels: bool) {
+        for who in self.everyone() {
+            if !(keep_sentinels && matches!(who, Who::Peer(_))) {
+                self.disconnect(cx, who);
+            }
+        }
+        self.slaves.clear();
+        if !keep_sentinels {
+            self.peers.clear();
+        }
+        let now = cx.mono();
+        self.odown = false;
+        self.leader = None;
+        self.failover.stage = Stage::None;
+        self.failover.changed_at = now;
+        self.failover.started_at = None;
+        self.failover.forced = false;
+        let node = &mut self.node;
+        node.sdown = false;
+        node.script_kill_sent = false;
+        node.runid = None;
+        node.ping_waits_since = Some(now);
+        node.last_ok_pong = now;
+        node.last_pong = now;
+        node.info_at = None;
+        node.role = Role::Master;
+        node.role_since = now;
+    }
+}
+
+/// The order of promotion: lower priority number, then more of the master's stream processed, then smaller run id.
+fn better_first(a: &Slave, b: &Slave) -> Ordering {
+    let runid = |slave: &Slave| {
+        slave
+            .node
+            .runid
+            .as_ref()
+            .map(|runid| runid.to_ascii_lowercase())
+    };
+    a.priority
+        .cmp(&b.priority)
+        .then_with(|| b.repl_offset.cmp(&a.repl_offset))
+        .then_with(|| match (runid(a), runid(b)) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        })
+}
