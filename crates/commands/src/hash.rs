@@ -1,81 +1,205 @@
-//! hash commands.
+//! Hashes.
 
-use crate::{Args, Ctx, Done};
+use store::{Hash, Owned, Value, ValueMut};
 
-/// HDEL
-pub(crate) fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+use crate::args::int;
+use crate::string::{parse_long_double, sum_text};
+use crate::{Args, Ctx, Done, Error, EventClass};
+
+/// The hash at `key`, for reading.
+fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<&'a Hash>, Error> {
+    match ctx.keyspace.db(ctx.db).read(key) {
+        None => Ok(None),
+        Some(Value::Hash(hash)) => Ok(Some(hash)),
+        Some(_) => Err(Error::WrongType),
+    }
 }
 
-/// HEXISTS
-pub(crate) fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+/// The hash at `key`, to be changed; made if there is none. The caller leaves a field in it.
+fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<&'a mut Hash, Error> {
+    match ctx
+        .keyspace
+        .db(ctx.db)
+        .write_or_insert(key, || Owned::Hash(Hash::new()))
+    {
+        ValueMut::Hash(hash) => Ok(hash),
+        _ => Err(Error::WrongType),
+    }
 }
 
-/// HGET
-pub(crate) fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HGETALL
-pub(crate) fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HINCRBY
-pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HINCRBYFLOAT
-pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HKEYS
-pub(crate) fn hkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HLEN
-pub(crate) fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HMGET
-pub(crate) fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HMSET
-pub(crate) fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// HSET
+/// HSET key field value
 pub(crate) fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let limits = &ctx.settings.limits;
+    let new = write(ctx, args[1])?.set(args[2], args[3], limits);
+    ctx.changed(args[1], EventClass::Hash, "hset");
+    ctx.reply.int(i64::from(new));
+    Ok(())
 }
 
-/// HSETNX
+/// HSETNX key field value
 pub(crate) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let limits = &ctx.settings.limits;
+    let hash = write(ctx, args[1])?;
+    let new = !hash.contains(args[2]);
+    if new {
+        hash.set(args[2], args[3], limits);
+        ctx.changed(args[1], EventClass::Hash, "hset");
+    }
+    ctx.reply.int(i64::from(new));
+    Ok(())
 }
 
-/// HVALS
+/// HMSET key field value …
+pub(crate) fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    if args.len() % 2 == 1 {
+        return Err(Error::text("ERR wrong number of arguments for HMSET"));
+    }
+    let limits = &ctx.settings.limits;
+    let hash = write(ctx, args[1])?;
+    for pair in args[2..].chunks_exact(2) {
+        hash.set(pair[0], pair[1], limits);
+    }
+    ctx.changed(args[1], EventClass::Hash, "hset");
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// HINCRBY key field increment
+pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let increment = int(args[3])?;
+    let limits = &ctx.settings.limits;
+    let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
+        Some(text) => int(text).map_err(|_| Error::text("ERR hash value is not an integer"))?,
+        None => 0,
+    };
+    let overflow = Error::text("ERR increment or decrement would overflow");
+    let value = old.checked_add(increment).ok_or(overflow)?;
+    write(ctx, args[1])?.set(
+        args[2],
+        itoa::Buffer::new().format(value).as_bytes(),
+        limits,
+    );
+    ctx.changed(args[1], EventClass::Hash, "hincrby");
+    ctx.reply.int(value);
+    Ok(())
+}
+
+/// HINCRBYFLOAT key field increment. Goes to replicas and files as an HSET of the result.
+pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let increment = parse_long_double(args[3])?;
+    let limits = &ctx.settings.limits;
+    let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
+        Some(text) => parse_long_double(text)
+            .map_err(|_| Error::text("ERR hash value is not a valid float"))?,
+        None => parse_long_double(b"0")?,
+    };
+    let text = sum_text(old, increment)?;
+    write(ctx, args[1])?.set(args[2], text.as_bytes(), limits);
+    ctx.changed(args[1], EventClass::Hash, "hincrbyfloat");
+    ctx.reply.bulk(text.as_bytes());
+    ctx.effects
+        .propagate_instead(&[b"HSET", args[1], args[2], text.as_bytes()]);
+    Ok(())
+}
+
+/// HGET key field
+pub(crate) fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    reply_fields(ctx, args[1], &args[2..])
+}
+
+/// HMGET key field …
+pub(crate) fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    read(ctx, args[1])?;
+    ctx.reply.array(args.len() - 2);
+    reply_fields(ctx, args[1], &args[2..])
+}
+
+/// One bulk for each field, nil where there is none.
+fn reply_fields(ctx: &mut Ctx<'_>, key: &[u8], fields: &[&[u8]]) -> Done {
+    let hash = match ctx.keyspace.db(ctx.db).read(key) {
+        None => None,
+        Some(Value::Hash(hash)) => Some(hash),
+        Some(_) => return Err(Error::WrongType),
+    };
+    for field in fields {
+        match hash.and_then(|hash| hash.get(field)) {
+            Some(value) => ctx.reply.bulk(value),
+            None => ctx.reply.nil(),
+        }
+    }
+    Ok(())
+}
+
+/// HDEL key field …
+pub(crate) fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let key = args[1];
+    let hash = match ctx.keyspace.db(ctx.db).write(key) {
+        None => {
+            ctx.reply.int(0);
+            return Ok(());
+        }
+        Some(ValueMut::Hash(hash)) => hash,
+        Some(_) => return Err(Error::WrongType),
+    };
+    let removed = args[2..].iter().filter(|field| hash.remove(field)).count();
+    let empty = hash.is_empty();
+    if removed > 0 {
+        ctx.changed(key, EventClass::Hash, "hdel");
+        ctx.effects.dirty += removed as u64 - 1;
+        if empty {
+            ctx.keyspace.db(ctx.db).remove(key);
+            ctx.event(key, EventClass::Generic, "del");
+        }
+    }
+    ctx.reply.count(removed);
+    Ok(())
+}
+
+/// HLEN key
+pub(crate) fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let fields = read(ctx, args[1])?.map_or(0, Hash::len);
+    ctx.reply.count(fields);
+    Ok(())
+}
+
+/// HEXISTS key field
+pub(crate) fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let there = read(ctx, args[1])?.is_some_and(|hash| hash.contains(args[2]));
+    ctx.reply.int(i64::from(there));
+    Ok(())
+}
+
+/// HKEYS key
+pub(crate) fn hkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    reply_all(ctx, args[1], true, false)
+}
+
+/// HVALS key
 pub(crate) fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    reply_all(ctx, args[1], false, true)
+}
+
+/// HGETALL key
+pub(crate) fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    reply_all(ctx, args[1], true, true)
+}
+
+fn reply_all(ctx: &mut Ctx<'_>, key: &[u8], fields: bool, values: bool) -> Done {
+    match ctx.keyspace.db(ctx.db).read(key) {
+        None => ctx.reply.array(0),
+        Some(Value::Hash(hash)) => {
+            ctx.reply
+                .array(hash.len() * (usize::from(fields) + usize::from(values)));
+            for (field, value) in hash.iter() {
+                if fields {
+                    ctx.reply.bulk(field);
+                }
+                if values {
+                    ctx.reply.bulk(value);
+                }
+            }
+        }
+        Some(_) => return Err(Error::WrongType),
+    }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Commands on keys of any type: existence, names, expiry, serialized values, and what OBJECT tells.
 
-
 use resp::glob;
 use store::{Owned, Value};
 
@@ -97,7 +96,11 @@ pub(crate) fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
 
 /// TYPE key
 pub(crate) fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let name = ctx.keyspace.db(ctx.db).read(args[1]).map_or("none", |value| value.kind().name());
+    let name = ctx
+        .keyspace
+        .db(ctx.db)
+        .read(args[1])
+        .map_or("none", |value| value.kind().name());
     ctx.reply.status(name);
     Ok(())
 }
@@ -149,7 +152,9 @@ pub(crate) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Err(Error::text("ERR MOVE is not allowed in cluster mode"));
     }
     let key = args[1];
-    let target = int(args[2]).ok().and_then(|index| usize::try_from(index).ok());
+    let target = int(args[2])
+        .ok()
+        .and_then(|index| usize::try_from(index).ok());
     let Some(target) = target.filter(|index| *index < ctx.keyspace.databases()) else {
         return Err(Error::IndexOutOfRange);
     };
@@ -266,8 +271,13 @@ pub(crate) fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// OBJECT REFCOUNT | ENCODING | IDLETIME key
 pub(crate) fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let known = ["REFCOUNT", "ENCODING", "IDLETIME"];
-    let Some(word) = known.into_iter().find(|word| is(args[1], word) && args.len() == 3) else {
-        return Err(Error::text("ERR Syntax error. Try OBJECT (refcount|encoding|idletime)"));
+    let Some(word) = known
+        .into_iter()
+        .find(|word| is(args[1], word) && args.len() == 3)
+    else {
+        return Err(Error::text(
+            "ERR Syntax error. Try OBJECT (refcount|encoding|idletime)",
+        ));
     };
     let key = args[2];
     let db = ctx.keyspace.db(ctx.db);
@@ -281,7 +291,9 @@ pub(crate) fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             Some(encoding) => ctx.reply.bulk(encoding.name()),
             None => ctx.reply.nil(),
         },
-        _ => ctx.reply.count(usize::try_from(db.idle_seconds(key).unwrap_or(0)).unwrap_or(0)),
+        _ => ctx
+            .reply
+            .count(usize::try_from(db.idle_seconds(key).unwrap_or(0)).unwrap_or(0)),
     }
     Ok(())
 }

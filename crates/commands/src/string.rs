@@ -15,7 +15,9 @@ pub(crate) const MAX_STRING_BYTES: usize = 512 * 1024 * 1024;
 pub(crate) fn check_length(bytes: Option<usize>) -> Result<usize, Error> {
     bytes
         .filter(|bytes| *bytes <= MAX_STRING_BYTES)
-        .ok_or(Error::text("ERR string exceeds maximum allowed size (512MB)"))
+        .ok_or(Error::text(
+            "ERR string exceeds maximum allowed size (512MB)",
+        ))
 }
 
 /// The string at `key`, for reading.
@@ -64,7 +66,9 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         };
         expiry = Some((*rest.next().ok_or(Error::Syntax)?, unit_ms));
     }
-    let at_ms = expiry.map(|(word, unit_ms)| expire_at(ctx, word, unit_ms, "set")).transpose()?;
+    let at_ms = expiry
+        .map(|(word, unit_ms)| expire_at(ctx, word, unit_ms, "set"))
+        .transpose()?;
     if set_if(ctx, args, 2, condition, at_ms) {
         ctx.reply.ok();
     } else {
@@ -80,7 +84,13 @@ struct Condition {
 }
 
 /// Writes argument `at` to the key if the condition holds; whether it did.
-fn set_if(ctx: &mut Ctx<'_>, args: Args<'_>, at: usize, condition: Condition, at_ms: Option<u64>) -> bool {
+fn set_if(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    at: usize,
+    condition: Condition,
+    at_ms: Option<u64>,
+) -> bool {
     let key = args[1];
     let value = ctx.take_str(args, at);
     let db = ctx.keyspace.db(ctx.db);
@@ -108,13 +118,22 @@ fn expire_at(ctx: &Ctx<'_>, word: &[u8], unit_ms: i64, command: &str) -> Result<
     if time <= 0 {
         return Err(invalid());
     }
-    let ms = time.checked_mul(unit_ms).and_then(|ms| u64::try_from(ms).ok()).ok_or_else(invalid)?;
-    ctx.unix_ms().checked_add(ms).filter(|at| i64::try_from(*at).is_ok()).ok_or_else(invalid)
+    let ms = time
+        .checked_mul(unit_ms)
+        .and_then(|ms| u64::try_from(ms).ok())
+        .ok_or_else(invalid)?;
+    ctx.unix_ms()
+        .checked_add(ms)
+        .filter(|at| i64::try_from(*at).is_ok())
+        .ok_or_else(invalid)
 }
 
 /// SETNX key value
 pub(crate) fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let condition = Condition { absent: true, present: false };
+    let condition = Condition {
+        absent: true,
+        present: false,
+    };
     let done = set_if(ctx, args, 2, condition, None);
     ctx.reply.int(i64::from(done));
     Ok(())
@@ -224,7 +243,10 @@ pub(crate) fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 }
 
 fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Done {
-    let sum = |old: i64| old.checked_add(increment).ok_or(Error::text("ERR increment or decrement would overflow"));
+    let sum = |old: i64| {
+        old.checked_add(increment)
+            .ok_or(Error::text("ERR increment or decrement would overflow"))
+    };
     let db = ctx.keyspace.db(ctx.db);
     let value = match db.write(key) {
         Some(ValueMut::Str(mut string)) => {
@@ -265,7 +287,8 @@ pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     ctx.changed(key, EventClass::String, "incrbyfloat");
     ctx.reply.bulk(text.as_bytes());
-    ctx.effects.propagate_instead(&[b"SET", key, text.as_bytes()]);
+    ctx.effects
+        .propagate_instead(&[b"SET", key, text.as_bytes()]);
     Ok(())
 }
 
@@ -277,7 +300,8 @@ pub(crate) fn parse_long_double(word: &[u8]) -> Result<LongDouble, Error> {
 /// The sum as INCRBYFLOAT and HINCRBYFLOAT print it.
 pub(crate) fn sum_text(a: LongDouble, b: LongDouble) -> Result<String, Error> {
     let sum = a.checked_add(b).filter(|sum| sum.is_finite());
-    sum.map(|sum| sum.to_string()).ok_or(Error::text("ERR increment would produce NaN or Infinity"))
+    sum.map(|sum| sum.to_string())
+        .ok_or(Error::text("ERR increment would produce NaN or Infinity"))
 }
 
 /// APPEND key value
@@ -311,7 +335,8 @@ pub(crate) fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// SETRANGE key offset value
 pub(crate) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, value) = (args[1], args[3]);
-    let offset = usize::try_from(int(args[2])?).map_err(|_| Error::text("ERR offset is out of range"))?;
+    let offset =
+        usize::try_from(int(args[2])?).map_err(|_| Error::text("ERR offset is out of range"))?;
     let db = ctx.keyspace.db(ctx.db);
     let old = match db.write(key) {
         None => None,
@@ -323,8 +348,13 @@ pub(crate) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     }
     check_length(offset.checked_add(value.len()))?;
-    let empty = || Owned::Bytes { bytes: bytes::Bytes::new(), raw: true };
-    let ValueMut::Str(mut string) = db.write_or_insert(key, empty) else { return Err(Error::WrongType) };
+    let empty = || Owned::Bytes {
+        bytes: bytes::Bytes::new(),
+        raw: true,
+    };
+    let ValueMut::Str(mut string) = db.write_or_insert(key, empty) else {
+        return Err(Error::WrongType);
+    };
     let length = string.set_range(offset, value);
     ctx.changed(key, EventClass::String, "setrange");
     ctx.reply.count(length);
@@ -353,7 +383,13 @@ pub(crate) fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// The bytes from `start` to `end`, both included, both counted from the end where negative.
 pub(crate) fn byte_range(start: i64, end: i64, len: usize) -> Range<usize> {
     let length = i64::try_from(len).unwrap_or(i64::MAX);
-    let from_end = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
+    let from_end = |at: i64| {
+        if at < 0 {
+            at.saturating_add(length).max(0)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_end(start), from_end(end).min(length - 1));
     if length == 0 || start > end {
         return 0..0;
