@@ -16,6 +16,7 @@
     reason = "values live in heap blocks behind tagged pointers; every block of unsafe code says why it holds"
 )]
 
+mod block;
 mod clock;
 mod db;
 mod handle;
@@ -40,4 +41,4 @@ pub use list::List;
 pub use set::{Elem, Set};
 pub use table::set_hash_seed;
 pub use value::{Encoding, Owned, Str, StrMut, StrNew, Type, Value, ValueMut};
-pub use zset::{Insert, LexBound, ScoreBound, Zset};
+pub use zset::{Insert, LexBound, ScoreBound, Zset, ZsetBuilder};

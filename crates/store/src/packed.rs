@@ -3,10 +3,17 @@
 //! A length below 128 takes one byte. Longer ones take two (`0x80 | length >> 8`, then the low byte) up to 32,511, and five
 //! (`0xff`, then 32 bits, little end first) beyond.
 
-use crate::thin::Thin;
+use crate::thin::{MAX_USED, Thin, size_class};
 
 /// The most bytes that a length takes.
 pub(crate) const MAX_HEAD: usize = 5;
+
+/// Past Redis's limits a block has at most so many bytes and counted things.
+const PAST_BYTES: usize = 1024;
+const PAST_COUNT: usize = 32;
+
+/// How many items an estimate looks at.
+const MEAN_OF: usize = 16;
 
 const TWO: u8 = 0x80;
 const FIVE: u8 = 0xff;
@@ -76,14 +83,29 @@ pub(crate) fn span(bytes: &[u8], at: usize) -> (usize, usize) {
 
 #[cold]
 fn long_span(bytes: &[u8], at: usize) -> (usize, usize) {
-    if bytes[at] != FIVE {
-        let len = usize::from(bytes[at] & !TWO) << 8 | usize::from(bytes[at + 1]);
-        return (at + 2, at + 2 + len);
+    let begin = at + head_len(bytes[at]);
+    (begin, begin + length(&bytes[at..begin]))
+}
+
+/// How many bytes a stored length takes, by its first one.
+#[inline]
+pub(crate) fn head_len(first: u8) -> usize {
+    match first {
+        0..TWO => 1,
+        TWO..FIVE => 2,
+        FIVE => MAX_HEAD,
     }
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at + 1..at + MAX_HEAD]);
-    let len = u32::from_le_bytes(word) as usize;
-    (at + MAX_HEAD, at + MAX_HEAD + len)
+}
+
+/// The length that is stored in `head`, which has as many bytes as its first one says.
+#[inline]
+pub(crate) fn length(head: &[u8]) -> usize {
+    match *head {
+        [len] => usize::from(len),
+        [high, low] => (usize::from(high & !TWO) << 8) | usize::from(low),
+        [_, a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
+        _ => unreachable!("a stored length has one, two or five bytes"),
+    }
 }
 
 /// The element at `at`.
@@ -111,6 +133,24 @@ pub(crate) fn skip(bytes: &[u8], mut at: usize, n: usize) -> usize {
 #[inline]
 pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.last() == b.last() && a == b
+}
+
+/// Whether so many bytes and counted things may stay in one block. Redis's limits decide for those that are not `past` them;
+/// past them one block still is the best form of few bytes.
+pub(crate) fn suits(bytes: usize, count: usize, past: bool) -> bool {
+    if past {
+        bytes <= PAST_BYTES && count <= PAST_COUNT
+    } else {
+        bytes <= MAX_USED
+    }
+}
+
+/// The mean size of the heap blocks of the first few items, when they have these sizes.
+pub(crate) fn mean(sizes: impl Iterator<Item = usize>) -> usize {
+    let (sum, n) = sizes
+        .take(MEAN_OF)
+        .fold((0, 0), |(sum, n), size| (sum + size_class(size), n + 1));
+    sum / n.max(1)
 }
 
 /// Elements in order, from the place where they begin.

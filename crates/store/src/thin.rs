@@ -84,10 +84,10 @@ impl Thin {
         self.head().mark
     }
 
-    /// Sets the owner's mark; it stays while there are bytes.
-    pub(crate) fn set_mark(&mut self) {
+    /// Sets or clears the owner's mark; it stays while there are bytes.
+    pub(crate) fn set_mark(&mut self, mark: bool) {
         let mut head = self.head();
-        head.mark = true;
+        head.mark = mark;
         if !self.0.is_null() {
             // SAFETY: the block has this header already, but for the mark.
             unsafe { write_head(self.0, head) };
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!((thin.bytes().len(), thin.count()), (NARROW_USED + 2, 2));
         assert_eq!(thin.bytes()[..3], *b"ab\x01");
         assert!(!thin.mark());
-        thin.set_mark();
+        thin.set_mark(true);
         thin.splice(1, NARROW_USED, &[], 1);
         assert_eq!((thin.bytes(), thin.count()), (&b"a\x01"[..], 1));
         assert!(thin.mark());

@@ -220,7 +220,7 @@ impl List {
     fn link_if(&mut self, linked: bool) {
         if linked {
             match self.0.see_mut() {
-                SeeMut::Small(thin) => thin.set_mark(),
+                SeeMut::Small(thin) => thin.set_mark(true),
                 SeeMut::Large(chunks) => chunks.linked = true,
             }
         }

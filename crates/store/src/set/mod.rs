@@ -1,0 +1,291 @@
+//! The set type: a sorted array of integers while that is possible; then members in one compact block while they are few, or in a
+//! table of member blocks.
+//!
+//! The mark of a compact block says that it holds members; such a set is a `hashtable` to OBJECT ENCODING.
+
+mod ints;
+
+use std::fmt;
+
+use crate::block::Member;
+use crate::handle::{Handle, See, SeeMut};
+use crate::packed::{self, Elements};
+use crate::table::{self, Entry, Table};
+use crate::thin::Thin;
+use crate::{Encoding, Limits, int};
+
+/// A member of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elem<'a> {
+    /// A member of an integer set.
+    Int(i64),
+    /// Any other.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Elem<'a> {
+    /// Its bytes; integers are written into `scratch`.
+    #[must_use]
+    pub fn bytes<'b>(&self, scratch: &'b mut [u8; 20]) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Int(value) => int::print(*value, scratch),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// A set of distinct byte strings. Eight bytes.
+#[derive(Default)]
+#[repr(transparent)]
+pub struct Set(Handle<Table<Member>>);
+
+impl Set {
+    /// An empty set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Handle::new())
+    }
+
+    /// How many members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self.0.see() {
+            See::Small(thin) => thin.count(),
+            See::Large(table) => table.len(),
+        }
+    }
+
+    /// Whether there is no member.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds `member`; whether it is new.
+    pub fn add(&mut self, member: &[u8], limits: &Limits) -> bool {
+        if let SeeMut::Small(thin) = self.0.see_mut()
+            && !thin.mark()
+        {
+            if let Some(value) = int::parse(member) {
+                let new = ints::insert(thin, value);
+                if thin.count() > limits.set_intset_entries {
+                    self.leave_ints();
+                }
+                return new;
+            }
+            self.leave_ints();
+        }
+        if let SeeMut::Small(thin) = self.0.see_mut() {
+            if find(thin.bytes(), member).is_some() {
+                return false;
+            }
+            let bytes = thin.bytes().len() + packed::stored_len(member.len());
+            if packed::suits(bytes, thin.count() + 1, true) {
+                packed::push(thin, &[member]);
+                thin.set_mark(true);
+                return true;
+            }
+            let members = Elements::new(thin.bytes(), 0);
+            self.0 = Handle::from_large(Box::new(spread(members)));
+        }
+        match self.0.see_mut() {
+            SeeMut::Small(_) => unreachable!("the set is large now"),
+            SeeMut::Large(table) => match table.entry(table::hash(member), member) {
+                Entry::Occupied(_) => false,
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Member::new([], [member]));
+                    true
+                }
+            },
+        }
+    }
+
+    /// Removes `member`; whether it was there.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        match self.0.see_mut() {
+            SeeMut::Small(thin) if thin.mark() => {
+                let Some(at) = find(thin.bytes(), member) else {
+                    return false;
+                };
+                packed::remove(thin, at, at + packed::stored_len(member.len()), 1);
+                true
+            }
+            SeeMut::Small(thin) => int::parse(member).is_some_and(|value| ints::remove(thin, value)),
+            SeeMut::Large(table) => table.remove(table::hash(member), member).is_some(),
+        }
+    }
+
+    /// Whether `member` is there.
+    #[must_use]
+    pub fn contains(&self, member: &[u8]) -> bool {
+        match self.0.see() {
+            See::Small(thin) if thin.mark() => find(thin.bytes(), member).is_some(),
+            See::Small(thin) => int::parse(member).is_some_and(|value| ints::contains(thin, value)),
+            See::Large(table) => table.find(table::hash(member), member).is_some(),
+        }
+    }
+
+    /// Whether the member that another set shows is there; integers are not printed for integer sets.
+    #[must_use]
+    pub fn contains_elem(&self, elem: Elem<'_>) -> bool {
+        match (self.0.see(), elem) {
+            (See::Small(thin), Elem::Int(value)) if !thin.mark() => ints::contains(thin, value),
+            _ => self.contains(elem.bytes(&mut [0; int::MAX_LEN])),
+        }
+    }
+
+    /// All members; an integer set in rising order.
+    pub fn iter(&self) -> impl Iterator<Item = Elem<'_>> {
+        match self.0.see() {
+            See::Small(thin) if thin.mark() => Iter::Members(Elements::new(thin.bytes(), 0)),
+            See::Small(thin) => Iter::Ints(ints::iter(thin)),
+            See::Large(table) => Iter::Table(table.iter()),
+        }
+    }
+
+    /// A member chosen evenly; `random` gives uniform 64-bit numbers.
+    #[must_use]
+    pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<Elem<'_>> {
+        match self.0.see() {
+            See::Small(thin) => {
+                if thin.count() == 0 {
+                    return None;
+                }
+                let chosen = below(random(), thin.count());
+                if thin.mark() {
+                    let at = packed::skip(thin.bytes(), 0, chosen);
+                    Some(Elem::Bytes(packed::element(thin.bytes(), at)))
+                } else {
+                    Some(Elem::Int(ints::nth(thin, chosen)))
+                }
+            }
+            See::Large(table) => table.random(random).map(|view| Elem::Bytes(view.parts[0])),
+        }
+    }
+
+    /// SSCAN: visits about `count` members from `cursor`, answers the next cursor. A set in one block is visited whole.
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Elem<'_>)) -> u64 {
+        match self.0.see() {
+            See::Small(_) => {
+                self.iter().for_each(visit);
+                0
+            }
+            See::Large(table) => table.scan(cursor, count, |view| visit(Elem::Bytes(view.parts[0]))),
+        }
+    }
+
+    /// `intset` or `hashtable`.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        match self.0.see() {
+            See::Small(thin) if !thin.mark() => Encoding::Intset,
+            _ => Encoding::Hashtable,
+        }
+    }
+
+    /// The heap memory that is known without a walk over the members, bytes: all of a set in one block; of a large one its table,
+    /// and for the members the mean of a few.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self.0.see() {
+            See::Small(thin) => thin.heap_bytes(),
+            See::Large(table) => {
+                let members = table.iter().map(|view| packed::stored_len(view.parts[0].len()));
+                size_of_val(table) + table.memory_bytes() + packed::mean(members) * table.len()
+            }
+        }
+    }
+
+    /// How many heap blocks must be freed with the set: what says whether another thread should do it.
+    #[must_use]
+    pub fn free_effort(&self) -> usize {
+        match self.0.see() {
+            See::Small(_) => 1,
+            See::Large(table) => table.len(),
+        }
+    }
+
+    /// Turns integers into members, in one block or in a table.
+    fn leave_ints(&mut self) {
+        let SeeMut::Small(ints) = self.0.see_mut() else {
+            return;
+        };
+        let mut scratch = [0; int::MAX_LEN];
+        let bytes = ints::iter(ints)
+            .map(|value| packed::stored_len(int::print(value, &mut scratch).len()))
+            .sum();
+        if packed::suits(bytes, ints.count(), true) {
+            let mut members = Thin::new();
+            for value in ints::iter(ints) {
+                packed::push(&mut members, &[int::print(value, &mut scratch)]);
+            }
+            members.set_mark(true);
+            *ints = members;
+            return;
+        }
+        let mut table = Table::new();
+        for value in ints::iter(ints) {
+            let member = int::print(value, &mut scratch);
+            table.insert(table::hash(member), Member::new([], [member]));
+        }
+        self.0 = Handle::from_large(Box::new(table));
+    }
+}
+
+impl fmt::Debug for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+enum Iter<'a> {
+    Ints(ints::Iter<'a>),
+    Members(Elements<'a>),
+    Table(table::Iter<'a, Member>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Elem<'a>;
+
+    fn next(&mut self) -> Option<Elem<'a>> {
+        match self {
+            Self::Ints(ints) => ints.next().map(Elem::Int),
+            Self::Members(members) => members.next().map(Elem::Bytes),
+            Self::Table(items) => items.next().map(|view| Elem::Bytes(view.parts[0])),
+        }
+    }
+}
+
+/// Where `member` begins in a compact block.
+fn find(bytes: &[u8], member: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let (begin, end) = packed::span(bytes, at);
+        if packed::equal(&bytes[begin..end], member) {
+            return Some(at);
+        }
+        at = end;
+    }
+    None
+}
+
+fn spread(members: Elements<'_>) -> Table<Member> {
+    let mut table = Table::new();
+    for member in members {
+        table.insert(table::hash(member), Member::new([], [member]));
+    }
+    table
+}
+
+/// A number below `n` from a uniform one.
+fn below(random: u64, n: usize) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "below n")]
+    let chosen = ((u128::from(random) * n as u128) >> 64) as usize;
+    chosen
+}
+
+#[cfg(test)]
+mod tests;

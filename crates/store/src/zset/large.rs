@@ -1,0 +1,118 @@
+//! A large sorted set: a table that owns the members with their scores, and a tree that holds their order.
+
+#![expect(unsafe_code, reason = "the tree refers to blocks that the table owns")]
+
+use super::Insert;
+use super::tree::Tree;
+use crate::block::{Scored, ScoredRef};
+use crate::table::{self, Entry, Table};
+
+/// Every block of `members` has exactly one reference in `tree`, under the score that the block holds.
+pub(super) struct Large {
+    pub(super) tree: Tree<ScoredRef>,
+    pub(super) members: Table<Scored>,
+}
+
+/// Members that have no place in the order yet.
+#[derive(Default)]
+pub(super) struct Pending(Vec<(f64, ScoredRef)>);
+
+impl Large {
+    pub(super) fn new() -> Self {
+        Self {
+            tree: Tree::new(),
+            members: Table::new(),
+        }
+    }
+
+    /// Adds a member whose place in the order is found later, by [`Large::settle`]; whether it is new. Until then the sorted set
+    /// is of no other use.
+    pub(super) fn add_later(&mut self, member: &[u8], score: f64, pending: &mut Pending) -> bool {
+        match self.members.entry(table::hash(member), member) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                let place = vacant.insert(Scored::new(score.to_ne_bytes(), [member]));
+                // SAFETY: the table owns the block; `pending` is used for nothing but `settle`.
+                pending.0.push((score, unsafe { ScoredRef::new(place.raw()) }));
+                true
+            }
+        }
+    }
+
+    /// Puts the members in order that [`Large::add_later`] added.
+    pub(super) fn settle(&mut self, mut pending: Pending) {
+        let settled = self.tree.range(0..self.tree.len());
+        pending.0.extend(settled.map(|key| (key.score(), *key)));
+        // Scores beside the references: most comparisons need not look at the member.
+        pending.0.sort_by(|a, b| {
+            a.0.partial_cmp(&b.0)
+                .filter(|order| order.is_ne())
+                .unwrap_or_else(|| a.1.member().cmp(b.1.member()))
+        });
+        let keys: Vec<ScoredRef> = pending.0.into_iter().map(|(_, key)| key).collect();
+        self.tree = Tree::from_sorted(&keys);
+    }
+
+    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
+        let view = self.members.find(table::hash(member), member)?;
+        Some(view.score())
+    }
+
+    pub(super) fn insert(&mut self, member: &[u8], score: f64) -> Insert {
+        match self.members.entry(table::hash(member), member) {
+            Entry::Vacant(vacant) => {
+                let place = vacant.insert(Scored::new(score.to_ne_bytes(), [member]));
+                // SAFETY: the table owns the block; `remove` and `remove_range` take the reference out before they free it.
+                self.tree.insert(unsafe { ScoredRef::new(place.raw()) });
+                Insert::Added
+            }
+            Entry::Occupied(occupied) => {
+                let old = occupied.view().score();
+                #[expect(clippy::float_cmp, reason = "the very score")]
+                if old == score {
+                    return Insert::Unchanged;
+                }
+                // SAFETY: as above.
+                let reference = unsafe { ScoredRef::new(occupied.raw()) };
+                let stays = self.tree.keeps_place(old, score, member);
+                if !stays {
+                    self.tree.remove(old, member);
+                }
+                // SAFETY: `self` is borrowed mutably; the tree does not hold the reference, or holds it where it belongs.
+                unsafe { reference.set_score(score) };
+                if !stays {
+                    self.tree.insert(reference);
+                }
+                Insert::Updated
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, member: &[u8]) -> bool {
+        let Some(occupied) = self.members.find_mut(table::hash(member), member) else {
+            return false;
+        };
+        let score = occupied.view().score();
+        self.tree.remove(score, member);
+        occupied.remove();
+        true
+    }
+
+    /// Removes the members with these ranks.
+    pub(super) fn remove_range(&mut self, from: usize, to: usize) {
+        let mut left = to - from;
+        while left > 0 {
+            let members = &mut self.members;
+            let removed = self.tree.remove_run(from, left, &mut |key: ScoredRef| {
+                let member = key.member();
+                // The block goes with the item that the table gives back, at the end of this statement; the reference is
+                // not used after it.
+                members.remove(table::hash(member), member);
+            });
+            if removed == 0 {
+                break;
+            }
+            left -= removed;
+        }
+    }
+}

@@ -1,0 +1,671 @@
+//! The order of a large sorted set: a counted B+ tree on wide nodes. It holds references to members, not the members.
+//!
+//! Inner nodes hold, for each child, the score of its first key (so that a search by score reads nothing else), that key (for
+//! equal scores) and how many keys lie below. A node that overflows at its end is not halved: keys that come in order leave full
+//! nodes behind. A range is walked by rank, one descent per leaf, so a node needs no links.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use crate::block::ScoredRef;
+
+/// The most keys in a leaf and children of an inner node.
+const WIDTH: usize = 64;
+/// Neighbours that hold no more than this together become one.
+const MERGE: usize = WIDTH * 3 / 4;
+/// Leaves grow by so many keys: the sizes that an allocator has there.
+const STEP: usize = 8;
+
+/// What a tree orders.
+pub(super) trait Key: Copy {
+    fn score(&self) -> f64;
+    fn member(&self) -> &[u8];
+}
+
+impl Key for ScoredRef {
+    #[inline]
+    fn score(&self) -> f64 {
+        self.score()
+    }
+
+    #[inline]
+    fn member(&self) -> &[u8] {
+        self.member()
+    }
+}
+
+/// Keys in the order of (score, member).
+pub(super) struct Tree<K> {
+    root: Node<K>,
+}
+
+/// How one key or bound compares to another: scores first, -0 and 0 being equal; then bytes.
+#[inline]
+pub(super) fn order(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
+    match a.0.partial_cmp(&b.0) {
+        Some(Ordering::Equal) | None => a.1.cmp(b.1),
+        Some(order) => order,
+    }
+}
+
+impl<K: Key> Tree<K> {
+    pub(super) fn new() -> Self {
+        Self {
+            root: Node::Leaf(Vec::new()),
+        }
+    }
+
+    /// A tree of keys that are in order: all nodes full.
+    pub(super) fn from_sorted(keys: &[K]) -> Self {
+        let mut level: Vec<Node<K>> = keys
+            .chunks(WIDTH)
+            .map(|keys| Node::Leaf(keys.to_vec()))
+            .collect();
+        while level.len() > 1 {
+            let mut above = Vec::with_capacity(level.len().div_ceil(WIDTH));
+            let mut kids = level.into_iter().peekable();
+            while kids.peek().is_some() {
+                let mut inner = Inner::new();
+                for kid in kids.by_ref().take(WIDTH) {
+                    inner.push(kid);
+                }
+                above.push(Node::Inner(Box::new(inner)));
+            }
+            level = above;
+        }
+        match level.pop() {
+            Some(root) => Self { root },
+            None => Self::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.root.len()
+    }
+
+    /// Adds a key that is not there.
+    pub(super) fn insert(&mut self, key: K) {
+        if let Some(right) = self.root.insert(key) {
+            let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
+            let mut inner = Inner::new();
+            inner.push(left);
+            inner.push(right);
+            self.root = Node::Inner(Box::new(inner));
+        }
+    }
+
+    /// Removes the key of this score and member; whether it was there.
+    pub(super) fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        let removed = self.root.remove(score, member);
+        self.lower();
+        removed
+    }
+
+    /// Removes up to `most` keys from `rank` on, as many as lie in one leaf; `gone` gets each. Answers how many, none only
+    /// where nothing is left at `rank`.
+    pub(super) fn remove_run(&mut self, rank: usize, most: usize, gone: &mut impl FnMut(K)) -> usize {
+        if rank >= self.len() {
+            return 0;
+        }
+        let removed = self.root.remove_run(rank, most, gone);
+        self.lower();
+        removed
+    }
+
+    /// Whether the key of this score and member would keep its place in its leaf with another score. The caller then changes
+    /// the score where the key refers to, and nothing else.
+    pub(super) fn keeps_place(&self, old: f64, new: f64, member: &[u8]) -> bool {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Inner(inner) => node = &inner.kids[inner.child_of(old, member)],
+                Node::Leaf(keys) => {
+                    let at = keys.partition_point(|key| {
+                        order((key.score(), key.member()), (old, member)).is_lt()
+                    });
+                    // The first key of a leaf stands in the nodes above.
+                    let (Some(before), Some(behind)) =
+                        (at.checked_sub(1).map(|i| &keys[i]), keys.get(at + 1))
+                    else {
+                        return false;
+                    };
+                    let new = (new, member);
+                    return order((before.score(), before.member()), new).is_lt()
+                        && order(new, (behind.score(), behind.member())).is_lt();
+                }
+            }
+        }
+    }
+
+    /// How many keys there are before the first for which `before` does not hold; it must hold for a run from the start. It gets
+    /// the score, and the key for what else it wants to know.
+    #[inline]
+    pub(super) fn count_while(&self, before: impl Fn(f64, &K) -> bool) -> usize {
+        let mut node = &self.root;
+        let mut rank = 0;
+        loop {
+            match node {
+                Node::Inner(inner) => {
+                    let Some(i) = inner.partition(&before).checked_sub(1) else {
+                        return rank;
+                    };
+                    rank += inner.counts[..i].iter().sum::<usize>();
+                    node = &inner.kids[i];
+                }
+                Node::Leaf(keys) => {
+                    return rank + keys.partition_point(|key| before(key.score(), key));
+                }
+            }
+        }
+    }
+
+    /// How many keys there are before this score and member.
+    pub(super) fn rank(&self, score: f64, member: &[u8]) -> usize {
+        self.count_while(|other, key| {
+            other < score || (other == score && key.member() < member)
+        })
+    }
+
+    /// The keys with these ranks, which the caller has bounded by the length.
+    pub(super) fn range(&self, ranks: Range<usize>) -> Iter<'_, K> {
+        Iter {
+            tree: self,
+            rest: ranks,
+            front: [].iter(),
+            back: [].iter(),
+        }
+    }
+
+    /// Bytes of heap memory, taking all inner nodes to be like the root.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let leaves = self.len() / (WIDTH / 2) + 1;
+        let per_kid = size_of::<f64>() + size_of::<K>() + size_of::<usize>() + size_of::<Node<K>>();
+        self.len() * size_of::<K>() * 5 / 4 + leaves * per_kid
+    }
+
+    /// How many nodes there are, about.
+    pub(super) fn nodes(&self) -> usize {
+        self.len() / (WIDTH / 2) + 1
+    }
+
+    fn leaf_at(&self, mut rank: usize) -> (&[K], usize) {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Inner(inner) => {
+                    let i = inner.child_at(&mut rank);
+                    node = &inner.kids[i];
+                }
+                Node::Leaf(keys) => return (keys, rank),
+            }
+        }
+    }
+
+    /// Drops levels with one node.
+    fn lower(&mut self) {
+        while let Node::Inner(inner) = &mut self.root
+            && inner.kids.len() <= 1
+        {
+            self.root = inner.kids.pop().unwrap_or(Node::Leaf(Vec::new()));
+        }
+    }
+}
+
+/// Keys of a range of ranks, from either end.
+pub(super) struct Iter<'a, K> {
+    tree: &'a Tree<K>,
+    /// Ranks whose leaves have not been looked up.
+    rest: Range<usize>,
+    front: std::slice::Iter<'a, K>,
+    back: std::slice::Iter<'a, K>,
+}
+
+impl<'a, K: Key> Iterator for Iter<'a, K> {
+    type Item = &'a K;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a K> {
+        if let Some(key) = self.front.next() {
+            return Some(key);
+        }
+        if self.rest.is_empty() {
+            return self.back.next();
+        }
+        let (keys, at) = self.tree.leaf_at(self.rest.start);
+        let end = keys.len().min(at + self.rest.len());
+        self.rest.start += end - at;
+        self.front = keys[at..end].iter();
+        self.front.next()
+    }
+}
+
+impl<K: Key> DoubleEndedIterator for Iter<'_, K> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if let Some(key) = self.back.next_back() {
+            return Some(key);
+        }
+        if self.rest.is_empty() {
+            return self.front.next_back();
+        }
+        let (keys, at) = self.tree.leaf_at(self.rest.end - 1);
+        let end = at + 1;
+        let begin = end - end.min(self.rest.len());
+        self.rest.end -= end - begin;
+        self.back = keys[begin..end].iter();
+        self.back.next_back()
+    }
+}
+
+enum Node<K> {
+    Leaf(Vec<K>),
+    Inner(Box<Inner<K>>),
+}
+
+/// A node with children, none of them empty. The four have the same length.
+struct Inner<K> {
+    scores: Vec<f64>,
+    firsts: Vec<K>,
+    counts: Vec<usize>,
+    kids: Vec<Node<K>>,
+}
+
+impl<K: Key> Node<K> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Leaf(keys) => keys.len(),
+            Self::Inner(inner) => inner.counts.iter().sum(),
+        }
+    }
+
+    /// Keys or children.
+    fn width(&self) -> usize {
+        match self {
+            Self::Leaf(keys) => keys.len(),
+            Self::Inner(inner) => inner.kids.len(),
+        }
+    }
+
+    fn first(&self) -> Option<K> {
+        match self {
+            Self::Leaf(keys) => keys.first().copied(),
+            Self::Inner(inner) => inner.firsts.first().copied(),
+        }
+    }
+
+    /// Answers the right half where the node had to be divided.
+    fn insert(&mut self, key: K) -> Option<Self> {
+        match self {
+            Self::Leaf(keys) => {
+                let place = (key.score(), key.member());
+                let at = keys.partition_point(|other| order((other.score(), other.member()), place).is_lt());
+                if keys.len() < WIDTH {
+                    if keys.len() == keys.capacity() {
+                        keys.reserve_exact(STEP);
+                    }
+                    keys.insert(at, key);
+                    return None;
+                }
+                let mut right = split_leaf(keys, at);
+                if at <= keys.len() && !(keys.len() == WIDTH && right.is_empty()) {
+                    push_at(keys, at, key);
+                } else {
+                    push_at(&mut right, at - keys.len(), key);
+                }
+                Some(Self::Leaf(right))
+            }
+            Self::Inner(inner) => inner.insert(key).map(|right| Self::Inner(Box::new(right))),
+        }
+    }
+
+    fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+        match self {
+            Self::Leaf(keys) => {
+                let at = keys.partition_point(|key| order((key.score(), key.member()), (score, member)).is_lt());
+                let there = keys
+                    .get(at)
+                    .is_some_and(|key| order((key.score(), key.member()), (score, member)).is_eq());
+                if there {
+                    keys.remove(at);
+                    trim_leaf(keys);
+                }
+                there
+            }
+            Self::Inner(inner) => {
+                let i = inner.child_of(score, member);
+                let removed = inner.kids[i].remove(score, member);
+                if removed {
+                    inner.counts[i] -= 1;
+                    inner.mend(i);
+                }
+                removed
+            }
+        }
+    }
+
+    fn remove_run(&mut self, mut rank: usize, most: usize, gone: &mut impl FnMut(K)) -> usize {
+        match self {
+            Self::Leaf(keys) => {
+                let end = keys.len().min(rank.saturating_add(most));
+                keys.drain(rank..end).for_each(&mut *gone);
+                trim_leaf(keys);
+                end - rank
+            }
+            Self::Inner(inner) => {
+                let i = inner.child_at(&mut rank);
+                let removed = inner.kids[i].remove_run(rank, most, gone);
+                inner.counts[i] -= removed;
+                inner.mend(i);
+                removed
+            }
+        }
+    }
+
+    /// Takes the keys or children of the right neighbour.
+    fn append(&mut self, right: Self) {
+        match (self, right) {
+            (Self::Leaf(keys), Self::Leaf(more)) => {
+                keys.reserve_exact((keys.len() + more.len()).next_multiple_of(STEP) - keys.len());
+                keys.extend_from_slice(&more);
+            }
+            (Self::Inner(inner), Self::Inner(more)) => {
+                inner.scores.extend_from_slice(&more.scores);
+                inner.firsts.extend_from_slice(&more.firsts);
+                inner.counts.extend_from_slice(&more.counts);
+                inner.kids.extend(more.kids);
+            }
+            _ => unreachable!("all leaves lie equally deep"),
+        }
+    }
+}
+
+impl<K: Key> Inner<K> {
+    fn new() -> Self {
+        Self {
+            scores: Vec::new(),
+            firsts: Vec::new(),
+            counts: Vec::new(),
+            kids: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, kid: Node<K>) {
+        self.insert_kid(self.kids.len(), kid);
+    }
+
+    /// Puts a node, if it is not empty, among the children.
+    fn insert_kid(&mut self, i: usize, kid: Node<K>) {
+        if let Some(first) = kid.first() {
+            self.scores.insert(i, first.score());
+            self.firsts.insert(i, first);
+            self.counts.insert(i, kid.len());
+            self.kids.insert(i, kid);
+        }
+    }
+
+    fn remove_kid(&mut self, i: usize) -> Node<K> {
+        self.scores.remove(i);
+        self.firsts.remove(i);
+        self.counts.remove(i);
+        self.kids.remove(i)
+    }
+
+    /// How many children begin with a key for which `before` holds.
+    #[inline]
+    fn partition(&self, before: &impl Fn(f64, &K) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.kids.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if before(self.scores[middle], &self.firsts[middle]) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The child where a key belongs.
+    fn child_of(&self, score: f64, member: &[u8]) -> usize {
+        self.partition(&|other, key: &K| other < score || (other == score && key.member() <= member))
+            .saturating_sub(1)
+    }
+
+    /// The child that holds `rank`, which becomes the rank in that child.
+    fn child_at(&self, rank: &mut usize) -> usize {
+        let mut i = 0;
+        while i + 1 < self.kids.len() && *rank >= self.counts[i] {
+            *rank -= self.counts[i];
+            i += 1;
+        }
+        i
+    }
+
+    fn insert(&mut self, key: K) -> Option<Self> {
+        let i = self.child_of(key.score(), key.member());
+        let split = self.kids[i].insert(key);
+        self.note_first(i);
+        let Some(right) = split else {
+            self.counts[i] += 1;
+            return None;
+        };
+        self.counts[i] = self.kids[i].len();
+        let last = i + 1 == self.kids.len();
+        self.insert_kid(i + 1, right);
+        if self.kids.len() <= WIDTH {
+            return None;
+        }
+        let at = if last { WIDTH } else { WIDTH / 2 };
+        Some(Self {
+            scores: self.scores.split_off(at),
+            firsts: self.firsts.split_off(at),
+            counts: self.counts.split_off(at),
+            kids: self.kids.split_off(at),
+        })
+    }
+
+    /// Writes down the first key of child `i`, which may have changed.
+    fn note_first(&mut self, i: usize) {
+        if let Some(first) = self.kids[i].first() {
+            self.scores[i] = first.score();
+            self.firsts[i] = first;
+        }
+    }
+
+    /// Puts in order what the loss of keys in child `i` left.
+    fn mend(&mut self, i: usize) {
+        if self.counts[i] == 0 {
+            self.remove_kid(i);
+            return;
+        }
+        self.note_first(i);
+        let width = self.kids[i].width();
+        if width > WIDTH / 4 {
+            return;
+        }
+        let fits = |other: usize| self.kids.get(other).is_some_and(|kid| kid.width() + width <= MERGE);
+        let left = if fits(i + 1) {
+            i
+        } else if i > 0 && fits(i - 1) {
+            i - 1
+        } else {
+            return;
+        };
+        let count = self.counts[left + 1];
+        let right = self.remove_kid(left + 1);
+        self.kids[left].append(right);
+        self.counts[left] += count;
+    }
+}
+
+/// Divides a full leaf for a key that goes to `at`: in the middle, or so that keys in order leave full leaves.
+fn split_leaf<K: Key>(keys: &mut Vec<K>, at: usize) -> Vec<K> {
+    match at {
+        WIDTH => Vec::new(),
+        0 => std::mem::take(keys),
+        _ => {
+            let right = keys.split_off(WIDTH / 2);
+            keys.shrink_to(WIDTH / 2 + STEP);
+            right
+        }
+    }
+}
+
+fn push_at<K>(keys: &mut Vec<K>, at: usize, key: K) {
+    if keys.len() == keys.capacity() {
+        keys.reserve_exact(STEP);
+    }
+    keys.insert(at, key);
+}
+
+/// Gives memory back where much of a leaf is free.
+fn trim_leaf<K>(keys: &mut Vec<K>) {
+    if keys.capacity() - keys.len() >= 3 * STEP {
+        keys.shrink_to((keys.len() + STEP).next_multiple_of(STEP));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Pair(i32, [u8; 2]);
+
+    impl Key for Pair {
+        fn score(&self) -> f64 {
+            f64::from(self.0)
+        }
+
+        fn member(&self) -> &[u8] {
+            &self.1
+        }
+    }
+
+    impl Tree<Pair> {
+        /// Checks every promise that a node makes, and answers the depth.
+        fn check(&self) {
+            fn walk(node: &Node<Pair>, root: bool) -> usize {
+                assert!(root || node.width() > 0);
+                assert!(node.width() <= WIDTH);
+                let Node::Inner(inner) = node else { return 0 };
+                assert!(inner.kids.len() > usize::from(root));
+                let depths: BTreeSet<usize> = inner.kids.iter().map(|kid| walk(kid, false)).collect();
+                assert_eq!(depths.len(), 1);
+                for (i, kid) in inner.kids.iter().enumerate() {
+                    assert_eq!(inner.counts[i], kid.len());
+                    assert_eq!(Some(inner.firsts[i]), kid.first());
+                    assert!(order((inner.scores[i], b""), (inner.firsts[i].score(), b"")).is_eq());
+                }
+                depths.into_iter().next().unwrap_or(0) + 1
+            }
+            walk(&self.root, true);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(i32, u16, u16),
+        Rising(u16),
+        Falling(u16),
+        Remove(prop::sample::Index),
+        RemoveRun(prop::sample::Index, usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0i32..8, any::<u16>(), 1u16..200).prop_map(|(score, member, n)| Step::Insert(score, member, n)),
+            2 => (1u16..400).prop_map(Step::Rising),
+            2 => (1u16..400).prop_map(Step::Falling),
+            4 => any::<prop::sample::Index>().prop_map(Step::Remove),
+            2 => (any::<prop::sample::Index>(), 0usize..500).prop_map(|(at, n)| Step::RemoveRun(at, n)),
+        ]
+    }
+
+    fn apply(tree: &mut Tree<Pair>, model: &mut BTreeSet<Pair>, step: &Step) {
+        let mut add = |tree: &mut Tree<Pair>, pair| {
+            if model.insert(pair) {
+                tree.insert(pair);
+            }
+        };
+        match *step {
+            Step::Insert(score, member, n) => {
+                for i in 0..n {
+                    let member = member.wrapping_add(i.wrapping_mul(7919)).to_be_bytes();
+                    add(tree, Pair(score, member));
+                }
+            }
+            Step::Rising(n) => (0..n).for_each(|i| add(tree, Pair(9, i.to_be_bytes()))),
+            Step::Falling(n) => (0..n).for_each(|i| add(tree, Pair(-1, (60_000 - i).to_be_bytes()))),
+            Step::Remove(at) if !model.is_empty() => {
+                let pair = *model.iter().nth(at.index(model.len())).unwrap();
+                assert!(tree.remove(pair.score(), pair.member()));
+                assert!(!tree.remove(pair.score(), pair.member()));
+                model.remove(&pair);
+            }
+            Step::Remove(_) => assert!(!tree.remove(0.0, b"")),
+            Step::RemoveRun(at, n) => {
+                let rank = at.index(model.len() + 1);
+                let gone: Vec<Pair> = model.iter().skip(rank).take(n).copied().collect();
+                let mut seen = Vec::new();
+                while seen.len() < n {
+                    let most = n - seen.len();
+                    if tree.remove_run(rank, most, &mut |pair| seen.push(pair)) == 0 {
+                        break;
+                    }
+                }
+                assert_eq!(seen, gone);
+                model.retain(|pair| !gone.contains(pair));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 128 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn orders_like_a_set(steps in prop::collection::vec(step(), 1..40)) {
+            let mut tree = Tree::new();
+            let mut model = BTreeSet::new();
+            for step in &steps {
+                apply(&mut tree, &mut model, step);
+                tree.check();
+                prop_assert_eq!(tree.len(), model.len());
+            }
+            let all: Vec<Pair> = model.iter().copied().collect();
+            prop_assert!(tree.range(0..all.len()).eq(&all));
+            prop_assert!(tree.range(0..all.len()).rev().eq(all.iter().rev()));
+            let (from, to) = (all.len() / 3, all.len() * 4 / 5);
+            let (mut range, mut expected) = (tree.range(from..to), all[from..to].iter());
+            for turn in 0.. {
+                let (one, other) = if turn % 3 == 0 { (range.next_back(), expected.next_back()) } else { (range.next(), expected.next()) };
+                prop_assert_eq!(one, other);
+                if one.is_none() {
+                    break;
+                }
+            }
+            for (rank, pair) in all.iter().enumerate().step_by(7) {
+                prop_assert_eq!(tree.rank(pair.score(), pair.member()), rank);
+            }
+            prop_assert_eq!(tree.count_while(|score, _| score < 4.0), all.iter().filter(|pair| pair.0 < 4).count());
+            let built = Tree::from_sorted(&all);
+            built.check();
+            prop_assert!(built.range(0..all.len()).eq(&all));
+        }
+    }
+
+    #[test]
+    fn keys_in_order_fill_the_leaves() {
+        let mut tree = Tree::new();
+        for i in 0..u16::try_from(64 * 64 * 2).unwrap() {
+            tree.insert(Pair(1, i.to_be_bytes()));
+        }
+        tree.check();
+        let Node::Inner(root) = &tree.root else {
+            panic!("a tree of several levels")
+        };
+        assert_eq!(root.counts, [4096, 4096]);
+    }
+}
