@@ -47,7 +47,8 @@ impl<const PREFIX: usize, const PARTS: usize> Block<PREFIX, PARTS> {
                 .sum::<usize>();
         let layout = layout(used);
         // SAFETY: the size of a layout made here is never zero.
-        let raw = NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+        let raw =
+            NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
         let mut to = raw.as_ptr();
         let mut write = |bytes: &[u8]| {
             // SAFETY: what is written below adds up to `used`, which the block holds.
@@ -200,7 +201,9 @@ impl ScoredRef {
 /// # Safety
 /// The pointer is that of a live block.
 #[inline]
-unsafe fn lens<const PREFIX: usize, const PARTS: usize>(raw: NonNull<u8>) -> ([usize; PARTS], usize) {
+unsafe fn lens<const PREFIX: usize, const PARTS: usize>(
+    raw: NonNull<u8>,
+) -> ([usize; PARTS], usize) {
     let mut at = PREFIX;
     let lens = [(); PARTS].map(|()| {
         // SAFETY: a head begins here; its first byte says how many there are.
@@ -241,6 +244,9 @@ mod tests {
         assert_eq!((seen.score(), seen.member()), (1.5, &b"m"[..]));
         // SAFETY: nobody else reads it here.
         unsafe { seen.set_score(-0.5) };
-        assert_eq!((block.view().score(), block.view().member()), (-0.5, &b"m"[..]));
+        assert_eq!(
+            (block.view().score(), block.view().member()),
+            (-0.5, &b"m"[..])
+        );
     }
 }

@@ -35,7 +35,6 @@ pub(crate) fn print(value: i64, scratch: &mut [u8; MAX_LEN]) -> &[u8] {
     let mut at = MAX_LEN;
     loop {
         at -= 1;
-        #[expect(clippy::cast_possible_truncation, reason = "one digit")]
         let digit = (rest % 10) as u8;
         scratch[at] = b'0' + digit;
         rest /= 10;

@@ -67,7 +67,8 @@ impl Hash {
             SeeMut::Small(thin) => {
                 let at = find(thin.bytes(), field);
                 let count = thin.count() + usize::from(at.is_none());
-                let past = field.len().max(value.len()) > limits.hash_value || count > limits.hash_entries;
+                let past =
+                    field.len().max(value.len()) > limits.hash_value || count > limits.hash_entries;
                 let mark = thin.mark() || past;
                 let more = packed::stored_len(field.len()) + packed::stored_len(value.len());
                 if packed::suits(thin.bytes().len() + more, count, mark) {
@@ -120,7 +121,9 @@ impl Hash {
                 self.iter().for_each(|(field, value)| visit(field, value));
                 0
             }
-            See::Large(table) => table.scan(cursor, count, |view| visit(view.parts[0], view.parts[1])),
+            See::Large(table) => {
+                table.scan(cursor, count, |view| visit(view.parts[0], view.parts[1]))
+            }
         }
     }
 

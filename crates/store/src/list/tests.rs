@@ -87,26 +87,24 @@ impl Model {
     }
 }
 
+fn push(list: &mut List, model: &mut Model, element: &[u8], front: bool) {
+    if front {
+        list.push_front(element, &model.limits);
+    } else {
+        list.push_back(element, &model.limits);
+    }
+    model.push(element, front);
+}
+
 fn apply(list: &mut List, model: &mut Model, step: Step) {
     let limits = model.limits.clone();
     match step {
-        Step::PushFront(e) => {
-            list.push_front(&e, &limits);
-            model.push(&e, true);
-        }
-        Step::PushBack(e) => {
-            list.push_back(&e, &limits);
-            model.push(&e, false);
-        }
+        Step::PushFront(e) => push(list, model, &e, true),
+        Step::PushBack(e) => push(list, model, &e, false),
         Step::PushMany(front, n, len) => {
             for i in 0..n {
                 let e = vec![b'0' + u8::try_from(i % 7).unwrap(); usize::from(len)];
-                if front {
-                    list.push_front(&e, &limits);
-                } else {
-                    list.push_back(&e, &limits);
-                }
-                model.push(&e, front);
+                push(list, model, &e, front);
             }
         }
         Step::PopFront(n) => {

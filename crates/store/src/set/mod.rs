@@ -113,7 +113,9 @@ impl Set {
                 packed::remove(thin, at, at + packed::stored_len(member.len()), 1);
                 true
             }
-            SeeMut::Small(thin) => int::parse(member).is_some_and(|value| ints::remove(thin, value)),
+            SeeMut::Small(thin) => {
+                int::parse(member).is_some_and(|value| ints::remove(thin, value))
+            }
             SeeMut::Large(table) => table.remove(table::hash(member), member).is_some(),
         }
     }
@@ -173,7 +175,9 @@ impl Set {
                 self.iter().for_each(visit);
                 0
             }
-            See::Large(table) => table.scan(cursor, count, |view| visit(Elem::Bytes(view.parts[0]))),
+            See::Large(table) => {
+                table.scan(cursor, count, |view| visit(Elem::Bytes(view.parts[0])))
+            }
         }
     }
 
@@ -193,7 +197,9 @@ impl Set {
         match self.0.see() {
             See::Small(thin) => thin.heap_bytes(),
             See::Large(table) => {
-                let members = table.iter().map(|view| packed::stored_len(view.parts[0].len()));
+                let members = table
+                    .iter()
+                    .map(|view| packed::stored_len(view.parts[0].len()));
                 size_of_val(table) + table.memory_bytes() + packed::mean(members) * table.len()
             }
         }

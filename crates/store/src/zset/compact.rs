@@ -93,16 +93,16 @@ pub(super) fn insert(thin: &mut Thin, member: &[u8], score: f64) {
         at = pairs.at();
     }
     let count = thin.count() + 1;
-    let parts = [
-        packed::head(member).as_slice(),
-        member,
-        Stored::new(score).as_slice(),
-    ];
-    thin.splice(at, 0, &parts, count);
+    let (head, score) = (packed::head(member), Stored::new(score));
+    thin.splice(at, 0, &[head.as_slice(), member, score.as_slice()], count);
 }
 
 /// Fills an empty block with members that are in order and take `bytes` bytes.
-pub(super) fn fill<'a>(thin: &mut Thin, pairs: impl Iterator<Item = (&'a [u8], f64)>, bytes: usize) {
+pub(super) fn fill<'a>(
+    thin: &mut Thin,
+    pairs: impl Iterator<Item = (&'a [u8], f64)>,
+    bytes: usize,
+) {
     let mut all = Vec::with_capacity(bytes);
     let mut count = 0;
     for (member, score) in pairs {

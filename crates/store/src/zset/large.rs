@@ -33,7 +33,9 @@ impl Large {
             Entry::Vacant(vacant) => {
                 let place = vacant.insert(Scored::new(score.to_ne_bytes(), [member]));
                 // SAFETY: the table owns the block; `pending` is used for nothing but `settle`.
-                pending.0.push((score, unsafe { ScoredRef::new(place.raw()) }));
+                pending
+                    .0
+                    .push((score, unsafe { ScoredRef::new(place.raw()) }));
                 true
             }
         }

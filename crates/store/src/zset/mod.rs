@@ -11,7 +11,7 @@ mod tree;
 use std::fmt;
 use std::ops::Range;
 
-use crate::block::Scored;
+use crate::block::ScoredRef;
 use crate::handle::{Handle, See, SeeMut};
 use crate::thin::Thin;
 use crate::{Encoding, Limits, int, packed};
@@ -148,12 +148,10 @@ impl Zset {
     /// The ranks of the members with scores between `min` and `max`; empty where there are none.
     #[must_use]
     pub fn ranks_by_score(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
-        let start = self.count_while(|score, _| {
-            score < min.value || (min.exclusive && score <= min.value)
-        });
-        let end = self.count_while(|score, _| {
-            score < max.value || (!max.exclusive && score <= max.value)
-        });
+        let start =
+            self.count_while(|score, _| score < min.value || (min.exclusive && score <= min.value));
+        let end = self
+            .count_while(|score, _| score < max.value || (!max.exclusive && score <= max.value));
         start..end.max(start)
     }
 
@@ -218,7 +216,9 @@ impl Zset {
                 Pairs::new(thin).for_each(|(member, score)| visit(member, score));
                 0
             }
-            See::Large(large) => large.members.scan(cursor, count, |view| visit(view.member(), view.score())),
+            See::Large(large) => large
+                .members
+                .scan(cursor, count, |view| visit(view.member(), view.score())),
         }
     }
 
@@ -267,7 +267,10 @@ impl Zset {
                     .iter()
                     .map(|view| size_of::<f64>() + packed::stored_len(view.member().len()));
                 let members = packed::mean(sizes) * large.members.len();
-                size_of_val(large) + large.members.memory_bytes() + members + large.tree.heap_bytes()
+                size_of_val(large)
+                    + large.members.memory_bytes()
+                    + members
+                    + large.tree.heap_bytes()
             }
         }
     }
@@ -287,7 +290,9 @@ impl Zset {
             See::Small(thin) => Pairs::new(thin)
                 .take_while(|(member, score)| before(*score, member))
                 .count(),
-            See::Large(large) => large.tree.count_while(|score, key| before(score, key.member())),
+            See::Large(large) => large
+                .tree
+                .count_while(|score, key| before(score, key.member())),
         }
     }
 
@@ -363,7 +368,7 @@ enum Iter<'a> {
         /// Where the pairs begin that are left; made when the first is taken from the back.
         places: Option<Vec<usize>>,
     },
-    Large(tree::Iter<'a, crate::block::ScoredRef>),
+    Large(tree::Iter<'a, ScoredRef>),
 }
 
 impl<'a> Iterator for Iter<'a> {

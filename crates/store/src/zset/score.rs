@@ -16,7 +16,10 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn new(score: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "what does not fit fails the test after it")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what does not fit fails the test after it"
+        )]
         let (integer, single) = (score as i32, score as f32);
         if f64::from(integer).to_bits() == score.to_bits() {
             if let Ok(small) = u8::try_from(integer)

@@ -103,7 +103,12 @@ impl<K: Key> Tree<K> {
 
     /// Removes up to `most` keys from `rank` on, as many as lie in one leaf; `gone` gets each. Answers how many, none only
     /// where nothing is left at `rank`.
-    pub(super) fn remove_run(&mut self, rank: usize, most: usize, gone: &mut impl FnMut(K)) -> usize {
+    pub(super) fn remove_run(
+        &mut self,
+        rank: usize,
+        most: usize,
+        gone: &mut impl FnMut(K),
+    ) -> usize {
         if rank >= self.len() {
             return 0;
         }
@@ -161,9 +166,7 @@ impl<K: Key> Tree<K> {
 
     /// How many keys there are before this score and member.
     pub(super) fn rank(&self, score: f64, member: &[u8]) -> usize {
-        self.count_while(|other, key| {
-            other < score || (other == score && key.member() < member)
-        })
+        self.count_while(|other, key| other < score || (other == score && key.member() < member))
     }
 
     /// The keys with these ranks, which the caller has bounded by the length.
@@ -298,7 +301,8 @@ impl<K: Key> Node<K> {
         match self {
             Self::Leaf(keys) => {
                 let place = (key.score(), key.member());
-                let at = keys.partition_point(|other| order((other.score(), other.member()), place).is_lt());
+                let at = keys
+                    .partition_point(|other| order((other.score(), other.member()), place).is_lt());
                 if keys.len() < WIDTH {
                     if keys.len() == keys.capacity() {
                         keys.reserve_exact(STEP);
@@ -321,7 +325,9 @@ impl<K: Key> Node<K> {
     fn remove(&mut self, score: f64, member: &[u8]) -> bool {
         match self {
             Self::Leaf(keys) => {
-                let at = keys.partition_point(|key| order((key.score(), key.member()), (score, member)).is_lt());
+                let at = keys.partition_point(|key| {
+                    order((key.score(), key.member()), (score, member)).is_lt()
+                });
                 let there = keys
                     .get(at)
                     .is_some_and(|key| order((key.score(), key.member()), (score, member)).is_eq());
@@ -427,8 +433,10 @@ impl<K: Key> Inner<K> {
 
     /// The child where a key belongs.
     fn child_of(&self, score: f64, member: &[u8]) -> usize {
-        self.partition(&|other, key: &K| other < score || (other == score && key.member() <= member))
-            .saturating_sub(1)
+        self.partition(&|other, key: &K| {
+            other < score || (other == score && key.member() <= member)
+        })
+        .saturating_sub(1)
     }
 
     /// The child that holds `rank`, which becomes the rank in that child.
@@ -483,7 +491,11 @@ impl<K: Key> Inner<K> {
         if width > WIDTH / 4 {
             return;
         }
-        let fits = |other: usize| self.kids.get(other).is_some_and(|kid| kid.width() + width <= MERGE);
+        let fits = |other: usize| {
+            self.kids
+                .get(other)
+                .is_some_and(|kid| kid.width() + width <= MERGE)
+        };
         let left = if fits(i + 1) {
             i
         } else if i > 0 && fits(i - 1) {
@@ -553,7 +565,8 @@ mod tests {
                 assert!(node.width() <= WIDTH);
                 let Node::Inner(inner) = node else { return 0 };
                 assert!(inner.kids.len() > usize::from(root));
-                let depths: BTreeSet<usize> = inner.kids.iter().map(|kid| walk(kid, false)).collect();
+                let depths: BTreeSet<usize> =
+                    inner.kids.iter().map(|kid| walk(kid, false)).collect();
                 assert_eq!(depths.len(), 1);
                 for (i, kid) in inner.kids.iter().enumerate() {
                     assert_eq!(inner.counts[i], kid.len());
@@ -599,7 +612,9 @@ mod tests {
                 }
             }
             Step::Rising(n) => (0..n).for_each(|i| add(tree, Pair(9, i.to_be_bytes()))),
-            Step::Falling(n) => (0..n).for_each(|i| add(tree, Pair(-1, (60_000 - i).to_be_bytes()))),
+            Step::Falling(n) => {
+                (0..n).for_each(|i| add(tree, Pair(-1, (60_000 - i).to_be_bytes())));
+            }
             Step::Remove(at) if !model.is_empty() => {
                 let pair = *model.iter().nth(at.index(model.len())).unwrap();
                 assert!(tree.remove(pair.score(), pair.member()));
