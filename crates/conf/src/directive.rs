@@ -557,11 +557,21 @@ impl Unit {
     }
 }
 
+/// The length a text may have: even with every byte escaped, the line that is rewritten for it can be read back.
+const MAX_TEXT_BYTES: usize = 15 * 1024;
+
+const SHORT: Check = Check {
+    holds: |text| text.len() <= MAX_TEXT_BYTES,
+    wrong: "argument is too long",
+    unset: None,
+};
+
 fn check_text(check: &Option<Check>, value: &[u8]) -> Result<(), Check> {
-    match check {
-        Some(check) if !(check.holds)(value) => Err(*check),
-        _ => Ok(()),
-    }
+    let failed = check
+        .iter()
+        .chain([&SHORT])
+        .find(|check| !(check.holds)(value));
+    failed.map_or(Ok(()), |check| Err(*check))
 }
 
 /// A value in double quotes, as in a rewritten file.

@@ -42,14 +42,16 @@ pub(super) const BIND: ServerSpecial = Special {
     set: cannot_be_set,
     get: |config| config.bind.join(" ").into_bytes(),
     rewrite: |config, _| {
-        let line = || Line {
-            text: format!("bind {}", config.bind.join(" ")).into_bytes(),
-            force: true,
+        let line = |addresses: &[String]| {
+            let addresses: Vec<_> = addresses.iter().map(|address| word(address)).collect();
+            let text = [b"bind ", &addresses.join(&b' ')[..]].concat();
+            Line { text, force: true }
         };
-        Some(if config.bind.is_empty() {
+        let bind = &config.bind;
+        Some(if bind.is_empty() {
             Vec::new()
         } else {
-            vec![line()]
+            vec![line(bind)]
         })
     },
 };
@@ -158,8 +160,10 @@ pub(super) const SLAVEOF: ServerSpecial = Special {
     rewrite: |config, _| {
         // A node of a cluster keeps its master elsewhere.
         let master = config.slaveof.iter().filter(|_| !config.cluster_enabled);
-        let line =
-            |master: &Master| format!("slaveof {} {}", master.host, master.port).into_bytes();
+        let line = |master: &Master| {
+            let port = master.port.to_string();
+            [b"slaveof ", &word(&master.host)[..], b" ", port.as_bytes()].concat()
+        };
         Some(
             master
                 .map(|master| Line {
@@ -327,4 +331,15 @@ fn memory(text: &[u8]) -> Option<u64> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A name or an address as it stands in a file: in quotes only when it has to be.
+fn word(text: &str) -> Vec<u8> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+    let bytes = text.as_bytes();
+    if !bytes.is_empty() && bytes.iter().all(|byte| plain(*byte)) {
+        bytes.to_vec()
+    } else {
+        quoted(bytes)
+    }
 }
