@@ -22,6 +22,7 @@ pub struct Clock(Rc<Inner>);
 struct Inner {
     unix_ms: Cell<u64>,
     expiry: Cell<ExpiryMode>,
+    touch: Cell<bool>,
 }
 
 impl Clock {
@@ -35,6 +36,7 @@ impl Clock {
         Self(Rc::new(Inner {
             unix_ms: Cell::new(0),
             expiry: Cell::new(ExpiryMode::Delete),
+            touch: Cell::new(true),
         }))
     }
 
@@ -58,6 +60,17 @@ impl Clock {
     /// Sets what doors do with expired keys.
     pub fn set_expiry(&self, mode: ExpiryMode) {
         self.0.expiry.set(mode);
+    }
+
+    /// Whether reads set the LRU time.
+    #[must_use]
+    pub fn touches(&self) -> bool {
+        self.0.touch.get()
+    }
+
+    /// Sets whether reads set the LRU time. While a forked child saves they should not: each would copy a page.
+    pub fn set_touches(&self, touch: bool) {
+        self.0.touch.set(touch);
     }
 
     /// The LRU clock: seconds, modulo 2^24 (Redis 3.0: `REDIS_LRU_BITS` 24, resolution one second).

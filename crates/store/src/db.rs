@@ -1,11 +1,35 @@
 //! One database: the doors to its keys.
 
-use crate::{Clock, Encoding, Owned, StrNew, Value, ValueMut};
+use bytes::Bytes;
+
+use crate::entry::{Entry, EntryRef, New};
+use crate::keys::{Found, KeyMut, Keys};
+use crate::table::{self, Table};
+use crate::{Clock, Encoding, ExpiryMode, Owned, StrNew, Value, ValueMut};
+
+/// Tables with more keys than this are freed by another thread.
+const HEAVY_TABLE: usize = 64;
+/// RANDOMKEY on a replica gives an expired key in the end rather than search for ever.
+const RANDOM_TRIES: usize = 100;
+/// The LRU clock runs modulo 2^24 seconds.
+const LRU_MASK: u32 = 0xff_ffff;
 
 /// One database.
 #[derive(Debug)]
 pub struct Db {
     clock: Clock,
+    keys: Keys,
+    gone: Gone,
+    /// Where [`Db::expire_step`] goes on.
+    expire_cursor: u64,
+    avg_ttl_ms: u64,
+}
+
+/// What left the database and waits for somebody to fetch it.
+#[derive(Default)]
+struct Gone {
+    expired: Vec<Box<[u8]>>,
+    garbage: Vec<Box<dyn Send>>,
 }
 
 /// A key that eviction looks at.
@@ -20,68 +44,163 @@ pub struct Sample<'a> {
 }
 
 impl Db {
-    /// An empty database.
+    /// An empty database. With `by_slot` (cluster mode) keys are kept slot by slot.
     #[must_use]
     pub fn new(clock: Clock, by_slot: bool) -> Self {
-        let _ = by_slot;
-        Self { clock }
+        Self {
+            clock,
+            keys: Keys::new(by_slot),
+            gone: Gone::default(),
+            expire_cursor: 0,
+            avg_ttl_ms: 0,
+        }
     }
 
     // ---- doors -------------------------------------------------------------------------------------------------
 
     /// The value at `key`, for reading: an expired key is dealt with as [`crate::ExpiryMode`] says, the LRU time is set.
+    #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Value<'_>> {
-        let _ = (key, &self.clock);
-        todo!()
+        let mut found = self.keys.find_mut(table::hash(key), key)?;
+        if is_expired(found.see(), &self.clock) {
+            self.gone.expire(found, &self.clock);
+            return None;
+        }
+        let mut entry = found.see_mut();
+        if self.clock.touches() {
+            entry.touch(self.clock.lru());
+        }
+        entry.close();
+        Some(found.into_slot().into_view().value())
     }
 
     /// The value at `key`, to be changed in place: expiry and LRU as for [`Db::read`]. A collection that the caller leaves empty must be removed.
+    #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<ValueMut<'_>> {
-        let _ = key;
-        todo!()
+        let mut found = self.keys.find_mut(table::hash(key), key)?;
+        if is_expired(found.see(), &self.clock) {
+            self.gone.expire(found, &self.clock);
+            return None;
+        }
+        found.see_mut().touch(self.clock.lru());
+        Some(ValueMut::of(found.into_slot()))
     }
 
     /// The value at `key`, or the one that `make` gives, inserted without expiry.
     pub fn write_or_insert(&mut self, key: &[u8], make: impl FnOnce() -> Owned) -> ValueMut<'_> {
-        let _ = (key, make);
-        todo!()
+        let lru = self.clock.lru();
+        let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
+        match self.keys.entry(table::hash(key), key) {
+            Found::Free(place) => ValueMut::of(place.insert(fresh(make()))),
+            Found::At(mut found) => {
+                if is_expired(found.see(), &self.clock) {
+                    self.gone.note_expired(key, &self.clock);
+                    let old = found.replace(fresh(make()));
+                    self.gone.discard(old);
+                } else {
+                    found.see_mut().touch(lru);
+                }
+                ValueMut::of(found.into_slot())
+            }
+        }
     }
 
     /// Puts a string at `key` whatever was there; expiry is dropped. The hot path of SET: one search, in place where the new value fits.
+    #[inline]
     pub fn set_str(&mut self, key: &[u8], value: StrNew<'_>) {
-        let _ = (key, value);
-        todo!()
+        self.set_str_until(key, value, None);
+    }
+
+    /// As [`Db::set_str`], with an expiry in Unix milliseconds: SET with EX or PX, SETEX.
+    #[inline]
+    pub fn set_str_until(&mut self, key: &[u8], mut value: StrNew<'_>, expire_ms: Option<u64>) {
+        let lru = self.clock.lru();
+        match self.keys.entry(table::hash(key), key) {
+            Found::Free(place) => {
+                place.insert(Entry::new(key, New::string(&mut value), expire_ms, lru));
+            }
+            Found::At(mut found) => {
+                if is_expired(found.see(), &self.clock) {
+                    self.gone.note_expired(key, &self.clock);
+                }
+                let old = found.update(|entry| entry.with_string(value, expire_ms, lru));
+                if let Some(old) = old {
+                    self.gone.discard(old);
+                }
+            }
+        }
     }
 
     /// Puts a value at `key` whatever was there; expiry is dropped. An empty collection is never stored: the key is removed instead.
     pub fn insert(&mut self, key: &[u8], value: Owned) {
-        let _ = (key, value);
-        todo!()
+        self.insert_until(key, value, None);
+    }
+
+    /// As [`Db::insert`], with an expiry in Unix milliseconds: loading, RENAME, MOVE, RESTORE.
+    pub fn insert_until(&mut self, key: &[u8], value: Owned, expire_ms: Option<u64>) {
+        if value.is_empty_collection() {
+            self.remove(key);
+            return;
+        }
+        let lru = self.clock.lru();
+        let entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
+        match self.keys.entry(table::hash(key), key) {
+            Found::Free(place) => {
+                place.insert(entry);
+            }
+            Found::At(mut found) => {
+                if is_expired(found.see(), &self.clock) {
+                    self.gone.note_expired(key, &self.clock);
+                }
+                let old = found.replace(entry);
+                self.gone.discard(old);
+            }
+        }
     }
 
     /// Removes `key`; whether it was there (an expired key was not).
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let _ = key;
-        todo!()
+        let Some(found) = self.keys.find_mut(table::hash(key), key) else {
+            return false;
+        };
+        let expired = is_expired(found.see(), &self.clock);
+        if expired {
+            self.gone.note_expired(key, &self.clock);
+        }
+        self.gone.discard(found.remove());
+        !expired
     }
 
     /// Takes the value out, with its expiry (Unix milliseconds): RENAME, MOVE.
     pub fn take(&mut self, key: &[u8]) -> Option<(Owned, Option<u64>)> {
-        let _ = key;
-        todo!()
+        let found = self.keys.find_mut(table::hash(key), key)?;
+        if is_expired(found.see(), &self.clock) {
+            self.gone.expire(found, &self.clock);
+            return None;
+        }
+        Some(found.remove().into_owned())
     }
 
     /// Whether `key` exists and is not expired. Expires it like a read; does not set the LRU time.
     pub fn exists(&mut self, key: &[u8]) -> bool {
-        let _ = key;
-        todo!()
+        let Some(found) = self.keys.find_mut(table::hash(key), key) else {
+            return false;
+        };
+        let expired = is_expired(found.see(), &self.clock);
+        if expired {
+            self.gone.expire(found, &self.clock);
+        }
+        !expired
     }
 
     /// The value, as it is: no expiry, no LRU. For OBJECT, DEBUG and saving.
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Value<'_>> {
-        let _ = key;
-        todo!()
+        self.look(key).map(EntryRef::value)
+    }
+
+    fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.keys.find(table::hash(key), key)
     }
 
     // ---- expiry --------------------------------------------------------------------------------------------------
@@ -89,32 +208,64 @@ impl Db {
     /// The expiry of a key that exists, Unix milliseconds.
     #[must_use]
     pub fn expire_ms(&self, key: &[u8]) -> Option<u64> {
-        let _ = key;
-        todo!()
+        self.look(key)?.expire_ms()
     }
 
     /// Sets or drops the expiry of `key`; false where there is no such key.
     pub fn set_expire_ms(&mut self, key: &[u8], unix_ms: Option<u64>) -> bool {
-        let _ = (key, unix_ms);
-        todo!()
+        let Some(mut found) = self.keys.find_mut(table::hash(key), key) else {
+            return false;
+        };
+        found.update(|entry| (entry.with_expiry(unix_ms), ()));
+        true
     }
 
     /// Keys that a door or a cycle deleted because their time had come, oldest first; the list is emptied. The engine propagates a DEL for each.
     pub fn take_expired(&mut self) -> Vec<Box<[u8]>> {
-        todo!()
+        std::mem::take(&mut self.gone.expired)
     }
 
     /// Whether [`Db::take_expired`] would give anything: the check that each command pays.
     #[must_use]
+    #[inline]
     pub fn has_expired(&self) -> bool {
-        todo!()
+        !self.gone.expired.is_empty()
     }
 
     /// Looks at up to `slots_to_visit` table positions from where the last call stopped, and deletes the keys whose time has come
-    /// (they show up in [`Db::take_expired`]). Answers (keys with an expiry seen, keys deleted).
+    /// (they show up in [`Db::take_expired`]). Answers (keys with an expiry seen, keys deleted). Parts of the table without such keys
+    /// are stepped over.
     pub fn expire_step(&mut self, slots_to_visit: usize) -> (usize, usize) {
-        let _ = slots_to_visit;
-        todo!()
+        let (clock, gone) = (&self.clock, &mut self.gone);
+        let now = clock.unix_ms();
+        let (mut seen, mut deleted) = (0, 0);
+        let (mut alive, mut ttl_sum) = (0_u64, 0_u64);
+        self.expire_cursor = self.keys.drain_marked(
+            self.expire_cursor,
+            slots_to_visit,
+            |entry| {
+                seen += 1;
+                let ttl = entry.expire_ms().map_or(0, |ms| ms.saturating_sub(now));
+                if ttl > 0 {
+                    alive += 1;
+                    ttl_sum = ttl_sum.saturating_add(ttl);
+                }
+                is_expired(entry, clock) && clock.expiry() == ExpiryMode::Delete
+            },
+            |entry| {
+                deleted += 1;
+                gone.note_expired(entry.see().key(), clock);
+                gone.discard(entry);
+            },
+        );
+        // As Redis: the mean of this round, averaged with what was known.
+        if let Some(mean) = ttl_sum.checked_div(alive) {
+            self.avg_ttl_ms = match self.avg_ttl_ms {
+                0 => mean,
+                known => known / 2 + mean / 2,
+            };
+        }
+        (seen, deleted)
     }
 
     // ---- the whole -------------------------------------------------------------------------------------------------
@@ -122,7 +273,7 @@ impl Db {
     /// How many keys there are, expired ones included until they are met.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.keys.len()
     }
 
     /// Whether there is no key.
@@ -134,37 +285,60 @@ impl Db {
     /// How many keys have an expiry.
     #[must_use]
     pub fn expires_len(&self) -> usize {
-        todo!()
+        self.keys.marked_len()
     }
 
     /// An estimate of the mean time to live of keys with an expiry, milliseconds (INFO's `avg_ttl`).
     #[must_use]
     pub fn avg_ttl_ms(&self) -> u64 {
-        todo!()
+        if self.expires_len() == 0 {
+            0
+        } else {
+            self.avg_ttl_ms
+        }
     }
 
     /// Removes everything, to be freed elsewhere (see [`Db::take_garbage`]).
     pub fn clear(&mut self) {
-        todo!()
+        let by_slot = matches!(self.keys, Keys::BySlot(_));
+        let keys = std::mem::replace(&mut self.keys, Keys::new(by_slot));
+        if keys.len() > HEAVY_TABLE {
+            self.gone.garbage.push(Box::new(keys));
+        }
+        self.expire_cursor = 0;
+        self.avg_ttl_ms = 0;
     }
 
     /// Visits about `count` keys from `cursor`; answers the next cursor, 0 at the end. Keys present from the first call to the last are
     /// visited at least once, whatever is inserted, removed or rebuilt between the calls. Expired keys are visited too.
-    pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8], Value<'_>)) -> u64 {
-        let _ = (cursor, count, visit);
-        todo!()
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], Value<'_>)) -> u64 {
+        self.keys
+            .scan(cursor, count, |entry| visit(entry.key(), entry.value()))
     }
 
     /// All keys in table order, with their values and expiry, for KEYS, saving and digests.
-    pub fn for_each(&self, visit: impl FnMut(&[u8], Value<'_>, Option<u64>)) {
-        let _ = visit;
-        todo!()
+    pub fn for_each(&self, mut visit: impl FnMut(&[u8], Value<'_>, Option<u64>)) {
+        for entry in self.keys.tables().flat_map(Table::iter) {
+            visit(entry.key(), entry.value(), entry.expire_ms());
+        }
     }
 
     /// A key chosen evenly; `random` gives uniform 64-bit numbers. Expired keys are met as a read would.
     pub fn random_key(&mut self, random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
-        let _ = random;
-        todo!()
+        let mut tries = 0;
+        loop {
+            let entry = self.keys.random_table(false, random)?.random(random)?;
+            let key = entry.key().to_vec();
+            tries += 1;
+            if !is_expired(entry, &self.clock) {
+                return Some(key);
+            }
+            if self.clock.expiry() == ExpiryMode::Delete {
+                self.exists(&key);
+            } else if tries >= RANDOM_TRIES {
+                return Some(key);
+            }
+        }
     }
 
     /// Shows up to `count` keys, chosen at random, to eviction.
@@ -173,24 +347,40 @@ impl Db {
         count: usize,
         volatile_only: bool,
         random: &mut dyn FnMut() -> u64,
-        visit: impl FnMut(Sample<'_>),
+        mut visit: impl FnMut(Sample<'_>),
     ) {
-        let _ = (count, volatile_only, random, visit);
-        todo!()
+        let now = self.clock.lru();
+        let mut left = count;
+        // Each round starts at a place of its own; one gives all that is asked for, unless its part of the table is small.
+        for _ in 0..count {
+            let Some(table) = self.keys.random_table(volatile_only, random) else {
+                return;
+            };
+            let shown = table.sample(left, volatile_only, random, |entry| {
+                visit(Sample {
+                    key: entry.key(),
+                    idle_seconds: idle_seconds(entry, now),
+                    expire_ms: entry.expire_ms(),
+                });
+            });
+            left -= shown;
+            if left == 0 || shown == 0 {
+                return;
+            }
+        }
     }
 
     /// Seconds since `key` was last read or written (OBJECT IDLETIME).
     #[must_use]
     pub fn idle_seconds(&self, key: &[u8]) -> Option<u64> {
-        let _ = key;
-        todo!()
+        self.look(key)
+            .map(|entry| idle_seconds(entry, self.clock.lru()))
     }
 
     /// The encoding of the value at `key`, as OBJECT ENCODING reports it.
     #[must_use]
     pub fn encoding(&self, key: &[u8]) -> Option<Encoding> {
-        let _ = key;
-        todo!()
+        self.look(key).map(EntryRef::encoding)
     }
 
     // ---- slots (cluster mode) ----------------------------------------------------------------------------------------
@@ -198,25 +388,111 @@ impl Db {
     /// How many keys are in `slot`; 0 where keys are not kept by slot.
     #[must_use]
     pub fn slot_len(&self, slot: u16) -> usize {
-        let _ = slot;
-        todo!()
+        self.keys.slot(slot).map_or(0, Table::len)
     }
 
     /// Visits up to `count` keys of `slot`.
-    pub fn slot_keys(&self, slot: u16, count: usize, visit: impl FnMut(&[u8])) {
-        let _ = (slot, count, visit);
-        todo!()
+    pub fn slot_keys(&self, slot: u16, count: usize, mut visit: impl FnMut(&[u8])) {
+        for entry in self.keys.slot(slot).into_iter().flatten().take(count) {
+            visit(entry.key());
+        }
+    }
+
+    /// Removes all keys of `slot`, to be freed elsewhere; answers how many there were. They do not show up in [`Db::take_expired`].
+    pub fn clear_slot(&mut self, slot: u16) -> usize {
+        let table = self.keys.take_slot(slot);
+        let len = table.len();
+        if len > HEAVY_TABLE {
+            self.gone.garbage.push(Box::new(table));
+        }
+        len
     }
 
     // ---- memory ---------------------------------------------------------------------------------------------------------
 
     /// Big values and tables that were removed and wait to be freed; the shell drops them on another thread.
     pub fn take_garbage(&mut self) -> Vec<Box<dyn Send>> {
-        todo!()
+        std::mem::take(&mut self.gone.garbage)
     }
 
-    /// Makes the memory of `key`'s table position and entry come to the cache soon.
-    pub fn prefetch(&self, key: &[u8]) {
-        let _ = key;
+    /// Whether [`Db::take_garbage`] would give anything.
+    #[must_use]
+    #[inline]
+    pub fn has_garbage(&self) -> bool {
+        !self.gone.garbage.is_empty()
     }
+
+    /// Bytes that the table takes, entries not included.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        self.keys.memory_bytes()
+    }
+
+    /// Bytes of the block in which `key` and a short value lie (DEBUG OBJECT). What a large value owns beside it is not counted.
+    #[must_use]
+    pub fn entry_bytes(&self, key: &[u8]) -> Option<usize> {
+        self.look(key).map(EntryRef::block_bytes)
+    }
+
+    /// Makes the memory of `key`'s table position come to the cache soon.
+    #[inline]
+    pub fn prefetch(&self, key: &[u8]) {
+        if let Some(table) = self.keys.table(key) {
+            table.prefetch(table::hash(key));
+        }
+    }
+
+    /// Makes the memory of `key`'s entry come to the cache soon: the second stage, some keys after [`Db::prefetch`].
+    #[inline]
+    pub fn prefetch_entry(&self, key: &[u8]) {
+        if let Some(table) = self.keys.table(key) {
+            table.prefetch_item(table::hash(key));
+        }
+    }
+}
+
+impl Gone {
+    /// Deals with a key whose time has come.
+    #[cold]
+    fn expire(&mut self, found: KeyMut<'_>, clock: &Clock) {
+        if clock.expiry() == ExpiryMode::Delete {
+            self.note_expired(found.see().key(), clock);
+            self.discard(found.remove());
+        }
+    }
+
+    /// Remembers a key that is deleted because its time had come.
+    fn note_expired(&mut self, key: &[u8], clock: &Clock) {
+        if clock.expiry() == ExpiryMode::Delete {
+            self.expired.push(key.into());
+        }
+    }
+
+    /// Frees an entry, here or later.
+    fn discard(&mut self, entry: Entry) {
+        if entry.is_heavy() {
+            self.garbage.push(Box::new(entry));
+        }
+    }
+}
+
+impl std::fmt::Debug for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gone")
+            .field("expired", &self.expired.len())
+            .field("garbage", &self.garbage.len())
+            .finish()
+    }
+}
+
+/// Whether a key's time has come and the doors care. As in Redis 3.0, it has when the clock is past it.
+#[inline]
+fn is_expired(entry: EntryRef<'_>, clock: &Clock) -> bool {
+    entry
+        .expire_ms()
+        .is_some_and(|ms| clock.unix_ms() > ms && clock.expiry() != ExpiryMode::Ignore)
+}
+
+fn idle_seconds(entry: EntryRef<'_>, now: u32) -> u64 {
+    u64::from(now.wrapping_sub(entry.lru()) & LRU_MASK)
 }

@@ -11,22 +11,20 @@
 //!
 //! Nothing here knows RESP, commands, files or clocks. All `unsafe` of the cores is in this crate; it runs under Miri.
 
-#![allow(
-    unsafe_code,
-    reason = "values live in heap blocks behind tagged pointers; every block of unsafe code says why it holds"
-)]
-
 mod block;
 mod clock;
 mod db;
+mod entry;
 mod handle;
 mod hash;
 mod int;
+mod keys;
 mod keyspace;
 mod limits;
 mod list;
 mod packed;
 mod set;
+mod slots;
 pub mod table;
 mod thin;
 mod value;
@@ -39,6 +37,7 @@ pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::List;
 pub use set::{Elem, Set};
+pub use slots::key_slot;
 pub use table::set_hash_seed;
 pub use value::{Encoding, Owned, Str, StrMut, StrNew, Type, Value, ValueMut};
 pub use zset::{Insert, LexBound, ScoreBound, Zset, ZsetBuilder};

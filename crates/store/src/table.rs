@@ -15,6 +15,11 @@
 //! Items lie in hash order whatever the sizes of the segments, so a scan's cursor is a position in that order: the top 48 bits of
 //! a hash. Items at one position are shown together. An item that is there during the whole scan is shown at least once.
 
+#![expect(
+    unsafe_code,
+    reason = "items are owned through tagged pointers in slots of raw memory"
+)]
+
 mod directory;
 mod iter;
 mod segment;
@@ -282,13 +287,56 @@ impl<I: Item> Table<I> {
 
     /// An item chosen evenly; `random` gives uniform 64-bit numbers.
     pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<I::View<'_>> {
-        let raw = match self.root() {
+        let (segment, index) = match self.root() {
             Root::Empty => None,
             Root::One(segment) => one_of(segment, random),
             Root::Many(directory) => directory.random(random),
         }?;
         // SAFETY: the slot's pointer came from `into_raw`; the table is borrowed as long as the view.
-        Some(unsafe { I::view(raw) })
+        segment
+            .at(index)
+            .non_null()
+            .map(|raw| unsafe { I::view(raw) })
+    }
+
+    /// Shows up to `count` distinct items, those with a mark only where `marked`, and answers how many. They lie side by side in hash
+    /// order from an item chosen evenly, all in one segment; each item has the same chance.
+    pub fn sample(
+        &self,
+        count: usize,
+        marked: bool,
+        random: &mut dyn FnMut() -> u64,
+        mut visit: impl FnMut(I::View<'_>),
+    ) -> usize {
+        if marked && self.marked_len() == 0 {
+            return 0;
+        }
+        let start = match (self.root(), marked) {
+            (Root::Empty, _) => None,
+            (Root::One(segment), false) => one_of(segment, random),
+            (Root::Many(directory), false) => directory.random(random),
+            (Root::One(segment), true) => nth_marked(segment, below(random(), segment.marked())),
+            (Root::Many(directory), true) => {
+                directory.nth_marked(below(random(), directory.marked))
+            }
+        };
+        let Some((segment, index)) = start else {
+            return 0;
+        };
+        // From the end of the segment it goes on at its start, so no item is at a disadvantage.
+        let around = (index..segment.slots()).chain(0..index);
+        let words = around.map(|index| segment.at(index));
+        let mut shown = 0;
+        for word in words
+            .filter(|word| !marked || word.is_marked())
+            .filter_map(Word::non_null)
+            .take(count)
+        {
+            // SAFETY: the slot's pointer came from `into_raw`; the table is borrowed during the call.
+            visit(unsafe { I::view(word) });
+            shown += 1;
+        }
+        shown
     }
 
     /// A marked item chosen evenly.
@@ -298,13 +346,16 @@ impl<I: Item> Table<I> {
             return None;
         }
         let rank = below(random(), total);
-        let raw = match self.root() {
+        let (segment, index) = match self.root() {
             Root::Empty => None,
             Root::One(segment) => nth_marked(segment, rank),
             Root::Many(directory) => directory.nth_marked(rank),
         }?;
         // SAFETY: as in `random`.
-        Some(unsafe { I::view(raw) })
+        segment
+            .at(index)
+            .non_null()
+            .map(|raw| unsafe { I::view(raw) })
     }
 
     /// Walks over about `budget` slots from `cursor` and removes the marked items for which `gone` holds; `taken` gets them. Answers
@@ -666,6 +717,13 @@ impl<'a, I: Item> Occupied<'a, I> {
         raw
     }
 
+    /// Whether the item is marked.
+    #[must_use]
+    #[inline]
+    pub fn is_marked(&self) -> bool {
+        self.segment.at(self.index).is_marked()
+    }
+
     /// Puts another item with the same key in its place.
     #[inline]
     pub fn replace(&mut self, item: I) -> I {
@@ -787,29 +845,36 @@ fn tag_of_small(hash: u64) -> u16 {
 
 /// Maps a uniform number onto `0..limit`.
 #[inline]
-fn below(random: u64, limit: usize) -> usize {
+pub(crate) fn below(random: u64, limit: usize) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "less than `limit`")]
     let number = ((u128::from(random) * limit as u128) >> 64) as usize;
     number
 }
 
+/// An item's place.
+type At = (Segment, usize);
+
 /// One of a segment's items, evenly.
-fn one_of(segment: Segment, random: &mut dyn FnMut() -> u64) -> Option<NonNull<u8>> {
+fn one_of(segment: Segment, random: &mut dyn FnMut() -> u64) -> Option<At> {
     // Half of the slots are occupied, so a few trials do, unless the source of numbers is bad.
     for _ in 0..64 {
-        let word = segment.at(below(random(), segment.slots()));
-        if !word.is_vacant() {
-            return word.non_null();
+        let index = below(random(), segment.slots());
+        if !segment.at(index).is_vacant() {
+            return Some((segment, index));
         }
     }
-    segment.items().next().and_then(Word::non_null)
+    nth(segment, 0, |word| !word.is_vacant())
 }
 
 /// The marked item with this rank in a segment.
-fn nth_marked(segment: Segment, rank: usize) -> Option<NonNull<u8>> {
-    segment
-        .items()
-        .filter(|word| word.is_marked())
+fn nth_marked(segment: Segment, rank: usize) -> Option<At> {
+    nth(segment, rank, Word::is_marked)
+}
+
+/// The item with this rank among those for which `is` holds.
+fn nth(segment: Segment, rank: usize, is: impl Fn(Word) -> bool) -> Option<At> {
+    (0..segment.slots())
+        .filter(|&index| is(segment.at(index)))
         .nth(rank)
-        .and_then(Word::non_null)
+        .map(|index| (segment, index))
 }

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::{Hash, List, Set, Zset};
+use crate::entry::{Entry, EntryMut, InPlace};
+use crate::table::Occupied;
+use crate::{Hash, List, Set, Zset, int};
 
 /// The type of a value, as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,8 +99,10 @@ impl<'a> StrNew<'a> {
     /// Bytes as a client gave them: stored as an integer where they are one in canonical form.
     #[must_use]
     pub fn encode(bytes: &'a [u8]) -> Self {
-        let _ = bytes;
-        todo!()
+        match int::parse(bytes) {
+            Some(value) => Self::Int(value),
+            None => Self::Bytes(bytes),
+        }
     }
 }
 
@@ -109,14 +113,21 @@ impl<'a> Str<'a> {
     where
         'a: 'b,
     {
-        let _ = scratch;
-        todo!()
+        match *self {
+            Self::Int(value) => int::print(value, scratch),
+            Self::Bytes(bytes) => bytes,
+            Self::Big(bytes) => bytes,
+        }
     }
 
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        match *self {
+            Self::Int(value) => int::print(value, &mut [0; int::MAX_LEN]).len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Big(bytes) => bytes.len(),
+        }
     }
 
     /// Whether it has no bytes.
@@ -129,45 +140,62 @@ impl<'a> Str<'a> {
 /// A string value to be changed in place, behind [`crate::Db::write`].
 #[derive(Debug)]
 pub struct StrMut<'a> {
-    _todo: &'a mut (),
+    slot: Occupied<'a, Entry>,
 }
 
 impl StrMut<'_> {
     /// The value now.
     #[must_use]
     pub fn see(&self) -> Str<'_> {
-        todo!()
+        match self.slot.view().value() {
+            Value::Str(value) => value,
+            Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::Hash(_) => {
+                unreachable!("made for strings only")
+            }
+        }
     }
 
     /// Replaces the value by an integer; expiry stays.
     pub fn set_int(&mut self, value: i64) {
-        let _ = value;
-        todo!()
+        self.set(StrNew::Int(value));
     }
 
     /// Replaces the value by bytes, encoded as a new string would be; expiry stays.
     pub fn set(&mut self, value: StrNew<'_>) {
-        let _ = value;
-        todo!()
+        // A big value that goes is freed here: its pages go back, nothing is walked.
+        drop(self.slot.update(|entry| {
+            let (expire_ms, lru) = (entry.see().expire_ms(), entry.see().lru());
+            entry.with_string(value, expire_ms, lru)
+        }));
     }
 
     /// Appends; the encoding becomes raw. Answers the new length in bytes.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let _ = bytes;
-        todo!()
+        if let Some(buffer) = EntryMut::of(&mut self.slot).into_open() {
+            buffer.extend_from_slice(bytes);
+            return buffer.len();
+        }
+        let old = self.see().len();
+        let value = self.bytes_mut(old + bytes.len());
+        value[old..].copy_from_slice(bytes);
+        value.len()
     }
 
     /// Overwrites from `offset`, padding with zero bytes; the encoding becomes raw. Answers the new length in bytes.
     /// The caller has checked the 512 MB limit.
     pub fn set_range(&mut self, offset: usize, bytes: &[u8]) -> usize {
-        let _ = (offset, bytes);
-        todo!()
+        let end = offset.saturating_add(bytes.len());
+        let value = self.bytes_mut(end);
+        value[offset..end].copy_from_slice(bytes);
+        value.len()
     }
 
     /// The bytes, to be changed in place, grown with zero bytes to at least `len`; the encoding becomes raw. For SETBIT and HyperLogLog.
     pub fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
-        let _ = len;
-        todo!()
+        self.slot.update(|entry| (entry.with_raw(len), ()));
+        EntryMut::of(&mut self.slot)
+            .into_string()
+            .expect("`with_raw` leaves a string that is stored as bytes")
     }
 }
 
@@ -215,6 +243,23 @@ pub enum ValueMut<'a> {
     Hash(&'a mut Hash),
 }
 
+impl<'a> ValueMut<'a> {
+    /// The value in a slot.
+    #[inline]
+    pub(crate) fn of(mut slot: Occupied<'a, Entry>) -> Self {
+        if matches!(EntryMut::of(&mut slot).into_value(), InPlace::Str) {
+            return Self::Str(StrMut { slot });
+        }
+        match EntryMut::from_slot(slot).into_value() {
+            InPlace::List(list) => Self::List(list),
+            InPlace::Set(set) => Self::Set(set),
+            InPlace::Zset(zset) => Self::Zset(zset),
+            InPlace::Hash(hash) => Self::Hash(hash),
+            InPlace::Str => unreachable!("looked at above"),
+        }
+    }
+}
+
 /// A value on its own, outside the keyspace: to be inserted, moved between keys, or freed on another thread.
 #[derive(Debug)]
 pub enum Owned {
@@ -235,4 +280,18 @@ pub enum Owned {
     Zset(Zset),
     /// A hash.
     Hash(Hash),
+}
+
+impl Owned {
+    /// Whether it is a collection without elements, which no key may hold.
+    #[must_use]
+    pub fn is_empty_collection(&self) -> bool {
+        match self {
+            Self::Int(_) | Self::Bytes { .. } => false,
+            Self::List(list) => list.is_empty(),
+            Self::Set(set) => set.is_empty(),
+            Self::Zset(zset) => zset.is_empty(),
+            Self::Hash(hash) => hash.is_empty(),
+        }
+    }
 }

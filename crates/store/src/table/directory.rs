@@ -1,10 +1,8 @@
 //! The directory of a table of several segments: segments by the top bits of the hash.
 
-use std::ptr::NonNull;
-
 use super::segment::Segment;
 use super::word::Word;
-use super::{below, nth_marked, prefix_of};
+use super::{At, below, nth, nth_marked, prefix_of};
 
 /// Directory places never outnumber items divided by this: hashes that are all alike must not make it huge.
 const ITEMS_PER_PLACE: usize = 32;
@@ -176,7 +174,7 @@ impl Directory {
     }
 
     /// An item chosen evenly.
-    pub(super) fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<NonNull<u8>> {
+    pub(super) fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<At> {
         // A place and a slot number, both uniform, are accepted where they meet an item; a segment that stands at several places is
         // accepted at one of them. So each item has the same chance in each trial.
         let bound = if self.oversized { 1 << 16 } else { SLOTS_BOUND };
@@ -190,14 +188,14 @@ impl Directory {
             #[expect(clippy::cast_possible_truncation, reason = "below 65,536")]
             let slot = (hash & (bound - 1)) as usize;
             if slot < segment.slots() && !segment.at(slot).is_vacant() {
-                return segment.at(slot).non_null();
+                return Some((segment, slot));
             }
         }
         // A table that lost almost everything: count.
         let mut rank = below(random(), self.len);
         for segment in self.segments() {
             if rank < segment.len() {
-                return segment.items().nth(rank).and_then(Word::non_null);
+                return nth(segment, rank, |word| !word.is_vacant());
             }
             rank -= segment.len();
         }
@@ -205,7 +203,7 @@ impl Directory {
     }
 
     /// The marked item with this rank.
-    pub(super) fn nth_marked(&self, mut rank: usize) -> Option<NonNull<u8>> {
+    pub(super) fn nth_marked(&self, mut rank: usize) -> Option<At> {
         let mut first = 0;
         for &count in &self.groups {
             if rank < count as usize {
@@ -220,14 +218,9 @@ impl Directory {
             let segment = self.segment(position);
             let prefix = prefix_of(position, segment.depth());
             if segment.depth() < GROUPS.ilog2() {
-                return segment
-                    .items()
-                    .filter(|item| {
-                        item.is_marked()
-                            && group_of(segment.hash_floor(prefix, item.top())) == first
-                    })
-                    .nth(rank)
-                    .and_then(Word::non_null);
+                return nth(segment, rank, |word| {
+                    word.is_marked() && group_of(segment.hash_floor(prefix, word.top())) == first
+                });
             }
             if rank < segment.marked() {
                 return nth_marked(segment, rank);

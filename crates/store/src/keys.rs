@@ -1,0 +1,248 @@
+//! Where a database keeps its entries: one table, or in cluster mode one table per slot. The doors above see no difference.
+
+use crate::entry::{Entry, EntryMut, EntryRef};
+use crate::slots::{SLOTS, Slots, Tally};
+use crate::table::{self, Occupied, Table, Vacant};
+
+/// The entries of a database.
+#[derive(Debug)]
+pub(crate) enum Keys {
+    /// All in one table.
+    One(Table<Entry>),
+    /// By slot; nothing is allocated before the first key comes.
+    BySlot(Option<Box<Slots>>),
+}
+
+/// What a search found.
+pub(crate) enum Found<'a> {
+    /// The key.
+    At(KeyMut<'a>),
+    /// The place where it would be.
+    Free(Place<'a>),
+}
+
+/// An entry in its table.
+pub(crate) struct KeyMut<'a> {
+    slot: Occupied<'a, Entry>,
+    tally: Option<Tally<'a>>,
+}
+
+/// A place for an entry.
+pub(crate) struct Place<'a> {
+    place: Vacant<'a, Entry>,
+    tally: Option<Tally<'a>>,
+}
+
+impl Keys {
+    pub(crate) fn new(by_slot: bool) -> Self {
+        if by_slot {
+            Self::BySlot(None)
+        } else {
+            Self::One(Table::new())
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::One(table) => table.len(),
+            Self::BySlot(slots) => slots.as_ref().map_or(0, |slots| slots.len()),
+        }
+    }
+
+    /// How many have an expiry.
+    pub(crate) fn marked_len(&self) -> usize {
+        match self {
+            Self::One(table) => table.marked_len(),
+            Self::BySlot(slots) => slots.as_ref().map_or(0, |slots| slots.marked_len()),
+        }
+    }
+
+    /// The table in which a key is or would be.
+    #[inline]
+    pub(crate) fn table(&self, key: &[u8]) -> Option<&Table<Entry>> {
+        match self {
+            Self::One(table) => Some(table),
+            Self::BySlot(slots) => slots.as_ref().map(|slots| slots.table_of(key)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.table(key)?.find(hash, key)
+    }
+
+    #[inline]
+    pub(crate) fn entry(&mut self, hash: u64, key: &[u8]) -> Found<'_> {
+        let (table, tally) = match self {
+            Self::One(table) => (table, None),
+            Self::BySlot(slots) => {
+                let (table, tally) = slots.get_or_insert_with(Slots::new_boxed).table_mut(key);
+                (table, Some(tally))
+            }
+        };
+        match table.entry(hash, key) {
+            table::Entry::Occupied(slot) => Found::At(KeyMut { slot, tally }),
+            table::Entry::Vacant(place) => Found::Free(Place { place, tally }),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<KeyMut<'_>> {
+        match self.entry(hash, key) {
+            Found::At(found) => Some(found),
+            Found::Free(_) => None,
+        }
+    }
+
+    /// The tables, in the order of their slots.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table<Entry>> {
+        match self {
+            Self::One(table) => std::slice::from_ref(table).iter(),
+            Self::BySlot(Some(slots)) => slots.tables().iter(),
+            Self::BySlot(None) => [].iter(),
+        }
+    }
+
+    /// As [`Table::scan`]. The cursor has the slot above the table's 48 bits.
+    pub(crate) fn scan(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> u64 {
+        match self {
+            Self::One(table) => table.scan(cursor, count, visit),
+            Self::BySlot(None) => 0,
+            Self::BySlot(Some(slots)) => {
+                let mut left = count.max(1);
+                slots.walk(cursor, |slots, slot, at| {
+                    let next = slots.table(slot).scan(at, left, |entry| {
+                        left = left.saturating_sub(1);
+                        visit(entry);
+                    });
+                    (next, left > 0)
+                })
+            }
+        }
+    }
+
+    /// As [`Table::drain_marked`].
+    pub(crate) fn drain_marked(
+        &mut self,
+        cursor: u64,
+        mut budget: usize,
+        mut gone: impl FnMut(EntryRef<'_>) -> bool,
+        mut taken: impl FnMut(Entry),
+    ) -> u64 {
+        match self {
+            Self::One(table) => table.drain_marked(cursor, &mut budget, gone, taken),
+            Self::BySlot(None) => 0,
+            Self::BySlot(Some(slots)) => slots.walk_marked(cursor, |table, at| {
+                let next = table.drain_marked(at, &mut budget, &mut gone, &mut taken);
+                (next, budget > 0)
+            }),
+        }
+    }
+
+    /// A table chosen with the weight of its entries, or of those with an expiry.
+    pub(crate) fn random_table(
+        &self,
+        marked: bool,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<&Table<Entry>> {
+        match self {
+            Self::One(table) => Some(table),
+            Self::BySlot(slots) => slots.as_ref()?.random_table(marked, random),
+        }
+    }
+
+    /// The table of a slot, where keys are kept by slot.
+    pub(crate) fn slot(&self, slot: u16) -> Option<&Table<Entry>> {
+        match self {
+            Self::One(_) => None,
+            Self::BySlot(slots) => slots
+                .as_ref()
+                .filter(|_| slot < SLOTS)
+                .map(|slots| slots.table(slot)),
+        }
+    }
+
+    /// Bytes that tables take, entries not included.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let own = match self {
+            Self::BySlot(Some(slots)) => slots.own_bytes(),
+            Self::One(_) | Self::BySlot(None) => 0,
+        };
+        own + self.tables().map(Table::memory_bytes).sum::<usize>()
+    }
+
+    /// Takes all keys of a slot out.
+    pub(crate) fn take_slot(&mut self, slot: u16) -> Table<Entry> {
+        match self {
+            Self::BySlot(Some(slots)) if slot < SLOTS => slots.take(slot),
+            Self::One(_) | Self::BySlot(_) => Table::new(),
+        }
+    }
+}
+
+impl<'a> KeyMut<'a> {
+    #[inline]
+    pub(crate) fn see(&self) -> EntryRef<'_> {
+        self.slot.view()
+    }
+
+    /// The entry, to be changed in place. Whoever changes its expiry calls [`KeyMut::set_expiry`] instead.
+    #[inline]
+    pub(crate) fn see_mut(&mut self) -> EntryMut<'_> {
+        EntryMut::of(&mut self.slot)
+    }
+
+    #[inline]
+    pub(crate) fn into_slot(self) -> Occupied<'a, Entry> {
+        self.slot
+    }
+
+    /// Puts an entry with the same key in its place; the old one is given back.
+    pub(crate) fn replace(&mut self, entry: Entry) -> Entry {
+        let had = self.slot.is_marked();
+        let old = self.slot.replace(entry);
+        self.count_mark(had);
+        old
+    }
+
+    /// Changes the entry where that needs its ownership.
+    #[inline]
+    pub(crate) fn update<R>(&mut self, change: impl FnOnce(Entry) -> (Entry, R)) -> R {
+        let had = self.slot.is_marked();
+        let result = self.slot.update(change);
+        self.count_mark(had);
+        result
+    }
+
+    #[inline]
+    fn count_mark(&mut self, had: bool) {
+        let has = self.slot.is_marked();
+        if had != has
+            && let Some(tally) = &mut self.tally
+        {
+            tally.add(0, isize::from(has) - isize::from(had));
+        }
+    }
+
+    pub(crate) fn remove(self) -> Entry {
+        if let Some(mut tally) = self.tally {
+            tally.add(-1, -isize::from(self.slot.is_marked()));
+        }
+        self.slot.remove()
+    }
+}
+
+impl<'a> Place<'a> {
+    #[inline]
+    pub(crate) fn insert(self, entry: Entry) -> Occupied<'a, Entry> {
+        if let Some(mut tally) = self.tally {
+            tally.add(1, isize::from(entry.see().expire_ms().is_some()));
+        }
+        self.place.insert(entry)
+    }
+}

@@ -1,0 +1,302 @@
+//! The keys of a cluster node: one table per hash slot, and how many keys each has.
+
+use crc::{CRC_16_XMODEM, Crc, Table as Lookup};
+
+use crate::entry::Entry;
+use crate::table::Table;
+
+/// Hash slots of a cluster.
+pub(crate) const SLOTS: u16 = 16384;
+/// Slots whose keys are counted together, to find one by weight in few steps.
+const GROUP: usize = 128;
+/// A table's cursors have this many bits.
+const CURSOR_BITS: u32 = 48;
+
+/// CRC16 of the Redis Cluster specification, sixteen bytes at a step.
+static CRC16: Crc<u16, Lookup<16>> = Crc::<u16, Lookup<16>>::new(&CRC_16_XMODEM);
+
+/// The hash slot of a key: of what stands between the first `{` and the next `}`, where that is not nothing; else of the whole key.
+#[must_use]
+pub fn key_slot(key: &[u8]) -> u16 {
+    CRC16.checksum(hash_tag(key)) % SLOTS
+}
+
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|&byte| byte == b'{') else {
+        return key;
+    };
+    let rest = &key[open + 1..];
+    match rest.iter().position(|&byte| byte == b'}') {
+        None | Some(0) => key,
+        Some(close) => &rest[..close],
+    }
+}
+
+/// Tables by slot.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    tables: Box<[Table<Entry>]>,
+    all: Weights,
+    marked: Weights,
+}
+
+/// How many keys each slot has.
+#[derive(Debug)]
+struct Weights {
+    total: usize,
+    groups: Box<[u32]>,
+    each: Box<[u32]>,
+}
+
+/// The counts of one slot, to be kept while its table is changed.
+pub(crate) struct Tally<'a> {
+    all: &'a mut Weights,
+    marked: &'a mut Weights,
+    slot: u16,
+}
+
+impl Slots {
+    pub(crate) fn new_boxed() -> Box<Self> {
+        Box::new(Self {
+            tables: (0..SLOTS).map(|_| Table::new()).collect(),
+            all: Weights::new(),
+            marked: Weights::new(),
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.total
+    }
+
+    pub(crate) fn marked_len(&self) -> usize {
+        self.marked.total
+    }
+
+    /// Bytes of the arrays by slot.
+    pub(crate) fn own_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.tables) + self.all.bytes() + self.marked.bytes()
+    }
+
+    pub(crate) fn tables(&self) -> &[Table<Entry>] {
+        &self.tables
+    }
+
+    #[inline]
+    pub(crate) fn table(&self, slot: u16) -> &Table<Entry> {
+        &self.tables[usize::from(slot)]
+    }
+
+    #[inline]
+    pub(crate) fn table_of(&self, key: &[u8]) -> &Table<Entry> {
+        self.table(key_slot(key))
+    }
+
+    /// The table of a key, and the counts to be kept.
+    #[inline]
+    pub(crate) fn table_mut(&mut self, key: &[u8]) -> (&mut Table<Entry>, Tally<'_>) {
+        let slot = key_slot(key);
+        let tally = Tally {
+            all: &mut self.all,
+            marked: &mut self.marked,
+            slot,
+        };
+        (&mut self.tables[usize::from(slot)], tally)
+    }
+
+    pub(crate) fn take(&mut self, slot: u16) -> Table<Entry> {
+        let table = std::mem::take(&mut self.tables[usize::from(slot)]);
+        self.all.set(slot, 0);
+        self.marked.set(slot, 0);
+        table
+    }
+
+    /// Walks over slots that have keys, from `cursor` on: `step` gets a slot and a cursor of its table and answers the next cursor and
+    /// whether to go on. Answers the cursor where it stopped, 0 at the end.
+    pub(crate) fn walk(
+        &self,
+        cursor: u64,
+        mut step: impl FnMut(&Self, u16, u64) -> (u64, bool),
+    ) -> u64 {
+        let Some((mut slot, mut at)) = parts(cursor) else {
+            return 0;
+        };
+        while let Some(found) = self.all.first_from(slot) {
+            if found != slot {
+                at = 0;
+            }
+            let (next, more) = step(self, found, at);
+            match resume(found, next, more) {
+                Resume::At(new_slot, new_at) => (slot, at) = (new_slot, new_at),
+                Resume::Stop(cursor) => return cursor,
+            }
+        }
+        0
+    }
+
+    /// As [`Slots::walk`], over slots that have keys with an expiry; their tables may be changed.
+    pub(crate) fn walk_marked(
+        &mut self,
+        cursor: u64,
+        mut step: impl FnMut(&mut Table<Entry>, u64) -> (u64, bool),
+    ) -> u64 {
+        let Some((mut slot, mut at)) = parts(cursor) else {
+            return 0;
+        };
+        while let Some(found) = self.marked.first_from(slot) {
+            if found != slot {
+                at = 0;
+            }
+            let table = &mut self.tables[usize::from(found)];
+            let (next, more) = step(table, at);
+            self.all.set(found, table.len());
+            self.marked.set(found, table.marked_len());
+            match resume(found, next, more) {
+                Resume::At(new_slot, new_at) => (slot, at) = (new_slot, new_at),
+                Resume::Stop(cursor) => return cursor,
+            }
+        }
+        0
+    }
+
+    pub(crate) fn random_table(
+        &self,
+        marked: bool,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<&Table<Entry>> {
+        let weights = if marked { &self.marked } else { &self.all };
+        let slot = weights.nth(crate::table::below(random(), weights.total))?;
+        Some(self.table(slot))
+    }
+}
+
+impl Tally<'_> {
+    pub(crate) fn add(&mut self, keys: isize, marked: isize) {
+        self.all.add(self.slot, keys);
+        if marked != 0 {
+            self.marked.add(self.slot, marked);
+        }
+    }
+}
+
+impl Weights {
+    fn new() -> Self {
+        Self {
+            total: 0,
+            groups: vec![0; usize::from(SLOTS) / GROUP].into(),
+            each: vec![0; usize::from(SLOTS)].into(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.groups) + size_of_val(&*self.each)
+    }
+
+    fn add(&mut self, slot: u16, change: isize) {
+        #[expect(clippy::cast_possible_truncation, reason = "one at a time")]
+        let small = change as i32;
+        let slot = usize::from(slot);
+        self.total = self.total.wrapping_add_signed(change);
+        let counts = [&mut self.groups[slot / GROUP], &mut self.each[slot]];
+        for count in counts {
+            *count = count.wrapping_add_signed(small);
+        }
+    }
+
+    fn set(&mut self, slot: u16, count: usize) {
+        let old = self.each[usize::from(slot)];
+        #[expect(
+            clippy::cast_possible_wrap,
+            reason = "counts are far below the integers' ends"
+        )]
+        self.add(slot, count as isize - old as isize);
+    }
+
+    /// The first slot from `slot` on that has a weight.
+    fn first_from(&self, slot: u16) -> Option<u16> {
+        let mut slot = usize::from(slot);
+        while slot < self.each.len() {
+            if self.groups[slot / GROUP] == 0 {
+                slot = (slot / GROUP + 1) * GROUP;
+            } else if self.each[slot] == 0 {
+                slot += 1;
+            } else {
+                return u16::try_from(slot).ok();
+            }
+        }
+        None
+    }
+
+    /// The slot of the key with this rank.
+    fn nth(&self, mut rank: usize) -> Option<u16> {
+        let mut slot = 0;
+        for &count in &self.groups {
+            if rank < count as usize {
+                break;
+            }
+            rank -= count as usize;
+            slot += GROUP;
+        }
+        for &count in self.each.get(slot..)? {
+            if rank < count as usize {
+                return u16::try_from(slot).ok();
+            }
+            rank -= count as usize;
+            slot += 1;
+        }
+        None
+    }
+}
+
+/// Where a walk goes on.
+enum Resume {
+    At(u16, u64),
+    Stop(u64),
+}
+
+fn resume(slot: u16, next: u64, more: bool) -> Resume {
+    let (slot, at) = if next == 0 {
+        (slot + 1, 0)
+    } else {
+        (slot, next)
+    };
+    if more {
+        Resume::At(slot, at)
+    } else if slot < SLOTS {
+        Resume::Stop(u64::from(slot) << CURSOR_BITS | at)
+    } else {
+        Resume::Stop(0)
+    }
+}
+
+/// Slot and table cursor; nothing where there is no such slot.
+fn parts(cursor: u64) -> Option<(u16, u64)> {
+    let slot = u16::try_from(cursor >> CURSOR_BITS)
+        .ok()
+        .filter(|&slot| slot < SLOTS)?;
+    Some((slot, cursor & ((1 << CURSOR_BITS) - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Examples of the Redis Cluster specification and CLUSTER KEYSLOT of a real node.
+    #[test]
+    fn slots_follow_the_specification() {
+        assert_eq!(CRC16.checksum(b"123456789"), 0x31c3);
+        assert_eq!(key_slot(b"foo"), 12182);
+        assert_eq!(key_slot(b"bar"), 5061);
+        assert_eq!(
+            key_slot(b"{user1000}.following"),
+            key_slot(b"{user1000}.followers")
+        );
+        assert_eq!(
+            key_slot(b"foo{}{bar}"),
+            CRC16.checksum(b"foo{}{bar}") % SLOTS
+        );
+        assert_eq!(key_slot(b"foo{{bar}}zap"), key_slot(b"{bar"));
+        assert_eq!(key_slot(b"foo{bar}{zap}"), key_slot(b"bar"));
+        assert_eq!(key_slot(b"foo{bar"), CRC16.checksum(b"foo{bar") % SLOTS);
+        assert_eq!(key_slot(b""), 0);
+    }
+}

@@ -1,0 +1,719 @@
+//! A database against an ordered map, with and without slots: doors, expiry, scans, sampling.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use store::{
+    Clock, Db, Encoding, ExpiryMode, Keyspace, Limits, List, Owned, Str, StrNew, Value, ValueMut,
+    key_slot,
+};
+
+/// What the model knows of a value.
+#[derive(Clone, Debug, PartialEq)]
+enum Plain {
+    Text { bytes: Vec<u8>, encoding: Encoding },
+    List(Vec<Vec<u8>>),
+}
+
+type Model = BTreeMap<Vec<u8>, (Plain, Option<u64>)>;
+
+fn text(bytes: &[u8]) -> Plain {
+    let canonical = std::str::from_utf8(bytes).ok().and_then(|text| {
+        text.parse::<i64>()
+            .ok()
+            .filter(|value| value.to_string() == text)
+    });
+    let encoding = match (canonical, bytes.len()) {
+        (Some(_), _) => Encoding::Int,
+        (None, 0..=39) => Encoding::Embstr,
+        (None, _) => Encoding::Raw,
+    };
+    Plain::Text {
+        bytes: bytes.to_vec(),
+        encoding,
+    }
+}
+
+fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
+    match db.peek(key)? {
+        Value::Str(value) => {
+            let bytes = value.bytes(&mut [0; 20]).to_vec();
+            assert_eq!(value.len(), bytes.len());
+            Some(Plain::Text {
+                bytes,
+                encoding: db.encoding(key).unwrap(),
+            })
+        }
+        Value::List(list) => Some(Plain::List(list.iter_from(0).map(<[u8]>::to_vec).collect())),
+        other => panic!("{:?} was never stored", other.kind()),
+    }
+}
+
+/// Values of all sizes that are stored in different ways.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        2 => any::<i64>().prop_map(|number| number.to_string().into_bytes()),
+        6 => prop::collection::vec(any::<u8>(), 0..80),
+        1 => (prop::sample::select(vec![39, 40, 8000, 16_382, 16_383, 16_384, 16_385, 70_000]), any::<u8>())
+            .prop_map(|(len, byte)| vec![byte; len]),
+    ]
+}
+
+/// Few short keys, so that steps meet; one too long for the ordinary header.
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        20 => (0_u32..12).prop_map(|number| format!("key:{number}").into_bytes()),
+        1 => Just(Vec::new()),
+        1 => Just(vec![b'k'; 8191]),
+        1 => Just(vec![b'k'; 8192]),
+        1 => Just(vec![b'k'; 20_000]),
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Set(Vec<u8>, Vec<u8>, Option<u64>),
+    SetBig(Vec<u8>, Vec<u8>),
+    SetInPlace(Vec<u8>, Vec<u8>),
+    Append(Vec<u8>, Vec<u8>),
+    SetRange(Vec<u8>, usize, Vec<u8>),
+    Grow(Vec<u8>, usize),
+    Push(Vec<u8>, Vec<u8>),
+    Rename(Vec<u8>, Vec<u8>),
+    Remove(Vec<u8>),
+    Read(Vec<u8>),
+    Exists(Vec<u8>),
+    Expire(Vec<u8>, Option<u64>),
+    Pass(u64),
+    Cycle(usize),
+    Clear,
+    ClearSlot(Vec<u8>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (key(), value(), prop::option::of(0_u64..50)).prop_map(|(k, v, e)| Step::Set(k, v, e)),
+        2 => (key(), value()).prop_map(|(k, v)| Step::SetBig(k, v)),
+        3 => (key(), value()).prop_map(|(k, v)| Step::SetInPlace(k, v)),
+        5 => (key(), value()).prop_map(|(k, v)| Step::Append(k, v)),
+        3 => (key(), 0_usize..20_000, value()).prop_map(|(k, o, v)| Step::SetRange(k, o % 100 * (o / 10_000 * 200 + 1), v)),
+        2 => (key(), 0_usize..300).prop_map(|(k, l)| Step::Grow(k, l)),
+        4 => (key(), value()).prop_map(|(k, v)| Step::Push(k, v)),
+        2 => (key(), key()).prop_map(|(a, b)| Step::Rename(a, b)),
+        3 => key().prop_map(Step::Remove),
+        3 => key().prop_map(Step::Read),
+        2 => key().prop_map(Step::Exists),
+        4 => (key(), prop::option::of(0_u64..50)).prop_map(|(k, e)| Step::Expire(k, e)),
+        4 => (0_u64..20).prop_map(Step::Pass),
+        2 => (1_usize..40).prop_map(Step::Cycle),
+        1 => Just(Step::Clear),
+        1 => key().prop_map(Step::ClearSlot),
+    ]
+}
+
+/// A database and what it should hold.
+struct Pair {
+    clock: Clock,
+    by_slot: bool,
+    db: Db,
+    model: Model,
+    expired: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Pair {
+    fn new(by_slot: bool) -> Self {
+        let clock = Clock::new();
+        clock.set_unix_ms(1_000_000);
+        Self {
+            db: Db::new(clock.clone(), by_slot),
+            clock,
+            by_slot,
+            model: Model::new(),
+            expired: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+
+    /// What a door does first: an expired key goes.
+    fn meet(&mut self, key: &[u8]) {
+        let now = self.now();
+        if matches!(self.model.get(key), Some((_, Some(ms))) if now > *ms) {
+            self.model.remove(key);
+            *self.expired.entry(key.to_vec()).or_default() += 1;
+        }
+    }
+
+    fn put(&mut self, key: &[u8], value: Plain, expire_ms: Option<u64>) {
+        self.meet(key);
+        self.model.insert(key.to_vec(), (value, expire_ms));
+    }
+
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::Set(key, value, expire) => {
+                let expire_ms = expire.map(|ms| self.now() + ms);
+                match expire_ms {
+                    None => self.db.set_str(&key, StrNew::encode(&value)),
+                    Some(_) => self
+                        .db
+                        .set_str_until(&key, StrNew::encode(&value), expire_ms),
+                }
+                self.put(&key, text(&value), expire_ms);
+            }
+            Step::SetBig(key, value) => {
+                self.db
+                    .set_str(&key, StrNew::Big(Bytes::from(value.clone())));
+                let encoding = if value.len() <= 39 {
+                    Encoding::Embstr
+                } else {
+                    Encoding::Raw
+                };
+                self.put(
+                    &key,
+                    Plain::Text {
+                        bytes: value,
+                        encoding,
+                    },
+                    None,
+                );
+            }
+            Step::SetInPlace(key, value) => self.change(&key, |text, now| {
+                match std::str::from_utf8(&value)
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+                {
+                    Some(number) => text.set_int(number),
+                    None => text.set(StrNew::Bytes(&value)),
+                }
+                *now = value.clone();
+                false
+            }),
+            Step::Append(key, value) => self.change(&key, |text, now| {
+                now.extend_from_slice(&value);
+                assert_eq!(text.append(&value), now.len());
+                true
+            }),
+            Step::SetRange(key, offset, value) => self.change(&key, |text, now| {
+                let end = offset + value.len();
+                now.resize(now.len().max(end), 0);
+                now[offset..end].copy_from_slice(&value);
+                assert_eq!(text.set_range(offset, &value), now.len());
+                true
+            }),
+            Step::Grow(key, len) => self.change(&key, |text, now| {
+                now.resize(now.len().max(len), 0);
+                let bytes = text.bytes_mut(len);
+                if let (Some(last), Some(model)) = (bytes.last_mut(), now.last_mut()) {
+                    *last ^= 1;
+                    *model ^= 1;
+                }
+                assert_eq!(bytes, &now[..]);
+                true
+            }),
+            Step::Push(key, value) => self.push(&key, &value),
+            Step::Rename(from, to) => self.rename(&from, &to),
+            Step::Remove(key) => {
+                self.meet(&key);
+                assert_eq!(self.db.remove(&key), self.model.remove(&key).is_some());
+            }
+            Step::Read(key) => {
+                self.meet(&key);
+                assert_eq!(self.db.read(&key).is_some(), self.model.contains_key(&key));
+            }
+            Step::Exists(key) => {
+                self.meet(&key);
+                assert_eq!(self.db.exists(&key), self.model.contains_key(&key));
+            }
+            Step::Expire(key, expire) => {
+                let expire_ms = expire.map(|ms| self.now() + ms);
+                let known = self.model.get_mut(&key);
+                assert_eq!(self.db.set_expire_ms(&key, expire_ms), known.is_some());
+                if let Some(known) = known {
+                    known.1 = expire_ms;
+                }
+            }
+            Step::Pass(ms) => self.clock.set_unix_ms(self.now() + ms),
+            Step::Cycle(slots) => self.cycle(slots),
+            Step::Clear => {
+                self.db.clear();
+                self.model.clear();
+            }
+            Step::ClearSlot(key) => self.clear_slot(&key),
+        }
+    }
+
+    /// Changes a string in place, or makes one. `change` answers whether the encoding is raw now.
+    fn change(
+        &mut self,
+        key: &[u8],
+        change: impl Fn(&mut store::StrMut<'_>, &mut Vec<u8>) -> bool,
+    ) {
+        self.meet(key);
+        let made = || Owned::Bytes {
+            bytes: Bytes::from_static(b"made"),
+            raw: false,
+        };
+        let known = self
+            .model
+            .entry(key.to_vec())
+            .or_insert_with(|| (text(b"made"), None));
+        match (self.db.write_or_insert(key, made), &mut known.0) {
+            (ValueMut::Str(mut value), Plain::Text { bytes, encoding }) => {
+                if change(&mut value, bytes) {
+                    *encoding = Encoding::Raw;
+                } else {
+                    known.0 = text(bytes);
+                }
+            }
+            (ValueMut::List(_), Plain::List(_)) => {}
+            (value, model) => panic!("{value:?} is not {model:?}"),
+        }
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.meet(key);
+        let known = self
+            .model
+            .entry(key.to_vec())
+            .or_insert_with(|| (Plain::List(Vec::new()), None));
+        match (
+            self.db.write_or_insert(key, || Owned::List(List::new())),
+            &mut known.0,
+        ) {
+            (ValueMut::List(list), Plain::List(model)) => {
+                list.push_back(value, &Limits::default());
+                model.push(value.to_vec());
+            }
+            (ValueMut::Str(_), Plain::Text { .. }) => {}
+            (value, model) => panic!("{value:?} is not {model:?}"),
+        }
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8]) {
+        self.meet(from);
+        let taken = self.db.take(from);
+        assert_eq!(taken.is_some(), self.model.contains_key(from));
+        if let (Some((value, expire_ms)), Some((model, model_ms))) =
+            (taken, self.model.remove(from))
+        {
+            assert_eq!(expire_ms, model_ms);
+            self.db.insert_until(to, value, expire_ms);
+            self.put(to, model, expire_ms);
+        }
+    }
+
+    fn cycle(&mut self, slots: usize) {
+        let before = self.db.len();
+        let (seen, deleted) = self.db.expire_step(slots);
+        assert!(seen >= deleted && before - self.db.len() == deleted);
+        let now = self.now();
+        let gone: Vec<Vec<u8>> = self
+            .model
+            .iter()
+            .filter(|(key, (_, ms))| ms.is_some_and(|ms| now > ms) && self.db.peek(key).is_none())
+            .map(|(key, _)| key.clone())
+            .collect();
+        assert_eq!(gone.len(), deleted);
+        for key in gone {
+            self.meet(&key);
+        }
+    }
+
+    fn clear_slot(&mut self, key: &[u8]) {
+        let slot = key_slot(key);
+        let before = self.model.len();
+        if self.by_slot {
+            self.model.retain(|key, _| key_slot(key) != slot);
+        }
+        assert_eq!(self.db.clear_slot(slot), before - self.model.len());
+    }
+
+    fn check(&mut self) {
+        assert_eq!(self.db.len(), self.model.len());
+        assert_eq!(self.db.is_empty(), self.model.is_empty());
+        let timed = self.model.values().filter(|(_, ms)| ms.is_some()).count();
+        assert_eq!(self.db.expires_len(), timed);
+        for (key, (value, ms)) in &self.model {
+            assert_eq!(plain(&self.db, key).as_ref(), Some(value));
+            assert_eq!(self.db.expire_ms(key), *ms);
+        }
+        assert_eq!(self.db.has_expired(), !self.expired.is_empty());
+        for key in self.db.take_expired() {
+            let count = self.expired.get_mut(&*key).expect("a key that expired");
+            *count -= 1;
+            if *count == 0 {
+                self.expired.remove(&*key);
+            }
+        }
+        assert!(
+            self.expired.is_empty(),
+            "{:?} were not reported",
+            self.expired.keys()
+        );
+        self.check_walks();
+        drop(self.db.take_garbage());
+    }
+
+    fn check_walks(&self) {
+        let mut keys = BTreeSet::new();
+        self.db.for_each(|key, value, ms| {
+            assert_eq!(self.model[key].1, ms);
+            assert_eq!(
+                matches!(value, Value::List(_)),
+                matches!(self.model[key].0, Plain::List(_))
+            );
+            assert!(keys.insert(key.to_vec()));
+        });
+        assert!(keys.iter().eq(self.model.keys()));
+        let (mut scanned, mut cursor) = (BTreeSet::new(), 0);
+        loop {
+            cursor = self.db.scan(cursor, 3, |key, _| {
+                assert!(scanned.insert(key.to_vec()));
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(scanned, keys);
+        let mut by_slot: BTreeMap<u16, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for key in keys {
+            by_slot.entry(key_slot(&key)).or_default().insert(key);
+        }
+        for (slot, keys) in by_slot {
+            let mut shown = BTreeSet::new();
+            self.db.slot_keys(slot, usize::MAX, |key| {
+                shown.insert(key.to_vec());
+            });
+            let keys = if self.by_slot { keys } else { BTreeSet::new() };
+            assert_eq!((self.db.slot_len(slot), shown), (keys.len(), keys));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 300 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn doors_agree_with_a_map(by_slot: bool, steps in prop::collection::vec(step(), 0..if cfg!(miri) { 40 } else { 120 })) {
+        let mut pair = Pair::new(by_slot);
+        for step in steps {
+            pair.apply(step);
+            if !cfg!(miri) {
+                pair.check();
+            }
+        }
+        pair.check();
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+fn numbers(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn filled(by_slot: bool, count: u32) -> (Clock, Db) {
+    let clock = Clock::new();
+    let mut db = Db::new(clock.clone(), by_slot);
+    for number in 0..count {
+        db.set_str(
+            format!("key:{number}").as_bytes(),
+            StrNew::Int(i64::from(number)),
+        );
+    }
+    (clock, db)
+}
+
+#[test]
+fn a_replica_hides_what_expired_and_loading_shows_it() {
+    for by_slot in [false, true] {
+        let (clock, mut db) = filled(by_slot, 3);
+        assert!(db.set_expire_ms(b"key:1", Some(100)));
+        clock.set_unix_ms(100);
+        assert!(
+            db.exists(b"key:1"),
+            "its time comes when the clock is past it"
+        );
+        clock.set_unix_ms(101);
+        clock.set_expiry(ExpiryMode::Hide);
+        assert!(db.read(b"key:1").is_none() && db.write(b"key:1").is_none());
+        assert!(!db.exists(b"key:1") && db.take(b"key:1").is_none());
+        assert_eq!(db.expire_step(1000), (1, 0));
+        assert_eq!((db.len(), db.has_expired()), (3, false));
+        clock.set_expiry(ExpiryMode::Ignore);
+        assert!(db.exists(b"key:1") && db.read(b"key:1").is_some());
+        clock.set_expiry(ExpiryMode::Delete);
+        assert!(db.read(b"key:1").is_none());
+        assert_eq!(db.len(), 2);
+        assert_eq!(db.take_expired(), [Box::from(&b"key:1"[..])]);
+    }
+}
+
+#[test]
+fn a_removed_hidden_key_was_not_there() {
+    let (clock, mut db) = filled(false, 2);
+    db.set_expire_ms(b"key:1", Some(100));
+    clock.set_unix_ms(200);
+    clock.set_expiry(ExpiryMode::Hide);
+    assert!(!db.remove(b"key:1"));
+    assert_eq!((db.len(), db.has_expired()), (1, false));
+}
+
+#[test]
+fn idle_time_survives_the_wrap_of_the_clock() {
+    let (clock, mut db) = filled(false, 2);
+    clock.set_unix_ms(((1 << 24) - 10) * 1000);
+    assert!(db.read(b"key:1").is_some());
+    clock.set_unix_ms(((1 << 24) + 20) * 1000);
+    assert_eq!(db.idle_seconds(b"key:1"), Some(30));
+    assert!(db.exists(b"key:1"));
+    assert_eq!(
+        db.idle_seconds(b"key:1"),
+        Some(30),
+        "EXISTS does not count as use"
+    );
+    clock.set_touches(false);
+    assert!(db.read(b"key:1").is_some());
+    assert_eq!(db.idle_seconds(b"key:1"), Some(30));
+    clock.set_touches(true);
+    assert!(db.read(b"key:1").is_some());
+    assert_eq!(db.idle_seconds(b"key:1"), Some(0));
+    assert_eq!(db.idle_seconds(b"none"), None);
+}
+
+#[test]
+fn big_strings_are_handed_over_and_shared_without_copies() {
+    let clock = Clock::new();
+    let mut db = Db::new(clock, false);
+    let value = Bytes::from(vec![7; 100_000]);
+    let at = value.as_ptr();
+    db.set_str(b"big", StrNew::Big(value));
+    let Some(Value::Str(Str::Big(seen))) = db.read(b"big") else {
+        panic!("a big string");
+    };
+    assert_eq!(seen.as_ptr(), at);
+    let reply = seen.clone();
+    // A change while a reply still holds the bytes leaves the reply as it was.
+    let Some(ValueMut::Str(mut text)) = db.write(b"big") else {
+        panic!("a string");
+    };
+    assert_eq!(text.append(b"tail"), 100_004);
+    assert_eq!(reply, vec![7; 100_000]);
+    let Some(Value::Str(Str::Big(seen))) = db.read(b"big") else {
+        panic!("a big string");
+    };
+    assert_eq!((seen.len(), &seen[100_000..]), (100_004, &b"tail"[..]));
+    // Unshared, it stays where it is.
+    let at = seen.as_ptr();
+    let Some(ValueMut::Str(mut text)) = db.write(b"big") else {
+        panic!("a string");
+    };
+    text.bytes_mut(0)[0] = 1;
+    let (Owned::Bytes { bytes, raw: true }, None) = db.take(b"big").unwrap() else {
+        panic!("a raw string");
+    };
+    assert_eq!((bytes.as_ptr(), bytes[0]), (at, 1));
+}
+
+/// Appending byte by byte must not copy the value each time.
+#[test]
+fn appending_moves_the_value_rarely() {
+    let mut db = Db::new(Clock::new(), false);
+    let total = if cfg!(miri) { 2_000 } else { 200_000 };
+    let (mut moves, mut last) = (0, std::ptr::null());
+    for _ in 0..total {
+        let ValueMut::Str(mut text) = db.write_or_insert(b"log", || Owned::Bytes {
+            bytes: Bytes::new(),
+            raw: false,
+        }) else {
+            panic!("a string");
+        };
+        text.append(b"x");
+        let now = text.bytes_mut(0).as_ptr();
+        moves += usize::from(now != last);
+        last = now;
+    }
+    assert_eq!(
+        db.peek(b"log").map(|value| match value {
+            Value::Str(text) => text.len(),
+            _ => 0,
+        }),
+        Some(total)
+    );
+    assert!(moves < 60, "{moves} moves");
+}
+
+#[test]
+fn what_takes_long_to_free_is_left_to_others() {
+    for by_slot in [false, true] {
+        let (_, mut db) = filled(by_slot, 1000);
+        db.set_str(b"big", StrNew::Big(Bytes::from(vec![0; 1 << 20])));
+        assert!(!db.has_garbage());
+        db.set_str(b"big", StrNew::Int(1));
+        assert_eq!(db.take_garbage().len(), 1);
+        let mut list = List::new();
+        for _ in 0..100 {
+            list.push_back(b"element", &Limits::default());
+        }
+        db.insert(b"list", Owned::List(list));
+        assert!(db.remove(b"list") && db.has_garbage());
+        db.clear();
+        let garbage = db.take_garbage();
+        assert_eq!((garbage.len(), db.len(), db.has_garbage()), (2, 0, false));
+        std::thread::spawn(move || drop(garbage)).join().unwrap();
+        assert!(db.is_empty() && !db.exists(b"key:1"));
+    }
+}
+
+#[test]
+fn an_empty_collection_is_no_value() {
+    let (_, mut db) = filled(false, 2);
+    db.insert(b"key:1", Owned::List(List::new()));
+    assert_eq!((db.len(), db.exists(b"key:1")), (1, false));
+}
+
+/// Chi-square over keys: the sum's mean is their number, its deviation the root of twice that.
+fn check_fair(hits: &BTreeMap<Vec<u8>, u32>, keys: usize, per_key: u32) {
+    assert_eq!(hits.len(), keys);
+    let expected = f64::from(per_key);
+    let chi: f64 = hits
+        .values()
+        .map(|&hits| (f64::from(hits) - expected).powi(2) / expected)
+        .sum();
+    let mean = keys as f64;
+    assert!(
+        (chi - mean).abs() < 6.0 * (2.0 * mean).sqrt(),
+        "chi-square {chi} of {mean}"
+    );
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "many rounds")]
+fn random_keys_are_chosen_evenly() {
+    for by_slot in [false, true] {
+        let (_, mut db) = filled(by_slot, 5000);
+        let mut random = numbers(1);
+        let mut hits: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+        for _ in 0..5000 * 40 {
+            *hits.entry(db.random_key(&mut random).unwrap()).or_default() += 1;
+        }
+        check_fair(&hits, 5000, 40);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "many rounds")]
+fn sampling_finds_the_few_keys_with_an_expiry() {
+    for by_slot in [false, true] {
+        let (_, mut db) = filled(by_slot, 50_000);
+        for number in [1, 20_000, 40_000] {
+            assert!(db.set_expire_ms(format!("key:{number}").as_bytes(), Some(1_000_000)));
+        }
+        let mut random = numbers(2);
+        let mut hits: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+        for _ in 0..300 {
+            let mut shown = 0;
+            db.sample(1, true, &mut random, |sample| {
+                assert_eq!(sample.expire_ms, Some(1_000_000));
+                *hits.entry(sample.key.to_vec()).or_default() += 1;
+                shown += 1;
+            });
+            assert_eq!(shown, 1);
+        }
+        check_fair(&hits, 3, 100);
+        let mut shown = BTreeSet::new();
+        for _ in 0..100 {
+            db.sample(5, false, &mut random, |sample| {
+                shown.insert(sample.key.to_vec());
+            });
+        }
+        assert!(shown.len() > 450);
+        // The cycle goes straight to them.
+        let (mut seen, mut steps) = (0, 0);
+        while seen < 3 {
+            seen += db.expire_step(400).0;
+            steps += 1;
+        }
+        assert!(steps < 20, "{steps} steps");
+    }
+}
+
+#[test]
+fn random_keys_that_expired_are_met() {
+    let (clock, mut db) = filled(false, 20);
+    for number in 0..19 {
+        db.set_expire_ms(format!("key:{number}").as_bytes(), Some(10));
+    }
+    clock.set_unix_ms(20);
+    let mut random = numbers(3);
+    clock.set_expiry(ExpiryMode::Hide);
+    assert!(db.random_key(&mut random).is_some());
+    assert_eq!(db.len(), 20);
+    clock.set_expiry(ExpiryMode::Delete);
+    assert_eq!(db.random_key(&mut random).as_deref(), Some(&b"key:19"[..]));
+    assert_eq!(db.take_expired().len() + db.len(), 20);
+    db.set_expire_ms(b"key:19", Some(10));
+    assert_eq!(db.random_key(&mut random), None);
+    assert!(db.is_empty());
+}
+
+#[test]
+fn the_cycle_estimates_the_time_to_live() {
+    let (clock, mut db) = filled(false, 100);
+    assert_eq!((db.avg_ttl_ms(), db.expires_len()), (0, 0));
+    for number in 0..100 {
+        db.set_expire_ms(format!("key:{number}").as_bytes(), Some(5000));
+    }
+    clock.set_unix_ms(1000);
+    while db.expire_step(50).0 == 0 {}
+    assert_eq!(db.avg_ttl_ms(), 4000);
+}
+
+#[test]
+fn cursors_from_nowhere_end_the_scan() {
+    for by_slot in [false, true] {
+        let (_, db) = filled(by_slot, 100);
+        for cursor in [u64::MAX, 1 << 62, 16384 << 48] {
+            assert_eq!(db.scan(cursor, 10, |_, _| panic!("nothing lies there")), 0);
+        }
+    }
+}
+
+/// The sizes that the table of targets promises, with the size classes of the daemons' allocator.
+#[test]
+fn entries_are_small() {
+    let mut db = Db::new(Clock::new(), false);
+    let key = [b'k'; 16];
+    db.set_str(&key, StrNew::Bytes(&[b'v'; 32]));
+    assert_eq!(db.entry_bytes(&key), Some(56));
+    db.set_expire_ms(&key, Some(1));
+    assert_eq!(db.entry_bytes(&key), Some(64));
+    db.insert(&key, Owned::Int(1));
+    assert_eq!(db.entry_bytes(&key), Some(32));
+    db.set_expire_ms(&key, Some(1));
+    assert_eq!(db.entry_bytes(&key), Some(40));
+}
+
+#[test]
+fn databases_of_a_keyspace_share_the_clock() {
+    let mut keyspace = Keyspace::new(2, false);
+    keyspace.clock().set_unix_ms(50);
+    let (a, b) = keyspace.db_pair(0, 1);
+    a.set_str_until(b"key", StrNew::Bytes(b"value"), Some(60));
+    let (value, expire_ms) = a.take(b"key").unwrap();
+    b.insert_until(b"key", value, expire_ms);
+    assert!(keyspace.db(1).exists(b"key") && !keyspace.db(0).exists(b"key"));
+    keyspace.clock().set_unix_ms(61);
+    assert!(!keyspace.db(1).exists(b"key"));
+    assert_eq!((keyspace.databases(), keyspace.db_ref(1).len()), (2, 0));
+}
