@@ -18,13 +18,15 @@ enum Plain {
 
 type Model = BTreeMap<Vec<u8>, (Plain, Option<u64>)>;
 
+/// The number that prints as these bytes.
+fn canonical(bytes: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let value: i64 = text.parse().ok()?;
+    (value.to_string() == text).then_some(value)
+}
+
 fn text(bytes: &[u8]) -> Plain {
-    let canonical = std::str::from_utf8(bytes).ok().and_then(|text| {
-        text.parse::<i64>()
-            .ok()
-            .filter(|value| value.to_string() == text)
-    });
-    let encoding = match (canonical, bytes.len()) {
+    let encoding = match (canonical(bytes), bytes.len()) {
         (Some(_), _) => Encoding::Int,
         (None, 0..=39) => Encoding::Embstr,
         (None, _) => Encoding::Raw,
@@ -42,7 +44,7 @@ fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
             assert_eq!(value.len(), bytes.len());
             Some(Plain::Text {
                 bytes,
-                encoding: db.encoding(key).unwrap(),
+                encoding: db.encoding(key).expect("it has a value"),
             })
         }
         Value::List(list) => Some(Plain::List(list.iter_from(0).map(<[u8]>::to_vec).collect())),
@@ -182,10 +184,7 @@ impl Pair {
                 );
             }
             Step::SetInPlace(key, value) => self.change(&key, |text, now| {
-                match std::str::from_utf8(&value)
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                {
+                match canonical(&value) {
                     Some(number) => text.set_int(number),
                     None => text.set(StrNew::Bytes(&value)),
                 }
@@ -214,6 +213,12 @@ impl Pair {
                 assert_eq!(bytes, &now[..]);
                 true
             }),
+            other => self.apply_to_keys(other),
+        }
+    }
+
+    fn apply_to_keys(&mut self, step: Step) {
+        match step {
             Step::Push(key, value) => self.push(&key, &value),
             Step::Rename(from, to) => self.rename(&from, &to),
             Step::Remove(key) => {
@@ -243,6 +248,7 @@ impl Pair {
                 self.model.clear();
             }
             Step::ClearSlot(key) => self.clear_slot(&key),
+            _ => unreachable!("steps on strings are above"),
         }
     }
 
