@@ -156,7 +156,7 @@ fn a_manual_failover_waits_for_the_masters_data() {
     world.run_ms(500);
     // The replica lags behind: it may not start before it has everything.
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap()
+        node.failover(now, FailoverKind::Coordinated).unwrap();
     });
     world.run_until("the master pauses", 500, |world| {
         world.hosts[0]
@@ -186,7 +186,7 @@ fn a_manual_failover_waits_for_the_masters_data() {
         world.flags(3, 0).has(NodeFlags::SLAVE)
     });
     world.call(0, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap()
+        node.failover(now, FailoverKind::Coordinated).unwrap();
     });
     world.run_until("roles are swapped back", 3000, |world| {
         !world.hosts[0].node.is_replica()
@@ -200,7 +200,7 @@ fn a_manual_failover_that_cannot_catch_up_times_out() {
     let mut world = cluster(3, 6, &quick());
     world.set_facts(0, offset(5000));
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap()
+        node.failover(now, FailoverKind::Coordinated).unwrap();
     });
     world.set_facts(0, offset(6000));
     // The replica never gets the rest.
@@ -228,7 +228,7 @@ fn force_needs_no_master_and_takeover_needs_nobody() {
         "Master is down or failed, please use CLUSTER FAILOVER FORCE"
     );
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Force).unwrap()
+        node.failover(now, FailoverKind::Force).unwrap();
     });
     world.run_until("forced", 1000, |world| !world.hosts[3].node.is_replica());
     assert!(world.logged(3, "Forced failover user request accepted."));
@@ -236,11 +236,11 @@ fn force_needs_no_master_and_takeover_needs_nobody() {
     world.kill(1);
     world.kill(2);
     world.call(4, |node, now| {
-        node.failover(now, FailoverKind::Takeover).unwrap()
+        node.failover(now, FailoverKind::Takeover).unwrap();
     });
     assert!(!world.hosts[4].node.is_replica());
     world.call(5, |node, now| {
-        node.failover(now, FailoverKind::Takeover).unwrap()
+        node.failover(now, FailoverKind::Takeover).unwrap();
     });
     world.run_until("three new masters", 20_000, settled);
 }
@@ -326,11 +326,11 @@ fn a_slot_moves_with_a_new_epoch() {
     let (from, to) = (world.id_text(0), world.id_text(1));
     world.call(1, |node, now| {
         node.set_slot(now, slot, &SlotChange::Importing(from.clone()), 0)
-            .unwrap()
+            .unwrap();
     });
     world.call(0, |node, now| {
         node.set_slot(now, slot, &SlotChange::Migrating(to.clone()), 3)
-            .unwrap()
+            .unwrap();
     });
     assert!(
         world.hosts[0]
@@ -355,7 +355,7 @@ fn a_slot_moves_with_a_new_epoch() {
     );
     world.call(1, |node, now| {
         node.set_slot(now, slot, &SlotChange::Node(to.clone()), 3)
-            .unwrap()
+            .unwrap();
     });
     assert!(world.logged(1, "configEpoch updated after importing slot 7"));
     world.run_until("everyone knows", 5000, |world| {
@@ -386,7 +386,7 @@ fn a_forgotten_node_stays_forgotten_for_a_minute() {
         world.call(index, |node, now| node.forget(now, &gone).unwrap());
     }
     world.call(3, |node, now| {
-        node.reset(now, ResetKind::Soft, true).unwrap()
+        node.reset(now, ResetKind::Soft, true).unwrap();
     });
     world.run_ms(59_000);
     assert!(
@@ -464,7 +464,7 @@ fn a_blocked_client_is_sent_away() {
     assert_eq!(world.hosts[index].node.route_blocked([key]), None);
     let replica = index + 3;
     world.call(replica, |node, now| {
-        node.failover(now, FailoverKind::Takeover).unwrap()
+        node.failover(now, FailoverKind::Takeover).unwrap();
     });
     world.run_until("demoted", 5000, |world| {
         world.hosts[index].node.is_replica()

@@ -196,7 +196,7 @@ impl World {
     pub(crate) fn set_facts(&mut self, index: usize, facts: Facts) {
         self.hosts[index].facts = facts;
         self.call(index, |node, now| {
-            node.handle_input(now, Input::Facts(facts))
+            node.handle_input(now, Input::Facts(facts));
         });
     }
 
@@ -244,14 +244,13 @@ impl World {
     }
 
     pub(crate) fn log(&self, index: usize) -> Vec<&str> {
-        let text = |event| {
-            if let &Event::Log { ref text, .. } = event {
-                Some(text.as_str())
-            } else {
-                None
-            }
-        };
-        self.hosts[index].events.iter().filter_map(text).collect()
+        let events = self.hosts[index].events.iter();
+        events
+            .filter_map(|event| match event {
+                Event::Log { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
     }
 
     pub(crate) fn flags(&self, seen_by: usize, index: usize) -> NodeFlags {
@@ -345,7 +344,7 @@ impl World {
                     remote,
                     local,
                 },
-            )
+            );
         });
         self.later(from, link, Parcel::Opened);
     }
@@ -416,7 +415,7 @@ pub(crate) fn cluster(masters: usize, hosts: usize, config: &Config) -> World {
     for index in masters..hosts {
         let master = world.id_text(index % masters);
         world.call(index, |node, now| {
-            node.replicate(now, &master, true).unwrap()
+            node.replicate(now, &master, true).unwrap();
         });
     }
     world.run_until("the cluster is ok", 20_000, |world| {

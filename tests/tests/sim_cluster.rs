@@ -1,0 +1,146 @@
+//! The cluster core through the simulator: many seeds, and the proof that the simulator sees what it is there for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed unwrap is a failed test"
+)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cluster_bus::Config;
+use tern_tests::sim::cluster::{Options, Run, Summary, run};
+use tern_tests::sim::{Failure, Rng};
+
+/// Runs seeds on all cores of the machine and returns the first failure.
+fn run_seeds(seeds: std::ops::Range<u64>, options: Options) -> Result<Vec<Summary>, Box<Failure>> {
+    let next = AtomicU64::new(seeds.start);
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return Ok(done);
+            }
+            match run(seed, options) {
+                Ok(summary) => done.push(summary),
+                Err(failure) => {
+                    next.store(seeds.end, Ordering::Relaxed);
+                    return Err(failure);
+                }
+            }
+        }
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a run panicked"))
+            .collect()
+    });
+    results
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map(|summaries| summaries.concat())
+}
+
+#[test]
+fn ten_minutes_of_many_clusters() {
+    let summaries =
+        run_seeds(0..250, Options::default()).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(summaries.len(), 250);
+    // A simulator in which nothing happens proves nothing.
+    let elections: usize = summaries.iter().map(|summary| summary.elections).sum();
+    assert!(elections > 250, "only {elections} elections");
+}
+
+/// Two replicas of a dead master ask for votes in one epoch, and the voter's host loses power right after its first
+/// vote. Neither candidate hears of the other one, so that the second, who is late, draws the same epoch.
+/// Returns the epochs in which it voted.
+fn vote_with_power_loss(fsync: bool) -> Result<Vec<u64>, String> {
+    const MASTER: usize = 0;
+    const VOTER: usize = 1;
+    let config = Config {
+        node_timeout_ms: 2_000,
+        port: 7000,
+        ..Config::default()
+    };
+    let mut run = Run::with(Rng::new(1), 3, 5, &config, Options { fsync, trace: None });
+    run.checks.epochs_may_be_forgotten = true;
+    run.form_cluster()?;
+    let (master, voter) = (run.id(MASTER), run.id(VOTER));
+    let candidates: Vec<usize> = (3..8)
+        .filter(|host| run.world.core(*host).unwrap().node.master_id() == Some(master))
+        .collect();
+    assert_eq!(candidates.len(), 2);
+    run.world.crash(MASTER, false);
+    // The candidates sleep until the others know, and the second one until the voter is back.
+    run.world.freeze(candidates[0], 7_000);
+    run.world.freeze(candidates[1], 10_000);
+    let failed =
+        |run: &Run, host: usize| {
+            run.world.core(host).unwrap().node.node_lines().any(|line| {
+                line.id == master && line.flags.has(cluster_bus::message::NodeFlags::FAIL)
+            })
+        };
+    run.until("everyone knows that the master is down", 10_000, |run| {
+        [1, 2, 4, 5, 7].iter().all(|host| failed(run, *host))
+    })?;
+    for candidate in &candidates {
+        for other in (2..8).filter(|other| other != candidate) {
+            run.world.cut(*candidate, other);
+            run.world.cut(other, *candidate);
+        }
+    }
+    // What the voter knows so far is on disk, one way or the other.
+    run.world.write_back(VOTER);
+    while run.checks.votes_of(voter).is_empty() {
+        run.run_to(run.world.now_ms() + 1)?;
+    }
+    run.world.crash(VOTER, true);
+    run.world.crash(candidates[0], true);
+    run.world.start(VOTER);
+    run.run_to(run.world.now_ms() + 6_000)?;
+    Ok(run.checks.votes_of(voter))
+}
+
+#[test]
+fn a_vote_survives_a_power_loss() {
+    let epochs = vote_with_power_loss(true).unwrap();
+    assert_eq!(
+        epochs.len(),
+        2,
+        "the second candidate got its vote in an epoch of its own: {epochs:?}"
+    );
+}
+
+#[test]
+fn without_the_fsync_before_the_vote_the_simulator_sees_a_second_one() {
+    let violation = vote_with_power_loss(false).unwrap_err();
+    assert!(violation.contains("voted twice in epoch"), "{violation}");
+}
+
+#[test]
+fn without_fsync_random_faults_find_it_too() {
+    let failure = run_seeds(
+        0..100,
+        Options {
+            fsync: false,
+            trace: None,
+        },
+    )
+    .expect_err("no seed noticed");
+    assert!(
+        failure.problem.contains("voted twice")
+            || failure.problem.contains("forgot what it had said"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_seed_replays() {
+    let first = run(7, Options::default()).unwrap();
+    let second = run(7, Options::default()).unwrap();
+    assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
