@@ -1,1 +1,21 @@
 //! The append-only file: encode, replay, rewrite, check and fix.
+//!
+//! # Layout
+//!
+//! - [`Encoder`] turns executed commands into the bytes that are appended.
+//! - [`Reader`] gives the commands of a file back, one after the other; what follows the last whole command, or the last whole
+//!   transaction, is told apart from what is damaged. A file may begin with an RDB file ([`begins_with_rdb`]).
+//! - [`Rewriter`] writes the shortest commands that make a keyspace, into any [`std::io::Write`].
+//! - [`check_aof`] is what `redis-check-aof` does, save for cutting the file.
+//!
+//! Which file is read or written, when it is synced, and what a command does, is the business of others.
+
+mod check;
+mod encode;
+mod reader;
+mod rewrite;
+
+pub use check::{CheckReport, check_aof};
+pub use encode::{Encoder, encode_command};
+pub use reader::{Command, Error, LOADED_ANYWAY, Reader, begins_with_rdb, truncation_lines};
+pub use rewrite::{ITEMS_PER_COMMAND, Rewriter};

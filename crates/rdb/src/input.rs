@@ -110,7 +110,10 @@ impl<R: Read> Input<R> {
     }
 
     /// Appends the next `count` bytes to `out`, which grows as they arrive.
-    pub(crate) fn take_into(&mut self, count: u64, out: &mut Vec<u8>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::ShortRead`] where the source ends before, [`Error::Io`] where it fails.
+    pub fn take_into(&mut self, count: u64, out: &mut Vec<u8>) -> Result<(), Error> {
         if let Some(count) = self.in_buffer(count) {
             out.extend_from_slice(self.take(count)?);
             return Ok(());
@@ -133,7 +136,10 @@ impl<R: Read> Input<R> {
     }
 
     /// Passes over `count` bytes.
-    pub(crate) fn skip(&mut self, mut count: u64) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::ShortRead`] where the source ends before, [`Error::Io`] where it fails.
+    pub fn skip(&mut self, mut count: u64) -> Result<(), Error> {
         while count > 0 {
             let step = usize::try_from(count)
                 .map_or(self.buffer.len(), |count| count.min(self.buffer.len()));
@@ -177,6 +183,16 @@ impl<R: Read> Input<R> {
         if bytes > self.buffer.len() {
             let mut buffer = std::mem::take(&mut self.buffer).into_vec();
             buffer.resize(bytes, 0);
+            self.buffer = buffer.into_boxed_slice();
+        }
+    }
+
+    /// Makes the buffer as small as it was at first, where what is buffered fits.
+    pub fn shrink_buffer(&mut self) {
+        if self.end - self.start <= BUFFER_BYTES && self.buffer.len() > BUFFER_BYTES {
+            self.make_room();
+            let mut buffer = std::mem::take(&mut self.buffer).into_vec();
+            buffer.truncate(BUFFER_BYTES);
             self.buffer = buffer.into_boxed_slice();
         }
     }

@@ -6,7 +6,7 @@ mod rdb;
 mod window;
 
 pub use dump::check_dump;
-pub use rdb::check_rdb;
+pub use rdb::{check_rdb, check_rdb_in};
 
 /// What a check tool has to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,29 +9,26 @@ use crate::reader::{KeyRecord, Options, Reader, Record};
 
 /// Reads the file `name` from `source` to its end. `now_ms` is Unix milliseconds: keys that expired before are counted.
 pub fn check_rdb(name: &str, source: impl Read, now_ms: i64) -> Report {
-    let mut check = Check {
-        report: Report::default(),
-        keys: 0,
-        expires: 0,
-        expired: 0,
-        skipped: 0,
-    };
-    check
-        .report
-        .line(format!("[offset 0] Checking RDB file {name}"));
-    let options = Options {
-        checksum: true,
-        skip_unsupported: true,
-    };
-    match Reader::open(Input::new(source), options) {
+    check_rdb_in(name, Input::new(source), now_ms).0
+}
+
+/// The same for a file inside another: gives the input back, standing behind it, where that is known.
+pub fn check_rdb_in<R: Read>(name: &str, input: Input<R>, now_ms: i64) -> (Report, Option<Input<R>>) {
+    let mut check = Check { report: Report::default(), keys: 0, expires: 0, expired: 0, skipped: 0 };
+    check.report.line(format!("[offset 0] Checking RDB file {name}"));
+    let options = Options { checksum: true, skip_unsupported: true };
+    match Reader::open(input, options) {
         Ok(mut reader) => {
             let mut last = None;
             let result = check.walk(&mut reader, now_ms, &mut last);
             check.finish(result, Some(&reader), last);
+            (check.report, Some(reader.into_input()))
         }
-        Err(error) => check.finish::<std::io::Empty>(Err(error), None, None),
+        Err(error) => {
+            check.finish::<R>(Err(error), None, None);
+            (check.report, None)
+        }
     }
-    check.report
 }
 
 struct Check {

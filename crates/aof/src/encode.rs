@@ -1,0 +1,78 @@
+//! Commands as bytes of the file: arrays of bulk strings. What a command must be rewritten to before (an EXPIRE to a PEXPIREAT) was
+//! decided by who executed it.
+
+/// Appends commands to a buffer, with a SELECT wherever the database changes.
+#[derive(Clone, Debug, Default)]
+pub struct Encoder {
+    selected: Option<u32>,
+}
+
+impl Encoder {
+    /// An encoder for a file in which no database is selected yet: the first command gets a SELECT.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends `args`, executed in `database`, to `out`.
+    pub fn append<'a, I>(&mut self, out: &mut Vec<u8>, database: u32, args: I)
+    where
+        I: IntoIterator<Item = &'a [u8]>,
+        I::IntoIter: ExactSizeIterator,
+    {
+        if self.selected != Some(database) {
+            self.selected = Some(database);
+            encode_command(out, [b"SELECT", itoa::Buffer::new().format(database).as_bytes()]);
+        }
+        encode_command(out, args);
+    }
+
+    /// Forgets the selected database: a new file began, or somebody else wrote to this one.
+    pub fn reset(&mut self) {
+        self.selected = None;
+    }
+}
+
+/// Appends one command to `out`.
+pub fn encode_command<'a, I>(out: &mut Vec<u8>, args: I)
+where
+    I: IntoIterator<Item = &'a [u8]>,
+    I::IntoIter: ExactSizeIterator,
+{
+    let args = args.into_iter();
+    put_count(out, b'*', args.len());
+    for arg in args {
+        put_bulk(out, arg);
+    }
+}
+
+/// Appends `*3` or `$5` and the end of the line.
+pub(crate) fn put_count(out: &mut Vec<u8>, prefix: u8, count: usize) {
+    out.push(prefix);
+    out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a bulk string.
+pub(crate) fn put_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_count(out, b'$', bytes.len());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_select_stands_where_the_database_changes() {
+        let (mut encoder, mut out) = (Encoder::new(), Vec::new());
+        encoder.append(&mut out, 0, [&b"SET"[..], b"k", b""]);
+        encoder.append(&mut out, 0, [&b"DEL"[..], b"k"]);
+        encoder.append(&mut out, 9, [&b"PING"[..]]);
+        encoder.reset();
+        encoder.append(&mut out, 9, [&b"PING"[..]]);
+        let expected = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n\
+            *2\r\n$6\r\nSELECT\r\n$1\r\n9\r\n*1\r\n$4\r\nPING\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n9\r\n*1\r\n$4\r\nPING\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
