@@ -45,7 +45,9 @@ impl CheckReport {
     pub fn question(&self) -> String {
         let Self { size, ok_up_to, .. } = self;
         let cut = size - ok_up_to;
-        format!("This will shrink the AOF from {size} bytes, with {cut} bytes, to {ok_up_to} bytes\nContinue? [y/N]: ")
+        format!(
+            "This will shrink the AOF from {size} bytes, with {cut} bytes, to {ok_up_to} bytes\nContinue? [y/N]: "
+        )
     }
 }
 
@@ -57,27 +59,45 @@ pub fn check_aof(name: &str, source: impl Read, now_ms: i64) -> std::io::Result<
     let mut input = Input::new(source);
     let mut text = String::new();
     if crate::begins_with_rdb(&mut input).map_err(std::io::Error::other)? {
-        text.push_str("The AOF appears to start with an RDB preamble.\nChecking the RDB preamble to start:\n");
+        text.push_str(
+            "The AOF appears to start with an RDB preamble.\nChecking the RDB preamble to start:\n",
+        );
         let (report, rest) = rdb::check::check_rdb_in(name, input, now_ms);
         text.push_str(&report.text);
         match rest {
             Some(rest) if report.ok => input = rest,
             _ => {
                 text.push_str("RDB preamble of AOF file is not sane, aborting.\n");
-                return Ok(CheckReport { text, size: 0, ok_up_to: 0, can_be_cut: false });
+                return Ok(CheckReport {
+                    text,
+                    size: 0,
+                    ok_up_to: 0,
+                    can_be_cut: false,
+                });
             }
         }
         text.push_str("RDB preamble is OK, proceeding with AOF tail...\n");
     }
-    let mut check = Check { input, at: 0, depth: 0 };
+    let mut check = Check {
+        input,
+        at: 0,
+        depth: 0,
+    };
     let (ok_up_to, fault) = check.walk()?;
     if let Some(fault) = fault {
         text.push_str(&format!("0x{:16x}: {fault}\n", check.at));
     }
     let size = check.size()?;
     let diff = size - ok_up_to;
-    text.push_str(&format!("AOF analyzed: size={size}, ok_up_to={ok_up_to}, diff={diff}\n"));
-    Ok(CheckReport { text, size, ok_up_to, can_be_cut: true })
+    text.push_str(&format!(
+        "AOF analyzed: size={size}, ok_up_to={ok_up_to}, diff={diff}\n"
+    ));
+    Ok(CheckReport {
+        text,
+        size,
+        ok_up_to,
+        can_be_cut: true,
+    })
 }
 
 /// Why the walk ended.
@@ -118,7 +138,10 @@ impl<R: Read> Check<R> {
             match self.command() {
                 Ok(()) => {}
                 Err(Stop::End) if self.depth != 0 => {
-                    return Ok((ok_up_to, Some("Reached EOF before reading EXEC for MULTI".to_owned())));
+                    return Ok((
+                        ok_up_to,
+                        Some("Reached EOF before reading EXEC for MULTI".to_owned()),
+                    ));
                 }
                 Err(Stop::End) => return Ok((ok_up_to, None)),
                 Err(Stop::Fault(fault)) => return Ok((ok_up_to, Some(fault))),
@@ -130,7 +153,9 @@ impl<R: Read> Check<R> {
     fn command(&mut self) -> Result<(), Stop> {
         let count = self.number(b'*')?;
         if count < 1 {
-            return Err(Stop::Fault(format!("Expected a positive number of arguments, got: {count}")));
+            return Err(Stop::Fault(format!(
+                "Expected a positive number of arguments, got: {count}"
+            )));
         }
         let name = self.bulk()?;
         if name.eq_ignore_ascii_case(b"multi") {
@@ -163,18 +188,28 @@ impl<R: Read> Check<R> {
                 break self.input.buffered()[..self.input.buffered().len().min(MAX_LINE)].to_vec();
             }
         };
-        let Some((&first, rest)) = line.split_first() else { return Err(Stop::End) };
+        let Some((&first, rest)) = line.split_first() else {
+            return Err(Stop::End);
+        };
         self.input.advance(line.len());
         if first != prefix {
             let (prefix, first) = (char::from(prefix), char::from(first));
-            return Err(Stop::Fault(format!("Expected prefix '{prefix}', got: '{first}'")));
+            return Err(Stop::Fault(format!(
+                "Expected prefix '{prefix}', got: '{first}'"
+            )));
         }
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'-').count();
+        let digits = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit() || **byte == b'-')
+            .count();
         let (digits, end) = rest.split_at(digits);
         expect_line_end(end)?;
         match parse_i64(digits) {
             Some(number) => Ok(number),
-            None => Err(Stop::Fault(format!("Expected a number, got: '{}'", digits.escape_ascii()))),
+            None => Err(Stop::Fault(format!(
+                "Expected a number, got: '{}'",
+                digits.escape_ascii()
+            ))),
         }
     }
 
@@ -182,7 +217,10 @@ impl<R: Read> Check<R> {
     fn bulk(&mut self) -> Result<Vec<u8>, Stop> {
         const SHOWN: u64 = 8;
         let length = self.number(b'$')?;
-        let Some(length) = u64::try_from(length).ok().filter(|length| *length < u64::MAX - 2) else {
+        let Some(length) = u64::try_from(length)
+            .ok()
+            .filter(|length| *length < u64::MAX - 2)
+        else {
             return Err(Stop::Fault(format!("Expected a length, got: {length}")));
         };
         self.at = self.input.offset();
@@ -202,7 +240,9 @@ impl<R: Read> Check<R> {
             }
             Err(Error::ShortRead { offset, .. }) => {
                 let (wanted, got) = (length + 2, offset - start);
-                Err(Stop::Fault(format!("Expected to read {wanted} bytes, got {got} bytes")))
+                Err(Stop::Fault(format!(
+                    "Expected to read {wanted} bytes, got {got} bytes"
+                )))
             }
             Err(error) => Err(error.into()),
         }
@@ -227,7 +267,11 @@ fn expect_line_end(bytes: &[u8]) -> Result<(), Stop> {
         return Ok(());
     }
     let byte = |index: usize| bytes.get(index).copied().unwrap_or(0);
-    Err(Stop::Fault(format!("Expected \\r\\n, got: {:02x}{:02x}", byte(0), byte(1))))
+    Err(Stop::Fault(format!(
+        "Expected \\r\\n, got: {:02x}{:02x}",
+        byte(0),
+        byte(1)
+    )))
 }
 
 #[cfg(test)]
@@ -242,8 +286,14 @@ mod tests {
     #[test]
     fn lines_are_those_of_redis() {
         for (bytes, text) in [
-            (&b"*1\r\n$4\r\nPING\r\n"[..], "AOF analyzed: size=14, ok_up_to=14, diff=0\n"),
-            (b"*1\r\n$4\r\nPING\r\n*1\r", "AOF analyzed: size=17, ok_up_to=14, diff=3\n"),
+            (
+                &b"*1\r\n$4\r\nPING\r\n"[..],
+                "AOF analyzed: size=14, ok_up_to=14, diff=0\n",
+            ),
+            (
+                b"*1\r\n$4\r\nPING\r\n*1\r",
+                "0x               e: Expected \\r\\n, got: 0d00\nAOF analyzed: size=17, ok_up_to=14, diff=3\n",
+            ),
             (
                 b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPI",
                 "0x              16: Expected to read 6 bytes, got 2 bytes\nAOF analyzed: size=24, ok_up_to=14, diff=10\n",
@@ -271,7 +321,10 @@ mod tests {
     fn damage_in_the_middle_is_found_where_it_is() {
         let report = check(b"*1\r\n$4\r\nPING\r\n!!!*1\r\n$4\r\nPING\r\n");
         assert_eq!(report.ok_up_to, 14);
-        assert_eq!(report.text, "0x               e: Expected prefix '*', got: '!'\nAOF analyzed: size=31, ok_up_to=14, diff=17\n");
+        assert_eq!(
+            report.text,
+            "0x               e: Expected prefix '*', got: '!'\nAOF analyzed: size=31, ok_up_to=14, diff=17\n"
+        );
         assert_eq!(
             report.question(),
             "This will shrink the AOF from 31 bytes, with 17 bytes, to 14 bytes\nContinue? [y/N]: "
@@ -285,20 +338,39 @@ mod tests {
         assert!(report.text.contains("RDB preamble is OK, proceeding with AOF tail...\nAOF analyzed: size=32, ok_up_to=32, diff=0\n"));
         let report = check(b"REDIS0006\x09garbage");
         assert!(!report.is_valid() && !report.can_be_cut);
-        assert!(report.text.ends_with("RDB preamble of AOF file is not sane, aborting.\n"), "{}", report.text);
+        assert!(
+            report
+                .text
+                .ends_with("RDB preamble of AOF file is not sane, aborting.\n"),
+            "{}",
+            report.text
+        );
     }
 
     /// What the check calls whole is what a load takes, wherever the file is cut.
     #[test]
     fn agrees_with_the_reader() {
         let mut file = Vec::new();
-        for command in [&["set", "a", "1"][..], &["multi"], &["incr", "a"], &["exec"], &["del", "a"]] {
-            crate::encode_command(&mut file, command.iter().map(|arg| arg.as_bytes()).collect::<Vec<_>>());
+        for command in [
+            &["set", "a", "1"][..],
+            &["multi"],
+            &["incr", "a"],
+            &["exec"],
+            &["del", "a"],
+        ] {
+            crate::encode_command(
+                &mut file,
+                command.iter().map(|arg| arg.as_bytes()).collect::<Vec<_>>(),
+            );
         }
         for len in 0..=file.len() {
             let mut reader = crate::Reader::new(&file[..len]);
             while let Ok(Some(_)) = reader.next_command() {}
-            assert_eq!(check(&file[..len]).ok_up_to, reader.valid_up_to(), "cut at {len}");
+            assert_eq!(
+                check(&file[..len]).ok_up_to,
+                reader.valid_up_to(),
+                "cut at {len}"
+            );
         }
     }
 }

@@ -21,7 +21,10 @@ impl Encoder {
     {
         if self.selected != Some(database) {
             self.selected = Some(database);
-            encode_command(out, [b"SELECT", itoa::Buffer::new().format(database).as_bytes()]);
+            encode_command(
+                out,
+                [b"SELECT", itoa::Buffer::new().format(database).as_bytes()],
+            );
         }
         encode_command(out, args);
     }

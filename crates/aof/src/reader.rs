@@ -113,7 +113,13 @@ impl<R: Read> Reader<R> {
     /// A reader of the commands that follow where `input` stands: behind an RDB file, for one.
     pub fn after(input: Input<R>) -> Self {
         let valid_up_to = input.offset();
-        Self { input, spans: Vec::new(), given: 0, in_transaction: false, valid_up_to }
+        Self {
+            input,
+            spans: Vec::new(),
+            given: 0,
+            in_transaction: false,
+            valid_up_to,
+        }
     }
 
     /// Where the last whole command or transaction ends, in bytes from the start.
@@ -136,9 +142,14 @@ impl<R: Read> Reader<R> {
             self.input.shrink_buffer();
         }
         self.spans.clear();
-        let Some(len) = self.find_command()? else { return Ok(None) };
+        let Some(len) = self.find_command()? else {
+            return Ok(None);
+        };
         self.given = len;
-        let command = Command { bytes: self.input.buffered(), spans: &self.spans };
+        let command = Command {
+            bytes: self.input.buffered(),
+            spans: &self.spans,
+        };
         if command.is("multi") {
             self.in_transaction = true;
         } else if command.is("exec") || command.is("discard") {
@@ -154,17 +165,23 @@ impl<R: Read> Reader<R> {
     fn find_command(&mut self) -> Result<Option<usize>, Error> {
         let Some((count, mut at)) = self.read_part(0, |bytes| line(bytes, b'*'))? else {
             return if self.in_transaction || !self.input.buffered().is_empty() {
-                Err(Error::Truncated { valid_up_to: self.valid_up_to })
+                Err(Error::Truncated {
+                    valid_up_to: self.valid_up_to,
+                })
             } else {
                 Ok(None)
             };
         };
         if count == 0 {
-            return Err(Error::Format { offset: self.input.offset() });
+            return Err(Error::Format {
+                offset: self.input.offset(),
+            });
         }
         for _ in 0..count {
             let Some(span) = self.read_part(at, bulk)? else {
-                return Err(Error::Truncated { valid_up_to: self.valid_up_to });
+                return Err(Error::Truncated {
+                    valid_up_to: self.valid_up_to,
+                });
             };
             self.spans.push(at + span.start..at + span.end);
             at += span.end + b"\r\n".len();
@@ -173,19 +190,28 @@ impl<R: Read> Reader<R> {
     }
 
     /// What `parse` finds `at` bytes behind where the input stands, after reading as much as it needs; `None` where the file ends before.
-    fn read_part<T>(&mut self, at: usize, parse: impl Fn(&[u8]) -> Part<T>) -> Result<Option<T>, Error> {
+    fn read_part<T>(
+        &mut self,
+        at: usize,
+        parse: impl Fn(&[u8]) -> Part<T>,
+    ) -> Result<Option<T>, Error> {
         loop {
             let bytes = self.input.buffered().get(at..).unwrap_or_default();
             let missing = match parse(bytes) {
                 Part::Whole(found) => return Ok(Some(found)),
-                Part::Bad => return Err(Error::Format { offset: self.input.offset() + at as u64 }),
+                Part::Bad => {
+                    return Err(Error::Format {
+                        offset: self.input.offset() + at as u64,
+                    });
+                }
                 Part::Cut(missing) => missing,
             };
             let wanted = bytes.len() + missing;
             while self.input.buffered().len() - at < wanted {
                 if self.input.buffered().len() == self.input.buffer_len() {
                     // Twice what has arrived, whatever was announced.
-                    self.input.grow_buffer(self.input.buffer_len().saturating_mul(2));
+                    self.input
+                        .grow_buffer(self.input.buffer_len().saturating_mul(2));
                 }
                 if !self.input.read_more().map_err(io)? {
                     return Ok(None);
@@ -202,9 +228,16 @@ fn line(bytes: &[u8], prefix: u8) -> Part<(u64, usize)> {
     }
     let seen = &bytes[..bytes.len().min(MAX_LINE)];
     let Some(end) = memchr::memchr(b'\n', seen) else {
-        return if seen.len() == MAX_LINE { Part::Bad } else { Part::Cut(1) };
+        return if seen.len() == MAX_LINE {
+            Part::Bad
+        } else {
+            Part::Cut(1)
+        };
     };
-    let count = seen[1..end].strip_suffix(b"\r").and_then(parse_i64).and_then(|count| u64::try_from(count).ok());
+    let count = seen[1..end]
+        .strip_suffix(b"\r")
+        .and_then(parse_i64)
+        .and_then(|count| u64::try_from(count).ok());
     match count {
         Some(count) => Part::Whole((count, end + 1)),
         None => Part::Bad,
@@ -218,8 +251,15 @@ fn bulk(bytes: &[u8]) -> Part<Range<usize>> {
         Part::Cut(missing) => return Part::Cut(missing),
         Part::Bad => return Part::Bad,
     };
-    let Some(end) = usize::try_from(length).ok().and_then(|length| start.checked_add(length)) else { return Part::Bad };
-    let Some(whole) = end.checked_add(b"\r\n".len()) else { return Part::Bad };
+    let Some(end) = usize::try_from(length)
+        .ok()
+        .and_then(|length| start.checked_add(length))
+    else {
+        return Part::Bad;
+    };
+    let Some(whole) = end.checked_add(b"\r\n".len()) else {
+        return Part::Bad;
+    };
     match bytes.get(end..whole) {
         Some(b"\r\n") => Part::Whole(start..end),
         Some(_) => Part::Bad,
@@ -264,12 +304,17 @@ mod tests {
     }
 
     fn words(text: &str) -> Vec<Vec<u8>> {
-        text.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+        text.split(' ')
+            .map(|word| word.as_bytes().to_vec())
+            .collect()
     }
 
     #[test]
     fn every_cut_ends_behind_the_last_whole_command_or_transaction() {
-        let lines = ["set a 1", "multi", "incr a", "incr a", "exec", "MULTI", "Exec", "set b 2", "MULTI", "DISCARD", "del a"];
+        let lines = [
+            "set a 1", "multi", "incr a", "incr a", "exec", "MULTI", "Exec", "set b 2", "MULTI",
+            "DISCARD", "del a",
+        ];
         let commands: Commands = lines.map(words).to_vec();
         // Where it is safe to cut: behind each command outside a transaction.
         let mut safe = vec![0];
@@ -285,7 +330,9 @@ mod tests {
             assert!(commands.starts_with(&read));
             match end {
                 Ok(offset) => assert_eq!((offset, last), (len as u64, len as u64)),
-                Err(Error::Truncated { valid_up_to }) => assert_eq!(valid_up_to, last, "cut at {len}"),
+                Err(Error::Truncated { valid_up_to }) => {
+                    assert_eq!(valid_up_to, last, "cut at {len}");
+                }
                 Err(other) => panic!("{other}"),
             }
         }
@@ -310,23 +357,39 @@ mod tests {
                 other => panic!("{}: {other:?}", bytes.escape_ascii()),
             }
         }
-        let endless = [b"*".repeat(1), b"1".repeat(200)].concat();
+        let endless = [b"*".to_vec(), b"1".repeat(200)].concat();
         assert!(matches!(read(&endless).1, Err(Error::Format { offset: 0 })));
     }
 
     #[test]
     fn an_announced_length_costs_nothing() {
         let mut reader = Reader::new(&b"*1000000000\r\n$400000000000\r\nabc"[..]);
-        assert!(matches!(reader.next_command(), Err(Error::Truncated { valid_up_to: 0 })));
+        assert!(matches!(
+            reader.next_command(),
+            Err(Error::Truncated { valid_up_to: 0 })
+        ));
         assert!(reader.input.buffer_len() <= KEPT_BUFFER);
     }
 
     #[test]
     fn a_big_command_gives_its_memory_back() {
-        let commands = vec![vec![b"SET".to_vec(), b"k".to_vec(), vec![b'x'; 5 << 20]], words("PING")];
+        let commands = vec![
+            vec![b"SET".to_vec(), b"k".to_vec(), vec![b'x'; 5 << 20]],
+            words("PING"),
+        ];
         let file = encode(&commands);
         let mut reader = Reader::new(&file[..]);
-        assert_eq!(reader.next_command().unwrap().unwrap().args().nth(2).unwrap().len(), 5 << 20);
+        assert_eq!(
+            reader
+                .next_command()
+                .unwrap()
+                .unwrap()
+                .args()
+                .nth(2)
+                .unwrap()
+                .len(),
+            5 << 20
+        );
         assert!(reader.next_command().unwrap().unwrap().is("ping"));
         assert!(reader.input.buffer_len() <= KEPT_BUFFER);
         assert!(reader.next_command().unwrap().is_none());

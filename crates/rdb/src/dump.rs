@@ -4,7 +4,7 @@ use std::io;
 
 use crate::crc64::crc64;
 use crate::error::Error;
-use crate::format::{Encoding, NEWEST_VERSION, WRITE_VERSION};
+use crate::format::{Encoding, Kind, NEWEST_VERSION, WRITE_VERSION};
 use crate::input::Input;
 use crate::lzf::Compressor;
 use crate::value::ValueReader;
@@ -56,7 +56,7 @@ fn seal(payload: &mut Vec<u8>) {
 ///
 /// # Errors
 /// [`Error::Payload`], also for a payload of a version newer than is read here.
-pub fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
+pub(crate) fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
     let (signed, checksum) = payload
         .split_last_chunk::<CHECKSUM_BYTES>()
         .ok_or(Error::Payload)?;
@@ -75,13 +75,13 @@ pub fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
 ///
 /// # Errors
 /// [`Error::Payload`] for a bad footer, any other for a bad value.
-pub fn open(payload: &[u8]) -> Result<ValueReader<&[u8]>, Error> {
+pub(crate) fn open(payload: &[u8]) -> Result<(ValueReader<&[u8]>, Kind), Error> {
     let (&code, value) = unseal(payload)?.split_first().ok_or(Error::Payload)?;
     let mut reader = ValueReader::new(Input::with_buffer(value, value.len()));
     let encoding =
         Encoding::from_code(code).ok_or_else(|| reader.decoder.corrupt("an unknown type"))?;
-    reader.begin(encoding)?;
-    Ok(reader)
+    let kind = reader.begin(encoding)?;
+    Ok((reader, kind))
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_payload_of_redis_is_read_and_written() {
-        assert_eq!(open(TEN).unwrap().string().unwrap(), Str::Int(10));
+        assert_eq!(open(TEN).unwrap().0.string().unwrap(), Str::Int(10));
         let own = Dumper::new(true)
             .dump(Encoding::String, |writer| writer.string(b"10"))
             .unwrap();

@@ -7,7 +7,7 @@
 //!   decides how much it takes before it does something else. Lengths from the file are never allocated from.
 //! - [`Writer`] writes the parts of a file into any [`std::io::Write`], in constant memory.
 //! - [`check`] is what `redis-check-rdb` and `redis-check-dump` do.
-//! - [`dump`] frames the value of one key for DUMP, RESTORE and MIGRATE.
+//! - [`Loader`] and [`save`] are between files and a keyspace, [`restore`] and [`dump()`] between DUMP payloads and a value.
 //!
 //! What memory can grow to: the bytes of the string being read, as often as they are held (input, compact form, stored value), where
 //! a compressed string counts with what it expands to (at most 88 times its size, which the format allows and Redis makes
@@ -17,12 +17,14 @@ mod blob;
 pub mod check;
 mod crc64;
 mod decode;
-pub mod dump;
+mod dump;
 mod error;
 mod format;
 mod input;
+mod load;
 mod lzf;
 mod reader;
+mod save;
 mod skip;
 mod value;
 mod writer;
@@ -30,9 +32,12 @@ mod writer;
 pub use blob::ziplist::Builder as ZiplistBuilder;
 pub use crc64::crc64;
 pub use decode::Str;
+pub use dump::Dumper;
 pub use error::{Error, Feature, Place, Printable, Unsupported};
 pub use format::{Encoding, Kind, MAGIC, NEWEST_VERSION, WRITE_VERSION};
 pub use input::Input;
+pub use load::{LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
 pub use reader::{KeyRecord, Options, Reader, Record};
+pub use save::{SaveOptions, Saved, dump, save, write_key};
 pub use value::ValueReader;
 pub use writer::Writer;

@@ -208,6 +208,16 @@ impl<R: Read> Reader<R> {
             .map_err(|error| error.in_key(self.database, &self.key))
     }
 
+    /// The name of the key and its value, a string.
+    pub(crate) fn key_and_string(&mut self) -> Result<(&[u8], Str<'_>), Error> {
+        let (key, database) = (&self.key, self.database);
+        let value = self
+            .values
+            .string()
+            .map_err(|error| error.in_key(database, key))?;
+        Ok((key, value))
+    }
+
     /// As [`ValueReader::next_element`].
     ///
     /// # Errors

@@ -209,6 +209,20 @@ impl<R: Read> ValueReader<R> {
         Ok(())
     }
 
+    /// Whether the input ends here.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_at_end(&mut self) -> Result<bool, Error> {
+        let input = &mut self.decoder.input;
+        Ok(input.buffered().is_empty() && !input.read_more()?)
+    }
+
+    /// An error at the offset that was reached: for rules that only show when the value is stored, such as a field that comes twice.
+    pub fn fault(&self, what: &'static str) -> Error {
+        self.decoder.corrupt(what)
+    }
+
     /// Offset of the next byte of the input.
     pub fn offset(&self) -> u64 {
         self.decoder.input.offset()

@@ -169,8 +169,8 @@ impl<W: Write> Writer<W> {
         written
     }
 
-    /// An intset as a string; `members` rise.
-    pub fn intset(&mut self, members: impl Iterator<Item = i64> + Clone) -> io::Result<()> {
+    /// An intset as a string; `members` gives them rising, each time it is called.
+    pub fn intset<I: Iterator<Item = i64>>(&mut self, members: impl Fn() -> I) -> io::Result<()> {
         let mut blob = std::mem::take(&mut self.intset);
         let written = if intset::write(members, &mut blob) {
             self.string(&blob)

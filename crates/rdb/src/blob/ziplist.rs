@@ -1,7 +1,7 @@
 //! Ziplists: `bytes:u32 tail:u32 count:u16 entry* 0xff`, little endian. An entry is the length of the one before it (one byte, or
 //! 254 and four), a header that gives its form, and its bytes. Small integers are stored as such.
 
-use resp::number::parse_i64;
+use resp::number::{DoubleBuffer, parse_i64};
 
 use super::{END, Fault, little_endian};
 use crate::decode::Str;
@@ -160,6 +160,11 @@ impl Builder {
             Some(value) => self.push_int(value),
             None => self.push_bytes(text),
         }
+    }
+
+    /// Appends a score, in the text that Redis gives it.
+    pub fn push_score(&mut self, score: f64) {
+        self.push(DoubleBuffer::new().format(score).as_bytes());
     }
 
     fn push_bytes(&mut self, text: &[u8]) {

@@ -13,10 +13,25 @@ pub fn check_rdb(name: &str, source: impl Read, now_ms: i64) -> Report {
 }
 
 /// The same for a file inside another: gives the input back, standing behind it, where that is known.
-pub fn check_rdb_in<R: Read>(name: &str, input: Input<R>, now_ms: i64) -> (Report, Option<Input<R>>) {
-    let mut check = Check { report: Report::default(), keys: 0, expires: 0, expired: 0, skipped: 0 };
-    check.report.line(format!("[offset 0] Checking RDB file {name}"));
-    let options = Options { checksum: true, skip_unsupported: true };
+pub fn check_rdb_in<R: Read>(
+    name: &str,
+    input: Input<R>,
+    now_ms: i64,
+) -> (Report, Option<Input<R>>) {
+    let mut check = Check {
+        report: Report::default(),
+        keys: 0,
+        expires: 0,
+        expired: 0,
+        skipped: 0,
+    };
+    check
+        .report
+        .line(format!("[offset 0] Checking RDB file {name}"));
+    let options = Options {
+        checksum: true,
+        skip_unsupported: true,
+    };
     match Reader::open(input, options) {
         Ok(mut reader) => {
             let mut last = None;

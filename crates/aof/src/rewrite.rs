@@ -1,0 +1,194 @@
+//! The shortest commands that make a keyspace: what a rewrite puts in place of the history. Running it, and appending what was written
+//! meanwhile, is the business of others.
+
+use std::io::{self, Write};
+
+use resp::number::DoubleBuffer;
+use store::{Keyspace, Str, Value};
+
+use crate::encode::{put_bulk, put_count};
+
+/// How many elements, members or pairs one command carries at most.
+pub const ITEMS_PER_COMMAND: usize = 64;
+
+/// Bytes written to the sink at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Writes commands into a sink, in memory that follows the biggest element.
+pub struct Rewriter<W> {
+    sink: W,
+    buffer: Vec<u8>,
+    flushed: u64,
+}
+
+impl<W: Write> Rewriter<W> {
+    /// A rewriter into `sink`.
+    pub fn new(sink: W) -> Self {
+        Self {
+            sink,
+            buffer: Vec::with_capacity(BUFFER_BYTES),
+            flushed: 0,
+        }
+    }
+
+    /// Writes all keys that did not expire before `now_ms` (Unix milliseconds). `progress` is called after each with the number of
+    /// bytes written; what it answers can end the rewrite.
+    ///
+    /// # Errors
+    /// Those of the sink and of `progress`.
+    pub fn keyspace(
+        &mut self,
+        keyspace: &Keyspace,
+        now_ms: u64,
+        mut progress: impl FnMut(u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for database in 0..keyspace.databases() {
+            let db = keyspace.db_ref(database);
+            if db.is_empty() {
+                continue;
+            }
+            self.begin(2, b"SELECT");
+            self.bulk(itoa::Buffer::new().format(database).as_bytes())?;
+            let mut result = Ok(());
+            db.for_each(|key, value, expire_ms| {
+                if result.is_ok() && expire_ms.is_none_or(|at| at >= now_ms) {
+                    result = self
+                        .key(key, value, expire_ms)
+                        .and_then(|()| progress(self.written()));
+                }
+            });
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Writes one key of the current database, with its expiry (Unix milliseconds).
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn key(&mut self, key: &[u8], value: Value<'_>, expire_ms: Option<u64>) -> io::Result<()> {
+        let mut digits = [0; 20];
+        match value {
+            Value::Str(value) => {
+                self.begin(3, b"SET");
+                self.bulk(key)?;
+                match value {
+                    Str::Big(bytes) => self.bulk(bytes)?,
+                    other => self.bulk(other.bytes(&mut digits))?,
+                }
+            }
+            Value::List(list) => {
+                self.items(
+                    b"RPUSH",
+                    key,
+                    list.len(),
+                    1,
+                    list.iter_from(0),
+                    |out, element| out.bulk(element),
+                )?;
+            }
+            Value::Set(set) => {
+                self.items(b"SADD", key, set.len(), 1, set.iter(), |out, member| {
+                    out.bulk(member.bytes(&mut digits))
+                })?;
+            }
+            Value::Zset(zset) => self.items(
+                b"ZADD",
+                key,
+                zset.len(),
+                2,
+                zset.iter(),
+                |out, (member, score)| {
+                    out.bulk(DoubleBuffer::new().format(score).as_bytes())?;
+                    out.bulk(member)
+                },
+            )?,
+            Value::Hash(hash) => self.items(
+                b"HMSET",
+                key,
+                hash.len(),
+                2,
+                hash.iter(),
+                |out, (field, value)| {
+                    out.bulk(field)?;
+                    out.bulk(value)
+                },
+            )?,
+        }
+        if let Some(expire_ms) = expire_ms {
+            self.begin(3, b"PEXPIREAT");
+            self.bulk(key)?;
+            self.bulk(itoa::Buffer::new().format(expire_ms).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes were written so far.
+    pub fn written(&self) -> u64 {
+        self.flushed + self.buffer.len() as u64
+    }
+
+    /// Writes what is buffered, and gives the sink back.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.flush()?;
+        self.sink.flush()?;
+        Ok(self.sink)
+    }
+
+    /// Commands of `name` with all `items`, `len` of them; each is `width` arguments, which `write` writes.
+    fn items<T>(
+        &mut self,
+        name: &[u8],
+        key: &[u8],
+        len: usize,
+        width: usize,
+        items: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for (index, item) in items.enumerate() {
+            if index % ITEMS_PER_COMMAND == 0 {
+                let carried = len.saturating_sub(index).min(ITEMS_PER_COMMAND);
+                self.begin(2 + carried * width, name);
+                self.bulk(key)?;
+            }
+            write(self, item)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, args: usize, name: &[u8]) {
+        put_count(&mut self.buffer, b'*', args);
+        put_bulk(&mut self.buffer, name);
+    }
+
+    fn bulk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        /// Room for the count line and the end of the line.
+        const AROUND: usize = 32;
+        if self.buffer.len() + bytes.len() + AROUND > BUFFER_BYTES {
+            self.flush()?;
+        }
+        if bytes.len() <= BUFFER_BYTES / 2 {
+            put_bulk(&mut self.buffer, bytes);
+            return Ok(());
+        }
+        put_count(&mut self.buffer, b'$', bytes.len());
+        self.flush()?;
+        // In pieces, so that the sink sees the same rhythm whatever the values are.
+        for piece in bytes.chunks(BUFFER_BYTES) {
+            self.sink.write_all(piece)?;
+            self.flushed += piece.len() as u64;
+        }
+        self.buffer.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.write_all(&self.buffer)?;
+        self.flushed += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}

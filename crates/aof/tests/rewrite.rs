@@ -1,0 +1,148 @@
+//! A keyspace rewritten as commands: what they are, and what is left of the file wherever it is cut.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops where its data is not as expected"
+)]
+
+use std::collections::BTreeSet;
+
+use aof::{Error, ITEMS_PER_COMMAND, Reader, Rewriter, check_aof};
+use store::{Hash, Keyspace, Limits, List, Owned, Set, StrNew, Zset};
+
+type Command = Vec<Vec<u8>>;
+
+/// One key of each type, small and big.
+fn keyspace() -> Keyspace {
+    let limits = Limits::default();
+    let mut keyspace = Keyspace::new(16, false);
+    keyspace
+        .db(0)
+        .set_str(b"text", StrNew::Bytes(b"some\r\ntext"));
+    keyspace.db(0).set_str(b"number", StrNew::Int(-12));
+    keyspace
+        .db(0)
+        .set_str(b"big", StrNew::Bytes(&[b'x'; 300_000]));
+    keyspace
+        .db(0)
+        .set_expire_ms(b"number", Some(4_000_000_000_000));
+    keyspace.db(7).set_str(b"gone", StrNew::Int(1));
+    keyspace.db(7).set_expire_ms(b"gone", Some(999));
+    for count in [1, 64, 65, 1000] {
+        let (mut list, mut set, mut zset, mut hash) =
+            (List::new(), Set::new(), Zset::new(), Hash::new());
+        for index in 0..count {
+            let element = format!("element-{index}");
+            list.push_back(element.as_bytes(), &limits);
+            set.add(element.as_bytes(), &limits);
+            zset.insert(element.as_bytes(), f64::from(index) + 0.5, &limits);
+            hash.set(element.as_bytes(), b"", &limits);
+        }
+        let db = keyspace.db(7);
+        db.insert(format!("list:{count}").as_bytes(), Owned::List(list));
+        db.insert(format!("set:{count}").as_bytes(), Owned::Set(set));
+        db.insert(format!("zset:{count}").as_bytes(), Owned::Zset(zset));
+        db.insert(format!("hash:{count}").as_bytes(), Owned::Hash(hash));
+    }
+    keyspace
+}
+
+fn rewritten() -> Vec<u8> {
+    let mut rewriter = Rewriter::new(Vec::new());
+    let mut last = 0;
+    let progress = |written: u64| {
+        assert!(written > last);
+        last = written;
+        Ok(())
+    };
+    rewriter.keyspace(&keyspace(), 1000, progress).unwrap();
+    rewriter.finish().unwrap()
+}
+
+/// All commands up to the end, or to where the file breaks off.
+fn commands(file: &[u8]) -> (Vec<Command>, u64, Result<(), Error>) {
+    let mut reader = Reader::new(file);
+    let mut commands = Vec::new();
+    loop {
+        match reader.next_command() {
+            Ok(Some(command)) => commands.push(command.args().map(<[u8]>::to_vec).collect()),
+            Ok(None) => return (commands, reader.valid_up_to(), Ok(())),
+            Err(error) => return (commands, reader.valid_up_to(), Err(error)),
+        }
+    }
+}
+
+#[test]
+fn commands_are_few_and_hold_everything() {
+    let (commands, _, end) = commands(&rewritten());
+    end.unwrap();
+    let named = |name: &[u8], key: &str| -> Vec<&Command> {
+        commands
+            .iter()
+            .filter(|command| command[0] == name && command[1] == key.as_bytes())
+            .collect()
+    };
+    assert_eq!(commands[0], [&b"SELECT"[..], b"0"]);
+    assert_eq!(named(b"SELECT", "7").len(), 1);
+    assert_eq!(named(b"SET", "text")[0][2], b"some\r\ntext");
+    assert_eq!(named(b"SET", "number")[0][2], b"-12");
+    assert_eq!(named(b"SET", "big")[0][2].len(), 300_000);
+    assert_eq!(named(b"PEXPIREAT", "number")[0][2], b"4000000000000");
+    assert!(named(b"SET", "gone").is_empty() && named(b"PEXPIREAT", "gone").is_empty());
+    for (name, prefix, width) in [
+        (&b"RPUSH"[..], "list", 1),
+        (b"SADD", "set", 1),
+        (b"ZADD", "zset", 2),
+        (b"HMSET", "hash", 2),
+    ] {
+        for count in [1usize, 64, 65, 1000] {
+            let all = named(name, &format!("{prefix}:{count}"));
+            assert_eq!(all.len(), count.div_ceil(ITEMS_PER_COMMAND));
+            assert!(
+                all.iter()
+                    .all(|command| command.len() <= 2 + ITEMS_PER_COMMAND * width)
+            );
+            let element = if name == b"ZADD" { 1 } else { 0 };
+            let elements: BTreeSet<_> = all
+                .iter()
+                .flat_map(|command| command[2..].chunks(width).map(|item| &item[element]))
+                .collect();
+            assert_eq!(elements.len(), count);
+        }
+    }
+    let scores = named(b"ZADD", "zset:1");
+    assert_eq!(scores[0][2..], [b"0.5".to_vec(), b"element-0".to_vec()]);
+}
+
+#[test]
+fn a_file_cut_anywhere_in_its_last_10_kb_keeps_every_whole_command() {
+    let file = rewritten();
+    let (whole, ..) = commands(&file);
+    let mut ends = vec![0];
+    let mut reader = Reader::new(&file[..]);
+    while reader.next_command().unwrap().is_some() {
+        ends.push(reader.offset());
+    }
+    for len in file.len() - 10_240..=file.len() {
+        let (kept, valid_up_to, end) = commands(&file[..len]);
+        let count = ends.partition_point(|&at| at <= len as u64) - 1;
+        assert_eq!(
+            (kept.len(), valid_up_to),
+            (count, ends[count]),
+            "cut at {len}"
+        );
+        assert_eq!(kept, whole[..count]);
+        match end {
+            Ok(()) => assert_eq!(valid_up_to, len as u64),
+            Err(error) => assert!(matches!(error, Error::Truncated { .. }), "{error}"),
+        }
+        if len % 64 == 0 {
+            assert_eq!(
+                check_aof("appendonly.aof", &file[..len], 0)
+                    .unwrap()
+                    .ok_up_to,
+                valid_up_to
+            );
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! From the format to the keyspace: a whole file, step by step, or the payload of one key. Values take the encodings that the limits of
+//! this server give them, whatever they were written as.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use store::{Hash, Insert, Keyspace, Limits, List, Owned, Set, StrNew, Zset};
+
+use crate::decode::Str;
+use crate::dump;
+use crate::error::{Error, Unsupported};
+use crate::format::Kind;
+use crate::input::Input;
+use crate::reader::{KeyRecord, Options, Reader, Record};
+use crate::value::ValueReader;
+
+/// How a file is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// How it is read.
+    pub read: Options,
+    /// Keys that expired before are dropped, where this server decides about expiry: a master. Unix milliseconds.
+    pub drop_expired_before: Option<u64>,
+}
+
+/// What a load has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Keys put into the keyspace.
+    pub keys: u64,
+    /// Keys dropped because their time had come.
+    pub expired: u64,
+    /// Keys dropped because their collection was empty: no such key can exist.
+    pub empty: u64,
+}
+
+/// Where a load stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to load.
+    More,
+    /// Everything is loaded, and the checksum was good.
+    Done,
+}
+
+/// Loads a file into a keyspace, a part at a time: the server answers its clients between the parts. A part ends after a number of
+/// bytes, also in the middle of a big collection.
+pub struct Loader<R> {
+    reader: Reader<R>,
+    options: LoadOptions,
+    limits: Limits,
+    current: Option<(KeyRecord, Collection)>,
+    loaded: Loaded,
+    skipped: Vec<Unsupported>,
+}
+
+/// A collection under construction.
+enum Collection {
+    List(List),
+    Set(Set),
+    Zset(Zset),
+    Hash(Hash),
+}
+
+impl<R: Read> Loader<R> {
+    /// Reads the header of the file.
+    ///
+    /// # Errors
+    /// Those of [`Reader::open`].
+    pub fn open(input: Input<R>, options: LoadOptions, limits: Limits) -> Result<Self, Error> {
+        let reader = Reader::open(input, options.read)?;
+        let (loaded, skipped) = (Loaded::default(), Vec::new());
+        Ok(Self {
+            reader,
+            options,
+            limits,
+            current: None,
+            loaded,
+            skipped,
+        })
+    }
+
+    /// Loads about `bytes` more of the file.
+    ///
+    /// # Errors
+    /// Any of [`Error`]. What was loaded until then is a part of a dataset, and not to be used.
+    pub fn step(&mut self, keyspace: &mut Keyspace, bytes: u64) -> Result<Progress, Error> {
+        let until = self.reader.offset().saturating_add(bytes.max(1));
+        while self.reader.offset() < until {
+            if let Some((key, mut collection)) = self.current.take() {
+                if !collection.fill(&mut self.reader, &self.limits, until)? {
+                    self.current = Some((key, collection));
+                    return Ok(Progress::More);
+                }
+                self.insert(keyspace, key, collection.into_owned())?;
+            }
+            let key = match self.reader.next_record()? {
+                None => return Ok(Progress::Done),
+                Some(Record::Key(key)) => key,
+                Some(Record::Select(database)) => {
+                    check_database(keyspace, database)?;
+                    continue;
+                }
+                Some(Record::Skipped(what)) => {
+                    self.skipped.push(what);
+                    continue;
+                }
+                Some(Record::Aux { .. } | Record::Resize { .. }) => continue,
+            };
+            let expired = |before: u64| {
+                key.expire_ms
+                    .is_some_and(|at| at < i64::try_from(before).unwrap_or(i64::MAX))
+            };
+            if self.options.drop_expired_before.is_some_and(expired) {
+                self.loaded.expired += 1;
+            } else if key.kind == Kind::String {
+                self.insert_string(keyspace, key)?;
+            } else {
+                self.current = Some((key, Collection::new(key.kind)));
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    /// Offset of the next byte of the file.
+    pub fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
+    /// What was done so far.
+    pub fn loaded(&self) -> Loaded {
+        self.loaded
+    }
+
+    /// What was passed over since the last call; each is worth a warning.
+    pub fn take_skipped(&mut self) -> Vec<Unsupported> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// Whether the file was written with its checksum disabled (known at the end). Redis 3.0 logs that:
+    /// [`crate::UNCHECKED`].
+    pub fn was_unchecked(&self) -> bool {
+        self.reader.was_unchecked()
+    }
+
+    /// Gives the input back; at the end it stands behind the file.
+    pub fn into_input(self) -> Input<R> {
+        self.reader.into_input()
+    }
+
+    fn insert_string(&mut self, keyspace: &mut Keyspace, record: KeyRecord) -> Result<(), Error> {
+        check_database(keyspace, record.database)?;
+        let db = keyspace.db(record.database as usize);
+        let before = db.len();
+        let (key, value) = self.reader.key_and_string()?;
+        let value = match value {
+            Str::Int(value) => StrNew::Int(value),
+            Str::Bytes(bytes) => StrNew::encode(bytes),
+        };
+        db.set_str(key, value);
+        if db.len() == before {
+            return Err(self.reader.fault("the key comes twice"));
+        }
+        if let Some(expire_ms) = expiry(&record) {
+            db.set_expire_ms(self.reader.key(), Some(expire_ms));
+        }
+        self.loaded.keys += 1;
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        keyspace: &mut Keyspace,
+        record: KeyRecord,
+        value: Option<Owned>,
+    ) -> Result<(), Error> {
+        let Some(value) = value else {
+            self.loaded.empty += 1;
+            return Ok(());
+        };
+        check_database(keyspace, record.database)?;
+        let db = keyspace.db(record.database as usize);
+        let before = db.len();
+        db.insert(self.reader.key(), value);
+        if db.len() == before {
+            return Err(self.reader.fault("the key comes twice"));
+        }
+        if let Some(expire_ms) = expiry(&record) {
+            db.set_expire_ms(self.reader.key(), Some(expire_ms));
+        }
+        self.loaded.keys += 1;
+        Ok(())
+    }
+}
+
+/// What Redis 3.0 logs after loading a file without a checksum.
+pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check performed.";
+
+/// The value in a DUMP payload.
+///
+/// # Errors
+/// [`Error::Payload`] where version or checksum are wrong; any other where the value is.
+pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
+    let (mut reader, kind) = dump::open(payload)?;
+    let value = if kind == Kind::String {
+        match reader.string()? {
+            Str::Int(value) => Owned::Int(value),
+            Str::Bytes(bytes) => match StrNew::encode(bytes) {
+                StrNew::Int(value) => Owned::Int(value),
+                _ => Owned::Bytes {
+                    bytes: Bytes::copy_from_slice(bytes),
+                    raw: false,
+                },
+            },
+        }
+    } else {
+        let mut collection = Collection::new(kind);
+        collection.fill(&mut reader, limits, u64::MAX)?;
+        collection
+            .into_owned()
+            .ok_or_else(|| reader.fault("an empty collection"))?
+    };
+    if reader.is_at_end()? {
+        Ok(value)
+    } else {
+        Err(reader.fault("bytes follow the value"))
+    }
+}
+
+/// What a collection is filled from: a file or a payload.
+trait Elements {
+    fn next_element(&mut self) -> Result<Option<Str<'_>>, Error>;
+    fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error>;
+    fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error>;
+    fn offset(&self) -> u64;
+    fn fault(&self, what: &'static str) -> Error;
+}
+
+macro_rules! elements_of {
+    ($reader:ident) => {
+        impl<R: Read> Elements for $reader<R> {
+            fn next_element(&mut self) -> Result<Option<Str<'_>>, Error> {
+                $reader::next_element(self)
+            }
+
+            fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error> {
+                $reader::next_pair(self)
+            }
+
+            fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error> {
+                $reader::next_member(self)
+            }
+
+            fn offset(&self) -> u64 {
+                $reader::offset(self)
+            }
+
+            fn fault(&self, what: &'static str) -> Error {
+                $reader::fault(self, what)
+            }
+        }
+    };
+}
+
+elements_of!(Reader);
+elements_of!(ValueReader);
+
+impl Collection {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            // A string is no collection and never comes here; an empty list holds nothing.
+            Kind::List | Kind::String => Self::List(List::new()),
+            Kind::Set => Self::Set(Set::new()),
+            Kind::Zset => Self::Zset(Zset::new()),
+            Kind::Hash => Self::Hash(Hash::new()),
+        }
+    }
+
+    /// Adds elements until the value ends, or the source passes `until`; whether it ended.
+    fn fill(
+        &mut self,
+        from: &mut impl Elements,
+        limits: &Limits,
+        until: u64,
+    ) -> Result<bool, Error> {
+        /// Elements between looks at the offset: a compact form gives many without moving it.
+        const AT_ONCE: usize = 4096;
+        loop {
+            for _ in 0..AT_ONCE {
+                if !self.add(from, limits)? {
+                    return Ok(true);
+                }
+            }
+            if from.offset() >= until {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Adds the next element; false at the end.
+    fn add(&mut self, from: &mut impl Elements, limits: &Limits) -> Result<bool, Error> {
+        let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let added = match self {
+            Self::List(list) => {
+                let Some(element) = from.next_element()? else {
+                    return Ok(false);
+                };
+                list.push_back(element.bytes(&mut first), limits);
+                true
+            }
+            Self::Set(set) => {
+                let Some(member) = from.next_element()? else {
+                    return Ok(false);
+                };
+                set.add(member.bytes(&mut first), limits)
+            }
+            Self::Zset(zset) => {
+                let Some((member, score)) = from.next_member()? else {
+                    return Ok(false);
+                };
+                zset.insert(member.bytes(&mut first), score, limits) == Insert::Added
+            }
+            Self::Hash(hash) => {
+                let Some((field, value)) = from.next_pair()? else {
+                    return Ok(false);
+                };
+                hash.set(field.bytes(&mut first), value.bytes(&mut second), limits)
+            }
+        };
+        if added {
+            Ok(true)
+        } else {
+            Err(from.fault("a member or field comes twice"))
+        }
+    }
+
+    /// The value; `None` where it is empty.
+    fn into_owned(self) -> Option<Owned> {
+        let (empty, value) = match self {
+            Self::List(list) => (list.is_empty(), Owned::List(list)),
+            Self::Set(set) => (set.is_empty(), Owned::Set(set)),
+            Self::Zset(zset) => (zset.is_empty(), Owned::Zset(zset)),
+            Self::Hash(hash) => (hash.is_empty(), Owned::Hash(hash)),
+        };
+        (!empty).then_some(value)
+    }
+}
+
+fn expiry(record: &KeyRecord) -> Option<u64> {
+    // Before 1970 is as expired as 1970.
+    record.expire_ms.map(|at| u64::try_from(at).unwrap_or(0))
+}
+
+fn check_database(keyspace: &Keyspace, database: u32) -> Result<(), Error> {
+    let configured = keyspace.databases();
+    if (database as usize) < configured {
+        Ok(())
+    } else {
+        Err(Error::Database { configured })
+    }
+}

@@ -1,0 +1,324 @@
+//! Damaged files under valid checksums: whatever the damage, reading ends with a value or an error, and memory stays within sixteen times
+//! the input and a megabyte. What a compressed string expands to counts as input: the format allows 88 times its size.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops where its data is not as expected"
+)]
+
+use proptest::prelude::*;
+use rdb::{
+    Dumper, Encoding, Input, Kind, LoadOptions, Loader, Options, Progress, Reader, Record, Writer,
+    crc64, restore,
+};
+use store::{Keyspace, Limits};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Bytes that this thread holds.
+fn held() -> i64 {
+    let allocated = tikv_jemalloc_ctl::thread::allocatedp::read().unwrap().get();
+    let freed = tikv_jemalloc_ctl::thread::deallocatedp::read()
+        .unwrap()
+        .get();
+    i64::try_from(allocated).unwrap() - i64::try_from(freed).unwrap()
+}
+
+/// A file of `tests/data`.
+fn data(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// One record of a file; for a key whose value is one compact form, where that begins, its string encoding taken off.
+#[derive(Clone, Debug)]
+struct Piece {
+    bytes: Vec<u8>,
+    blob: Option<usize>,
+}
+
+/// All records of the recorded files, but for the longest.
+fn pieces() -> Vec<Piece> {
+    const LONGEST: usize = 20_000;
+    let names = [
+        "redis-3.0.7.rdb",
+        "redis-3.0.7-nocompress.rdb",
+        "redis-7.2.6.rdb",
+        "valkey-8.0.1.rdb",
+        "encodings.rdb",
+        "hash-zipmap.rdb",
+    ];
+    names
+        .iter()
+        .flat_map(|name| records(&data(name)))
+        .filter(|piece| piece.bytes.len() < LONGEST)
+        .collect()
+}
+
+/// The records with compact forms.
+fn compact_pieces() -> Vec<Piece> {
+    let names = [
+        "redis-3.0.7.rdb",
+        "redis-7.2.6.rdb",
+        "encodings.rdb",
+        "hash-zipmap.rdb",
+    ];
+    let pieces: Vec<_> = names
+        .iter()
+        .flat_map(|name| records(&data(name)))
+        .filter_map(|piece| unwrapped(&piece.bytes))
+        .collect();
+    for code in [9, 10, 11, 12, 13, 16, 17, 20] {
+        assert!(
+            pieces.iter().any(|piece| piece.bytes[0] == code),
+            "no record of type {code}"
+        );
+    }
+    pieces
+}
+
+/// A file cut into its records.
+fn records(file: &[u8]) -> Vec<Piece> {
+    let options = Options {
+        skip_unsupported: true,
+        ..Options::default()
+    };
+    let mut reader = Reader::open(Input::new(file), options).unwrap();
+    let mut pieces = Vec::new();
+    let mut start = 9;
+    while let Some(record) = reader.next_record().unwrap() {
+        if let Record::Key(key) = record {
+            match key.kind {
+                Kind::String => drop(reader.string().unwrap()),
+                Kind::List | Kind::Set => while reader.next_element().unwrap().is_some() {},
+                Kind::Hash => while reader.next_pair().unwrap().is_some() {},
+                Kind::Zset => while reader.next_member().unwrap().is_some() {},
+            }
+        }
+        let end = usize::try_from(reader.offset()).unwrap();
+        pieces.push(Piece {
+            bytes: file[start..end].to_vec(),
+            blob: None,
+        });
+        start = end;
+    }
+    pieces
+}
+
+/// A record of a key without expiry whose value is one compact form, with the bytes of that form bare.
+fn unwrapped(record: &[u8]) -> Option<Piece> {
+    let code = record[0];
+    if !matches!(code, 9..=13 | 16 | 17 | 20) {
+        return None;
+    }
+    let (_, rest) = string(&record[1..]);
+    let (blob, rest) = string(rest);
+    assert!(rest.is_empty());
+    Some(Piece {
+        bytes: [&[code, 1, b'k'], &blob[..]].concat(),
+        blob: Some(3),
+    })
+}
+
+/// A string, and what follows it.
+fn string(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
+    let (len, rest) = length(bytes);
+    if bytes[0] == 0xc3 {
+        let (packed, rest) = length(&bytes[1..]);
+        let (len, rest) = length(rest);
+        return (
+            lzf::decompress(&rest[..packed], len).unwrap(),
+            &rest[packed..],
+        );
+    }
+    assert!(bytes[0] < 0xc0);
+    (rest[..len].to_vec(), &rest[len..])
+}
+
+fn length(bytes: &[u8]) -> (usize, &[u8]) {
+    match bytes[0] >> 6 {
+        0 => (usize::from(bytes[0]), &bytes[1..]),
+        1 => (
+            usize::from(u16::from_be_bytes([bytes[0] & 0x3f, bytes[1]])),
+            &bytes[2..],
+        ),
+        2 => (
+            u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize,
+            &bytes[5..],
+        ),
+        _ => (0, bytes),
+    }
+}
+
+/// A change to the bytes of a record.
+#[derive(Clone, Debug)]
+enum Change {
+    Set(usize, u8),
+    Add(usize, u8),
+    Cut(usize, usize),
+    Repeat(usize, usize),
+    Insert(usize, Vec<u8>),
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let len = bytes.len();
+        if len == 0 {
+            return;
+        }
+        match self {
+            Self::Set(at, byte) => bytes[at % len] = *byte,
+            Self::Add(at, byte) => bytes[at % len] = bytes[at % len].wrapping_add(*byte),
+            Self::Cut(at, count) => drop(bytes.drain(at % len..(at % len + count).min(len))),
+            Self::Repeat(at, count) => {
+                let copy = bytes[at % len..(at % len + count).min(len)].to_vec();
+                let at = at % len;
+                bytes.splice(at..at, copy);
+            }
+            Self::Insert(at, new) => drop(bytes.splice(at % len..at % len, new.iter().copied())),
+        }
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    // Bytes that mean something: lengths of all forms, opcodes, entry headers, end marks.
+    let telling = prop::sample::select(
+        &[
+            0u8, 1, 0x3f, 0x40, 0x7f, 0x80, 0x81, 0xc0, 0xc3, 0xdf, 0xe0, 0xf0, 0xf1, 0xfa, 0xfc,
+            0xfe, 0xff,
+        ][..],
+    );
+    let byte = prop_oneof![telling, any::<u8>()];
+    prop_oneof![
+        (any::<usize>(), byte.clone()).prop_map(|(at, byte)| Change::Set(at, byte)),
+        (
+            any::<usize>(),
+            prop::sample::select(&[1u8, 0xff, 2, 0x80][..])
+        )
+            .prop_map(|(at, byte)| Change::Add(at, byte)),
+        (any::<usize>(), 1usize..40).prop_map(|(at, count)| Change::Cut(at, count)),
+        (any::<usize>(), 1usize..60).prop_map(|(at, count)| Change::Repeat(at, count)),
+        (any::<usize>(), prop::collection::vec(byte, 1..9))
+            .prop_map(|(at, new)| Change::Insert(at, new)),
+    ]
+}
+
+/// A record damaged anywhere, or, where it is one compact form, damaged inside and wrapped in good lengths again.
+fn damage(piece: &Piece, changes: &[Change], compress: bool) -> Vec<u8> {
+    let mut bytes = piece.bytes.clone();
+    let Some(at) = piece.blob else {
+        changes.iter().for_each(|change| change.apply(&mut bytes));
+        return bytes;
+    };
+    let mut blob = bytes.split_off(at);
+    changes.iter().for_each(|change| change.apply(&mut blob));
+    // The length in a header is mended half of the time, so that what lies behind it is reached.
+    if compress && blob.len() >= 4 && !matches!(bytes[0], 9 | 11) {
+        let len = u32::try_from(blob.len()).unwrap();
+        blob[..4].copy_from_slice(&len.to_le_bytes());
+    }
+    let mut writer = Writer::new(Vec::new(), compress, false);
+    writer.string(&blob).unwrap();
+    let mut written = writer.finish().unwrap();
+    written.truncate(written.len() - 9);
+    bytes.extend(written);
+    bytes
+}
+
+fn sign(mut file: Vec<u8>) -> Vec<u8> {
+    file.push(0xff);
+    let checksum = crc64(&file);
+    file.extend(checksum.to_le_bytes());
+    file
+}
+
+/// Loads `file`, watching the memory; `allowance` is what may be held.
+fn load_within(file: &[u8], allowance: i64) -> Result<(), TestCaseError> {
+    let mut keyspace = Keyspace::new(16, false);
+    let before = held();
+    let options = LoadOptions {
+        read: Options {
+            skip_unsupported: true,
+            ..Options::default()
+        },
+        ..LoadOptions::default()
+    };
+    let Ok(mut loader) = Loader::open(Input::new(file), options, Limits::default()) else {
+        return Ok(());
+    };
+    loop {
+        let step = loader.step(&mut keyspace, 256);
+        prop_assert!(
+            held() - before <= allowance,
+            "{} bytes held for {} bytes",
+            held() - before,
+            file.len()
+        );
+        if !matches!(step, Ok(Progress::More)) {
+            return Ok(());
+        }
+    }
+}
+
+/// Bytes held per byte of input, and besides.
+fn allowance(bytes: usize) -> i64 {
+    16 * i64::try_from(bytes).unwrap() + (1 << 20)
+}
+
+#[test]
+fn the_recorded_files_stay_within_the_bound() {
+    for name in ["redis-3.0.7-nocompress.rdb", "encodings.rdb"] {
+        let file = data(name);
+        load_within(&file, allowance(file.len())).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_records(choice in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(change(), 0..4)), 1..12)) {
+        thread_local!(static PIECES: Vec<Piece> = pieces());
+        let mut file = b"REDIS0011\xfe\x00".to_vec();
+        PIECES.with(|pieces| for (index, changes) in &choice {
+            file.extend(damage(index.get(pieces), changes, false));
+        });
+        let file = sign(file);
+        // Each may hold a compressed string of the recorded files, the longest of which is 16 KB.
+        load_within(&file, allowance(file.len() + choice.len() * 16_384))?;
+    }
+
+    #[test]
+    fn damaged_compact_forms(choice in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(change(), 1..4), any::<bool>()), 1..6)) {
+        thread_local!(static PIECES: Vec<Piece> = compact_pieces());
+        PIECES.with(|pieces| {
+            for (index, changes, compress) in &choice {
+                let piece = index.get(pieces);
+                let record = damage(piece, changes, *compress);
+                let file = sign([b"REDIS0011\xfe\x00", &record[..]].concat());
+                load_within(&file, allowance(file.len() + piece.bytes.len()))?;
+                // The same value as a payload.
+                let mut payload = [&record[..1], &record[3..], &[6, 0]].concat();
+                let checksum = crc64(&payload);
+                payload.extend(checksum.to_le_bytes());
+                let before = held();
+                let restored = restore(&payload, &Limits::default());
+                prop_assert!(held() - before <= allowance(payload.len() + piece.bytes.len()));
+                drop(restored);
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn noise_behind_a_good_header(noise in prop::collection::vec(any::<u8>(), 0..600), version in 1u16..=12) {
+        let file = sign([format!("REDIS{version:04}").as_bytes(), &noise].concat());
+        load_within(&file, allowance(file.len()))?;
+    }
+
+    #[test]
+    fn whatever_is_dumped_is_restored(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        let payload = Dumper::new(true).dump(Encoding::String, |writer| writer.string(&text)).unwrap();
+        prop_assert!(restore(&payload, &Limits::default()).is_ok());
+    }
+}
