@@ -12,8 +12,8 @@ use store::{Hash, Keyspace, Limits, List, Owned, Set, StrNew, Zset};
 
 type Command = Vec<Vec<u8>>;
 
-/// One key of each type, small and big.
-fn keyspace() -> Keyspace {
+/// One key of each type with each of these numbers of elements, and a string of `big` bytes.
+fn keyspace(counts: &[i32], big: usize) -> Keyspace {
     let limits = Limits::default();
     let mut keyspace = Keyspace::new(16, false);
     keyspace
@@ -22,13 +22,13 @@ fn keyspace() -> Keyspace {
     keyspace.db(0).set_str(b"number", StrNew::Int(-12));
     keyspace
         .db(0)
-        .set_str(b"big", StrNew::Bytes(&[b'x'; 300_000]));
+        .set_str(b"big", StrNew::Bytes(&vec![b'x'; big]));
     keyspace
         .db(0)
         .set_expire_ms(b"number", Some(4_000_000_000_000));
     keyspace.db(7).set_str(b"gone", StrNew::Int(1));
     keyspace.db(7).set_expire_ms(b"gone", Some(999));
-    for count in [1, 64, 65, 1000] {
+    for &count in counts {
         let (mut list, mut set, mut zset, mut hash) =
             (List::new(), Set::new(), Zset::new(), Hash::new());
         for index in 0..count {
@@ -47,7 +47,7 @@ fn keyspace() -> Keyspace {
     keyspace
 }
 
-fn rewritten() -> Vec<u8> {
+fn rewritten(keyspace: &Keyspace) -> Vec<u8> {
     let mut rewriter = Rewriter::new(Vec::new());
     let mut last = 0;
     let progress = |written: u64| {
@@ -55,7 +55,7 @@ fn rewritten() -> Vec<u8> {
         last = written;
         Ok(())
     };
-    rewriter.keyspace(&keyspace(), 1000, progress).unwrap();
+    rewriter.keyspace(keyspace, 1000, progress).unwrap();
     rewriter.finish().unwrap()
 }
 
@@ -74,7 +74,7 @@ fn commands(file: &[u8]) -> (Vec<Command>, u64, Result<(), Error>) {
 
 #[test]
 fn commands_are_few_and_hold_everything() {
-    let (commands, _, end) = commands(&rewritten());
+    let (commands, _, end) = commands(&rewritten(&keyspace(&[1, 64, 65, 1000], 300_000)));
     end.unwrap();
     let named = |name: &[u8], key: &str| -> Vec<&Command> {
         commands
@@ -116,7 +116,7 @@ fn commands_are_few_and_hold_everything() {
 
 #[test]
 fn a_file_cut_anywhere_in_its_last_10_kb_keeps_every_whole_command() {
-    let file = rewritten();
+    let file = rewritten(&keyspace(&[1, 100], 1000));
     let (whole, ..) = commands(&file);
     let mut ends = vec![0];
     let mut reader = Reader::new(&file[..]);
