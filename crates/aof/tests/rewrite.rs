@@ -116,7 +116,7 @@ fn commands_are_few_and_hold_everything() {
 
 #[test]
 fn a_file_cut_anywhere_in_its_last_10_kb_keeps_every_whole_command() {
-    let file = rewritten(&keyspace(&[1, 100], 1000));
+    let file = rewritten(&keyspace(&[1, 400], 1000));
     let (whole, ..) = commands(&file);
     let mut ends = vec![0];
     let mut reader = Reader::new(&file[..]);
