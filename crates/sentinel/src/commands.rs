@@ -68,8 +68,8 @@ impl Monitor {
             let text = format!("wrong number of arguments for '{name}' command");
             return self.reply(client, Reply::err(text));
         }
-        let locked =
-            self.cx.config.requirepass.is_some() && !self.cx.sessions.is_authenticated(client);
+        let locked = self.cx.config.server.requirepass.is_some()
+            && !self.cx.sessions.is_authenticated(client);
         if locked && name != "auth" {
             return self.reply(
                 client,
@@ -130,18 +130,32 @@ impl Monitor {
 
     /// The command that a client's word names, after `rename-command`.
     fn lookup(&self, typed: &str) -> Option<&'static str> {
-        let renamed = &self.cx.config.renamed_commands;
-        let old = match renamed.iter().find(|(_, new)| new == typed) {
-            Some((old, _)) => old.as_str(),
-            None if renamed.iter().any(|(old, _)| old == typed) => return None,
-            None => typed,
-        };
-        let auth = self.cx.config.requirepass.is_some().then_some(&"auth");
-        NAMES.iter().chain(auth).find(|name| **name == old).copied()
+        // Later lines rename what earlier ones made.
+        let mut name = typed.to_owned();
+        let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        for renamed in self.cx.config.server.rename_commands.iter().rev() {
+            if is(&renamed.to, &name) {
+                name = String::from_utf8_lossy(&renamed.from).to_ascii_lowercase();
+            } else if is(&renamed.from, &name) {
+                return None;
+            }
+        }
+        let auth = self
+            .cx
+            .config
+            .server
+            .requirepass
+            .is_some()
+            .then_some(&"auth");
+        NAMES
+            .iter()
+            .chain(auth)
+            .find(|known| **known == name)
+            .copied()
     }
 
     fn auth(&mut self, client: ClientId, args: &[Vec<u8>]) -> Reply {
-        if self.cx.config.requirepass.as_ref() == args.first() {
+        if self.cx.config.server.requirepass.as_ref() == args.first() {
             self.cx.sessions.authenticate(client);
             return Reply::ok();
         }

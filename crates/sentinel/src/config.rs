@@ -1,32 +1,30 @@
-//! sentinel.conf: what it holds, as types. [`parse`] reads it, [`rewrite`] writes the state back into it. The grammar of
-//! a line is that of `resp::args`.
+//! sentinel.conf: what it holds, as types. [`parse`] reads it, [`rewrite`] writes the state back into it. The grammar,
+//! and the directives that a sentinel shares with a server, are those of `conf`.
 
 pub mod parse;
 pub mod rewrite;
 
+use std::sync::Arc;
+
+use conf::ServerConfig;
+
 use crate::Addr;
 use crate::timing;
 
-pub use parse::{Daemon, File, Host, ParseError};
-pub use rewrite::{Setting, Snapshot};
+pub use parse::{File, Host};
+pub use rewrite::Snapshot;
 
 /// What is fixed while the process runs.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// This process's run id: 40 hexadecimal digits, new at each start.
     pub runid: String,
-    /// The port this sentinel listens on.
-    pub port: u16,
+    /// The directives that a sentinel shares with a server. It listens on their port.
+    pub server: Arc<ServerConfig>,
     /// The address to tell other sentinels, where the socket's own is not reachable for them.
     pub announce_ip: Option<String>,
-    /// The port to tell other sentinels, where [`Config::port`] is not reachable for them.
+    /// The port to tell other sentinels, where the one listened on is not reachable for them.
     pub announce_port: Option<u16>,
-    /// The password clients must give; AUTH exists only where it is set.
-    pub requirepass: Option<Vec<u8>>,
-    /// `rename-command`: old name and new name (empty: gone), lower case.
-    pub renamed_commands: Vec<(String, String)>,
-    /// Directives of the daemon that are written back beside the state.
-    pub settings: Vec<Setting>,
     /// What INFO tells of the process.
     pub facts: Facts,
     /// Whether a path names a program that may be started. The one question that the core asks the world itself,

@@ -118,7 +118,7 @@ impl Monitor {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            settings: self.cx.config.settings.clone(),
+            server: self.cx.config.server.clone(),
             saved: Saved {
                 current_epoch: self.cx.current_epoch,
                 masters: self.masters.iter().map(Master::saved).collect(),

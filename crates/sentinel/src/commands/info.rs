@@ -41,7 +41,7 @@ impl Monitor {
         }
         line("process_id", &config.facts.process_id.to_string());
         line("run_id", &config.runid);
-        line("tcp_port", &config.port.to_string());
+        line("tcp_port", &config.server.port.to_string());
         line("uptime_in_seconds", &uptime_s.to_string());
         line("uptime_in_days", &(uptime_s / 86_400).to_string());
         line("hz", &self.cx.hz.to_string());

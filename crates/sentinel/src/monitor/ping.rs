@@ -94,7 +94,7 @@ impl Master {
                 .announce_ip
                 .clone()
                 .unwrap_or_else(|| local_ip.to_string()),
-            config.announce_port.unwrap_or(config.port),
+            config.announce_port.unwrap_or(config.server.port),
             config.runid,
             cx.current_epoch,
             self.name,

@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use conf::ServerConfig;
 
 use sentinel_core::config::{Config, Facts, File, Host};
 use sentinel_core::{
@@ -32,6 +35,8 @@ pub(crate) fn runid(port: u16, start: u32) -> String {
 /// A world in which every program exists and addresses are literal.
 pub(crate) struct NoWorld;
 
+impl conf::Host for NoWorld {}
+
 impl Host for NoWorld {
     fn resolve(&mut self, host: &str) -> Option<IpAddr> {
         host.parse().ok()
@@ -39,28 +44,21 @@ impl Host for NoWorld {
     fn is_executable(&mut self, path: &str) -> bool {
         path.starts_with('/')
     }
-    fn change_dir(&mut self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
-    fn try_log_file(&mut self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
-    fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        Err(path.to_owned())
-    }
 }
 
 /// Starts a monitor from a configuration text.
 pub(crate) fn monitor(now: Now, text: &[u8], port: u16, runid: String, seed: u64) -> Monitor {
     let file = File::parse(text, &mut NoWorld).unwrap();
+    let server = ServerConfig {
+        port,
+        dir: b"/var/lib/sentinel".to_vec(),
+        ..file.server
+    };
     let config = Config {
         runid,
-        port,
+        server: Arc::new(server),
         announce_ip: file.announce_ip,
         announce_port: file.announce_port,
-        requirepass: file.daemon.requirepass.clone(),
-        renamed_commands: file.daemon.renamed_commands.clone(),
-        settings: file.daemon.settings(Some("/var/lib/sentinel")),
         facts: Facts::default(),
         is_executable: |path| path.starts_with('/'),
     };
