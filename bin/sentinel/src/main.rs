@@ -1,3 +1,144 @@
-//! The sentinel daemon: wiring of the sentinel core to sockets, files and clocks.
+//! The sentinel daemon: wiring of the sentinel core to sockets, files, processes and clocks. Nothing here decides
+//! anything.
+//!
+//! `config.rs` reads sentinel.conf, `state_file.rs` replaces it, `daemon.rs` is the pid file, the banner and the limit of
+//! open files, `listen.rs` opens the listening sockets, `shell.rs` runs the core and performs what it asks for, `link.rs`
+//! is one connection to an instance, `connection.rs` one client's, `script.rs` one script's process.
 
-fn main() {}
+mod config;
+mod connection;
+mod daemon;
+mod link;
+mod listen;
+mod machine;
+mod script;
+mod shell;
+mod state_file;
+
+use std::io::Write as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use conf::Invocation;
+use logline::{Level, Log, Role, Sink};
+use sentinel_core::Monitor;
+
+use crate::config::Loaded;
+use crate::machine::Machine;
+
+const HELP: &str = "\
+Usage: sentinel file [--directive value …]
+       sentinel -v | --version
+       sentinel -h | --help
+
+  sentinel /etc/tern/sentinel.conf            watch what the file names; it is also where the state is kept
+  sentinel sentinel.conf --port 26380
+  sentinel sentinel.conf --loglevel debug
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<Vec<u8>> = std::env::args_os()
+        .skip(1)
+        .map(std::ffi::OsString::into_vec)
+        .collect();
+    let run = match Invocation::from_command_line(&arguments) {
+        Invocation::Version => return say(&version()),
+        Invocation::Help => return say(HELP),
+        Invocation::TestMemory(_) => {
+            return fail(
+                "The memory test is not part of this program: use a tool made for it, such as memtester.",
+            );
+        }
+        Invocation::Default => return fail(config::NO_FILE),
+        Invocation::Run(run) => run,
+    };
+    let loaded = match config::load(&run) {
+        Ok(loaded) => loaded,
+        Err(message) => return fail(&message),
+    };
+    match serve(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The log may go to a file; whoever started the sentinel sees it too.
+            tracing::error!("{error:#}");
+            fail(&format!("{error:#}"))
+        }
+    }
+}
+
+fn version() -> String {
+    // One program in Redis, so one text.
+    format!(
+        "Redis server v=3.0.7 sha=00000000:0 malloc=libc bits=64 build=tern-{}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn say(text: &str) -> ExitCode {
+    // A closed standard output is not worth a complaint.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn fail(message: &str) -> ExitCode {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::FAILURE
+}
+
+/// Runs until the sentinel is told to end.
+fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
+    let log = Log::install(Role::Sentinel, level(loaded.file.server.loglevel))?;
+    let logfile = config::as_path(&loaded.file.server.logfile).to_owned();
+    if !logfile.as_os_str().is_empty() {
+        log.set_sink(Sink::File(logfile))
+            .context("Can't open the log file")?;
+    }
+    daemon::raise_open_files(&mut loaded.file.server);
+    // Before the process leaves the terminal, so that who started it sees why it could not.
+    state_file::check_writable(&loaded.path)?;
+    let sockets = listen::open(&loaded.file.server)?;
+    let _pid_file = daemon::detach(&loaded.file.server, &log)?;
+    daemon::banner(&loaded.file.server);
+
+    let machine = Machine::new();
+    let runid = machine.runid()?;
+    tracing::warn!("Sentinel runid is {runid}");
+    let server = Arc::new(loaded.file.server);
+    let config = sentinel_core::Config {
+        runid,
+        server: Arc::clone(&server),
+        announce_ip: loaded.file.announce_ip,
+        announce_port: loaded.file.announce_port,
+        facts: machine.facts(&loaded.path),
+        is_executable: config::is_executable,
+    };
+    let monitor = Monitor::new(machine.now(), config, loaded.file.saved, machine.seed()?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("Cannot start the event loop")?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(
+        &runtime,
+        shell::run(monitor, machine, loaded.path, server, sockets),
+    )
+}
+
+/// The log's level, from the configuration's.
+fn level(level: conf::LogLevel) -> Level {
+    match level {
+        conf::LogLevel::Debug => Level::Debug,
+        conf::LogLevel::Verbose => Level::Verbose,
+        conf::LogLevel::Notice => Level::Notice,
+        conf::LogLevel::Warning => Level::Warning,
+    }
+}
+
+/// Where a relative path points now; the folder may change later.
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

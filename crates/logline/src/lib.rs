@@ -18,7 +18,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use jiff::Zoned;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -181,6 +182,20 @@ impl From<Level> for LevelFilter {
     }
 }
 
+/// A moment as C's `ctime` writes it, in local time: `Sat Nov 22 06:54:46 2025`.
+#[must_use]
+pub fn ctime(unix_ms: u64) -> String {
+    let time = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let time = time.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::system());
+    ctime_of(&time)
+}
+
+fn ctime_of(time: &Zoned) -> String {
+    time.strftime("%a %b %e %H:%M:%S %Y").to_string()
+}
+
 /// Formats one event as Redis's line. The time is local, the zone is `TZ`'s or the system's.
 struct RedisLine {
     role: Arc<AtomicU8>,
@@ -255,6 +270,14 @@ mod tests {
         let mut line = String::new();
         write_prefix(&mut line, 31646, 'X', &zoned, tracing::Level::WARN).unwrap();
         assert_eq!(line, "31646:X 02 Nov 06:54:20.045 # ");
+    }
+
+    #[test]
+    fn ctime_pads_the_day_with_a_blank() {
+        let time = jiff::civil::datetime(2025, 11, 2, 6, 54, 20, 0);
+        let zoned = time.to_zoned(TimeZone::UTC).unwrap();
+        assert_eq!(ctime_of(&zoned), "Sun Nov  2 06:54:20 2025");
+        assert!(ctime(u64::MAX).ends_with("9999"));
     }
 
     #[test]

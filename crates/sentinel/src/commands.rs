@@ -6,7 +6,7 @@ mod sentinel;
 mod sessions;
 
 use crate::Monitor;
-use crate::io::{ClientId, Output, Reply};
+use crate::io::{ClientId, Level, Output, Reply};
 use crate::monitor::HELLO_CHANNEL;
 
 pub(crate) use sessions::Sessions;
@@ -52,6 +52,12 @@ impl Monitor {
             return;
         }
         let typed = String::from_utf8_lossy(name);
+        if ["post", "host:"]
+            .iter()
+            .any(|word| typed.eq_ignore_ascii_case(word))
+        {
+            return self.refuse_http(client);
+        }
         if typed.eq_ignore_ascii_case("quit") {
             self.reply(client, Reply::ok());
             return self.disconnect_client(client);
@@ -126,6 +132,27 @@ impl Monitor {
     pub(crate) fn disconnect_client(&mut self, client: ClientId) {
         self.cx.sessions.closed(client);
         self.cx.push(Output::Disconnect { client });
+    }
+
+    /// A web page made somebody's browser send its form here: nothing behind it may run.
+    fn refuse_http(&mut self, client: ClientId) {
+        let text = "Possible SECURITY ATTACK detected: a client sent POST or Host:, as a web browser does that was \
+                    made to send commands here. Connection aborted.";
+        self.cx.log(Level::Warning, text.to_owned());
+        self.disconnect_client(client);
+    }
+
+    /// Drops clients that asked nothing for longer than `timeout`. Subscribers may wait as long as they like.
+    pub(crate) fn drop_idle_clients(&mut self) {
+        let timeout_ms = self.cx.config.server.timeout.saturating_mul(1_000);
+        if timeout_ms == 0 {
+            return;
+        }
+        for client in self.cx.sessions.idle(self.cx.mono(), timeout_ms) {
+            self.cx
+                .log(Level::Verbose, "Closing idle client".to_owned());
+            self.disconnect_client(client);
+        }
     }
 
     /// The command that a client's word names, after `rename-command`.

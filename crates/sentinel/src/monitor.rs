@@ -84,6 +84,7 @@ impl Monitor {
         for index in 0..self.masters.len() {
             self.tick_master(index);
         }
+        self.drop_idle_clients();
         self.cx.retry_persist();
         self.cx.run_scripts();
         // The tick's length changes all the time, so that sentinels which started together do not stay in step and

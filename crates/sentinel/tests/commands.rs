@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{World, words};
-use sentinel_core::Reply;
+use sentinel_core::{ClientId, Input, Reply};
 
 const CONFIG: &str = "sentinel monitor taotaoMaster 127.0.0.1 6379 1\nsentinel down-after-milliseconds taotaoMaster 3000\n";
 
@@ -261,6 +261,54 @@ fn clients_have_names_and_are_listed() {
     );
     assert_eq!(world.ask(0, "CLIENT kill 127.0.0.1:1"), Reply::ok());
     assert!(world.has_event(0, "Disconnect"));
+}
+
+#[test]
+fn a_web_browser_gets_nothing() {
+    let mut world = world();
+    for request in ["POST / HTTP/1.1", "Host: example.org"] {
+        world.input(
+            0,
+            Input::ClientConnected {
+                client: ClientId(0),
+                addr: "a:1".to_owned(),
+                fd: 5,
+            },
+        );
+        world.sentinels[0].replies.clear();
+        for request in [request, "SENTINEL remove taotaoMaster"] {
+            let request = words(request);
+            world.input(
+                0,
+                Input::ClientRequest {
+                    client: ClientId(0),
+                    request,
+                },
+            );
+        }
+        assert!(world.sentinels[0].replies.is_empty());
+    }
+    assert_eq!(world.count_events("Disconnect"), 2);
+    assert!(!world.has_event(0, "-monitor"));
+}
+
+#[test]
+fn idle_clients_are_dropped_and_subscribers_are_not() {
+    let mut world = World::new(&[]);
+    world.add_sentinel(&format!("{CONFIG}timeout 5\n"));
+    world.input(
+        0,
+        Input::ClientConnected {
+            client: ClientId(1),
+            addr: "a:1".to_owned(),
+            fd: 5,
+        },
+    );
+    world.ask(0, "SUBSCRIBE +sdown");
+    world.run(4_900);
+    assert_eq!(world.count_events("Disconnect"), 0);
+    world.run(300);
+    assert_eq!(world.count_events("Disconnect"), 1);
 }
 
 #[test]

@@ -93,6 +93,15 @@ impl Sessions {
         }
     }
 
+    /// Clients that asked nothing for longer than the given time and wait for nothing.
+    pub(crate) fn idle(&self, now_ms: u64, timeout_ms: u64) -> Vec<ClientId> {
+        let idle = |session: &Session| {
+            session.subscriptions() == 0 && now_ms.saturating_sub(session.active_ms) > timeout_ms
+        };
+        let sessions = self.0.iter().filter(|(_, session)| idle(session));
+        sessions.map(|(&client, _)| client).collect()
+    }
+
     /// The messages that an event makes for those who subscribed to it.
     pub(crate) fn publish(&self, channel: &[u8], text: &[u8]) -> Vec<(ClientId, Reply)> {
         let mut messages = Vec::new();

@@ -104,7 +104,7 @@ impl Master {
                 peer.leader = None;
             }
             if self.node.sdown
-                && (forced || age >= ASK_PERIOD)
+                && (forced || (age >= ASK_PERIOD && !peer.node.awaits(Expect::DownState)))
                 && let Some(link) = &mut peer.node.command
             {
                 cx.send(link, &request, Expect::DownState);

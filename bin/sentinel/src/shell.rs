@@ -1,0 +1,206 @@
+//! The core in its shell: one loop that feeds it, and performs its outputs in order.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use conf::ServerConfig;
+use sentinel_core::{Input, JobId, Level, LinkId, Monitor, Output};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::reason;
+use crate::connection::Clients;
+use crate::link::Link;
+use crate::listen::{self, Sockets};
+use crate::machine::Machine;
+use crate::script::Script;
+use crate::{daemon, state_file};
+
+/// Inputs that may wait for the core; beyond it, who brings more waits.
+const QUEUED_INPUTS: usize = 1_024;
+
+struct Shell {
+    monitor: Monitor,
+    machine: Machine,
+    state_file: PathBuf,
+    /// The address that links come from, where `bind` names one.
+    source: Option<IpAddr>,
+    inputs: mpsc::Sender<Input>,
+    clients: Rc<Clients>,
+    links: BTreeMap<LinkId, Link>,
+    scripts: BTreeMap<JobId, Script>,
+    ends: bool,
+}
+
+/// Runs a sentinel until it is told to end.
+pub(crate) async fn run(
+    monitor: Monitor,
+    machine: Machine,
+    state_file: PathBuf,
+    config: Arc<ServerConfig>,
+    sockets: Sockets,
+) -> anyhow::Result<()> {
+    let (inputs, mut queue) = mpsc::channel(QUEUED_INPUTS);
+    let clients = Rc::new(Clients::new(config.maxclients, inputs.clone()));
+    let mut signals = Signals::new()?;
+    listen::serve(sockets, &clients, &config)?;
+    let source = config.bind.first().and_then(|bind| bind.parse().ok());
+    let mut shell = Shell {
+        monitor,
+        machine,
+        state_file,
+        source,
+        inputs,
+        clients,
+        links: BTreeMap::new(),
+        scripts: BTreeMap::new(),
+        ends: false,
+    };
+    shell.drain();
+    daemon::notify_ready();
+    while !shell.ends {
+        let deadline = shell
+            .monitor
+            .poll_timeout()
+            .map(|at| shell.machine.instant(at));
+        let timeout = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            name = signals.ends() => {
+                log_signal(shell.machine, name);
+                shell.ends = true;
+            }
+            () = timeout => shell.monitor.handle_timeout(shell.machine.now()),
+            Some(input) = queue.recv() => shell.take(input),
+        }
+        shell.drain();
+    }
+    tracing::warn!("User requested shutdown...");
+    tracing::warn!("Sentinel is now ready to exit, bye bye...");
+    Ok(())
+}
+
+impl Shell {
+    fn take(&mut self, input: Input) {
+        match &input {
+            Input::Closed { link, .. } => drop(self.links.remove(link)),
+            Input::ClientClosed { client } => self.clients.disconnect(*client),
+            Input::ScriptExited { job, .. } | Input::ScriptNotStarted { job } => {
+                drop(self.scripts.remove(job));
+            }
+            _ => {}
+        }
+        self.monitor.handle_input(self.machine.now(), input);
+    }
+
+    /// Performs everything that the core wants by now.
+    fn drain(&mut self) {
+        while let Some(output) = self.monitor.poll_output() {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Connect { link, addr, .. } => {
+                let opened = Link::open(link, addr, self.source, self.inputs.clone());
+                self.links.insert(link, opened);
+            }
+            Output::Close { link } => drop(self.links.remove(&link)),
+            Output::Send { link, command } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.send(command);
+                }
+            }
+            Output::Persist(snapshot) => {
+                // Nothing else runs meanwhile: what follows must not leave before the state is on disk.
+                let written = state_file::replace(&self.state_file, |old| snapshot.render(old));
+                if let Err(error) = written {
+                    let error = reason(&error);
+                    self.monitor
+                        .handle_input(self.machine.now(), Input::PersistFailed { error });
+                }
+            }
+            Output::Event { level, kind, text } => log(level, &format!("{kind} {text}")),
+            Output::Log { level, text } => log(level, &text),
+            Output::FailoverDelayed { not_before_unix_ms } => {
+                let time = logline::ctime(not_before_unix_ms);
+                log(
+                    Level::Warning,
+                    &format!("Next failover delay: I will not start a failover before {time}"),
+                );
+            }
+            Output::Reply { client, reply } => self.clients.reply(client, &reply),
+            Output::Disconnect { client } => self.clients.disconnect(client),
+            Output::PauseClients { until_mono_ms } => {
+                self.clients
+                    .pause_until(self.machine.instant(until_mono_ms));
+            }
+            Output::RunScript { job, argv } => {
+                self.scripts
+                    .insert(job, Script::start(job, &argv, self.inputs.clone()));
+            }
+            Output::KillScript { job } => {
+                if let Some(script) = self.scripts.get_mut(&job) {
+                    script.kill();
+                }
+            }
+            Output::Shutdown => self.ends = true,
+        }
+    }
+}
+
+fn log(level: Level, text: &str) {
+    match level {
+        Level::Debug => tracing::trace!("{text}"),
+        Level::Verbose => tracing::debug!("{text}"),
+        Level::Notice => tracing::info!("{text}"),
+        Level::Warning => tracing::warn!("{text}"),
+    }
+}
+
+/// The signals that end the process, and SIGHUP, which does nothing.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one that ends the process.
+    async fn ends(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {}
+            }
+        }
+    }
+}
+
+/// The line that Redis's signal handler writes, which has a form of its own.
+fn log_signal(machine: Machine, name: &str) {
+    tracing::warn!(
+        target: logline::RAW,
+        "{}:signal-handler ({}) Received {name} scheduling shutdown...\n",
+        std::process::id(),
+        machine.now().unix_ms / 1_000
+    );
+}
