@@ -86,15 +86,32 @@ impl Chunks {
 
     pub(super) fn push_front(&mut self, element: &[u8]) {
         let roomy = self.is_roomy(element);
+        let only = self.chunks.len() == 1;
         self.len += 1;
-        if self.chunks.len() == 1 {
-            // The one chunk is the tail as well, and its elements may move.
-            self.tail.clear();
-        }
-        if let Some(chunk) = self.chunks.front_mut()
-            && chunk.push_front(element, roomy)
-        {
-            return;
+        if let Some(chunk) = self.chunks.front_mut() {
+            if only && self.tail.len() > chunk.len() {
+                // Places of elements that were popped from the front; others come there now.
+                self.tail.drain(..self.tail.len() - chunk.len());
+            }
+            // In the only chunk, elements that are popped from the tail leave no room for those that come here. So the chunk
+            // gets a good part of its size more, or the index below would be lost too often.
+            let room = if roomy {
+                CHUNK_BYTES
+            } else if only && !self.tail.is_empty() {
+                chunk.used() / 2
+            } else {
+                0
+            };
+            match chunk.push_front(element, room) {
+                Pushed::At(_) => return,
+                Pushed::Moved => {
+                    if only {
+                        self.tail.clear();
+                    }
+                    return;
+                }
+                Pushed::Full => {}
+            }
         }
         self.chunks.push_front(Chunk::front(element, roomy));
     }
@@ -283,7 +300,7 @@ impl Chunks {
         let pushed = left.is_some_and(|left| !left.push_back(element, false).is_full())
             || right
                 .as_mut()
-                .is_some_and(|right| right.push_front(element, false));
+                .is_some_and(|right| !right.push_front(element, 0).is_full());
         if !pushed {
             let own = Chunk::back(element, false);
             if has_left {
@@ -377,7 +394,7 @@ struct Chunk {
     count: u32,
 }
 
-/// What a push at the back of a chunk did.
+/// What a push did to a chunk.
 enum Pushed {
     /// The element is there, and the others stayed where they were.
     At(u16),
@@ -451,9 +468,17 @@ impl Chunk {
         let mut moved = false;
         if self.buf.len() + more > self.buf.capacity() {
             if self.start > 0 {
-                self.buf.drain(..usize::from(self.start));
-                self.start = 0;
-                moved = true;
+                // Elements came or went at the front. They move to the start only where that wins a good part of the chunk:
+                // a queue would move them again and again.
+                let worth = self.start() >= self.used() / 4;
+                if !worth && self.buf.len() + more > CHUNK_BYTES {
+                    return Pushed::Full;
+                }
+                if worth {
+                    self.buf.drain(..usize::from(self.start));
+                    self.start = 0;
+                    moved = true;
+                }
             }
             self.reserve(more, roomy);
         }
@@ -463,20 +488,16 @@ impl Chunk {
         if moved { Pushed::Moved } else { Pushed::At(at) }
     }
 
-    /// False where there is no room.
-    fn push_front(&mut self, element: &[u8], roomy: bool) -> bool {
+    /// Where the elements must move, they get `room` bytes more than this one needs, as far as a chunk goes.
+    fn push_front(&mut self, element: &[u8], room: usize) -> Pushed {
         let more = packed::stored_len(element.len());
         if self.used() + more > CHUNK_BYTES {
-            return false;
+            return Pushed::Full;
         }
-        if self.start() < more {
-            let needed = self.used() + more;
-            let room = if roomy {
-                CHUNK_BYTES
-            } else {
-                size_class(needed)
-            };
-            self.move_to_end(room.max(self.buf.capacity()));
+        let moved = self.start() < more;
+        if moved {
+            let capacity = size_class(self.used() + more + room);
+            self.move_to_end(capacity.max(self.buf.capacity()));
         }
         let at = self.start() - more;
         let head = packed::head(element);
@@ -485,7 +506,11 @@ impl Chunk {
         self.buf[body..body + element.len()].copy_from_slice(element);
         self.start = place(at);
         self.count += 1;
-        true
+        if moved {
+            Pushed::Moved
+        } else {
+            Pushed::At(self.start)
+        }
     }
 
     /// Makes the buffer `capacity` bytes long, all elements at its end.

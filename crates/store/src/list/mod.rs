@@ -16,6 +16,9 @@ use chunks::Chunks;
 /// The most bytes in one block: below it, moving all of them costs no more than the rest of a command.
 const SMALL_BYTES: usize = 1024;
 
+/// A list from whose tail elements are popped is a queue: beyond so many bytes, chunks find its end faster.
+const QUEUE_BYTES: usize = 256;
+
 /// A list of byte strings. Eight bytes; compact ones are one heap block.
 #[derive(Default)]
 #[repr(transparent)]
@@ -79,6 +82,11 @@ impl List {
 
     /// Takes from the tail; `seen` gets the element before it goes.
     pub fn pop_back<R>(&mut self, seen: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if let SeeMut::Small(thin) = self.0.see_mut()
+            && thin.bytes().len() > QUEUE_BYTES
+        {
+            self.spread();
+        }
         match self.0.see_mut() {
             SeeMut::Small(thin) => {
                 let last = thin.count().checked_sub(1)?;
@@ -228,17 +236,23 @@ impl List {
 
     /// Leaves the compact block where it has no room for `element`.
     fn make_room(&mut self, element: &[u8]) -> SeeMut<'_, Chunks> {
-        if let SeeMut::Small(thin) = self.0.see_mut() {
-            let used = thin.bytes().len();
-            if used + packed::stored_len(element.len()) > SMALL_BYTES {
-                let mut chunks = Chunks::new(thin.mark());
-                for element in Elements::new(thin.bytes(), 0) {
-                    chunks.push_back(element);
-                }
-                self.0 = Handle::from_large(Box::new(chunks));
-            }
+        if let SeeMut::Small(thin) = self.0.see_mut()
+            && thin.bytes().len() + packed::stored_len(element.len()) > SMALL_BYTES
+        {
+            self.spread();
         }
         self.0.see_mut()
+    }
+
+    /// Leaves the compact block.
+    fn spread(&mut self) {
+        if let SeeMut::Small(thin) = self.0.see_mut() {
+            let mut chunks = Chunks::new(thin.mark());
+            for element in Elements::new(thin.bytes(), 0) {
+                chunks.push_back(element);
+            }
+            self.0 = Handle::from_large(Box::new(chunks));
+        }
     }
 }
 

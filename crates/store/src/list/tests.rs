@@ -17,6 +17,8 @@ enum Step {
     Insert(prop::sample::Index, bool, Vec<u8>),
     Remove(prop::sample::Index, usize, bool),
     Trim(prop::sample::Index, prop::sample::Index),
+    /// Pushes at one end and pops at the other, or at the same.
+    Turn(bool, bool, u16, u8),
 }
 
 /// Short ones that are often equal, and some that need a chunk or nearly fill one.
@@ -41,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (index(), any::<bool>(), element()).prop_map(|(i, after, e)| Step::Insert(i, after, e)),
         2 => (index(), 0usize..5, any::<bool>()).prop_map(|(i, n, tail)| Step::Remove(i, n, tail)),
         1 => (index(), index()).prop_map(|(a, b)| Step::Trim(a, b)),
+        3 => (any::<bool>(), any::<bool>(), 0u16..400, any::<u8>()).prop_map(|(front, back, n, len)| Step::Turn(front, back, n, len % 40)),
     ]
 }
 
@@ -96,6 +99,26 @@ fn push(list: &mut List, model: &mut Model, element: &[u8], front: bool) {
     model.push(element, front);
 }
 
+fn pop(list: &mut List, model: &mut Model, back: bool) {
+    if back {
+        assert_eq!(list.pop_back(<[u8]>::to_vec), model.list.pop_back());
+    } else {
+        assert_eq!(list.pop_front(<[u8]>::to_vec), model.list.pop_front());
+    }
+}
+
+fn turn(list: &mut List, model: &mut Model, front: bool, back: bool, n: u16, len: u8) {
+    for i in 0..n {
+        let letter = b'a' + u8::try_from(i % 23).unwrap();
+        let element = vec![letter; usize::from(len) + usize::from(i % 5)];
+        push(list, model, &element, front);
+        pop(list, model, back);
+        if i % 7 == 0 {
+            pop(list, model, !back);
+        }
+    }
+}
+
 fn apply(list: &mut List, model: &mut Model, step: Step) {
     let limits = model.limits.clone();
     match step {
@@ -107,14 +130,15 @@ fn apply(list: &mut List, model: &mut Model, step: Step) {
                 push(list, model, &e, front);
             }
         }
+        Step::Turn(front, back, n, len) => turn(list, model, front, back, n, len),
         Step::PopFront(n) => {
             for _ in 0..n {
-                assert_eq!(list.pop_front(<[u8]>::to_vec), model.list.pop_front());
+                pop(list, model, false);
             }
         }
         Step::PopBack(n) => {
             for _ in 0..n {
-                assert_eq!(list.pop_back(<[u8]>::to_vec), model.list.pop_back());
+                pop(list, model, true);
             }
         }
         Step::Set(i, e) => {

@@ -184,6 +184,7 @@ fn check_score_ranges(zset: &Zset, model: &Model, bounds: &[(f64, bool)]) {
                 })
             };
             let expected: Vec<usize> = (0..all.len()).filter(|i| inside(all[*i].1)).collect();
+            assert!(ranks.start <= ranks.end && ranks.end <= all.len());
             assert!(ranks.clone().eq(expected), "{ranks:?}");
         }
     }
@@ -255,7 +256,9 @@ proptest! {
                     LexBound::Exclusive(bound) => member < bound,
                 };
                 let expected: Vec<usize> = members.iter().enumerate().filter(|(_, m)| above(m) && below(m)).map(|(i, _)| i).collect();
-                prop_assert!(zset.ranks_by_lex(min, max).eq(expected));
+                let ranks = zset.ranks_by_lex(min, max);
+                prop_assert!(ranks.start <= ranks.end && ranks.end <= members.len());
+                prop_assert!(ranks.eq(expected));
             }
         }
     }
