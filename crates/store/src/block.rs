@@ -29,6 +29,7 @@ pub(crate) struct Block<const PREFIX: usize, const PARTS: usize>(NonNull<u8>);
 /// A [`Block`], seen.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a, const PREFIX: usize, const PARTS: usize> {
+    raw: NonNull<u8>,
     pub(crate) prefix: [u8; PREFIX],
     pub(crate) parts: [&'a [u8]; PARTS],
 }
@@ -139,6 +140,7 @@ unsafe impl<const PREFIX: usize, const PARTS: usize> Item for Block<PREFIX, PART
                 part
             });
             View {
+                raw,
                 prefix: raw.cast::<[u8; PREFIX]>().read(),
                 parts,
             }
@@ -154,9 +156,14 @@ impl<'a> View<'a, 8, 1> {
     pub(crate) fn member(&self) -> &'a [u8] {
         self.parts[0]
     }
+
+    /// The pointer that [`ScoredRef::new`] takes.
+    pub(crate) fn raw(&self) -> NonNull<u8> {
+        self.raw
+    }
 }
 
-/// A sorted set's member, seen from its tree: a pointer to a block that the table beside the tree owns.
+/// A sorted set's member, seen from its tree: a pointer to a block that the table beside the tree owns. Equal means: the same block.
 ///
 /// Whoever makes one sees to it that it is dropped before the block, and that the score is not changed while a tree holds it.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,12 @@ impl Large {
         Some(view.score())
     }
 
+    pub(super) fn rank(&self, member: &[u8]) -> Option<usize> {
+        let view = self.members.find(table::hash(member), member)?;
+        // SAFETY: the table owns the block, and the reference lives only here.
+        Some(self.tree.rank(unsafe { ScoredRef::new(view.raw()) }))
+    }
+
     pub(super) fn insert(&mut self, member: &[u8], score: f64) -> Insert {
         match self.members.entry(table::hash(member), member) {
             Entry::Vacant(vacant) => {
@@ -76,9 +82,9 @@ impl Large {
                 }
                 // SAFETY: as above.
                 let reference = unsafe { ScoredRef::new(occupied.raw()) };
-                let stays = self.tree.keeps_place(old, score, member);
+                let stays = self.tree.keeps_place(reference, score);
                 if !stays {
-                    self.tree.remove(old, member);
+                    self.tree.remove(reference);
                 }
                 // SAFETY: `self` is borrowed mutably; the tree does not hold the reference, or holds it where it belongs.
                 unsafe { reference.set_score(score) };
@@ -94,8 +100,8 @@ impl Large {
         let Some(occupied) = self.members.find_mut(table::hash(member), member) else {
             return false;
         };
-        let score = occupied.view().score();
-        self.tree.remove(score, member);
+        // SAFETY: the table owns the block; the reference and the tree's go before it.
+        self.tree.remove(unsafe { ScoredRef::new(occupied.raw()) });
         occupied.remove();
         true
     }

@@ -138,10 +138,7 @@ impl Zset {
     pub fn rank(&self, member: &[u8]) -> Option<usize> {
         match self.0.see() {
             See::Small(thin) => compact::find(thin, member).map(|found| found.rank),
-            See::Large(large) => {
-                let score = large.score(member)?;
-                Some(large.tree.rank(score, member))
-            }
+            See::Large(large) => large.rank(member),
         }
     }
 

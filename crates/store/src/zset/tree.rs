@@ -16,8 +16,9 @@ const MERGE: usize = WIDTH * 3 / 4;
 /// Leaves grow by so many keys: the sizes that an allocator has there.
 const STEP: usize = 8;
 
-/// What a tree orders.
-pub(super) trait Key: Copy {
+/// What a tree orders. Equality is that of the keys themselves and need not look at what they refer to: where a key is known, it
+/// is found in its leaf that way.
+pub(super) trait Key: Copy + PartialEq {
     fn score(&self) -> f64;
     fn member(&self) -> &[u8];
 }
@@ -94,9 +95,9 @@ impl<K: Key> Tree<K> {
         }
     }
 
-    /// Removes the key of this score and member; whether it was there.
-    pub(super) fn remove(&mut self, score: f64, member: &[u8]) -> bool {
-        let removed = self.root.remove(score, member);
+    /// Removes a key; whether it was there.
+    pub(super) fn remove(&mut self, key: K) -> bool {
+        let removed = self.root.remove(key);
         self.lower();
         removed
     }
@@ -117,29 +118,18 @@ impl<K: Key> Tree<K> {
         removed
     }
 
-    /// Whether the key of this score and member would keep its place in its leaf with another score. The caller then changes
-    /// the score where the key refers to, and nothing else.
-    pub(super) fn keeps_place(&self, old: f64, new: f64, member: &[u8]) -> bool {
-        let mut node = &self.root;
-        loop {
-            match node {
-                Node::Inner(inner) => node = &inner.kids[inner.child_of(old, member)],
-                Node::Leaf(keys) => {
-                    let at = keys.partition_point(|key| {
-                        order((key.score(), key.member()), (old, member)).is_lt()
-                    });
-                    // The first key of a leaf stands in the nodes above.
-                    let (Some(before), Some(behind)) =
-                        (at.checked_sub(1).map(|i| &keys[i]), keys.get(at + 1))
-                    else {
-                        return false;
-                    };
-                    let new = (new, member);
-                    return order((before.score(), before.member()), new).is_lt()
-                        && order(new, (behind.score(), behind.member())).is_lt();
-                }
-            }
-        }
+    /// Whether a key would keep its place in its leaf with another score. The caller then changes the score where the key refers
+    /// to, and nothing else.
+    pub(super) fn keeps_place(&self, key: K, score: f64) -> bool {
+        let (keys, at, _) = self.find(key);
+        // The first key of a leaf stands in the nodes above.
+        let (Some(before), Some(behind)) = (at.checked_sub(1).map(|i| &keys[i]), keys.get(at + 1))
+        else {
+            return false;
+        };
+        let new = (score, key.member());
+        order((before.score(), before.member()), new).is_lt()
+            && order(new, (behind.score(), behind.member())).is_lt()
     }
 
     /// How many keys there are before the first for which `before` does not hold; it must hold for a run from the start. It gets
@@ -164,9 +154,10 @@ impl<K: Key> Tree<K> {
         }
     }
 
-    /// How many keys there are before this score and member.
-    pub(super) fn rank(&self, score: f64, member: &[u8]) -> usize {
-        self.count_while(|other, key| other < score || (other == score && key.member() < member))
+    /// How many keys there are before this one, which is there.
+    pub(super) fn rank(&self, key: K) -> usize {
+        let (_, at, before) = self.find(key);
+        before + at
     }
 
     /// The keys with these ranks, which the caller has bounded by the length.
@@ -189,6 +180,22 @@ impl<K: Key> Tree<K> {
     /// How many nodes there are, about.
     pub(super) fn nodes(&self) -> usize {
         self.len() / (WIDTH / 2) + 1
+    }
+
+    /// The leaf of a key, the key's place there, and how many keys there are before the leaf.
+    fn find(&self, key: K) -> (&[K], usize, usize) {
+        let mut node = &self.root;
+        let mut before = 0;
+        loop {
+            match node {
+                Node::Inner(inner) => {
+                    let i = inner.child_of(key);
+                    before += inner.counts[..i].iter().sum::<usize>();
+                    node = &inner.kids[i];
+                }
+                Node::Leaf(keys) => return (keys, place_of(keys, key), before),
+            }
+        }
     }
 
     fn leaf_at(&self, mut rank: usize) -> (&[K], usize) {
@@ -322,15 +329,11 @@ impl<K: Key> Node<K> {
         }
     }
 
-    fn remove(&mut self, score: f64, member: &[u8]) -> bool {
+    fn remove(&mut self, key: K) -> bool {
         match self {
             Self::Leaf(keys) => {
-                let at = keys.partition_point(|key| {
-                    order((key.score(), key.member()), (score, member)).is_lt()
-                });
-                let there = keys
-                    .get(at)
-                    .is_some_and(|key| order((key.score(), key.member()), (score, member)).is_eq());
+                let at = place_of(keys, key);
+                let there = at < keys.len();
                 if there {
                     keys.remove(at);
                     trim_leaf(keys);
@@ -338,8 +341,8 @@ impl<K: Key> Node<K> {
                 there
             }
             Self::Inner(inner) => {
-                let i = inner.child_of(score, member);
-                let removed = inner.kids[i].remove(score, member);
+                let i = inner.child_of(key);
+                let removed = inner.kids[i].remove(key);
                 if removed {
                     inner.counts[i] -= 1;
                     inner.mend(i);
@@ -432,7 +435,8 @@ impl<K: Key> Inner<K> {
     }
 
     /// The child where a key belongs.
-    fn child_of(&self, score: f64, member: &[u8]) -> usize {
+    fn child_of(&self, key: K) -> usize {
+        let (score, member) = (key.score(), key.member());
         self.partition(&|other, key: &K| {
             other < score || (other == score && key.member() <= member)
         })
@@ -450,7 +454,7 @@ impl<K: Key> Inner<K> {
     }
 
     fn insert(&mut self, key: K) -> Option<Self> {
-        let i = self.child_of(key.score(), key.member());
+        let i = self.child_of(key);
         let split = self.kids[i].insert(key);
         self.note_first(i);
         let Some(right) = split else {
@@ -508,6 +512,13 @@ impl<K: Key> Inner<K> {
         self.kids[left].append(right);
         self.counts[left] += count;
     }
+}
+
+/// Where a key lies in its leaf; behind the last one where it is not there.
+fn place_of<K: PartialEq>(keys: &[K], key: K) -> usize {
+    keys.iter()
+        .position(|other| *other == key)
+        .unwrap_or(keys.len())
 }
 
 /// Divides a full leaf for a key that goes to `at`: in the middle, or so that keys in order leave full leaves.
@@ -617,11 +628,11 @@ mod tests {
             }
             Step::Remove(at) if !model.is_empty() => {
                 let pair = *model.iter().nth(at.index(model.len())).unwrap();
-                assert!(tree.remove(pair.score(), pair.member()));
-                assert!(!tree.remove(pair.score(), pair.member()));
+                assert!(tree.remove(pair));
+                assert!(!tree.remove(pair));
                 model.remove(&pair);
             }
-            Step::Remove(_) => assert!(!tree.remove(0.0, b"")),
+            Step::Remove(_) => assert!(!tree.remove(Pair(0, [0, 0]))),
             Step::RemoveRun(at, n) => {
                 let rank = at.index(model.len() + 1);
                 let gone: Vec<Pair> = model.iter().skip(rank).take(n).copied().collect();
@@ -662,7 +673,7 @@ mod tests {
                 }
             }
             for (rank, pair) in all.iter().enumerate().step_by(7) {
-                prop_assert_eq!(tree.rank(pair.score(), pair.member()), rank);
+                prop_assert_eq!(tree.rank(*pair), rank);
             }
             prop_assert_eq!(tree.count_while(|score, _| score < 4.0), all.iter().filter(|pair| pair.0 < 4).count());
             let built = Tree::from_sorted(&all);
