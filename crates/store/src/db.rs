@@ -43,6 +43,13 @@ pub struct Sample<'a> {
     pub expire_ms: Option<u64>,
 }
 
+/// Where a key would be: between the two stages of a prefetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefetched {
+    hash: u64,
+    slot: u16,
+}
+
 impl Db {
     /// An empty database. With `by_slot` (cluster mode) keys are kept slot by slot.
     #[must_use]
@@ -122,6 +129,9 @@ impl Db {
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
+                }
+                if found.see().expire_ms() == expire_ms && found.see_mut().overwrite(&value, lru) {
+                    return;
                 }
                 let old = found.update(|entry| entry.with_string(value, expire_ms, lru));
                 if let Some(old) = old {
@@ -434,19 +444,25 @@ impl Db {
         self.look(key).map(EntryRef::block_bytes)
     }
 
-    /// Makes the memory of `key`'s table position come to the cache soon.
+    /// Makes the memory of `key`'s table position come to the cache soon. What it answers is for [`Db::prefetch_entry`], to be called
+    /// some keys later.
     #[inline]
-    pub fn prefetch(&self, key: &[u8]) {
-        if let Some(table) = self.keys.table(key) {
-            table.prefetch(table::hash(key));
+    pub fn prefetch(&self, key: &[u8]) -> Prefetched {
+        let place = Prefetched {
+            hash: table::hash(key),
+            slot: self.keys.slot_of(key),
+        };
+        if let Some(table) = self.keys.table_at(place.slot) {
+            table.prefetch(place.hash);
         }
+        place
     }
 
-    /// Makes the memory of `key`'s entry come to the cache soon: the second stage, some keys after [`Db::prefetch`].
+    /// Makes the memory of a key's entry come to the cache soon: the second stage, when [`Db::prefetch`] has had its effect.
     #[inline]
-    pub fn prefetch_entry(&self, key: &[u8]) {
-        if let Some(table) = self.keys.table(key) {
-            table.prefetch_item(table::hash(key));
+    pub fn prefetch_entry(&self, place: Prefetched) {
+        if let Some(table) = self.keys.table_at(place.slot) {
+            table.prefetch_item(place.hash);
         }
     }
 }

@@ -678,6 +678,28 @@ impl<'a> EntryMut<'a> {
         }
     }
 
+    /// Writes a string over the one that is there, where it is stored the same way and takes the same room. The expiry stays: the
+    /// caller has seen that this is right. False where nothing was done.
+    #[inline]
+    pub(crate) fn overwrite(&mut self, new: &StrNew<'_>, lru: u32) -> bool {
+        let shape = self.see().shape();
+        let (at, bytes): (usize, &[u8]) = match (shape.kind, new) {
+            (Kind::Inline, StrNew::Bytes(bytes)) if bytes.len() == shape.value => {
+                (shape.inline_at(), bytes)
+            }
+            (Kind::Int, StrNew::Int(value)) => (shape.word_at(), &value.to_ne_bytes()),
+            _ => return false,
+        };
+        self.touch(lru);
+        // SAFETY: the shape has room for so many bytes there; they are not in this block, which is borrowed mutably.
+        unsafe {
+            self.block
+                .add(at)
+                .copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+        }
+        true
+    }
+
     /// Sets or drops the expiry where there is room for it; whether there was.
     pub(crate) fn set_expiry(&mut self, expire_ms: Option<u64>) -> bool {
         let shape = self.see().shape();

@@ -1,7 +1,7 @@
 //! Where a database keeps its entries: one table, or in cluster mode one table per slot. The doors above see no difference.
 
 use crate::entry::{Entry, EntryMut, EntryRef};
-use crate::slots::{SLOTS, Slots, Tally};
+use crate::slots::{SLOTS, Slots, Tally, key_slot};
 use crate::table::{self, Occupied, Table, Vacant};
 
 /// The entries of a database.
@@ -57,18 +57,27 @@ impl Keys {
         }
     }
 
-    /// The table in which a key is or would be.
+    /// The slot of a key; 0 where keys are not kept by slot.
     #[inline]
-    pub(crate) fn table(&self, key: &[u8]) -> Option<&Table<Entry>> {
+    pub(crate) fn slot_of(&self, key: &[u8]) -> u16 {
+        match self {
+            Self::One(_) => 0,
+            Self::BySlot(_) => key_slot(key),
+        }
+    }
+
+    /// The table in which keys of a slot are or would be.
+    #[inline]
+    pub(crate) fn table_at(&self, slot: u16) -> Option<&Table<Entry>> {
         match self {
             Self::One(table) => Some(table),
-            Self::BySlot(slots) => slots.as_ref().map(|slots| slots.table_of(key)),
+            Self::BySlot(slots) => slots.as_ref().map(|slots| slots.table(slot)),
         }
     }
 
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.table(key)?.find(hash, key)
+        self.table_at(self.slot_of(key))?.find(hash, key)
     }
 
     #[inline]

@@ -31,7 +31,7 @@ mod value;
 mod zset;
 
 pub use clock::{Clock, ExpiryMode};
-pub use db::{Db, Sample};
+pub use db::{Db, Prefetched, Sample};
 pub use hash::Hash;
 pub use keyspace::Keyspace;
 pub use limits::Limits;

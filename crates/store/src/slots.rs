@@ -86,11 +86,6 @@ impl Slots {
         &self.tables[usize::from(slot)]
     }
 
-    #[inline]
-    pub(crate) fn table_of(&self, key: &[u8]) -> &Table<Entry> {
-        self.table(key_slot(key))
-    }
-
     /// The table of a key, and the counts to be kept.
     #[inline]
     pub(crate) fn table_mut(&mut self, key: &[u8]) -> (&mut Table<Entry>, Tally<'_>) {

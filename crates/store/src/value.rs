@@ -162,9 +162,13 @@ impl StrMut<'_> {
 
     /// Replaces the value by bytes, encoded as a new string would be; expiry stays.
     pub fn set(&mut self, value: StrNew<'_>) {
+        let lru = self.slot.view().lru();
+        if EntryMut::of(&mut self.slot).overwrite(&value, lru) {
+            return;
+        }
         // A big value that goes is freed here: its pages go back, nothing is walked.
         drop(self.slot.update(|entry| {
-            let (expire_ms, lru) = (entry.see().expire_ms(), entry.see().lru());
+            let expire_ms = entry.see().expire_ms();
             entry.with_string(value, expire_ms, lru)
         }));
     }
