@@ -436,7 +436,9 @@ impl<I: Item> Table<I> {
             // The first item with this tag is almost always the one that is meant; its key is not looked at.
             let found = segment.find(segment.tag(hash), |_| true);
             if let Found::At(index) = found {
-                segment::prefetch(segment.at(index).pointer());
+                let block = segment.at(index).pointer();
+                segment::prefetch(block);
+                segment::prefetch(block.wrapping_add(48));
             }
         }
     }

@@ -259,7 +259,7 @@ impl Segment {
         loop {
             // The last slot of a segment with gaps is empty, so this ends.
             let word = self.at(index);
-            if word.top() >= tag {
+            if !word.is_below(tag) {
                 if word.top() > tag {
                     return Found::Before(index);
                 }
@@ -306,7 +306,10 @@ impl Segment {
     /// Brings the slots where this tag's search starts to the cache.
     #[inline]
     pub(super) fn prefetch(self, tag: u16) {
-        prefetch(self.slot(self.home(tag)).cast());
+        let slot = self.slot(self.home(tag)).cast::<u8>();
+        prefetch(slot);
+        // An item lies some slots behind its home, so often on the next line.
+        prefetch(slot.wrapping_add(48));
     }
 
     /// Puts an item where a search said that it goes; false where the segment must be rebuilt for it.
@@ -317,9 +320,13 @@ impl Segment {
         }
         // A segment with gaps keeps its last slot empty.
         let end = slots - usize::from(slots > DENSE_MAX);
-        let Some(free) = (index..end).find(|&index| self.at(index).is_vacant()) else {
+        let mut free = index;
+        while free < end && self.at(free) != Word::EMPTY {
+            free += 1;
+        }
+        if free >= end {
             return false;
-        };
+        }
         // SAFETY: index <= free < slots; the words from `index` move up by one, the last onto the free slot.
         unsafe {
             self.slot(index).copy_to(self.slot(index + 1), free - index);

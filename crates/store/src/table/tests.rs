@@ -299,6 +299,25 @@ fn a_table_grows_and_shrinks_to_nothing() {
     );
 }
 
+/// The slots' share of a key, over two doublings: between them it depends on how full segments happen to be.
+#[test]
+#[cfg_attr(miri, ignore = "many items")]
+fn slots_cost_less_than_ten_bytes_per_item() {
+    let mut table = filled(50_000);
+    let (mut sum, mut samples) = (0.0, 0.0);
+    for number in 50_000..200_000 {
+        let key = key(number);
+        table.insert(hash(&key), Block::new(&key, number, false));
+        if number % 1000 == 0 {
+            let bytes = table.memory_bytes() as f64 / table.len() as f64;
+            assert!(bytes < 10.5, "{bytes} at {number}");
+            sum += bytes / f64::from(number);
+            samples += 1.0 / f64::from(number);
+        }
+    }
+    assert!(sum / samples < 9.6, "{} on average", sum / samples);
+}
+
 #[test]
 fn an_empty_table_is_eight_bytes() {
     let table = Table::<Block>::new();

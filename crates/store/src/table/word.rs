@@ -55,6 +55,12 @@ impl Word {
         NonNull::new(self.pointer())
     }
 
+    /// Whether it is below all words that hold these sixteen bits.
+    #[inline]
+    pub(super) fn is_below(self, top: u16) -> bool {
+        self.0.addr() < usize::from(top) << 48
+    }
+
     /// Whether there is no pointer.
     #[inline]
     pub(super) fn is_vacant(self) -> bool {
