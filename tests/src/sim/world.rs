@@ -361,7 +361,7 @@ impl<C: Core> World<C> {
         true
     }
 
-    /// Calls a core from outside, as a client of its process would. `None` if it does not run.
+    /// Calls a core from outside, as a client of its process would. `None` if it does not run, or dies of it.
     pub fn call<T>(&mut self, host: usize, call: impl FnOnce(&mut C, Now) -> T) -> Option<T> {
         if !self.is_awake(host) {
             return None;
@@ -369,7 +369,7 @@ impl<C: Core> World<C> {
         let now = self.clock(host);
         let result = self.hosts[host].core.as_mut().map(|core| call(core, now));
         self.perform(host);
-        result
+        result.filter(|_| self.hosts[host].core.is_some())
     }
 
     /// Ends a process. With `power`, the machine: what was not fsynced is lost, and nobody is told.

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{Config, LinkId, LogLevel, Node, PeerKey};
-use crate::Now;
 use crate::message::{Body, Header, NodeFlags};
+use crate::{NodeId, Now};
 
 /// Wait before an election, for FAIL to reach everyone; plus up to as much again by chance, so that replicas do not
 /// start together.
@@ -27,7 +27,7 @@ pub(super) struct Election {
     rank: usize,
     requested: bool,
     epoch: u64,
-    votes: BTreeSet<PeerKey>,
+    votes: BTreeSet<NodeId>,
     why_not: Option<WhyNot>,
     why_not_logged_ms: Option<u64>,
 }
@@ -200,7 +200,8 @@ impl Node {
         let peer = &self.table[voter];
         let votes = peer.is_master() && !peer.slots().is_empty();
         if votes && self.election.requested && header.current_epoch == self.election.epoch {
-            self.election.votes.insert(voter);
+            let id = peer.id;
+            self.election.votes.insert(id);
             self.todo.failover = true;
         }
     }
@@ -321,7 +322,7 @@ impl Node {
                 continue;
             };
             let epoch = self.table[owner].config_epoch;
-            if epoch > request.config_epoch {
+            if epoch > request.config_epoch && !self.table.is_disowned(slot) {
                 let text = format!(
                     "slot {slot} epoch ({epoch}) > reqEpoch ({})",
                     request.config_epoch

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::table::Addr;
 use super::{Event, LinkId, LogLevel, Node, PeerKey};
-use crate::message::{Header, NodeFlags, PingKind};
+use crate::message::{Header, NodeFlags, PingKind, Version};
 use crate::{BUS_PORT_OFFSET, NodeId, Now};
 
 /// How long a forgotten node stays forgotten.
@@ -56,11 +56,18 @@ impl Node {
             now,
             NodeFlags::MEET,
             Addr::new(Some(ip.to_canonical()), port, bus_port),
+            None,
         );
         true
     }
 
-    fn begin_handshake(&mut self, now: Now, flags: NodeFlags, addr: Addr) {
+    fn begin_handshake(
+        &mut self,
+        now: Now,
+        flags: NodeFlags,
+        addr: Addr,
+        version: Option<Version>,
+    ) {
         let met = |node: &super::Peer| node.is(NodeFlags::HANDSHAKE) && node.addr == addr;
         if self.table.handshakes() >= MAX_HANDSHAKES
             || self.table.peers().any(|(_, node)| met(node))
@@ -68,7 +75,8 @@ impl Node {
             return;
         }
         let id = NodeId::random(&mut self.rng);
-        self.table.add_handshake(now, id, flags, addr);
+        let key = self.table.add_handshake(now, id, flags, addr);
+        self.table[key].version = version;
     }
 
     /// A MEET from a node that we do not know: get to know it, too. It is at the other end of the socket.
@@ -78,6 +86,7 @@ impl Node {
                 now,
                 NodeFlags::default(),
                 Addr::new(Some(ip), header.port, header.bus_port),
+                Some(header.version),
             );
             self.todo.save = true;
         }

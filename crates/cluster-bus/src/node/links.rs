@@ -29,6 +29,8 @@ pub(super) struct Link {
     /// The version to send in.
     pub(super) version: Version,
     up: bool,
+    /// Whether anything came over it.
+    heard: bool,
 }
 
 impl Node {
@@ -60,6 +62,7 @@ impl Node {
             local: Some(local.to_canonical()),
             version: self.config.bus_version,
             up: true,
+            heard: false,
         };
         self.links.open.insert(id, link);
     }
@@ -78,8 +81,9 @@ impl Node {
             opened_ms: now.mono_ms,
             remote: ip,
             local: None,
-            version: self.table[peer].version.unwrap_or(self.config.bus_version),
+            version: self.version_for(peer),
             up: false,
+            heard: false,
         };
         self.links.open.insert(LinkId::Dialled(number), link);
         let node = &mut self.table[peer];
@@ -94,6 +98,14 @@ impl Node {
             link: LinkId::Dialled(number),
             addr,
         });
+    }
+
+    /// The version to greet a node in: the one it speaks, or a guess.
+    fn version_for(&self, peer: PeerKey) -> Version {
+        let node = &self.table[peer];
+        node.version
+            .or(node.version_guess)
+            .unwrap_or(self.config.bus_version)
     }
 
     pub(super) fn link_connected(&mut self, now: Now, id: LinkId) {
@@ -121,13 +133,16 @@ impl Node {
         }
     }
 
-    /// A link that the shell lost.
+    /// A link that the shell lost. One that was lost without a word may have been used in the wrong version.
     pub(super) fn link_lost(&mut self, id: LinkId) {
         let Some(link) = self.links.open.remove(&id) else {
             return;
         };
         if let Some(peer) = link.peer {
             self.table[peer].link = None;
+        }
+        if let Some(peer) = link.peer.filter(|_| link.up && !link.heard) {
+            self.table[peer].version_guess = Some(link.version.other());
         }
     }
 
@@ -156,6 +171,7 @@ impl Node {
     ) {
         if let Some(link) = self.links.open.get_mut(&id) {
             link.version = version;
+            link.heard = true;
         }
         let Some(sender) = sender else { return };
         if self.table[sender].version.replace(version) == Some(version) {

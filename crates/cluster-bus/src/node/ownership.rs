@@ -30,7 +30,10 @@ impl Node {
     fn correct(&mut self, sender: PeerKey, header: &Header) {
         let mut newer = BTreeSet::new();
         for slot in header.slots.iter() {
-            if let Some(owner) = self.table.owner(slot).filter(|owner| *owner != sender)
+            if let Some(owner) = self
+                .table
+                .owner(slot)
+                .filter(|owner| *owner != sender && !self.table.is_disowned(slot))
                 && self.table[owner].config_epoch > header.config_epoch
             {
                 newer.insert(owner);
@@ -51,7 +54,14 @@ impl Node {
     /// Tells a node what another one owns.
     pub(super) fn send_update(&mut self, to: PeerKey, about: PeerKey) {
         let peer = &self.table[about];
-        let (node, config_epoch, slots) = (peer.id, peer.config_epoch, Arc::clone(peer.slots()));
+        let (node, config_epoch) = (peer.id, peer.config_epoch);
+        // Slots that their owner claims no more are not worth spreading.
+        let sure = |slot: &Slot| !self.table.is_disowned(*slot);
+        let slots = if peer.slots().iter().all(|slot| sure(&slot)) {
+            Arc::clone(peer.slots())
+        } else {
+            Arc::new(peer.slots().iter().filter(sure).collect())
+        };
         if let Some(link) = self.link_to(to) {
             self.send(
                 link,
@@ -94,6 +104,9 @@ impl Node {
     ///
     /// If that leaves our master without slots, or us, we become a replica of the one who took the last of them. If we
     /// stay a master, the keys of what we lost have to go.
+    ///
+    /// A slot that its owner has stopped to claim goes to whoever does, whatever the epochs. In 3.0 it stays where it
+    /// was when the old owner has moved on to a newer epoch than the new owner's, and the maps never agree again.
     fn claim_slots(&mut self, claimer: PeerKey, epoch: u64, slots: &SlotSet) {
         let myself = self.table.myself();
         let our_master = if self.is_master() {
@@ -101,12 +114,14 @@ impl Node {
         } else {
             self.me().master
         };
+        self.table.note_claims(claimer, slots);
         let mut lost = Vec::new();
         let mut ours_touched = false;
         let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
         for slot in news {
             let owner = self.table.owner(slot);
-            let held = owner.is_some_and(|owner| self.table[owner].config_epoch >= epoch);
+            let newer = owner.is_some_and(|owner| self.table[owner].config_epoch >= epoch);
+            let held = newer && !self.table.is_disowned(slot);
             if held || self.table.importing.contains_key(&slot) {
                 continue;
             }

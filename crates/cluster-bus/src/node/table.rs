@@ -72,6 +72,8 @@ pub(super) struct Peer {
     pub(super) link: Option<u64>,
     /// The bus version it was heard to speak.
     pub(super) version: Option<Version>,
+    /// The bus version to try while none was heard: nodes of later versions hang up on packets of version 0.
+    pub(super) version_guess: Option<Version>,
 }
 
 impl Peer {
@@ -94,6 +96,7 @@ impl Peer {
             reports: BTreeMap::new(),
             link: None,
             version: None,
+            version_guess: None,
         }
     }
 
@@ -132,6 +135,8 @@ pub(super) struct Table {
     alive: Vec<PeerKey>,
     myself: PeerKey,
     owners: Box<[Option<PeerKey>]>,
+    /// Slots that their owner no longer claims: they stay with it until somebody else does.
+    disowned: SlotSet,
     /// Slots that this node hands over, and to whom.
     pub(super) migrating: BTreeMap<Slot, PeerKey>,
     /// Slots that this node takes over, and from whom.
@@ -152,6 +157,7 @@ impl Table {
             alive: vec![myself],
             myself,
             owners: vec![None; usize::from(SLOT_COUNT)].into_boxed_slice(),
+            disowned: SlotSet::new(),
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
             handshakes: 0,
@@ -339,6 +345,24 @@ impl Table {
             Arc::make_mut(&mut self[new].slots).insert(slot);
         }
         self.owners[slot.index()] = owner;
+        self.disowned.remove(slot);
+    }
+
+    /// Whether the owner of a slot has been heard to claim it no longer.
+    pub(super) fn is_disowned(&self, slot: Slot) -> bool {
+        self.disowned.contains(slot)
+    }
+
+    /// Takes down which of the slots of a node it does not claim any more.
+    pub(super) fn note_claims(&mut self, key: PeerKey, claims: &SlotSet) {
+        let slots = Arc::clone(&self[key].slots);
+        for slot in slots.iter() {
+            if claims.contains(slot) {
+                self.disowned.remove(slot);
+            } else {
+                self.disowned.insert(slot);
+            }
+        }
     }
 
     /// Makes `replica` a replica of `master`, on both sides.

@@ -45,6 +45,8 @@ pub(crate) struct World {
     /// Both ends of every open link.
     ends: BTreeMap<(usize, LinkId), (usize, LinkId)>,
     parcels: BTreeMap<u64, VecDeque<(usize, LinkId, Parcel)>>,
+    /// Hosts that speak one version only, as Redis does.
+    pub(crate) only: BTreeMap<usize, Version>,
     /// Every packet sent: time, from, to, packet.
     pub(crate) sent: Vec<(u64, usize, usize, Message)>,
 }
@@ -57,6 +59,7 @@ impl World {
             cut: BTreeSet::new(),
             ends: BTreeMap::new(),
             parcels: BTreeMap::new(),
+            only: BTreeMap::new(),
             sent: Vec::new(),
         };
         for index in 0..count {
@@ -227,6 +230,44 @@ impl World {
         self.set_facts(index, facts);
     }
 
+    /// A packet as a host would send it now.
+    pub(crate) fn packet_of(&self, index: usize, body: Body) -> Message {
+        let last = self
+            .sent
+            .iter()
+            .rev()
+            .find(|entry| entry.1 == index)
+            .unwrap();
+        Message {
+            header: last.3.header.clone(),
+            body,
+        }
+    }
+
+    /// Hands a packet to a host, over a link of its own, and returns what that host sent because of it.
+    pub(crate) fn inject(&mut self, to: usize, message: Message) -> Vec<Message> {
+        let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let link = LinkId::Accepted(u64::MAX);
+        let before = self.sent.len();
+        let remote = SocketAddr::new(local, 50000);
+        self.call(to, |node, now| {
+            node.handle_input(
+                now,
+                Input::Accepted {
+                    link,
+                    remote,
+                    local,
+                },
+            );
+            node.handle_input(now, Input::Received { link, message });
+            node.handle_input(now, Input::Closed { link });
+        });
+        self.sent[before..]
+            .iter()
+            .map(|entry| entry.3.clone())
+            .collect()
+    }
+
     pub(crate) fn partition(&mut self, one: &[usize], other: &[usize]) {
         for a in one {
             for b in other {
@@ -300,6 +341,20 @@ impl World {
                 assert_eq!(codec::frame_len(&bytes), Ok(Some(bytes.len())));
                 let message = codec::decode(&bytes).unwrap();
                 assert_eq!(codec::encode(&message), bytes);
+                if self
+                    .only
+                    .get(&to)
+                    .is_some_and(|version| *version != message.header.version)
+                {
+                    // 4.0 and later take a bare packet of version 0 for a damaged one; else it is dropped.
+                    if bytes.len() < 2256 {
+                        self.close(to, link);
+                        self.call(to, |node, now| {
+                            node.handle_input(now, Input::Closed { link });
+                        });
+                    }
+                    return;
+                }
                 Input::Received { link, message }
             }
             Parcel::Opened => Input::Connected { link },

@@ -1,0 +1,692 @@
+//! Single rules, each shown by the smallest scene that needs it.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod harness;
+
+use std::sync::Arc;
+
+use cluster_bus::message::{Body, Header, NodeFlags, PingKind, Version, WireIp};
+use cluster_bus::node::{FailoverKind, SlotChange};
+use cluster_bus::{Config, Event, MAX_EPOCH, NodeId, Query, Route, Slot, SlotSet, key_slot};
+use harness::{World, cluster, port, quick, settled, slots};
+
+fn slot(number: u16) -> Slot {
+    Slot::new(number).unwrap()
+}
+
+fn ping(gossip: Vec<cluster_bus::message::Gossip>) -> Body {
+    Body::Ping {
+        kind: PingKind::Ping,
+        gossip,
+        extensions: cluster_bus::message::Extensions::default(),
+    }
+}
+
+// --- versions ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_node_that_speaks_only_version_1_is_met_from_both_sides() {
+    for (from, to) in [(0, 1), (1, 0)] {
+        let mut world = World::new(2, &quick());
+        world.only.insert(1, Version::V1);
+        world.hosts[1].node.config_mut().bus_version = Version::V1;
+        world.meet(from, to);
+        world.run_until("both know each other", 3000, |world| {
+            (0..2).all(|index| {
+                let lines: Vec<_> = world.hosts[index].node.node_lines().collect();
+                lines.len() == 2
+                    && lines
+                        .iter()
+                        .all(|line| line.connected && !line.flags.has(NodeFlags::HANDSHAKE))
+            })
+        });
+        world.run_ms(10_000);
+        assert!(
+            !world.flags(0, 1).has(NodeFlags::PFAIL) && !world.flags(1, 0).has(NodeFlags::PFAIL)
+        );
+    }
+}
+
+#[test]
+fn a_node_that_speaks_only_version_0_is_met_by_one_that_starts_with_1() {
+    let mut world = World::new(2, &quick());
+    world.only.insert(1, Version::V0);
+    world.hosts[0].node.config_mut().bus_version = Version::V1;
+    world.meet(0, 1);
+    world.run_until("both know each other", 3000, |world| {
+        !world.flags(0, 1).has(NodeFlags::HANDSHAKE)
+            && !world.flags(1, 0).has(NodeFlags::HANDSHAKE)
+            && world.hosts[1].node.node_lines().count() == 2
+    });
+}
+
+// --- handshake --------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_handshake_that_nobody_answers_ends() {
+    let mut world = World::new(2, &quick());
+    world.kill(1);
+    world.meet(0, 1);
+    assert_eq!(world.hosts[0].node.node_lines().count(), 2);
+    assert!(
+        world.hosts[0]
+            .node
+            .cluster_nodes()
+            .contains("127.0.0.1:7001 handshake - ")
+    );
+    assert!(
+        !world.hosts[0]
+            .node
+            .nodes_conf()
+            .to_string()
+            .contains("handshake"),
+        "made-up ids are not saved"
+    );
+    world.run_ms(2300);
+    assert_eq!(world.hosts[0].node.node_lines().count(), 1);
+}
+
+#[test]
+fn meeting_an_address_twice_is_one_handshake_and_a_known_node_stays_one_node() {
+    let mut world = World::new(2, &quick());
+    world.meet(0, 1);
+    world.meet(0, 1);
+    assert_eq!(world.hosts[0].node.node_lines().count(), 2);
+    world.run_ms(1000);
+    world.meet(0, 1);
+    world.run_ms(1000);
+    assert_eq!(world.hosts[0].node.node_lines().count(), 2);
+    assert!(world.logged(0, "Handshake: we already know node"));
+}
+
+#[test]
+fn a_node_that_meets_itself_learns_its_address_and_nothing_else() {
+    let mut world = World::new(1, &quick());
+    world.meet(0, 0);
+    world.run_ms(1000);
+    assert_eq!(world.hosts[0].node.node_lines().count(), 1);
+    assert!(
+        world.hosts[0]
+            .node
+            .cluster_nodes()
+            .contains(" 127.0.0.1:7000 myself,master - 0 0 0 connected\n")
+    );
+}
+
+#[test]
+fn a_node_that_moved_is_found_by_its_ping() {
+    let mut world = cluster(3, 3, &quick());
+    let mut packet = world.packet_of(1, ping(Vec::new()));
+    packet.header.port = 7999;
+    world.inject(0, packet);
+    assert!(world.logged(
+        0,
+        &format!(
+            "Address updated for node {}, now 127.0.0.1:7999",
+            world.id(1)
+        )
+    ));
+    // The next real ping sets it right again.
+    world.run_until("back", 5000, |world| {
+        world.hosts[0]
+            .node
+            .cluster_nodes()
+            .contains("127.0.0.1:7001")
+    });
+}
+
+#[test]
+fn another_node_behind_a_known_address_loses_that_address() {
+    let mut world = cluster(3, 4, &quick());
+    // Host 3 comes back with a new identity on its old address.
+    world.kill(3);
+    let old = world.id(3);
+    world.hosts[3].file = String::new();
+    world.restart(3);
+    world.run_until("unmasked", 5000, |world| {
+        world.hosts[0]
+            .node
+            .node_lines()
+            .any(|line| line.id == old && line.flags.has(NodeFlags::NOADDR) && line.port == 0)
+    });
+    assert!(world.logged(0, "PONG contains mismatching sender ID"));
+}
+
+#[test]
+fn strangers_are_not_believed() {
+    let mut world = cluster(3, 3, &quick());
+    let before = world.hosts[0].node.nodes_conf();
+    let stranger = NodeId::from_bytes([7; 20]);
+    let bodies = [
+        Body::Fail(world.id(1)),
+        Body::FailoverAuthRequest,
+        Body::FailoverAuthAck,
+        Body::ManualFailoverStart,
+        Body::Update {
+            node: world.id(1),
+            config_epoch: 99,
+            slots: Arc::new(Slot::all().collect()),
+        },
+        ping(Vec::new()),
+    ];
+    for body in bodies {
+        let mut packet = world.packet_of(1, body);
+        packet.header.sender = stranger;
+        packet.header.current_epoch = 50;
+        world.inject(0, packet);
+    }
+    assert_eq!(world.hosts[0].node.nodes_conf(), before);
+    assert!(world.logged(
+        0,
+        &format!(
+            "Ignoring FAIL message from unknown node {stranger} about {}",
+            world.id(1)
+        )
+    ));
+}
+
+// --- failure ----------------------------------------------------------------------------------------------------
+
+#[test]
+fn reports_of_one_master_are_no_majority_and_grow_old() {
+    let mut world = cluster(5, 5, &quick());
+    // Only 0 and 1 cannot reach 4: two of five.
+    world.partition(&[0, 1], &[4]);
+    let id = world.id_text(4);
+    world.run_until("suspected", 6000, |world| {
+        world.flags(0, 4).has(NodeFlags::PFAIL) && world.flags(1, 4).has(NodeFlags::PFAIL)
+    });
+    world.run_until("reported", 6000, |world| {
+        world.logged(
+            0,
+            &format!("Node {} reported node {id} as not reachable.", world.id(1)),
+        )
+    });
+    world.run_ms(5000);
+    assert!((0..4).all(|seen_by| !world.flags(seen_by, 4).has(NodeFlags::FAIL)));
+    let count = world.call(0, |node, now| node.count_failure_reports(now, &id).unwrap());
+    assert_eq!(count, 1);
+    world.heal();
+    world.run_until("reachable again", 6000, |world| {
+        !world.flags(0, 4).has(NodeFlags::PFAIL)
+    });
+    world.run_until("reports are taken back, or age", 5000, |world| {
+        world.logged(
+            0,
+            &format!("Node {} reported node {id} is back online.", world.id(1)),
+        )
+    });
+    assert_eq!(
+        world.call(0, |node, now| node.count_failure_reports(now, &id).unwrap()),
+        0
+    );
+}
+
+#[test]
+fn fail_is_told_to_everyone_at_once() {
+    let mut world = cluster(3, 6, &quick());
+    world.kill(5);
+    world.run_until("one agrees", 6000, |world| {
+        (0..3).any(|seen_by| world.flags(seen_by, 5).has(NodeFlags::FAIL))
+    });
+    world.run_ms(5);
+    assert!((0..5).all(|seen_by| world.flags(seen_by, 5).has(NodeFlags::FAIL)));
+    world.restart(5);
+    world.run_until("a replica is back at once", 4000, |world| {
+        (0..5).all(|seen_by| !world.flags(seen_by, 5).has(NodeFlags::FAIL))
+    });
+    assert!(world.logged(
+        0,
+        &format!(
+            "Clear FAIL state for node {}: slave is reachable again.",
+            world.id(5)
+        )
+    ));
+}
+
+// --- epochs -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn the_last_epoch_is_the_end_and_not_an_overflow() {
+    let mut world = cluster(3, 6, &quick());
+    let mut packet = world.packet_of(1, ping(Vec::new()));
+    packet.header.current_epoch = MAX_EPOCH;
+    world.inject(3, packet);
+    assert_eq!(world.hosts[3].node.current_epoch(), MAX_EPOCH);
+    world.call(3, |node, now| {
+        node.failover(now, FailoverKind::Force).unwrap();
+    });
+    world.run_ms(2000);
+    assert!(world.logged(3, "The current epoch cannot grow any more."));
+    assert!(world.hosts[3].node.is_replica());
+    assert_eq!(world.call(0, |node, now| node.bump_epoch(now)), (false, 1));
+}
+
+#[test]
+fn set_config_epoch_is_for_newborn_nodes() {
+    let mut world = World::new(2, &quick());
+    let set = |world: &mut World, epoch| {
+        world
+            .call(0, |node, now| node.set_config_epoch(now, epoch))
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        set(&mut world, -1).unwrap_err(),
+        "Invalid config epoch specified: -1"
+    );
+    set(&mut world, 7).unwrap();
+    assert_eq!(
+        (
+            world.hosts[0].node.config_epoch(),
+            world.hosts[0].node.current_epoch()
+        ),
+        (7, 7)
+    );
+    assert_eq!(
+        set(&mut world, 8).unwrap_err(),
+        "Node config epoch is already non-zero"
+    );
+    world.meet(0, 1);
+    let text =
+        "The user can assign a config epoch only when the node does not know any other node.";
+    assert_eq!(set(&mut world, 8).unwrap_err(), text);
+}
+
+// --- ownership --------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_older_claim_is_answered_by_an_update() {
+    let mut world = cluster(3, 6, &quick());
+    let mut packet = world.packet_of(2, ping(Vec::new()));
+    // Master 2 (epoch 3) claims all slots with epoch 0.
+    packet.header.config_epoch = 0;
+    packet.header.slots = Arc::new(Slot::all().collect());
+    let answers = world.inject(0, packet);
+    let about = |node| move |message: &&cluster_bus::Message| matches!(&message.body, Body::Update { node: about, .. } if *about == node);
+    // Both real owners are named: 3.0 names only the first one.
+    assert_eq!(answers.iter().filter(about(world.id(0))).count(), 1);
+    assert_eq!(answers.iter().filter(about(world.id(1))).count(), 1);
+    assert_eq!(world.hosts[0].node.owner(slot(0)), Some(world.id(0)));
+}
+
+#[test]
+fn an_update_about_ourselves_is_discarded() {
+    let mut world = cluster(3, 3, &quick());
+    let about = Body::Update {
+        node: world.id(0),
+        config_epoch: 80,
+        slots: Arc::new(SlotSet::new()),
+    };
+    let packet = world.packet_of(1, about);
+    world.inject(0, packet);
+    assert!(world.logged(0, "Discarding UPDATE message about myself."));
+    assert_eq!(world.hosts[0].node.config_epoch(), 1);
+    assert!(world.hosts[0].node.is_mine(slot(0)));
+}
+
+#[test]
+fn a_slot_that_its_owner_gave_up_goes_to_whoever_claims_it() {
+    let mut world = cluster(3, 3, &quick());
+    let moved = slot(9);
+    world.partition(&[2], &[0, 1]);
+    let (from, to) = (world.id_text(0), world.id_text(1));
+    world.call(1, |node, now| {
+        node.set_slot(now, moved, &SlotChange::Importing(from), 0)
+            .unwrap();
+    });
+    world.call(1, |node, now| {
+        node.set_slot(now, moved, &SlotChange::Node(to.clone()), 0)
+            .unwrap();
+    });
+    world.call(0, |node, now| {
+        node.set_slot(now, moved, &SlotChange::Node(to), 0).unwrap();
+    });
+    world.run_ms(1500);
+    // The old owner moves on to an epoch above the new one's before host 2 hears of either.
+    world.call(0, |node, now| node.bump_epoch(now));
+    assert!(world.hosts[0].node.config_epoch() > world.hosts[1].node.config_epoch());
+    world.heal();
+    world.run_until("host 2 agrees", 20_000, |world| {
+        world.hosts[2].node.owner(moved) == Some(world.id(1))
+    });
+    world.run_until("all agree", 20_000, settled);
+}
+
+#[test]
+fn a_replica_does_not_stay_behind_in_a_chain() {
+    let mut world = cluster(3, 9, &quick());
+    // 3 and 6 follow 0. While 6 cannot hear 3, 3 takes the place of 0: 6 hears only that 0 has become a replica.
+    world.partition(&[6], &[3]);
+    world.call(3, |node, now| {
+        node.failover(now, FailoverKind::Coordinated).unwrap();
+    });
+    world.run_until("0 follows 3", 4000, |world| {
+        world.hosts[0].node.master_id() == Some(world.id(3))
+    });
+    world.run_ms(1500);
+    world.heal();
+    world.run_until("6 follows 3", 15_000, |world| {
+        world.hosts[6].node.master_id() == Some(world.id(3))
+    });
+}
+
+#[test]
+fn keys_of_unowned_slots_are_taken_in_at_the_start() {
+    let mut world = cluster(3, 3, &quick());
+    world.call(0, |node, now| node.del_slots(now, &slots(5, 5)).unwrap());
+    world.call(0, |node, now| {
+        node.verify_slots_with_keys(now, [slot(1), slot(5), slot(16383)]);
+    });
+    assert!(world.logged(
+        0,
+        "I have keys for unassigned slot 5. Taking responsibility for it."
+    ));
+    assert!(world.logged(0, "I have keys for slot 16383, but the slot is assigned to another node. Setting it to importing state."));
+    assert!(world.hosts[0].node.is_mine(slot(5)));
+    assert!(
+        world.hosts[0]
+            .file
+            .contains(&format!("[16383-<-{}]", world.id(2))),
+        "and that is saved"
+    );
+}
+
+// --- votes ------------------------------------------------------------------------------------------------------
+
+/// A vote request of host 3, a replica of host 0.
+fn request(world: &World, change: impl FnOnce(&mut Header)) -> cluster_bus::Message {
+    let mut packet = world.packet_of(3, Body::FailoverAuthRequest);
+    packet.header.current_epoch = 10;
+    change(&mut packet.header);
+    packet
+}
+
+#[test]
+fn votes_are_refused_with_the_reason() {
+    let mut world = cluster(3, 6, &quick());
+    let replica = world.id(3);
+    let denied = |world: &World, why: &str| {
+        assert!(
+            world.logged(1, &format!("Failover auth denied to {replica}: {why}")),
+            "{why}: {:?}",
+            world.log(1)
+        );
+    };
+    let packet = request(&world, |header| header.current_epoch = 1);
+    world.inject(1, packet);
+    denied(&world, "reqEpoch (1) < curEpoch(3)");
+    let packet = request(&world, |_| ());
+    world.inject(1, packet);
+    denied(&world, "its master is up");
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    let answers = world.inject(1, packet);
+    assert!(
+        answers
+            .iter()
+            .any(|message| message.body == Body::FailoverAuthAck
+                && message.header.current_epoch == 10)
+    );
+    assert!(world.logged(
+        1,
+        &format!("Failover auth granted to {replica} for epoch 10")
+    ));
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    assert!(
+        world
+            .inject(1, packet)
+            .iter()
+            .all(|message| message.body != Body::FailoverAuthAck)
+    );
+    denied(&world, "already voted for epoch 10");
+    let packet = request(&world, |header| {
+        (header.current_epoch, header.message_flags[0]) = (11, Header::FORCE_ACK);
+    });
+    world.inject(1, packet);
+    denied(
+        &world,
+        "can't vote about this master before 4000 milliseconds",
+    );
+    // A replica does not vote, and says nothing.
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    assert!(world.inject(4, packet).is_empty());
+}
+
+#[test]
+fn a_candidate_with_an_old_epoch_is_refused_and_told() {
+    let mut world = cluster(3, 6, &quick());
+    // Master 0 took a new config epoch that its replica has not heard of.
+    let mut news = world.packet_of(0, ping(Vec::new()));
+    news.header.config_epoch = 9;
+    world.inject(1, news);
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    let answers = world.inject(1, packet);
+    assert!(world.logged(1, "slot 0 epoch (9) > reqEpoch (1)"));
+    assert!(answers.iter().any(|message| matches!(
+        message.body,
+        Body::Update {
+            config_epoch: 9,
+            ..
+        }
+    )));
+}
+
+#[test]
+fn the_vote_is_on_disk_before_it_is_sent() {
+    let mut world = cluster(3, 6, &quick());
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    let now = world.now();
+    let node = &mut world.hosts[1].node;
+    let link = cluster_bus::LinkId::Accepted(u64::MAX);
+    let local = std::net::IpAddr::from([127, 0, 0, 1]);
+    node.handle_input(
+        now,
+        cluster_bus::Input::Accepted {
+            link,
+            remote: (local, 1).into(),
+            local,
+        },
+    );
+    while node.poll_output().is_some() {}
+    node.handle_input(
+        now,
+        cluster_bus::Input::Received {
+            link,
+            message: packet,
+        },
+    );
+    let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
+    let persist = outputs.iter().position(|output| {
+        matches!(output, cluster_bus::Output::Persist(text) if text.ends_with("vars currentEpoch 10 lastVoteEpoch 10\n"))
+    });
+    let ack = outputs.iter().position(|output| {
+        matches!(output, cluster_bus::Output::Send { message, .. } if message.body == Body::FailoverAuthAck)
+    });
+    assert!(persist.unwrap() < ack.unwrap());
+}
+
+// --- state ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn without_full_coverage_the_rest_is_served() {
+    let mut world = cluster(
+        3,
+        3,
+        &Config {
+            require_full_coverage: false,
+            ..quick()
+        },
+    );
+    world.call(0, |node, now| node.del_slots(now, &slots(0, 0)).unwrap());
+    world.run_ms(3000);
+    let node = &world.hosts[0].node;
+    assert_eq!(node.state(), cluster_bus::ClusterState::Ok);
+    let unowned = (0..100_000u32)
+        .map(|n| n.to_string())
+        .find(|key| key_slot(key.as_bytes()) == slot(0))
+        .unwrap();
+    let route = node.route([unowned.as_bytes()], Query::default(), |_| true);
+    assert_eq!(route.to_string(), "CLUSTERDOWN Hash slot not served");
+}
+
+#[test]
+fn a_master_waits_before_it_serves_after_a_restart() {
+    let mut world = cluster(3, 6, &quick());
+    world.kill(0);
+    world.restart(0);
+    world.run_ms(1800);
+    assert_eq!(world.hosts[0].node.state(), cluster_bus::ClusterState::Fail);
+    world.run_until("serves", 2000, |world| {
+        world.hosts[0].node.state() == cluster_bus::ClusterState::Ok
+    });
+}
+
+// --- routes -----------------------------------------------------------------------------------------------------
+
+/// How a host routes keys, when it has them or not.
+fn ask(world: &World, index: usize, keys: &[&[u8]], query: Query, here: bool) -> Route {
+    world.hosts[index]
+        .node
+        .route(keys.iter().copied(), query, |_| here)
+}
+
+const KEYS: [&[u8]; 2] = [b"{foo}1", b"{foo}2"];
+
+/// A cluster, the owner of [`KEYS`], and another master.
+fn routed() -> (World, usize, usize, Route) {
+    let world = cluster(3, 6, &quick());
+    let slot = key_slot(b"foo");
+    let owner = (0..3)
+        .find(|index| world.hosts[*index].node.is_mine(slot))
+        .unwrap();
+    let ip = Some("127.0.0.1".parse().unwrap());
+    let moved = Route::Moved {
+        slot,
+        ip,
+        port: port(owner),
+    };
+    (world, owner, (owner + 1) % 3, moved)
+}
+
+#[test]
+fn commands_are_sent_to_the_owner() {
+    let (world, owner, other, moved) = routed();
+    let plain = Query::default();
+    assert_eq!(ask(&world, owner, &KEYS, plain, false), Route::Here);
+    assert_eq!(ask(&world, other, &KEYS, plain, false), moved);
+    let text = format!("MOVED {} 127.0.0.1:{}", key_slot(b"foo"), port(owner));
+    assert_eq!(moved.to_string(), text);
+    let crossed = ask(&world, owner, &[b"a", b"b"], plain, false);
+    assert_eq!(
+        crossed.to_string(),
+        "CROSSSLOT Keys in request don't hash to the same slot"
+    );
+    assert_eq!(ask(&world, owner, &[], plain, false), Route::Here);
+}
+
+#[test]
+fn replicas_serve_reads_of_readonly_clients() {
+    let (world, owner, other, moved) = routed();
+    let read = Query {
+        client_is_readonly: true,
+        command_is_readonly: true,
+        ..Query::default()
+    };
+    assert_eq!(ask(&world, owner + 3, &KEYS, read, false), Route::Here);
+    let write = Query {
+        command_is_readonly: false,
+        ..read
+    };
+    assert_eq!(ask(&world, owner + 3, &KEYS, write, false), moved);
+    assert_eq!(ask(&world, other + 3, &KEYS, read, false), moved);
+    assert_eq!(
+        ask(&world, owner + 3, &KEYS, Query::default(), false),
+        moved
+    );
+}
+
+#[test]
+fn keys_of_an_open_slot_are_looked_for_on_both_sides() {
+    let (mut world, from, to, moved) = routed();
+    let slot = key_slot(b"foo");
+    let (importing, migrating) = (
+        SlotChange::Importing(world.id_text(from)),
+        SlotChange::Migrating(world.id_text(to)),
+    );
+    world.call(from, |node, now| {
+        node.set_slot(now, slot, &migrating, 1).unwrap();
+    });
+    world.call(to, |node, now| {
+        node.set_slot(now, slot, &importing, 0).unwrap();
+    });
+    let plain = Query::default();
+    let asking = Query {
+        asking: true,
+        ..plain
+    };
+    let migrate = Query {
+        is_migrate: true,
+        ..plain
+    };
+    assert_eq!(ask(&world, from, &KEYS, plain, true), Route::Here);
+    let asked = ask(&world, from, &KEYS, plain, false);
+    assert_eq!(
+        asked.to_string(),
+        format!("ASK {slot} 127.0.0.1:{}", port(to))
+    );
+    assert_eq!(ask(&world, from, &KEYS, migrate, false), Route::Here);
+    assert_eq!(ask(&world, to, &KEYS, plain, true), moved);
+    assert_eq!(ask(&world, to, &KEYS, asking, true), Route::Here);
+    assert_eq!(ask(&world, to, &KEYS[..1], asking, false), Route::Here);
+    let torn = ask(&world, to, &KEYS, asking, false);
+    assert_eq!(
+        torn.to_string(),
+        "TRYAGAIN Multiple keys request during rehashing of slot"
+    );
+}
+
+// --- manual failover --------------------------------------------------------------------------------------------
+
+#[test]
+fn only_our_own_replica_may_pause_us() {
+    let mut world = cluster(3, 6, &quick());
+    for index in [1, 4] {
+        let packet = world.packet_of(index, Body::ManualFailoverStart);
+        world.inject(0, packet);
+    }
+    assert!(
+        !world.hosts[0]
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::PauseClients { .. }))
+    );
+    let packet = world.packet_of(3, Body::ManualFailoverStart);
+    world.inject(0, packet);
+    assert!(
+        world.hosts[0]
+            .events
+            .contains(&Event::PauseClients { for_ms: 10_000 })
+    );
+    world.run_ms(150);
+    let paused = world.sent.iter().rev().find(|entry| entry.1 == 0).unwrap();
+    assert!(paused.3.header.says(Header::PAUSED));
+}
+
+#[test]
+fn an_announced_address_counts_in_version_1() {
+    let mut world = cluster(3, 3, &quick());
+    let mut packet = world.packet_of(1, ping(Vec::new()));
+    packet.header.version = Version::V1;
+    packet.header.ip = WireIp::from(Some("127.0.0.9".parse().unwrap()));
+    packet.header.bus_port = 12345;
+    world.inject(0, packet);
+    let line = world.hosts[0]
+        .node
+        .node_lines()
+        .find(|line| line.id == world.id(1))
+        .unwrap();
+    assert_eq!(
+        (line.ip, line.bus_port),
+        (Some("127.0.0.9".parse().unwrap()), Some(12345))
+    );
+}
