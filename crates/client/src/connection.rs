@@ -180,9 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// Failures of the connection: [`Error::Timeout`], [`Error::Closed`], [`Error::Io`], [`Error::Decode`].
     pub async fn call(&mut self, command: impl Into<Command>) -> Result<Value, Error> {
-        while self.owed > 0 {
-            self.recv().await?;
-        }
+        self.drain().await?;
         self.send(command);
         self.recv().await
     }
@@ -209,9 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         commands: impl IntoIterator<Item = Command>,
     ) -> Result<Vec<Value>, Error> {
-        while self.owed > 0 {
-            self.recv().await?;
-        }
+        self.drain().await?;
         for command in commands {
             self.send(command);
         }
@@ -220,6 +216,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             replies.push(self.recv().await?);
         }
         Ok(replies)
+    }
+
+    /// Reads and drops the replies that earlier requests are still owed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::call`].
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        while self.owed > 0 {
+            self.recv().await?;
+        }
+        Ok(())
     }
 
     /// Queues one request. It goes out with the next `recv` or `flush`.

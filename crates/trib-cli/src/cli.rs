@@ -1,0 +1,490 @@
+//! The command line: words become a verb, mistakes one clear line.
+//!
+//! Options may stand before or behind the addresses. The usage text is made from the same definitions that parse.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::local::{self, LocalArgs};
+use crate::verbs::{self, ImportOptions, RebalanceArgs, ReshardArgs};
+use crate::{App, Error};
+
+const WRONG_NUMBER: &str = "[ERR] Wrong number of arguments for specified sub command";
+
+/// A whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "trib", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Show more of what is done
+    #[arg(long, global = true)]
+    verbose: bool,
+    /// Password of the nodes
+    #[arg(short = 'a', long, global = true, value_name = "arg")]
+    password: Option<String>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Create a cluster of empty nodes
+    Create {
+        /// Replicas of each master
+        #[arg(long, default_value_t = 0, value_name = "arg")]
+        replicas: usize,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[arg(required = true, value_name = "host1:port1 ... hostN:portN")]
+        addresses: Vec<String>,
+    },
+    /// Check a cluster
+    Check {
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Show keys, slots and replicas of each master
+    Info {
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Repair open and uncovered slots
+    Fix {
+        #[command(flatten)]
+        migrate: Timeout,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Move slots to one node
+    Reshard {
+        /// Source ids, separated by commas, or 'all'
+        #[arg(long, value_name = "arg")]
+        from: Option<String>,
+        /// Target id
+        #[arg(long, value_name = "arg")]
+        to: Option<String>,
+        /// How many slots
+        #[arg(long, value_name = "arg", allow_negative_numbers = true)]
+        slots: Option<u16>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        migrate: Timeout,
+        #[command(flatten)]
+        batch: Batch,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Give each master its part of the slots
+    Rebalance {
+        /// id=weight; may be given several times
+        #[arg(long, value_name = "arg")]
+        weight: Vec<String>,
+        /// Accepted, without effect, as ever
+        #[arg(long)]
+        auto_weights: bool,
+        /// Give slots to masters that have none
+        #[arg(long)]
+        use_empty_masters: bool,
+        #[command(flatten)]
+        migrate: Timeout,
+        /// Show what would move
+        #[arg(long)]
+        simulate: bool,
+        #[command(flatten)]
+        batch: Batch,
+        /// Percent of deviation that is left alone
+        #[arg(
+            long,
+            default_value_t = 2.0,
+            value_name = "arg",
+            allow_negative_numbers = true
+        )]
+        threshold: f64,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Bring an empty node into a cluster
+    AddNode {
+        /// As a replica
+        #[arg(long)]
+        slave: bool,
+        /// As a replica of this master
+        #[arg(long, value_name = "arg")]
+        master_id: Option<String>,
+        #[arg(value_name = "new_host:new_port")]
+        new: String,
+        #[arg(value_name = "existing_host:existing_port")]
+        entry: String,
+    },
+    /// Remove a node without slots and shut it down
+    DelNode {
+        #[arg(value_name = "host:port")]
+        entry: String,
+        #[arg(value_name = "node_id")]
+        id: String,
+    },
+    /// Set cluster-node-timeout on all nodes
+    SetTimeout {
+        #[arg(value_name = "host:port")]
+        entry: String,
+        #[arg(value_name = "milliseconds", allow_negative_numbers = true)]
+        millis: i64,
+    },
+    /// Run a command on all nodes
+    Call {
+        #[arg(value_name = "host:port")]
+        entry: String,
+        #[arg(
+            value_name = "command arg arg .. arg",
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        command: Vec<String>,
+    },
+    /// Take over the keys of a server outside
+    Import {
+        /// host:port of the source
+        #[arg(long, required = true, value_name = "arg")]
+        from: String,
+        /// Leave the keys at the source
+        #[arg(long)]
+        copy: bool,
+        /// Replace keys that exist
+        #[arg(long)]
+        replace: bool,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Make the cluster what a YAML file describes
+    Apply {
+        /// Show what would be done
+        #[arg(long)]
+        plan: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[arg(value_name = "FILE.yaml")]
+        file: PathBuf,
+    },
+    /// Run a cluster on this machine
+    Local {
+        #[command(subcommand)]
+        verb: LocalVerb,
+    },
+    /// (show this help)
+    Help,
+}
+
+#[derive(Args, Debug)]
+struct Timeout {
+    /// Milliseconds that one MIGRATE may wait for the other node
+    #[arg(long, value_name = "arg")]
+    timeout: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+struct Batch {
+    /// Keys of one MIGRATE; found by measuring where not given
+    #[arg(long, value_name = "arg", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pipeline: Option<u32>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum LocalVerb {
+    /// Start the nodes and create the cluster
+    Up(LocalArgs),
+    /// Stop the nodes, keep their data
+    Down(LocalDir),
+    /// Show what runs
+    Status(LocalDir),
+}
+
+#[derive(Args, Clone, Debug)]
+struct LocalDir {
+    /// Where the nodes keep their data
+    #[arg(long, default_value = local::DEFAULT_DIR, value_name = "arg")]
+    dir: PathBuf,
+}
+
+impl LocalVerb {
+    async fn run(self, app: &mut App) -> Result<(), Error> {
+        match self {
+            Self::Up(args) => local::up(app, &args).await,
+            Self::Down(LocalDir { dir }) => local::down(app, &dir).await,
+            Self::Status(LocalDir { dir }) => local::status(app, &dir).await,
+        }
+    }
+}
+
+impl Timeout {
+    fn set(&self, app: &mut App) {
+        if let Some(millis) = self.timeout.filter(|millis| *millis > 0) {
+            app.migrate_timeout = Duration::from_millis(millis.into());
+        }
+    }
+}
+
+impl Batch {
+    fn set(&self, app: &mut App) {
+        app.pipeline = self.pipeline.and_then(|keys| usize::try_from(keys).ok());
+    }
+}
+
+/// What to print instead of doing something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instead {
+    /// One line, or a help text.
+    pub text: String,
+    /// The exit status.
+    pub status: i32,
+}
+
+impl Cli {
+    /// Reads the words behind the program's name. The verb may be in capitals.
+    ///
+    /// # Errors
+    ///
+    /// What to print instead, and the exit status: 0 for help, 1 for mistakes.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, Instead> {
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        if words.is_empty() {
+            return Err(Instead {
+                text: usage(),
+                status: 1,
+            });
+        }
+        words[0].make_ascii_lowercase();
+        let verb = words[0].to_string_lossy().into_owned();
+        let words = std::iter::once(OsString::from("trib")).chain(words);
+        let matches = Self::command()
+            .try_get_matches_from(words)
+            .map_err(|error| instead(&error, &verb))?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| instead(&error, &verb))?;
+        if matches!(cli.verb, Verb::Help) {
+            return Err(Instead {
+                text: usage(),
+                status: 0,
+            });
+        }
+        Ok(cli)
+    }
+
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    ///
+    /// The line to print before ending with status 1.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one short arm for each verb reads best as one list"
+    )]
+    pub async fn run(self, app: &mut App) -> Result<(), Error> {
+        app.console.set_verbose(self.verbose);
+        app.settings.password = self.password;
+        match self.verb {
+            Verb::Create {
+                replicas,
+                yes,
+                addresses,
+            } => {
+                app.assume_yes = yes;
+                verbs::create(app, &addresses, replicas).await
+            }
+            Verb::Check { entry } => verbs::check(app, &entry).await,
+            Verb::Info { entry } => verbs::info(app, &entry).await,
+            Verb::Fix {
+                migrate,
+                yes,
+                entry,
+            } => {
+                app.assume_yes = yes;
+                migrate.set(app);
+                verbs::fix(app, &entry).await
+            }
+            Verb::Reshard {
+                from,
+                to,
+                slots,
+                yes,
+                migrate,
+                batch,
+                entry,
+            } => {
+                app.assume_yes = yes;
+                migrate.set(app);
+                batch.set(app);
+                verbs::reshard(app, &entry, &ReshardArgs { from, to, slots }).await
+            }
+            Verb::Rebalance {
+                weight,
+                auto_weights: _,
+                use_empty_masters,
+                migrate,
+                simulate,
+                batch,
+                threshold,
+                entry,
+            } => {
+                migrate.set(app);
+                batch.set(app);
+                let args = RebalanceArgs {
+                    weights: weight,
+                    threshold,
+                    use_empty_masters,
+                    simulate,
+                };
+                verbs::rebalance(app, &entry, &args).await
+            }
+            Verb::AddNode {
+                slave,
+                master_id,
+                new,
+                entry,
+            } => verbs::add_node(app, &new, &entry, slave, master_id.as_deref()).await,
+            Verb::DelNode { entry, id } => verbs::del_node(app, &entry, &id).await,
+            Verb::SetTimeout { entry, millis } => verbs::set_timeout(app, &entry, millis).await,
+            Verb::Call { entry, command } => verbs::call(app, &entry, &command).await,
+            Verb::Import {
+                from,
+                copy,
+                replace,
+                entry,
+            } => {
+                verbs::import(
+                    app,
+                    &entry,
+                    &ImportOptions {
+                        from,
+                        copy,
+                        replace,
+                    },
+                )
+                .await
+            }
+            Verb::Apply { plan, yes, file } => {
+                app.assume_yes = yes;
+                verbs::apply(app, &file, plan).await
+            }
+            Verb::Local { verb } => verb.run(app).await,
+            Verb::Help => Ok(()),
+        }
+    }
+}
+
+/// The parser's complaint in this tool's words.
+fn instead(error: &clap::Error, verb: &str) -> Instead {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let argument = context(ContextKind::InvalidArg).unwrap_or_default();
+    let option = argument
+        .split([' ', '='])
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let is_option = option.starts_with('-');
+    let value = context(ContextKind::InvalidValue).unwrap_or_default();
+    let text = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            return Instead {
+                text: error.to_string().trim_end().to_owned(),
+                status: 0,
+            };
+        }
+        ErrorKind::InvalidSubcommand => {
+            let name = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("Unknown trib subcommand '{name}'")
+        }
+        ErrorKind::UnknownArgument if is_option => {
+            format!(
+                "Unknown option '{}' for command '{verb}'",
+                option.trim_start_matches('-')
+            )
+        }
+        ErrorKind::MissingRequiredArgument if is_option => {
+            format!("Option '{option}' is required for subcommand '{verb}'")
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if is_option && value.is_empty() => {
+            format!("[ERR] Option '{option}' needs a value")
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let what = if is_option {
+                format!("option '{option}'")
+            } else {
+                option
+            };
+            format!("[ERR] Invalid value '{value}' for {what}")
+        }
+        ErrorKind::ArgumentConflict if is_option => {
+            format!("[ERR] Option '{option}' is given twice")
+        }
+        ErrorKind::InvalidUtf8 => "[ERR] An argument is not UTF-8".into(),
+        _ => WRONG_NUMBER.into(),
+    };
+    Instead { text, status: 1 }
+}
+
+/// All verbs with their arguments and options.
+#[must_use]
+pub fn usage() -> String {
+    let mut text = String::from("Usage: trib <command> <options> <arguments ...>\n\n");
+    for verb in Cli::command().get_subcommands() {
+        let names = verb
+            .get_positionals()
+            .flat_map(|arg| arg.get_value_names().unwrap_or_default());
+        let mut arguments = names
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let nested = verb
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect::<Vec<_>>()
+            .join("|");
+        arguments += &nested;
+        if arguments.is_empty() {
+            arguments = verb
+                .get_about()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+        }
+        let _ = writeln!(text, "  {:<15} {arguments}", verb.get_name());
+        let inner = verb
+            .get_subcommands()
+            .next()
+            .into_iter()
+            .flat_map(clap::Command::get_arguments);
+        for option in verb
+            .get_arguments()
+            .chain(inner)
+            .filter(|arg| !arg.is_positional())
+        {
+            let value = if option.get_action().takes_values() {
+                " <arg>"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                text,
+                "                  --{}{value}",
+                option.get_long().unwrap_or_default()
+            );
+        }
+    }
+    text += "\nFor check, fix, reshard, del-node, set-timeout you can specify the host and port of any working node \
+             in the cluster.\nFor all commands: --verbose, and --password <arg> (-a) where nodes want one.";
+    text
+}

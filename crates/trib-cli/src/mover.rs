@@ -1,0 +1,653 @@
+//! Moving slots with their keys from one node to another, fast and without losing any.
+//!
+//! Slots go in windows. For each window: the target opens all its slots (`IMPORTING`), then the source
+//! (`MIGRATING`), so that a redirected client always finds the target ready; keys are listed and sent with
+//! `MIGRATE … KEYS`, all slots of the window in one pipeline, until the source lists none; then the slots get
+//! their new owner at the target, at the source, and at the other masters, in this order, so that at no moment
+//! nobody feels responsible. A window ends with no slot open, except where a node refused something: such slots
+//! stay open, which loses nothing, and `fix` finishes them.
+//!
+//! Several sources give to one target at the same time, each through its own connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use client::{Command, Connection, Value};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::plan::MoveMode;
+use crate::{Address, Error, Slot};
+
+/// Most slots open at once between two nodes.
+const WINDOW_SLOTS: usize = 256;
+/// Most keys in the slots of one window (a single slot may hold more).
+const WINDOW_KEYS: i64 = 20_000;
+/// Keys of the first MIGRATE, before its speed is known.
+const FIRST_BATCH: usize = 10;
+/// Most keys of one MIGRATE.
+const MOST_BATCH: usize = 1000;
+/// How long one MIGRATE may keep the source from serving clients, as far as its speed can be foreseen.
+const BATCH_TIME: Duration = Duration::from_millis(10);
+/// Rounds without a key gone after which a slot is given up.
+const IDLE_ROUNDS: u32 = 20;
+
+/// How keys are sent.
+#[derive(Clone, Debug)]
+pub struct MoveOptions {
+    /// MIGRATE's own time limit for each read and write.
+    pub timeout: Duration,
+    /// Keys of one MIGRATE; chosen by the speed where not given.
+    pub pipeline: Option<usize>,
+    /// What kind of move it is.
+    pub mode: MoveMode,
+    /// The target's password, if it wants one.
+    pub password: Option<String>,
+}
+
+/// Something to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A slot is at its target.
+    Moved {
+        /// Which.
+        slot: Slot,
+        /// From where.
+        source: Address,
+        /// To where.
+        target: Address,
+        /// How many keys went with it.
+        keys: usize,
+    },
+    /// Keys were already at the target and are replaced.
+    Replacing,
+    /// Something that does not stop the move.
+    Warning(String),
+}
+
+/// A node at one end of a move.
+#[derive(Debug)]
+pub struct End {
+    /// Its name.
+    pub id: crate::snapshot::NodeId,
+    /// Its address, as the other end can reach it.
+    pub address: Address,
+    /// A connection of this mover's own.
+    pub link: Connection,
+}
+
+/// Moves slots from one source to one target.
+#[derive(Debug)]
+pub struct Mover {
+    /// Who gives.
+    pub source: End,
+    /// Who gets.
+    pub target: End,
+    /// The other masters.
+    pub others: Vec<Connection>,
+    /// How.
+    pub options: MoveOptions,
+    /// Set to stop between two windows.
+    pub stop: Arc<AtomicBool>,
+    /// Where events go.
+    pub events: UnboundedSender<Event>,
+    /// What the source understands.
+    pub dialect: Dialect,
+    /// Keys of the next MIGRATE of a slot.
+    batch: usize,
+}
+
+/// What a node's MIGRATE can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// It takes `KEYS`.
+    pub keys: bool,
+    /// It takes `AUTH`.
+    pub auth: bool,
+    /// With `KEYS`, a key without expiry gets that of a key before it (Redis before 3.2.7): the two kinds must not
+    /// go together.
+    pub leaks_expiry: bool,
+}
+
+impl Dialect {
+    /// Asks a node who it is.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails.
+    pub async fn of(link: &mut Connection) -> Result<Self, client::Error> {
+        let reply = link.call(["INFO", "server"]).await?;
+        let leaks_expiry = reply.as_str().is_none_or(leaks_expiry);
+        Ok(Self {
+            keys: true,
+            auth: true,
+            leaks_expiry,
+        })
+    }
+}
+
+fn leaks_expiry(info: &str) -> bool {
+    // Other servers tell their own name and answer with the Redis version that they are compatible with.
+    if info.contains("server_name:") || info.contains("valkey_version:") {
+        return false;
+    }
+    let version = info
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("redis_version:"))
+        .unwrap_or("");
+    let mut parts = version
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (
+        parts.next().unwrap_or(0),
+        parts.next().unwrap_or(0),
+        parts.next().unwrap_or(0),
+    );
+    version < (3, 2, 7)
+}
+
+/// The keys of one slot on their way.
+struct Parcel {
+    slot: Slot,
+    keys: Vec<Value>,
+    /// Whether the target's keys are replaced.
+    replace: bool,
+}
+
+/// What became of a parcel.
+enum Outcome {
+    Sent,
+    NothingThere,
+    Failed(String),
+}
+
+/// One slot of a window.
+#[derive(Default)]
+struct Progress {
+    keys: usize,
+    idle_rounds: u32,
+    done: bool,
+    failure: Option<String>,
+}
+
+impl Mover {
+    /// Puts a mover together.
+    #[must_use]
+    pub fn new(
+        source: End,
+        target: End,
+        options: MoveOptions,
+        stop: Arc<AtomicBool>,
+        events: UnboundedSender<Event>,
+        dialect: Dialect,
+    ) -> Self {
+        let batch = options.pipeline.unwrap_or(FIRST_BATCH);
+        Self {
+            source,
+            target,
+            others: Vec::new(),
+            options,
+            stop,
+            events,
+            dialect,
+            batch,
+        }
+    }
+
+    /// Moves the slots; how many were moved. Stops early when asked to.
+    ///
+    /// # Errors
+    ///
+    /// A node refused something or went away. All other slots of the window are finished first.
+    pub async fn run(mut self, slots: Vec<Slot>) -> Result<usize, Error> {
+        // One MIGRATE may read and write many times, each within the time limit.
+        let patience = self
+            .options
+            .timeout
+            .saturating_mul(2)
+            .max(Duration::from_secs(60));
+        self.source.link.set_limit(patience);
+        let count = |slot: &Slot| Command::from(["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]);
+        let counts = self.source.link.pipeline(slots.iter().map(count)).await?;
+        let counts: Vec<i64> = counts
+            .iter()
+            .map(|count| count.as_int().unwrap_or(0))
+            .collect();
+        let mut moved = 0;
+        while moved < slots.len() && !self.stop.load(Ordering::Relaxed) {
+            let size = window_size(&counts[moved..]);
+            self.window(&slots[moved..moved + size]).await?;
+            moved += size;
+        }
+        Ok(moved)
+    }
+
+    async fn window(&mut self, slots: &[Slot]) -> Result<(), Error> {
+        let live = self.options.mode != MoveMode::Gather;
+        if live {
+            self.open(slots).await?;
+        }
+        let mut progress: BTreeMap<Slot, Progress> = slots
+            .iter()
+            .map(|slot| (*slot, Progress::default()))
+            .collect();
+        self.empty(&mut progress).await?;
+        let emptied: Vec<Slot> = progress
+            .iter()
+            .filter(|(_, slot)| slot.done)
+            .map(|(slot, _)| *slot)
+            .collect();
+        if live {
+            self.close(&emptied).await?;
+        }
+        for slot in emptied {
+            let (source, target) = (self.source.address.clone(), self.target.address.clone());
+            self.tell(Event::Moved {
+                slot,
+                source,
+                target,
+                keys: progress[&slot].keys,
+            });
+        }
+        let failure = progress
+            .into_iter()
+            .find_map(|(slot, state)| Some((slot, state.failure?)));
+        failure.map_or(Ok(()), |(slot, reason)| Err(self.failed(slot, reason)))
+    }
+
+    /// Opens slots at both ends. On a refusal everything is as before.
+    async fn open(&mut self, slots: &[Slot]) -> Result<(), Error> {
+        let importing = setslot(slots, "IMPORTING", Some(self.source.id.as_str()));
+        let mut refused = first_error(slots, &self.target.link.pipeline(importing).await?);
+        if refused.is_none() {
+            let migrating = setslot(slots, "MIGRATING", Some(self.target.id.as_str()));
+            refused = first_error(slots, &self.source.link.pipeline(migrating).await?);
+        }
+        let Some((slot, reason)) = refused else {
+            return Ok(());
+        };
+        if self.options.mode == MoveMode::Live {
+            self.source
+                .link
+                .pipeline(setslot(slots, "STABLE", None))
+                .await?;
+            self.target
+                .link
+                .pipeline(setslot(slots, "STABLE", None))
+                .await?;
+        }
+        Err(self.failed(slot, reason))
+    }
+
+    /// Hands slots over: target, source, then everyone else.
+    async fn close(&mut self, slots: &[Slot]) -> Result<(), Error> {
+        let owner = self.target.id.as_str();
+        let at_target = self
+            .target
+            .link
+            .pipeline(setslot(slots, "NODE", Some(owner)))
+            .await?;
+        if let Some((slot, reason)) = first_error(slots, &at_target) {
+            return Err(self.failed(slot, reason));
+        }
+        let at_source = self
+            .source
+            .link
+            .pipeline(setslot(slots, "NODE", Some(owner)))
+            .await?;
+        if let Some((slot, reason)) = first_error(slots, &at_source) {
+            return Err(self.failed(slot, reason));
+        }
+        for link in &mut self.others {
+            for command in setslot(slots, "NODE", Some(owner)) {
+                link.send(command);
+            }
+        }
+        let mut warnings = Vec::new();
+        for link in &mut self.others {
+            // They would hear of it through the bus too: this only makes it quicker.
+            let warning = match link.flush().await {
+                Ok(()) => take_replies(link, slots).await,
+                Err(error) => Some(error.to_string()),
+            };
+            warnings.extend(warning);
+        }
+        for warning in warnings {
+            self.tell(Event::Warning(format!("[WARNING] {warning}")));
+        }
+        Ok(())
+    }
+
+    /// Sends keys until the source lists none for any of the slots.
+    async fn empty(&mut self, progress: &mut BTreeMap<Slot, Progress>) -> Result<(), Error> {
+        loop {
+            let parcels = self.list(progress).await?;
+            if parcels.is_empty() {
+                return Ok(());
+            }
+            let start = Instant::now();
+            let sent: usize = parcels.iter().map(|parcel| parcel.keys.len()).sum();
+            let counts: Vec<(Slot, usize)> = parcels
+                .iter()
+                .map(|parcel| (parcel.slot, parcel.keys.len()))
+                .collect();
+            let outcomes = self.send(parcels).await?;
+            for ((slot, keys), outcome) in counts.into_iter().zip(outcomes) {
+                if let Some(state) = progress.get_mut(&slot) {
+                    state.take(keys, outcome);
+                }
+            }
+            self.adapt(sent, start.elapsed());
+        }
+    }
+
+    /// Lists keys of the slots that are not done. Slots without any are done.
+    async fn list(
+        &mut self,
+        progress: &mut BTreeMap<Slot, Progress>,
+    ) -> Result<Vec<Parcel>, Error> {
+        let open = progress
+            .iter()
+            .filter(|(_, state)| !state.done && state.failure.is_none());
+        let slots: Vec<Slot> = open.map(|(slot, _)| *slot).collect();
+        let batch = self.batch.to_string();
+        let list =
+            |slot: &Slot| Command::from(["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), &batch]);
+        let replies = self.source.link.pipeline(slots.iter().map(list)).await?;
+        let mut parcels = Vec::new();
+        for (slot, reply) in slots.into_iter().zip(replies) {
+            let Some(state) = progress.get_mut(&slot) else {
+                continue;
+            };
+            match reply.into_array() {
+                Ok(keys) if keys.is_empty() => state.done = true,
+                Ok(keys) => parcels.push(Parcel {
+                    slot,
+                    keys,
+                    replace: false,
+                }),
+                Err(other) => state.failure = Some(problem(&other)),
+            }
+        }
+        Ok(parcels)
+    }
+
+    /// Sends parcels in one pipeline; what became of each.
+    async fn send(&mut self, parcels: Vec<Parcel>) -> Result<Vec<Outcome>, Error> {
+        let count = parcels.len();
+        let mut commands: Vec<(usize, Parcel)> = Vec::new();
+        for (index, parcel) in parcels.into_iter().enumerate() {
+            commands.push((index, parcel));
+        }
+        if self.dialect.leaks_expiry && self.dialect.keys {
+            commands = self.split_by_expiry(commands).await?;
+        }
+        let mut outcomes: Vec<Outcome> = (0..count).map(|_| Outcome::NothingThere).collect();
+        let mut tries = 0;
+        while !commands.is_empty() {
+            tries += 1;
+            if !self.dialect.keys {
+                commands = commands.into_iter().flat_map(singles).collect();
+            }
+            let migrate: Vec<Command> = commands
+                .iter()
+                .map(|(_, parcel)| self.migrate(parcel))
+                .collect();
+            let replies = self.source.link.pipeline(migrate).await?;
+            let mut again = Vec::new();
+            for ((index, parcel), reply) in commands.into_iter().zip(replies) {
+                match self.judge(parcel, &reply, tries) {
+                    Ok(outcome) => outcomes[index].merge(outcome),
+                    Err(parcel) => again.push((index, parcel)),
+                }
+            }
+            commands = again;
+        }
+        Ok(outcomes)
+    }
+
+    /// The outcome of a MIGRATE, or the parcel to be sent again in another way.
+    fn judge(&mut self, mut parcel: Parcel, reply: &Value, tries: u32) -> Result<Outcome, Parcel> {
+        let Some(message) = reply.as_error() else {
+            let nothing = reply.as_str() == Some("NOKEY");
+            return Ok(if nothing {
+                Outcome::NothingThere
+            } else {
+                Outcome::Sent
+            });
+        };
+        if message.contains("syntax error") && (self.dialect.auth || self.dialect.keys) && tries < 4
+        {
+            // An older node: without AUTH first, then a key at a time.
+            if self.dialect.auth && self.options.password.is_some() {
+                self.dialect.auth = false;
+            } else {
+                self.dialect.keys = false;
+            }
+            return Err(parcel);
+        }
+        if message.contains("BUSYKEY") && !parcel.replace && self.options.mode != MoveMode::Live {
+            self.tell(Event::Replacing);
+            parcel.replace = true;
+            return Err(parcel);
+        }
+        // The answer got lost: keys may be at both ends. While the source still has a key and gives the slot
+        // away, its copy is the one that clients use.
+        if message.starts_with("IOERR") && tries < 3 {
+            parcel.replace = true;
+            return Err(parcel);
+        }
+        Ok(Outcome::Failed(message.to_owned()))
+    }
+
+    fn migrate(&self, parcel: &Parcel) -> Command {
+        let single = match parcel.keys.as_slice() {
+            [key] if !self.dialect.keys => key.as_bytes(),
+            _ => None,
+        };
+        let millis = self.options.timeout.as_millis().to_string();
+        let Address { host, port } = &self.target.address;
+        let mut command = Command::new("MIGRATE").arg(host).number(*port);
+        command = command.arg(single.unwrap_or_default()).arg("0").arg(millis);
+        if parcel.replace {
+            command = command.arg("REPLACE");
+        }
+        if let Some(password) = self.options.password.as_ref().filter(|_| self.dialect.auth) {
+            command = command.arg("AUTH").arg(password);
+        }
+        if single.is_some() {
+            return command;
+        }
+        command
+            .arg("KEYS")
+            .args(parcel.keys.iter().filter_map(Value::as_bytes))
+    }
+
+    /// Makes two parcels where keys with and without expiry would go together.
+    async fn split_by_expiry(
+        &mut self,
+        parcels: Vec<(usize, Parcel)>,
+    ) -> Result<Vec<(usize, Parcel)>, Error> {
+        let keys = parcels
+            .iter()
+            .flat_map(|(_, parcel)| parcel.keys.iter().filter_map(Value::as_bytes));
+        let ask: Vec<Command> = keys.map(|key| Command::new("PTTL").arg(key)).collect();
+        let mut replies = self.source.link.pipeline(ask).await?.into_iter();
+        let mut split = Vec::new();
+        for (index, parcel) in parcels {
+            let replace = parcel.replace;
+            // A key that is gone by now counts as one without expiry: nothing is sent of it.
+            let expires = |_: &Value| {
+                replies
+                    .next()
+                    .and_then(|reply| reply.as_int())
+                    .is_some_and(|ttl| ttl >= 0)
+            };
+            let (with, without): (Vec<_>, Vec<_>) = parcel.keys.into_iter().partition(expires);
+            for keys in [without, with] {
+                if !keys.is_empty() {
+                    split.push((
+                        index,
+                        Parcel {
+                            slot: parcel.slot,
+                            keys,
+                            replace,
+                        },
+                    ));
+                }
+            }
+        }
+        Ok(split)
+    }
+
+    /// Chooses the next batch so that one MIGRATE stays short for clients that wait at the source.
+    fn adapt(&mut self, keys: usize, elapsed: Duration) {
+        if self.options.pipeline.is_some() || keys == 0 {
+            return;
+        }
+        let per_key = (elapsed.as_nanos() / keys as u128).max(1);
+        let fitting = usize::try_from(BATCH_TIME.as_nanos() / per_key).unwrap_or(MOST_BATCH);
+        // A lucky first round must not lead to a very long second one.
+        self.batch = fitting
+            .clamp(1, self.batch.saturating_mul(8))
+            .min(MOST_BATCH);
+    }
+
+    fn failed(&self, slot: Slot, reason: String) -> Error {
+        let (from, to) = (
+            self.source.address.to_string(),
+            self.target.address.to_string(),
+        );
+        Error::Move {
+            slot,
+            from,
+            to,
+            reason,
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens any more when the whole move is being given up.
+        let _ = self.events.send(event);
+    }
+}
+
+impl Progress {
+    fn take(&mut self, keys: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Sent => {
+                self.keys += keys;
+                self.idle_rounds = 0;
+            }
+            Outcome::NothingThere => {
+                self.idle_rounds += 1;
+                if self.idle_rounds >= IDLE_ROUNDS {
+                    self.failure = Some("the source lists keys that it does not have".into());
+                }
+            }
+            Outcome::Failed(reason) => self.failure = Some(reason),
+        }
+    }
+}
+
+impl Outcome {
+    /// The parts of one parcel together: any failure counts, then any success.
+    fn merge(&mut self, other: Self) {
+        match (&self, &other) {
+            (Self::Failed(_), _) | (Self::Sent, Self::NothingThere) => {}
+            _ => *self = other,
+        }
+    }
+}
+
+/// How many of the next slots go together, given their keys.
+fn window_size(counts: &[i64]) -> usize {
+    let mut keys = 0_i64;
+    let fits = |count: &&i64| {
+        keys = keys.saturating_add(**count);
+        keys <= WINDOW_KEYS
+    };
+    counts
+        .iter()
+        .take(WINDOW_SLOTS)
+        .take_while(fits)
+        .count()
+        .max(1)
+}
+
+fn singles((index, parcel): (usize, Parcel)) -> impl Iterator<Item = (usize, Parcel)> {
+    let Parcel {
+        slot,
+        keys,
+        replace,
+    } = parcel;
+    keys.into_iter().map(move |key| {
+        (
+            index,
+            Parcel {
+                slot,
+                keys: vec![key],
+                replace,
+            },
+        )
+    })
+}
+
+fn setslot(slots: &[Slot], state: &str, node: Option<&str>) -> Vec<Command> {
+    let one =
+        |slot: &Slot| Command::from(["CLUSTER", "SETSLOT", &slot.to_string(), state]).args(node);
+    slots.iter().map(one).collect()
+}
+
+fn first_error(slots: &[Slot], replies: &[Value]) -> Option<(Slot, String)> {
+    let mut pairs = slots.iter().zip(replies);
+    pairs.find_map(|(slot, reply)| Some((*slot, reply.as_error()?.to_owned())))
+}
+
+async fn take_replies(link: &mut Connection, slots: &[Slot]) -> Option<String> {
+    let mut warning = None;
+    for slot in slots {
+        match link.recv().await {
+            Ok(Value::Error(message)) => {
+                let address = link.address();
+                warning.get_or_insert(format!(
+                    "{address} did not take the news about slot {slot}: {message}"
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => return Some(error.to_string()),
+        }
+    }
+    warning
+}
+
+fn problem(reply: &Value) -> String {
+    reply
+        .as_error()
+        .map_or_else(|| format!("unexpected reply {reply:?}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_bounded_by_slots_and_keys() {
+        assert_eq!(window_size(&[0; 1000]), WINDOW_SLOTS);
+        assert_eq!(window_size(&[10_000, 10_000, 1]), 2);
+        assert_eq!(window_size(&[1_000_000, 1]), 1);
+        assert_eq!(window_size(&[i64::MAX, i64::MAX]), 1);
+    }
+
+    #[test]
+    fn old_redis_mixes_up_expiries_and_nobody_else() {
+        assert!(leaks_expiry("# Server\r\nredis_version:3.0.7\r\n"));
+        assert!(leaks_expiry("redis_version:3.2.6\r\n"));
+        assert!(!leaks_expiry("redis_version:3.2.7\r\n"));
+        assert!(!leaks_expiry(
+            "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n"
+        ));
+        assert!(!leaks_expiry("redis_version:3.0.7\r\nserver_name:tern\r\n"));
+    }
+}

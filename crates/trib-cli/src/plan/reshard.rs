@@ -1,0 +1,43 @@
+//! Which slots go when a number of them shall move to one node.
+
+use super::Move;
+use crate::snapshot::{Node, NodeId, Snapshot};
+
+/// Chooses `count` slots of the sources, in proportion to what each has, for `target`.
+///
+/// The largest source comes first and rounds up, the others round down, the lowest slots of each go. What
+/// rounding left short is taken from the sources in the same order. Fewer than `count` moves come back only
+/// when the sources have no more.
+#[must_use]
+pub fn reshard(
+    snapshot: &Snapshot,
+    sources: &[NodeId],
+    target: &NodeId,
+    count: usize,
+) -> Vec<Move> {
+    let mut sources: Vec<&Node> = sources.iter().filter_map(|id| snapshot.node(id)).collect();
+    sources.sort_by_key(|node| std::cmp::Reverse(node.slots.len()));
+    let total: usize = sources.iter().map(|node| node.slots.len()).sum();
+    let count = count.min(total);
+    let mut quotas: Vec<usize> = Vec::new();
+    let mut left = count;
+    for (index, node) in sources.iter().enumerate() {
+        let exact = count * node.slots.len();
+        let quota = if index == 0 {
+            exact.div_ceil(total.max(1))
+        } else {
+            exact / total.max(1)
+        };
+        quotas.push(quota.min(left));
+        left -= quota.min(left);
+    }
+    for (quota, node) in quotas.iter_mut().zip(&sources) {
+        let more = left.min(node.slots.len() - *quota);
+        *quota += more;
+        left -= more;
+    }
+    let taken = |(node, quota): (&&Node, usize)| {
+        super::moves_of(node.slots.iter().take(quota), &node.id, target)
+    };
+    sources.iter().zip(quotas).flat_map(taken).collect()
+}

@@ -1,0 +1,133 @@
+//! Hash slots: their number, sets of them, and the slot of a key.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A hash slot, always below [`SLOT_COUNT`].
+pub type Slot = u16;
+
+/// Slots of a cluster.
+pub const SLOT_COUNT: u16 = 16_384;
+
+/// The checksum that places keys (CRC-16/XMODEM).
+const CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
+
+/// A set of slots, printed as nodes print it: `0-5460,7000`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotSet(BTreeSet<Slot>);
+
+impl SlotSet {
+    /// Every slot there is.
+    #[must_use]
+    pub fn all() -> Self {
+        (0..SLOT_COUNT).collect()
+    }
+
+    /// Adds a slot.
+    pub fn insert(&mut self, slot: Slot) {
+        debug_assert!(slot < SLOT_COUNT);
+        self.0.insert(slot);
+    }
+
+    /// Takes a slot out; whether it was there.
+    pub fn remove(&mut self, slot: Slot) -> bool {
+        self.0.remove(&slot)
+    }
+
+    /// Whether the slot is in the set.
+    #[must_use]
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.0.contains(&slot)
+    }
+
+    /// How many slots there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The slots in order.
+    pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The slots as inclusive ranges, in order, none adjacent to the next.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<(Slot, Slot)> {
+        let mut ranges: Vec<(Slot, Slot)> = Vec::new();
+        for slot in self.iter() {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == slot => *last = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
+        ranges
+    }
+}
+
+impl FromIterator<Slot> for SlotSet {
+    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
+        Self(slots.into_iter().collect())
+    }
+}
+
+impl Extend<Slot> for SlotSet {
+    fn extend<I: IntoIterator<Item = Slot>>(&mut self, slots: I) {
+        self.0.extend(slots);
+    }
+}
+
+impl fmt::Display for SlotSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (first, last)) in self.ranges().into_iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            if first == last {
+                write!(f, "{comma}{first}")?;
+            } else {
+                write!(f, "{comma}{first}-{last}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The slot of a key: of what stands between the first `{` and the next `}` where that is not empty, else of
+/// the whole key.
+#[must_use]
+pub fn key_slot(key: &[u8]) -> Slot {
+    let tag = key.iter().position(|&byte| byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|&byte| byte == b'}')?;
+        (close > 0).then_some(&rest[..close])
+    });
+    CRC.checksum(tag.unwrap_or(key)) % SLOT_COUNT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_fall_where_servers_put_them() {
+        assert_eq!(key_slot(b"abc"), 7638);
+        assert_eq!(key_slot(b"123456789"), 0x31C3 % SLOT_COUNT);
+        assert_eq!(key_slot(b"{hello}_x"), key_slot(b"hello"));
+        assert_ne!(key_slot(b"{}x"), key_slot(b"x"));
+        assert_eq!(key_slot(b"a{{b}}c"), key_slot(b"{b"));
+        assert_eq!(key_slot(b"{open"), CRC.checksum(b"{open") % SLOT_COUNT);
+    }
+
+    #[test]
+    fn sets_print_as_ranges() {
+        let set: SlotSet = [3, 1, 2, 7, 9, 10].into_iter().collect();
+        assert_eq!(set.to_string(), "1-3,7,9-10");
+        assert_eq!(SlotSet::default().to_string(), "");
+        assert_eq!(SlotSet::all().to_string(), "0-16383");
+    }
+}
