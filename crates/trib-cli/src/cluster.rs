@@ -8,8 +8,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::console::Probe;
 use crate::snapshot::{Node, NodeId, Snapshot, parse_nodes};
 use crate::{Address, Console, Error};
+
+/// How long a node may load its dataset while a verb waits for it.
+const LOADING_LIMIT: Duration = Duration::from_secs(60);
 
 /// How to talk to nodes.
 #[derive(Clone, Debug)]
@@ -67,25 +71,22 @@ impl Cluster {
         console: &mut Console,
     ) -> Result<Self, Error> {
         let mut cluster = Self::empty(entry.clone(), settings.clone());
-        let (view, link) = greet(entry, settings).await?;
+        let (view, link) = greet_patiently(entry, settings, console).await?;
         let (own, others): (Vec<Node>, Vec<Node>) = view.into_iter().partition(|node| node.myself);
         let own = own.into_iter().next().ok_or_else(|| no_own_line(entry))?;
         cluster.add(own, link)?;
-        let mut calls = JoinSet::new();
         let callable = others
             .iter()
             .filter(|node| node.is_callable())
             .map(|node| node.address.clone());
-        for (index, address) in callable.enumerate() {
-            let settings = settings.clone();
-            calls.spawn(async move { (index, greet(&address, &settings).await) });
-        }
-        let mut answers = calls.join_all().await;
-        answers.sort_by_key(|(index, _)| *index);
-        for (_, answer) in answers {
+        for (address, answer) in greet_all(callable, settings).await {
+            let answer = match answer {
+                Err(Error::Loading(_)) => greet_patiently(&address, settings, console).await,
+                other => other,
+            };
             let found = answer.and_then(|(view, link)| {
                 let own = view.into_iter().find(|node| node.myself);
-                cluster.add(own.ok_or_else(|| no_own_line(entry))?, link)
+                cluster.add(own.ok_or_else(|| no_own_line(&address))?, link)
             });
             if let Err(error) = found {
                 console.line(&error.to_string());
@@ -120,23 +121,22 @@ impl Cluster {
         Ok(view)
     }
 
-    /// Reads all nodes' own lines again. Nodes that do not answer any more are left out.
+    /// Reads all nodes' own lines again.
     ///
     /// # Errors
     ///
-    /// None is left.
+    /// A node does not answer any more. One that is loading is no error: what is known of it stays.
     pub async fn reload(&mut self) -> Result<(), Error> {
-        let views = self.views().await?;
-        for node in &mut self.snapshot.nodes {
-            let own = views
-                .get(&node.id)
-                .and_then(|view| view.iter().find(|line| line.myself));
-            if let Some(own) = own {
+        for (id, reply) in self.broadcast(&Command::from(["CLUSTER", "NODES"])).await {
+            let label = self.snapshot.label(&id);
+            let view = match read_nodes(&label, reply?) {
+                Err(Error::Loading(_)) => continue,
+                view => view?,
+            };
+            let own = view.into_iter().find(|line| line.myself);
+            if let (Some(node), Some(own)) = (self.snapshot.node_mut(&id), own) {
                 let address = node.address.clone();
-                *node = Node {
-                    address,
-                    ..own.clone()
-                };
+                *node = Node { address, ..own };
             }
         }
         Ok(())
@@ -322,8 +322,52 @@ pub async fn probe_bus(address: &Address, settings: &Settings) -> Result<(), Err
     }
 }
 
+type Greeting = Result<(Vec<Node>, Connection), Error>;
+
+/// Greets all at once; the answers in the order of the addresses.
+async fn greet_all(
+    addresses: impl Iterator<Item = Address>,
+    settings: &Settings,
+) -> Vec<(Address, Greeting)> {
+    let mut calls = JoinSet::new();
+    for (index, address) in addresses.enumerate() {
+        let settings = settings.clone();
+        calls.spawn(async move {
+            let answer = greet(&address, &settings).await;
+            (index, address, answer)
+        });
+    }
+    let mut answers = calls.join_all().await;
+    answers.sort_by_key(|(index, ..)| *index);
+    answers
+        .into_iter()
+        .map(|(_, address, answer)| (address, answer))
+        .collect()
+}
+
+/// Greets a node, and lets it load its dataset first.
+async fn greet_patiently(
+    address: &Address,
+    settings: &Settings,
+    console: &mut Console,
+) -> Greeting {
+    let mut found = None;
+    let probe = async || {
+        found = Some(greet(address, settings).await?);
+        Ok(Probe::Done)
+    };
+    console
+        .wait(
+            &format!("Waiting for {address} to load its dataset"),
+            LOADING_LIMIT,
+            probe,
+        )
+        .await?;
+    found.ok_or_else(|| Error::Loading(address.to_string()))
+}
+
 /// Opens a connection and reads the node's view.
-async fn greet(address: &Address, settings: &Settings) -> Result<(Vec<Node>, Connection), Error> {
+async fn greet(address: &Address, settings: &Settings) -> Greeting {
     let mut link = open(address, settings).await?;
     match link.call(["CLUSTER", "NODES"]).await? {
         Value::Error(message)

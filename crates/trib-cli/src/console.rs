@@ -173,7 +173,12 @@ impl Console {
         };
         let (mut shown, mut dots) = (false, start);
         loop {
-            let found = probe().await;
+            let found = match probe().await {
+                Err(Error::Loading(node)) => {
+                    Ok(Probe::Pending(format!("{node} is loading its dataset")))
+                }
+                other => other,
+            };
             let pending = match found {
                 Ok(Probe::Pending(why)) if start.elapsed() < limit => why,
                 other => {

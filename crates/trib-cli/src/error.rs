@@ -50,6 +50,9 @@ pub enum Error {
     /// The connection failed, or the node refused a command.
     #[error("[ERR] {0}")]
     Client(#[from] client::Error),
+    /// The node is reading its data from disk or from its master. Waits take it for "not yet".
+    #[error("[ERR] Node {0} is still loading its dataset.")]
+    Loading(String),
     /// A node's reply is not what its command answers.
     #[error("[ERR] Node {address}: {problem}")]
     BadReply {
