@@ -1,6 +1,5 @@
 //! Hash slots: their number, sets of them, and the slot of a key.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 /// A hash slot, always below [`SLOT_COUNT`].
@@ -12,49 +11,67 @@ pub const SLOT_COUNT: u16 = 16_384;
 /// The checksum that places keys (CRC-16/XMODEM).
 const CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
 
-/// A set of slots, printed as nodes print it: `0-5460,7000`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlotSet(BTreeSet<Slot>);
+/// Words of the bitmap that holds a set.
+const WORDS: usize = SLOT_COUNT as usize / 64;
+
+/// A set of slots, printed as nodes print it: `0-5460,7000`. One bit for each slot, as nodes keep it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotSet(Box<[u64; WORDS]>);
 
 impl SlotSet {
     /// Every slot there is.
     #[must_use]
     pub fn all() -> Self {
-        (0..SLOT_COUNT).collect()
+        Self(Box::new([u64::MAX; WORDS]))
     }
 
     /// Adds a slot.
+    ///
+    /// # Panics
+    ///
+    /// The slot is not below [`SLOT_COUNT`].
     pub fn insert(&mut self, slot: Slot) {
-        debug_assert!(slot < SLOT_COUNT);
-        self.0.insert(slot);
+        self.0[usize::from(slot / 64)] |= 1 << (slot % 64);
     }
 
     /// Takes a slot out; whether it was there.
     pub fn remove(&mut self, slot: Slot) -> bool {
-        self.0.remove(&slot)
+        let was = self.contains(slot);
+        if was {
+            self.0[usize::from(slot / 64)] &= !(1 << (slot % 64));
+        }
+        was
     }
 
     /// Whether the slot is in the set.
     #[must_use]
     pub fn contains(&self, slot: Slot) -> bool {
-        self.0.contains(&slot)
+        self.0
+            .get(usize::from(slot / 64))
+            .is_some_and(|word| word & (1 << (slot % 64)) != 0)
     }
 
     /// How many slots there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.iter().all(|word| *word == 0)
     }
 
     /// The slots in order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.0.iter().copied()
+        (0..SLOT_COUNT).filter(|slot| self.contains(*slot))
+    }
+
+    /// The slots that are not in the set.
+    #[must_use]
+    pub fn complement(&self) -> Self {
+        Self(Box::new(self.0.map(|word| !word)))
     }
 
     /// The slots as inclusive ranges, in order, none adjacent to the next.
@@ -71,15 +88,38 @@ impl SlotSet {
     }
 }
 
+impl Default for SlotSet {
+    fn default() -> Self {
+        Self(Box::new([0; WORDS]))
+    }
+}
+
 impl FromIterator<Slot> for SlotSet {
     fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
-        Self(slots.into_iter().collect())
+        let mut set = Self::default();
+        set.extend(slots);
+        set
     }
 }
 
 impl Extend<Slot> for SlotSet {
     fn extend<I: IntoIterator<Item = Slot>>(&mut self, slots: I) {
-        self.0.extend(slots);
+        for slot in slots {
+            self.insert(slot);
+        }
+    }
+}
+
+/// All slots of several sets.
+impl<'a> FromIterator<&'a Self> for SlotSet {
+    fn from_iter<I: IntoIterator<Item = &'a Self>>(sets: I) -> Self {
+        let mut all = Self::default();
+        for set in sets {
+            for (word, more) in all.0.iter_mut().zip(set.0.iter()) {
+                *word |= more;
+            }
+        }
+        all
     }
 }
 

@@ -178,10 +178,7 @@ impl Snapshot {
     /// All slots that no node owns.
     #[must_use]
     pub fn uncovered(&self) -> SlotSet {
-        let covered = self.covered();
-        (0..SLOT_COUNT)
-            .filter(|&slot| !covered.contains(slot))
-            .collect()
+        self.covered().complement()
     }
 
     /// All slots that some node is giving away or receiving.

@@ -6,7 +6,7 @@ use crate::snapshot::{Node, NodeId, Snapshot};
 /// Chooses `count` slots of the sources, in proportion to what each has, for `target`.
 ///
 /// The largest source comes first and rounds up, the others round down, the lowest slots of each go. What
-/// rounding left short is taken from the sources in the same order. Fewer than `count` moves come back only
+/// rounding left short is taken, one each, from those that rounded down. Fewer than `count` moves come back only
 /// when the sources have no more.
 #[must_use]
 pub fn reshard(
@@ -31,8 +31,9 @@ pub fn reshard(
         quotas.push(quota.min(left));
         left -= quota.min(left);
     }
-    for (quota, node) in quotas.iter_mut().zip(&sources) {
-        let more = left.min(node.slots.len() - *quota);
+    let rounded_down = |node: &Node| count * node.slots.len() % total.max(1) > 0;
+    for (quota, node) in quotas.iter_mut().zip(&sources).skip(1) {
+        let more = usize::from(left > 0 && rounded_down(node));
         *quota += more;
         left -= more;
     }
