@@ -31,7 +31,7 @@ pub fn reshard(
         quotas.push(quota.min(left));
         left -= quota.min(left);
     }
-    let rounded_down = |node: &Node| count * node.slots.len() % total.max(1) > 0;
+    let rounded_down = |node: &Node| !(count * node.slots.len()).is_multiple_of(total.max(1));
     for (quota, node) in quotas.iter_mut().zip(&sources).skip(1) {
         let more = usize::from(left > 0 && rounded_down(node));
         *quota += more;
