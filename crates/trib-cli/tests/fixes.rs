@@ -1,6 +1,8 @@
 //! Repair plans, carried out on a model of nodes that refuses what real nodes refuse. Whatever state a cluster is
 //! in, afterwards each slot has one owner, none is open, and every key lies at its slot's owner.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Plans against what they promise, for random clusters, and against recorded plans of redis-trib.rb.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
