@@ -86,7 +86,7 @@ impl Clients {
             return;
         };
         let mut encoded = resp::Reply::new();
-        encode(reply, &mut encoded);
+        reply.encode(&mut encoded);
         outgoing.put(&encoded);
         if outgoing.unsent.get() > MAX_OUTPUT_BYTES {
             tracing::warn!(
@@ -258,20 +258,5 @@ impl Requests {
             outgoing.close();
         }
         !too_big
-    }
-}
-
-fn encode(reply: &Reply, out: &mut resp::Reply) {
-    match reply {
-        Reply::Status(text) => out.status(text),
-        Reply::Error(text) => out.error(text),
-        Reply::Integer(number) => out.int(*number),
-        Reply::Bulk(bytes) => out.bulk(bytes),
-        Reply::Nil => out.nil(),
-        Reply::NilArray => out.null_array(),
-        Reply::Array(elements) => {
-            out.array(elements.len());
-            elements.iter().for_each(|element| encode(element, out));
-        }
     }
 }

@@ -101,7 +101,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     // Before the process leaves the terminal, so that who started it sees why it could not.
     state_file::check_writable(&loaded.path)?;
     let sockets = listen::open(&loaded.file.server)?;
-    let _pid_file = daemon::detach(&loaded.file.server, &log)?;
+    let pid_file = daemon::detach(&loaded.file.server, &log)?;
     daemon::banner(&loaded.file.server);
 
     let machine = Machine::new();
@@ -125,7 +125,10 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     local.block_on(
         &runtime,
         shell::run(monitor, machine, loaded.path, server, sockets),
-    )
+    )?;
+    drop(pid_file);
+    tracing::warn!("Sentinel is now ready to exit, bye bye...");
+    Ok(())
 }
 
 /// The log's level, from the configuration's.

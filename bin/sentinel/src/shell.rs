@@ -84,7 +84,6 @@ pub(crate) async fn run(
         shell.drain();
     }
     tracing::warn!("User requested shutdown...");
-    tracing::warn!("Sentinel is now ready to exit, bye bye...");
     Ok(())
 }
 

@@ -83,6 +83,22 @@ impl Reply {
         Self::Error(format!("ERR {}", text.as_ref()).replace(['\r', '\n'], " "))
     }
 
+    /// Writes the reply as it goes over the wire.
+    pub fn encode(&self, out: &mut resp::Reply) {
+        match self {
+            Self::Status(text) => out.status(text),
+            Self::Error(text) => out.error(text),
+            Self::Integer(number) => out.int(*number),
+            Self::Bulk(bytes) => out.bulk(bytes),
+            Self::Nil => out.nil(),
+            Self::NilArray => out.null_array(),
+            Self::Array(elements) => {
+                out.array(elements.len());
+                elements.iter().for_each(|element| element.encode(out));
+            }
+        }
+    }
+
     /// A bulk reply with the given text.
     #[must_use]
     pub fn bulk(text: impl AsRef<[u8]>) -> Self {

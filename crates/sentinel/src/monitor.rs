@@ -129,6 +129,26 @@ impl Monitor {
         }
     }
 
+    /// What is not as it should be in this sentinel's eyes: TILT, a failover under way, an instance down or not connected.
+    /// For whoever waits until all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        if self.cx.tilt() {
+            return Some("TILT".to_owned());
+        }
+        self.masters.iter().find_map(|master| {
+            if master.failing_over() {
+                let stage = master.failover.stage.name();
+                return Some(format!("failover of {}: {stage}", master.name));
+            }
+            let node = |who: &Who| master.node(*who);
+            let ill = master
+                .everyone()
+                .find(|who| node(who).sdown || node(who).disconnected())?;
+            Some(format!("{} is down or not connected", master.label(ill)))
+        })
+    }
+
     fn tick_master(&mut self, index: usize) {
         let cx = &mut self.cx;
         let Some(master) = self.masters.get_mut(index) else {

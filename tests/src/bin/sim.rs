@@ -1,20 +1,21 @@
 //! Runs the simulator by hand. `cargo run -p tern-tests --bin sim -- cluster SEED` replays one run with its trace;
-//! `… cluster FROM..TO` runs many seeds and tells which fail.
+//! `… cluster FROM..TO` runs many seeds and tells which fail. The other core is `sentinel`.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tern_tests::sim::cluster;
+use tern_tests::sim::{cluster, sentinel};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [core, seeds] = args.as_slice() else {
-        bail!("usage: sim cluster SEED|FROM..TO")
+        bail!("usage: sim cluster|sentinel SEED|FROM..TO")
     };
     let run: fn(u64, bool) -> Result<String, String> = match core.as_str() {
         "cluster" => run_cluster,
-        other => bail!("no core is called {other}: cluster is one"),
+        "sentinel" => run_sentinel,
+        other => bail!("no core is called {other}: cluster and sentinel are the two"),
     };
     let mut failures = 0;
     let (from, to) = match seeds.split_once("..") {
@@ -48,6 +49,16 @@ fn run_cluster(seed: u64, traced: bool) -> Result<String, String> {
         ..Default::default()
     };
     cluster::run(seed, options)
+        .map(|summary| format!("{summary:?}"))
+        .map_err(|failure| failure.to_string())
+}
+
+fn run_sentinel(seed: u64, traced: bool) -> Result<String, String> {
+    let options = sentinel::Options {
+        trace: traced.then_some(trace),
+        ..Default::default()
+    };
+    sentinel::run(seed, options)
         .map(|summary| format!("{summary:?}"))
         .map_err(|failure| failure.to_string())
 }

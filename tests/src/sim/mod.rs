@@ -7,6 +7,7 @@
 //! - [`faults`]: what may go wrong, and a plan of it drawn from a seed.
 //! - [`cluster`]: the cluster core on it: a server's replication in miniature, what must always hold, what must hold
 //!   at rest.
+//! - [`sentinel`]: the sentinel core on it, watching servers in miniature.
 //! - [`rng`]: the seeded generator.
 //!
 //! # Adding another core
@@ -23,6 +24,7 @@
 pub mod cluster;
 pub mod faults;
 pub mod rng;
+pub mod sentinel;
 pub mod world;
 
 pub use rng::Rng;

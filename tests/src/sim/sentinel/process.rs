@@ -1,0 +1,446 @@
+//! The two kinds of processes of a sentinel simulation as one [`Core`], and the wire between them: each hop is encoded
+//! and decoded as RESP.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use client::Codec;
+use resp::{Batch, Parser};
+use sentinel_core::config::{Config, Facts, File, Host};
+use sentinel_core::{ClientId, LinkId, Monitor, Reply};
+use tokio_util::codec::Decoder as _;
+
+use super::redis::Redis;
+use crate::sim::{Conn, Core, Input, Now, Output};
+
+/// What a host is.
+#[derive(Clone, Debug)]
+pub enum Setup {
+    /// A sentinel, with the sentinel.conf of its first start.
+    Sentinel(String),
+    /// A server, and whose slave it is at its first start.
+    Redis(Option<SocketAddr>),
+}
+
+/// What checks have to see of one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A vote leaves, or this sentinel's own was counted.
+    Voted {
+        /// The run id voted for.
+        leader: String,
+        /// In which epoch.
+        epoch: u64,
+    },
+    /// A sentinel holds itself for the leader.
+    Elected {
+        /// Its run id.
+        leader: String,
+        /// In which epoch.
+        epoch: u64,
+    },
+    /// A hello message leaves.
+    Said {
+        /// The sender's current epoch.
+        epoch: u64,
+        /// The configuration it tells of: its epoch and the master.
+        config: (u64, String),
+    },
+    /// A line of the log.
+    Log(String),
+}
+
+/// A process.
+// One per host, so the larger one's size does not matter.
+#[allow(clippy::large_enum_variant, reason = "a run has six of them")]
+pub enum Process {
+    /// A sentinel.
+    Sentinel(Sentinel),
+    /// A server.
+    Redis(Redis),
+}
+
+impl Core for Process {
+    type Setup = Setup;
+    type Note = Note;
+
+    fn new(now: Now, setup: &Setup, file: Option<&[u8]>, seed: u64) -> Self {
+        match setup {
+            Setup::Sentinel(config) => {
+                let file = file.unwrap_or(config.as_bytes());
+                Self::Sentinel(Sentinel::new(now, file, seed))
+            }
+            Setup::Redis(master) => Self::Redis(Redis::new(now, *master, file, seed)),
+        }
+    }
+
+    fn handle_input(&mut self, now: Now, input: Input) {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.handle_input(now, input),
+            Self::Redis(redis) => redis.handle_input(now, input),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        if let Self::Sentinel(sentinel) = self {
+            sentinel.monitor.handle_timeout(core_now(now));
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<u64> {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.monitor.poll_timeout(),
+            Self::Redis(_) => None,
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Note>> {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.poll_output(),
+            Self::Redis(redis) => redis.poll_output(),
+        }
+    }
+}
+
+impl Process {
+    /// The sentinel, if it is one.
+    #[must_use]
+    pub fn sentinel(&self) -> Option<&Sentinel> {
+        match self {
+            Self::Sentinel(sentinel) => Some(sentinel),
+            Self::Redis(_) => None,
+        }
+    }
+
+    /// The server, if it is one.
+    #[must_use]
+    pub fn redis(&self) -> Option<&Redis> {
+        match self {
+            Self::Redis(redis) => Some(redis),
+            Self::Sentinel(_) => None,
+        }
+    }
+}
+
+/// A sentinel's core, and what its shell would hold.
+pub struct Sentinel {
+    /// The core.
+    pub monitor: Monitor,
+    /// Its run id.
+    pub runid: String,
+    /// Every write of the state fails for now. (The world's own full disk ends a process.)
+    pub cannot_save: bool,
+    now: Now,
+    file: Vec<u8>,
+    /// The number of the first link: numbers must not be used again after a restart.
+    first_link: u64,
+    /// What waits for links that are not up yet.
+    waiting: BTreeMap<LinkId, Vec<Vec<u8>>>,
+    ready: VecDeque<Output<Note>>,
+}
+
+impl Sentinel {
+    #[expect(
+        clippy::panic,
+        reason = "a file that the core wrote and cannot read again is a finding"
+    )]
+    fn new(now: Now, text: &[u8], seed: u64) -> Self {
+        let file = File::parse(text, &mut NoWorld)
+            .unwrap_or_else(|error| panic!("sentinel.conf: {error}"));
+        let runid = format!("{seed:016x}{:024x}", seed.rotate_left(17));
+        let config = Config {
+            runid: runid.clone(),
+            server: Arc::new(file.server),
+            announce_ip: file.announce_ip,
+            announce_port: file.announce_port,
+            facts: Facts::default(),
+            is_executable: |_| true,
+        };
+        Self {
+            monitor: Monitor::new(core_now(now), config, file.saved, seed),
+            runid,
+            cannot_save: false,
+            now,
+            file: text.to_vec(),
+            first_link: (seed & 0xFFFF_FFFF) << 24,
+            waiting: BTreeMap::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    #[expect(
+        clippy::panic,
+        reason = "what one of our sentinels sends, another one must understand"
+    )]
+    fn handle_input(&mut self, now: Now, input: Input) {
+        use sentinel_core::Input as In;
+        self.now = now;
+        let input = match input {
+            Input::Accepted {
+                conn: Conn::Accepted(number),
+                remote,
+                ..
+            } => In::ClientConnected {
+                client: ClientId(number),
+                addr: remote.to_string(),
+                fd: 0,
+            },
+            Input::Connected {
+                conn: Conn::Dialled(number),
+                local,
+            } => {
+                let link = LinkId(number - self.first_link);
+                for bytes in self.waiting.remove(&link).unwrap_or_default() {
+                    self.ready.push_back(Output::Send {
+                        conn: Conn::Dialled(number),
+                        bytes,
+                    });
+                }
+                In::Connected {
+                    link,
+                    local_ip: local.ip(),
+                }
+            }
+            Input::Refused {
+                conn: Conn::Dialled(number),
+            }
+            | Input::Closed {
+                conn: Conn::Dialled(number),
+            } => {
+                let link = LinkId(number - self.first_link);
+                self.waiting.remove(&link);
+                In::Closed {
+                    link,
+                    reason: "gone".to_owned(),
+                }
+            }
+            Input::Closed {
+                conn: Conn::Accepted(number),
+            } => In::ClientClosed {
+                client: ClientId(number),
+            },
+            Input::Bytes {
+                conn: Conn::Dialled(number),
+                bytes,
+            } => {
+                let link = LinkId(number - self.first_link);
+                let reply = decode_reply(&bytes)
+                    .unwrap_or_else(|| panic!("a reply that cannot be read: {bytes:?}"));
+                In::Received { link, reply }
+            }
+            Input::Bytes {
+                conn: Conn::Accepted(number),
+                bytes,
+            } => {
+                let request =
+                    decode_request(&bytes).unwrap_or_else(|| panic!("no request: {bytes:?}"));
+                In::ClientRequest {
+                    client: ClientId(number),
+                    request,
+                }
+            }
+            other => panic!("{other:?} makes no sense"),
+        };
+        self.monitor.handle_input(core_now(now), input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output<Note>> {
+        while self.ready.is_empty() {
+            let output = self.monitor.poll_output()?;
+            self.take(output);
+        }
+        self.ready.pop_front()
+    }
+
+    fn take(&mut self, output: sentinel_core::Output) {
+        use sentinel_core::Output as Out;
+        let output = match output {
+            Out::Connect { link, addr, .. } => {
+                self.waiting.insert(link, Vec::new());
+                Output::Connect {
+                    conn: self.conn(link),
+                    to: SocketAddr::new(addr.ip, addr.port),
+                }
+            }
+            Out::Close { link } => {
+                self.waiting.remove(&link);
+                Output::Close {
+                    conn: self.conn(link),
+                }
+            }
+            Out::Send { link, command } => {
+                self.ready.extend(said(&command).map(Output::Note));
+                let bytes = encode_request(&command);
+                if let Some(waiting) = self.waiting.get_mut(&link) {
+                    return waiting.push(bytes);
+                }
+                Output::Send {
+                    conn: self.conn(link),
+                    bytes,
+                }
+            }
+            Out::Persist(_) if self.cannot_save => {
+                let error = "No space left on device".to_owned();
+                let now = core_now(self.now);
+                return self
+                    .monitor
+                    .handle_input(now, sentinel_core::Input::PersistFailed { error });
+            }
+            Out::Persist(snapshot) => {
+                self.file = snapshot.render(&self.file);
+                Output::Persist(self.file.clone())
+            }
+            Out::Reply {
+                client: ClientId(number),
+                reply,
+            } => {
+                self.ready.extend(voted(&reply).map(Output::Note));
+                Output::Send {
+                    conn: Conn::Accepted(number),
+                    bytes: encode_reply(&reply),
+                }
+            }
+            Out::Disconnect {
+                client: ClientId(number),
+            } => Output::Close {
+                conn: Conn::Accepted(number),
+            },
+            Out::Event { kind, text, .. } => {
+                self.event(kind);
+                Output::Note(Note::Log(format!("{kind} {text}")))
+            }
+            Out::Log { text, .. } => Output::Note(Note::Log(text)),
+            Out::FailoverDelayed { .. }
+            | Out::PauseClients { .. }
+            | Out::RunScript { .. }
+            | Out::KillScript { .. }
+            | Out::Shutdown => return,
+        };
+        self.ready.push_back(output);
+    }
+
+    /// An election tells two things: who leads, and that this sentinel's own vote was counted.
+    fn event(&mut self, kind: &str) {
+        if kind == "+elected-leader" {
+            let saved = self.monitor.snapshot().saved;
+            let epoch = saved
+                .masters
+                .first()
+                .map_or(0, |master| master.leader_epoch);
+            let leader = self.runid.clone();
+            self.ready.push_back(Output::Note(Note::Voted {
+                leader: leader.clone(),
+                epoch,
+            }));
+            self.ready
+                .push_back(Output::Note(Note::Elected { leader, epoch }));
+        }
+    }
+
+    fn conn(&self, link: LinkId) -> Conn {
+        Conn::Dialled(self.first_link + link.0)
+    }
+}
+
+/// What a hello message says.
+fn said(command: &[Vec<u8>]) -> Option<Note> {
+    let [name, _, text] = command else {
+        return None;
+    };
+    if name != b"PUBLISH" {
+        return None;
+    }
+    let text = String::from_utf8_lossy(text);
+    let parts: Vec<&str> = text.split(',').collect();
+    let &[_, _, _, epoch, _, ip, port, config_epoch] = &parts[..] else {
+        return None;
+    };
+    let config = (config_epoch.parse().ok()?, format!("{ip}:{port}"));
+    Some(Note::Said {
+        epoch: epoch.parse().ok()?,
+        config,
+    })
+}
+
+/// The vote in a reply to another sentinel.
+fn voted(reply: &Reply) -> Option<Note> {
+    let Reply::Array(parts) = reply else {
+        return None;
+    };
+    let [
+        Reply::Integer(_),
+        Reply::Bulk(leader),
+        Reply::Integer(epoch),
+    ] = &parts[..]
+    else {
+        return None;
+    };
+    let leader = String::from_utf8_lossy(leader).into_owned();
+    let epoch = u64::try_from(*epoch).ok()?;
+    (leader != "*").then_some(Note::Voted { leader, epoch })
+}
+
+pub(super) fn core_now(now: Now) -> sentinel_core::Now {
+    sentinel_core::Now {
+        mono_ms: now.mono_ms,
+        unix_ms: now.unix_ms,
+    }
+}
+
+pub(super) fn encode_request(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = resp::Reply::new();
+    out.array(words.len());
+    words.iter().for_each(|word| out.bulk(word));
+    out.into_vec()
+}
+
+pub(super) fn decode_request(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut batch = Batch::default();
+    let cut = Parser::new().cut_all(bytes, &mut batch).ok()?;
+    let mut words = Vec::new();
+    batch.args(0, bytes, &mut words);
+    (cut == bytes.len() && batch.len() == 1)
+        .then(|| words.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
+    let mut out = resp::Reply::new();
+    reply.encode(&mut out);
+    out.into_vec()
+}
+
+fn decode_reply(bytes: &[u8]) -> Option<Reply> {
+    let mut buffer = BytesMut::from(bytes);
+    let value = Codec::default().decode(&mut buffer).ok()??;
+    buffer.is_empty().then(|| reply_of(value))
+}
+
+fn reply_of(value: client::Value) -> Reply {
+    match value {
+        client::Value::Status(text) => Reply::Status(text),
+        client::Value::Error(text) => Reply::Error(text),
+        client::Value::Int(number) => Reply::Integer(number),
+        client::Value::Bulk(bytes) => Reply::Bulk(bytes.into()),
+        client::Value::Nil => Reply::Nil,
+        client::Value::Array(elements) => {
+            Reply::Array(elements.into_iter().map(reply_of).collect())
+        }
+    }
+}
+
+/// A world of literal addresses, in which every program exists.
+struct NoWorld;
+
+impl conf::Host for NoWorld {}
+
+impl Host for NoWorld {
+    fn resolve(&mut self, host: &str) -> Option<IpAddr> {
+        host.parse().ok()
+    }
+
+    fn is_executable(&mut self, _: &str) -> bool {
+        true
+    }
+}
