@@ -18,6 +18,55 @@ pub enum Action {
         /// Whether pending output goes first.
         after_reply: bool,
     },
+    /// Connect to a master; the shell then calls [`crate::Engine::link_opened`], and what comes goes to
+    /// [`crate::Engine::link_received`].
+    OpenLink {
+        /// The name of the connection to be.
+        link: LinkId,
+        /// A name or an address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// Send bytes to a master.
+    SendLink {
+        /// Where.
+        link: LinkId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Close the connection to a master. Nothing more is told of it.
+    CloseLink {
+        /// Which.
+        link: LinkId,
+    },
+    /// A dump comes from the master: open a temporary file for it.
+    BeginSyncFile,
+    /// Write to that file.
+    WriteSyncFile {
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// That file is not wanted any more.
+    DropSyncFile,
+    /// Put that file in the place of the dump file and load it; the shell then calls [`crate::Engine::sync_loaded`].
+    LoadSyncFile {
+        /// The dump file.
+        path: Vec<u8>,
+    },
+    /// Send a dump file to a replica, its length first; the shell then calls [`crate::Engine::dump_sent`].
+    SendFile {
+        /// The replica.
+        id: ClientId,
+        /// The dump file.
+        path: Vec<u8>,
+    },
+    /// Send to these replicas what the child writes into its pipe, between a mark and the same mark; the shell then calls
+    /// [`crate::Engine::dump_sent`] for each.
+    RelaySync {
+        /// The replicas.
+        replicas: Vec<ClientId>,
+    },
     /// End the process with this code. Data have been saved already, if they were to be.
     Exit {
         /// The process's exit code.

@@ -55,6 +55,15 @@ pub enum Waiting {
     No,
     /// Blocked on lists.
     Lists(crate::blocking::OnLists),
+    /// WAIT: for `count` replicas to have applied the stream up to `offset`.
+    Replicas {
+        /// Of the stream.
+        offset: u64,
+        /// How many replicas.
+        count: usize,
+        /// Unix milliseconds; none waits for ever.
+        until_ms: Option<u64>,
+    },
     /// CLIENT PAUSE, a manual failover: the request is run again afterwards.
     Paused,
 }
@@ -97,6 +106,10 @@ pub struct Client {
     pub watch_broken: bool,
     /// SUBSCRIBE and PSUBSCRIBE; none while there are no subscriptions.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// What is known of it as a replica.
+    pub replica: Option<Box<crate::master::Replica>>,
+    /// REPLCONF listening-port.
+    pub listening_port: u16,
     /// Replies to be sent.
     pub out: Reply,
     /// Bytes that came and were not run yet.
@@ -120,6 +133,8 @@ impl Client {
             watched: Vec::new(),
             watch_broken: false,
             subscriptions: None,
+            replica: None,
+            listening_port: 0,
             out: Reply::default(),
             pending: BytesMut::new(),
             parser: Parser::new(),

@@ -4,17 +4,26 @@ use bytes::Bytes;
 use commands::{Args, Ctx, Error, Flags};
 
 use crate::index::{EngineFn, Entry, Runner};
-use crate::{ClientId, Engine, connection, pubsub, transaction};
+use crate::{ClientId, Engine, connection, master, persistence, pubsub, slave, transaction};
 
 /// The engine's function for a command whose row says that the engine runs it.
 pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
     Some(match name {
         "auth" => connection::auth,
+        "bgsave" => persistence::bgsave,
         "discard" => transaction::discard,
         "echo" => connection::echo,
         "exec" => transaction::exec,
+        "lastsave" => persistence::lastsave,
         "multi" => transaction::multi,
         "ping" => connection::ping,
+        "psync" | "sync" => master::sync,
+        "replconf" => master::replconf,
+        "role" => slave::role,
+        "save" => persistence::save,
+        "shutdown" => persistence::shutdown,
+        "slaveof" => slave::slaveof,
+        "wait" => master::wait,
         "psubscribe" => pubsub::psubscribe,
         "publish" => pubsub::publish,
         "pubsub" => pubsub::pubsub,
@@ -90,12 +99,30 @@ impl Engine {
         if !client.flags.authenticated && command.name != "auth" {
             return Err(Error::text("NOAUTH Authentication required."));
         }
+        let client_is_master = client.flags.master;
         if command.flags.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;
         }
-        self.gate_subscribed(id, command.name)
+        let from_master = client_is_master;
+        if command.flags.has(Flags::WRITE) {
+            self.gate_disk()?;
+            self.gate_min_slaves()?;
+            if !from_master {
+                self.gate_read_only()?;
+            }
+        } else if command.name == "ping" {
+            self.gate_disk()?;
+        }
+        self.gate_subscribed(id, command.name)?;
+        if !command.flags.has(Flags::STALE) && !from_master {
+            self.gate_stale()?;
+        }
+        if self.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {
+            return Err(Error::text("LOADING Redis is loading the dataset in memory"));
+        }
+        Ok(())
     }
 
     /// A subscribed client may only change its subscriptions, PING and QUIT.

@@ -11,11 +11,14 @@ use store::{Keyspace, Limits};
 use crate::blocking::Blocked;
 use crate::client::{Client, Waiting};
 use crate::index::Index;
+use crate::master::Replicas;
+use crate::persistence::Persistence;
 use crate::propagate::Group;
 use crate::pubsub::PubSub;
+use crate::slave::Slave;
 use crate::stats::Stats;
 use crate::transaction::Watchers;
-use crate::{Action, ClientId, Host, Peer};
+use crate::{Action, ClientId, Host, LinkId, Peer};
 
 /// The time, as the shell tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,13 @@ pub struct Engine {
     /// Lists that came to be while clients wait.
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
     pub(crate) in_script: bool,
+    pub(crate) persistence: Persistence,
+    pub(crate) replicas: Replicas,
+    pub(crate) slave: Option<Slave>,
+    /// Forty hexadecimal characters that name this run.
+    pub(crate) run_id: String,
+    links: u64,
+    last_second_ms: u64,
     pub(crate) active_expire: bool,
     pub(crate) expire_db: usize,
     pub(crate) batch: Batch,
@@ -97,6 +107,12 @@ impl Engine {
             blocked: Blocked::default(),
             ready: Vec::new(),
             in_script: false,
+            persistence: Persistence::default(),
+            replicas: Replicas::default(),
+            slave: None,
+            run_id: String::new(),
+            links: 0,
+            last_second_ms: 0,
             active_expire: true,
             expire_db: 0,
             batch: Batch::default(),
@@ -106,6 +122,8 @@ impl Engine {
             actions: VecDeque::new(),
         };
         engine.set_now(now);
+        engine.run_id = engine.rng.hex(40);
+        engine.persistence.last_save = now.unix_ms() / 1000;
         engine.apply_config(Effect::Encoding);
         engine.apply_config(Effect::None);
         engine
@@ -163,9 +181,10 @@ impl Engine {
         if !self.clients.contains(id.0) {
             return;
         }
-        if self.clients[id.0].waiting != Waiting::No {
+        if let Waiting::Lists(_) = self.clients[id.0].waiting {
             self.unblock_lists(id);
         }
+        self.forget_replica(id);
         self.forget_watches(id);
         self.forget_subscriptions(id);
         self.clients.remove(id.0);
@@ -207,7 +226,14 @@ impl Engine {
     /// The periodic work, `hz` times a second.
     pub fn tick(&mut self) {
         self.time_out_blocked();
+        self.serve_waiters();
         self.expire_cycle();
+        self.tick_persistence();
+        if self.now.mono_ms.saturating_sub(self.last_second_ms) >= 1000 || self.last_second_ms == 0 {
+            self.last_second_ms = self.now.mono_ms.max(1);
+            self.tick_slave();
+            self.tick_replicas();
+        }
         self.free_garbage();
         self.end_turn();
     }
@@ -227,6 +253,12 @@ impl Engine {
     /// A client may run again; it does so at the end of the turn.
     pub(crate) fn resume(&mut self, id: ClientId) {
         self.resumed.push_back(id);
+    }
+
+    /// The name of a connection to be opened.
+    pub(crate) fn new_link(&mut self) -> LinkId {
+        self.links += 1;
+        LinkId(self.links)
     }
 
     pub(crate) fn act(&mut self, action: Action) {

@@ -7,6 +7,7 @@
 //! - `client.rs`: one connection's session. `input.rs`: from its bytes to requests. `dispatch.rs`: the gates a request
 //!   passes, then the call. `effects.rs`: what a command left behind, applied.
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
+//!   `persistence.rs`: saving and loading. `master.rs` and `slave.rs`: the two sides of replication.
 //!   `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - `connection.rs` and the other files named after commands: the commands that know more than data.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
@@ -29,12 +30,17 @@ mod expire;
 mod host;
 mod index;
 mod input;
+mod master;
+mod persistence;
 mod propagate;
 mod pubsub;
+mod sessions;
+mod slave;
 mod stats;
 mod transaction;
 
 pub use action::{Action, LinkId};
 pub use client::{Client, ClientId, Peer};
 pub use engine::{Engine, Now};
-pub use host::Host;
+pub use host::{Child, ChildEnd, Host, Job, SaveRequest};
+pub use master::Replica;

@@ -47,6 +47,7 @@ impl Engine {
 
     fn feed(&mut self, origin: Origin, db: usize, args: &[&[u8]]) {
         self.propagated_db = db;
-        let _ = (origin, args);
+        let _ = origin;
+        self.feed_replicas(Some(db), args);
     }
 }

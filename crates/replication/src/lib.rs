@@ -1,1 +1,16 @@
-//! Replication: backlog, ids and offsets, the states of both sides.
+//! Replication without sockets: the backlog that a master keeps and all its replicas read, and a replica's link to its
+//! master as a state machine.
+//!
+//! # Layout
+//!
+//! - [`Backlog`]: the stream of commands as bytes, with offsets.
+//! - [`Link`]: connect, handshake, PSYNC, transfer, stream: the replica's side, driven by the five verbs.
+//!
+//! An offset counts the bytes of the stream, as `master_repl_offset` does in Redis 3.0. PSYNC asks for the offset after the
+//! last byte that the replica has.
+
+mod backlog;
+mod link;
+
+pub use backlog::Backlog;
+pub use link::{Config, Input, Link, Output, State};

@@ -1,0 +1,534 @@
+//! Our replicas: SYNC, PSYNC, REPLCONF, the stream that they read, WAIT, and the gate for too few of them.
+//!
+//! The stream is written once, into the backlog. A replica is a client whose connection reads a dump (a file, or what a child
+//! streams), and then the backlog from the offset of the dump.
+
+use commands::{Args, Done, Error, args};
+use replication::Backlog;
+
+use crate::client::Waiting;
+use crate::persistence::Purpose;
+use crate::{Action, ClientId, Engine};
+
+/// Where a replica stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplicaState {
+    /// The next child is to be started for it.
+    WaitStart,
+    /// The child that is running makes its dump.
+    WaitEnd,
+    /// The dump is being sent.
+    Sending,
+    /// It reads the stream.
+    Online,
+}
+
+impl ReplicaState {
+    /// The name in INFO.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WaitStart | Self::WaitEnd => "wait_bgsave",
+            Self::Sending => "send_bulk",
+            Self::Online => "online",
+        }
+    }
+}
+
+/// What is known of a replica.
+#[derive(Debug)]
+pub struct Replica {
+    pub(crate) state: ReplicaState,
+    /// It knows PSYNC and answers with REPLCONF ACK.
+    psync: bool,
+    /// The next byte of the stream to send, counted from 0.
+    pub(crate) sent: u64,
+    /// What it has said to have applied.
+    pub(crate) acked: u64,
+    /// When it last said so, Unix milliseconds.
+    pub(crate) acked_ms: u64,
+    /// Its dump was streamed: it has the stream only after its first answer.
+    wait_ack: bool,
+    /// Since when its share of the stream has been over the soft limit, Unix milliseconds.
+    over_soft_since_ms: Option<u64>,
+}
+
+/// Our side of replication as a master.
+#[derive(Debug, Default)]
+pub(crate) struct Replicas {
+    pub(crate) ids: Vec<ClientId>,
+    pub(crate) backlog: Option<Backlog>,
+    /// The stream's offset where no backlog was ever needed.
+    pub(crate) offset: u64,
+    /// The database that the stream has last selected.
+    selected: Option<usize>,
+    /// When the last replica went, Unix milliseconds.
+    none_since_ms: u64,
+    last_ping_ms: u64,
+    /// When the first replica began to wait for a streamed dump, Unix milliseconds.
+    first_waiting_ms: Option<u64>,
+    /// The stream's offset when the running child was forked.
+    fork_offset: Option<u64>,
+    /// Clients in WAIT.
+    pub(crate) waiters: Vec<ClientId>,
+}
+
+impl Replicas {
+    /// `master_repl_offset`
+    pub(crate) fn offset(&self) -> u64 {
+        self.backlog.as_ref().map_or(self.offset, Backlog::offset)
+    }
+}
+
+impl Engine {
+    /// Writes one command to the stream, if anybody is or was there to read it.
+    pub(crate) fn feed_replicas(&mut self, db: Option<usize>, words: &[&[u8]]) {
+        let Some(backlog) = &mut self.replicas.backlog else { return };
+        let mut out = Vec::with_capacity(32 + words.iter().map(|word| word.len() + 16).sum::<usize>());
+        if let Some(db) = db
+            && self.replicas.selected != Some(db)
+        {
+            self.replicas.selected = Some(db);
+            aof::encode_command(&mut out, [&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()]);
+        }
+        aof::encode_command(&mut out, words.iter().copied());
+        backlog.feed(&out);
+        for index in 0..self.replicas.ids.len() {
+            let id = self.replicas.ids[index];
+            if self.is_online(id) {
+                self.wake(id);
+            }
+        }
+    }
+
+    fn replica(&mut self, id: ClientId) -> Option<&mut Replica> {
+        self.clients.get_mut(id.0)?.replica.as_deref_mut()
+    }
+
+    fn is_online(&self, id: ClientId) -> bool {
+        let replica = self.clients.get(id.0).and_then(|client| client.replica.as_deref());
+        replica.is_some_and(|replica| replica.state == ReplicaState::Online && !replica.wait_ack)
+    }
+
+    /// The part of the stream that is to be sent to a client next: empty for one that is no replica, or has everything.
+    #[must_use]
+    pub fn stream(&self, id: ClientId) -> &[u8] {
+        if !self.is_online(id) {
+            return &[];
+        }
+        let sent = self.clients[id.0].replica.as_ref().map_or(0, |replica| replica.sent);
+        self.replicas.backlog.as_ref().and_then(|backlog| backlog.slice(sent)).unwrap_or_default()
+    }
+
+    /// So many bytes of [`Engine::stream`] were sent.
+    pub fn stream_sent(&mut self, id: ClientId, count: usize) {
+        if let Some(replica) = self.replica(id) {
+            replica.sent += count as u64;
+        }
+        self.stats.output_bytes += count as u64;
+    }
+
+    /// Forgets what no replica needs any more.
+    pub(crate) fn trim_backlog(&mut self) {
+        let slowest = self.replicas.ids.iter().filter_map(|id| self.clients.get(id.0)?.replica.as_ref());
+        let slowest = slowest.filter(|replica| replica.state != ReplicaState::WaitStart).map(|replica| replica.sent).min();
+        let slowest = slowest.into_iter().chain(self.replicas.fork_offset).min();
+        if let Some(backlog) = &mut self.replicas.backlog {
+            backlog.trim(slowest);
+        }
+    }
+
+    /// A replica's name in the log: its address with the port it listens on.
+    fn replica_name(&self, id: ClientId) -> String {
+        let client = &self.clients[id.0];
+        let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
+        if client.listening_port == 0 { format!("{ip}:<unknown-slave-port>") } else { format!("{ip}:{}", client.listening_port) }
+    }
+
+    /// Continues the stream for a replica that comes back, if what it misses is still there.
+    fn try_continue(&mut self, id: ClientId, run_id: &[u8], offset: &[u8]) -> bool {
+        let name = self.replica_name(id);
+        if !run_id.eq_ignore_ascii_case(self.run_id.as_bytes()) {
+            if run_id == b"?" {
+                tracing::info!("Full resync requested by slave {name}");
+            } else {
+                let asked = String::from_utf8_lossy(run_id);
+                tracing::info!(
+                    "Partial resynchronization not accepted: Runid mismatch (Client asked for runid '{asked}', my runid is '{}')",
+                    self.run_id
+                );
+            }
+            return false;
+        }
+        // PSYNC counts from 1.
+        let from = args::int(offset).ok().and_then(|offset| u64::try_from(offset).ok()?.checked_sub(1));
+        let kept = from.filter(|from| {
+            self.replicas.backlog.as_ref().is_some_and(|backlog| (backlog.first()..=backlog.offset()).contains(from))
+        });
+        let Some(from) = kept else {
+            let asked = String::from_utf8_lossy(offset);
+            tracing::info!(
+                "Unable to partial resync with slave {name} for lack of backlog (Slave request was: {asked})."
+            );
+            return false;
+        };
+        self.add_replica(id, ReplicaState::Online, true, from);
+        self.clients[id.0].out.raw(b"+CONTINUE\r\n");
+        let missed = self.replicas.offset() - from;
+        tracing::info!(
+            "Partial resynchronization request from {name} accepted. Sending {missed} bytes of backlog starting from offset {}.",
+            from + 1
+        );
+        self.wake(id);
+        true
+    }
+
+    fn add_replica(&mut self, id: ClientId, state: ReplicaState, psync: bool, sent: u64) {
+        let acked_ms = self.now.unix_ms();
+        let client = &mut self.clients[id.0];
+        client.flags.replica = true;
+        let replica = Replica { state, psync, sent, acked: 0, acked_ms, wait_ack: false, over_soft_since_ms: None };
+        client.replica = Some(Box::new(replica));
+        if !self.replicas.ids.contains(&id) {
+            self.replicas.ids.push(id);
+        }
+        if self.replicas.backlog.is_none() {
+            // The offset moves on by one, so that an offset from before has no meaning (Redis 3.0: createReplicationBacklog).
+            let offset = self.replicas.offset + 1;
+            self.replicas.backlog = Some(Backlog::new(offset, self.config.repl_backlog_size));
+        }
+    }
+
+    /// A replica is gone.
+    pub(crate) fn forget_replica(&mut self, id: ClientId) {
+        if self.clients[id.0].replica.is_none() {
+            return;
+        }
+        tracing::warn!("Connection with slave {} lost.", self.replica_name(id));
+        self.replicas.ids.retain(|other| *other != id);
+        self.clients[id.0].replica = None;
+        if self.replicas.ids.is_empty() {
+            self.replicas.none_since_ms = self.now.unix_ms();
+        }
+    }
+
+    /// Closes all replicas: our own data are about to be others.
+    pub(crate) fn disconnect_replicas(&mut self) {
+        for id in self.replicas.ids.clone() {
+            self.close_now(id);
+        }
+    }
+
+    // ---- full synchronization --------------------------------------------------------------------------------------------
+
+    fn begin_full_sync(&mut self, id: ClientId, psync: bool) {
+        self.stats.sync_full += 1;
+        self.add_replica(id, ReplicaState::WaitStart, psync, 0);
+        match self.persistence.running.map(|running| running.purpose) {
+            Some(Purpose::Save) if self.replicas.fork_offset.is_some() => {
+                tracing::info!("Waiting for end of BGSAVE for SYNC");
+                let offset = self.replicas.fork_offset.unwrap_or(0);
+                self.announce_sync(id, offset);
+            }
+            Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
+            None if self.config.repl_diskless_sync && self.config.repl_diskless_sync_delay > 0 => {
+                tracing::info!("Delay next BGSAVE for SYNC");
+                self.replicas.first_waiting_ms.get_or_insert(self.now.unix_ms());
+            }
+            None => self.start_sync(),
+        }
+    }
+
+    /// Starts the child that makes the dump for all replicas that wait for one.
+    fn start_sync(&mut self) {
+        self.replicas.first_waiting_ms = None;
+        let purpose = if self.config.repl_diskless_sync { Purpose::Sync } else { Purpose::Save };
+        let target = if purpose == Purpose::Sync { "slaves sockets" } else { "disk" };
+        tracing::info!("Starting BGSAVE for SYNC with target: {target}");
+        let waiting = self.replicas_in(ReplicaState::WaitStart);
+        if self.start_child(purpose).is_err() {
+            tracing::warn!("BGSAVE for replication failed");
+            for id in waiting {
+                self.clients[id.0].out.error("ERR BGSAVE failed, replication can't continue");
+                self.close_after_reply(id);
+            }
+            return;
+        }
+        let offset = self.replicas.offset();
+        for &id in &waiting {
+            self.announce_sync(id, offset);
+        }
+        if purpose == Purpose::Sync {
+            for &id in &waiting {
+                if let Some(replica) = self.replica(id) {
+                    replica.state = ReplicaState::Sending;
+                    replica.wait_ack = true;
+                }
+            }
+            self.act(Action::RelaySync { replicas: waiting });
+        }
+    }
+
+    /// A child was forked: the stream from here on completes its dump. Each dump's stream begins with a SELECT.
+    pub(crate) fn note_fork_offset(&mut self) {
+        self.replicas.selected = None;
+        self.replicas.fork_offset = self.replicas.backlog.as_ref().map(Backlog::offset);
+    }
+
+    fn announce_sync(&mut self, id: ClientId, offset: u64) {
+        let run_id = self.run_id.clone();
+        let Some(replica) = self.replica(id) else { return };
+        replica.state = ReplicaState::WaitEnd;
+        replica.sent = offset;
+        if replica.psync {
+            self.clients[id.0].out.raw(format!("+FULLRESYNC {run_id} {offset}\r\n").as_bytes());
+            self.wake(id);
+        }
+    }
+
+    fn replicas_in(&self, state: ReplicaState) -> Vec<ClientId> {
+        let in_state = |id: &ClientId| {
+            self.clients.get(id.0).and_then(|client| client.replica.as_ref()).is_some_and(|replica| replica.state == state)
+        };
+        self.replicas.ids.iter().copied().filter(in_state).collect()
+    }
+
+    /// The child that made dumps has ended.
+    pub(crate) fn sync_child_ended(&mut self, purpose: Purpose, ok: bool) {
+        self.replicas.fork_offset = None;
+        if purpose == Purpose::Save {
+            for id in self.replicas_in(ReplicaState::WaitEnd) {
+                if !ok {
+                    tracing::warn!("SYNC failed. BGSAVE child returned an error");
+                    self.close_now(id);
+                    continue;
+                }
+                if let Some(replica) = self.replica(id) {
+                    replica.state = ReplicaState::Sending;
+                }
+                self.act(Action::SendFile { id, path: self.config.dbfilename.clone() });
+            }
+        }
+        if !self.replicas_in(ReplicaState::WaitStart).is_empty() && self.persistence.running.is_none() {
+            self.start_sync();
+        }
+    }
+
+    /// A replica has been sent its dump whole (`true`), or it cannot be.
+    pub fn dump_sent(&mut self, id: ClientId, ok: bool) {
+        if !self.clients.get(id.0).is_some_and(|client| client.replica.is_some()) {
+            return;
+        }
+        if !ok {
+            return self.close_now(id);
+        }
+        let now_ms = self.now.unix_ms();
+        let name = self.replica_name(id);
+        if let Some(replica) = self.replica(id) {
+            replica.state = ReplicaState::Online;
+            replica.acked_ms = now_ms;
+            if replica.wait_ack {
+                tracing::info!("Streamed replication with slave {name} succeeded (socket). Waiting for REPLCONF ACK from slave to enable streaming");
+            } else {
+                tracing::info!("Synchronization with slave {name} succeeded");
+            }
+        }
+        self.wake(id);
+    }
+
+    // ---- periodic work ---------------------------------------------------------------------------------------------------
+
+    /// Once a second: pings, replicas that are too slow or silent, a backlog that nobody needs, waiting dumps.
+    pub(crate) fn tick_replicas(&mut self) {
+        let now_ms = self.now.unix_ms();
+        let period_ms = u64::from(self.config.repl_ping_slave_period) * 1000;
+        if !self.replicas.ids.is_empty() && now_ms.saturating_sub(self.replicas.last_ping_ms) >= period_ms {
+            self.replicas.last_ping_ms = now_ms;
+            self.feed_replicas(None, &[b"PING"]);
+        }
+        // A byte that means nothing keeps those alive that wait for their dump.
+        for state in [ReplicaState::WaitStart, ReplicaState::WaitEnd] {
+            for id in self.replicas_in(state) {
+                self.output_of(id).raw(b"\n");
+            }
+        }
+        let timeout_ms = u64::from(self.config.repl_timeout) * 1000;
+        for id in self.replicas_in(ReplicaState::Online) {
+            let Some(replica) = self.replica(id) else { continue };
+            if replica.psync && now_ms.saturating_sub(replica.acked_ms) > timeout_ms {
+                tracing::warn!("Disconnecting timedout slave: {}", self.replica_name(id));
+                self.close_now(id);
+            }
+        }
+        self.limit_replicas(now_ms);
+        if let Some(first_ms) = self.replicas.first_waiting_ms
+            && self.persistence.running.is_none()
+            && now_ms.saturating_sub(first_ms) >= u64::from(self.config.repl_diskless_sync_delay) * 1000
+        {
+            if self.replicas_in(ReplicaState::WaitStart).is_empty() {
+                self.replicas.first_waiting_ms = None;
+            } else {
+                self.start_sync();
+            }
+        }
+        let ttl_ms = self.config.repl_backlog_ttl.saturating_mul(1000);
+        let unused = self.replicas.ids.is_empty() && ttl_ms > 0 && !self.is_slave();
+        if unused && self.replicas.backlog.is_some() && now_ms.saturating_sub(self.replicas.none_since_ms) > ttl_ms {
+            self.free_backlog();
+            tracing::info!("Replication backlog freed after {} seconds without connected slaves.", ttl_ms / 1000);
+        }
+        self.trim_backlog();
+    }
+
+    pub(crate) fn free_backlog(&mut self) {
+        self.replicas.offset = self.replicas.offset();
+        self.replicas.backlog = None;
+        self.replicas.selected = None;
+    }
+
+    /// `client-output-buffer-limit slave`: what a replica has not been sent yet counts as its output.
+    fn limit_replicas(&mut self, now_ms: u64) {
+        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let offset = self.replicas.offset();
+        for id in self.replicas.ids.clone() {
+            let Some(replica) = self.replica(id) else { continue };
+            let behind = if replica.state == ReplicaState::WaitStart { 0 } else { offset.saturating_sub(replica.sent) };
+            let hard = limit.hard_bytes > 0 && behind > limit.hard_bytes;
+            let over_soft = limit.soft_bytes > 0 && behind > limit.soft_bytes;
+            let since_ms = over_soft.then(|| replica.over_soft_since_ms.unwrap_or(now_ms));
+            replica.over_soft_since_ms = since_ms;
+            if hard || since_ms.is_some_and(|since| now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)) {
+                tracing::warn!(
+                    "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+                    self.replica_name(id)
+                );
+                self.close_now(id);
+            }
+        }
+    }
+
+    // ---- good replicas and WAIT ------------------------------------------------------------------------------------------
+
+    /// Replicas that answered within `min-slaves-max-lag`.
+    pub(crate) fn good_replicas(&self) -> usize {
+        let most_ms = u64::from(self.config.min_slaves_max_lag) * 1000;
+        let now_ms = self.now.unix_ms();
+        let good = |replica: &&Replica| replica.state == ReplicaState::Online && now_ms.saturating_sub(replica.acked_ms) <= most_ms;
+        let all = self.replicas.ids.iter().filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
+        all.filter(good).count()
+    }
+
+    /// The gate for writes with too few good replicas.
+    pub(crate) fn gate_min_slaves(&self) -> Result<(), Error> {
+        let wanted = usize::try_from(self.config.min_slaves_to_write).unwrap_or(usize::MAX);
+        if wanted > 0 && self.config.min_slaves_max_lag > 0 && !self.is_slave() && self.good_replicas() < wanted {
+            return Err(Error::text("NOREPLICAS Not enough good slaves to write."));
+        }
+        Ok(())
+    }
+
+    fn replicas_with(&self, offset: u64) -> usize {
+        let all = self.replicas.ids.iter().filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
+        all.filter(|replica| replica.state == ReplicaState::Online && replica.acked >= offset).count()
+    }
+
+    /// Answers the clients in WAIT whose replicas have caught up, or whose time is over.
+    pub(crate) fn serve_waiters(&mut self) {
+        let now_ms = self.now.unix_ms();
+        for id in self.replicas.waiters.clone() {
+            let Some(Waiting::Replicas { offset, count, until_ms }) = self.clients.get(id.0).map(|client| &client.waiting) else {
+                self.replicas.waiters.retain(|other| *other != id);
+                continue;
+            };
+            let (have, count, over) = (self.replicas_with(*offset), *count, until_ms.is_some_and(|until| until <= now_ms));
+            if have >= count || over {
+                self.clients[id.0].waiting = Waiting::No;
+                self.output_of(id).count(have);
+                self.replicas.waiters.retain(|other| *other != id);
+                self.resume(id);
+            }
+        }
+    }
+}
+
+/// SYNC, PSYNC run-id offset
+pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if engine.clients[id.0].flags.replica {
+        return Ok(());
+    }
+    if engine.is_slave() && !engine.is_linked() {
+        return Err(Error::text("ERR Can't SYNC while not connected with my master"));
+    }
+    if !engine.clients[id.0].out.is_empty() {
+        return Err(Error::text("ERR SYNC and PSYNC are invalid with pending output"));
+    }
+    tracing::info!("Slave {} asks for synchronization", engine.replica_name(id));
+    let psync = args.len() == 3;
+    if psync {
+        if engine.try_continue(id, args[1], args[2]) {
+            engine.stats.sync_partial_ok += 1;
+            return Ok(());
+        }
+        if args[1] != b"?" {
+            engine.stats.sync_partial_err += 1;
+        }
+    }
+    engine.begin_full_sync(id, psync);
+    Ok(())
+}
+
+/// REPLCONF option value …
+pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if args.len().is_multiple_of(2) {
+        return Err(Error::Syntax);
+    }
+    for pair in args[1..].chunks_exact(2) {
+        let (option, value) = (pair[0], pair[1]);
+        if args::is(option, "LISTENING-PORT") {
+            engine.clients[id.0].listening_port = u16::try_from(args::int(value)?).unwrap_or(0);
+        } else if args::is(option, "CAPA") {
+            // Every replica that asks for PSYNC understands streamed dumps here; others get no promise.
+        } else if args::is(option, "ACK") {
+            let now_ms = engine.now.unix_ms();
+            let offset = args::int(value).ok().and_then(|offset| u64::try_from(offset).ok());
+            if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
+                replica.acked = replica.acked.max(offset);
+                replica.acked_ms = now_ms;
+                if std::mem::take(&mut replica.wait_ack) {
+                    engine.wake(id);
+                }
+                engine.serve_waiters();
+            }
+            return Ok(());
+        } else if args::is(option, "GETACK") {
+            engine.send_ack();
+            return Ok(());
+        } else {
+            let option = String::from_utf8_lossy(option);
+            return Err(Error::owned(format!("ERR Unrecognized REPLCONF option: {option}")));
+        }
+    }
+    engine.clients[id.0].out.ok();
+    Ok(())
+}
+
+/// WAIT replicas milliseconds
+pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let count = args::int(args[1])?;
+    let out_of_range = Error::text("ERR timeout is not an integer or out of range");
+    let timeout_ms = args::int(args[2]).map_err(|_| out_of_range)?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
+    if engine.is_slave() {
+        return Err(Error::text("ERR WAIT cannot be used with slave instances. Please also note that writes to slaves are just local and are not propagated."));
+    }
+    let (offset, count) = (engine.replicas.offset(), usize::try_from(count).unwrap_or(0));
+    let have = engine.replicas_with(offset);
+    if have >= count || engine.group.depth > 0 {
+        engine.clients[id.0].out.count(have);
+        return Ok(());
+    }
+    let until_ms = (timeout_ms > 0).then(|| engine.now.unix_ms().saturating_add(timeout_ms));
+    engine.clients[id.0].waiting = Waiting::Replicas { offset, count, until_ms };
+    engine.replicas.waiters.push(id);
+    engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
+    Ok(())
+}

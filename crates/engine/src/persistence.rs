@@ -1,0 +1,292 @@
+//! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end.
+
+use commands::{Args, Done, Error, args};
+use rdb::{Loader, Progress};
+use store::ExpiryMode;
+
+use crate::host::{ChildEnd, Job, SaveRequest};
+use crate::{Action, ClientId, Engine};
+
+/// Seconds between two tries when a background save failed (Redis 3.0: `REDIS_BGSAVE_RETRY_DELAY`).
+const RETRY_SECONDS: u64 = 5;
+
+/// What the child that is running was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// BGSAVE, a save point, or a full synchronization by way of the dump file.
+    Save,
+    /// A full synchronization straight to the replicas' sockets.
+    Sync,
+}
+
+/// A running child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) purpose: Purpose,
+    pub(crate) pid: i32,
+    pub(crate) since_ms: u64,
+    /// [`Engine::dirty`] when it was started.
+    dirty: u64,
+}
+
+/// The state of saving and loading.
+#[derive(Debug, Default)]
+pub(crate) struct Persistence {
+    pub(crate) running: Option<Running>,
+    /// Unix seconds of the last save that worked; the start of the server before the first.
+    pub(crate) last_save: u64,
+    pub(crate) last_failed: bool,
+    /// Unix seconds of the last background save that was tried.
+    last_try: u64,
+    /// How long the last background save took, seconds.
+    pub(crate) last_seconds: Option<u64>,
+    pub(crate) fork_us: u64,
+    pub(crate) loading: Option<Loading>,
+    /// The process ends once a script or a child lets it.
+    pub(crate) ending: bool,
+}
+
+/// A load under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loading {
+    pub(crate) since_ms: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) loaded_bytes: u64,
+    before: ExpiryMode,
+}
+
+impl Engine {
+    pub(crate) fn save_request(&self) -> SaveRequest {
+        SaveRequest {
+            path: self.config.dbfilename.clone(),
+            compress: self.config.rdbcompression,
+            checksum: self.config.rdbchecksum,
+            now_ms: self.now.unix_ms(),
+        }
+    }
+
+    /// Saves while everything waits.
+    pub(crate) fn save_now(&mut self) -> Result<(), String> {
+        let request = self.save_request();
+        self.host.save(&self.keyspace, &request)?;
+        tracing::info!("DB saved on disk");
+        self.dirty = 0;
+        self.persistence.last_save = self.now.unix_ms() / 1000;
+        self.persistence.last_failed = false;
+        Ok(())
+    }
+
+    /// Starts a child that saves, or that streams to replicas.
+    pub(crate) fn start_child(&mut self, purpose: Purpose) -> Result<(), String> {
+        let request = self.save_request();
+        let job = match purpose {
+            Purpose::Save => Job::Save(request),
+            Purpose::Sync => Job::Stream(request),
+        };
+        self.persistence.last_try = self.now.unix_ms() / 1000;
+        self.note_fork_offset();
+        match self.host.fork(&self.keyspace, &job) {
+            Ok(child) => {
+                tracing::info!("Background {} started by pid {}", purpose.words().0, child.pid);
+                self.persistence.fork_us = child.fork_us;
+                self.persistence.running =
+                    Some(Running { purpose, pid: child.pid, since_ms: self.now.unix_ms(), dirty: self.dirty });
+                Ok(())
+            }
+            Err(error) => {
+                self.persistence.last_failed = purpose == Purpose::Save;
+                tracing::warn!("Can't save in background: {error}");
+                Err(error)
+            }
+        }
+    }
+
+    /// Looks after the child and the save points; part of each tick.
+    pub(crate) fn tick_persistence(&mut self) {
+        if let Some(end) = self.host.poll_child() {
+            self.child_ended(end);
+        }
+        if self.persistence.running.is_some() || self.persistence.loading.is_some() {
+            return;
+        }
+        let now = self.now.unix_ms() / 1000;
+        let since = now.saturating_sub(self.persistence.last_save);
+        let rested = !self.persistence.last_failed || now.saturating_sub(self.persistence.last_try) > RETRY_SECONDS;
+        let due = |point: &&conf::SavePoint| self.dirty >= point.changes && since > point.seconds;
+        if let Some(point) = self.config.save.iter().find(due)
+            && rested
+        {
+            tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+            // It has been logged, and will be tried again.
+            let _ = self.start_child(Purpose::Save);
+        }
+    }
+
+    fn child_ended(&mut self, end: ChildEnd) {
+        let Some(running) = self.persistence.running.take() else { return };
+        let (started, failed) = running.purpose.words();
+        match end {
+            ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
+            ChildEnd::Failed => tracing::warn!("Background {failed} error"),
+            ChildEnd::Killed(signal) => tracing::warn!("Background {started} terminated by signal {signal}"),
+        }
+        let now = self.now.unix_ms();
+        if running.purpose == Purpose::Save {
+            self.persistence.last_seconds = Some(now.saturating_sub(running.since_ms) / 1000);
+            match end {
+                ChildEnd::Done => {
+                    self.dirty = self.dirty.saturating_sub(running.dirty);
+                    self.persistence.last_save = now / 1000;
+                    self.persistence.last_failed = false;
+                }
+                // Killed by whom ever wanted it away: no reason to refuse writes (Redis looks for SIGUSR1).
+                ChildEnd::Killed(SIGUSR1) => {}
+                ChildEnd::Failed | ChildEnd::Killed(_) => self.persistence.last_failed = true,
+            }
+        }
+        self.sync_child_ended(running.purpose, end == ChildEnd::Done);
+    }
+
+    // ---- loading ---------------------------------------------------------------------------------------------------------
+
+    /// A file of this many bytes is about to be loaded, in steps. Until [`Engine::end_load`] most commands answer LOADING.
+    pub fn begin_load(&mut self, total_bytes: u64) {
+        let before = self.keyspace.clock().expiry();
+        let since_ms = self.now.unix_ms();
+        self.persistence.loading = Some(Loading { since_ms, total_bytes, loaded_bytes: 0, before });
+        self.keyspace.clock().set_expiry(ExpiryMode::Ignore);
+    }
+
+    /// Loads about `bytes` more of a dump.
+    ///
+    /// # Errors
+    /// What is wrong with the file. What was loaded is not to be used.
+    pub fn load_step<R: std::io::Read>(&mut self, loader: &mut Loader<R>, bytes: u64) -> Result<Progress, rdb::Error> {
+        let progress = loader.step(&mut self.keyspace, bytes);
+        if let Some(loading) = &mut self.persistence.loading {
+            loading.loaded_bytes = loader.offset();
+        }
+        for skipped in loader.take_skipped() {
+            tracing::warn!("{skipped}");
+        }
+        progress
+    }
+
+    /// The load is over, well or not.
+    pub fn end_load(&mut self) {
+        if let Some(loading) = self.persistence.loading.take() {
+            self.keyspace.clock().set_expiry(loading.before);
+        }
+        self.dirty = 0;
+        self.persistence.last_save = self.now.unix_ms() / 1000;
+    }
+
+    /// Empties all databases, to be freed elsewhere.
+    pub(crate) fn empty_keyspace(&mut self) {
+        for db in 0..self.keyspace.databases() {
+            self.keyspace.db(db).clear();
+        }
+        self.free_garbage();
+    }
+
+    // ---- the end ---------------------------------------------------------------------------------------------------------
+
+    /// SIGTERM, SIGINT: as SHUTDOWN. False where data could not be saved and the server goes on.
+    pub fn terminate(&mut self) -> bool {
+        tracing::warn!("User requested shutdown...");
+        self.prepare_end(None)
+    }
+
+    /// Saves if asked to (`None`: if there are save points), and ends.
+    pub(crate) fn prepare_end(&mut self, save: Option<bool>) -> bool {
+        if self.persistence.running.take().is_some() {
+            tracing::warn!("There is a child saving an .rdb. Killing it!");
+            self.host.kill_child();
+        }
+        let loading = self.persistence.loading.is_some();
+        if save.unwrap_or(!self.config.save.is_empty()) && !loading {
+            tracing::info!("Saving the final RDB snapshot before exiting.");
+            if let Err(error) = self.save_now() {
+                tracing::warn!("Error trying to save the DB, can't exit. ({error})");
+                return false;
+            }
+        }
+        tracing::warn!("Redis is now ready to exit, bye bye...");
+        self.act(Action::Exit { code: 0 });
+        true
+    }
+
+    /// The gate for writes while the last background save failed.
+    pub(crate) fn gate_disk(&self) -> Result<(), Error> {
+        let broken = self.persistence.last_failed
+            && self.config.stop_writes_on_bgsave_error
+            && !self.config.save.is_empty()
+            && !self.is_slave();
+        if broken {
+            return Err(Error::text(
+                "MISCONF Redis is configured to save RDB snapshots, but is currently not able to persist on disk. \
+                 Commands that may modify the data set are disabled. Please check Redis logs for details about the error.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+const SIGUSR1: i32 = 10;
+
+impl Purpose {
+    /// How the log calls it while it goes well, and when it fails.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Save => ("saving", "saving"),
+            Self::Sync => ("RDB transfer", "transfer"),
+        }
+    }
+}
+
+/// SAVE
+pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    if engine.persistence.running.is_some() {
+        return Err(Error::text("ERR Background save already in progress"));
+    }
+    match engine.save_now() {
+        Ok(()) => engine.clients[id.0].out.ok(),
+        Err(error) => {
+            tracing::warn!("Error saving DB on disk: {error}");
+            return Err(Error::text("ERR"));
+        }
+    }
+    Ok(())
+}
+
+/// BGSAVE
+pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    if engine.persistence.running.is_some() {
+        return Err(Error::text("ERR Background save already in progress"));
+    }
+    engine.start_child(Purpose::Save).map_err(|_| Error::text("ERR"))?;
+    engine.clients[id.0].out.status("Background saving started");
+    Ok(())
+}
+
+/// LASTSAVE
+pub(crate) fn lastsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let seconds = i64::try_from(engine.persistence.last_save).unwrap_or(0);
+    engine.clients[id.0].out.int(seconds);
+    Ok(())
+}
+
+/// SHUTDOWN [SAVE|NOSAVE]
+pub(crate) fn shutdown(engine: &mut Engine, _id: ClientId, args: Args<'_>) -> Done {
+    let save = match args {
+        [_] => None,
+        [_, word] if args::is(word, "SAVE") => Some(true),
+        [_, word] if args::is(word, "NOSAVE") => Some(false),
+        _ => return Err(Error::Syntax),
+    };
+    tracing::warn!("User requested shutdown...");
+    if engine.prepare_end(save) {
+        return Ok(());
+    }
+    Err(Error::text("ERR Errors trying to SHUTDOWN. Check logs."))
+}

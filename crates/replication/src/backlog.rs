@@ -1,0 +1,142 @@
+//! The replication stream: written once by the master, read by each replica at its own pace.
+//!
+//! Memory is one copy of the stream, however many replicas there are: at least the configured size, and as far back as the
+//! slowest replica that is still being served.
+
+use std::collections::VecDeque;
+
+/// Bytes in one chunk. A replica is sent at most one chunk at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The stream.
+#[derive(Debug)]
+pub struct Backlog {
+    chunks: VecDeque<Vec<u8>>,
+    /// The offset of the first byte of the first chunk, counted from 0 (PSYNC counts from 1).
+    start: u64,
+    /// How many bytes were ever written.
+    end: u64,
+    /// How many bytes are kept, at least, for replicas that come back.
+    size: u64,
+}
+
+impl Backlog {
+    /// An empty stream that goes on from `offset` (bytes that were written before), and keeps `size` bytes.
+    #[must_use]
+    pub fn new(offset: u64, size: u64) -> Self {
+        Self { chunks: VecDeque::new(), start: offset, end: offset, size }
+    }
+
+    /// How many bytes were ever written: `master_repl_offset`.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.end
+    }
+
+    /// The first byte that a replica may still ask for, counted from 0: within the configured size, however much more is kept.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.start.max(self.end.saturating_sub(self.size))
+    }
+
+    /// How many bytes a replica that comes back could be given (INFO's `repl_backlog_histlen`).
+    #[must_use]
+    pub fn history(&self) -> u64 {
+        self.end - self.first()
+    }
+
+    /// Bytes that the stream takes in memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.chunks.len() * CHUNK_BYTES
+    }
+
+    /// Changes how many bytes are kept.
+    pub fn set_size(&mut self, size: u64) {
+        self.size = size;
+    }
+
+    /// Writes to the stream.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        self.end += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = self.chunks.back().map_or(0, |chunk| CHUNK_BYTES - chunk.len());
+            if room == 0 {
+                // A short stream stays short: chunks grow as they are filled.
+                self.chunks.push_back(Vec::new());
+                continue;
+            }
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            if let Some(chunk) = self.chunks.back_mut() {
+                chunk.extend_from_slice(now);
+            }
+            bytes = later;
+        }
+    }
+
+    /// Forgets what neither the configured size nor a reader at `slowest` (an offset from 0) needs.
+    pub fn trim(&mut self, slowest: Option<u64>) {
+        let keep = self.end.saturating_sub(self.size).min(slowest.unwrap_or(u64::MAX));
+        while let Some(chunk) = self.chunks.front()
+            && self.start + chunk.len() as u64 <= keep
+        {
+            self.start += chunk.len() as u64;
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Bytes from `offset` (counted from 0), as many as lie together; empty at the end; `None` where they are gone or never were.
+    #[must_use]
+    pub fn slice(&self, offset: u64) -> Option<&[u8]> {
+        if offset < self.start || offset > self.end {
+            return None;
+        }
+        let at = usize::try_from(offset - self.start).ok()?;
+        let slice = self.chunks.get(at / CHUNK_BYTES).map_or(&[][..], |chunk| &chunk[at % CHUNK_BYTES..]);
+        Some(slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_all(backlog: &Backlog, mut offset: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let slice = backlog.slice(offset).expect("kept");
+            if slice.is_empty() {
+                return all;
+            }
+            all.extend_from_slice(slice);
+            offset += slice.len() as u64;
+        }
+    }
+
+    #[test]
+    fn keeps_the_configured_size_and_what_the_slowest_reader_needs() {
+        let mut backlog = Backlog::new(100, 1000);
+        backlog.feed(&vec![1; 300_000]);
+        backlog.trim(Some(100));
+        assert_eq!(read_all(&backlog, 100).len(), 300_000);
+        backlog.trim(None);
+        assert_eq!(backlog.slice(100), None);
+        assert_eq!((backlog.offset(), backlog.first(), backlog.history()), (300_100, 299_100, 1000));
+        assert!(backlog.memory() <= 2 * CHUNK_BYTES);
+        assert_eq!(read_all(&backlog, backlog.first()).len(), 1000);
+        assert_eq!(backlog.slice(300_101), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200_000), 0..8), from in 0_usize..400_000) {
+            let mut backlog = Backlog::new(7, 1 << 20);
+            parts.iter().for_each(|part| backlog.feed(part));
+            let whole = parts.concat();
+            prop_assert_eq!(backlog.offset(), 7 + whole.len() as u64);
+            let from = from.min(whole.len());
+            prop_assert_eq!(&read_all(&backlog, 7 + from as u64)[..], &whole[from..]);
+        }
+    }
+}

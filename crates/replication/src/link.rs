@@ -1,0 +1,546 @@
+//! A replica's link to its master: connect, handshake, PSYNC or SYNC, transfer, stream.
+//!
+//! The transfer's bytes and the stream's bytes are handed out as they come; what becomes of them is the caller's business.
+//! The caller also keeps the offset of what it has applied, and tells it with [`Input::Lost`].
+
+use std::collections::VecDeque;
+use std::fmt;
+
+/// The longest line that a master may answer during the handshake.
+const MOST_LINE_BYTES: usize = 4096;
+/// Length of the mark that ends a streamed transfer.
+const MARK_BYTES: usize = 40;
+/// Length of a run id.
+const RUN_ID_BYTES: usize = 40;
+/// A dump of more bytes than this is nothing that a master would send.
+const MOST_DUMP_BYTES: u64 = 1 << 48;
+
+/// Where the link stands. The names are those of `ROLE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The next tick connects.
+    Connect,
+    /// A connection is being made.
+    Connecting,
+    /// The handshake is under way.
+    Handshake,
+    /// A dump is being received, or loaded.
+    Sync,
+    /// The stream is being received.
+    Connected,
+}
+
+impl State {
+    /// What ROLE calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Connecting => "connecting",
+            Self::Handshake => "handshake",
+            Self::Sync => "sync",
+            Self::Connected => "connected",
+        }
+    }
+}
+
+/// What the handshake says, and how long it may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Our own port, for the master's INFO.
+    pub port: u16,
+    /// `masterauth`
+    pub password: Option<Vec<u8>>,
+    /// `repl-timeout`, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What happens to the link.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// The connection is made.
+    Connected,
+    /// It could not be made, or an attempt was given up: why.
+    Failed(&'a str),
+    /// Bytes came.
+    Received(&'a [u8]),
+    /// The dump that was received has been loaded: the stream may be applied.
+    Loaded,
+    /// The connection ended. With it: the master's run id and the offset that was applied, if the stream can be continued.
+    Lost(Option<(String, u64)>),
+}
+
+/// What the caller has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect to the master.
+    Connect,
+    /// Close the connection; nothing more is wanted from it.
+    Close,
+    /// Send these bytes.
+    Send(Vec<u8>),
+    /// A dump comes: its length, or `None` where a mark will end it.
+    BeginTransfer(Option<u64>),
+    /// A part of the dump.
+    Dump(Vec<u8>),
+    /// The dump is whole: load it, then say [`Input::Loaded`]. With the run id and offset that the stream after it starts from;
+    /// offset 0 and no id for a master that knows no PSYNC.
+    Load(Option<(String, u64)>),
+    /// The master continues the stream from where we are.
+    Continued,
+    /// The master continues nothing: what was kept of the stream is worth nothing now.
+    Discard,
+    /// Bytes of the stream.
+    Stream(Vec<u8>),
+    /// A line for the log; warnings are `true`.
+    Log(bool, String),
+}
+
+/// The steps of the handshake: what was sent, and is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Idle,
+    Connecting,
+    Ping,
+    Auth,
+    Port,
+    Capabilities,
+    Psync,
+    /// SYNC: a dump follows, no other answer.
+    DumpHeader,
+    Dump { left: u64 },
+    StreamedDump,
+    Loading,
+    Streaming,
+}
+
+/// The link of one replica to one master.
+#[derive(Debug)]
+pub struct Link {
+    config: Config,
+    step: Step,
+    /// Bytes of an answer that is not whole.
+    partial: Vec<u8>,
+    /// What ends a streamed dump.
+    mark: Vec<u8>,
+    /// The run id and offset that PSYNC may ask to continue from.
+    cached: Option<(String, u64)>,
+    /// What +FULLRESYNC told.
+    announced: Option<(String, u64)>,
+    /// When something last came, or the attempt began. Milliseconds.
+    active_ms: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Link {
+    /// A link that has not connected yet. `cached` is a run id with the offset applied, where the stream could be continued.
+    #[must_use]
+    pub fn new(now_ms: u64, config: Config, cached: Option<(String, u64)>) -> Self {
+        Self {
+            config,
+            step: Step::Idle,
+            partial: Vec::new(),
+            mark: Vec::new(),
+            cached,
+            announced: None,
+            active_ms: now_ms,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.step {
+            Step::Idle => State::Connect,
+            Step::Connecting => State::Connecting,
+            Step::Ping | Step::Auth | Step::Port | Step::Capabilities | Step::Psync => State::Handshake,
+            Step::DumpHeader | Step::Dump { .. } | Step::StreamedDump | Step::Loading => State::Sync,
+            Step::Streaming => State::Connected,
+        }
+    }
+
+    /// How many bytes of a dump of known length are still to come.
+    #[must_use]
+    pub fn transfer_left(&self) -> Option<u64> {
+        match self.step {
+            Step::Dump { left } => Some(left),
+            _ => None,
+        }
+    }
+
+    /// When something last came from the master. Milliseconds of the caller's clock.
+    #[must_use]
+    pub fn active_ms(&self) -> u64 {
+        self.active_ms
+    }
+
+    /// Changes what later handshakes say.
+    pub fn set_config(&mut self, config: Config) {
+        self.config = config;
+    }
+
+    /// The next thing to do; `None` when there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Once a second: connects, or gives up what takes too long.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        if self.step == Step::Idle {
+            self.step = Step::Connecting;
+            self.active_ms = now_ms;
+            self.partial.clear();
+            self.outputs.push_back(Output::Connect);
+            return;
+        }
+        if self.step == Step::Loading || now_ms.saturating_sub(self.active_ms) <= self.config.timeout_ms {
+            return;
+        }
+        match self.state() {
+            State::Connected => {
+                self.warn("MASTER timeout: no data nor PING received...");
+                self.outputs.push_back(Output::Close);
+            }
+            State::Sync => self.give_up(
+                "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.",
+            ),
+            _ => self.give_up("Timeout connecting to the MASTER..."),
+        }
+    }
+
+    /// Something happened.
+    pub fn handle_input(&mut self, now_ms: u64, input: Input<'_>) {
+        self.active_ms = now_ms;
+        match input {
+            Input::Connected => {
+                self.note("Non blocking connect for SYNC fired the event.");
+                self.send(Step::Ping, &[b"PING"]);
+            }
+            Input::Failed(why) => {
+                self.warn(format!("Error condition on socket for SYNC: {why}"));
+                self.step = Step::Idle;
+            }
+            Input::Loaded => {
+                self.step = Step::Streaming;
+                let waiting = std::mem::take(&mut self.partial);
+                if !waiting.is_empty() {
+                    self.outputs.push_back(Output::Stream(waiting));
+                }
+            }
+            Input::Lost(cached) => {
+                if matches!(self.step, Step::Dump { .. } | Step::StreamedDump | Step::DumpHeader) {
+                    self.warn("I/O error trying to sync with MASTER: connection lost");
+                }
+                if cached.is_some() {
+                    self.cached = cached;
+                }
+                self.step = Step::Idle;
+                self.partial.clear();
+            }
+            Input::Received(bytes) => self.received(bytes),
+        }
+    }
+
+    fn received(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            bytes = match self.step {
+                Step::Streaming => {
+                    self.outputs.push_back(Output::Stream(bytes.to_vec()));
+                    &[]
+                }
+                // The stream after a dump that is still being loaded.
+                Step::Loading => {
+                    self.partial.extend_from_slice(bytes);
+                    &[]
+                }
+                Step::Dump { left } => self.dump(bytes, left),
+                Step::StreamedDump => self.streamed_dump(bytes),
+                Step::Idle | Step::Connecting => &[],
+                _ => self.line(bytes),
+            };
+        }
+    }
+
+    /// Takes bytes up to the end of a line, and the line if it is whole; what is left.
+    fn line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (now, rest) = bytes.split_at(end.map_or(bytes.len(), |at| at + 1));
+        self.partial.extend_from_slice(now);
+        if self.partial.len() > MOST_LINE_BYTES {
+            self.give_up("MASTER sent a line without an end during the handshake");
+            return &[];
+        }
+        if end.is_some() {
+            let line = std::mem::take(&mut self.partial);
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+            // Empty lines only show that the master lives.
+            if !line.is_empty() {
+                self.answer(&line);
+            }
+        }
+        rest
+    }
+
+    fn answer(&mut self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line).into_owned();
+        let refused = line.starts_with(b"-");
+        match self.step {
+            Step::Ping => {
+                let waits = ["-NOAUTH", "-ERR operation not permitted"].iter().any(|start| text.starts_with(start));
+                if refused && !waits {
+                    return self.give_up(format!("Error reply to PING from master: '{text}'"));
+                }
+                self.note("Master replied to PING, replication can continue...");
+                match self.config.password.clone() {
+                    Some(password) => self.send(Step::Auth, &[b"AUTH", &password]),
+                    None => self.send_port(),
+                }
+            }
+            Step::Auth if refused => self.give_up(format!("Unable to AUTH to MASTER: {text}")),
+            Step::Auth => self.send_port(),
+            Step::Port => {
+                if refused {
+                    self.note(format!("(Non critical) Master does not understand REPLCONF listening-port: {text}"));
+                }
+                self.send(Step::Capabilities, &[b"REPLCONF", b"capa", b"eof"]);
+            }
+            Step::Capabilities => {
+                if refused {
+                    self.note(format!("(Non critical) Master does not understand REPLCONF capa: {text}"));
+                }
+                self.send_psync();
+            }
+            Step::Psync => self.psync_answer(&text),
+            Step::DumpHeader => self.dump_header(&text),
+            _ => {}
+        }
+    }
+
+    fn send_port(&mut self) {
+        let port = self.config.port.to_string();
+        self.send(Step::Port, &[b"REPLCONF", b"listening-port", port.as_bytes()]);
+    }
+
+    fn send_psync(&mut self) {
+        let (run_id, offset) = match &self.cached {
+            Some((run_id, offset)) => (run_id.clone(), offset.saturating_add(1).to_string()),
+            None => ("?".to_owned(), "-1".to_owned()),
+        };
+        if self.cached.is_some() {
+            self.note(format!("Trying a partial resynchronization (request {run_id}:{offset})."));
+        } else {
+            self.note("Partial resynchronization not possible (no cached master)");
+        }
+        self.send(Step::Psync, &[b"PSYNC", run_id.as_bytes(), offset.as_bytes()]);
+    }
+
+    fn psync_answer(&mut self, line: &str) {
+        if line.starts_with("+CONTINUE") {
+            self.note("Successful partial resynchronization with master.");
+            self.note("MASTER <-> SLAVE sync: Master accepted a Partial Resynchronization.");
+            self.step = Step::Streaming;
+            self.outputs.push_back(Output::Continued);
+            return;
+        }
+        self.cached = None;
+        self.announced = None;
+        self.outputs.push_back(Output::Discard);
+        if let Some(rest) = line.strip_prefix("+FULLRESYNC") {
+            let mut words = rest.split_ascii_whitespace();
+            let run_id = words.next().filter(|id| id.len() == RUN_ID_BYTES);
+            match (run_id, words.next().and_then(|word| word.parse().ok())) {
+                (Some(run_id), Some(offset)) => {
+                    self.note(format!("Full resync from master: {run_id}:{offset}"));
+                    self.announced = Some((run_id.to_owned(), offset));
+                }
+                _ => self.warn("Master replied with wrong +FULLRESYNC syntax."),
+            }
+            self.step = Step::DumpHeader;
+            return;
+        }
+        if line.starts_with("-ERR") {
+            self.note(format!("Master does not support PSYNC or is in error state (reply: {line})"));
+        } else {
+            self.warn(format!("Unexpected reply to PSYNC from master: {line}"));
+        }
+        self.note("Retrying with SYNC...");
+        self.send(Step::DumpHeader, &[b"SYNC"]);
+    }
+
+    fn dump_header(&mut self, line: &str) {
+        let Some(length) = line.strip_prefix('$') else {
+            return self.give_up(if line.starts_with('-') {
+                format!("MASTER aborted replication with an error: {}", &line[1..])
+            } else {
+                format!("Bad protocol from MASTER, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?")
+            });
+        };
+        if let Some(mark) = length.strip_prefix("EOF:").filter(|mark| mark.len() == MARK_BYTES) {
+            self.note("MASTER <-> SLAVE sync: receiving streamed RDB from master");
+            self.mark = mark.as_bytes().to_vec();
+            self.step = Step::StreamedDump;
+            self.outputs.push_back(Output::BeginTransfer(None));
+            return;
+        }
+        match length.parse::<u64>() {
+            Ok(bytes) if bytes <= MOST_DUMP_BYTES => {
+                self.note(format!("MASTER <-> SLAVE sync: receiving {bytes} bytes from master"));
+                self.outputs.push_back(Output::BeginTransfer(Some(bytes)));
+                self.step = Step::Dump { left: bytes };
+                if bytes == 0 {
+                    self.whole_dump();
+                }
+            }
+            _ => self.give_up(format!("Bad protocol from MASTER: '{line}' is no length of a dump")),
+        }
+    }
+
+    /// Takes the bytes of a dump of known length; what is left.
+    fn dump<'a>(&mut self, bytes: &'a [u8], left: u64) -> &'a [u8] {
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let (now, rest) = bytes.split_at(take);
+        self.outputs.push_back(Output::Dump(now.to_vec()));
+        let left = left - take as u64;
+        self.step = Step::Dump { left };
+        if left == 0 {
+            self.whole_dump();
+        }
+        rest
+    }
+
+    /// Takes the bytes of a dump that a mark ends; what is left. Up to a mark's length is held back, in case it is the mark.
+    fn streamed_dump<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let held = self.partial.len();
+        self.partial.extend_from_slice(bytes);
+        // The master sends nothing behind the mark until we have answered, so the mark is at the end of what was received.
+        if self.partial.ends_with(&self.mark) {
+            self.partial.truncate(self.partial.len() - MARK_BYTES);
+            let last = std::mem::take(&mut self.partial);
+            self.outputs.push_back(Output::Dump(last));
+            self.whole_dump();
+        } else if held + bytes.len() > MARK_BYTES {
+            let keep = self.partial.split_off(self.partial.len() - MARK_BYTES);
+            let now = std::mem::replace(&mut self.partial, keep);
+            self.outputs.push_back(Output::Dump(now));
+        }
+        &[]
+    }
+
+    fn whole_dump(&mut self) {
+        self.step = Step::Loading;
+        self.outputs.push_back(Output::Load(self.announced.take()));
+    }
+
+    fn send(&mut self, step: Step, words: &[&[u8]]) {
+        self.step = step;
+        let mut out = resp::Reply::default();
+        out.array(words.len());
+        words.iter().for_each(|word| out.bulk(word));
+        self.outputs.push_back(Output::Send(out.into_vec()));
+    }
+
+    fn give_up(&mut self, why: impl fmt::Display) {
+        self.warn(why);
+        self.step = Step::Idle;
+        self.partial.clear();
+        self.outputs.push_back(Output::Close);
+    }
+
+    fn note(&mut self, text: impl fmt::Display) {
+        self.outputs.push_back(Output::Log(false, text.to_string()));
+    }
+
+    fn warn(&mut self, text: impl fmt::Display) {
+        self.outputs.push_back(Output::Log(true, text.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(cached: Option<(String, u64)>) -> Link {
+        let mut link = Link::new(0, Config { port: 7, password: None, timeout_ms: 60_000 }, cached);
+        link.handle_timeout(0);
+        link.handle_input(0, Input::Connected);
+        link
+    }
+
+    /// Feeds the master's bytes in pieces of `size`, and gives everything but log lines and handshake requests.
+    fn run(link: &mut Link, bytes: &[u8], size: usize) -> Vec<Output> {
+        bytes.chunks(size).for_each(|piece| link.handle_input(1, Input::Received(piece)));
+        let all = std::iter::from_fn(|| link.poll_output());
+        all.filter(|output| !matches!(output, Output::Log(..) | Output::Send(_) | Output::Connect)).collect()
+    }
+
+    fn joined(outputs: &[Output]) -> (Vec<u8>, Vec<u8>) {
+        let (mut dump, mut stream) = (Vec::new(), Vec::new());
+        for output in outputs {
+            match output {
+                Output::Dump(bytes) => dump.extend_from_slice(bytes),
+                Output::Stream(bytes) => stream.extend_from_slice(bytes),
+                _ => {}
+            }
+        }
+        (dump, stream)
+    }
+
+    const ID: &str = "0123456789012345678901234567890123456789";
+
+    #[test]
+    fn a_full_copy_then_the_stream_however_the_bytes_are_cut() {
+        let session = format!("+PONG\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 5\r\n\n$4\r\nDUMPstream");
+        for size in 1..session.len() {
+            let mut link = link(None);
+            let mut outputs = run(&mut link, session.as_bytes(), size);
+            assert!(outputs.contains(&Output::Load(Some((ID.to_owned(), 5)))), "{outputs:?}");
+            link.handle_input(2, Input::Loaded);
+            outputs.extend(run(&mut link, b"", 1));
+            assert_eq!(joined(&outputs), (b"DUMP".to_vec(), b"stream".to_vec()));
+            assert_eq!(link.state(), State::Connected);
+        }
+    }
+
+    #[test]
+    fn a_streamed_copy_ends_with_its_mark() {
+        let start = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 5\r\n$EOF:{ID}\r\n");
+        let body = [&b"some dump that is longer than the mark that ends it"[..], ID.as_bytes()].concat();
+        for size in 1..=body.len() {
+            let mut link = link(None);
+            run(&mut link, start.as_bytes(), 3);
+            let outputs = run(&mut link, &body, size);
+            assert_eq!(joined(&outputs).0, &body[..body.len() - MARK_BYTES]);
+            assert!(matches!(outputs.last(), Some(Output::Load(_))));
+        }
+    }
+
+    #[test]
+    fn continues_where_the_master_agrees() {
+        let mut link = link(Some((ID.to_owned(), 9)));
+        let outputs = run(&mut link, b"+PONG\r\n+OK\r\n-ERR what\r\n+CONTINUE\r\nmore", 2);
+        assert_eq!(outputs[0], Output::Continued);
+        assert_eq!(joined(&outputs).1, b"more");
+    }
+
+    #[test]
+    fn nonsense_from_a_master_closes_the_link_and_nothing_more() {
+        for answer in ["-ERR no\r\n", "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n$-5\r\n", "+PONG\r\n+OK\r\n+OK\r\n-ERR\r\nhello\r\n"] {
+            let mut link = link(None);
+            let outputs = run(&mut link, answer.as_bytes(), 5);
+            assert_eq!(outputs.last(), Some(&Output::Close), "{answer}");
+            assert_eq!(link.state(), State::Connect);
+        }
+        let mut link = link(None);
+        assert!(run(&mut link, &vec![b'x'; 10_000], 1000).contains(&Output::Close));
+    }
+
+    #[test]
+    fn a_silent_master_is_given_up() {
+        let mut link = link(None);
+        run(&mut link, b"+PONG\r\n", 9);
+        link.handle_timeout(60_002);
+        assert!(run(&mut link, b"", 1).contains(&Output::Close));
+    }
+}
