@@ -104,25 +104,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// Writes until everything is sent.
+    /// Writes until everything is sent: replies, and a replica's share of the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>, engine: &mut Engine) -> Poll<io::Result<()>> {
         let Some(out) = engine.output(self.id) else {
             return Poll::Ready(Ok(()));
         };
-        while !out.is_empty() {
-            let stream = Pin::new(&mut self.stream);
-            let sent = if let Some(whole) = out.as_slice() {
-                ready!(stream.poll_write(cx, whole))?
-            } else {
-                let mut slices = [io::IoSlice::new(&[]); MOST_SLICES];
-                let count = out.chunks_vectored(&mut slices);
-                ready!(stream.poll_write_vectored(cx, &slices[..count]))?
-            };
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        if !out.is_empty() {
+            while !out.is_empty() {
+                let stream = Pin::new(&mut self.stream);
+                let sent = if let Some(whole) = out.as_slice() {
+                    ready!(stream.poll_write(cx, whole))?
+                } else {
+                    let mut slices = [io::IoSlice::new(&[]); MOST_SLICES];
+                    let count = out.chunks_vectored(&mut slices);
+                    ready!(stream.poll_write_vectored(cx, &slices[..count]))?
+                };
+                if sent == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                out.advance(sent);
             }
-            out.advance(sent);
+            self.shell.output_sent(self.id);
         }
-        Poll::Ready(Ok(()))
+        loop {
+            let stream = engine.stream(self.id);
+            if stream.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, stream))?;
+            engine.stream_sent(self.id, sent);
+        }
     }
 }

@@ -1,11 +1,16 @@
-//! Forked processes: the daemon that leaves the terminal. The only `unsafe` of the server's shell is here.
+//! Forked processes: the daemon that leaves the terminal, and the child that saves. The only `unsafe` of the server's shell is here.
 #![expect(unsafe_code, reason = "fork")]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 
 use anyhow::Context as _;
-use nix::unistd::{ForkResult, fork, pipe, setsid};
+use engine::ChildEnd;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pipe, setsid};
 
 /// Held by a detached process until it is ready: the process that was started from the terminal waits for it, so that its
 /// exit code tells whether the server started.
@@ -42,15 +47,54 @@ pub(crate) fn detach() -> anyhow::Result<Detached> {
 }
 
 /// Points the standard streams at nothing, once the daemon needs them no more.
-pub(crate) fn close_terminal() {
-    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        for duplicate in [
-            nix::unistd::dup2_stdin(&null),
-            nix::unistd::dup2_stdout(&null),
-            nix::unistd::dup2_stderr(&null),
-        ] {
-            // A stream that cannot be pointed elsewhere stays as it was.
-            let _ = duplicate;
+pub(crate) fn close_terminal() -> anyhow::Result<()> {
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .context("Cannot open /dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// Runs `work` in a child that sees memory as it is now, and ends with 0 where it was `true`.
+pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
+    // SAFETY: the child has this thread alone. It uses the allocator, whose locks jemalloc takes care of at a fork, the log, whose
+    // lock no other thread of this process takes, and files; then it ends without running the parent's exit handlers.
+    match unsafe { fork() } {
+        Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
+        Ok(ForkResult::Child) => {
+            // A panic must not unwind into the parent's event loop.
+            let done =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
+            // SAFETY: `_exit` only ends the process.
+            unsafe { nix::libc::_exit(i32::from(!done)) }
         }
+        Err(error) => Err(error.desc().to_owned()),
     }
+}
+
+/// A pipe whose ends children of other forks do not keep open.
+pub(crate) fn private_pipe() -> Result<(OwnedFd, OwnedFd), String> {
+    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|error| error.desc().to_owned())
+}
+
+/// Whether a child has ended, and how.
+pub(crate) fn ended(pid: i32) -> Option<ChildEnd> {
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(_, 0)) => Some(ChildEnd::Done),
+        Ok(WaitStatus::Exited(..)) => Some(ChildEnd::Failed),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(ChildEnd::Killed(signal as i32)),
+        Err(Errno::ECHILD) => Some(ChildEnd::Failed),
+        _ => None,
+    }
+}
+
+/// Ends a child and waits until it is gone.
+pub(crate) fn end(pid: i32) {
+    // It may have ended by itself.
+    let _ = kill(Pid::from_raw(pid), Signal::SIGUSR1);
+    let _ = waitpid(Pid::from_raw(pid), None);
 }

@@ -1,15 +1,18 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `daemon.rs` keeps the pid file, `listen.rs` opens the
-//! listening sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `host.rs` is what
+//! listening sockets, `dump.rs` reads and writes dump files, `relay.rs` sends them to replicas, `links.rs` connects to masters, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `host.rs` is what
 //! the engine asks of the machine.
 
 mod config;
 mod connection;
 mod daemon;
+mod dump;
 mod fork;
 mod host;
+mod links;
 mod listen;
+mod relay;
 mod shell;
 
 use std::io::Write as _;
@@ -136,8 +139,8 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     }
     loaded.config.dir = config::current_dir();
     daemon::raise_open_files(&mut loaded.config);
-    let machine = Machine::new();
-    let seed = machine.entropy()?;
+    let machine = Machine::new(log.clone());
+    let seed = Machine::entropy()?;
     store::set_hash_seed([seed[0], seed[1]]);
     let config = loaded.config.clone();
     let mut engine = Engine::new(
@@ -164,7 +167,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
             .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
         if let Some(detached) = detached {
             detached.ready();
-            fork::close_terminal();
+            fork::close_terminal()?;
         }
         daemon::banner(&config);
         tracing::warn!("Server started, Redis version 3.0.7");
@@ -181,7 +184,18 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
             );
         }
         daemon::notify_ready();
-        Ok(ExitCode::from(shell.run().await))
+        let path = config::as_path(&config.dbfilename).to_owned();
+        let running = Rc::clone(&shell);
+        let mut run = std::pin::pin!(running.run());
+        tokio::select! {
+            biased;
+            loaded = dump::load(&shell, &path) => loaded.map_err(anyhow::Error::msg)?,
+            code = &mut run => return Ok(ExitCode::from(code?)),
+        }
+        if let Some(master) = &config.slaveof {
+            shell.turn(|engine| engine.follow(&master.host, master.port));
+        }
+        Ok(ExitCode::from(run.await?))
     })
 }
 

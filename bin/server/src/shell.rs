@@ -1,14 +1,21 @@
-//! The engine in its shell: turns, wake-ups, the timer.
+//! The engine in its shell: turns, wake-ups, the timer, signals, and the engine's actions.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use engine::{Action, ClientId, Engine};
-use tokio::sync::oneshot;
+use engine::{Action, ClientId, Engine, LinkId};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::config::{as_path, reason};
+use crate::dump::{self, SyncFile};
 use crate::host::Machine;
+use crate::{links, relay};
 
 /// Bytes read from a socket at once. One buffer serves all connections.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -21,6 +28,14 @@ pub(crate) struct Shell {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// The task of each client, by its place.
     tasks: RefCell<Vec<Option<Waker>>>,
+    /// Tasks that wait until a client's output was sent.
+    senders: RefCell<BTreeMap<ClientId, Waker>>,
+    /// What is to be sent on each link; dropping a sender ends the link.
+    links: RefCell<BTreeMap<LinkId, UnboundedSender<Vec<u8>>>>,
+    sync_file: RefCell<Option<SyncFile>>,
+    /// How the last child ended, and who waits for that.
+    child_ok: Cell<Option<bool>>,
+    child_ended: Notify,
     exit: RefCell<Option<oneshot::Sender<u8>>>,
 }
 
@@ -31,31 +46,78 @@ impl Shell {
             machine,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             tasks: RefCell::default(),
+            senders: RefCell::default(),
+            links: RefCell::default(),
+            sync_file: RefCell::default(),
+            child_ok: Cell::new(None),
+            child_ended: Notify::new(),
             exit: RefCell::default(),
         }
     }
 
     /// Runs until the engine says that the process is to end; the exit code.
-    pub(crate) async fn run(&self) -> u8 {
+    pub(crate) async fn run(self: &Rc<Self>) -> anyhow::Result<u8> {
         let (sender, mut exit) = oneshot::channel();
         *self.exit.borrow_mut() = Some(sender);
-        let mut timer = tokio::time::interval(Duration::from_millis(100));
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut child = signal(SignalKind::child())?;
+        // Taking it is ignoring it.
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut timer = self.timer();
         loop {
             tokio::select! {
-                code = &mut exit => return code.unwrap_or(1),
+                code = &mut exit => return Ok(code.unwrap_or(1)),
                 _ = timer.tick() => {
-                    let mut engine = self.engine.borrow_mut();
-                    engine.set_now(self.machine.now());
-                    engine.tick();
-                    self.after_turn(&mut engine);
+                    self.turn(Engine::tick);
+                    if timer.period() != self.period() {
+                        timer = self.timer();
+                    }
                 }
+                _ = child.recv() => {
+                    let ended = self.turn(Engine::look_after_child);
+                    if ended.is_some() {
+                        self.child_ok.set(ended);
+                        self.child_ended.notify_waiters();
+                    }
+                }
+                _ = terminate.recv() => self.signalled("SIGTERM"),
+                _ = interrupt.recv() => self.signalled("SIGINT"),
+                _ = hangup.recv() => {}
             }
         }
     }
 
+    fn signalled(self: &Rc<Self>, name: &str) {
+        tracing::warn!("Received {name} scheduling shutdown...");
+        if !self.turn(Engine::terminate) {
+            tracing::warn!(
+                "{name} received but errors trying to shut down the server, check the logs for more information"
+            );
+        }
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_millis(1000 / u64::from(self.engine.borrow().config().hz.max(1)))
+    }
+
+    fn timer(&self) -> tokio::time::Interval {
+        let mut timer = tokio::time::interval(self.period());
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        timer
+    }
+
+    /// One turn of the engine: it is told the time, and what it wants done afterwards is done.
+    pub(crate) fn turn<R>(self: &Rc<Self>, work: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut engine = self.engine.borrow_mut();
+        engine.set_now(self.machine.now());
+        let result = work(&mut engine);
+        self.after_turn(&mut engine);
+        result
+    }
+
     /// To be called whenever the engine did something: performs its actions and wakes the clients that have something to send.
-    pub(crate) fn after_turn(&self, engine: &mut Engine) {
+    pub(crate) fn after_turn(self: &Rc<Self>, engine: &mut Engine) {
         engine.end_turn();
         while let Some(action) = engine.poll_action() {
             self.perform(action);
@@ -65,9 +127,50 @@ impl Shell {
         }
     }
 
-    fn perform(&self, action: Action) {
+    fn perform(self: &Rc<Self>, action: Action) {
         match action {
             Action::CloseClient { id, .. } => self.wake(id),
+            Action::OpenLink { link, host, port } => {
+                let (sender, receiver) = unbounded_channel();
+                self.links.borrow_mut().insert(link, sender);
+                tokio::task::spawn_local(links::run(Rc::clone(self), link, host, port, receiver));
+            }
+            Action::SendLink { link, bytes } => {
+                if let Some(sender) = self.links.borrow().get(&link) {
+                    // A link that has just ended takes nothing more; its end is told soon.
+                    let _ = sender.send(bytes);
+                }
+            }
+            Action::CloseLink { link } => self.forget_link(link),
+            Action::BeginSyncFile => match SyncFile::create(self.machine.now().unix_ms() / 1000) {
+                Ok(file) => *self.sync_file.borrow_mut() = Some(file),
+                Err(error) => {
+                    tracing::warn!(
+                        "Opening the temp file needed for MASTER <-> SLAVE synchronization: {}",
+                        reason(&error)
+                    );
+                }
+            },
+            Action::WriteSyncFile { bytes } => {
+                if let Some(file) = self.sync_file.borrow_mut().as_mut() {
+                    file.write(&bytes);
+                }
+            }
+            Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
+            Action::LoadSyncFile { path } => drop(tokio::task::spawn_local(
+                Rc::clone(self).load_sync_file(path),
+            )),
+            Action::SendFile { id, path } => {
+                drop(tokio::task::spawn_local(relay::send_file(
+                    Rc::clone(self),
+                    id,
+                    as_path(&path).to_owned(),
+                )));
+            }
+            Action::RelaySync { replicas } => {
+                self.child_ok.set(None);
+                tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
+            }
             Action::Exit { code } => {
                 if let Some(exit) = self.exit.borrow_mut().take() {
                     // The receiver is gone only when the process ends already.
@@ -75,6 +178,35 @@ impl Shell {
                 }
             }
         }
+    }
+
+    async fn load_sync_file(self: Rc<Self>, path: Vec<u8>) {
+        let path = as_path(&path).to_owned();
+        let file = self.sync_file.borrow_mut().take();
+        let kept = match file {
+            Some(file) => file.keep(&path).map_err(|error| reason(&error)),
+            None => Err("there is no file that was received".to_owned()),
+        };
+        let result = match kept {
+            Ok(()) => dump::load(&self, &path).await,
+            Err(error) => Err(error),
+        };
+        self.turn(|engine| engine.sync_loaded(result));
+    }
+
+    /// Whether the child that runs, or has just run, ends well.
+    pub(crate) async fn child_succeeded(&self) -> bool {
+        loop {
+            let ended = self.child_ended.notified();
+            if let Some(ok) = self.child_ok.get() {
+                return ok;
+            }
+            ended.await;
+        }
+    }
+
+    pub(crate) fn forget_link(&self, link: LinkId) {
+        self.links.borrow_mut().remove(&link);
     }
 
     /// Remembers the task that serves a client.
@@ -89,9 +221,21 @@ impl Shell {
         }
     }
 
-    fn wake(&self, id: ClientId) {
+    pub(crate) fn wake(&self, id: ClientId) {
         if let Some(Some(waker)) = self.tasks.borrow().get(id.0) {
             waker.wake_by_ref();
+        }
+    }
+
+    /// Wakes `waker` once some of a client's output was sent.
+    pub(crate) fn wait_for_output(&self, id: ClientId, waker: &Waker) {
+        self.senders.borrow_mut().insert(id, waker.clone());
+    }
+
+    /// Some of a client's output was sent, or the client is gone.
+    pub(crate) fn output_sent(&self, id: ClientId) {
+        if let Some(waker) = self.senders.borrow_mut().remove(&id) {
+            waker.wake();
         }
     }
 
@@ -100,5 +244,6 @@ impl Shell {
         if let Some(task) = self.tasks.borrow_mut().get_mut(id.0) {
             *task = None;
         }
+        self.output_sent(id);
     }
 }

@@ -120,7 +120,9 @@ impl Engine {
             self.gate_stale()?;
         }
         if self.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {
-            return Err(Error::text("LOADING Redis is loading the dataset in memory"));
+            return Err(Error::text(
+                "LOADING Redis is loading the dataset in memory",
+            ));
         }
         Ok(())
     }

@@ -129,6 +129,17 @@ impl Engine {
         engine
     }
 
+    /// The thresholds between compact and large encodings.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.settings.limits.clone()
+    }
+
+    /// Forty characters that will not be found in a dump by chance.
+    pub fn new_mark(&mut self) -> String {
+        self.rng.hex(40)
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &ServerConfig {
@@ -229,7 +240,8 @@ impl Engine {
         self.serve_waiters();
         self.expire_cycle();
         self.tick_persistence();
-        if self.now.mono_ms.saturating_sub(self.last_second_ms) >= 1000 || self.last_second_ms == 0 {
+        if self.now.mono_ms.saturating_sub(self.last_second_ms) >= 1000 || self.last_second_ms == 0
+        {
             self.last_second_ms = self.now.mono_ms.max(1);
             self.tick_slave();
             self.tick_replicas();

@@ -82,13 +82,19 @@ impl Replicas {
 impl Engine {
     /// Writes one command to the stream, if anybody is or was there to read it.
     pub(crate) fn feed_replicas(&mut self, db: Option<usize>, words: &[&[u8]]) {
-        let Some(backlog) = &mut self.replicas.backlog else { return };
-        let mut out = Vec::with_capacity(32 + words.iter().map(|word| word.len() + 16).sum::<usize>());
+        let Some(backlog) = &mut self.replicas.backlog else {
+            return;
+        };
+        let mut out =
+            Vec::with_capacity(32 + words.iter().map(|word| word.len() + 16).sum::<usize>());
         if let Some(db) = db
             && self.replicas.selected != Some(db)
         {
             self.replicas.selected = Some(db);
-            aof::encode_command(&mut out, [&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()]);
+            aof::encode_command(
+                &mut out,
+                [&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()],
+            );
         }
         aof::encode_command(&mut out, words.iter().copied());
         backlog.feed(&out);
@@ -105,7 +111,10 @@ impl Engine {
     }
 
     fn is_online(&self, id: ClientId) -> bool {
-        let replica = self.clients.get(id.0).and_then(|client| client.replica.as_deref());
+        let replica = self
+            .clients
+            .get(id.0)
+            .and_then(|client| client.replica.as_deref());
         replica.is_some_and(|replica| replica.state == ReplicaState::Online && !replica.wait_ack)
     }
 
@@ -115,8 +124,15 @@ impl Engine {
         if !self.is_online(id) {
             return &[];
         }
-        let sent = self.clients[id.0].replica.as_ref().map_or(0, |replica| replica.sent);
-        self.replicas.backlog.as_ref().and_then(|backlog| backlog.slice(sent)).unwrap_or_default()
+        let sent = self.clients[id.0]
+            .replica
+            .as_ref()
+            .map_or(0, |replica| replica.sent);
+        self.replicas
+            .backlog
+            .as_ref()
+            .and_then(|backlog| backlog.slice(sent))
+            .unwrap_or_default()
     }
 
     /// So many bytes of [`Engine::stream`] were sent.
@@ -129,8 +145,15 @@ impl Engine {
 
     /// Forgets what no replica needs any more.
     pub(crate) fn trim_backlog(&mut self) {
-        let slowest = self.replicas.ids.iter().filter_map(|id| self.clients.get(id.0)?.replica.as_ref());
-        let slowest = slowest.filter(|replica| replica.state != ReplicaState::WaitStart).map(|replica| replica.sent).min();
+        let slowest = self
+            .replicas
+            .ids
+            .iter()
+            .filter_map(|id| self.clients.get(id.0)?.replica.as_ref());
+        let slowest = slowest
+            .filter(|replica| replica.state != ReplicaState::WaitStart)
+            .map(|replica| replica.sent)
+            .min();
         let slowest = slowest.into_iter().chain(self.replicas.fork_offset).min();
         if let Some(backlog) = &mut self.replicas.backlog {
             backlog.trim(slowest);
@@ -141,7 +164,11 @@ impl Engine {
     fn replica_name(&self, id: ClientId) -> String {
         let client = &self.clients[id.0];
         let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
-        if client.listening_port == 0 { format!("{ip}:<unknown-slave-port>") } else { format!("{ip}:{}", client.listening_port) }
+        if client.listening_port == 0 {
+            format!("{ip}:<unknown-slave-port>")
+        } else {
+            format!("{ip}:{}", client.listening_port)
+        }
     }
 
     /// Continues the stream for a replica that comes back, if what it misses is still there.
@@ -160,9 +187,14 @@ impl Engine {
             return false;
         }
         // PSYNC counts from 1.
-        let from = args::int(offset).ok().and_then(|offset| u64::try_from(offset).ok()?.checked_sub(1));
+        let from = args::int(offset)
+            .ok()
+            .and_then(|offset| u64::try_from(offset).ok()?.checked_sub(1));
         let kept = from.filter(|from| {
-            self.replicas.backlog.as_ref().is_some_and(|backlog| (backlog.first()..=backlog.offset()).contains(from))
+            self.replicas
+                .backlog
+                .as_ref()
+                .is_some_and(|backlog| (backlog.first()..=backlog.offset()).contains(from))
         });
         let Some(from) = kept else {
             let asked = String::from_utf8_lossy(offset);
@@ -186,7 +218,15 @@ impl Engine {
         let acked_ms = self.now.unix_ms();
         let client = &mut self.clients[id.0];
         client.flags.replica = true;
-        let replica = Replica { state, psync, sent, acked: 0, acked_ms, wait_ack: false, over_soft_since_ms: None };
+        let replica = Replica {
+            state,
+            psync,
+            sent,
+            acked: 0,
+            acked_ms,
+            wait_ack: false,
+            over_soft_since_ms: None,
+        };
         client.replica = Some(Box::new(replica));
         if !self.replicas.ids.contains(&id) {
             self.replicas.ids.push(id);
@@ -232,7 +272,9 @@ impl Engine {
             Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
             None if self.config.repl_diskless_sync && self.config.repl_diskless_sync_delay > 0 => {
                 tracing::info!("Delay next BGSAVE for SYNC");
-                self.replicas.first_waiting_ms.get_or_insert(self.now.unix_ms());
+                self.replicas
+                    .first_waiting_ms
+                    .get_or_insert(self.now.unix_ms());
             }
             None => self.start_sync(),
         }
@@ -241,14 +283,24 @@ impl Engine {
     /// Starts the child that makes the dump for all replicas that wait for one.
     fn start_sync(&mut self) {
         self.replicas.first_waiting_ms = None;
-        let purpose = if self.config.repl_diskless_sync { Purpose::Sync } else { Purpose::Save };
-        let target = if purpose == Purpose::Sync { "slaves sockets" } else { "disk" };
+        let purpose = if self.config.repl_diskless_sync {
+            Purpose::Sync
+        } else {
+            Purpose::Save
+        };
+        let target = if purpose == Purpose::Sync {
+            "slaves sockets"
+        } else {
+            "disk"
+        };
         tracing::info!("Starting BGSAVE for SYNC with target: {target}");
         let waiting = self.replicas_in(ReplicaState::WaitStart);
         if self.start_child(purpose).is_err() {
             tracing::warn!("BGSAVE for replication failed");
             for id in waiting {
-                self.clients[id.0].out.error("ERR BGSAVE failed, replication can't continue");
+                self.clients[id.0]
+                    .out
+                    .error("ERR BGSAVE failed, replication can't continue");
                 self.close_after_reply(id);
             }
             return;
@@ -276,18 +328,25 @@ impl Engine {
 
     fn announce_sync(&mut self, id: ClientId, offset: u64) {
         let run_id = self.run_id.clone();
-        let Some(replica) = self.replica(id) else { return };
+        let Some(replica) = self.replica(id) else {
+            return;
+        };
         replica.state = ReplicaState::WaitEnd;
         replica.sent = offset;
         if replica.psync {
-            self.clients[id.0].out.raw(format!("+FULLRESYNC {run_id} {offset}\r\n").as_bytes());
+            self.clients[id.0]
+                .out
+                .raw(format!("+FULLRESYNC {run_id} {offset}\r\n").as_bytes());
             self.wake(id);
         }
     }
 
     fn replicas_in(&self, state: ReplicaState) -> Vec<ClientId> {
         let in_state = |id: &ClientId| {
-            self.clients.get(id.0).and_then(|client| client.replica.as_ref()).is_some_and(|replica| replica.state == state)
+            self.clients
+                .get(id.0)
+                .and_then(|client| client.replica.as_ref())
+                .is_some_and(|replica| replica.state == state)
         };
         self.replicas.ids.iter().copied().filter(in_state).collect()
     }
@@ -305,17 +364,26 @@ impl Engine {
                 if let Some(replica) = self.replica(id) {
                     replica.state = ReplicaState::Sending;
                 }
-                self.act(Action::SendFile { id, path: self.config.dbfilename.clone() });
+                self.act(Action::SendFile {
+                    id,
+                    path: self.config.dbfilename.clone(),
+                });
             }
         }
-        if !self.replicas_in(ReplicaState::WaitStart).is_empty() && self.persistence.running.is_none() {
+        if !self.replicas_in(ReplicaState::WaitStart).is_empty()
+            && self.persistence.running.is_none()
+        {
             self.start_sync();
         }
     }
 
     /// A replica has been sent its dump whole (`true`), or it cannot be.
     pub fn dump_sent(&mut self, id: ClientId, ok: bool) {
-        if !self.clients.get(id.0).is_some_and(|client| client.replica.is_some()) {
+        if !self
+            .clients
+            .get(id.0)
+            .is_some_and(|client| client.replica.is_some())
+        {
             return;
         }
         if !ok {
@@ -327,7 +395,9 @@ impl Engine {
             replica.state = ReplicaState::Online;
             replica.acked_ms = now_ms;
             if replica.wait_ack {
-                tracing::info!("Streamed replication with slave {name} succeeded (socket). Waiting for REPLCONF ACK from slave to enable streaming");
+                tracing::info!(
+                    "Streamed replication with slave {name} succeeded (socket). Waiting for REPLCONF ACK from slave to enable streaming"
+                );
             } else {
                 tracing::info!("Synchronization with slave {name} succeeded");
             }
@@ -341,7 +411,9 @@ impl Engine {
     pub(crate) fn tick_replicas(&mut self) {
         let now_ms = self.now.unix_ms();
         let period_ms = u64::from(self.config.repl_ping_slave_period) * 1000;
-        if !self.replicas.ids.is_empty() && now_ms.saturating_sub(self.replicas.last_ping_ms) >= period_ms {
+        if !self.replicas.ids.is_empty()
+            && now_ms.saturating_sub(self.replicas.last_ping_ms) >= period_ms
+        {
             self.replicas.last_ping_ms = now_ms;
             self.feed_replicas(None, &[b"PING"]);
         }
@@ -353,7 +425,9 @@ impl Engine {
         }
         let timeout_ms = u64::from(self.config.repl_timeout) * 1000;
         for id in self.replicas_in(ReplicaState::Online) {
-            let Some(replica) = self.replica(id) else { continue };
+            let Some(replica) = self.replica(id) else {
+                continue;
+            };
             if replica.psync && now_ms.saturating_sub(replica.acked_ms) > timeout_ms {
                 tracing::warn!("Disconnecting timedout slave: {}", self.replica_name(id));
                 self.close_now(id);
@@ -362,7 +436,8 @@ impl Engine {
         self.limit_replicas(now_ms);
         if let Some(first_ms) = self.replicas.first_waiting_ms
             && self.persistence.running.is_none()
-            && now_ms.saturating_sub(first_ms) >= u64::from(self.config.repl_diskless_sync_delay) * 1000
+            && now_ms.saturating_sub(first_ms)
+                >= u64::from(self.config.repl_diskless_sync_delay) * 1000
         {
             if self.replicas_in(ReplicaState::WaitStart).is_empty() {
                 self.replicas.first_waiting_ms = None;
@@ -372,9 +447,15 @@ impl Engine {
         }
         let ttl_ms = self.config.repl_backlog_ttl.saturating_mul(1000);
         let unused = self.replicas.ids.is_empty() && ttl_ms > 0 && !self.is_slave();
-        if unused && self.replicas.backlog.is_some() && now_ms.saturating_sub(self.replicas.none_since_ms) > ttl_ms {
+        if unused
+            && self.replicas.backlog.is_some()
+            && now_ms.saturating_sub(self.replicas.none_since_ms) > ttl_ms
+        {
             self.free_backlog();
-            tracing::info!("Replication backlog freed after {} seconds without connected slaves.", ttl_ms / 1000);
+            tracing::info!(
+                "Replication backlog freed after {} seconds without connected slaves.",
+                ttl_ms / 1000
+            );
         }
         self.trim_backlog();
     }
@@ -390,13 +471,23 @@ impl Engine {
         let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
         let offset = self.replicas.offset();
         for id in self.replicas.ids.clone() {
-            let Some(replica) = self.replica(id) else { continue };
-            let behind = if replica.state == ReplicaState::WaitStart { 0 } else { offset.saturating_sub(replica.sent) };
+            let Some(replica) = self.replica(id) else {
+                continue;
+            };
+            let behind = if replica.state == ReplicaState::WaitStart {
+                0
+            } else {
+                offset.saturating_sub(replica.sent)
+            };
             let hard = limit.hard_bytes > 0 && behind > limit.hard_bytes;
             let over_soft = limit.soft_bytes > 0 && behind > limit.soft_bytes;
             let since_ms = over_soft.then(|| replica.over_soft_since_ms.unwrap_or(now_ms));
             replica.over_soft_since_ms = since_ms;
-            if hard || since_ms.is_some_and(|since| now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)) {
+            if hard
+                || since_ms.is_some_and(|since| {
+                    now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)
+                })
+            {
                 tracing::warn!(
                     "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
                     self.replica_name(id)
@@ -412,34 +503,59 @@ impl Engine {
     pub(crate) fn good_replicas(&self) -> usize {
         let most_ms = u64::from(self.config.min_slaves_max_lag) * 1000;
         let now_ms = self.now.unix_ms();
-        let good = |replica: &&Replica| replica.state == ReplicaState::Online && now_ms.saturating_sub(replica.acked_ms) <= most_ms;
-        let all = self.replicas.ids.iter().filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
+        let good = |replica: &&Replica| {
+            replica.state == ReplicaState::Online
+                && now_ms.saturating_sub(replica.acked_ms) <= most_ms
+        };
+        let all = self
+            .replicas
+            .ids
+            .iter()
+            .filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
         all.filter(good).count()
     }
 
     /// The gate for writes with too few good replicas.
     pub(crate) fn gate_min_slaves(&self) -> Result<(), Error> {
         let wanted = usize::try_from(self.config.min_slaves_to_write).unwrap_or(usize::MAX);
-        if wanted > 0 && self.config.min_slaves_max_lag > 0 && !self.is_slave() && self.good_replicas() < wanted {
+        if wanted > 0
+            && self.config.min_slaves_max_lag > 0
+            && !self.is_slave()
+            && self.good_replicas() < wanted
+        {
             return Err(Error::text("NOREPLICAS Not enough good slaves to write."));
         }
         Ok(())
     }
 
     fn replicas_with(&self, offset: u64) -> usize {
-        let all = self.replicas.ids.iter().filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
-        all.filter(|replica| replica.state == ReplicaState::Online && replica.acked >= offset).count()
+        let all = self
+            .replicas
+            .ids
+            .iter()
+            .filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
+        all.filter(|replica| replica.state == ReplicaState::Online && replica.acked >= offset)
+            .count()
     }
 
     /// Answers the clients in WAIT whose replicas have caught up, or whose time is over.
     pub(crate) fn serve_waiters(&mut self) {
         let now_ms = self.now.unix_ms();
         for id in self.replicas.waiters.clone() {
-            let Some(Waiting::Replicas { offset, count, until_ms }) = self.clients.get(id.0).map(|client| &client.waiting) else {
+            let Some(Waiting::Replicas {
+                offset,
+                count,
+                until_ms,
+            }) = self.clients.get(id.0).map(|client| &client.waiting)
+            else {
                 self.replicas.waiters.retain(|other| *other != id);
                 continue;
             };
-            let (have, count, over) = (self.replicas_with(*offset), *count, until_ms.is_some_and(|until| until <= now_ms));
+            let (have, count, over) = (
+                self.replicas_with(*offset),
+                *count,
+                until_ms.is_some_and(|until| until <= now_ms),
+            );
             if have >= count || over {
                 self.clients[id.0].waiting = Waiting::No;
                 self.output_of(id).count(have);
@@ -456,10 +572,14 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         return Ok(());
     }
     if engine.is_slave() && !engine.is_linked() {
-        return Err(Error::text("ERR Can't SYNC while not connected with my master"));
+        return Err(Error::text(
+            "ERR Can't SYNC while not connected with my master",
+        ));
     }
     if !engine.clients[id.0].out.is_empty() {
-        return Err(Error::text("ERR SYNC and PSYNC are invalid with pending output"));
+        return Err(Error::text(
+            "ERR SYNC and PSYNC are invalid with pending output",
+        ));
     }
     tracing::info!("Slave {} asks for synchronization", engine.replica_name(id));
     let psync = args.len() == 3;
@@ -489,7 +609,9 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             // Every replica that asks for PSYNC understands streamed dumps here; others get no promise.
         } else if args::is(option, "ACK") {
             let now_ms = engine.now.unix_ms();
-            let offset = args::int(value).ok().and_then(|offset| u64::try_from(offset).ok());
+            let offset = args::int(value)
+                .ok()
+                .and_then(|offset| u64::try_from(offset).ok());
             if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
                 replica.acked = replica.acked.max(offset);
                 replica.acked_ms = now_ms;
@@ -504,7 +626,9 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             return Ok(());
         } else {
             let option = String::from_utf8_lossy(option);
-            return Err(Error::owned(format!("ERR Unrecognized REPLCONF option: {option}")));
+            return Err(Error::owned(format!(
+                "ERR Unrecognized REPLCONF option: {option}"
+            )));
         }
     }
     engine.clients[id.0].out.ok();
@@ -516,18 +640,28 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let count = args::int(args[1])?;
     let out_of_range = Error::text("ERR timeout is not an integer or out of range");
     let timeout_ms = args::int(args[2]).map_err(|_| out_of_range)?;
-    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
+    let timeout_ms =
+        u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
     if engine.is_slave() {
-        return Err(Error::text("ERR WAIT cannot be used with slave instances. Please also note that writes to slaves are just local and are not propagated."));
+        return Err(Error::text(
+            "ERR WAIT cannot be used with slave instances. Please also note that writes to slaves are just local and are not propagated.",
+        ));
     }
-    let (offset, count) = (engine.replicas.offset(), usize::try_from(count).unwrap_or(0));
+    let (offset, count) = (
+        engine.replicas.offset(),
+        usize::try_from(count).unwrap_or(0),
+    );
     let have = engine.replicas_with(offset);
     if have >= count || engine.group.depth > 0 {
         engine.clients[id.0].out.count(have);
         return Ok(());
     }
     let until_ms = (timeout_ms > 0).then(|| engine.now.unix_ms().saturating_add(timeout_ms));
-    engine.clients[id.0].waiting = Waiting::Replicas { offset, count, until_ms };
+    engine.clients[id.0].waiting = Waiting::Replicas {
+        offset,
+        count,
+        until_ms,
+    };
     engine.replicas.waiters.push(id);
     engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
     Ok(())

@@ -87,10 +87,18 @@ impl Engine {
         self.note_fork_offset();
         match self.host.fork(&self.keyspace, &job) {
             Ok(child) => {
-                tracing::info!("Background {} started by pid {}", purpose.words().0, child.pid);
+                tracing::info!(
+                    "Background {} started by pid {}",
+                    purpose.words().0,
+                    child.pid
+                );
                 self.persistence.fork_us = child.fork_us;
-                self.persistence.running =
-                    Some(Running { purpose, pid: child.pid, since_ms: self.now.unix_ms(), dirty: self.dirty });
+                self.persistence.running = Some(Running {
+                    purpose,
+                    pid: child.pid,
+                    since_ms: self.now.unix_ms(),
+                    dirty: self.dirty,
+                });
                 Ok(())
             }
             Err(error) => {
@@ -103,32 +111,46 @@ impl Engine {
 
     /// Looks after the child and the save points; part of each tick.
     pub(crate) fn tick_persistence(&mut self) {
-        if let Some(end) = self.host.poll_child() {
-            self.child_ended(end);
-        }
+        self.look_after_child();
         if self.persistence.running.is_some() || self.persistence.loading.is_some() {
             return;
         }
         let now = self.now.unix_ms() / 1000;
         let since = now.saturating_sub(self.persistence.last_save);
-        let rested = !self.persistence.last_failed || now.saturating_sub(self.persistence.last_try) > RETRY_SECONDS;
+        let rested = !self.persistence.last_failed
+            || now.saturating_sub(self.persistence.last_try) > RETRY_SECONDS;
         let due = |point: &&conf::SavePoint| self.dirty >= point.changes && since > point.seconds;
         if let Some(point) = self.config.save.iter().find(due)
             && rested
         {
-            tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+            tracing::info!(
+                "{} changes in {} seconds. Saving...",
+                point.changes,
+                point.seconds
+            );
             // It has been logged, and will be tried again.
             let _ = self.start_child(Purpose::Save);
         }
     }
 
+    /// Whether the child has ended since the last call, and if so whether it did its job.
+    pub fn look_after_child(&mut self) -> Option<bool> {
+        let end = self.host.poll_child()?;
+        self.child_ended(end);
+        Some(end == ChildEnd::Done)
+    }
+
     fn child_ended(&mut self, end: ChildEnd) {
-        let Some(running) = self.persistence.running.take() else { return };
+        let Some(running) = self.persistence.running.take() else {
+            return;
+        };
         let (started, failed) = running.purpose.words();
         match end {
             ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
             ChildEnd::Failed => tracing::warn!("Background {failed} error"),
-            ChildEnd::Killed(signal) => tracing::warn!("Background {started} terminated by signal {signal}"),
+            ChildEnd::Killed(signal) => {
+                tracing::warn!("Background {started} terminated by signal {signal}")
+            }
         }
         let now = self.now.unix_ms();
         if running.purpose == Purpose::Save {
@@ -153,7 +175,12 @@ impl Engine {
     pub fn begin_load(&mut self, total_bytes: u64) {
         let before = self.keyspace.clock().expiry();
         let since_ms = self.now.unix_ms();
-        self.persistence.loading = Some(Loading { since_ms, total_bytes, loaded_bytes: 0, before });
+        self.persistence.loading = Some(Loading {
+            since_ms,
+            total_bytes,
+            loaded_bytes: 0,
+            before,
+        });
         self.keyspace.clock().set_expiry(ExpiryMode::Ignore);
     }
 
@@ -161,7 +188,11 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with the file. What was loaded is not to be used.
-    pub fn load_step<R: std::io::Read>(&mut self, loader: &mut Loader<R>, bytes: u64) -> Result<Progress, rdb::Error> {
+    pub fn load_step<R: std::io::Read>(
+        &mut self,
+        loader: &mut Loader<R>,
+        bytes: u64,
+    ) -> Result<Progress, rdb::Error> {
         let progress = loader.step(&mut self.keyspace, bytes);
         if let Some(loading) = &mut self.persistence.loading {
             loading.loaded_bytes = loader.offset();
@@ -264,7 +295,9 @@ pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
     if engine.persistence.running.is_some() {
         return Err(Error::text("ERR Background save already in progress"));
     }
-    engine.start_child(Purpose::Save).map_err(|_| Error::text("ERR"))?;
+    engine
+        .start_child(Purpose::Save)
+        .map_err(|_| Error::text("ERR"))?;
     engine.clients[id.0].out.status("Background saving started");
     Ok(())
 }

@@ -8,7 +8,9 @@ use crate::{ClientId, Engine};
 impl Engine {
     /// A client's line, without its end.
     pub(crate) fn client_line(&self, id: ClientId) -> String {
-        let Some(client) = self.clients.get(id.0) else { return String::new() };
+        let Some(client) = self.clients.get(id.0) else {
+            return String::new();
+        };
         let now_ms = self.now.unix_ms();
         let mut flags = String::new();
         let marks = [
@@ -16,7 +18,10 @@ impl Engine {
             (client.flags.replica && !client.flags.monitor, 'S'),
             (client.flags.master, 'M'),
             (client.multi.is_some(), 'x'),
-            (matches!(client.waiting, Waiting::Lists(_) | Waiting::Replicas { .. }), 'b'),
+            (
+                matches!(client.waiting, Waiting::Lists(_) | Waiting::Replicas { .. }),
+                'b',
+            ),
             (client.watch_broken, 'd'),
             (client.flags.closing, 'c'),
             (client.subscriptions.is_some(), 'P'),
@@ -27,9 +32,18 @@ impl Engine {
         if flags.is_empty() {
             flags.push('N');
         }
-        let name = client.name.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-        let (channels, patterns) = client.subscriptions.as_ref().map_or((0, 0), |all| (all.channels.len(), all.patterns.len()));
-        let multi = client.multi.as_ref().map_or(-1, |multi| i64::try_from(multi.queue.len()).unwrap_or(i64::MAX));
+        let name = client
+            .name
+            .as_deref()
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default();
+        let (channels, patterns) = client
+            .subscriptions
+            .as_ref()
+            .map_or((0, 0), |all| (all.channels.len(), all.patterns.len()));
+        let multi = client.multi.as_ref().map_or(-1, |multi| {
+            i64::try_from(multi.queue.len()).unwrap_or(i64::MAX)
+        });
         let mut line = String::new();
         // Writing to a string does not fail.
         let _ = write!(

@@ -36,7 +36,9 @@ impl Engine {
 
     /// Whether the link to the master is up.
     pub(crate) fn is_linked(&self) -> bool {
-        self.slave.as_ref().is_some_and(|slave| slave.link.state() == State::Connected)
+        self.slave
+            .as_ref()
+            .is_some_and(|slave| slave.link.state() == State::Connected)
     }
 
     /// The bytes of the master's stream that were applied, once any were.
@@ -72,7 +74,10 @@ impl Engine {
             down_since_ms: 0,
             transfer: None,
         });
-        self.config.slaveof = Some(conf::Master { host: host.to_owned(), port });
+        self.config.slaveof = Some(conf::Master {
+            host: host.to_owned(),
+            port,
+        });
         self.keyspace.clock().set_expiry(ExpiryMode::Hide);
         self.host.set_role(true);
     }
@@ -95,7 +100,9 @@ impl Engine {
     }
 
     fn drop_slave(&mut self) {
-        let Some(slave) = self.slave.take() else { return };
+        let Some(slave) = self.slave.take() else {
+            return;
+        };
         if let Some(socket) = slave.socket {
             self.act(Action::CloseLink { link: socket });
         }
@@ -119,9 +126,13 @@ impl Engine {
 
     /// Tells the master what was applied.
     pub(crate) fn send_ack(&mut self) {
-        let Some(offset) = self.applied_offset() else { return };
+        let Some(offset) = self.applied_offset() else {
+            return;
+        };
         let Some(slave) = &self.slave else { return };
-        let (Some(link), State::Connected) = (slave.socket, slave.link.state()) else { return };
+        let (Some(link), State::Connected) = (slave.socket, slave.link.state()) else {
+            return;
+        };
         let mut bytes = Vec::new();
         let offset = offset.to_string();
         aof::encode_command(&mut bytes, [&b"REPLCONF"[..], b"ACK", offset.as_bytes()]);
@@ -133,7 +144,13 @@ impl Engine {
     /// The connection to the master is made, or is not.
     pub fn link_opened(&mut self, link: LinkId, result: Result<(), String>) {
         let now_ms = self.now.mono_ms;
-        let Some(slave) = self.slave.as_mut().filter(|slave| slave.socket == Some(link)) else { return };
+        let Some(slave) = self
+            .slave
+            .as_mut()
+            .filter(|slave| slave.socket == Some(link))
+        else {
+            return;
+        };
         match result {
             Ok(()) => slave.link.handle_input(now_ms, Input::Connected),
             Err(why) => {
@@ -147,7 +164,13 @@ impl Engine {
     /// Bytes came from the master.
     pub fn link_received(&mut self, link: LinkId, bytes: &[u8]) {
         let now_ms = self.now.mono_ms;
-        let Some(slave) = self.slave.as_mut().filter(|slave| slave.socket == Some(link)) else { return };
+        let Some(slave) = self
+            .slave
+            .as_mut()
+            .filter(|slave| slave.socket == Some(link))
+        else {
+            return;
+        };
         self.stats.input_bytes += bytes.len() as u64;
         slave.link.handle_input(now_ms, Input::Received(bytes));
         self.perform_link();
@@ -155,7 +178,11 @@ impl Engine {
 
     /// The connection to the master ended.
     pub fn link_closed(&mut self, link: LinkId) {
-        if self.slave.as_ref().is_some_and(|slave| slave.socket == Some(link)) {
+        if self
+            .slave
+            .as_ref()
+            .is_some_and(|slave| slave.socket == Some(link))
+        {
             if let Some(slave) = &mut self.slave {
                 slave.socket = None;
             }
@@ -170,7 +197,11 @@ impl Engine {
         let Some(slave) = &mut self.slave else { return };
         match result {
             Ok(()) => {
-                let peer = Peer { addr: format!("{}:{}", slave.host, slave.port), fd: -1, unix: false };
+                let peer = Peer {
+                    addr: format!("{}:{}", slave.host, slave.port),
+                    fd: -1,
+                    unix: false,
+                };
                 let client = self.add_client(peer);
                 let flags = &mut self.clients[client.0].flags;
                 (flags.authenticated, flags.master) = (true, true);
@@ -183,7 +214,9 @@ impl Engine {
                 self.send_ack();
             }
             Err(why) => {
-                tracing::warn!("Failed trying to load the MASTER synchronization DB from disk: {why}");
+                tracing::warn!(
+                    "Failed trying to load the MASTER synchronization DB from disk: {why}"
+                );
                 self.close_link();
                 self.perform_link();
             }
@@ -193,7 +226,11 @@ impl Engine {
     // ---- what the link wants ------------------------------------------------------------------------------------------------
 
     fn perform_link(&mut self) {
-        while let Some(output) = self.slave.as_mut().and_then(|slave| slave.link.poll_output()) {
+        while let Some(output) = self
+            .slave
+            .as_mut()
+            .and_then(|slave| slave.link.poll_output())
+        {
             match output {
                 Output::Log(true, text) => tracing::warn!("{text}"),
                 Output::Log(false, text) => tracing::info!("{text}"),
@@ -211,7 +248,11 @@ impl Engine {
                     self.act(Action::BeginSyncFile);
                 }
                 Output::Dump(bytes) => {
-                    if let Some((_, came)) = self.slave.as_mut().and_then(|slave| slave.transfer.as_mut()) {
+                    if let Some((_, came)) = self
+                        .slave
+                        .as_mut()
+                        .and_then(|slave| slave.transfer.as_mut())
+                    {
                         *came += bytes.len() as u64;
                     }
                     self.act(Action::WriteSyncFile { bytes });
@@ -283,7 +324,8 @@ impl Engine {
     fn load_dump(&mut self, from: Option<(String, u64)>) {
         if let Some(slave) = &mut self.slave {
             slave.transfer = None;
-            (slave.run_id, slave.received) = from.map_or((None, 0), |(run_id, offset)| (Some(run_id), offset));
+            (slave.run_id, slave.received) =
+                from.map_or((None, 0), |(run_id, offset)| (Some(run_id), offset));
         }
         tracing::info!("MASTER <-> SLAVE sync: Flushing old data");
         // Our own replicas have to copy the new data.
@@ -292,7 +334,9 @@ impl Engine {
         self.break_watches_on_flush(None);
         self.empty_keyspace();
         tracing::info!("MASTER <-> SLAVE sync: Loading DB in memory");
-        self.act(Action::LoadSyncFile { path: self.config.dbfilename.clone() });
+        self.act(Action::LoadSyncFile {
+            path: self.config.dbfilename.clone(),
+        });
     }
 
     /// Applies bytes of the master's stream: they are run as the master's own requests.
@@ -315,7 +359,9 @@ impl Engine {
     /// The gate for writes on a slave.
     pub(crate) fn gate_read_only(&self) -> Result<(), Error> {
         if self.is_slave() && self.config.slave_read_only {
-            return Err(Error::text("READONLY You can't write against a read only slave."));
+            return Err(Error::text(
+                "READONLY You can't write against a read only slave.",
+            ));
         }
         Ok(())
     }
@@ -323,7 +369,9 @@ impl Engine {
     /// The gate for a slave that has lost its master and must not serve old data.
     pub(crate) fn gate_stale(&self) -> Result<(), Error> {
         if self.is_slave() && !self.is_linked() && !self.config.slave_serve_stale_data {
-            return Err(Error::text("MASTERDOWN Link with MASTER is down and slave-serve-stale-data is set to 'no'."));
+            return Err(Error::text(
+                "MASTERDOWN Link with MASTER is down and slave-serve-stale-data is set to 'no'.",
+            ));
         }
         Ok(())
     }
@@ -346,9 +394,17 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let port = args::int(args[2])?;
     let port = u16::try_from(port).map_err(|_| Error::text("ERR Invalid master port"))?;
     let host = std::str::from_utf8(args[1]).map_err(|_| Error::text("ERR Invalid master host"))?;
-    if engine.slave.as_ref().is_some_and(|slave| slave.host.eq_ignore_ascii_case(host) && slave.port == port) {
-        tracing::info!("SLAVE OF would result into synchronization with the master we are already connected with. No operation performed.");
-        engine.clients[id.0].out.status("OK Already connected to specified master");
+    if engine
+        .slave
+        .as_ref()
+        .is_some_and(|slave| slave.host.eq_ignore_ascii_case(host) && slave.port == port)
+    {
+        tracing::info!(
+            "SLAVE OF would result into synchronization with the master we are already connected with. No operation performed."
+        );
+        engine.clients[id.0]
+            .out
+            .status("OK Already connected to specified master");
         return Ok(());
     }
     engine.follow(host, port);
@@ -360,7 +416,10 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 /// ROLE
 pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     if let Some(slave) = &engine.slave {
-        let offset = engine.applied_offset().and_then(|offset| i64::try_from(offset).ok()).unwrap_or(-1);
+        let offset = engine
+            .applied_offset()
+            .and_then(|offset| i64::try_from(offset).ok())
+            .unwrap_or(-1);
         let out = &mut engine.clients[id.0].out;
         out.array(5);
         out.bulk(b"slave");
@@ -376,7 +435,10 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
         .iter()
         .filter_map(|id| engine.clients.get(id.0))
         .filter_map(|client| {
-            let replica = client.replica.as_ref().filter(|replica| replica.state == crate::master::ReplicaState::Online)?;
+            let replica = client
+                .replica
+                .as_ref()
+                .filter(|replica| replica.state == crate::master::ReplicaState::Online)?;
             let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
             Some((ip.to_owned(), client.listening_port, replica.acked))
         })

@@ -24,7 +24,12 @@ impl Backlog {
     /// An empty stream that goes on from `offset` (bytes that were written before), and keeps `size` bytes.
     #[must_use]
     pub fn new(offset: u64, size: u64) -> Self {
-        Self { chunks: VecDeque::new(), start: offset, end: offset, size }
+        Self {
+            chunks: VecDeque::new(),
+            start: offset,
+            end: offset,
+            size,
+        }
     }
 
     /// How many bytes were ever written: `master_repl_offset`.
@@ -60,7 +65,10 @@ impl Backlog {
     pub fn feed(&mut self, mut bytes: &[u8]) {
         self.end += bytes.len() as u64;
         while !bytes.is_empty() {
-            let room = self.chunks.back().map_or(0, |chunk| CHUNK_BYTES - chunk.len());
+            let room = self
+                .chunks
+                .back()
+                .map_or(0, |chunk| CHUNK_BYTES - chunk.len());
             if room == 0 {
                 // A short stream stays short: chunks grow as they are filled.
                 self.chunks.push_back(Vec::new());
@@ -76,7 +84,10 @@ impl Backlog {
 
     /// Forgets what neither the configured size nor a reader at `slowest` (an offset from 0) needs.
     pub fn trim(&mut self, slowest: Option<u64>) {
-        let keep = self.end.saturating_sub(self.size).min(slowest.unwrap_or(u64::MAX));
+        let keep = self
+            .end
+            .saturating_sub(self.size)
+            .min(slowest.unwrap_or(u64::MAX));
         while let Some(chunk) = self.chunks.front()
             && self.start + chunk.len() as u64 <= keep
         {
@@ -92,7 +103,10 @@ impl Backlog {
             return None;
         }
         let at = usize::try_from(offset - self.start).ok()?;
-        let slice = self.chunks.get(at / CHUNK_BYTES).map_or(&[][..], |chunk| &chunk[at % CHUNK_BYTES..]);
+        let slice = self
+            .chunks
+            .get(at / CHUNK_BYTES)
+            .map_or(&[][..], |chunk| &chunk[at % CHUNK_BYTES..]);
         Some(slice)
     }
 }
@@ -122,7 +136,10 @@ mod tests {
         assert_eq!(read_all(&backlog, 100).len(), 300_000);
         backlog.trim(None);
         assert_eq!(backlog.slice(100), None);
-        assert_eq!((backlog.offset(), backlog.first(), backlog.history()), (300_100, 299_100, 1000));
+        assert_eq!(
+            (backlog.offset(), backlog.first(), backlog.history()),
+            (300_100, 299_100, 1000)
+        );
         assert!(backlog.memory() <= 2 * CHUNK_BYTES);
         assert_eq!(read_all(&backlog, backlog.first()).len(), 1000);
         assert_eq!(backlog.slice(300_101), None);

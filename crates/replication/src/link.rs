@@ -108,7 +108,9 @@ enum Step {
     Psync,
     /// SYNC: a dump follows, no other answer.
     DumpHeader,
-    Dump { left: u64 },
+    Dump {
+        left: u64,
+    },
     StreamedDump,
     Loading,
     Streaming,
@@ -154,8 +156,12 @@ impl Link {
         match self.step {
             Step::Idle => State::Connect,
             Step::Connecting => State::Connecting,
-            Step::Ping | Step::Auth | Step::Port | Step::Capabilities | Step::Psync => State::Handshake,
-            Step::DumpHeader | Step::Dump { .. } | Step::StreamedDump | Step::Loading => State::Sync,
+            Step::Ping | Step::Auth | Step::Port | Step::Capabilities | Step::Psync => {
+                State::Handshake
+            }
+            Step::DumpHeader | Step::Dump { .. } | Step::StreamedDump | Step::Loading => {
+                State::Sync
+            }
             Step::Streaming => State::Connected,
         }
     }
@@ -194,7 +200,9 @@ impl Link {
             self.outputs.push_back(Output::Connect);
             return;
         }
-        if self.step == Step::Loading || now_ms.saturating_sub(self.active_ms) <= self.config.timeout_ms {
+        if self.step == Step::Loading
+            || now_ms.saturating_sub(self.active_ms) <= self.config.timeout_ms
+        {
             return;
         }
         match self.state() {
@@ -229,7 +237,10 @@ impl Link {
                 }
             }
             Input::Lost(cached) => {
-                if matches!(self.step, Step::Dump { .. } | Step::StreamedDump | Step::DumpHeader) {
+                if matches!(
+                    self.step,
+                    Step::Dump { .. } | Step::StreamedDump | Step::DumpHeader
+                ) {
                     self.warn("I/O error trying to sync with MASTER: connection lost");
                 }
                 if cached.is_some() {
@@ -288,7 +299,9 @@ impl Link {
         let refused = line.starts_with(b"-");
         match self.step {
             Step::Ping => {
-                let waits = ["-NOAUTH", "-ERR operation not permitted"].iter().any(|start| text.starts_with(start));
+                let waits = ["-NOAUTH", "-ERR operation not permitted"]
+                    .iter()
+                    .any(|start| text.starts_with(start));
                 if refused && !waits {
                     return self.give_up(format!("Error reply to PING from master: '{text}'"));
                 }
@@ -302,13 +315,17 @@ impl Link {
             Step::Auth => self.send_port(),
             Step::Port => {
                 if refused {
-                    self.note(format!("(Non critical) Master does not understand REPLCONF listening-port: {text}"));
+                    self.note(format!(
+                        "(Non critical) Master does not understand REPLCONF listening-port: {text}"
+                    ));
                 }
                 self.send(Step::Capabilities, &[b"REPLCONF", b"capa", b"eof"]);
             }
             Step::Capabilities => {
                 if refused {
-                    self.note(format!("(Non critical) Master does not understand REPLCONF capa: {text}"));
+                    self.note(format!(
+                        "(Non critical) Master does not understand REPLCONF capa: {text}"
+                    ));
                 }
                 self.send_psync();
             }
@@ -320,7 +337,10 @@ impl Link {
 
     fn send_port(&mut self) {
         let port = self.config.port.to_string();
-        self.send(Step::Port, &[b"REPLCONF", b"listening-port", port.as_bytes()]);
+        self.send(
+            Step::Port,
+            &[b"REPLCONF", b"listening-port", port.as_bytes()],
+        );
     }
 
     fn send_psync(&mut self) {
@@ -329,11 +349,16 @@ impl Link {
             None => ("?".to_owned(), "-1".to_owned()),
         };
         if self.cached.is_some() {
-            self.note(format!("Trying a partial resynchronization (request {run_id}:{offset})."));
+            self.note(format!(
+                "Trying a partial resynchronization (request {run_id}:{offset})."
+            ));
         } else {
             self.note("Partial resynchronization not possible (no cached master)");
         }
-        self.send(Step::Psync, &[b"PSYNC", run_id.as_bytes(), offset.as_bytes()]);
+        self.send(
+            Step::Psync,
+            &[b"PSYNC", run_id.as_bytes(), offset.as_bytes()],
+        );
     }
 
     fn psync_answer(&mut self, line: &str) {
@@ -361,7 +386,9 @@ impl Link {
             return;
         }
         if line.starts_with("-ERR") {
-            self.note(format!("Master does not support PSYNC or is in error state (reply: {line})"));
+            self.note(format!(
+                "Master does not support PSYNC or is in error state (reply: {line})"
+            ));
         } else {
             self.warn(format!("Unexpected reply to PSYNC from master: {line}"));
         }
@@ -377,7 +404,10 @@ impl Link {
                 format!("Bad protocol from MASTER, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?")
             });
         };
-        if let Some(mark) = length.strip_prefix("EOF:").filter(|mark| mark.len() == MARK_BYTES) {
+        if let Some(mark) = length
+            .strip_prefix("EOF:")
+            .filter(|mark| mark.len() == MARK_BYTES)
+        {
             self.note("MASTER <-> SLAVE sync: receiving streamed RDB from master");
             self.mark = mark.as_bytes().to_vec();
             self.step = Step::StreamedDump;
@@ -386,14 +416,18 @@ impl Link {
         }
         match length.parse::<u64>() {
             Ok(bytes) if bytes <= MOST_DUMP_BYTES => {
-                self.note(format!("MASTER <-> SLAVE sync: receiving {bytes} bytes from master"));
+                self.note(format!(
+                    "MASTER <-> SLAVE sync: receiving {bytes} bytes from master"
+                ));
                 self.outputs.push_back(Output::BeginTransfer(Some(bytes)));
                 self.step = Step::Dump { left: bytes };
                 if bytes == 0 {
                     self.whole_dump();
                 }
             }
-            _ => self.give_up(format!("Bad protocol from MASTER: '{line}' is no length of a dump")),
+            _ => self.give_up(format!(
+                "Bad protocol from MASTER: '{line}' is no length of a dump"
+            )),
         }
     }
 
@@ -462,7 +496,15 @@ mod tests {
     use super::*;
 
     fn link(cached: Option<(String, u64)>) -> Link {
-        let mut link = Link::new(0, Config { port: 7, password: None, timeout_ms: 60_000 }, cached);
+        let mut link = Link::new(
+            0,
+            Config {
+                port: 7,
+                password: None,
+                timeout_ms: 60_000,
+            },
+            cached,
+        );
         link.handle_timeout(0);
         link.handle_input(0, Input::Connected);
         link
@@ -470,9 +512,12 @@ mod tests {
 
     /// Feeds the master's bytes in pieces of `size`, and gives everything but log lines and handshake requests.
     fn run(link: &mut Link, bytes: &[u8], size: usize) -> Vec<Output> {
-        bytes.chunks(size).for_each(|piece| link.handle_input(1, Input::Received(piece)));
+        bytes
+            .chunks(size)
+            .for_each(|piece| link.handle_input(1, Input::Received(piece)));
         let all = std::iter::from_fn(|| link.poll_output());
-        all.filter(|output| !matches!(output, Output::Log(..) | Output::Send(_) | Output::Connect)).collect()
+        all.filter(|output| !matches!(output, Output::Log(..) | Output::Send(_) | Output::Connect))
+            .collect()
     }
 
     fn joined(outputs: &[Output]) -> (Vec<u8>, Vec<u8>) {
@@ -495,7 +540,10 @@ mod tests {
         for size in 1..session.len() {
             let mut link = link(None);
             let mut outputs = run(&mut link, session.as_bytes(), size);
-            assert!(outputs.contains(&Output::Load(Some((ID.to_owned(), 5)))), "{outputs:?}");
+            assert!(
+                outputs.contains(&Output::Load(Some((ID.to_owned(), 5)))),
+                "{outputs:?}"
+            );
             link.handle_input(2, Input::Loaded);
             outputs.extend(run(&mut link, b"", 1));
             assert_eq!(joined(&outputs), (b"DUMP".to_vec(), b"stream".to_vec()));
@@ -506,7 +554,11 @@ mod tests {
     #[test]
     fn a_streamed_copy_ends_with_its_mark() {
         let start = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 5\r\n$EOF:{ID}\r\n");
-        let body = [&b"some dump that is longer than the mark that ends it"[..], ID.as_bytes()].concat();
+        let body = [
+            &b"some dump that is longer than the mark that ends it"[..],
+            ID.as_bytes(),
+        ]
+        .concat();
         for size in 1..=body.len() {
             let mut link = link(None);
             run(&mut link, start.as_bytes(), 3);
@@ -519,14 +571,22 @@ mod tests {
     #[test]
     fn continues_where_the_master_agrees() {
         let mut link = link(Some((ID.to_owned(), 9)));
-        let outputs = run(&mut link, b"+PONG\r\n+OK\r\n-ERR what\r\n+CONTINUE\r\nmore", 2);
+        let outputs = run(
+            &mut link,
+            b"+PONG\r\n+OK\r\n-ERR what\r\n+CONTINUE\r\nmore",
+            2,
+        );
         assert_eq!(outputs[0], Output::Continued);
         assert_eq!(joined(&outputs).1, b"more");
     }
 
     #[test]
     fn nonsense_from_a_master_closes_the_link_and_nothing_more() {
-        for answer in ["-ERR no\r\n", "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n$-5\r\n", "+PONG\r\n+OK\r\n+OK\r\n-ERR\r\nhello\r\n"] {
+        for answer in [
+            "-ERR no\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n$-5\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n-ERR\r\nhello\r\n",
+        ] {
             let mut link = link(None);
             let outputs = run(&mut link, answer.as_bytes(), 5);
             assert_eq!(outputs.last(), Some(&Output::Close), "{answer}");

@@ -1,0 +1,166 @@
+//! Dump files: written whole beside the old one and renamed into its place, loaded in steps between which clients are answered.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use engine::SaveRequest;
+use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
+use store::Keyspace;
+
+use crate::config::{as_path, reason};
+use crate::shell::Shell;
+
+/// How much of a file is loaded before clients get a turn.
+const STEP_BYTES: u64 = 1024 * 1024;
+/// How much is gathered before it is written.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// The temporary file of this process's saves.
+pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
+    path.with_file_name(format!("temp-{pid}.rdb"))
+}
+
+/// Writes a dump file and puts it in the place of the old one.
+pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()> {
+    let path = as_path(&request.path);
+    let temporary = temporary(path, std::process::id());
+    let written = File::create(&temporary).and_then(|file| {
+        let (writer, _) = rdb::save(
+            keyspace,
+            BufWriter::with_capacity(WRITE_BYTES, file),
+            options(request),
+            |_| Ok(()),
+        )?;
+        let file = writer
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| replace(&temporary, path));
+    if renamed.is_err() {
+        // The error that matters is the one before.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    renamed
+}
+
+/// Writes a dump into a pipe.
+pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
+    let sink = BufWriter::with_capacity(WRITE_BYTES, File::from(pipe));
+    rdb::save(keyspace, sink, options(request), |_| Ok(()))?
+        .0
+        .flush()
+}
+
+fn options(request: &SaveRequest) -> SaveOptions {
+    SaveOptions {
+        compress: request.compress,
+        checksum: request.checksum,
+        now_ms: request.now_ms,
+    }
+}
+
+/// Renames a finished file into its place, and makes the name last.
+pub(crate) fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    let folder = to
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Loads the dump file, if there is one, while clients are told to wait.
+pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(format!(
+                "Fatal error loading the DB: {}. Exiting.",
+                reason(&error)
+            ));
+        }
+    };
+    let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
+    let started = std::time::Instant::now();
+    let result = {
+        shell.turn(|engine| engine.begin_load(bytes));
+        let result = load_steps(shell, file).await;
+        shell.turn(engine::Engine::end_load);
+        result
+    };
+    result.map_err(|error| format!("{}: {error}", path.display()))?;
+    tracing::info!(
+        "DB loaded from disk: {:.3} seconds",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
+    let (options, limits) = {
+        let engine = shell.engine.borrow();
+        let drop_expired_before = (!engine.is_slave()).then(|| shell.machine.now().unix_ms());
+        (
+            LoadOptions {
+                drop_expired_before,
+                ..LoadOptions::default()
+            },
+            engine.limits(),
+        )
+    };
+    let mut loader = Loader::open(Input::new(file.take(u64::MAX)), options, limits)?;
+    loop {
+        let progress = shell.turn(|engine| engine.load_step(&mut loader, STEP_BYTES))?;
+        if progress == Progress::Done {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A dump that comes from the master, in a temporary file beside the dump file.
+#[derive(Debug)]
+pub(crate) struct SyncFile {
+    path: PathBuf,
+    file: File,
+    /// The first write that failed: the rest is not wanted any more.
+    failed: Option<io::Error>,
+}
+
+impl SyncFile {
+    pub(crate) fn create(unix_s: u64) -> io::Result<Self> {
+        let path = PathBuf::from(format!("temp-{unix_s}.{}.rdb", std::process::id()));
+        Ok(Self {
+            file: File::create(&path)?,
+            path,
+            failed: None,
+        })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.file.write_all(bytes).err();
+        }
+    }
+
+    /// Puts the file in the place of the dump file.
+    pub(crate) fn keep(mut self, dump: &Path) -> io::Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.file.sync_all()?;
+        replace(&self.path, dump)
+    }
+}
+
+impl Drop for SyncFile {
+    fn drop(&mut self) {
+        // After `keep` there is nothing left under this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,66 @@
+//! Connections that the engine opens: to a master. One task each.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use engine::LinkId;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::config::reason;
+use crate::shell::Shell;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Connects, then passes bytes both ways until one side ends or the engine drops the sender of `out`.
+pub(crate) async fn run(
+    shell: Rc<Shell>,
+    link: LinkId,
+    host: String,
+    port: u16,
+    mut out: UnboundedReceiver<Vec<u8>>,
+) {
+    let connected = tokio::select! {
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))) => connected,
+        // Nothing is sent before the connection is made: this is its end.
+        _ = out.recv() => return,
+    };
+    let mut stream = match connected {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return shell.turn(|engine| engine.link_opened(link, Err(reason(&error))));
+        }
+        Err(_) => {
+            return shell
+                .turn(|engine| engine.link_opened(link, Err("Operation timed out".to_owned())));
+        }
+    };
+    // Acknowledgements are small and should not wait for one another.
+    let _ = stream.set_nodelay(true);
+    shell.turn(|engine| engine.link_opened(link, Ok(())));
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        tokio::select! {
+            bytes = out.recv() => match bytes {
+                Some(bytes) => {
+                    if stream.write_all(&bytes).await.is_err() {
+                        break;
+                    }
+                }
+                None => return,
+            },
+            read = stream.read(&mut buffer) => match read {
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    shell.turn(|engine| engine.link_received(link, &buffer[..count]));
+                }
+            },
+        }
+    }
+    shell.forget_link(link);
+    shell.turn(|engine| engine.link_closed(link));
+}
