@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::console::Probe;
+use crate::error::describe_io;
 use crate::snapshot::{Node, NodeId, Snapshot, parse_nodes};
 use crate::{Address, Console, Error};
 
@@ -414,10 +415,4 @@ fn reason_of(error: &client::Error) -> String {
         client::Error::Decode { source, .. } => format!("no Redis protocol: {source}"),
         other => other.to_string(),
     }
-}
-
-/// An I/O error without the system's number.
-fn describe_io(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

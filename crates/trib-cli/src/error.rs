@@ -126,7 +126,7 @@ impl Error {
     pub(crate) fn file(path: impl Into<PathBuf>, error: &io::Error) -> Self {
         Self::File {
             path: path.into(),
-            reason: error.to_string(),
+            reason: describe_io(error),
         }
     }
 
@@ -137,4 +137,10 @@ impl Error {
             problem: error.to_string(),
         }
     }
+}
+
+/// An I/O error without the system's number.
+pub(crate) fn describe_io(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

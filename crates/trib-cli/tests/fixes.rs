@@ -64,7 +64,7 @@ impl Model {
                     // An owner cannot receive its own slot; one that lost it may still mean to give it away.
                     Some((true, other)) => drop(node.migrating.insert(slot, id(*other))),
                     Some((false, other)) if !claims => {
-                        drop(node.importing.insert(slot, id(*other)))
+                        drop(node.importing.insert(slot, id(*other)));
                     }
                     _ => {}
                 }

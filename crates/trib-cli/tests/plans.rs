@@ -408,3 +408,24 @@ fn apply_grows_a_cluster_by_a_master_and_its_replica() {
         .sum();
     assert_eq!(moved, 4096);
 }
+
+#[test]
+fn the_example_description_is_a_valid_one() {
+    let text = include_str!("../../../deploy/cluster.yaml");
+    let description: Description = serde_yaml::from_str(text).unwrap();
+    assert_eq!(
+        (
+            description.replicas,
+            description.threshold,
+            description.nodes.len()
+        ),
+        (1, 2.0, 6)
+    );
+    assert_eq!(description.nodes[2].weight(), 2.0);
+    assert_eq!(
+        description.nodes[5].address().unwrap(),
+        Address::new("10.0.0.3", 6380)
+    );
+    let misspelt: Result<Description, _> = serde_yaml::from_str("replicsa: 1\nnodes: []\n");
+    assert!(misspelt.unwrap_err().to_string().contains("replicsa"));
+}
