@@ -250,6 +250,8 @@ impl Run {
     /// The faults are over: the sentinels have to agree, the servers to follow, and all to stay so.
     fn come_to_rest(&mut self) -> Result<(), String> {
         let start_ms = self.world.now_ms();
+        // Who has just thawed, or whose clock has just jumped, notices at its next tick.
+        self.run_to(start_ms + TICK_MS)?;
         self.until("all is at rest", CONVERGENCE_MS, |run| {
             run.unrest().is_none()
         })?;
