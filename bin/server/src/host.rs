@@ -12,6 +12,7 @@ use engine::{Child, ChildEnd, Host, Job, Now, SaveRequest};
 use logline::{Log, Role};
 use store::Keyspace;
 
+use crate::bus::NodesFile;
 use crate::config::reason;
 use crate::{dump, fork};
 
@@ -24,6 +25,7 @@ pub(crate) struct Machine {
     child: Rc<Cell<Option<i32>>>,
     /// Where a child writes a dump for replicas.
     pipe: Rc<RefCell<Option<OwnedFd>>>,
+    nodes_file: Rc<RefCell<Option<NodesFile>>>,
 }
 
 impl Machine {
@@ -37,6 +39,7 @@ impl Machine {
             log,
             child: Rc::default(),
             pipe: Rc::default(),
+            nodes_file: Rc::default(),
         }
     }
 
@@ -68,6 +71,11 @@ impl Machine {
     /// The reading end of the pipe that the last [`Job::Stream`] writes to.
     pub(crate) fn take_pipe(&self) -> Option<OwnedFd> {
         self.pipe.borrow_mut().take()
+    }
+
+    /// Where [`Host::persist_cluster`] writes to.
+    pub(crate) fn set_nodes_file(&self, file: NodesFile) {
+        *self.nodes_file.borrow_mut() = Some(file);
     }
 
     fn work(&self, keyspace: &Keyspace, job: &Job, pipe: Option<OwnedFd>) -> bool {
@@ -167,6 +175,13 @@ impl Host for Machine {
         if let Some(pid) = self.child.take() {
             fork::end(pid);
             remove_temporary(pid);
+        }
+    }
+
+    fn persist_cluster(&mut self, text: &str) -> Result<(), String> {
+        match self.nodes_file.borrow_mut().as_mut() {
+            Some(file) => file.replace(text).map_err(|error| format!("{error:#}")),
+            None => Err("there is no such file".to_owned()),
         }
     }
 

@@ -18,28 +18,8 @@ use crate::shell::Shell;
 
 /// Opens what the configuration asks for, and serves what comes.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
-    let backlog = i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX);
-    if config.port != 0 {
-        for addr in addresses(config)? {
-            match listen(addr, backlog) {
-                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(
-                    Rc::clone(shell),
-                    listener,
-                ))),
-                // Without `bind` a machine that lacks one address family listens on the other.
-                Err(error) if config.bind.is_empty() && is_unsupported(&error) => {}
-                Err(error) => anyhow::bail!(
-                    "Creating Server TCP listening socket {}:{}: bind: {}",
-                    if config.bind.is_empty() {
-                        "*".to_owned()
-                    } else {
-                        addr.ip().to_string()
-                    },
-                    addr.port(),
-                    reason(&error)
-                ),
-            }
-        }
+    for listener in tcp_listeners(config)? {
+        tokio::task::spawn_local(accept_tcp(Rc::clone(shell), listener));
     }
     if let Some(path) = &config.unixsocket {
         let path = as_path(path);
@@ -58,6 +38,33 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
         ));
     }
     Ok(())
+}
+
+/// A listening socket for the port of each bound address; none for port 0.
+pub(crate) fn tcp_listeners(config: &ServerConfig) -> anyhow::Result<Vec<TcpListener>> {
+    let backlog = i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX);
+    let mut listeners = Vec::new();
+    if config.port == 0 {
+        return Ok(listeners);
+    }
+    for addr in addresses(config)? {
+        match listen(addr, backlog) {
+            Ok(listener) => listeners.push(listener),
+            // Without `bind` a machine that lacks one address family listens on the other.
+            Err(error) if config.bind.is_empty() && is_unsupported(&error) => {}
+            Err(error) => anyhow::bail!(
+                "Creating Server TCP listening socket {}:{}: bind: {}",
+                if config.bind.is_empty() {
+                    "*".to_owned()
+                } else {
+                    addr.ip().to_string()
+                },
+                addr.port(),
+                reason(&error)
+            ),
+        }
+    }
+    Ok(listeners)
 }
 
 fn addresses(config: &ServerConfig) -> anyhow::Result<Vec<SocketAddr>> {
@@ -91,7 +98,7 @@ fn is_unsupported(error: &std::io::Error) -> bool {
         || error.kind() == std::io::ErrorKind::AddrNotAvailable
 }
 
-pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> std::io::Result<TcpListener> {
+fn listen(addr: SocketAddr, backlog: i32) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
@@ -148,7 +155,7 @@ async fn accept_unix(shell: Rc<Shell>, listener: UnixListener, path: String) {
 }
 
 /// Out of descriptors or memory, as a rule: others get a chance to close theirs before the next try.
-async fn accept_failed(error: &std::io::Error) {
+pub(crate) async fn accept_failed(error: &std::io::Error) {
     tracing::warn!("Accepting client connection: accept: {}", reason(error));
     tokio::time::sleep(Duration::from_millis(10)).await;
 }

@@ -1,9 +1,10 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `daemon.rs` keeps the pid file, `listen.rs` opens the
-//! listening sockets, `dump.rs` reads and writes dump files, `relay.rs` sends them to replicas, `links.rs` connects to masters, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `host.rs` is what
+//! listening sockets, `dump.rs` reads and writes dump files, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `host.rs` is what
 //! the engine asks of the machine.
 
+mod bus;
 mod config;
 mod connection;
 mod daemon;
@@ -14,6 +15,7 @@ mod links;
 mod listen;
 mod relay;
 mod shell;
+mod transfer;
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
@@ -26,6 +28,7 @@ use conf::{Invocation, ServerConfig};
 use engine::Engine;
 use logline::{Level, Log, Role, Sink};
 
+use crate::bus::NodesFile;
 use crate::config::Loaded;
 use crate::host::Machine;
 use crate::shell::Shell;
@@ -154,6 +157,11 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
             anyhow::bail!("Target command name already exists");
         }
     }
+    if config.cluster_enabled {
+        let (file, saved) = NodesFile::open(config::as_path(&config.cluster_config_file))?;
+        machine.set_nodes_file(file);
+        engine.join_cluster(saved, seed[3]);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -162,6 +170,9 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     local.block_on(&runtime, async move {
         let shell = Rc::new(Shell::new(engine, machine));
         listen::open(&shell, &config)?;
+        if config.cluster_enabled {
+            bus::open(&shell, &config)?;
+        }
         let _pid_file = config
             .daemonize
             .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
@@ -192,6 +203,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
             loaded = dump::load(&shell, &path) => loaded.map_err(anyhow::Error::msg)?,
             code = &mut run => return Ok(ExitCode::from(code?)),
         }
+        shell.turn(Engine::check_loaded_slots);
         if let Some(master) = &config.slaveof {
             shell.turn(|engine| engine.follow(&master.host, master.port));
         }

@@ -15,10 +15,14 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{as_path, reason};
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
-use crate::{links, relay};
+use crate::transfer::{self, Sockets};
+use crate::{bus, links, relay};
 
 /// Bytes read from a socket at once. One buffer serves all connections.
 const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// The pace of the cluster's periodic work.
+const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
 
 /// What all tasks of the one thread share.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub(crate) struct Shell {
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
     links: RefCell<BTreeMap<LinkId, UnboundedSender<Vec<u8>>>>,
+    /// The same for the cluster bus.
+    bus: RefCell<BTreeMap<cluster_bus::LinkId, UnboundedSender<Vec<u8>>>>,
+    bus_links: Cell<u64>,
+    pub(crate) sockets: Sockets,
     sync_file: RefCell<Option<SyncFile>>,
     /// How the last child ended, and who waits for that.
     child_ok: Cell<Option<bool>>,
@@ -48,6 +56,9 @@ impl Shell {
             tasks: RefCell::default(),
             senders: RefCell::default(),
             links: RefCell::default(),
+            bus: RefCell::default(),
+            bus_links: Cell::new(0),
+            sockets: Sockets::default(),
             sync_file: RefCell::default(),
             child_ok: Cell::new(None),
             child_ended: Notify::new(),
@@ -65,6 +76,8 @@ impl Shell {
         // Taking it is ignoring it.
         let mut hangup = signal(SignalKind::hangup())?;
         let mut timer = self.timer();
+        let mut cluster = tokio::time::interval(CLUSTER_PERIOD);
+        cluster.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 code = &mut exit => return Ok(code.unwrap_or(1)),
@@ -73,6 +86,10 @@ impl Shell {
                     if timer.period() != self.period() {
                         timer = self.timer();
                     }
+                }
+                _ = cluster.tick() => {
+                    self.turn(Engine::tick_cluster);
+                    self.sockets.close_idle();
                 }
                 _ = child.recv() => {
                     let ended = self.turn(Engine::look_after_child);
@@ -171,6 +188,30 @@ impl Shell {
                 self.child_ok.set(None);
                 tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
             }
+            Action::BusConnect { link, addr } => match engine::bus_addr(addr) {
+                Some(addr) => {
+                    let (sender, receiver) = unbounded_channel();
+                    self.add_bus_link(link, sender);
+                    tokio::task::spawn_local(bus::dial(Rc::clone(self), link, addr, receiver));
+                }
+                None => {
+                    tracing::warn!("{addr} cannot be a node: its bus would have a port above 65535")
+                }
+            },
+            Action::BusSend { link, bytes } => {
+                if let Some(sender) = self.bus.borrow().get(&link) {
+                    // A connection that has just ended takes nothing more; its end is told soon.
+                    let _ = sender.send(bytes);
+                }
+            }
+            Action::BusClose { link } => self.forget_bus_link(link),
+            Action::Transfer { transfer, what } => {
+                drop(tokio::task::spawn_local(transfer::run(
+                    Rc::clone(self),
+                    transfer,
+                    what,
+                )));
+            }
             Action::Exit { code } => {
                 if let Some(exit) = self.exit.borrow_mut().take() {
                     // The receiver is gone only when the process ends already.
@@ -203,6 +244,20 @@ impl Shell {
             }
             ended.await;
         }
+    }
+
+    /// A number for a connection of the bus that was accepted.
+    pub(crate) fn next_bus_link(&self) -> u64 {
+        self.bus_links.set(self.bus_links.get() + 1);
+        self.bus_links.get()
+    }
+
+    pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, sender: UnboundedSender<Vec<u8>>) {
+        self.bus.borrow_mut().insert(link, sender);
+    }
+
+    pub(crate) fn forget_bus_link(&self, link: cluster_bus::LinkId) {
+        self.bus.borrow_mut().remove(&link);
     }
 
     pub(crate) fn forget_link(&self, link: LinkId) {

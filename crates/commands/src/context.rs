@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `hll-sparse-max-bytes`
     pub hll_sparse_max_bytes: usize,
+    /// `rdbcompression`, for DUMP.
+    pub compress: bool,
     /// `cluster-enabled`: no SELECT, MOVE, SORT BY/GET.
     pub cluster: bool,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             hll_sparse_max_bytes: 3000,
+            compress: true,
             cluster: false,
         }
     }

@@ -306,12 +306,52 @@ fn references(value: Option<Value<'_>>) -> i64 {
 
 /// DUMP key
 pub(crate) fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    Err(Error::text("ERR DUMP waits for the RDB writer"))
+    let db = ctx.keyspace.db(ctx.db);
+    if db.read(args[1]).is_none() {
+        ctx.reply.nil();
+        return Ok(());
+    }
+    let payload = db
+        .peek(args[1])
+        .map(|value| rdb::dump(&mut rdb::Dumper::new(ctx.settings.compress), value));
+    match payload {
+        Some(Ok(payload)) => ctx.reply.bulk_bytes(payload.into()),
+        _ => return Err(Error::text("ERR the value cannot be serialized")),
+    }
+    Ok(())
 }
 
 /// RESTORE key ttl payload [REPLACE]
 pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    Err(Error::text("ERR RESTORE waits for the RDB reader"))
+    let key = args[1];
+    let mut replace = false;
+    for word in &args[4..] {
+        if !is(word, "REPLACE") {
+            return Err(Error::Syntax);
+        }
+        replace = true;
+    }
+    let now_ms = ctx.unix_ms();
+    let db = ctx.keyspace.db(ctx.db);
+    if !replace && db.exists(key) {
+        return Err(Error::text("BUSYKEY Target key name already exists."));
+    }
+    let ttl_ms = u64::try_from(int(args[2])?)
+        .map_err(|_| Error::text("ERR Invalid TTL value, must be >= 0"))?;
+    let value = rdb::restore(args[3], &ctx.settings.limits).map_err(|error| match error {
+        rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
+        _ => Error::text("ERR Bad data format"),
+    })?;
+    let list = matches!(value, Owned::List(_));
+    db.insert(key, value);
+    if ttl_ms > 0 {
+        db.set_expire_ms(key, Some(now_ms.saturating_add(ttl_ms)));
+    }
+    ctx.effects.dirty += 1;
+    ctx.effects.touch(ctx.db, key);
+    if list {
+        ctx.effects.list_ready(ctx.db, key);
+    }
+    ctx.reply.ok();
+    Ok(())
 }

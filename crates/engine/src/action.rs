@@ -2,6 +2,7 @@
 //! (what needs an answer at once is asked of the [`crate::Host`]).
 
 use crate::ClientId;
+use crate::migrate::{Transfer, TransferId};
 
 /// A connection that the engine opened: to a master, to a cluster peer, to the target of MIGRATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +67,32 @@ pub enum Action {
     RelaySync {
         /// The replicas.
         replicas: Vec<ClientId>,
+    },
+    /// Open a connection to a node's bus.
+    BusConnect {
+        /// Its number.
+        link: cluster_bus::LinkId,
+        /// Where.
+        addr: std::net::SocketAddr,
+    },
+    /// Send a packet.
+    BusSend {
+        /// Over which connection.
+        link: cluster_bus::LinkId,
+        /// The packet.
+        bytes: Vec<u8>,
+    },
+    /// Close a connection of the bus. Nothing more is told of it.
+    BusClose {
+        /// Which.
+        link: cluster_bus::LinkId,
+    },
+    /// Send keys to another server; the shell then calls [`crate::Engine::migrated`].
+    Transfer {
+        /// Its name.
+        transfer: TransferId,
+        /// What and where to.
+        what: Transfer,
     },
     /// End the process with this code. Data have been saved already, if they were to be.
     Exit {

@@ -64,8 +64,10 @@ pub enum Waiting {
         /// Unix milliseconds; none waits for ever.
         until_ms: Option<u64>,
     },
-    /// CLIENT PAUSE, a manual failover: the request is run again afterwards.
-    Paused,
+    /// MIGRATE: for the target's answer.
+    Transfer,
+    /// Held back before its request is run: see `pause.rs`.
+    Held,
 }
 
 /// Channels and patterns.

@@ -4,20 +4,27 @@ use bytes::Bytes;
 use commands::{Args, Ctx, Error, Flags};
 
 use crate::index::{EngineFn, Entry, Runner};
-use crate::{ClientId, Engine, connection, master, persistence, pubsub, slave, transaction};
+use crate::{
+    ClientId, Engine, cluster, connection, master, migrate, persistence, pubsub, slave, transaction,
+};
 
 /// The engine's function for a command whose row says that the engine runs it.
 pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
     Some(match name {
+        "asking" => cluster::asking,
         "auth" => connection::auth,
         "bgsave" => persistence::bgsave,
+        "cluster" => cluster::cluster,
         "discard" => transaction::discard,
         "echo" => connection::echo,
         "exec" => transaction::exec,
         "lastsave" => persistence::lastsave,
+        "migrate" => migrate::migrate,
         "multi" => transaction::multi,
         "ping" => connection::ping,
         "psync" | "sync" => master::sync,
+        "readonly" => cluster::readonly,
+        "readwrite" => cluster::readwrite,
         "replconf" => master::replconf,
         "role" => slave::role,
         "save" => persistence::save,
@@ -50,6 +57,10 @@ impl Engine {
             self.unknown(id, args[0]);
             return true;
         };
+        if self.is_paused(id) || self.touches_moving(id, entry, args) {
+            self.hold(id);
+            return false;
+        }
         if let Err(error) = self.gates(id, entry, args) {
             self.break_transaction(id);
             self.clients[id.0].out.error(error.to_string());
@@ -60,6 +71,11 @@ impl Engine {
             return true;
         }
         self.call(id, entry, args, big);
+        if entry.command.name != "asking"
+            && let Some(client) = self.clients.get_mut(id.0)
+        {
+            client.flags.asking = false;
+        }
         if !self.ready.is_empty() {
             self.serve_blocked();
         }
@@ -100,6 +116,7 @@ impl Engine {
             return Err(Error::text("NOAUTH Authentication required."));
         }
         let client_is_master = client.flags.master;
+        self.gate_cluster(id, entry, args)?;
         if command.flags.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")

@@ -12,6 +12,7 @@ use crate::blocking::Blocked;
 use crate::client::{Client, Waiting};
 use crate::index::Index;
 use crate::master::Replicas;
+use crate::migrate::Transfers;
 use crate::persistence::Persistence;
 use crate::propagate::Group;
 use crate::pubsub::PubSub;
@@ -67,6 +68,12 @@ pub struct Engine {
     pub(crate) persistence: Persistence,
     pub(crate) replicas: Replicas,
     pub(crate) slave: Option<Slave>,
+    pub(crate) cluster: Option<Box<cluster_bus::Node>>,
+    pub(crate) transfers: Transfers,
+    /// Requests are held back until then ([`Now::mono_ms`]).
+    pub(crate) paused_until_ms: Option<u64>,
+    /// Clients whose requests are held back.
+    pub(crate) held: Vec<ClientId>,
     /// Forty hexadecimal characters that name this run.
     pub(crate) run_id: String,
     links: u64,
@@ -110,6 +117,10 @@ impl Engine {
             persistence: Persistence::default(),
             replicas: Replicas::default(),
             slave: None,
+            cluster: None,
+            transfers: Transfers::default(),
+            paused_until_ms: None,
+            held: Vec::new(),
             run_id: String::new(),
             links: 0,
             last_second_ms: 0,
@@ -237,6 +248,7 @@ impl Engine {
     /// The periodic work, `hz` times a second.
     pub fn tick(&mut self) {
         self.time_out_blocked();
+        self.tick_pause();
         self.serve_waiters();
         self.expire_cycle();
         self.tick_persistence();
@@ -305,11 +317,6 @@ impl Engine {
             }
         }
     }
-
-    /// Hands a published message to the cluster bus.
-    pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
-        let _ = (channel, message);
-    }
 }
 
 /// What data commands see of the configuration.
@@ -326,6 +333,7 @@ fn settings(config: &ServerConfig) -> Settings {
             zset_value: size(config.zset_max_ziplist_value),
         },
         hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
+        compress: config.rdbcompression,
         cluster: config.cluster_enabled,
     }
 }

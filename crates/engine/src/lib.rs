@@ -7,6 +7,7 @@
 //! - `client.rs`: one connection's session. `input.rs`: from its bytes to requests. `dispatch.rs`: the gates a request
 //!   passes, then the call. `effects.rs`: what a command left behind, applied.
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
+//!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
 //!   `persistence.rs`: saving and loading. `master.rs` and `slave.rs`: the two sides of replication.
 //!   `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - `connection.rs` and the other files named after commands: the commands that know more than data.
@@ -21,6 +22,7 @@
 mod action;
 mod blocking;
 mod client;
+mod cluster;
 mod connection;
 mod dispatch;
 mod effects;
@@ -31,6 +33,8 @@ mod host;
 mod index;
 mod input;
 mod master;
+mod migrate;
+mod pause;
 mod persistence;
 mod propagate;
 mod pubsub;
@@ -41,6 +45,8 @@ mod transaction;
 
 pub use action::{Action, LinkId};
 pub use client::{Client, ClientId, Peer};
+pub use cluster::bus_addr;
 pub use engine::{Engine, Now};
 pub use host::{Child, ChildEnd, Host, Job, SaveRequest};
 pub use master::Replica;
+pub use migrate::{Transfer, TransferId, Transferred};

@@ -20,9 +20,11 @@ pub(crate) struct Slave {
     pub(crate) client: Option<ClientId>,
     /// The master's run id, and the bytes of its stream that were received.
     run_id: Option<String>,
-    received: u64,
+    pub(crate) received: u64,
     /// When the link was lost, Unix milliseconds.
     pub(crate) down_since_ms: u64,
+    /// The same, on [`crate::Now::mono_ms`]; none before the first loss.
+    pub(crate) down_mono_ms: Option<u64>,
     /// The dump being received goes to the disk; its size if it is known, and what has come.
     pub(crate) transfer: Option<(Option<u64>, u64)>,
 }
@@ -72,12 +74,16 @@ impl Engine {
             run_id: None,
             received: 0,
             down_since_ms: 0,
+            down_mono_ms: None,
             transfer: None,
         });
-        self.config.slaveof = Some(conf::Master {
-            host: host.to_owned(),
-            port,
-        });
+        // A node of a cluster is told by the cluster, at each start.
+        if self.cluster.is_none() {
+            self.config.slaveof = Some(conf::Master {
+                host: host.to_owned(),
+                port,
+            });
+        }
         self.keyspace.clock().set_expiry(ExpiryMode::Hide);
         self.host.set_role(true);
     }
@@ -294,6 +300,7 @@ impl Engine {
             tracing::warn!("Connection with master lost.");
             tracing::info!("Caching the disconnected master state.");
             slave.down_since_ms = unix_ms;
+            slave.down_mono_ms = Some(now_ms);
         }
         if slave.transfer.take().is_some() {
             self.act(Action::DropSyncFile);

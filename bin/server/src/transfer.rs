@@ -1,0 +1,178 @@
+//! Keys on their way to another server: the sockets of MIGRATE, kept open for the next one.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use engine::{Transfer, TransferId, Transferred};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use crate::shell::Shell;
+
+/// Idle sockets are closed after this (Redis 3.0: `MIGRATE_SOCKET_CACHE_TTL`).
+const IDLE: Duration = Duration::from_secs(10);
+/// How many sockets are kept (Redis 3.0: `MIGRATE_SOCKET_CACHE_ITEMS`).
+const MOST_IDLE: usize = 64;
+/// The longest line that a target may answer.
+const MOST_LINE_BYTES: usize = 64 * 1024;
+
+/// An open connection to a target, with the database that is selected on it.
+#[derive(Debug)]
+struct Socket {
+    stream: BufReader<TcpStream>,
+    db: Option<usize>,
+    used: Instant,
+}
+
+/// Idle connections, by target.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets(RefCell<BTreeMap<(String, u16), Vec<Socket>>>);
+
+impl Sockets {
+    fn take(&self, target: &(String, u16)) -> Option<Socket> {
+        self.0.borrow_mut().get_mut(target)?.pop()
+    }
+
+    fn put(&self, target: (String, u16), mut socket: Socket) {
+        socket.used = Instant::now();
+        let mut all = self.0.borrow_mut();
+        if all.values().map(Vec::len).sum::<usize>() < MOST_IDLE {
+            all.entry(target).or_default().push(socket);
+        }
+    }
+
+    /// How many are kept (INFO's `migrate_cached_sockets`).
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().values().map(Vec::len).sum()
+    }
+
+    /// Closes those that were idle for long.
+    pub(crate) fn close_idle(&self) {
+        let mut all = self.0.borrow_mut();
+        all.retain(|_, sockets| {
+            sockets.retain(|socket| socket.used.elapsed() < IDLE);
+            !sockets.is_empty()
+        });
+    }
+}
+
+/// Where an attempt failed.
+enum Failure {
+    Connect,
+    Write,
+    Read,
+}
+
+impl Failure {
+    fn reply(&self) -> String {
+        match self {
+            Self::Connect => "IOERR error or timeout connecting to the client".to_owned(),
+            Self::Write => "IOERR error or timeout writing to target instance".to_owned(),
+            Self::Read => "IOERR error or timeout reading to target instance".to_owned(),
+        }
+    }
+}
+
+/// Sends the keys, and tells the engine what came of it.
+pub(crate) async fn run(shell: Rc<Shell>, transfer: TransferId, what: Transfer) {
+    let target = (what.host.clone(), what.port);
+    let kept = shell.sockets.take(&target);
+    let reused = kept.is_some();
+    let (mut answers, mut failed) = (Vec::new(), None);
+    let mut ended = attempt(kept, &what, &mut answers).await;
+    // A kept socket may have been closed by the other side meanwhile: nothing was done then, and a new one is tried.
+    if reused && ended.is_err() && answers.is_empty() {
+        ended = attempt(None, &what, &mut answers).await;
+    }
+    match ended {
+        Ok(socket) => shell.sockets.put(target, socket),
+        Err(failure) => failed = Some(failure.reply()),
+    }
+    shell.turn(|engine| engine.migrated(transfer, &Transferred { answers, failed }));
+}
+
+async fn attempt(
+    kept: Option<Socket>,
+    what: &Transfer,
+    answers: &mut Vec<Result<(), String>>,
+) -> Result<Socket, Failure> {
+    let limit = Duration::from_millis(what.timeout_ms);
+    let mut socket = match kept {
+        Some(socket) => socket,
+        None => connect(what, limit).await?,
+    };
+    let select = socket.db != Some(what.db);
+    let mut head = Vec::new();
+    if select {
+        let db = what.db.to_string();
+        head = format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{db}\r\n", db.len()).into_bytes();
+    }
+    let (reader, mut writer) = socket.stream.get_mut().split();
+    let mut reader = BufReader::new(reader);
+    // Answers are read while requests are still written: neither side's buffers can fill up for good.
+    let writing = async {
+        for part in [&head, &what.requests] {
+            for piece in part.chunks(64 * 1024) {
+                timed(limit, writer.write_all(piece))
+                    .await
+                    .ok_or(Failure::Write)?;
+            }
+        }
+        Ok(())
+    };
+    let mut refused = None;
+    let reading = async {
+        if select {
+            refused = line(&mut reader, limit).await?.err();
+        }
+        while answers.len() < what.count {
+            let answer = line(&mut reader, limit).await?;
+            answers.push(refused.clone().map_or(answer, Err));
+        }
+        Ok(())
+    };
+    let (written, read) = tokio::join!(writing, reading);
+    written?;
+    read?;
+    socket.db = answers.iter().all(Result::is_ok).then_some(what.db);
+    Ok(socket)
+}
+
+async fn connect(what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
+    let stream = timed(limit, TcpStream::connect((what.host.as_str(), what.port)))
+        .await
+        .ok_or(Failure::Connect)?;
+    // Requests are written whole.
+    let _ = stream.set_nodelay(true);
+    Ok(Socket {
+        stream: BufReader::new(stream),
+        db: None,
+        used: Instant::now(),
+    })
+}
+
+/// One line of an answer: its text where it is an error.
+async fn line<R: tokio::io::AsyncRead + Unpin>(
+    reader: &mut BufReader<R>,
+    limit: Duration,
+) -> Result<Result<(), String>, Failure> {
+    let mut bytes = Vec::new();
+    let mut bounded = tokio::io::AsyncReadExt::take(&mut *reader, MOST_LINE_BYTES as u64);
+    let count = timed(limit, bounded.read_until(b'\n', &mut bytes))
+        .await
+        .ok_or(Failure::Read)?;
+    if count == 0 || !bytes.ends_with(b"\n") {
+        return Err(Failure::Read);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(match text.trim_end().strip_prefix('-') {
+        Some(error) => Err(error.to_owned()),
+        None => Ok(()),
+    })
+}
+
+async fn timed<T>(limit: Duration, work: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()?.ok()
+}

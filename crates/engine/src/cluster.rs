@@ -1,0 +1,355 @@
+//! This server as a node of a cluster: the gate that redirects, CLUSTER, ASKING, READONLY, READWRITE, and what the node's core
+//! wants done. The rules of the cluster are in the crate `cluster-bus`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use cluster_bus::{
+    Event, Facts, Input, LinkId, LogLevel, Message, Node, NodesConf, Output, Query, Reply, Route,
+    Slot, codec,
+};
+use commands::{Args, Done, Error, EventClass, Flags, table};
+
+use crate::client::Waiting;
+use crate::index::Entry;
+use crate::propagate::Origin;
+use crate::{Action, ClientId, Engine};
+
+const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
+
+/// CLUSTER's questions about keys, answered from the one database of cluster mode.
+struct Keys<'a>(&'a store::Db);
+
+impl cluster_bus::node::Keyspace for Keys<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn count_keys_in_slot(&self, slot: Slot) -> u64 {
+        self.0.slot_len(slot.number()) as u64
+    }
+
+    fn keys_in_slot(&self, slot: Slot, max: usize) -> Vec<Vec<u8>> {
+        let mut keys = Vec::new();
+        self.0
+            .slot_keys(slot.number(), max, |key| keys.push(key.to_vec()));
+        keys
+    }
+}
+
+impl Engine {
+    /// Becomes a node: with what nodes.conf said, if there was one.
+    pub fn join_cluster(&mut self, saved: Option<NodesConf>, seed: u64) {
+        let now = self.bus_now();
+        let node = Node::new(now, self.bus_config(), saved, seed);
+        self.cluster = Some(Box::new(node));
+        self.perform_bus();
+    }
+
+    fn bus_now(&self) -> cluster_bus::Now {
+        cluster_bus::Now {
+            mono_ms: self.now.mono_ms,
+            unix_ms: self.now.unix_ms(),
+        }
+    }
+
+    fn bus_config(&self) -> cluster_bus::Config {
+        cluster_bus::Config {
+            node_timeout_ms: self.config.cluster_node_timeout,
+            slave_validity_factor: u64::from(self.config.cluster_slave_validity_factor),
+            migration_barrier: u64::from(self.config.cluster_migration_barrier),
+            require_full_coverage: self.config.cluster_require_full_coverage,
+            repl_ping_period_ms: u64::from(self.config.repl_ping_slave_period) * 1000,
+            port: self.config.port,
+            log_level: match self.config.loglevel {
+                conf::LogLevel::Debug => LogLevel::Debug,
+                conf::LogLevel::Verbose => LogLevel::Verbose,
+                conf::LogLevel::Notice => LogLevel::Notice,
+                conf::LogLevel::Warning => LogLevel::Warning,
+            },
+            ..cluster_bus::Config::default()
+        }
+    }
+
+    /// Takes over what CONFIG SET changed.
+    pub(crate) fn apply_cluster_config(&mut self) {
+        let config = self.bus_config();
+        if let Some(node) = &mut self.cluster {
+            *node.config_mut() = config;
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let Some(slave) = &self.slave else {
+            return Facts {
+                repl_offset: self.replicas.offset(),
+                data_as_of_ms: None,
+            };
+        };
+        let data_as_of_ms = if self.is_linked() {
+            Some(slave.link.active_ms())
+        } else {
+            slave.down_mono_ms
+        };
+        Facts {
+            repl_offset: self.applied_offset().unwrap_or(slave.received),
+            data_as_of_ms,
+        }
+    }
+
+    /// The cluster's periodic work; ten times a second.
+    pub fn tick_cluster(&mut self) {
+        let (now, facts) = (self.bus_now(), self.facts());
+        let Some(node) = &mut self.cluster else {
+            return;
+        };
+        node.handle_input(now, Input::Facts(facts));
+        node.handle_timeout(now);
+        self.perform_bus();
+        self.redirect_blocked();
+    }
+
+    /// Something happened on the bus.
+    pub fn bus_input(&mut self, input: Input) {
+        let now = self.bus_now();
+        let Some(node) = &mut self.cluster else {
+            return;
+        };
+        node.handle_input(now, input);
+        self.perform_bus();
+    }
+
+    /// A packet came.
+    pub fn bus_received(&mut self, link: LinkId, message: Message) {
+        let facts = self.facts();
+        let now = self.bus_now();
+        if let Some(node) = &mut self.cluster {
+            node.handle_input(now, Input::Facts(facts));
+        }
+        self.bus_input(Input::Received { link, message });
+    }
+
+    /// Keys were loaded: the slots that they are in are ours, or are marked.
+    pub fn check_loaded_slots(&mut self) {
+        let now = self.bus_now();
+        let Some(node) = &mut self.cluster else {
+            return;
+        };
+        let db = self.keyspace.db_ref(0);
+        let populated: Vec<Slot> = Slot::all()
+            .filter(|slot| db.slot_len(slot.number()) > 0)
+            .collect();
+        node.verify_slots_with_keys(now, populated);
+        self.perform_bus();
+    }
+
+    pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
+        let now = self.bus_now();
+        if let Some(node) = &mut self.cluster {
+            node.publish(now, channel, message);
+            self.perform_bus();
+        }
+    }
+
+    fn perform_bus(&mut self) {
+        while let Some(output) = self.cluster.as_mut().and_then(|node| node.poll_output()) {
+            match output {
+                Output::Connect { link, addr } => self.act(Action::BusConnect { link, addr }),
+                Output::Close { link } => self.act(Action::BusClose { link }),
+                Output::Send { link, message } => {
+                    let bytes = codec::encode(&message);
+                    self.act(Action::BusSend { link, bytes });
+                }
+                Output::Persist(text) => {
+                    // Nothing that follows may happen before this is on the disk.
+                    if let Err(error) = self.host.persist_cluster(&text) {
+                        tracing::warn!("Fatal: can't update cluster config file: {error}");
+                        self.act(Action::Exit { code: 1 });
+                        self.cluster = None;
+                        return;
+                    }
+                }
+                Output::Event(event) => self.bus_event(event),
+            }
+        }
+    }
+
+    fn bus_event(&mut self, event: Event) {
+        match event {
+            Event::ReplicateFrom { ip, port } => self.follow(&ip.to_string(), port),
+            Event::StopReplication => self.follow_nobody(),
+            Event::FlushAll => {
+                self.break_watches_on_flush(None);
+                self.empty_keyspace();
+            }
+            // The core logs it; commands ask the core.
+            Event::StateChanged(_) => {}
+            Event::DeleteKeysInSlot(slot) => self.delete_slot(slot),
+            Event::Publish { channel, message } => {
+                self.publish_local(&channel, &message);
+            }
+            Event::PauseClients { for_ms } => self.pause_clients(for_ms),
+            Event::ResumeClients => self.resume_clients(),
+            Event::Log { level, text } => match level {
+                LogLevel::Debug => tracing::trace!("{text}"),
+                LogLevel::Verbose => tracing::debug!("{text}"),
+                LogLevel::Notice => tracing::info!("{text}"),
+                LogLevel::Warning => tracing::warn!("{text}"),
+            },
+        }
+    }
+
+    fn delete_slot(&mut self, slot: Slot) {
+        let mut keys: Vec<Box<[u8]>> = Vec::new();
+        self.keyspace
+            .db_ref(0)
+            .slot_keys(slot.number(), usize::MAX, |key| keys.push(key.into()));
+        for key in keys {
+            if self.keyspace.db(0).remove(&key) {
+                self.effects.changed(0, &key, EventClass::Generic, "del");
+                self.propagate(Origin::Server, 0, &[b"DEL", &key]);
+            }
+        }
+        self.settle();
+    }
+
+    // ---- the gate --------------------------------------------------------------------------------------------------------
+
+    /// Where a request has to be served: an error that redirects, if not here.
+    pub(crate) fn gate_cluster(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+    ) -> Result<(), Error> {
+        let Some(node) = &self.cluster else {
+            return Ok(());
+        };
+        let command = entry.command;
+        let client = &self.clients[id.0];
+        let exec = command.name == "exec";
+        let has_keys = command.first_key != 0 || command.flags.has(Flags::MOVABLE_KEYS);
+        if client.flags.master || client.flags.internal || (!has_keys && !exec) {
+            return Ok(());
+        }
+        let db = self.keyspace.db_ref(0);
+        let exists = |key: &[u8]| db.peek(key).is_some();
+        let mut query = Query {
+            asking: client.flags.asking || command.flags.has(Flags::ASKING),
+            client_is_readonly: client.flags.readonly,
+            command_is_readonly: command.flags.has(Flags::READONLY),
+            is_migrate: command.name == "migrate",
+        };
+        let mut positions = Vec::new();
+        let route = if exec {
+            let Some(multi) = &client.multi else {
+                return Ok(());
+            };
+            let mut keys: Vec<&[u8]> = Vec::new();
+            query.command_is_readonly = true;
+            for queued in &multi.queue {
+                let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+                positions.clear();
+                table::key_positions(queued.entry.command, &words, &mut positions);
+                keys.extend(positions.iter().map(|&at| words[at]));
+                query.command_is_readonly &= queued.entry.command.flags.has(Flags::READONLY);
+            }
+            node.route(keys, query, exists)
+        } else {
+            table::key_positions(command, args, &mut positions);
+            node.route(positions.iter().map(|&at| args[at]), query, exists)
+        };
+        if route == Route::Here {
+            return Ok(());
+        }
+        if exec {
+            self.drop_transaction(id);
+        }
+        Err(Error::owned(route.to_string()))
+    }
+
+    /// Tells clients that wait for lists whose slot went elsewhere.
+    fn redirect_blocked(&mut self) {
+        let Some(node) = &self.cluster else { return };
+        let mut redirected = Vec::new();
+        for (index, client) in &self.clients {
+            if let Waiting::Lists(on) = &client.waiting
+                && let Some(route) = node.route_blocked(on.keys.iter().map(AsRef::as_ref))
+            {
+                redirected.push((ClientId(index), route));
+            }
+        }
+        for (id, route) in redirected {
+            self.output_of(id).error(route.to_string());
+            self.unblock_lists(id);
+        }
+    }
+}
+
+/// CLUSTER subcommand …
+pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let now = engine.bus_now();
+    let facts = engine.facts();
+    let Some(node) = &mut engine.cluster else {
+        return Err(DISABLED);
+    };
+    node.handle_input(now, Input::Facts(facts));
+    let result = node.command(now, &args[1..], &Keys(engine.keyspace.db_ref(0)));
+    engine.perform_bus();
+    let out = &mut engine.clients[id.0].out;
+    match result.map_err(|error| Error::owned(format!("ERR {error}")))? {
+        Reply::Ok => out.ok(),
+        Reply::Status(text) => out.status(text),
+        Reply::Bulk(text) => out.bulk(text),
+        Reply::Integer(value) => out.int(value),
+        Reply::Strings(all) => {
+            out.array(all.len());
+            all.iter().for_each(|text| out.bulk(text));
+        }
+        Reply::Slots(ranges) => {
+            out.array(ranges.len());
+            for range in ranges {
+                out.array(2 + range.nodes.len());
+                out.int(range.first.number().into());
+                out.int(range.last.number().into());
+                for (ip, port) in range.nodes {
+                    out.array(2);
+                    out.bulk(ip.map_or_else(String::new, |ip: IpAddr| ip.to_string()));
+                    out.int(port.into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// ASKING
+pub(crate) fn asking(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    flag(engine, id, |client| client.flags.asking = true)
+}
+
+/// READONLY
+pub(crate) fn readonly(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    flag(engine, id, |client| client.flags.readonly = true)
+}
+
+/// READWRITE
+pub(crate) fn readwrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    flag(engine, id, |client| client.flags.readonly = false)
+}
+
+fn flag(engine: &mut Engine, id: ClientId, set: impl FnOnce(&mut crate::Client)) -> Done {
+    if engine.cluster.is_none() {
+        return Err(DISABLED);
+    }
+    let client = &mut engine.clients[id.0];
+    set(client);
+    client.out.ok();
+    Ok(())
+}
+
+/// Where the bus of a node listens.
+#[must_use]
+pub fn bus_addr(addr: SocketAddr) -> Option<SocketAddr> {
+    let port = addr.port().checked_add(cluster_bus::BUS_PORT_OFFSET)?;
+    Some(SocketAddr::new(addr.ip(), port))
+}

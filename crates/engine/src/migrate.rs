@@ -1,0 +1,270 @@
+//! MIGRATE: keys on their way to another server.
+//!
+//! Redis stops everything until the target has answered. Here only requests on the moving keys wait: they are held back, and run
+//! again when the keys are gone, or have stayed.
+
+use std::collections::BTreeMap;
+
+use commands::{Args, Done, Error, args, table};
+use rdb::Dumper;
+
+use crate::client::Waiting;
+use crate::index::Entry;
+use crate::propagate::Origin;
+use crate::{Action, ClientId, Engine};
+
+/// Names one MIGRATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransferId(pub u64);
+
+/// What the shell has to send, and how many answers it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The target.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The target's database. A connection on which another one is selected needs a SELECT first.
+    pub db: usize,
+    /// How long connecting, and each wait for an answer, may take. Milliseconds.
+    pub timeout_ms: u64,
+    /// One RESTORE for each key.
+    pub requests: Vec<u8>,
+    /// How many.
+    pub count: usize,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transferred {
+    /// The target's answer to each RESTORE, as far as it came: its error, if it was one.
+    pub answers: Vec<Result<(), String>>,
+    /// The whole error reply where the connection failed.
+    pub failed: Option<String>,
+}
+
+/// Transfers under way.
+#[derive(Debug, Default)]
+pub(crate) struct Transfers {
+    next: u64,
+    running: BTreeMap<TransferId, Running>,
+    /// Keys (database, key) that are on their way.
+    moving: BTreeMap<(usize, Box<[u8]>), usize>,
+}
+
+#[derive(Debug)]
+struct Running {
+    client: ClientId,
+    serial: u64,
+    db: usize,
+    keys: Vec<Box<[u8]>>,
+    copy: bool,
+}
+
+impl Engine {
+    /// Whether a request touches a key that is on its way.
+    pub(crate) fn touches_moving(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
+        if self.transfers.moving.is_empty() {
+            return false;
+        }
+        let db = self.clients[id.0].db;
+        let mut positions = Vec::new();
+        let mut touches = |entry: Entry, words: &[&[u8]]| {
+            positions.clear();
+            table::key_positions(entry.command, words, &mut positions);
+            positions.iter().any(|&at| {
+                self.transfers
+                    .moving
+                    .contains_key(&(db, Box::from(words[at])))
+            })
+        };
+        if entry.command.name == "exec" {
+            let queue = self.clients[id.0]
+                .multi
+                .iter()
+                .flat_map(|multi| &multi.queue);
+            return queue.into_iter().any(|queued| {
+                let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+                touches(queued.entry, &words)
+            });
+        }
+        touches(entry, args)
+    }
+
+    /// A transfer has ended: what arrived is deleted here, and the client is answered.
+    pub fn migrated(&mut self, transfer: TransferId, result: &Transferred) {
+        let Some(running) = self.transfers.running.remove(&transfer) else {
+            return;
+        };
+        let mut gone: Vec<&[u8]> = vec![b"DEL"];
+        for (key, answer) in running.keys.iter().zip(&result.answers) {
+            if answer.is_ok() && !running.copy && self.keyspace.db(running.db).remove(key) {
+                self.effects.dirty += 1;
+                self.effects.touch(running.db, key);
+                gone.push(key);
+            }
+        }
+        if gone.len() > 1 {
+            self.propagate(Origin::Server, running.db, &gone);
+        }
+        self.settle();
+        for key in &running.keys {
+            let key = (running.db, key.clone());
+            if let Some(count) = self.transfers.moving.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.transfers.moving.remove(&key);
+                }
+            }
+        }
+        let same = |client: &&mut crate::Client| {
+            client.serial == running.serial && client.waiting == Waiting::Transfer
+        };
+        if let Some(client) = self.clients.get_mut(running.client.0).filter(same) {
+            client.waiting = Waiting::No;
+            let refused = result
+                .answers
+                .iter()
+                .find_map(|answer| answer.as_ref().err());
+            match (refused, &result.failed) {
+                (Some(error), _) => client
+                    .out
+                    .error(format!("ERR Target instance replied with error: {error}")),
+                (None, Some(error)) => client.out.error(error),
+                (None, None) => client.out.ok(),
+            }
+            self.wake(running.client);
+            self.resume(running.client);
+        }
+        self.resume_held();
+    }
+}
+
+/// The options behind the timeout.
+struct Options {
+    copy: bool,
+    replace: bool,
+    /// Where the listed keys start.
+    keys: Option<usize>,
+}
+
+fn options(args: Args<'_>) -> Result<Options, Error> {
+    let mut options = Options {
+        copy: false,
+        replace: false,
+        keys: None,
+    };
+    for (at, word) in args.iter().enumerate().skip(6) {
+        if args::is(word, "COPY") {
+            options.copy = true;
+        } else if args::is(word, "REPLACE") {
+            options.replace = true;
+        } else if args::is(word, "KEYS") {
+            if !args[3].is_empty() {
+                return Err(Error::text(
+                    "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string",
+                ));
+            }
+            options.keys = Some(at + 1);
+            break;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    Ok(options)
+}
+
+/// MIGRATE host port key|"" db timeout [COPY] [REPLACE] [KEYS key …]
+pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let options = options(args)?;
+    let timeout_ms = u64::try_from(args::int(args[5])?)
+        .ok()
+        .filter(|ms| *ms > 0)
+        .unwrap_or(1000);
+    let db_there = usize::try_from(args::int(args[4])?).map_err(|_| Error::IndexOutOfRange)?;
+    if engine.group.depth > 0 || engine.clients[id.0].flags.internal {
+        return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
+    }
+    let bad_target = Error::text("ERR Invalid target address");
+    let host = std::str::from_utf8(args[1])
+        .map_err(|_| bad_target.clone())?
+        .to_owned();
+    let port = args::int(args[2])
+        .ok()
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or(bad_target)?;
+    let listed = options.keys.map_or(&args[3..4], |first| &args[first..]);
+    let db = engine.clients[id.0].db;
+    let (mut keys, mut requests): (Vec<Box<[u8]>>, _) = (Vec::new(), Vec::new());
+    let mut dumper = Dumper::new(engine.config.rdbcompression);
+    for &key in listed {
+        if let Some(request) = restore_request(engine, &mut dumper, db, key, options.replace) {
+            requests.extend_from_slice(&request);
+            keys.push(key.into());
+        }
+    }
+    if keys.is_empty() {
+        engine.clients[id.0].out.status("NOKEY");
+        return Ok(());
+    }
+    engine.effects.propagate_nothing();
+    engine.transfers.next += 1;
+    let transfer = TransferId(engine.transfers.next);
+    for key in &keys {
+        *engine
+            .transfers
+            .moving
+            .entry((db, key.clone()))
+            .or_default() += 1;
+    }
+    let what = Transfer {
+        host,
+        port,
+        db: db_there,
+        timeout_ms,
+        requests,
+        count: keys.len(),
+    };
+    let client = &mut engine.clients[id.0];
+    client.waiting = Waiting::Transfer;
+    let running = Running {
+        client: id,
+        serial: client.serial,
+        db,
+        keys,
+        copy: options.copy,
+    };
+    engine.transfers.running.insert(transfer, running);
+    engine.act(Action::Transfer { transfer, what });
+    Ok(())
+}
+
+/// The request that makes the key on the other side; `None` where there is no such key here.
+fn restore_request(
+    engine: &mut Engine,
+    dumper: &mut Dumper,
+    db: usize,
+    key: &[u8],
+    replace: bool,
+) -> Option<Vec<u8>> {
+    let now_ms = engine.now.unix_ms();
+    let command: &[u8] = if engine.settings.cluster {
+        b"RESTORE-ASKING"
+    } else {
+        b"RESTORE"
+    };
+    let db = engine.keyspace.db(db);
+    db.read(key)?;
+    let ttl = db
+        .expire_ms(key)
+        .map_or(0, |at| at.saturating_sub(now_ms).max(1))
+        .to_string();
+    let payload = rdb::dump(dumper, db.peek(key)?).ok()?;
+    let mut words = vec![command, key, ttl.as_bytes(), &payload];
+    if replace {
+        words.push(b"REPLACE");
+    }
+    let mut request = Vec::with_capacity(payload.len() + key.len() + 64);
+    aof::encode_command(&mut request, words);
+    Some(request)
+}

@@ -1,0 +1,54 @@
+//! Requests that wait before they run: CLIENT PAUSE, a manual failover, keys on their way to another server.
+
+use crate::client::Waiting;
+use crate::{ClientId, Engine};
+
+impl Engine {
+    /// Holds back the requests of all clients for so long, or longer if they are held back already.
+    pub(crate) fn pause_clients(&mut self, for_ms: u64) {
+        let until = self.now.mono_ms.saturating_add(for_ms);
+        self.paused_until_ms = Some(self.paused_until_ms.map_or(until, |known| known.max(until)));
+    }
+
+    /// Lets everybody go on.
+    pub(crate) fn resume_clients(&mut self) {
+        self.paused_until_ms = None;
+        self.resume_held();
+    }
+
+    /// Part of each tick: a pause that is over ends.
+    pub(crate) fn tick_pause(&mut self) {
+        if self
+            .paused_until_ms
+            .is_some_and(|until| until <= self.now.mono_ms)
+        {
+            self.resume_clients();
+        }
+    }
+
+    /// Whether a request of this client has to wait because of a pause. Replication goes on.
+    pub(crate) fn is_paused(&self, id: ClientId) -> bool {
+        let flags = self.clients[id.0].flags;
+        self.paused_until_ms.is_some() && !flags.master && !flags.replica && !flags.internal
+    }
+
+    /// Makes a client's request wait until [`Engine::resume_held`]; it is then run again.
+    pub(crate) fn hold(&mut self, id: ClientId) {
+        self.clients[id.0].waiting = Waiting::Held;
+        self.held.push(id);
+    }
+
+    /// Runs what was held back, as far as it may run now.
+    pub(crate) fn resume_held(&mut self) {
+        for id in std::mem::take(&mut self.held) {
+            if let Some(client) = self
+                .clients
+                .get_mut(id.0)
+                .filter(|client| client.waiting == Waiting::Held)
+            {
+                client.waiting = Waiting::No;
+                self.resume(id);
+            }
+        }
+    }
+}
