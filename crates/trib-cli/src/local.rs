@@ -128,8 +128,10 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
     } else {
         format!(" --dir {}", args.dir.display())
     };
+    // As it was called, so that the lines can be copied.
+    let own = std::env::args().next().unwrap_or_else(|| "trib".into());
     app.console.print(&format!(
-        "\nThe cluster is ready.\n  connect:  redis-cli -c -p {}\n  look:     trib local status{dir}\n  stop:     trib local down{dir}\n",
+        "\nThe cluster is ready.\n  connect:  redis-cli -c -p {}\n  look:     {own} local status{dir}\n  stop:     {own} local down{dir}\n",
         args.port
     ));
     Ok(())

@@ -15,7 +15,7 @@ const CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
 const WORDS: usize = SLOT_COUNT as usize / 64;
 
 /// A set of slots, printed as nodes print it: `0-5460,7000`. One bit for each slot, as nodes keep it too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SlotSet(Box<[u64; WORDS]>);
 
 impl SlotSet {
@@ -120,6 +120,12 @@ impl<'a> FromIterator<&'a Self> for SlotSet {
             }
         }
         all
+    }
+}
+
+impl fmt::Debug for SlotSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlotSet({self})")
     }
 }
 

@@ -279,6 +279,22 @@ fn an_interrupted_move_is_finished() {
 }
 
 #[test]
+fn a_chosen_owner_does_not_go_on_with_what_it_was_giving_away() {
+    // Nobody owns the slot; two nodes mean to give it to the same third one.
+    let slots = vec![vec![
+        (false, Some((true, 1)), BTreeSet::from([1])),
+        (false, Some((false, 0)), BTreeSet::new()),
+        (false, Some((true, 1)), BTreeSet::new()),
+        (false, None, BTreeSet::new()),
+    ]];
+    let mut model = Model::new(&slots);
+    let steps = fix_open_slots(&mut model.snapshot(), &model.key_counts());
+    model.run(&steps).unwrap();
+    assert!(model.snapshot().open_slots().is_empty());
+    assert!(model.0[&id(0)].owned.contains(0));
+}
+
+#[test]
 fn empty_slots_go_to_the_smallest_masters_in_stretches() {
     let mut model = Model::new(&[]);
     model.node(&id(0)).owned = (0..10_000).collect();

@@ -171,9 +171,8 @@ impl<'a> OpenSlot<'a> {
     fn resumable(&self, owner: &NodeId) -> Option<NodeId> {
         let target = self.snapshot.node(owner)?.migrating.get(&self.slot)?;
         let receiving = self.snapshot.node(target)?.importing.get(&self.slot);
-        let alone = self.migrating.len() == 1
-            && self.importing.len() == 1
-            && self.importing.contains(target);
+        let giving = self.migrating.len() == 1 && self.migrating.contains(owner);
+        let alone = giving && self.importing.len() == 1 && self.importing.contains(target);
         (alone && receiving == Some(owner)).then(|| target.clone())
     }
 
