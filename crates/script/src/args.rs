@@ -3,7 +3,7 @@
 use mlua::{Lua, LuaString, MultiValue, Result, Table, Value};
 
 use crate::failure::{Failure, type_name};
-use crate::number::{to_i32, to_i64};
+use crate::number::{self, to_i32, to_i64};
 
 /// The arguments of the running function. Positions count from 1.
 pub(crate) struct Args<'a> {
@@ -54,14 +54,8 @@ impl<'a> Args<'a> {
     /// The argument as a number where it is one or reads as one.
     pub(crate) fn as_number(&self, position: usize) -> Result<Option<f64>> {
         Ok(match self.at(position) {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "mlua made the integer from a double"
-            )]
-            Some(Value::Integer(number)) => Some(*number as f64),
-            Some(Value::Number(number)) => Some(*number),
             Some(value @ Value::String(_)) => self.lua.coerce_number(value.clone())?,
-            _ => None,
+            value => value.and_then(number::of_value),
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use mlua::{Error, Lua, Value};
+use mlua::{Error, Lua, Result, Value};
 
 /// The name of the chunk that holds the sandbox's own Lua code. Its frames are invisible in error positions.
 pub(crate) const SANDBOX_CHUNK: &str = "=sandbox";
@@ -70,6 +70,21 @@ impl From<Failure> for Error {
     }
 }
 
+/// An error as a script may see it.
+///
+/// # Errors
+/// When the script has to stop.
+pub(crate) fn plain_value(lua: &Lua, error: Value) -> Result<Value> {
+    let Value::Error(error) = error else {
+        return Ok(error);
+    };
+    match Failure::from_error(&error) {
+        Failure::Text(text) => lua.create_string(text).map(Value::String),
+        Failure::Value(value) => Ok(value),
+        Failure::Stop => Err(Failure::Stop.into()),
+    }
+}
+
 /// The name of a value's type, as `type` gives it.
 pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {
@@ -122,24 +137,22 @@ impl Frame {
     }
 
     /// The function that an uncaught error is ascribed to: the one at `level`, or its caller if it is written in C.
-    /// The sandbox's own frames do not count.
+    /// The sandbox's own frames, and the marks of calls that they took the place of, do not count.
     pub(crate) fn to_blame(lua: &Lua, level: usize) -> Option<Frame> {
-        let mut level = level;
-        let mut frame = Frame::at(lua, level)?;
+        let raiser = Frame::at(lua, level)?;
+        let mut level = if raiser.what == "C" { level + 1 } else { level };
+        let mut below_sandbox = false;
         loop {
-            if frame.what != "C" && frame.source != SANDBOX_CHUNK {
-                return Some(frame);
-            }
-            let was_sandbox = frame.source == SANDBOX_CHUNK;
-            level += 1;
-            let Some(next) = Frame::at(lua, level) else {
-                return Some(frame);
+            let Some(frame) = Frame::at(lua, level) else {
+                return Some(raiser);
             };
-            let is_last = frame.what == "C" && next.source != SANDBOX_CHUNK && !was_sandbox;
-            frame = next;
-            if is_last {
+            let is_sandbox = frame.source == SANDBOX_CHUNK;
+            let is_mark = below_sandbox && frame.what == "tail";
+            if !is_sandbox && !is_mark {
                 return Some(frame);
             }
+            below_sandbox = true;
+            level += 1;
         }
     }
 }

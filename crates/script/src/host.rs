@@ -59,7 +59,7 @@ pub enum Refusal {
     /// Cluster: the keys are not all in slots of this node.
     NonLocalKey,
     /// A gate of the server that ordinary clients meet too (`-READONLY …`, `-MISCONF …`, `-OOM …`): the whole error
-    /// line as a client would get it, with its minus sign; 3.0 quotes it so.
+    /// line as a client would get it, from its minus sign to its `\r\n`. 3.0 quotes it so, and blanks the line's end.
     Gate(Cow<'static, str>),
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, StdLib, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use sha1::Digest;
 
 use crate::context::{Context, Script};
@@ -29,15 +29,8 @@ pub struct Interpreter {
     /// Sets `KEYS` and `ARGV`, runs a function, gives `true` and its result or `false` and an error text.
     run: Function,
     globals: Table,
-    names: Names,
+    names: reply::Names,
     runs: u32,
-}
-
-/// Strings that every run needs, made once.
-struct Names {
-    keys: LuaString,
-    argv: LuaString,
-    reply: reply::Names,
 }
 
 /// Bounds on what scripts may take.
@@ -144,11 +137,7 @@ impl Interpreter {
         )?;
         let context = Rc::new(Context::new(limits));
         let run = sandbox::set_up(&lua, &context)?;
-        let names = Names {
-            keys: lua.create_string("KEYS")?,
-            argv: lua.create_string("ARGV")?,
-            reply: reply::Names::new(&lua)?,
-        };
+        let names = reply::Names::new(&lua)?;
         let hook_context = Rc::clone(&context);
         let triggers = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
         lua.set_global_hook(triggers, move |_, _| {
@@ -304,12 +293,12 @@ impl Interpreter {
         let start = reply.len();
         let context = Rc::clone(&self.context);
         let result = context.with_host(host, || -> mlua::Result<()> {
-            self.set_arguments(keys, argv)?;
-            let (succeeded, value): (bool, Value) = self.run.call(function)?;
+            let (keys, argv) = self.arguments(keys, argv)?;
+            let (succeeded, value): (bool, Value) = self.run.call((function, keys, argv))?;
             if !succeeded {
                 return Err(Failure::Value(value).into());
             }
-            reply::from_lua(&self.context, &self.lua, &self.names.reply, value, reply)
+            reply::from_lua(&self.context, &self.names, value, reply)
         });
         if let Err(error) = result {
             reply.truncate(start);
@@ -327,22 +316,28 @@ impl Interpreter {
         self.collect();
     }
 
-    fn set_arguments(&self, keys: &[&[u8]], argv: &[&[u8]]) -> mlua::Result<()> {
-        let bytes: usize = keys
+    /// The tables for `KEYS` and `ARGV`; none for one without elements.
+    fn arguments(
+        &self,
+        keys: &[&[u8]],
+        argv: &[&[u8]],
+    ) -> mlua::Result<(Option<Table>, Option<Table>)> {
+        if keys.is_empty() && argv.is_empty() {
+            return Ok((None, None));
+        }
+        let bytes = keys
             .iter()
             .chain(argv)
-            .map(|arg| arg.len() + reply::ELEMENT_BYTES)
-            .sum();
-        self.context.building(&self.lua, bytes, || {
-            for (name, values) in [(&self.names.keys, keys), (&self.names.argv, argv)] {
-                let table = self.lua.create_table_with_capacity(values.len(), 0)?;
-                for value in values {
-                    table.raw_push(self.lua.create_string(value)?)?;
-                }
-                self.globals.raw_set(name, table)?;
+            .map(|arg| arg.len() + reply::ELEMENT_BYTES);
+        let table = |values: &[&[u8]]| {
+            if values.is_empty() {
+                return Ok(None);
             }
-            Ok(())
-        })
+            let elements = values.iter().map(|value| reply::element(value));
+            self.lua.create_sequence_from(elements).map(Some)
+        };
+        self.context
+            .building(&self.lua, bytes.sum(), || Ok((table(keys)?, table(argv)?)))
     }
 
     /// Keeps garbage small: a step now and then, everything when a script has used much of what it may.

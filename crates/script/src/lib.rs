@@ -14,21 +14,29 @@
 //! - `context`: what the functions share; `args`: how they read arguments.
 //! - `redis_api`, `reply`: the table `redis`, and RESP to Lua values and back.
 //! - `json`, `msgpack`, `structs`, `bits`: the libraries `cjson`, `cmsgpack`, `struct`, `bit`.
-//! - `strings` with `pattern`, `tables`, `math`, `loading`: standard functions replaced because those of Lua 5.1 can
+//! - `strings` with `pattern`, `tables`, `base`, `math`, `loading`: standard functions replaced because those of Lua 5.1 can
 //!   hang, overflow the stack, load bytecode or draw from the C library's random numbers.
 
 mod args;
+mod base;
+mod bits;
 mod context;
 mod failure;
 mod host;
 mod interpreter;
+mod json;
 mod loading;
 mod math;
+mod msgpack;
 mod number;
+mod pattern;
 mod random;
 mod redis_api;
 mod reply;
 mod sandbox;
+mod strings;
+mod structs;
+mod tables;
 
 pub use host::{Host, KILLED, LogLevel, Outcome, Refusal, TICK_CALLS, TICK_INSTRUCTIONS, Tick};
 pub use interpreter::{Interpreter, Limits, NO_SCRIPT, ScriptError, Sha1};

@@ -8,7 +8,7 @@ use mlua::{Function, Lua, MultiValue, Result, Table, Value};
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, plain_value};
 
 /// With this byte Lua tells bytecode from text.
 const BYTECODE_MARK: u8 = 0x1b;
@@ -29,7 +29,7 @@ pub(crate) fn functions(
         } else {
             args.string(2)?.to_string_lossy()
         };
-        compile(lua, &env, text, name)
+        compile(lua, &env, text, &name)
     })?;
     let (env, context, raw_pcall) = (globals.clone(), Rc::clone(context), raw_pcall.clone());
     let load = lua.create_function(move |lua, args: MultiValue| {
@@ -43,7 +43,7 @@ pub(crate) fn functions(
             args.string(2)?.to_string_lossy()
         };
         match read_all(lua, &context, &raw_pcall, reader)? {
-            Ok(text) => compile(lua, &env, text, name),
+            Ok(text) => compile(lua, &env, text, &name),
             Err(error) => Ok(MultiValue::from_iter([Value::Nil, error])),
         }
     })?;
@@ -51,13 +51,13 @@ pub(crate) fn functions(
 }
 
 /// The function, or nil and the complaint.
-fn compile(lua: &Lua, globals: &Table, mut text: Vec<u8>, name: String) -> Result<MultiValue> {
+fn compile(lua: &Lua, globals: &Table, mut text: Vec<u8>, name: &str) -> Result<MultiValue> {
     if text.first() == Some(&BYTECODE_MARK) {
         // As text it is refused with the complaint of a parser that knows no bytecode.
         text.insert(0, b' ');
     }
     // A name cannot hold a NUL; Lua would cut it there too.
-    let name = name.split('\0').next().unwrap_or_default().to_owned();
+    let name = name.split('\0').next().unwrap_or_default();
     let chunk: Chunk<'_> = lua.load(text).set_name(name).set_mode(ChunkMode::Text);
     match chunk.set_environment(globals.clone()).into_function() {
         Ok(function) => Ok(MultiValue::from_iter([Value::Function(function)])),
@@ -100,20 +100,5 @@ fn read_all(
         }
         context.check_room(lua, text.len() + piece.len())?;
         text.extend_from_slice(&piece);
-    }
-}
-
-/// An error as a script may see it.
-///
-/// # Errors
-/// When the script has to stop.
-pub(crate) fn plain_value(lua: &Lua, error: Value) -> Result<Value> {
-    let Value::Error(error) = error else {
-        return Ok(error);
-    };
-    match Failure::from_error(&error) {
-        Failure::Text(text) => lua.create_string(text).map(Value::String),
-        Failure::Value(value) => Ok(value),
-        Failure::Stop => Err(Failure::Stop.into()),
     }
 }

@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use mlua::Value;
+
 /// How Lua prints numbers: `%.14g`.
 pub(crate) const LUA_DIGITS: usize = 14;
 
@@ -65,6 +67,19 @@ fn append_fraction(out: &mut Vec<u8>, digits: &[u8]) {
     if !digits.is_empty() {
         out.push(b'.');
         out.extend_from_slice(digits);
+    }
+}
+
+/// The number that a value is, without coercion.
+pub(crate) fn of_value(value: &Value) -> Option<f64> {
+    match value {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "mlua made the integer from a double"
+        )]
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
     }
 }
 

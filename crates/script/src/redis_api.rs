@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mlua::{FromLua, Lua, MultiValue, Result, Table, Value, Variadic};
+use mlua::{BorrowedBytes, Lua, MultiValue, Result, Table, Value, Variadic};
 use resp::number::DoubleBuffer;
 use smallvec::SmallVec;
 
@@ -11,6 +11,7 @@ use crate::args::Args;
 use crate::context::Context;
 use crate::failure::{Failure, Frame};
 use crate::host::{LogLevel, Outcome};
+use crate::number;
 use crate::reply::{self, FromResp, Names};
 
 const LEVELS: [(&str, LogLevel); 4] = [
@@ -26,7 +27,7 @@ pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
     for (name, raises) in [("call", true), ("pcall", false)] {
         let context = Rc::clone(context);
         let names = Names::new(lua)?;
-        let function = lua.create_function(move |lua, args: Variadic<Argument>| {
+        let function = lua.create_function(move |lua, args: MultiValue| {
             call(lua, &context, &names, &args, raises)
         })?;
         redis.raw_set(name, function)?;
@@ -66,26 +67,29 @@ pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
     Ok(redis)
 }
 
-/// One argument of a command, or `None` for what cannot be one.
-struct Argument(Option<SmallVec<[u8; 32]>>);
+/// One argument of a command.
+enum Argument {
+    Text(BorrowedBytes),
+    /// As `%.17g`, so that no digit is lost.
+    Number(SmallVec<[u8; 32]>),
+}
 
-impl FromLua for Argument {
-    fn from_lua(value: Value, _: &Lua) -> Result<Self> {
-        Ok(Argument(match value {
-            Value::String(text) => Some(SmallVec::from_slice(&text.as_bytes())),
-            // As `%.17g`, so that no digit is lost.
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "mlua made the integer from a double"
-            )]
-            Value::Integer(number) => Some(SmallVec::from_slice(
-                DoubleBuffer::new().format(number as f64).as_bytes(),
-            )),
-            Value::Number(number) => Some(SmallVec::from_slice(
-                DoubleBuffer::new().format(number).as_bytes(),
-            )),
-            _ => None,
-        }))
+impl Argument {
+    /// Only strings and numbers can be arguments.
+    fn new(value: &Value) -> Option<Self> {
+        if let Value::String(text) = value {
+            return Some(Argument::Text(text.as_bytes()));
+        }
+        let mut buffer = DoubleBuffer::new();
+        let text = buffer.format(number::of_value(value)?);
+        Some(Argument::Number(SmallVec::from_slice(text.as_bytes())))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Argument::Text(text) => text,
+            Argument::Number(text) => text,
+        }
     }
 }
 
@@ -93,18 +97,22 @@ fn call(
     lua: &Lua,
     context: &Context,
     names: &Names,
-    args: &[Argument],
+    values: &MultiValue,
     raises: bool,
 ) -> Result<Value> {
-    if args.is_empty() {
+    if values.is_empty() {
         let text = "Please specify at least one argument for redis.call()";
         return error_at_caller(lua, names, text).map(Value::Table);
     }
-    let bytes: Option<SmallVec<[&[u8]; 8]>> = args.iter().map(|arg| arg.0.as_deref()).collect();
-    let Some(bytes) = bytes else {
-        let text = "Lua redis() command arguments must be strings or integers";
-        return error_at_caller(lua, names, text).map(Value::Table);
-    };
+    let mut args: SmallVec<[Argument; 4]> = SmallVec::new();
+    for value in values {
+        let Some(argument) = Argument::new(value) else {
+            let text = "Lua redis() command arguments must be strings or integers";
+            return error_at_caller(lua, names, text).map(Value::Table);
+        };
+        args.push(argument);
+    }
+    let bytes: SmallVec<[&[u8]; 8]> = args.iter().map(Argument::bytes).collect();
     let (outcome, reply) = context.call(&bytes)?;
     let converted = match outcome {
         Outcome::Reply { sort } => reply::to_lua(context, lua, names, &reply, sort)?,
@@ -144,7 +152,7 @@ fn log(lua: &Lua, context: &Context, names: &Names, args: MultiValue) -> Result<
     };
     let level = LEVELS.iter().enumerate().find(|(level, _)| {
         // Truncated as C does: from above -1 up to 1 is 0.
-        i64::try_from(*level).is_ok_and(|level| level == crate::number::to_i64(number))
+        i64::try_from(*level).is_ok_and(|level| level == number::to_i64(number))
     });
     let Some((_, (_, level))) = level else {
         return refuse("Invalid debug level.");

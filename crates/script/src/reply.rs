@@ -1,7 +1,7 @@
 //! RESP to Lua values, for what a command answers to a script, and Lua values to RESP, for what a script answers to
 //! its client.
 
-use mlua::{Lua, LuaString, Result, Table, Value};
+use mlua::{Either, IntoLua, Lua, LuaString, Result, Table, Value};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -18,10 +18,12 @@ const TOO_DEEP: &[u8] = b"-ERR reached lua stack limit\r\n";
 
 const NIL: &[u8] = b"$-1\r\n";
 
-/// Field names that conversions look up, made once.
+/// Strings that conversions need all the time, made once.
 pub(crate) struct Names {
     err: LuaString,
     ok: LuaString,
+    /// The text of the usual status.
+    ok_text: LuaString,
 }
 
 impl Names {
@@ -29,19 +31,30 @@ impl Names {
         Ok(Names {
             err: lua.create_string("err")?,
             ok: lua.create_string("ok")?,
+            ok_text: lua.create_string("OK")?,
         })
     }
 
     /// `{err = text}`
     pub(crate) fn error_table(&self, lua: &Lua, text: &[u8]) -> Result<Table> {
-        single_field(lua, &self.err, text)
+        lua.create_table_from([(&self.err, lua.create_string(text)?)])
+    }
+
+    /// `{ok = text}`
+    fn status_table(&self, lua: &Lua, text: &[u8]) -> Result<Table> {
+        if text == b"OK" {
+            return lua.create_table_from([(&self.ok, &self.ok_text)]);
+        }
+        lua.create_table_from([(&self.ok, lua.create_string(text)?)])
     }
 }
 
-fn single_field(lua: &Lua, name: &LuaString, text: &[u8]) -> Result<Table> {
-    let table = lua.create_table_with_capacity(0, 1)?;
-    table.raw_set(name, lua.create_string(text)?)?;
-    Ok(table)
+/// Bytes on their way into Lua. Text that is UTF-8 goes there without a detour over a reference.
+pub(crate) fn element(bytes: &[u8]) -> Either<&str, impl IntoLua> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Either::Left(text),
+        Err(_) => Either::Right(LuaString::wrap(bytes)),
+    }
 }
 
 /// Appends an error line. What would end the line early is blanked.
@@ -81,6 +94,13 @@ pub(crate) fn to_lua(
         let text = memchr::memchr(b'\r', line).map_or(line, |end| &line[..end]);
         return Ok(FromResp::Error(text.to_vec()));
     }
+    if let Some(number) = reply
+        .strip_prefix(b":")
+        .and_then(|rest| rest.strip_suffix(b"\r\n"))
+    {
+        let number = resp::number::parse_i64(number).ok_or_else(malformed)?;
+        return Ok(FromResp::Value(Value::Integer(number)));
+    }
     // The least text for an element is `:0\r\n`, the dearest for its length an empty status.
     let bytes = reply.len().saturating_mul(ELEMENT_BYTES / 2);
     let value = context.building(lua, bytes, || {
@@ -115,7 +135,7 @@ impl<'a> Reader<'a> {
                 Some(text) => Ok(Value::String(self.lua.create_string(text)?)),
                 None => Ok(Value::Boolean(false)),
             },
-            b'+' => single_field(self.lua, &self.names.ok, line).map(Value::Table),
+            b'+' => self.names.status_table(self.lua, line).map(Value::Table),
             b'-' => self.names.error_table(self.lua, line).map(Value::Table),
             b'*' => match self.count(line)? {
                 Some(count) => self.array(count, depth),
@@ -129,6 +149,9 @@ impl<'a> Reader<'a> {
         if depth >= MAX_DEPTH {
             return Err(Failure::text("reached lua stack limit").into());
         }
+        if let Some(texts) = self.texts(count)? {
+            return self.sequence(&texts);
+        }
         let table = self.lua.create_table_with_capacity(count, 0)?;
         for index in 1..=count {
             let value = self.value(depth + 1)?;
@@ -137,38 +160,50 @@ impl<'a> Reader<'a> {
         Ok(Value::Table(table))
     }
 
-    /// An array of nothing but bulk strings, in the order of their bytes with nil as an empty string; `None` for any
-    /// other reply, which is then still to be read.
+    /// The elements of an array of nothing but bulk strings; `None`, with nothing read, of any other.
+    fn texts(&mut self, count: usize) -> Result<Option<Vec<Option<&'a [u8]>>>> {
+        let start = self.rest;
+        let mut texts = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (kind, line) = self.line()?;
+            if kind != b'$' {
+                self.rest = start;
+                return Ok(None);
+            }
+            texts.push(self.bulk(line)?);
+        }
+        Ok(Some(texts))
+    }
+
+    /// A table of texts, with false for nil.
+    fn sequence(&self, texts: &[Option<&[u8]>]) -> Result<Value> {
+        let elements = texts.iter().map(|text| match text {
+            Some(text) => Either::Left(element(text)),
+            None => Either::Right(false),
+        });
+        self.lua.create_sequence_from(elements).map(Value::Table)
+    }
+
+    /// An array of nothing but bulk strings, in the order of their bytes with nil as an empty string; `None`, with
+    /// nothing read, for any other reply.
     fn sorted_array(&mut self) -> Result<Option<Value>> {
-        let whole = self.rest;
+        let start = self.rest;
         let (kind, line) = self.line()?;
         let count = if kind == b'*' {
             self.count(line)?
         } else {
             None
         };
-        let mut elements = Vec::with_capacity(count.unwrap_or(0));
-        for _ in 0..count.unwrap_or(0) {
-            let (kind, line) = self.line()?;
-            if kind != b'$' {
-                self.rest = whole;
-                return Ok(None);
-            }
-            elements.push(self.bulk(line)?);
-        }
-        if count.is_none() {
-            self.rest = whole;
+        let texts = match count {
+            Some(count) => self.texts(count)?,
+            None => None,
+        };
+        let Some(mut texts) = texts else {
+            self.rest = start;
             return Ok(None);
-        }
-        elements.sort_by_key(|element| element.unwrap_or_default());
-        let table = self.lua.create_table_with_capacity(elements.len(), 0)?;
-        for (index, element) in elements.into_iter().enumerate() {
-            match element {
-                Some(text) => table.raw_seti(index + 1, self.lua.create_string(text)?)?,
-                None => table.raw_seti(index + 1, false)?,
-            }
-        }
-        Ok(Some(Value::Table(table)))
+        };
+        texts.sort_by_key(|text| text.unwrap_or_default());
+        self.sequence(&texts).map(Some)
     }
 
     /// The kind of the next element, and its first line.
@@ -218,7 +253,6 @@ fn malformed() -> mlua::Error {
 /// When a metamethod of a table fails, the script is stopped, or the reply grows beyond its bound.
 pub(crate) fn from_lua(
     context: &Context,
-    lua: &Lua,
     names: &Names,
     value: Value,
     reply: &mut Vec<u8>,
@@ -226,7 +260,6 @@ pub(crate) fn from_lua(
     let start = reply.len();
     let mut writer = Writer {
         context,
-        lua,
         names,
         most: start.saturating_add(context.limits.reply_bytes),
         too_deep: false,
@@ -242,7 +275,6 @@ pub(crate) fn from_lua(
 
 struct Writer<'a> {
     context: &'a Context,
-    lua: &'a Lua,
     names: &'a Names,
     /// The length beyond which the reply is refused.
     most: usize,
@@ -304,7 +336,7 @@ impl Writer<'_> {
         let mut count = 0;
         loop {
             let value: Value = table.get(count + 1)?;
-            if value.is_nil() {
+            if matches!(value, Value::Nil) {
                 break;
             }
             count += 1;

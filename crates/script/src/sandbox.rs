@@ -6,12 +6,13 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Result, Table, Value};
 
 use crate::Sha1;
+use crate::base::Fronts;
 use crate::context::Context;
-use crate::failure::{Failure, Frame, SANDBOX_CHUNK};
+use crate::failure::{Failure, Frame, SANDBOX_CHUNK, plain_value, type_name};
 use crate::host::LogLevel;
 use crate::interpreter::CHUNK_NAME;
-use crate::number::{LUA_DIGITS, append_general};
-use crate::{loading, math, redis_api};
+use crate::number::{self, LUA_DIGITS, append_general};
+use crate::{base, bits, json, loading, math, msgpack, redis_api, strings, structs, tables};
 
 /// The chunk that 3.0's texts about globals name.
 const GUARD_CHUNK: &str = "@enable_strict_lua";
@@ -25,6 +26,7 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>) -> Result<Function> {
     add_errors(lua, context, &native)?;
     let raw_pcall: Function = globals.raw_get("pcall")?;
     let (load, load_string) = loading::functions(lua, context, &globals, &raw_pcall)?;
+    native.raw_set("string", strings::functions(lua, context, &raw_pcall)?)?;
     native.raw_set("load", load)?;
     native.raw_set("loadstring", load_string)?;
     // Its code names the functions of the base library as globals, which the guard keeps of its own.
@@ -45,6 +47,10 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>) -> Result<Function> {
 
 fn add_libraries(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
     native.raw_set("redis", redis_api::library(lua, context)?)?;
+    native.raw_set("cjson", json::library(lua, context)?)?;
+    native.raw_set("cmsgpack", msgpack::library(lua, context)?)?;
+    native.raw_set("struct", structs::library(lua)?)?;
+    native.raw_set("bit", bits::library(lua)?)?;
     let shared = Rc::clone(context);
     let replace =
         lua.create_function(move |lua, table: Table| math::replace(lua, &shared, &table))?;
@@ -53,19 +59,25 @@ fn add_libraries(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()>
     let log = lua.create_function(move |_, text: mlua::LuaString| {
         shared.log(LogLevel::Debug, &text.as_bytes())
     })?;
-    native.raw_set("log", log)
+    native.raw_set("log", log)?;
+    let fronts = Fronts {
+        behind: lua.create_table()?,
+        touched: lua.create_table()?,
+    };
+    base::add(lua, &fronts, native)?;
+    native.raw_set("table_insert", tables::insert(lua, context, &fronts)?)?;
+    native.raw_set("behind", fronts.behind)?;
+    native.raw_set("touched", fronts.touched)
 }
 
 fn add_errors(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
-    let plain = lua.create_function(|lua, error: Value| loading::plain_value(lua, error))?;
+    let plain = lua.create_function(|lua, error: Value| plain_value(lua, error))?;
     native.raw_set("plain", plain)?;
     let visible =
-        lua.create_function(
-            |lua, error: Value| match loading::plain_value(lua, error.clone()) {
-                Err(_) => Ok(error),
-                plain => plain,
-            },
-        )?;
+        lua.create_function(|lua, error: Value| match plain_value(lua, error.clone()) {
+            Err(_) => Ok(error),
+            plain => plain,
+        })?;
     native.raw_set("visible", visible)?;
     let shared = Rc::clone(context);
     let on_error = lua.create_function(move |lua, error: Value| {
@@ -108,12 +120,21 @@ fn describe(lua: &Lua, context: &Context, error: Value) -> Vec<u8> {
         Failure::Value(Value::String(text)) => text.as_bytes().to_vec(),
         Failure::Value(value @ (Value::Integer(_) | Value::Number(_))) => {
             let mut text = Vec::new();
-            append_general(&mut text, value.as_f64().unwrap_or_default(), LUA_DIGITS);
+            append_general(
+                &mut text,
+                number::of_value(&value).unwrap_or_default(),
+                LUA_DIGITS,
+            );
             text
         }
         Failure::Value(value) => {
-            let kind = crate::failure::type_name(&value);
-            format!("attempt to concatenate local 'err' (a {kind} value)").into_bytes()
+            let kind = type_name(&value);
+            // In 3.0 the handler that adds the position trips over such a value, and reports itself.
+            let handler = "err_handler_def:8: ";
+            return format!(
+                "@{handler}{handler}attempt to concatenate local 'err' (a {kind} value)"
+            )
+            .into_bytes();
         }
     };
     let Some(frame) = Frame::to_blame(lua, 1) else {

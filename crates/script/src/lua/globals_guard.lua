@@ -2,9 +2,9 @@
 local caller_kind, builtins, keep, find_script = ...
 local guard, missing = { __metatable = false }, {}
 
--- Names of built-in globals may be given other values; the script alone sees them, and they last as long as it runs.
+-- Names that exist may be given other values; the script alone sees them, and they last as long as it runs.
 guard.__newindex = function(globals, name, value)
-  if rawget(builtins, name) == nil and caller_kind() == "Lua" then
+  if rawget(builtins, name) == nil and name ~= "KEYS" and name ~= "ARGV" and caller_kind() == "Lua" then
     error("Script attempted to create global variable '" .. tostring(name) .. "'", 2)
   end
   keep(globals, name, value)

@@ -7,10 +7,7 @@ local globals, native, load_guard = ...
 
 local error, getfenv, next, pcall, rawset, select, setfenv = error, getfenv, next, pcall, rawset, select, setfenv
 local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
-local create, resume = coroutine.create, coroutine.resume
-local concat, format = table.concat, string.format
-local collect = collectgarbage
-local real_string = string
+local concat, create, resume = table.concat, coroutine.create, coroutine.resume
 
 -- Errors from functions written in Rust are objects. `plain` turns one into the string that a script may see, and raises
 -- it again if the script has to stop. `visible` does the same but gives the object back instead of raising it.
@@ -25,14 +22,11 @@ end
 
 local builtins = {}
 
--- Which of the tables that scripts may write to were written to.
-local touched = {}
-
--- From each such table to the real one behind it.
-local behind = setmetatable({}, { __mode = "k" })
+-- Which of the tables that scripts may write to were written to; and from each such table to the real one behind it.
+local touched, behind = native.touched, native.behind
 
 local function keep(t, name, value)
-  touched[t] = true
+  touched[t], touched.any = true, true
   rawset(t, name, value)
 end
 
@@ -42,32 +36,33 @@ local function in_front_of(real)
   return front
 end
 
--- All that a script can find in a table: what it wrote there over what was there.
-local function merged(front)
-  local all = {}
-  for name, value in next, behind[front] do
-    all[name] = value
-  end
-  for name, value in next, front do
-    all[name] = value
-  end
-  return all
-end
+-- KEYS and ARGV without elements. They are written to rarely, so the same tables serve every script.
+local no_keys, no_arguments = in_front_of({}), in_front_of({})
 
 local function put_back()
+  touched.any = nil
   for t in next, touched do
     for name in next, t do
       t[name] = nil
     end
     touched[t] = nil
   end
+  rawset(globals, "KEYS", no_keys)
+  rawset(globals, "ARGV", no_arguments)
 end
 
 function native.pcall(...)
+  if select("#", ...) == 0 then
+    error("bad argument #1 to 'pcall' (value expected)", 2)
+  end
   return settle(pcall(...))
 end
 
-function native.xpcall(f, handler)
+function native.xpcall(f, ...)
+  if select("#", ...) == 0 then
+    error("bad argument #2 to 'xpcall' (value expected)", 2)
+  end
+  local handler = ...
   return settle(xpcall(f, function(e)
     if type(e) == "userdata" then
       e = visible(e)
@@ -79,48 +74,12 @@ function native.xpcall(f, handler)
   end))
 end
 
-function native.pairs(t)
-  if behind[t] then
-    t = merged(t)
-  elseif type(t) ~= "table" then
-    error(format("bad argument #1 to 'pairs' (table expected, got %s)", type(t)), 2)
-  end
-  return next, t, nil
-end
-
-function native.rawset(t, name, value)
-  if type(t) ~= "table" then
-    error(format("bad argument #1 to 'rawset' (table expected, got %s)", type(t)), 2)
-  elseif name == nil then
-    error("table index is nil", 2)
-  end
-  if behind[t] then
-    touched[t] = true
-  end
-  return rawset(t, name, value)
-end
-
 function native.print(...)
   local parts = { ... }
   for i = 1, select("#", ...) do
     parts[i] = tostring(parts[i])
   end
   native.log(concat(parts, "\t"))
-end
-
--- The collector's pace is the server's.
-local paces = { stop = 0, restart = 0, setpause = 200, setstepmul = 200 }
-
-function native.collectgarbage(option, argument)
-  if option == nil then
-    option = "collect"
-  end
-  if paces[option] then
-    return paces[option]
-  elseif option ~= "collect" and option ~= "count" and option ~= "step" then
-    error(format("bad argument #1 to 'collectgarbage' (invalid option '%s')", tostring(option)), 2)
-  end
-  return collect(option, argument)
 end
 
 local function pass_on(succeeded, ...)
@@ -136,8 +95,11 @@ for name, f in next, coroutine do
   native.coroutine[name] = f
 end
 
-function native.coroutine.resume(...)
-  return settle(resume(...))
+function native.coroutine.resume(thread, ...)
+  if type(thread) ~= "thread" then
+    error("bad argument #1 to 'resume' (coroutine expected)", 2)
+  end
+  return settle(resume(thread, ...))
 end
 
 function native.coroutine.wrap(f)
@@ -147,15 +109,15 @@ function native.coroutine.wrap(f)
   end
 end
 
-for name, f in next, native.string or {} do
-  real_string[name] = f
+for name, f in next, native.string do
+  string[name] = f
 end
-real_string.gfind = real_string.gmatch
-table.insert = native.table_insert or table.insert
+string.gfind = string.gmatch
+table.insert = native.table_insert
 native.math_replace(math)
 
 local libraries = {
-  string = real_string,
+  string = string,
   table = table,
   math = math,
   coroutine = native.coroutine,
@@ -189,13 +151,15 @@ builtins._G = globals
 -- Methods of strings are found through the library's front. The metatable itself stays out of reach.
 local string_meta = getmetatable("")
 string_meta.__index = builtins.string
+local shown_meta = { __index = builtins.string }
 string_meta.__metatable = setmetatable({}, {
-  __index = { __index = builtins.string },
+  __index = shown_meta,
   __newindex = function()
     error("Attempt to modify a readonly table", 2)
   end,
   __metatable = false,
 })
+behind[string_meta.__metatable] = shown_meta
 
 for name in next, globals do
   globals[name] = nil
@@ -205,18 +169,19 @@ local guard, missing = load_guard(native.caller_kind, builtins, keep, native.fin
 guard.__index = setmetatable(builtins, missing)
 setmetatable(globals, guard)
 
+rawset(globals, "KEYS", no_keys)
+rawset(globals, "ARGV", no_arguments)
+
 local on_error = native.on_error
 
-local function finish(...)
-  if next(touched) then
-    put_back()
-  end
-  return ...
-end
-
-return function(script)
+return function(script, keys, arguments)
+  globals.KEYS, globals.ARGV = keys or no_keys, arguments or no_arguments
   if getfenv(script) ~= globals then
     setfenv(script, globals)
   end
-  return finish(xpcall(script, on_error))
+  local succeeded, result = xpcall(script, on_error)
+  if touched.any then
+    put_back()
+  end
+  return succeeded, result
 end
