@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use store::{Hash, Insert, Keyspace, Limits, List, Owned, Set, StrNew, Zset};
+use store::{Hash, Keyspace, Limits, List, Owned, Set, StrNew, ZsetBuilder};
 
 use crate::decode::Str;
 use crate::dump;
@@ -58,7 +58,7 @@ pub struct Loader<R> {
 enum Collection {
     List(List),
     Set(Set),
-    Zset(Zset),
+    Zset(ZsetBuilder),
     Hash(Hash),
 }
 
@@ -157,12 +157,9 @@ impl<R: Read> Loader<R> {
             Str::Int(value) => StrNew::Int(value),
             Str::Bytes(bytes) => StrNew::encode(bytes),
         };
-        db.set_str(key, value);
+        db.set_str_until(key, value, expiry(&record));
         if db.len() == before {
             return Err(self.reader.fault("the key comes twice"));
-        }
-        if let Some(expire_ms) = expiry(&record) {
-            db.set_expire_ms(self.reader.key(), Some(expire_ms));
         }
         self.loaded.keys += 1;
         Ok(())
@@ -181,12 +178,9 @@ impl<R: Read> Loader<R> {
         check_database(keyspace, record.database)?;
         let db = keyspace.db(record.database as usize);
         let before = db.len();
-        db.insert(self.reader.key(), value);
+        db.insert_until(self.reader.key(), value, expiry(&record));
         if db.len() == before {
             return Err(self.reader.fault("the key comes twice"));
-        }
-        if let Some(expire_ms) = expiry(&record) {
-            db.set_expire_ms(self.reader.key(), Some(expire_ms));
         }
         self.loaded.keys += 1;
         Ok(())
@@ -271,7 +265,7 @@ impl Collection {
             // A string is no collection and never comes here; an empty list holds nothing.
             Kind::List | Kind::String => Self::List(List::new()),
             Kind::Set => Self::Set(Set::new()),
-            Kind::Zset => Self::Zset(Zset::new()),
+            Kind::Zset => Self::Zset(ZsetBuilder::new()),
             Kind::Hash => Self::Hash(Hash::new()),
         }
     }
@@ -318,7 +312,7 @@ impl Collection {
                 let Some((member, score)) = from.next_member()? else {
                     return Ok(false);
                 };
-                zset.insert(member.bytes(&mut first), score, limits) == Insert::Added
+                zset.push(member.bytes(&mut first), score, limits)
             }
             Self::Hash(hash) => {
                 let Some((field, value)) = from.next_pair()? else {
@@ -339,7 +333,10 @@ impl Collection {
         let (empty, value) = match self {
             Self::List(list) => (list.is_empty(), Owned::List(list)),
             Self::Set(set) => (set.is_empty(), Owned::Set(set)),
-            Self::Zset(zset) => (zset.is_empty(), Owned::Zset(zset)),
+            Self::Zset(zset) => {
+                let zset = zset.finish();
+                (zset.is_empty(), Owned::Zset(zset))
+            }
             Self::Hash(hash) => (hash.is_empty(), Owned::Hash(hash)),
         };
         (!empty).then_some(value)
