@@ -35,24 +35,12 @@ fn measure(count: usize, by_slot: bool) {
     let mut db = Db::new(clock, by_slot);
     let value = [b'v'; 32];
 
+    longest_insertion(&mut db, count);
     let start = Cpu::now();
     for number in 0..count {
         db.set_str(&key(number), StrNew::Bytes(&value));
     }
     report("insert", start.elapsed(), count);
-    db.clear();
-    drop(db.take_garbage());
-
-    // Asking for the time costs as much as inserting.
-    let (mut longest, mut over) = (Duration::ZERO, 0);
-    for number in 0..count {
-        let one = Cpu::now();
-        db.set_str(&key(number), StrNew::Bytes(&value));
-        let took = one.elapsed();
-        longest = longest.max(took);
-        over += usize::from(took > Duration::from_micros(200));
-    }
-    println!("  longest insertion: {longest:?}; longer than 200 µs: {over}");
     let bytes = allocated() - before;
     #[expect(clippy::cast_precision_loss, reason = "printed with two digits")]
     let per_key = |bytes: usize| bytes as f64 / count as f64;
@@ -105,6 +93,28 @@ fn measure(count: usize, by_slot: bool) {
         longest = longest.max(one.elapsed());
     }
     println!("  longest removal: {longest:?}");
+}
+
+/// Fills the database several times with the same keys. What the machine does beside is different each time; what the table does is
+/// not, so of each key's times the shortest counts.
+fn longest_insertion(db: &mut Db, count: usize) {
+    let mut shortest = vec![Duration::MAX; count];
+    let mut longest_of_first = Duration::ZERO;
+    for round in 0..3 {
+        for (number, shortest) in shortest.iter_mut().enumerate() {
+            let start = Cpu::now();
+            db.set_str(&key(number), StrNew::Bytes(&[b'v'; 32]));
+            let took = start.elapsed();
+            *shortest = took.min(*shortest);
+            if round == 0 {
+                longest_of_first = longest_of_first.max(took);
+            }
+        }
+        db.clear();
+        drop(db.take_garbage());
+    }
+    let longest = shortest.iter().max().copied().unwrap_or_default();
+    println!("  longest insertion: {longest:?} (in the first round alone {longest_of_first:?})");
 }
 
 fn key(number: usize) -> [u8; 16] {

@@ -20,6 +20,9 @@ type Model = BTreeMap<Vec<u8>, (Plain, Option<u64>)>;
 
 /// The number that prints as these bytes.
 fn canonical(bytes: &[u8]) -> Option<i64> {
+    if bytes.len() > 20 {
+        return None;
+    }
     let text = std::str::from_utf8(bytes).ok()?;
     let value: i64 = text.parse().ok()?;
     (value.to_string() == text).then_some(value)
@@ -401,7 +404,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 300 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 300 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn doors_agree_with_a_map(by_slot: bool, steps in prop::collection::vec(step(), 0..if cfg!(miri) { 40 } else { 120 })) {
