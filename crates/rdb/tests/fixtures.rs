@@ -175,3 +175,75 @@ fn files_without_a_checksum() {
         .is_ok()
     );
 }
+
+/// Forms that no recorded file has, each followed by a key that must be found behind it.
+#[test]
+fn what_is_skipped_is_skipped_to_its_end() {
+    let module = 0x6e9c_8a51_0000_0001u64.to_be_bytes();
+    let records: [(&str, Vec<u8>); 6] = [
+        (
+            "a module's value",
+            [
+                b"\x07\x01m\x81",
+                &module[..],
+                b"\x01\x05\x02\x40\xff\x03abcd\x04abcdefgh\x05\x02hi\x00",
+            ]
+            .concat(),
+        ),
+        (
+            "data of the module",
+            [b"\xf7\x81", &module[..], b"\x02\x01\x05\x01x\x00"].concat(),
+        ),
+        (
+            "fields that expire",
+            b"\x18\x01h12345678\x02\x00\x01f\x01v\x05\x01g\x01w".to_vec(),
+        ),
+        ("fields that expire", b"\x19\x01h12345678\x03abc".to_vec()),
+        (
+            "a stream",
+            [
+                &b"\x0f\x01s\x00\x00\x00\x00\x01\x01g\x00\x00\x01"[..],
+                &[7; 24],
+                b"\x01\x01\x01c",
+                &[7; 8],
+                b"\x01",
+                &[7; 16],
+            ]
+            .concat(),
+        ),
+        (
+            "a stream",
+            [
+                &b"\x15\x01s\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01g\x00\x00\x00\x00\x01\x01c"
+                    [..],
+                &[7; 16],
+                b"\x00",
+            ]
+            .concat(),
+        ),
+    ];
+    for (name, record) in records {
+        let file = [
+            b"REDIS0012",
+            &record[..],
+            b"\xf4\x01\x02\x03\xf8\x40\x50\xf9\x07\x00\x01k\x01v\xff",
+            &[0; 8],
+        ]
+        .concat();
+        let (read, skipped) = read_all(&file, SKIP).unwrap();
+        assert_eq!((read.len(), skipped.len()), (1, 1), "{name}");
+        assert_eq!(read[&b"0:k"[..]].2, [b"v"]);
+        let error = read_all(&file, Options::default()).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+    // Nobody but the module knows where its first form ends.
+    let error = read_all(b"REDIS0009\x06\x01m\x05", SKIP)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("The key 'm' in database 0") && error.contains("nor skip"),
+        "{error}"
+    );
+    // An expiry must belong to a key.
+    assert!(read_all(b"REDIS0009\xfcabcdefgh\xff\0\0\0\0\0\0\0\0", SKIP).is_err());
+}
