@@ -14,18 +14,18 @@
 
 #![expect(unsafe_code, reason = "a header, a key and a value in one heap block")]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+mod shape;
+
+use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::table::{Item, Occupied};
-use crate::thin::size_class;
 use crate::{Encoding, Hash, List, Owned, Set, Str, StrNew, Value, Zset, int};
+use shape::{INLINE_MAX, KEY_BITS, Kind, NARROW_KEY, STEPS_MAX, STEPS_SHIFT, Shape};
 
-/// The longest value that lies in the entry itself. Longer ones have a buffer of their own, which replies share.
-pub(crate) const INLINE_MAX: usize = (1 << 14) - 1;
 /// An expiry that stands for none.
 const NEVER: u64 = u64::MAX;
 
@@ -33,10 +33,6 @@ const KIND: u32 = 7;
 const TIMED: u32 = 1 << 3;
 const WIDE: u32 = 1 << 4;
 const LRU_SHIFT: u32 = 8;
-const KEY_BITS: u32 = 13;
-const NARROW_KEY: usize = (1 << KEY_BITS) - 1;
-const STEPS_SHIFT: u32 = 27;
-const STEPS_MAX: usize = 31;
 /// A new value is written over an old one where that leaves at most so many size classes unused.
 const STEPS_WASTED_MAX: usize = 2;
 /// Redis 3.0 embeds strings of up to 39 bytes (`REDIS_ENCODING_EMBSTR_SIZE_LIMIT`).
@@ -44,40 +40,6 @@ const EMBSTR_MAX: usize = 39;
 /// Where freeing a value takes long: bytes of a string, elements of a collection.
 const HEAVY_BYTES: usize = 64 * 1024;
 const HEAVY_ELEMENTS: usize = 64;
-
-/// What the value is, and how it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    Int,
-    /// An inline string as a client gave it.
-    Inline,
-    /// An inline string that was changed in place.
-    Raw,
-    Big,
-    List,
-    Set,
-    Zset,
-    Hash,
-}
-
-impl Kind {
-    const ALL: [Self; 8] = [
-        Self::Int,
-        Self::Inline,
-        Self::Raw,
-        Self::Big,
-        Self::List,
-        Self::Set,
-        Self::Zset,
-        Self::Hash,
-    ];
-
-    #[inline]
-    fn is_inline(self) -> bool {
-        matches!(self, Self::Inline | Self::Raw)
-    }
-}
 
 /// A string too long to lie in its entry.
 pub(crate) enum Big {
@@ -194,105 +156,6 @@ const _: () = {
     assert!(size_of::<Zset>() <= 8 && align_of::<Zset>() <= 8);
     assert!(size_of::<Hash>() <= 8 && align_of::<Hash>() <= 8);
 };
-
-/// The first words of a block, decoded.
-#[derive(Clone, Copy)]
-struct Shape {
-    kind: Kind,
-    /// Whether there is room for an expiry.
-    timed: bool,
-    wide: bool,
-    /// Length of the key, bytes.
-    key: usize,
-    /// Length of an inline value, bytes; 0 for others.
-    value: usize,
-    /// The allocation is so many size classes above the smallest one that would do.
-    steps: usize,
-}
-
-impl Shape {
-    fn new(kind: Kind, timed: bool, key: usize, value: usize) -> Self {
-        Self {
-            kind,
-            timed,
-            wide: key > NARROW_KEY,
-            key,
-            value,
-            steps: 0,
-        }
-    }
-
-    #[inline]
-    fn expiry_at(self) -> usize {
-        if self.wide { 16 } else { 8 }
-    }
-
-    /// Where an integer, handle or pointer lies.
-    #[inline]
-    fn word_at(self) -> usize {
-        self.expiry_at() + if self.timed { 8 } else { 0 }
-    }
-
-    #[inline]
-    fn key_at(self) -> usize {
-        self.word_at() + if self.kind.is_inline() { 0 } else { 8 }
-    }
-
-    /// Where an inline value lies.
-    #[inline]
-    fn inline_at(self) -> usize {
-        self.key_at() + self.key
-    }
-
-    fn used(self) -> usize {
-        self.inline_at() + self.value
-    }
-
-    fn size(self) -> usize {
-        let mut size = size_class(self.used());
-        for _ in 0..self.steps {
-            size = size_class(size + 1);
-        }
-        size
-    }
-
-    fn layout(self) -> Layout {
-        // SAFETY: far below the address space: a key and a value are slices that exist. Eight is a power of two.
-        unsafe { Layout::from_size_align_unchecked(self.size(), 8) }
-    }
-
-    /// The same block used for another inline value, where it is large enough and at most `wasted` classes too large.
-    #[inline]
-    fn with_value(self, value: usize, wasted: usize) -> Option<Self> {
-        if value > INLINE_MAX {
-            return None;
-        }
-        let size = self.size();
-        let mut other = Self {
-            value,
-            steps: 0,
-            ..self
-        };
-        let mut class = size_class(other.used());
-        while class < size && other.steps < wasted {
-            class = size_class(class + 1);
-            other.steps += 1;
-        }
-        (class == size).then_some(other)
-    }
-
-    /// Makes the allocation about half as large again as needed.
-    fn with_slack(mut self) -> Self {
-        let used = self.used();
-        let goal = size_class(used + used / 2);
-        let mut class = size_class(used);
-        while class < goal && self.steps < STEPS_MAX {
-            class = size_class(class + 1);
-            self.steps += 1;
-        }
-        self
-    }
-}
 
 /// Owns a block with a key and a value.
 #[repr(transparent)]
