@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::config::reason;
 use crate::shell::Shell;
-use crate::{dump, listen};
+use crate::{files, listen};
 
 /// How long connecting to another node may take. The core gives up earlier, if it wants to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,7 +71,7 @@ impl NodesFile {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         let lock = lock(file, &self.path)?;
-        dump::replace(&temporary, &self.path)?;
+        files::rename(&temporary, &self.path)?;
         self.lock = lock;
         Ok(())
     }

@@ -35,13 +35,16 @@ impl Drop for PidFile {
     }
 }
 
-/// Makes the limit of open files fit `maxclients`, or `maxclients` fit the limit.
-pub(crate) fn raise_open_files(config: &mut ServerConfig) {
-    let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+/// Makes the limit of open files fit so many clients; what it was before where nothing had to be done or it could be raised.
+///
+/// # Errors
+/// The limit as it is, where it cannot be raised far enough.
+pub(crate) fn open_files_for(clients: u32) -> Result<u64, u64> {
+    let wanted = u64::from(clients) + RESERVED_FILES;
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     if current >= wanted {
-        return;
+        return Ok(current);
     }
     let most = limit.maximum.unwrap_or(u64::MAX);
     // Root may raise the hard limit too.
@@ -57,15 +60,25 @@ pub(crate) fn raise_open_files(config: &mut ServerConfig) {
     ];
     let raised = tries
         .into_iter()
-        .find_map(|new| setrlimit(Resource::Nofile, new).ok().and(new.current))
-        .unwrap_or(current);
-    if raised >= wanted {
-        tracing::info!(
-            "Increased maximum number of open files to {wanted} (it was originally set to {current})."
-        );
-        return;
+        .find_map(|new| setrlimit(Resource::Nofile, new).ok().and(new.current));
+    match raised {
+        Some(raised) if raised >= wanted => {
+            tracing::info!(
+                "Increased maximum number of open files to {wanted} (it was originally set to {current})."
+            );
+            Ok(current)
+        }
+        raised => Err(raised.unwrap_or(current)),
     }
-    let clients = u32::try_from(raised.saturating_sub(RESERVED_FILES).max(1)).unwrap_or(u32::MAX);
+}
+
+/// Makes the limit of open files fit `maxclients`, or `maxclients` fit the limit.
+pub(crate) fn raise_open_files(config: &mut ServerConfig) {
+    let Err(limit) = open_files_for(config.maxclients) else {
+        return;
+    };
+    let clients = u32::try_from(limit.saturating_sub(RESERVED_FILES).max(1)).unwrap_or(u32::MAX);
+    let wanted = u64::from(config.maxclients) + RESERVED_FILES;
     tracing::warn!(
         "You requested maxclients of {} requiring at least {wanted} max file descriptors.",
         config.maxclients
@@ -74,7 +87,7 @@ pub(crate) fn raise_open_files(config: &mut ServerConfig) {
         "Redis can't set maximum open files to {wanted} because of OS error: Operation not permitted."
     );
     tracing::warn!(
-        "Current maximum open files is {raised}. maxclients has been reduced to {clients} to compensate for low ulimit. \
+        "Current maximum open files is {limit}. maxclients has been reduced to {clients} to compensate for low ulimit. \
          If you need higher maxclients increase 'ulimit -n'."
     );
     config.maxclients = clients;

@@ -8,9 +8,10 @@ use std::rc::Rc;
 
 use engine::SaveRequest;
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
-use store::Keyspace;
+use store::{Keyspace, Limits};
 
 use crate::config::{as_path, reason};
+use crate::files;
 use crate::shell::Shell;
 
 /// How much of a file is loaded before clients get a turn.
@@ -39,7 +40,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()>
             .map_err(io::IntoInnerError::into_error)?;
         file.sync_all()
     });
-    let renamed = written.and_then(|()| replace(&temporary, path));
+    let renamed = written.and_then(|()| files::rename(&temporary, path));
     if renamed.is_err() {
         // The error that matters is the one before.
         let _ = std::fs::remove_file(&temporary);
@@ -63,14 +64,25 @@ fn options(request: &SaveRequest) -> SaveOptions {
     }
 }
 
-/// Renames a finished file into its place, and makes the name last.
-pub(crate) fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)?;
-    let folder = to
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+/// Loads a dump file while everything waits.
+pub(crate) fn load_now(
+    keyspace: &mut Keyspace,
+    request: &SaveRequest,
+    limits: &Limits,
+) -> Result<(), String> {
+    let file = File::open(as_path(&request.path)).map_err(|error| reason(&error))?;
+    let options = LoadOptions {
+        drop_expired_before: Some(request.now_ms),
+        ..LoadOptions::default()
+    };
+    let mut loader = Loader::open(Input::new(file), options, limits.clone())
+        .map_err(|error| error.to_string())?;
+    while loader
+        .step(keyspace, u64::MAX)
+        .map_err(|error| error.to_string())?
+        != Progress::Done
+    {}
+    Ok(())
 }
 
 /// Loads the dump file, if there is one, while clients are told to wait.
@@ -154,7 +166,7 @@ impl SyncFile {
             return Err(error);
         }
         self.file.sync_all()?;
-        replace(&self.path, dump)
+        files::rename(&self.path, dump)
     }
 }
 

@@ -2,19 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use engine::{Child, ChildEnd, Host, Job, Now, SaveRequest};
+use engine::{Child, ChildEnd, Host, Job, Now, Process, SaveRequest};
 use logline::{Log, Role};
-use store::Keyspace;
+use store::{Keyspace, Limits};
 
 use crate::bus::NodesFile;
-use crate::config::reason;
-use crate::{dump, fork};
+use crate::config::{as_path, current_dir, reason};
+use crate::{daemon, dump, files, fork};
 
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,11 +26,14 @@ pub(crate) struct Machine {
     /// Where a child writes a dump for replicas.
     pipe: Rc<RefCell<Option<OwnedFd>>>,
     nodes_file: Rc<RefCell<Option<NodesFile>>>,
+    config_file: Option<Rc<PathBuf>>,
+    /// How many sockets MIGRATE keeps; the shell tells.
+    pub(crate) migrate_sockets: Rc<Cell<usize>>,
 }
 
 impl Machine {
     /// Starts the thread that frees big values.
-    pub(crate) fn new(log: Log) -> Self {
+    pub(crate) fn new(log: Log, config_file: Option<PathBuf>) -> Self {
         let (reaper, garbage) = channel::<Vec<Box<dyn Send>>>();
         std::thread::spawn(move || garbage.into_iter().for_each(drop));
         Self {
@@ -40,6 +43,8 @@ impl Machine {
             child: Rc::default(),
             pipe: Rc::default(),
             nodes_file: Rc::default(),
+            config_file: config_file.map(Rc::new),
+            migrate_sockets: Rc::default(),
         }
     }
 
@@ -185,10 +190,120 @@ impl Host for Machine {
         }
     }
 
+    fn load(
+        &mut self,
+        keyspace: &mut Keyspace,
+        request: &SaveRequest,
+        limits: &Limits,
+    ) -> Result<(), String> {
+        dump::load_now(keyspace, request, limits)
+    }
+
+    fn process(&self) -> Process {
+        let times = cpu_seconds();
+        Process {
+            pid: std::process::id(),
+            os: operating_system(),
+            config_file: self
+                .config_file
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            rss: resident_bytes(),
+            cpu_seconds: times,
+            migrate_sockets: self.migrate_sockets.get(),
+        }
+    }
+
+    fn config_text(&self) -> Option<Vec<u8>> {
+        self.config_file
+            .as_ref()
+            .map(|path| std::fs::read(path.as_path()).unwrap_or_default())
+    }
+
+    fn write_config(&mut self, text: &[u8]) -> Result<(), String> {
+        let path = self
+            .config_file
+            .as_deref()
+            .ok_or("there is no configuration file")?;
+        files::replace_whole(path, text).map_err(|error| reason(&error))
+    }
+
+    fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
+        std::env::set_current_dir(as_path(path)).map_err(|error| reason(&error))?;
+        Ok(current_dir())
+    }
+
+    fn allow_clients(&mut self, count: u32) -> bool {
+        daemon::open_files_for(count).is_ok()
+    }
+
+    fn set_log_level(&mut self, level: conf::LogLevel) {
+        self.log.set_level(crate::level(level));
+    }
+
+    fn crash(&mut self) {
+        tracing::warn!("=== REDIS BUG REPORT START: Cut & paste starting from here ===");
+        tracing::warn!("    Redis 3.0.7 crashed by signal: 11 (asked for by DEBUG SEGFAULT)");
+        tracing::warn!(
+            "--- STACK TRACE\n{}",
+            std::backtrace::Backtrace::force_capture()
+        );
+        tracing::warn!("=== REDIS BUG REPORT END. ===");
+        std::process::abort();
+    }
+
     fn set_role(&mut self, slave: bool) {
         self.log
             .set_role(if slave { Role::Slave } else { Role::Master });
     }
+}
+
+/// Resident memory, bytes; 0 where the kernel does not tell.
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = text
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0);
+    pages * rustix::param::page_size()
+}
+
+/// System and user time of this process, and of its ended children, seconds; zeros where the kernel does not tell.
+fn cpu_seconds() -> [f64; 4] {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may hold blanks: fields are counted behind it.
+    let fields: Vec<f64> = text
+        .rsplit_once(')')
+        .map(|(_, rest)| {
+            rest.split_ascii_whitespace()
+                .skip(11)
+                .take(4)
+                .filter_map(|word| word.parse().ok())
+                .collect()
+        })
+        .unwrap_or_default();
+    let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
+    match fields[..] {
+        [user, system, children_user, children_system] => [
+            system / ticks,
+            user / ticks,
+            children_system / ticks,
+            children_user / ticks,
+        ],
+        _ => [0.0; 4],
+    }
+}
+
+fn operating_system() -> String {
+    let name = rustix::system::uname();
+    format!(
+        "{} {} {}",
+        name.sysname().to_string_lossy(),
+        name.release().to_string_lossy(),
+        name.machine().to_string_lossy()
+    )
 }
 
 /// What a child that did not come to its end has left behind.

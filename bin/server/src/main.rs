@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod daemon;
 mod dump;
+mod files;
 mod fork;
 mod host;
 mod links;
@@ -142,7 +143,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     }
     loaded.config.dir = config::current_dir();
     daemon::raise_open_files(&mut loaded.config);
-    let machine = Machine::new(log.clone());
+    let machine = Machine::new(log.clone(), loaded.file);
     let seed = Machine::entropy()?;
     store::set_hash_seed([seed[0], seed[1]]);
     let config = loaded.config.clone();
@@ -212,7 +213,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
 }
 
 /// The log's level, from the configuration's.
-fn level(level: conf::LogLevel) -> Level {
+pub(crate) fn level(level: conf::LogLevel) -> Level {
     match level {
         conf::LogLevel::Debug => Level::Debug,
         conf::LogLevel::Verbose => Level::Verbose,

@@ -90,6 +90,7 @@ impl Shell {
                 _ = cluster.tick() => {
                     self.turn(Engine::tick_cluster);
                     self.sockets.close_idle();
+                    self.machine.migrate_sockets.set(self.sockets.len());
                 }
                 _ = child.recv() => {
                     let ended = self.turn(Engine::look_after_child);

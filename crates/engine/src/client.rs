@@ -112,6 +112,8 @@ pub struct Client {
     pub replica: Option<Box<crate::master::Replica>>,
     /// REPLCONF listening-port.
     pub listening_port: u16,
+    /// Since when its output has been over the soft limit, Unix milliseconds.
+    pub(crate) over_soft_since_ms: Option<u64>,
     /// Replies to be sent.
     pub out: Reply,
     /// Bytes that came and were not run yet.
@@ -137,6 +139,7 @@ impl Client {
             subscriptions: None,
             replica: None,
             listening_port: 0,
+            over_soft_since_ms: None,
             out: Reply::default(),
             pending: BytesMut::new(),
             parser: Parser::new(),
@@ -149,6 +152,18 @@ impl Client {
         self.subscriptions
             .as_ref()
             .map_or(0, |all| all.channels.len() + all.patterns.len())
+    }
+
+    /// The class whose limits of output it has.
+    #[must_use]
+    pub fn class(&self) -> conf::ClientClass {
+        if self.flags.replica && !self.flags.monitor {
+            conf::ClientClass::Slave
+        } else if self.subscriptions.is_some() {
+            conf::ClientClass::Pubsub
+        } else {
+            conf::ClientClass::Normal
+        }
     }
 
     /// Whether its requests are run as they come.

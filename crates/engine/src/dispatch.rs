@@ -5,7 +5,8 @@ use commands::{Args, Ctx, Error, Flags};
 
 use crate::index::{EngineFn, Entry, Runner};
 use crate::{
-    ClientId, Engine, cluster, connection, master, migrate, persistence, pubsub, slave, transaction,
+    ClientId, Engine, cluster, configure, connection, debug, describe, info, latency, master,
+    migrate, observe, persistence, pubsub, sessions, slave, transaction,
 };
 
 /// The engine's function for a command whose row says that the engine runs it.
@@ -14,12 +15,19 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
         "asking" => cluster::asking,
         "auth" => connection::auth,
         "bgsave" => persistence::bgsave,
+        "client" => sessions::client,
         "cluster" => cluster::cluster,
+        "command" => describe::command,
+        "config" => configure::config,
+        "debug" => debug::debug,
         "discard" => transaction::discard,
         "echo" => connection::echo,
         "exec" => transaction::exec,
+        "info" => info::info,
+        "latency" => latency::latency,
         "lastsave" => persistence::lastsave,
         "migrate" => migrate::migrate,
+        "monitor" => observe::monitor,
         "multi" => transaction::multi,
         "ping" => connection::ping,
         "psync" | "sync" => master::sync,
@@ -29,6 +37,7 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
         "role" => slave::role,
         "save" => persistence::save,
         "shutdown" => persistence::shutdown,
+        "slowlog" => observe::slowlog,
         "slaveof" => slave::slaveof,
         "wait" => master::wait,
         "psubscribe" => pubsub::psubscribe,
@@ -167,6 +176,9 @@ impl Engine {
         big: Option<(usize, Bytes)>,
     ) {
         let start_us = self.host.mono_us();
+        if !self.monitors.is_empty() {
+            self.feed_monitors(id, entry, args);
+        }
         let client = &mut self.clients[id.0];
         let db = client.db;
         client.last_command = entry.command.name;
@@ -199,6 +211,15 @@ impl Engine {
         stats.calls += 1;
         stats.usec += usec;
         self.stats.commands += 1;
+        self.note_duration(args, usec);
+        if usec >= 1000 {
+            let event = if entry.command.flags.has(Flags::FAST) {
+                "fast-command"
+            } else {
+                "command"
+            };
+            self.note_latency(event, usec);
+        }
         self.apply_effects(id, db, args);
     }
 }

@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 
 use commands::{Effects, Rng, Settings};
-use conf::{Effect, KeyspaceEvents, ServerConfig};
+use conf::{KeyspaceEvents, ServerConfig};
 use resp::{ArgsScratch, Batch, Reply};
 use slab::Slab;
 use store::{Keyspace, Limits};
 
 use crate::blocking::Blocked;
 use crate::client::{Client, Waiting};
+use crate::evict::EvictionPools;
 use crate::index::Index;
+use crate::latency::Latency;
 use crate::master::Replicas;
 use crate::migrate::Transfers;
+use crate::observe::SlowLog;
 use crate::persistence::Persistence;
 use crate::propagate::Group;
 use crate::pubsub::PubSub;
@@ -53,6 +56,12 @@ pub struct Engine {
     pub(crate) effects: Effects,
     pub(crate) rng: Rng,
     pub(crate) stats: Stats,
+    /// When the server started, Unix milliseconds.
+    pub(crate) started_ms: u64,
+    pub(crate) slowlog: SlowLog,
+    pub(crate) latency: Latency,
+    pub(crate) monitors: Vec<ClientId>,
+    pub(crate) evictions: EvictionPools,
     /// Changes since the last save.
     pub(crate) dirty: u64,
     /// Applying a file or a stream: nothing is propagated.
@@ -104,7 +113,12 @@ impl Engine {
             index: Index::new(),
             effects: Effects::default(),
             rng: Rng::new(seed),
-            stats: Stats::default(),
+            stats: Stats::new(),
+            started_ms: now.unix_ms(),
+            slowlog: SlowLog::default(),
+            latency: Latency::default(),
+            monitors: Vec::new(),
+            evictions: EvictionPools::default(),
             dirty: 0,
             replaying: false,
             group: Group::default(),
@@ -135,8 +149,8 @@ impl Engine {
         engine.set_now(now);
         engine.run_id = engine.rng.hex(40);
         engine.persistence.last_save = now.unix_ms() / 1000;
-        engine.apply_config(Effect::Encoding);
-        engine.apply_config(Effect::None);
+        engine.settings = settings(&engine.config);
+        engine.effects.notify_mask = notify_mask(engine.config.notify_keyspace_events);
         engine
     }
 
@@ -160,14 +174,6 @@ impl Engine {
     /// `rename-command` at start; false where it cannot be done.
     pub fn rename_command(&mut self, old: &[u8], new: &[u8]) -> bool {
         self.index.rename(old, new)
-    }
-
-    /// Takes over what was derived from the configuration, after a parameter of this kind was changed.
-    pub(crate) fn apply_config(&mut self, effect: Effect) {
-        match effect {
-            Effect::Encoding => self.settings = settings(&self.config),
-            _ => self.effects.notify_mask = notify_mask(self.config.notify_keyspace_events),
-        }
     }
 
     /// Tells the time. To be called before every other call.
@@ -207,6 +213,9 @@ impl Engine {
             self.unblock_lists(id);
         }
         self.forget_replica(id);
+        if self.clients[id.0].flags.monitor {
+            self.monitors.retain(|other| *other != id);
+        }
         self.forget_watches(id);
         self.forget_subscriptions(id);
         self.clients.remove(id.0);
@@ -227,7 +236,11 @@ impl Engine {
 
     /// Clients other than the one that was served to whom something is to be sent, since the last call.
     pub fn take_woken(&mut self) -> Vec<ClientId> {
-        std::mem::take(&mut self.woken)
+        let woken = std::mem::take(&mut self.woken);
+        for &id in &woken {
+            self.limit_output(id);
+        }
+        woken
     }
 
     /// The next thing to do.
@@ -247,6 +260,7 @@ impl Engine {
 
     /// The periodic work, `hz` times a second.
     pub fn tick(&mut self) {
+        self.stats.sample(self.now.mono_ms);
         self.time_out_blocked();
         self.tick_pause();
         self.serve_waiters();
@@ -257,6 +271,9 @@ impl Engine {
             self.last_second_ms = self.now.mono_ms.max(1);
             self.tick_slave();
             self.tick_replicas();
+            self.tick_sessions();
+            let used = self.host.memory_used();
+            self.stats.memory_peak = self.stats.memory_peak.max(used);
         }
         self.free_garbage();
         self.end_turn();
@@ -277,6 +294,11 @@ impl Engine {
     /// A client may run again; it does so at the end of the turn.
     pub(crate) fn resume(&mut self, id: ClientId) {
         self.resumed.push_back(id);
+    }
+
+    /// Memory of the script interpreter, bytes.
+    pub(crate) fn script_memory(&self) -> usize {
+        0
     }
 
     /// The name of a connection to be opened.
@@ -320,7 +342,7 @@ impl Engine {
 }
 
 /// What data commands see of the configuration.
-fn settings(config: &ServerConfig) -> Settings {
+pub(crate) fn settings(config: &ServerConfig) -> Settings {
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Settings {
         limits: Limits {
@@ -339,7 +361,7 @@ fn settings(config: &ServerConfig) -> Settings {
 }
 
 /// The event classes that somebody could hear of, as [`commands::EventClass`] bits. Without `K` or `E` nobody can.
-fn notify_mask(events: KeyspaceEvents) -> u16 {
+pub(crate) fn notify_mask(events: KeyspaceEvents) -> u16 {
     if !events.intersects(KeyspaceEvents::KEYSPACE | KeyspaceEvents::KEYEVENT) {
         return 0;
     }

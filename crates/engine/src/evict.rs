@@ -1,15 +1,153 @@
 //! `maxmemory`: choosing keys to give up.
+//!
+//! As Redis 3.0: a few keys are looked at in each database, and the best candidates seen so far are remembered from one round to
+//! the next, so that the choice comes near to the true least recently used key.
 
-use commands::Error;
+use commands::{Error, EventClass};
+use conf::MaxmemoryPolicy;
 
 use crate::Engine;
+use crate::propagate::Origin;
+
+/// Candidates remembered per database (Redis 3.0: `REDIS_EVICTION_POOL_SIZE`).
+const POOL: usize = 16;
+/// Keys given up between two looks at the memory in use.
+const BATCH: usize = 16;
+
+/// A key that may be given up: the higher the rank, the sooner.
+#[derive(Debug)]
+struct Candidate {
+    rank: u64,
+    key: Box<[u8]>,
+}
+
+/// The candidates of each database, lowest rank first.
+#[derive(Debug, Default)]
+pub(crate) struct EvictionPools(Vec<Vec<Candidate>>);
 
 impl Engine {
+    /// Memory that counts: without what replicas have still to be sent.
+    fn memory_in_question(&self) -> u64 {
+        let used = u64::try_from(self.host.memory_used()).unwrap_or(u64::MAX);
+        let stream = self
+            .replicas
+            .backlog
+            .as_ref()
+            .map_or(0, replication::Backlog::memory);
+        used.saturating_sub(u64::try_from(stream).unwrap_or(0))
+            .saturating_sub(self.aof_buffer_bytes())
+    }
+
     /// Frees memory until it is below `maxmemory`, as the policy says.
     ///
     /// # Errors
     /// When it cannot: commands that would take more memory are refused.
     pub(crate) fn make_room(&mut self) -> Result<(), Error> {
+        let limit = self.config.maxmemory;
+        if limit == 0 || self.is_slave() && self.replaying {
+            return Ok(());
+        }
+        let refused = Error::text("OOM command not allowed when used memory > 'maxmemory'.");
+        while self.memory_in_question() > limit {
+            if self.config.maxmemory_policy == MaxmemoryPolicy::NoEviction {
+                return Err(refused);
+            }
+            let mut evicted = 0;
+            for db in 0..self.keyspace.databases() {
+                for _ in 0..BATCH {
+                    if !self.evict_one(db) {
+                        break;
+                    }
+                    evicted += 1;
+                    // Small memories are looked at more often, so that no more goes than has to.
+                    if evicted % 4 == 0 && self.memory_in_question() <= limit {
+                        break;
+                    }
+                }
+            }
+            // What was given up is freed here and now: it is to be counted.
+            for db in 0..self.keyspace.databases() {
+                drop(self.keyspace.db(db).take_garbage());
+            }
+            if evicted == 0 {
+                return Err(refused);
+            }
+        }
         Ok(())
+    }
+
+    /// Gives up one key of a database; false where there is none to give up.
+    fn evict_one(&mut self, db: usize) -> bool {
+        let Some(key) = self.choose(db) else {
+            return false;
+        };
+        if self.keyspace.db(db).remove(&key) {
+            self.stats.evicted += 1;
+            self.propagate(Origin::Server, db, &[b"DEL", &key]);
+            self.effects.touch(db, &key);
+            self.effects.event(db, &key, EventClass::Evicted, "evicted");
+            self.settle();
+        }
+        true
+    }
+
+    fn choose(&mut self, db: usize) -> Option<Box<[u8]>> {
+        let policy = self.config.maxmemory_policy;
+        let volatile = matches!(
+            policy,
+            MaxmemoryPolicy::VolatileLru
+                | MaxmemoryPolicy::VolatileRandom
+                | MaxmemoryPolicy::VolatileTtl
+        );
+        let random = matches!(
+            policy,
+            MaxmemoryPolicy::VolatileRandom | MaxmemoryPolicy::AllkeysRandom
+        );
+        let database = self.keyspace.db_ref(db);
+        if database.is_empty() || volatile && database.expires_len() == 0 {
+            return None;
+        }
+        if self.evictions.0.len() <= db {
+            self.evictions.0.resize_with(db + 1, Vec::new);
+        }
+        let pool = &mut self.evictions.0[db];
+        let samples = if random {
+            1
+        } else {
+            usize::try_from(self.config.maxmemory_samples).unwrap_or(usize::MAX)
+        };
+        let rng = &mut self.rng;
+        if random {
+            pool.clear();
+        }
+        database.sample(samples, volatile, &mut || rng.next_u64(), |sample| {
+            let rank = match policy {
+                MaxmemoryPolicy::VolatileTtl => u64::MAX - sample.expire_ms.unwrap_or(u64::MAX),
+                _ => sample.idle_seconds,
+            };
+            let at = pool.partition_point(|candidate| candidate.rank < rank);
+            let known = pool.iter().any(|candidate| *candidate.key == *sample.key);
+            if !known && (at > 0 || pool.len() < POOL) {
+                pool.insert(
+                    at,
+                    Candidate {
+                        rank,
+                        key: sample.key.into(),
+                    },
+                );
+                if pool.len() > POOL {
+                    pool.remove(0);
+                }
+            }
+        });
+        while let Some(candidate) = pool.pop() {
+            // It may be gone, or have lost its expiry, since it was seen.
+            if database.peek(&candidate.key).is_some()
+                && (!volatile || database.expire_ms(&candidate.key).is_some())
+            {
+                return Some(candidate.key);
+            }
+        }
+        None
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use store::Keyspace;
+use store::{Keyspace, Limits};
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,23 @@ pub enum ChildEnd {
     Killed(i32),
 }
 
+/// What INFO tells about the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// `Linux 6.1.0 x86_64`
+    pub os: String,
+    /// The configuration file's absolute path, or nothing.
+    pub config_file: String,
+    /// Resident bytes.
+    pub rss: usize,
+    /// System, user, and the same of ended children.
+    pub cpu_seconds: [f64; 4],
+    /// Sockets that MIGRATE keeps.
+    pub migrate_sockets: usize,
+}
+
 /// The world, as the engine sees it. The server's shell implements it on a real machine, the simulator on a made-up one.
 ///
 /// Everything here is synchronous: the engine's turn waits for it. What may take long and needs no answer within the turn is
@@ -81,6 +98,44 @@ pub trait Host: fmt::Debug {
 
     /// Ends the child; its temporary file goes.
     fn kill_child(&mut self);
+
+    /// Loads a dump file while everything waits (DEBUG RELOAD).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn load(
+        &mut self,
+        keyspace: &mut Keyspace,
+        request: &SaveRequest,
+        limits: &Limits,
+    ) -> Result<(), String>;
+
+    /// What INFO tells about the process.
+    fn process(&self) -> Process;
+
+    /// The configuration file's text; none where the server was started without one. Empty where the file is gone.
+    fn config_text(&self) -> Option<Vec<u8>>;
+
+    /// Replaces the configuration file.
+    ///
+    /// # Errors
+    /// Why it could not.
+    fn write_config(&mut self, text: &[u8]) -> Result<(), String>;
+
+    /// Changes the working directory; its absolute path.
+    ///
+    /// # Errors
+    /// Why it could not.
+    fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// Makes room for so many clients; false where the system does not let it.
+    fn allow_clients(&mut self, count: u32) -> bool;
+
+    /// Which lines are logged.
+    fn set_log_level(&mut self, level: conf::LogLevel);
+
+    /// Writes a crash report and ends the process (DEBUG SEGFAULT).
+    fn crash(&mut self);
 
     /// Replaces nodes.conf: written, fsynced, renamed into place.
     ///

@@ -10,7 +10,8 @@
 //!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
 //!   `persistence.rs`: saving and loading. `master.rs` and `slave.rs`: the two sides of replication.
 //!   `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
-//! - `connection.rs` and the other files named after commands: the commands that know more than data.
+//! - `connection.rs`, `sessions.rs`, `configure.rs`, `info.rs`, `describe.rs`, `observe.rs`, `latency.rs`, `debug.rs`: the commands
+//!   that know more than data.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
 //!
 //! # How a shell drives it
@@ -23,7 +24,10 @@ mod action;
 mod blocking;
 mod client;
 mod cluster;
+mod configure;
 mod connection;
+mod debug;
+mod describe;
 mod dispatch;
 mod effects;
 mod engine;
@@ -31,9 +35,12 @@ mod evict;
 mod expire;
 mod host;
 mod index;
+mod info;
 mod input;
+mod latency;
 mod master;
 mod migrate;
+mod observe;
 mod pause;
 mod persistence;
 mod propagate;
@@ -47,6 +54,6 @@ pub use action::{Action, LinkId};
 pub use client::{Client, ClientId, Peer};
 pub use cluster::bus_addr;
 pub use engine::{Engine, Now};
-pub use host::{Child, ChildEnd, Host, Job, SaveRequest};
+pub use host::{Child, ChildEnd, Host, Job, Process, SaveRequest};
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};

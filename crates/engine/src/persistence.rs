@@ -220,6 +220,26 @@ impl Engine {
         self.free_garbage();
     }
 
+    // ---- the append-only file --------------------------------------------------------------------------------------------
+
+    /// INFO's lines about the append-only file.
+    pub(crate) fn info_aof(&self, text: &mut String) {
+        text.push_str("aof_enabled:0\r\n");
+    }
+
+    /// Bytes that wait to be written to the append-only file.
+    pub(crate) fn aof_buffer_bytes(&self) -> u64 {
+        0
+    }
+
+    pub(crate) fn apply_appendonly(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    pub(crate) fn reload_aof(&mut self) -> Result<(), String> {
+        Err("the append-only file is not kept".to_owned())
+    }
+
     // ---- the end ---------------------------------------------------------------------------------------------------------
 
     /// SIGTERM, SIGINT: as SHUTDOWN. False where data could not be saved and the server goes on.
@@ -266,6 +286,11 @@ impl Engine {
 const SIGUSR1: i32 = 10;
 
 impl Purpose {
+    /// Whether a dump file comes of it.
+    pub(crate) fn writes_dump(self) -> bool {
+        matches!(self, Self::Save | Self::Sync)
+    }
+
     /// How the log calls it while it goes well, and when it fails.
     fn words(self) -> (&'static str, &'static str) {
         match self {

@@ -9,8 +9,40 @@ pub(crate) struct CommandStats {
     pub(crate) usec: u64,
 }
 
+/// How fast a counter grows: the mean of the last samples.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    samples: [u64; 16],
+    next: usize,
+    last: Option<(u64, u64)>,
+}
+
+impl Rate {
+    /// The counter has this value now (milliseconds of a steady clock).
+    pub(crate) fn sample(&mut self, now_ms: u64, value: u64) {
+        if let Some((at, before)) = self.last
+            && now_ms > at
+        {
+            self.samples[self.next] =
+                value.saturating_sub(before).saturating_mul(1000) / (now_ms - at);
+            self.next = (self.next + 1) % self.samples.len();
+        }
+        self.last = Some((now_ms, value));
+    }
+
+    pub(crate) fn per_second(&self) -> u64 {
+        self.samples.iter().sum::<u64>() / 16
+    }
+
+    pub(crate) fn kilobytes(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+        let bytes = self.per_second() as f64;
+        bytes / 1024.0
+    }
+}
+
 /// The counters.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) connections: u64,
     pub(crate) commands: u64,
@@ -22,23 +54,39 @@ pub(crate) struct Stats {
     pub(crate) sync_full: u64,
     pub(crate) sync_partial_ok: u64,
     pub(crate) sync_partial_err: u64,
+    /// What the keyspace had counted at the last reset.
+    pub(crate) hits_before: u64,
+    pub(crate) misses_before: u64,
+    pub(crate) memory_peak: usize,
+    pub(crate) commands_rate: Rate,
+    pub(crate) input_rate: Rate,
+    pub(crate) output_rate: Rate,
     pub(crate) per_command: Vec<CommandStats>,
 }
 
-impl Default for Stats {
-    fn default() -> Self {
+impl Stats {
+    pub(crate) fn new() -> Self {
         Self {
-            connections: 0,
-            commands: 0,
-            input_bytes: 0,
-            output_bytes: 0,
-            rejected: 0,
-            expired: 0,
-            evicted: 0,
-            sync_full: 0,
-            sync_partial_ok: 0,
-            sync_partial_err: 0,
             per_command: vec![CommandStats::default(); COMMANDS.len()],
+            ..Self::default()
         }
+    }
+
+    /// CONFIG RESETSTAT. `lookups` is what the keyspace has counted until now.
+    pub(crate) fn reset(&mut self, lookups: (u64, u64)) {
+        let memory_peak = self.memory_peak;
+        *self = Self {
+            hits_before: lookups.0,
+            misses_before: lookups.1,
+            memory_peak,
+            ..Self::new()
+        };
+    }
+
+    /// Part of each tick.
+    pub(crate) fn sample(&mut self, now_ms: u64) {
+        self.commands_rate.sample(now_ms, self.commands);
+        self.input_rate.sample(now_ms, self.input_bytes);
+        self.output_rate.sample(now_ms, self.output_bytes);
     }
 }

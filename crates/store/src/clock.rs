@@ -23,6 +23,8 @@ struct Inner {
     unix_ms: Cell<u64>,
     expiry: Cell<ExpiryMode>,
     touch: Cell<bool>,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
 }
 
 impl Clock {
@@ -36,6 +38,8 @@ impl Clock {
         Self(Rc::new(Inner {
             unix_ms: Cell::new(0),
             expiry: Cell::new(ExpiryMode::Delete),
+            hits: Cell::new(0),
+            misses: Cell::new(0),
             touch: Cell::new(true),
         }))
     }
@@ -49,6 +53,18 @@ impl Clock {
     /// Sets the time, in milliseconds since the Unix epoch.
     pub fn set_unix_ms(&self, unix_ms: u64) {
         self.0.unix_ms.set(unix_ms);
+    }
+
+    /// How many reads found their key, and how many did not.
+    #[must_use]
+    pub fn lookups(&self) -> (u64, u64) {
+        (self.0.hits.get(), self.0.misses.get())
+    }
+
+    /// A read found its key, or did not.
+    pub(crate) fn note_lookup(&self, found: bool) {
+        let counter = if found { &self.0.hits } else { &self.0.misses };
+        counter.set(counter.get() + 1);
     }
 
     /// What doors do with expired keys.

@@ -68,11 +68,16 @@ impl Db {
     /// The value at `key`, for reading: an expired key is dealt with as [`crate::ExpiryMode`] says, the LRU time is set.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Value<'_>> {
-        let mut found = self.keys.find_mut(table::hash(key), key)?;
+        let Some(mut found) = self.keys.find_mut(table::hash(key), key) else {
+            self.clock.note_lookup(false);
+            return None;
+        };
         if is_expired(found.see(), &self.clock) {
+            self.clock.note_lookup(false);
             self.gone.expire(found, &self.clock);
             return None;
         }
+        self.clock.note_lookup(true);
         let mut entry = found.see_mut();
         if self.clock.touches() {
             entry.touch(self.clock.lru());

@@ -1,0 +1,222 @@
+//! DEBUG: looking inside, for developers and tests.
+
+use std::time::Duration;
+
+use commands::{Args, Done, Error, args};
+use resp::number::{DoubleBuffer, scan_double};
+use sha1::{Digest as _, Sha1};
+use store::{Db, StrNew, Type, Value};
+
+use crate::{ClientId, Engine};
+
+/// The longest DEBUG SLEEP, seconds.
+const MOST_SLEEP_SECONDS: f64 = 3600.0;
+
+/// DEBUG subcommand …
+pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let word = args[1].to_ascii_lowercase();
+    match (word.as_slice(), args) {
+        (b"segfault" | b"assert", _) => engine.host.crash(),
+        (b"oom", _) => {
+            return Err(Error::text(
+                "ERR DEBUG OOM is not offered: the allocator would end the process",
+            ));
+        }
+        (b"reload", _) => reload(engine)?,
+        (b"loadaof", _) => engine.reload_aof().map_err(|error| {
+            tracing::warn!("DEBUG LOADAOF: {error}");
+            Error::text("ERR")
+        })?,
+        (b"object", [_, _, key]) => return object(engine, id, key),
+        (b"sdslen", [_, _, key]) => return string_lengths(engine, id, key),
+        (b"populate", [_, _, count]) => populate(engine, id, count, b"key")?,
+        (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix)?,
+        (b"digest", [_, _]) => {
+            let digest = dataset_digest(engine);
+            engine.clients[id.0].out.status(digest);
+            return Ok(());
+        }
+        (b"sleep", [_, _, seconds]) => {
+            let seconds = scan_double(seconds).value.clamp(0.0, MOST_SLEEP_SECONDS);
+            engine.host.sleep(Duration::from_secs_f64(seconds));
+        }
+        (b"set-active-expire", [_, _, on]) => {
+            engine.active_expire = resp::number::scan_integer(on).value != 0
+        }
+        (b"error", [_, _, text]) => {
+            engine.clients[id.0].out.error(text);
+            return Ok(());
+        }
+        (b"jmap" | b"htstats" | b"ziplist" | b"structsize", _) => {
+            return Err(Error::text(
+                "ERR This server has no such structures to show",
+            ));
+        }
+        _ => {
+            let word = String::from_utf8_lossy(args[1]);
+            return Err(Error::owned(format!(
+                "ERR Unknown DEBUG subcommand or wrong number of arguments for '{word}'"
+            )));
+        }
+    }
+    engine.clients[id.0].out.ok();
+    Ok(())
+}
+
+fn reload(engine: &mut Engine) -> Done {
+    engine.save_now().map_err(|error| {
+        tracing::warn!("Error saving DB on disk: {error}");
+        Error::text("ERR")
+    })?;
+    engine.empty_keyspace();
+    let request = engine.save_request();
+    let before = engine.keyspace.clock().expiry();
+    engine
+        .keyspace
+        .clock()
+        .set_expiry(store::ExpiryMode::Ignore);
+    let loaded = engine
+        .host
+        .load(&mut engine.keyspace, &request, &engine.settings.limits);
+    engine.keyspace.clock().set_expiry(before);
+    loaded.map_err(|error| {
+        tracing::warn!("{error}");
+        Error::text("ERR Error trying to load the RDB dump")
+    })?;
+    tracing::warn!("DB reloaded by DEBUG RELOAD");
+    Ok(())
+}
+
+fn object(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
+    let client = &engine.clients[id.0];
+    let db = engine.keyspace.db_ref(client.db);
+    let value = db.peek(key).ok_or(Error::NoSuchKey)?;
+    // The payload has a type byte in front, and a version and checksum of ten bytes behind.
+    let length = rdb::dump(&mut rdb::Dumper::new(engine.config.rdbcompression), value)
+        .map_or(0, |payload| payload.len() - 11);
+    let encoding = db.encoding(key).map_or("raw", store::Encoding::name);
+    let idle = db.idle_seconds(key).unwrap_or(0);
+    let lru = (u64::from(engine.keyspace.clock().lru())).saturating_sub(idle);
+    let text = format!(
+        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length} lru:{lru} lru_seconds_idle:{idle}"
+    );
+    engine.clients[id.0].out.status(text);
+    Ok(())
+}
+
+fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
+    let db = engine.keyspace.db_ref(engine.clients[id.0].db);
+    match db.peek(key).ok_or(Error::NoSuchKey)? {
+        Value::Str(string) if db.encoding(key) != Some(store::Encoding::Int) => {
+            let text = format!(
+                "key_sds_len:{}, key_sds_avail:0, val_sds_len:{}, val_sds_avail:0",
+                key.len(),
+                string.len()
+            );
+            engine.clients[id.0].out.status(text);
+            Ok(())
+        }
+        _ => Err(Error::text("ERR Not an sds encoded string.")),
+    }
+}
+
+fn populate(engine: &mut Engine, id: ClientId, count: &[u8], prefix: &[u8]) -> Done {
+    let count = args::int(count)?;
+    let db = engine.keyspace.db(engine.clients[id.0].db);
+    for number in 0..count.max(0) {
+        let number = number.to_string();
+        let key = [prefix, b":", number.as_bytes()].concat();
+        if !db.exists(&key) {
+            let value = [b"value:", number.as_bytes()].concat();
+            db.set_str(&key, StrNew::Bytes(&value));
+        }
+    }
+    Ok(())
+}
+
+// ---- digest --------------------------------------------------------------------------------------------------------------
+
+type Sum = [u8; 20];
+
+fn sha1(bytes: &[u8]) -> Sum {
+    Sha1::digest(bytes).into()
+}
+
+/// Adds something whose order does not matter.
+fn add(sum: &mut Sum, bytes: &[u8]) {
+    sum.iter_mut()
+        .zip(sha1(bytes))
+        .for_each(|(left, right)| *left ^= right);
+}
+
+/// Adds something whose order matters.
+fn mix(sum: &mut Sum, bytes: &[u8]) {
+    add(sum, bytes);
+    *sum = sha1(sum);
+}
+
+/// A sum of all data that is equal for equal data, on Redis 3.0 too.
+fn dataset_digest(engine: &Engine) -> String {
+    let mut total = Sum::default();
+    for number in 0..engine.keyspace.databases() {
+        let db = engine.keyspace.db_ref(number);
+        if db.is_empty() {
+            continue;
+        }
+        mix(
+            &mut total,
+            &u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes(),
+        );
+        add_database(&mut total, db);
+    }
+    total.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn add_database(total: &mut Sum, db: &Db) {
+    db.for_each(|key, value, expire_ms| {
+        let mut sum = Sum::default();
+        mix(&mut sum, key);
+        let code: u32 = match value.kind() {
+            Type::String => 0,
+            Type::List => 1,
+            Type::Set => 2,
+            Type::Zset => 3,
+            Type::Hash => 4,
+        };
+        mix(&mut sum, &code.to_be_bytes());
+        add_value(&mut sum, value);
+        if expire_ms.is_some() {
+            add(&mut sum, b"!!expire!!");
+        }
+        total
+            .iter_mut()
+            .zip(sha1(&sum))
+            .for_each(|(left, right)| *left ^= right);
+    });
+}
+
+fn add_value(sum: &mut Sum, value: Value<'_>) {
+    match value {
+        Value::Str(string) => mix(sum, string.bytes(&mut [0; 20])),
+        Value::List(list) => list.iter_from(0).for_each(|element| mix(sum, element)),
+        Value::Set(set) => set
+            .iter()
+            .for_each(|member| add(sum, member.bytes(&mut [0; 20]))),
+        Value::Zset(zset) => {
+            for (member, score) in zset.iter() {
+                let mut each = Sum::default();
+                mix(&mut each, member);
+                mix(&mut each, DoubleBuffer::default().format(score).as_bytes());
+                add(sum, &each);
+            }
+        }
+        Value::Hash(hash) => {
+            for (field, value) in hash.iter() {
+                let mut each = Sum::default();
+                mix(&mut each, field);
+                mix(&mut each, value);
+                add(sum, &each);
+            }
+        }
+    }
+}
