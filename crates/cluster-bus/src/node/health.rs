@@ -1,8 +1,8 @@
 //! When the cluster is ok for this node, so that it serves clients, and when it is not.
 
-use super::{Event, LogLevel, Node};
+use super::{Event, LogLevel, Node, Peer, PeerKey};
 use crate::message::NodeFlags;
-use crate::{Now, Slot};
+use crate::{Now, SLOT_COUNT};
 
 /// A master that comes up waits so long: it may have been replaced meanwhile and not know it yet.
 const WRITABLE_DELAY_MS: u64 = 2000;
@@ -115,11 +115,14 @@ impl Node {
     }
 
     fn all_slots_served(&self) -> bool {
-        Slot::all().all(|slot| {
-            self.table
-                .owner(slot)
-                .is_some_and(|key| !self.table[key].is(NodeFlags::FAIL))
-        })
+        let served = |(_, peer): (PeerKey, &Peer)| {
+            if peer.is(NodeFlags::FAIL) {
+                0
+            } else {
+                u32::from(peer.slots().len())
+            }
+        };
+        self.table.peers().map(served).sum::<u32>() == u32::from(SLOT_COUNT)
     }
 
     fn is_rejoining(&self, now: Now) -> bool {
