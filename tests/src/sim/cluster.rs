@@ -289,7 +289,11 @@ impl Run {
     #[must_use]
     pub fn new(seed: u64, options: Options) -> Self {
         let mut rng = Rng::new(seed);
-        let (masters, replicas) = if rng.percent(75) { (3, 3) } else { (3, 5) };
+        let (masters, replicas) = match rng.between(0, 99) {
+            0..=49 => (3, 3),
+            50..=84 => (3, 6),
+            _ => (5, 5),
+        };
         let config = Config {
             node_timeout_ms: [2_000, 5_000, 15_000][rng.index(3)],
             slave_validity_factor: [0, 10][rng.index(2)],

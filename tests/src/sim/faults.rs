@@ -115,7 +115,15 @@ impl Plan {
                 return plan;
             }
             let kind = kinds[rng.index(kinds.len())];
-            plan.add(at_ms, draw(rng, kind, hosts));
+            // Faults like company: a rack, a switch, an update that goes out to several hosts.
+            let together = if kind < 4 && rng.percent(25) {
+                rng.between(2, 3)
+            } else {
+                1
+            };
+            for _ in 0..together {
+                plan.add(at_ms, draw(rng, kind, hosts));
+            }
         }
     }
 
