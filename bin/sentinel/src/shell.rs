@@ -26,8 +26,8 @@ struct Shell {
     monitor: Monitor,
     machine: Machine,
     state_file: PathBuf,
-    /// The address that links come from, where `bind` names one.
-    source: Option<IpAddr>,
+    /// The addresses that links come from: those of `bind`.
+    sources: Vec<IpAddr>,
     inputs: mpsc::Sender<Input>,
     clients: Rc<Clients>,
     links: BTreeMap<LinkId, Link>,
@@ -47,12 +47,13 @@ pub(crate) async fn run(
     let clients = Rc::new(Clients::new(config.maxclients, inputs.clone()));
     let mut signals = Signals::new()?;
     listen::serve(sockets, &clients, &config)?;
-    let source = config.bind.first().and_then(|bind| bind.parse().ok());
+    let sources = config.bind.iter().filter_map(|bind| bind.parse().ok());
+    let sources = sources.collect();
     let mut shell = Shell {
         monitor,
         machine,
         state_file,
-        source,
+        sources,
         inputs,
         clients,
         links: BTreeMap::new(),
@@ -110,7 +111,9 @@ impl Shell {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Connect { link, addr, .. } => {
-                let opened = Link::open(link, addr, self.source, self.inputs.clone());
+                let same_family = |source: &&IpAddr| source.is_ipv4() == addr.ip.is_ipv4();
+                let source = self.sources.iter().find(same_family).copied();
+                let opened = Link::open(link, addr, source, self.inputs.clone());
                 self.links.insert(link, opened);
             }
             Output::Close { link } => drop(self.links.remove(&link)),
