@@ -1,33 +1,266 @@
-//! bits commands.
+//! Strings as arrays of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP. Bit 0 is the highest of the first byte.
 
-use crate::{Args, Ctx, Done};
+use bytes::Bytes;
+use store::{Db, Owned, Value, ValueMut};
 
-/// BITCOUNT
-pub(crate) fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+use crate::args::{int, is};
+use crate::string::{MAX_STRING_BYTES, byte_range};
+use crate::{Args, Ctx, Done, Error, EventClass};
+
+/// Bytes handled at once.
+const WORD: usize = size_of::<u64>();
+
+/// A string without bytes that is changed in place.
+pub(crate) fn empty_raw() -> Owned {
+    Owned::Bytes {
+        bytes: Bytes::new(),
+        raw: true,
+    }
 }
 
-/// BITOP
-pub(crate) fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+/// Byte and mask of a bit within the longest string.
+fn parse_offset(word: &[u8]) -> Result<(usize, u8), Error> {
+    let out_of_range = Error::text("ERR bit offset is not an integer or out of range");
+    let bit = int(word).ok().and_then(|bit| usize::try_from(bit).ok());
+    let bit = bit
+        .filter(|bit| bit / 8 < MAX_STRING_BYTES)
+        .ok_or(out_of_range)?;
+    Ok((bit / 8, 0x80 >> (bit % 8)))
 }
 
-/// BITPOS
-pub(crate) fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// GETBIT
-pub(crate) fn getbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SETBIT
+/// SETBIT key offset bit
 pub(crate) fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let key = args[1];
+    let (byte, mask) = parse_offset(args[2])?;
+    let on = match int(args[3]) {
+        Ok(0) => false,
+        Ok(1) => true,
+        _ => return Err(Error::text("ERR bit is not an integer or out of range")),
+    };
+    let ValueMut::Str(mut string) = ctx.keyspace.db(ctx.db).write_or_insert(key, empty_raw) else {
+        return Err(Error::WrongType);
+    };
+    let byte = &mut string.bytes_mut(byte + 1)[byte];
+    let old = *byte & mask != 0;
+    if on {
+        *byte |= mask;
+    } else {
+        *byte &= !mask;
+    }
+    ctx.changed(key, EventClass::String, "setbit");
+    ctx.reply.int(i64::from(old));
+    Ok(())
+}
+
+/// GETBIT key offset
+pub(crate) fn getbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (byte, mask) = parse_offset(args[2])?;
+    let bit = match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => false,
+        Some(Value::Str(string)) => string
+            .bytes(&mut [0; 20])
+            .get(byte)
+            .is_some_and(|byte| byte & mask != 0),
+        Some(_) => return Err(Error::WrongType),
+    };
+    ctx.reply.int(i64::from(bit));
+    Ok(())
+}
+
+/// BITCOUNT key [start end]
+pub(crate) fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let bits = match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => 0,
+        Some(Value::Str(string)) => {
+            let mut scratch = [0; 20];
+            let bytes = string.bytes(&mut scratch);
+            match &args[2..] {
+                [] => count_ones(bytes),
+                [start, end] => count_ones(&bytes[byte_range(int(start)?, int(end)?, bytes.len())]),
+                _ => return Err(Error::Syntax),
+            }
+        }
+        Some(_) => return Err(Error::WrongType),
+    };
+    ctx.reply.int(i64::try_from(bits).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+/// How many bits are set.
+fn count_ones(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let words = words
+        .iter()
+        .map(|word| u64::from_ne_bytes(*word).count_ones());
+    let rest = rest.iter().map(|byte| byte.count_ones());
+    words.chain(rest).map(u64::from).sum()
+}
+
+/// BITPOS key bit [start [end]]
+pub(crate) fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let bit = match int(args[2])? {
+        0 => false,
+        1 => true,
+        _ => return Err(Error::text("ERR The bit argument must be 1 or 0.")),
+    };
+    let string = match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => {
+            // Without end all bits are clear.
+            ctx.reply.int(if bit { -1 } else { 0 });
+            return Ok(());
+        }
+        Some(Value::Str(string)) => string,
+        Some(_) => return Err(Error::WrongType),
+    };
+    let mut scratch = [0; 20];
+    let bytes = string.bytes(&mut scratch);
+    let (start, end) = match &args[3..] {
+        [] => (0, -1),
+        [start] => (int(start)?, -1),
+        [start, end] => (int(start)?, int(end)?),
+        _ => return Err(Error::Syntax),
+    };
+    let range = byte_range(start, end, bytes.len());
+    let found = match first_bit(&bytes[range.clone()], bit) {
+        // Clear bits follow the string, unless the caller said where it ends.
+        None if !bit && !range.is_empty() && args.len() < 5 => Some(range.len() * 8),
+        found => found,
+    };
+    match found {
+        Some(position) => ctx.reply.count(range.start * 8 + position),
+        None => ctx.reply.int(-1),
+    }
+    Ok(())
+}
+
+/// Where the first bit like `bit` is.
+fn first_bit(bytes: &[u8], bit: bool) -> Option<usize> {
+    let dull = if bit { 0 } else { u8::MAX };
+    let (words, _) = bytes.as_chunks::<WORD>();
+    let skipped = words
+        .iter()
+        .take_while(|word| **word == [dull; WORD])
+        .count()
+        * WORD;
+    let rest = &bytes[skipped..];
+    let at = rest.iter().position(|byte| *byte != dull)?;
+    let clear = (rest[at] ^ dull).leading_zeros() as usize;
+    Some((skipped + at) * 8 + clear)
+}
+
+#[derive(Clone, Copy)]
+enum Operation {
+    And,
+    Or,
+    Xor,
+    Not,
+}
+
+/// BITOP AND|OR|XOR|NOT destination key …
+pub(crate) fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let operation = match args[1] {
+        word if is(word, "AND") => Operation::And,
+        word if is(word, "OR") => Operation::Or,
+        word if is(word, "XOR") => Operation::Xor,
+        word if is(word, "NOT") => Operation::Not,
+        _ => return Err(Error::Syntax),
+    };
+    let (to, keys) = (args[2], &args[3..]);
+    if matches!(operation, Operation::Not) && keys.len() != 1 {
+        return Err(Error::text(
+            "ERR BITOP NOT must be called with a single source key.",
+        ));
+    }
+    let db = ctx.keyspace.db(ctx.db);
+    let result = combine(db, operation, keys)?;
+    let length = result.len();
+    if length > 0 {
+        let value = Owned::Bytes {
+            bytes: result.into(),
+            raw: true,
+        };
+        db.insert(to, value);
+        ctx.changed(to, EventClass::String, "set");
+    } else if db.remove(to) {
+        ctx.changed(to, EventClass::Generic, "del");
+    } else {
+        ctx.effects.dirty += 1;
+    }
+    ctx.reply.count(length);
+    Ok(())
+}
+
+/// The strings at `keys` combined, as long as the longest; shorter and missing ones are followed by zero bytes.
+fn combine(db: &mut Db, operation: Operation, keys: Args<'_>) -> Result<Vec<u8>, Error> {
+    let mut longest = 0;
+    for key in keys {
+        match db.read(key) {
+            None => {}
+            Some(Value::Str(string)) => longest = longest.max(string.len()),
+            Some(_) => return Err(Error::WrongType),
+        }
+    }
+    let mut result = Vec::with_capacity(longest);
+    for (nth, key) in keys.iter().enumerate() {
+        let mut scratch = [0; 20];
+        let bytes = match db.read(key) {
+            Some(Value::Str(string)) => string.bytes(&mut scratch),
+            _ => &[],
+        };
+        if nth == 0 {
+            result.extend_from_slice(bytes);
+            result.resize(longest, 0);
+        } else {
+            fold(operation, &mut result, bytes);
+        }
+    }
+    if matches!(operation, Operation::Not) {
+        result.iter_mut().for_each(|byte| *byte = !*byte);
+    }
+    Ok(result)
+}
+
+/// Combines `bytes` into `total`, which is not shorter. The compiler makes vectors of these loops.
+fn fold(operation: Operation, total: &mut [u8], bytes: &[u8]) {
+    let (same, rest) = total.split_at_mut(bytes.len());
+    let pairs = same.iter_mut().zip(bytes);
+    match operation {
+        Operation::And => {
+            pairs.for_each(|(total, byte)| *total &= byte);
+            rest.fill(0);
+        }
+        Operation::Or => pairs.for_each(|(total, byte)| *total |= byte),
+        Operation::Xor => pairs.for_each(|(total, byte)| *total ^= byte),
+        Operation::Not => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_bytes_count_alike() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for end in 0..bytes.len() {
+            let expected: u32 = bytes[..end].iter().map(|byte| byte.count_ones()).sum();
+            assert_eq!(count_ones(&bytes[..end]), u64::from(expected));
+        }
+    }
+
+    #[test]
+    fn the_first_bit_is_found_across_words() {
+        for length in 1..40 {
+            for at in 0..length * 8 {
+                let mut bytes = vec![0; length];
+                bytes[at / 8] |= 0x80 >> (at % 8);
+                assert_eq!(first_bit(&bytes, true), Some(at));
+                bytes.iter_mut().for_each(|byte| *byte = !*byte);
+                assert_eq!(first_bit(&bytes, false), Some(at));
+            }
+            assert_eq!(first_bit(&vec![0; length], true), None);
+            assert_eq!(first_bit(&vec![255; length], false), None);
+        }
+        assert_eq!(first_bit(&[], true), None);
+    }
 }

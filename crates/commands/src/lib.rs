@@ -16,6 +16,7 @@ mod context;
 mod effects;
 mod error;
 mod hash;
+mod hll;
 mod hyperloglog;
 mod keys;
 mod list;
@@ -26,6 +27,7 @@ mod sort;
 mod string;
 pub mod table;
 mod zset;
+mod zset_store;
 
 pub use context::{Args, Ctx, Done, Settings};
 pub use effects::{Block, BlockKind, Effects, EventClass, KeyEvent, Propagation};

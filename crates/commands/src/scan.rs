@@ -1,27 +1,219 @@
-//! scan commands.
+//! SCAN and its like for sets, hashes and sorted sets. What a cursor is, and what it guarantees, is the store's.
 
-use crate::{Args, Ctx, Done};
+use resp::{Reply, glob};
+use store::{ExpiryMode, Value};
 
-/// SCAN
+use crate::args::{int, is};
+use crate::{Args, Ctx, Done, Error};
+
+/// SCAN cursor [MATCH pattern] [COUNT count]. Keys whose time has come are left out, and deleted where this server may.
 pub(crate) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let cursor = parse_cursor(args[1])?;
+    let options = Options::parse(&args[2..])?;
+    let now_ms = ctx.unix_ms();
+    let db = ctx.keyspace.db_ref(ctx.db);
+    let expiring = db.expires_len() > 0 && ctx.keyspace.clock().expiry() != ExpiryMode::Ignore;
+    let mut expired: Vec<Box<[u8]>> = Vec::new();
+    reply_scan(ctx.reply, |elements| {
+        db.scan(cursor, options.count, |key, _| {
+            if !options.matches(key) {
+                return;
+            }
+            if expiring && db.expire_ms(key).is_some_and(|at_ms| at_ms < now_ms) {
+                expired.push(key.into());
+            } else {
+                elements.push(key);
+            }
+        })
+    });
+    for key in expired {
+        ctx.keyspace.db(ctx.db).exists(&key);
+    }
+    Ok(())
 }
 
-/// HSCAN
-pub(crate) fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SSCAN
+/// SSCAN key cursor [MATCH pattern] [COUNT count]
 pub(crate) fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let cursor = parse_cursor(args[2])?;
+    match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => reply_nothing(ctx.reply),
+        Some(Value::Set(set)) => {
+            let options = Options::parse(&args[3..])?;
+            reply_scan(ctx.reply, |elements| {
+                set.scan(cursor, options.count, |elem| {
+                    let mut scratch = [0; 20];
+                    let member = elem.bytes(&mut scratch);
+                    if options.matches(member) {
+                        elements.push(member);
+                    }
+                })
+            });
+        }
+        Some(_) => return Err(Error::WrongType),
+    }
+    Ok(())
 }
 
-/// ZSCAN
+/// HSCAN key cursor [MATCH pattern] [COUNT count]
+pub(crate) fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let cursor = parse_cursor(args[2])?;
+    match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => reply_nothing(ctx.reply),
+        Some(Value::Hash(hash)) => {
+            let options = Options::parse(&args[3..])?;
+            reply_scan(ctx.reply, |elements| {
+                hash.scan(cursor, options.count, |field, value| {
+                    if options.matches(field) {
+                        elements.push(field);
+                        elements.push(value);
+                    }
+                })
+            });
+        }
+        Some(_) => return Err(Error::WrongType),
+    }
+    Ok(())
+}
+
+/// ZSCAN key cursor [MATCH pattern] [COUNT count]
 pub(crate) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let cursor = parse_cursor(args[2])?;
+    match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => reply_nothing(ctx.reply),
+        Some(Value::Zset(zset)) => {
+            let options = Options::parse(&args[3..])?;
+            reply_scan(ctx.reply, |elements| {
+                zset.scan(cursor, options.count, |member, score| {
+                    if options.matches(member) {
+                        elements.push(member);
+                        elements.push_double(score);
+                    }
+                })
+            });
+        }
+        Some(_) => return Err(Error::WrongType),
+    }
+    Ok(())
+}
+
+/// A cursor as C's `strtoul` reads it: an unsigned number of 64 bits, and a minus takes it from 2^64. No blank before it; the
+/// empty word is 0, and a NUL ends it.
+fn parse_cursor(word: &[u8]) -> Result<u64, Error> {
+    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (negative, digits) = match word {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let signed = digits.len() < word.len();
+    let value = digits.iter().try_fold(0_u64, |value, byte| {
+        let digit = char::from(*byte).to_digit(10)?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    });
+    match value {
+        Some(_) if signed && digits.is_empty() => None,
+        Some(value) if negative => Some(value.wrapping_neg()),
+        value => value,
+    }
+    .ok_or(Error::text("ERR invalid cursor"))
+}
+
+struct Options<'a> {
+    count: usize,
+    pattern: Option<&'a [u8]>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(words: Args<'a>) -> Result<Self, Error> {
+        let mut options = Self {
+            count: 10,
+            pattern: None,
+        };
+        for option in words.chunks(2) {
+            match *option {
+                [word, count] if is(word, "COUNT") => {
+                    options.count = usize::try_from(int(count)?)
+                        .ok()
+                        .filter(|count| *count >= 1)
+                        .ok_or(Error::Syntax)?;
+                }
+                [word, pattern] if is(word, "MATCH") => {
+                    options.pattern = (pattern != b"*").then_some(pattern);
+                }
+                _ => return Err(Error::Syntax),
+            }
+        }
+        Ok(options)
+    }
+
+    fn matches(&self, text: &[u8]) -> bool {
+        self.pattern
+            .is_none_or(|pattern| glob::matches(pattern, text))
+    }
+}
+
+/// The elements of the reply, counted.
+#[derive(Default)]
+struct Elements {
+    reply: Reply,
+    count: usize,
+}
+
+impl Elements {
+    fn push(&mut self, element: &[u8]) {
+        self.reply.bulk(element);
+        self.count += 1;
+    }
+
+    fn push_double(&mut self, score: f64) {
+        self.reply.double(score);
+        self.count += 1;
+    }
+}
+
+/// The reply: the next cursor, which `walk` answers, and the elements that it pushed.
+fn reply_scan(reply: &mut Reply, walk: impl FnOnce(&mut Elements) -> u64) {
+    let mut elements = Elements::default();
+    let next = walk(&mut elements);
+    reply.array(2);
+    reply.bulk_display(next);
+    reply.array(elements.count);
+    reply.append(elements.reply);
+}
+
+/// The reply where there is no key.
+fn reply_nothing(reply: &mut Reply) {
+    reply_scan(reply, |_| 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_as_strtoul_reads_them() {
+        for (word, value) in [
+            (&b"0"[..], 0),
+            (b"", 0),
+            (b"007", 7),
+            (b"+5", 5),
+            (b"-1", u64::MAX),
+            (b"18446744073709551615", u64::MAX),
+            (b"12\0x", 12),
+        ] {
+            assert_eq!(parse_cursor(word).ok(), Some(value), "{word:?}");
+        }
+        for word in [
+            &b"18446744073709551616"[..],
+            b" 1",
+            b"1 ",
+            b"x",
+            b"-",
+            b"+",
+            b"+-1",
+            b"0x10",
+        ] {
+            assert!(parse_cursor(word).is_err(), "{word:?}");
+        }
+    }
 }

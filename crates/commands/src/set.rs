@@ -1,87 +1,461 @@
-//! set commands.
+//! Sets.
 
-use crate::{Args, Ctx, Done};
+use std::collections::BTreeSet;
 
-/// SADD
+use resp::Reply;
+use store::{Db, Elem, Owned, Set, Value, ValueMut};
+
+use crate::args::int;
+use crate::{Args, Ctx, Done, Error, EventClass};
+
+/// The most bytes that SRANDMEMBER with repetitions may answer: what one string may have.
+const MAX_REPLY_BYTES: usize = crate::string::MAX_STRING_BYTES;
+/// The shortest bulk string on the wire: `$0\r\n\r\n`.
+const MIN_BULK_BYTES: u64 = 6;
+
+/// The set at `key`, for reading.
+fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<&'a Set>, Error> {
+    match ctx.keyspace.db(ctx.db).read(key) {
+        None => Ok(None),
+        Some(Value::Set(set)) => Ok(Some(set)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// The set at `key`, to be changed.
+fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Set>, Error> {
+    match db.write(key) {
+        None => Ok(None),
+        Some(ValueMut::Set(set)) => Ok(Some(set)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// The set at `key`, to be changed; made if there is none. The caller leaves a member in it.
+fn write_or_insert<'a>(db: &'a mut Db, key: &[u8]) -> Result<&'a mut Set, Error> {
+    match db.write_or_insert(key, || Owned::Set(Set::new())) {
+        ValueMut::Set(set) => Ok(set),
+        _ => Err(Error::WrongType),
+    }
+}
+
+/// A member as a bulk string.
+pub(crate) fn reply_elem(reply: &mut Reply, elem: Elem<'_>) {
+    match elem {
+        Elem::Int(value) => reply.bulk_int(value),
+        Elem::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
+
+/// SADD key member …
 pub(crate) fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let key = args[1];
+    let limits = &ctx.settings.limits;
+    let set = write_or_insert(ctx.keyspace.db(ctx.db), key)?;
+    let added = args[2..]
+        .iter()
+        .filter(|member| set.add(member, limits))
+        .count();
+    if added > 0 {
+        ctx.changed(key, EventClass::Set, "sadd");
+        ctx.effects.dirty += added as u64 - 1;
+    }
+    ctx.reply.count(added);
+    Ok(())
 }
 
-/// SCARD
-pub(crate) fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SDIFF
-pub(crate) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SDIFFSTORE
-pub(crate) fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SINTER
-pub(crate) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SINTERSTORE
-pub(crate) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SISMEMBER
-pub(crate) fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SMEMBERS
-pub(crate) fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SMOVE
-pub(crate) fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SPOP
-pub(crate) fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SRANDMEMBER
-pub(crate) fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// SREM
+/// SREM key member …
 pub(crate) fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let key = args[1];
+    let Some(set) = write(ctx.keyspace.db(ctx.db), key)? else {
+        ctx.reply.int(0);
+        return Ok(());
+    };
+    let removed = args[2..].iter().filter(|member| set.remove(member)).count();
+    let empty = set.is_empty();
+    if removed > 0 {
+        ctx.changed(key, EventClass::Set, "srem");
+        ctx.effects.dirty += removed as u64 - 1;
+        remove_if(ctx, key, empty);
+    }
+    ctx.reply.count(removed);
+    Ok(())
 }
 
-/// SUNION
+/// Ends a key whose set has become empty.
+fn remove_if(ctx: &mut Ctx<'_>, key: &[u8], empty: bool) {
+    if empty {
+        ctx.keyspace.db(ctx.db).remove(key);
+        ctx.event(key, EventClass::Generic, "del");
+    }
+}
+
+/// SMOVE source destination member
+pub(crate) fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (from, to, member) = (args[1], args[2], args[3]);
+    let limits = &ctx.settings.limits;
+    let db = ctx.keyspace.db(ctx.db);
+    let there = match write(db, from)? {
+        Some(set) => {
+            let there = set.contains(member);
+            write(db, to)?;
+            there
+        }
+        None => false,
+    };
+    if !there || from == to {
+        ctx.reply.int(i64::from(there));
+        return Ok(());
+    }
+    let empty = write(db, from)?.is_some_and(|set| {
+        set.remove(member);
+        set.is_empty()
+    });
+    ctx.changed(from, EventClass::Set, "srem");
+    remove_if(ctx, from, empty);
+    ctx.effects.touch(ctx.db, to);
+    if write_or_insert(ctx.keyspace.db(ctx.db), to)?.add(member, limits) {
+        ctx.effects.dirty += 1;
+        ctx.event(to, EventClass::Set, "sadd");
+    }
+    ctx.reply.int(1);
+    Ok(())
+}
+
+/// SISMEMBER key member
+pub(crate) fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let there = read(ctx, args[1])?.is_some_and(|set| set.contains(args[2]));
+    ctx.reply.int(i64::from(there));
+    Ok(())
+}
+
+/// SCARD key
+pub(crate) fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let members = read(ctx, args[1])?.map_or(0, Set::len);
+    ctx.reply.count(members);
+    Ok(())
+}
+
+/// SPOP key. Goes to replicas and files as the SREM of the member that was drawn.
+pub(crate) fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let key = args[1];
+    let rng = &mut *ctx.rng;
+    let drawn = match write(ctx.keyspace.db(ctx.db), key)? {
+        None => None,
+        Some(set) => {
+            let member = set
+                .random(&mut || rng.next_u64())
+                .map(|elem| elem.bytes(&mut [0; 20]).to_vec());
+            member.map(|member| {
+                set.remove(&member);
+                (member, set.is_empty())
+            })
+        }
+    };
+    let Some((member, empty)) = drawn else {
+        ctx.reply.nil();
+        return Ok(());
+    };
+    ctx.reply.bulk(&member);
+    ctx.changed(key, EventClass::Set, "spop");
+    remove_if(ctx, key, empty);
+    ctx.effects.propagate_instead(&[b"SREM", key, &member]);
+    Ok(())
+}
+
+/// SRANDMEMBER key [count]
+pub(crate) fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    match args.len() {
+        2 => random_member(ctx, args[1]),
+        3 => random_members(ctx, args[1], int(args[2])?),
+        _ => Err(Error::Syntax),
+    }
+}
+
+fn random_member(ctx: &mut Ctx<'_>, key: &[u8]) -> Done {
+    let rng = &mut *ctx.rng;
+    let member = match ctx.keyspace.db(ctx.db).read(key) {
+        None => None,
+        Some(Value::Set(set)) => set.random(&mut || rng.next_u64()),
+        Some(_) => return Err(Error::WrongType),
+    };
+    match member {
+        Some(elem) => reply_elem(ctx.reply, elem),
+        None => ctx.reply.nil(),
+    }
+    Ok(())
+}
+
+/// Members drawn at random: up to `count` different ones, or `-count` with repetitions.
+fn random_members(ctx: &mut Ctx<'_>, key: &[u8], count: i64) -> Done {
+    let rng = &mut *ctx.rng;
+    let random = &mut || rng.next_u64();
+    let set = match ctx.keyspace.db(ctx.db).read(key) {
+        None => {
+            ctx.reply.array(0);
+            return Ok(());
+        }
+        Some(Value::Set(set)) => set,
+        Some(_) => return Err(Error::WrongType),
+    };
+    if count < 0 {
+        return repeated_members(ctx.reply, set, count.unsigned_abs(), random);
+    }
+    // 3.0 keeps the low 32 bits of a count.
+    let count = usize::try_from(count & i64::from(u32::MAX)).unwrap_or(usize::MAX);
+    if count >= set.len() {
+        ctx.reply.array(set.len());
+        set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
+    } else if count.saturating_mul(3) > set.len() {
+        chosen_members(ctx.reply, set, count, random);
+    } else {
+        drawn_members(ctx.reply, set, count, random);
+    }
+    Ok(())
+}
+
+/// `count` members, each drawn from all. The reply may not grow without end: 3.0 writes until memory ends.
+fn repeated_members(
+    reply: &mut Reply,
+    set: &Set,
+    count: u64,
+    random: &mut dyn FnMut() -> u64,
+) -> Done {
+    let too_many = || Error::text("ERR value is out of range");
+    let length = usize::try_from(count)
+        .ok()
+        .filter(|_| count.saturating_mul(MIN_BULK_BYTES) <= MAX_REPLY_BYTES as u64)
+        .ok_or_else(too_many)?;
+    let mut members = Reply::new();
+    for _ in 0..length {
+        if let Some(elem) = set.random(random) {
+            reply_elem(&mut members, elem);
+        }
+        if members.len() > MAX_REPLY_BYTES {
+            return Err(too_many());
+        }
+    }
+    reply.array(length);
+    reply.append(members);
+    Ok(())
+}
+
+/// `count` different members of a set that has more, in one walk over it: each is taken with the odds that are left.
+fn chosen_members(reply: &mut Reply, set: &Set, count: usize, random: &mut dyn FnMut() -> u64) {
+    reply.array(count);
+    let (mut wanted, mut left) = (count as u64, set.len() as u64);
+    for elem in set.iter() {
+        if below(random(), left) < wanted {
+            reply_elem(reply, elem);
+            wanted -= 1;
+        }
+        left -= 1;
+    }
+}
+
+/// `count` different members of a set that has many more: drawn one by one.
+fn drawn_members(reply: &mut Reply, set: &Set, count: usize, random: &mut dyn FnMut() -> u64) {
+    let mut drawn = BTreeSet::new();
+    while drawn.len() < count {
+        let Some(elem) = set.random(random) else {
+            break;
+        };
+        drawn.insert(elem.bytes(&mut [0; 20]).to_vec());
+    }
+    reply.array(drawn.len());
+    drawn.iter().for_each(|member| reply.bulk(member));
+}
+
+/// A number below `bound` from a uniform one.
+fn below(random: u64, bound: u64) -> u64 {
+    let product = u128::from(random) * u128::from(bound);
+    u64::try_from(product >> 64).unwrap_or(0)
+}
+
+/// SMEMBERS key
+pub(crate) fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => ctx.reply.array(0),
+        Some(Value::Set(set)) => {
+            ctx.reply.array(set.len());
+            set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
+        }
+        Some(_) => return Err(Error::WrongType),
+    }
+    Ok(())
+}
+
+/// SINTER key …
+pub(crate) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let keys = &args[1..];
+    let there = look_up(ctx, keys, true)?;
+    let open = ctx.reply.begin_array();
+    let mut members = 0;
+    intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |elem| {
+        reply_elem(ctx.reply, elem);
+        members += 1;
+    });
+    ctx.reply.end_array(open, members);
+    Ok(())
+}
+
+/// SINTERSTORE destination key …
+pub(crate) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (to, keys) = (args[1], &args[2..]);
+    let there = look_up(ctx, keys, true)?;
+    if there.contains(&false) {
+        // Without an event, as in 3.0.
+        if ctx.keyspace.db(ctx.db).remove(to) {
+            ctx.effects.dirty += 1;
+            ctx.effects.touch(ctx.db, to);
+        }
+        ctx.reply.int(0);
+        return Ok(());
+    }
+    let limits = &ctx.settings.limits;
+    let mut result = Set::new();
+    intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |elem| {
+        result.add(elem.bytes(&mut [0; 20]), limits);
+    });
+    store(ctx, to, result, "sinterstore");
+    Ok(())
+}
+
+/// SUNION key …
 pub(crate) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let result = union(ctx, &args[1..])?;
+    reply_set(ctx, &result);
+    Ok(())
 }
 
-/// SUNIONSTORE
+/// SUNIONSTORE destination key …
 pub(crate) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let result = union(ctx, &args[2..])?;
+    store(ctx, args[1], result, "sunionstore");
+    Ok(())
+}
+
+/// SDIFF key …
+pub(crate) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let result = difference(ctx, &args[1..])?;
+    reply_set(ctx, &result);
+    Ok(())
+}
+
+/// SDIFFSTORE destination key …
+pub(crate) fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let result = difference(ctx, &args[2..])?;
+    store(ctx, args[1], result, "sdiffstore");
+    Ok(())
+}
+
+/// Goes through the door of each key: which of them hold a set. With `all`, what follows a missing key is not looked at.
+fn look_up(ctx: &mut Ctx<'_>, keys: Args<'_>, all: bool) -> Result<Vec<bool>, Error> {
+    let db = ctx.keyspace.db(ctx.db);
+    let mut there = Vec::with_capacity(keys.len());
+    for key in keys {
+        let found = match db.read(key) {
+            None => false,
+            Some(Value::Set(_)) => true,
+            Some(_) => return Err(Error::WrongType),
+        };
+        there.push(found);
+        if all && !found {
+            break;
+        }
+    }
+    Ok(there)
+}
+
+/// The sets that [`look_up`] found, all at once.
+fn operands<'a>(
+    db: &'a Db,
+    keys: Args<'a>,
+    there: &'a [bool],
+) -> impl Iterator<Item = Option<&'a Set>> {
+    keys.iter()
+        .zip(there)
+        .map(move |(key, there)| match db.peek(key) {
+            Some(Value::Set(set)) if *there => Some(set),
+            _ => None,
+        })
+}
+
+/// Shows the members that all sets have, in the order of the smallest.
+fn intersect(db: &Db, keys: Args<'_>, there: &[bool], found: impl FnMut(Elem<'_>)) {
+    let sets: Option<Vec<&Set>> = operands(db, keys, there).collect();
+    let Some(mut sets) = sets else {
+        return;
+    };
+    sets.sort_by_key(|set| set.len());
+    if let Some((smallest, others)) = sets.split_first() {
+        smallest
+            .iter()
+            .filter(|elem| others.iter().all(|other| other.contains_elem(*elem)))
+            .for_each(found);
+    }
+}
+
+fn union(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
+    let there = look_up(ctx, keys, false)?;
+    let limits = &ctx.settings.limits;
+    let mut result = Set::new();
+    for set in operands(ctx.keyspace.db_ref(ctx.db), keys, &there).flatten() {
+        for elem in set.iter() {
+            result.add(elem.bytes(&mut [0; 20]), limits);
+        }
+    }
+    Ok(result)
+}
+
+fn difference(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
+    let there = look_up(ctx, keys, false)?;
+    let limits = &ctx.settings.limits;
+    let mut result = Set::new();
+    let mut sets = operands(ctx.keyspace.db_ref(ctx.db), keys, &there);
+    let Some(Some(first)) = sets.next() else {
+        return Ok(result);
+    };
+    let others: Vec<&Set> = sets.flatten().collect();
+    let subtracted: usize = others.iter().map(|set| set.len()).sum();
+    // Looking each member up in every other set costs the first set's size times their number; taking their members out of a
+    // copy costs their sizes. The first has the smaller steps.
+    if first.len() * others.len() / 2 <= first.len() + subtracted {
+        for elem in first.iter() {
+            if !others.iter().any(|other| other.contains_elem(elem)) {
+                result.add(elem.bytes(&mut [0; 20]), limits);
+            }
+        }
+        return Ok(result);
+    }
+    for elem in first.iter() {
+        result.add(elem.bytes(&mut [0; 20]), limits);
+    }
+    for elem in others.iter().flat_map(|set| set.iter()) {
+        if result.is_empty() {
+            break;
+        }
+        result.remove(elem.bytes(&mut [0; 20]));
+    }
+    Ok(result)
+}
+
+fn reply_set(ctx: &mut Ctx<'_>, set: &Set) {
+    ctx.reply.array(set.len());
+    set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
+}
+
+/// Puts a result at `to`, or removes what was there if the result is empty; replies its size.
+fn store(ctx: &mut Ctx<'_>, to: &[u8], result: Set, event: &'static str) {
+    let members = result.len();
+    let db = ctx.keyspace.db(ctx.db);
+    if members > 0 {
+        db.insert(to, Owned::Set(result));
+        ctx.event(to, EventClass::Set, event);
+    } else if db.remove(to) {
+        ctx.event(to, EventClass::Generic, "del");
+    }
+    ctx.effects.dirty += 1;
+    ctx.effects.touch(ctx.db, to);
+    ctx.reply.count(members);
 }

@@ -253,7 +253,7 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Done {
             let old = match string.see() {
                 Str::Int(value) => value,
                 Str::Bytes(bytes) => int(bytes)?,
-                Str::Big(_) => return Err(Error::NotInteger),
+                Str::Big(bytes) => int(bytes)?,
             };
             let value = sum(old)?;
             string.set_int(value);

@@ -3,7 +3,7 @@
 //! Names, arities, flags and key positions are those that COMMAND answers in Redis 3.0.7.
 
 use crate::{Args, Ctx, Done};
-use crate::{bits, hash, hyperloglog, keys, list, scan, set, sort, string, zset};
+use crate::{bits, hash, hyperloglog, keys, list, scan, set, sort, string, zset, zset_store};
 
 use Run::{Data, Engine};
 
@@ -245,7 +245,7 @@ pub static COMMANDS: &[Command] = &[
     row("zcard", 2, "readonly fast", (1, 1, 1), Data(zset::zcard), "Counts the members of a sorted set"),
     row("zcount", 4, "readonly fast", (1, 1, 1), Data(zset::zcount), "Counts the members within a range of scores"),
     row("zincrby", 4, "write denyoom fast", (1, 1, 1), Data(zset::zincrby), "Adds to the score of a member"),
-    row("zinterstore", -4, "write denyoom movablekeys", (0, 0, 0), Data(zset::zinterstore), "Intersects sorted sets into a key"),
+    row("zinterstore", -4, "write denyoom movablekeys", (0, 0, 0), Data(zset_store::zinterstore), "Intersects sorted sets into a key"),
     row("zlexcount", 4, "readonly fast", (1, 1, 1), Data(zset::zlexcount), "Counts the members within a range of names"),
     row("zrange", -4, "readonly", (1, 1, 1), Data(zset::zrange), "Reads a range of ranks"),
     row("zrangebylex", -4, "readonly", (1, 1, 1), Data(zset::zrangebylex), "Reads a range of names"),
@@ -260,7 +260,7 @@ pub static COMMANDS: &[Command] = &[
     row("zrevrangebyscore", -4, "readonly", (1, 1, 1), Data(zset::zrevrangebyscore), "Reads a range of scores from the highest"),
     row("zrevrank", 3, "readonly fast", (1, 1, 1), Data(zset::zrevrank), "Tells the rank of a member from the highest score"),
     row("zscore", 3, "readonly fast", (1, 1, 1), Data(zset::zscore), "Reads the score of a member"),
-    row("zunionstore", -4, "write denyoom movablekeys", (0, 0, 0), Data(zset::zunionstore), "Unites sorted sets into a key"),
+    row("zunionstore", -4, "write denyoom movablekeys", (0, 0, 0), Data(zset_store::zunionstore), "Unites sorted sets into a key"),
     // ---- hash ------------------------------------------------------------------------------------------------
     row("hdel", -3, "write fast", (1, 1, 1), Data(hash::hdel), "Removes fields of a hash"),
     row("hexists", 3, "readonly fast", (1, 1, 1), Data(hash::hexists), "Tells whether a field of a hash exists"),

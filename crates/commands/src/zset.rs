@@ -1,123 +1,580 @@
-//! zset commands.
+//! Sorted sets: adding, removing, ranks, counts and ranges. ZUNIONSTORE and ZINTERSTORE are in `zset_store`.
 
-use crate::{Args, Ctx, Done};
+use std::ops::Range;
 
-/// ZADD
+use resp::Reply;
+use resp::number::scan_double;
+use smallvec::SmallVec;
+use store::{Db, Encoding, Insert, LexBound, Limits, Owned, ScoreBound, Value, ValueMut, Zset};
+
+use crate::args::{float, int, is};
+use crate::list::places;
+use crate::{Args, Ctx, Done, Error, EventClass};
+
+/// The sorted set at `key`, for reading.
+fn read<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a Zset>, Error> {
+    match db.read(key) {
+        None => Ok(None),
+        Some(Value::Zset(zset)) => Ok(Some(zset)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// The sorted set at `key`, to be changed.
+fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Zset>, Error> {
+    match db.write(key) {
+        None => Ok(None),
+        Some(ValueMut::Zset(zset)) => Ok(Some(zset)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+// ---- adding ------------------------------------------------------------------------------------------------------------
+
+/// ZADD key [NX|XX] [CH] [INCR] score member …
 pub(crate) fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    add(ctx, args, AddOptions::default())
 }
 
-/// ZCARD
-pub(crate) fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// ZCOUNT
-pub(crate) fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// ZINCRBY
+/// ZINCRBY key increment member. It is ZADD with INCR, and takes ZADD's options too, as in 3.0.7.
 pub(crate) fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let options = AddOptions {
+        incr: true,
+        ..AddOptions::default()
+    };
+    add(ctx, args, options)
 }
 
-/// ZINTERSTORE
-pub(crate) fn zinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+#[derive(Clone, Copy, Default)]
+struct AddOptions {
+    /// Leave members that exist.
+    nx: bool,
+    /// Leave members that do not.
+    xx: bool,
+    /// Count updates too.
+    ch: bool,
+    /// Add to the score.
+    incr: bool,
 }
 
-/// ZLEXCOUNT
-pub(crate) fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+impl AddOptions {
+    /// Reads options from the front of `words`; answers how many there are.
+    fn parse(&mut self, words: Args<'_>) -> usize {
+        let option = |word: &&&[u8]| {
+            for (name, flag) in [
+                ("NX", &mut self.nx),
+                ("XX", &mut self.xx),
+                ("CH", &mut self.ch),
+                ("INCR", &mut self.incr),
+            ] {
+                if is(word, name) {
+                    *flag = true;
+                    return true;
+                }
+            }
+            false
+        };
+        words.iter().take_while(option).count()
+    }
 }
 
-/// ZRANGE
-pub(crate) fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+/// What an addition did.
+#[derive(Default)]
+struct Added {
+    added: usize,
+    updated: usize,
+    /// The score after INCR.
+    score: Option<f64>,
 }
 
-/// ZRANGEBYLEX
-pub(crate) fn zrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+fn add(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: AddOptions) -> Done {
+    let key = args[1];
+    let first = 2 + options.parse(&args[2..]);
+    let pairs = &args[first..];
+    if pairs.len() % 2 == 1 {
+        return Err(Error::Syntax);
+    }
+    if options.nx && options.xx {
+        return Err(Error::text(
+            "ERR XX and NX options at the same time are not compatible",
+        ));
+    }
+    if options.incr && pairs.len() > 2 {
+        return Err(Error::text(
+            "ERR INCR option supports a single increment-element pair",
+        ));
+    }
+    let pairs = pairs.chunks_exact(2);
+    let scores: Result<SmallVec<[f64; 8]>, Error> =
+        pairs.clone().map(|pair| float(pair[0])).collect();
+    let scored = scores?.into_iter().zip(pairs.map(|pair| pair[1]));
+    let limits = &ctx.settings.limits;
+    let db = ctx.keyspace.db(ctx.db);
+    let done = match write(db, key)? {
+        Some(zset) => add_scored(zset, scored, options, limits)?,
+        None if options.xx => Added::default(),
+        // 3.0.7 reads past its arguments here.
+        None if scored.len() == 0 => return Err(Error::Syntax),
+        None => {
+            let mut zset = Zset::new();
+            let done = add_scored(&mut zset, scored, options, limits)?;
+            db.insert(key, Owned::Zset(zset));
+            done
+        }
+    };
+    let changes = done.added + done.updated;
+    if changes > 0 {
+        let event = if options.incr { "zincr" } else { "zadd" };
+        ctx.changed(key, EventClass::Zset, event);
+        ctx.effects.dirty += changes as u64 - 1;
+    }
+    match done.score {
+        Some(score) => ctx.reply.double(score),
+        None if options.incr => ctx.reply.nil(),
+        None => ctx
+            .reply
+            .count(if options.ch { changes } else { done.added }),
+    }
+    Ok(())
 }
 
-/// ZRANGEBYSCORE
-pub(crate) fn zrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+fn add_scored<'a>(
+    zset: &mut Zset,
+    scored: impl Iterator<Item = (f64, &'a [u8])>,
+    options: AddOptions,
+    limits: &Limits,
+) -> Result<Added, Error> {
+    let mut done = Added::default();
+    for (mut score, member) in scored {
+        if options.nx || options.xx || options.incr {
+            match zset.score(member) {
+                Some(_) if options.nx => continue,
+                None if options.xx => continue,
+                Some(old) if options.incr => score += old,
+                _ => {}
+            }
+            // Only one member can have come this far: nothing was changed yet.
+            if score.is_nan() {
+                return Err(Error::text("ERR resulting score is not a number (NaN)"));
+            }
+            done.score = options.incr.then_some(score);
+        }
+        match zset.insert(member, score, limits) {
+            Insert::Added => done.added += 1,
+            Insert::Updated => done.updated += 1,
+            Insert::Unchanged => {}
+        }
+    }
+    Ok(done)
 }
 
-/// ZRANK
-pub(crate) fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
+// ---- removing ----------------------------------------------------------------------------------------------------------
 
-/// ZREM
+/// ZREM key member …
 pub(crate) fn zrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let Some(zset) = write(ctx.keyspace.db(ctx.db), args[1])? else {
+        ctx.reply.int(0);
+        return Ok(());
+    };
+    let removed = args[2..]
+        .iter()
+        .filter(|member| zset.remove(member))
+        .count();
+    let empty = zset.is_empty();
+    after_removal(ctx, args[1], "zrem", removed, empty);
+    Ok(())
 }
 
-/// ZREMRANGEBYLEX
-pub(crate) fn zremrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
-}
-
-/// ZREMRANGEBYRANK
+/// ZREMRANGEBYRANK key start end
 pub(crate) fn zremrangebyrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let (start, end) = (int(args[2])?, int(args[3])?);
+    remove_range(ctx, args[1], "zremrangebyrank", |zset| {
+        places(start, end, zset.len())
+    })
 }
 
-/// ZREMRANGEBYSCORE
+/// ZREMRANGEBYSCORE key min max
 pub(crate) fn zremrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    let (min, max) = score_bounds(args[2], args[3])?;
+    remove_range(ctx, args[1], "zremrangebyscore", |zset| {
+        zset.ranks_by_score(min, max)
+    })
 }
 
-/// ZREVRANGE
-pub(crate) fn zrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+/// ZREMRANGEBYLEX key min max
+pub(crate) fn zremrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let lex = Lex::parse(args[2], args[3])?;
+    remove_range(ctx, args[1], "zremrangebylex", |zset| {
+        lex.ranks(zset, false, Limit::NONE)
+    })
 }
 
-/// ZREVRANGEBYLEX
-pub(crate) fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+fn remove_range(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    event: &'static str,
+    ranks: impl FnOnce(&Zset) -> Range<usize>,
+) -> Done {
+    let Some(zset) = write(ctx.keyspace.db(ctx.db), key)? else {
+        ctx.reply.int(0);
+        return Ok(());
+    };
+    let ranks = ranks(zset);
+    let removed = zset.remove_range(ranks);
+    let empty = zset.is_empty();
+    after_removal(ctx, key, event, removed, empty);
+    Ok(())
 }
 
-/// ZREVRANGEBYSCORE
-pub(crate) fn zrevrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+/// Event, reply, and the key's end if its last member went.
+fn after_removal(ctx: &mut Ctx<'_>, key: &[u8], event: &'static str, removed: usize, empty: bool) {
+    if removed > 0 {
+        ctx.changed(key, EventClass::Zset, event);
+        ctx.effects.dirty += removed as u64 - 1;
+        if empty {
+            ctx.keyspace.db(ctx.db).remove(key);
+            ctx.event(key, EventClass::Generic, "del");
+        }
+    }
+    ctx.reply.count(removed);
 }
 
-/// ZREVRANK
-pub(crate) fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+// ---- one member, and counts ----------------------------------------------------------------------------------------------
+
+/// ZCARD key
+pub(crate) fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let members = read(ctx.keyspace.db(ctx.db), args[1])?.map_or(0, Zset::len);
+    ctx.reply.count(members);
+    Ok(())
 }
 
-/// ZSCORE
+/// ZSCORE key member
 pub(crate) fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+    match read(ctx.keyspace.db(ctx.db), args[1])?.and_then(|zset| zset.score(args[2])) {
+        Some(score) => ctx.reply.double(score),
+        None => ctx.reply.nil(),
+    }
+    Ok(())
 }
 
-/// ZUNIONSTORE
-pub(crate) fn zunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let _ = (ctx, args);
-    todo!()
+/// ZRANK key member
+pub(crate) fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    rank(ctx, args, false)
+}
+
+/// ZREVRANK key member
+pub(crate) fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    rank(ctx, args, true)
+}
+
+fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Done {
+    let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
+    let rank = zset.and_then(|zset| {
+        let rank = zset.rank(args[2])?;
+        Some(if reverse { zset.len() - 1 - rank } else { rank })
+    });
+    match rank {
+        Some(rank) => ctx.reply.count(rank),
+        None => ctx.reply.nil(),
+    }
+    Ok(())
+}
+
+/// ZCOUNT key min max
+pub(crate) fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (min, max) = score_bounds(args[2], args[3])?;
+    let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
+    let members = zset.map_or(0, |zset| zset.ranks_by_score(min, max).len());
+    ctx.reply.count(members);
+    Ok(())
+}
+
+/// ZLEXCOUNT key min max
+pub(crate) fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let lex = Lex::parse(args[2], args[3])?;
+    let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
+    let members = zset.map_or(0, |zset| lex.ranks(zset, false, Limit::NONE).len());
+    ctx.reply.count(members);
+    Ok(())
+}
+
+// ---- ranges ------------------------------------------------------------------------------------------------------------
+
+/// ZRANGE key start end [WITHSCORES]
+pub(crate) fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    range_by_rank(ctx, args, false)
+}
+
+/// ZREVRANGE key start end [WITHSCORES]
+pub(crate) fn zrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    range_by_rank(ctx, args, true)
+}
+
+fn range_by_rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Done {
+    let (start, end) = (int(args[2])?, int(args[3])?);
+    let scores = match &args[4..] {
+        [] => false,
+        [word] if is(word, "WITHSCORES") => true,
+        _ => return Err(Error::Syntax),
+    };
+    reply_range(ctx, args[1], reverse, scores, |zset| {
+        let length = zset.len();
+        let places = places(start, end, length);
+        if reverse {
+            length - places.end..length - places.start
+        } else {
+            places
+        }
+    })
+}
+
+/// ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]
+pub(crate) fn zrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let bounds = score_bounds(args[2], args[3])?;
+    range_by_score(ctx, args, bounds, false)
+}
+
+/// ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]
+pub(crate) fn zrevrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let bounds = score_bounds(args[3], args[2])?;
+    range_by_score(ctx, args, bounds, true)
+}
+
+fn range_by_score(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    (min, max): (ScoreBound, ScoreBound),
+    reverse: bool,
+) -> Done {
+    let options = RangeOptions::parse(&args[4..], true)?;
+    reply_range(ctx, args[1], reverse, options.scores, |zset| {
+        options.limit.cut(zset.ranks_by_score(min, max), reverse)
+    })
+}
+
+/// ZRANGEBYLEX key min max [LIMIT offset count]
+pub(crate) fn zrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let lex = Lex::parse(args[2], args[3])?;
+    range_by_lex(ctx, args, lex, false)
+}
+
+/// ZREVRANGEBYLEX key max min [LIMIT offset count]
+pub(crate) fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let lex = Lex::parse(args[3], args[2])?;
+    range_by_lex(ctx, args, lex, true)
+}
+
+fn range_by_lex(ctx: &mut Ctx<'_>, args: Args<'_>, lex: Lex<'_>, reverse: bool) -> Done {
+    let options = RangeOptions::parse(&args[4..], false)?;
+    reply_range(ctx, args[1], reverse, false, |zset| {
+        lex.ranks(zset, reverse, options.limit)
+    })
+}
+
+fn reply_range(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    reverse: bool,
+    scores: bool,
+    ranks: impl FnOnce(&Zset) -> Range<usize>,
+) -> Done {
+    let Some(zset) = read(ctx.keyspace.db(ctx.db), key)? else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    let ranks = ranks(zset);
+    ctx.reply.array(ranks.len() * if scores { 2 } else { 1 });
+    let reply = &mut *ctx.reply;
+    let members = zset.range(ranks);
+    if reverse {
+        members
+            .rev()
+            .for_each(|pair| reply_member(reply, pair, scores));
+    } else {
+        members.for_each(|pair| reply_member(reply, pair, scores));
+    }
+    Ok(())
+}
+
+fn reply_member(reply: &mut Reply, (member, score): (&[u8], f64), scores: bool) {
+    reply.bulk(member);
+    if scores {
+        reply.double(score);
+    }
+}
+
+/// What may follow the bounds of a range.
+struct RangeOptions {
+    scores: bool,
+    limit: Limit,
+}
+
+impl RangeOptions {
+    fn parse(mut words: Args<'_>, may_score: bool) -> Result<Self, Error> {
+        let mut options = Self {
+            scores: false,
+            limit: Limit::NONE,
+        };
+        loop {
+            words = match words {
+                [] => return Ok(options),
+                [word, rest @ ..] if may_score && is(word, "WITHSCORES") => {
+                    options.scores = true;
+                    rest
+                }
+                [word, offset, count, rest @ ..] if is(word, "LIMIT") => {
+                    options.limit = Limit {
+                        offset: int(offset)?,
+                        count: int(count)?,
+                    };
+                    rest
+                }
+                _ => return Err(Error::Syntax),
+            };
+        }
+    }
+}
+
+/// LIMIT: how many to leave out at the beginning (all, where negative), and how many to give then (all, where negative).
+#[derive(Clone, Copy)]
+struct Limit {
+    offset: i64,
+    count: i64,
+}
+
+impl Limit {
+    const NONE: Self = Self {
+        offset: 0,
+        count: -1,
+    };
+
+    fn offset(self) -> usize {
+        usize::try_from(self.offset).unwrap_or(usize::MAX)
+    }
+
+    fn count(self) -> usize {
+        usize::try_from(self.count).unwrap_or(usize::MAX)
+    }
+
+    /// The part of `ranks` that is left, counted from its end where `reverse`.
+    fn cut(self, ranks: Range<usize>, reverse: bool) -> Range<usize> {
+        let offset = self.offset().min(ranks.len());
+        let count = self.count().min(ranks.len() - offset);
+        if reverse {
+            let end = ranks.end - offset;
+            end - count..end
+        } else {
+            let start = ranks.start + offset;
+            start..start + count
+        }
+    }
+}
+
+// ---- bounds ------------------------------------------------------------------------------------------------------------
+
+fn score_bounds(min: &[u8], max: &[u8]) -> Result<(ScoreBound, ScoreBound), Error> {
+    score_bound(min)
+        .zip(score_bound(max))
+        .ok_or(Error::text("ERR min or max is not a float"))
+}
+
+/// `1.5`, or `(1.5` without the score itself. As C's `strtod` reads it: blanks may stand before it, what is too big is infinite.
+fn score_bound(word: &[u8]) -> Option<ScoreBound> {
+    let (exclusive, text) = match word {
+        [b'(', text @ ..] => (true, text),
+        text => (false, text),
+    };
+    let scanned = scan_double(text);
+    let complete = text.get(scanned.used).is_none_or(|byte| *byte == 0);
+    (complete && !scanned.value.is_nan()).then_some(ScoreBound {
+        value: scanned.value,
+        exclusive,
+    })
+}
+
+/// A lexicographic range.
+#[derive(Clone, Copy)]
+struct Lex<'a> {
+    min: LexBound<'a>,
+    max: LexBound<'a>,
+}
+
+impl<'a> Lex<'a> {
+    fn parse(min: &'a [u8], max: &'a [u8]) -> Result<Self, Error> {
+        let bound = |word: &'a [u8]| match word {
+            [b'-'] | [b'-', 0, ..] => Some(LexBound::Min),
+            [b'+'] | [b'+', 0, ..] => Some(LexBound::Max),
+            [b'(', member @ ..] => Some(LexBound::Exclusive(member)),
+            [b'[', member @ ..] => Some(LexBound::Inclusive(member)),
+            _ => None,
+        };
+        match (bound(min), bound(max)) {
+            (Some(min), Some(max)) => Ok(Self { min, max }),
+            _ => Err(Error::text("ERR min or max not valid string range item")),
+        }
+    }
+
+    fn above_min(self, member: &[u8]) -> bool {
+        match self.min {
+            LexBound::Min => true,
+            LexBound::Max => false,
+            LexBound::Inclusive(bound) => member >= bound,
+            LexBound::Exclusive(bound) => member > bound,
+        }
+    }
+
+    fn below_max(self, member: &[u8]) -> bool {
+        match self.max {
+            LexBound::Min => false,
+            LexBound::Max => true,
+            LexBound::Inclusive(bound) => member <= bound,
+            LexBound::Exclusive(bound) => member < bound,
+        }
+    }
+
+    /// The ranks of the range within `limit`, counted from the end where `reverse`.
+    fn ranks(self, zset: &Zset, reverse: bool, limit: Limit) -> Range<usize> {
+        if zset.encoding() == Encoding::Ziplist {
+            self.ranks_by_walk(zset, reverse, limit)
+        } else {
+            limit.cut(zset.ranks_by_lex(self.min, self.max), reverse)
+        }
+    }
+
+    /// The same for members whose scores may differ. The answer is then of little use, but 3.0 has a definite one for a small
+    /// sorted set: what it meets on a walk from the end where it begins, until a member is outside.
+    fn ranks_by_walk(self, zset: &Zset, reverse: bool, limit: Limit) -> Range<usize> {
+        let members: Vec<&[u8]> = zset.iter().map(|(member, _)| member).collect();
+        let meets = |first: &&[u8], last: &&[u8]| self.below_max(first) && self.above_min(last);
+        if !members
+            .first()
+            .zip(members.last())
+            .is_some_and(|(first, last)| meets(first, last))
+        {
+            return 0..0;
+        }
+        let (offset, most) = (limit.offset(), limit.count());
+        if reverse {
+            let last = members.iter().rposition(|member| self.below_max(member));
+            let Some(end) = last
+                .filter(|last| self.above_min(members[*last]))
+                .and_then(|last| (last + 1).checked_sub(offset))
+            else {
+                return 0..0;
+            };
+            let walk = members[..end].iter().rev().take(most);
+            let count = walk.take_while(|member| self.above_min(member)).count();
+            return end - count..end;
+        }
+        let first = members.iter().position(|member| self.above_min(member));
+        let Some(start) = first
+            .filter(|first| self.below_max(members[*first]))
+            .map(|first| first.saturating_add(offset).min(members.len()))
+        else {
+            return 0..0;
+        };
+        let walk = members[start..].iter().take(most);
+        let count = walk.take_while(|member| self.below_max(member)).count();
+        start..start + count
+    }
 }

@@ -252,6 +252,13 @@ impl Zset {
         }
     }
 
+    /// Makes the sorted set a `skiplist` to OBJECT ENCODING, as SORT of Redis 3.0 does.
+    pub fn forget_compact(&mut self) {
+        if let SeeMut::Small(thin) = self.0.see_mut() {
+            thin.set_mark(true);
+        }
+    }
+
     /// The heap memory that is known without a walk over the members, bytes: all of a compact one; of a large one its table and
     /// about its tree, and for the members the mean of a few.
     #[must_use]
