@@ -3,7 +3,7 @@
 use store::{Hash, Owned, Value, ValueMut};
 
 use crate::args::int;
-use crate::string::{parse_long_double, sum_text};
+use crate::string::parse_long_double;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The hash at `key`, for reading.
@@ -93,7 +93,11 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             .map_err(|_| Error::text("ERR hash value is not a valid float"))?,
         None => parse_long_double(b"0")?,
     };
-    let text = sum_text(old, increment)?;
+    // Unlike INCRBYFLOAT, 3.0 lets an infinite result pass here.
+    let sum = old
+        .checked_add(increment)
+        .ok_or(Error::text("ERR increment would produce NaN or Infinity"))?;
+    let text = sum.to_string();
     write(ctx, args[1])?.set(args[2], text.as_bytes(), limits);
     ctx.changed(args[1], EventClass::Hash, "hincrbyfloat");
     ctx.reply.bulk(text.as_bytes());

@@ -493,7 +493,7 @@ mod tests {
         }
         assert_eq!(
             hll,
-            b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x63\x89\x84\x49\x61\x80\x42\x6c\x84\x40\x5a"
+            b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x60\xf3\x80\x50\xb1\x84\x4b\xfb\x80\x42\x5a"
                 .as_slice()
         );
     }

@@ -34,12 +34,7 @@ impl Rng {
     /// A uniform number below `bound`; 0 where `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // Multiply-shift: the bias is below 2^-64 * bound, far under what a test could see.
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the high half of a 128-bit product"
-        )]
-        let high = ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64;
-        high
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// `len` lower-case hexadecimal characters, as run ids are made of.

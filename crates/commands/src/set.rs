@@ -6,7 +6,7 @@ use resp::Reply;
 use store::{Db, Elem, Owned, Set, Value, ValueMut};
 
 use crate::args::int;
-use crate::{Args, Ctx, Done, Error, EventClass};
+use crate::{Args, Ctx, Done, Error, EventClass, Rng};
 
 /// The most bytes that SRANDMEMBER with repetitions may answer: what one string may have.
 const MAX_REPLY_BYTES: usize = crate::string::MAX_STRING_BYTES;
@@ -188,8 +188,6 @@ fn random_member(ctx: &mut Ctx<'_>, key: &[u8]) -> Done {
 
 /// Members drawn at random: up to `count` different ones, or `-count` with repetitions.
 fn random_members(ctx: &mut Ctx<'_>, key: &[u8], count: i64) -> Done {
-    let rng = &mut *ctx.rng;
-    let random = &mut || rng.next_u64();
     let set = match ctx.keyspace.db(ctx.db).read(key) {
         None => {
             ctx.reply.array(0);
@@ -199,7 +197,7 @@ fn random_members(ctx: &mut Ctx<'_>, key: &[u8], count: i64) -> Done {
         Some(_) => return Err(Error::WrongType),
     };
     if count < 0 {
-        return repeated_members(ctx.reply, set, count.unsigned_abs(), random);
+        return repeated_members(ctx.reply, set, count.unsigned_abs(), ctx.rng);
     }
     // 3.0 keeps the low 32 bits of a count.
     let count = usize::try_from(count & i64::from(u32::MAX)).unwrap_or(usize::MAX);
@@ -207,20 +205,15 @@ fn random_members(ctx: &mut Ctx<'_>, key: &[u8], count: i64) -> Done {
         ctx.reply.array(set.len());
         set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
     } else if count.saturating_mul(3) > set.len() {
-        chosen_members(ctx.reply, set, count, random);
+        chosen_members(ctx.reply, set, count, ctx.rng);
     } else {
-        drawn_members(ctx.reply, set, count, random);
+        drawn_members(ctx.reply, set, count, ctx.rng);
     }
     Ok(())
 }
 
 /// `count` members, each drawn from all. The reply may not grow without end: 3.0 writes until memory ends.
-fn repeated_members(
-    reply: &mut Reply,
-    set: &Set,
-    count: u64,
-    random: &mut dyn FnMut() -> u64,
-) -> Done {
+fn repeated_members(reply: &mut Reply, set: &Set, count: u64, rng: &mut Rng) -> Done {
     let too_many = || Error::text("ERR value is out of range");
     let length = usize::try_from(count)
         .ok()
@@ -228,7 +221,7 @@ fn repeated_members(
         .ok_or_else(too_many)?;
     let mut members = Reply::new();
     for _ in 0..length {
-        if let Some(elem) = set.random(random) {
+        if let Some(elem) = set.random(&mut || rng.next_u64()) {
             reply_elem(&mut members, elem);
         }
         if members.len() > MAX_REPLY_BYTES {
@@ -241,11 +234,11 @@ fn repeated_members(
 }
 
 /// `count` different members of a set that has more, in one walk over it: each is taken with the odds that are left.
-fn chosen_members(reply: &mut Reply, set: &Set, count: usize, random: &mut dyn FnMut() -> u64) {
+fn chosen_members(reply: &mut Reply, set: &Set, count: usize, rng: &mut Rng) {
     reply.array(count);
     let (mut wanted, mut left) = (count as u64, set.len() as u64);
     for elem in set.iter() {
-        if below(random(), left) < wanted {
+        if rng.below(left) < wanted {
             reply_elem(reply, elem);
             wanted -= 1;
         }
@@ -254,22 +247,16 @@ fn chosen_members(reply: &mut Reply, set: &Set, count: usize, random: &mut dyn F
 }
 
 /// `count` different members of a set that has many more: drawn one by one.
-fn drawn_members(reply: &mut Reply, set: &Set, count: usize, random: &mut dyn FnMut() -> u64) {
+fn drawn_members(reply: &mut Reply, set: &Set, count: usize, rng: &mut Rng) {
     let mut drawn = BTreeSet::new();
     while drawn.len() < count {
-        let Some(elem) = set.random(random) else {
+        let Some(elem) = set.random(&mut || rng.next_u64()) else {
             break;
         };
         drawn.insert(elem.bytes(&mut [0; 20]).to_vec());
     }
     reply.array(drawn.len());
     drawn.iter().for_each(|member| reply.bulk(member));
-}
-
-/// A number below `bound` from a uniform one.
-fn below(random: u64, bound: u64) -> u64 {
-    let product = u128::from(random) * u128::from(bound);
-    u64::try_from(product >> 64).unwrap_or(0)
 }
 
 /// SMEMBERS key

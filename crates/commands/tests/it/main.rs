@@ -1,0 +1,19 @@
+//! Tests of the commands through the table: a line in, the reply and the effects out.
+//!
+//! One file per family; `harness` runs lines, `models` runs random ones against plain collections, `docs` checks the command
+//! reference.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod bits;
+mod docs;
+mod harness;
+mod hyperloglog;
+mod models;
+mod scan;
+mod set;
+mod sort;
+mod zset;
