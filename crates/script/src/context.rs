@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use mlua::{Error, Function, Lua, Result};
+use mlua::{Error, Function, Lua, LuaString, Result};
 
 use crate::failure::Failure;
 use crate::host::{Host, LogLevel, Outcome, TICK_CALLS, Tick};
@@ -166,6 +166,14 @@ impl Context {
         }
         let _bound = LiftedBound::new(lua, self.limits.memory_bytes)?;
         build()
+    }
+
+    /// Makes a string.
+    ///
+    /// # Errors
+    /// As Lua does, when it does not fit.
+    pub(crate) fn string(&self, lua: &Lua, bytes: &[u8]) -> Result<LuaString> {
+        self.building(lua, bytes.len(), || lua.create_string(bytes))
     }
 
     /// How many bytes a function may still produce: its result has to fit in Lua's memory.

@@ -87,12 +87,9 @@ impl Refusal {
 pub enum Tick {
     /// It may.
     Continue,
-    /// It ends now, and its client gets this text as the error ([`KILLED`] for `SCRIPT KILL`).
+    /// It ends now, and its client gets this text as the error ([`KILLED`](crate::texts::KILLED) for `SCRIPT KILL`).
     Kill(Cow<'static, str>),
 }
-
-/// The text of an error reply to the client whose script was ended by `SCRIPT KILL`.
-pub const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 
 /// The levels of `redis.log`, numbered as `redis.LOG_DEBUG` and its siblings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

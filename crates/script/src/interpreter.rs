@@ -12,9 +12,7 @@ use crate::failure::Failure;
 use crate::host::{Host, TICK_INSTRUCTIONS};
 use crate::reply::{self, append_error};
 use crate::sandbox;
-
-/// The error line for `EVALSHA` with an unknown SHA1.
-pub const NO_SCRIPT: &str = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
+use crate::texts::NO_SCRIPT;
 
 /// The name under which scripts are compiled. It is part of their error texts.
 pub(crate) const CHUNK_NAME: &str = "@user_script";
@@ -26,11 +24,14 @@ const RUNS_PER_COLLECTION: u32 = 50;
 pub struct Interpreter {
     lua: Lua,
     context: Rc<Context>,
-    /// Sets `KEYS` and `ARGV`, runs a function, gives `true` and its result or `false` and an error text.
+    /// Takes a script's function and the tables for `KEYS` and `ARGV`, runs it, gives `true` and its result or `false` and
+    /// an error text.
     run: Function,
     globals: Table,
     names: reply::Names,
     runs: u32,
+    /// Where [`Interpreter::collect`] does all of its work at once.
+    collect_above_bytes: usize,
 }
 
 /// Bounds on what scripts may take.
@@ -152,6 +153,7 @@ impl Interpreter {
             run,
             names,
             runs: 0,
+            collect_above_bytes: limits.memory_bytes / 2,
             lua,
         })
     }
@@ -238,7 +240,7 @@ impl Interpreter {
     ) -> Option<Sha1> {
         let known = Sha1::from_hex(sha1_hex).and_then(|sha1| Some((sha1, self.function(sha1)?)));
         let Some((sha1, function)) = known else {
-            reply.extend_from_slice(NO_SCRIPT.as_bytes());
+            append_error(reply, NO_SCRIPT.as_bytes());
             return None;
         };
         self.execute(sha1, &function, (keys, argv), host, reply);
@@ -252,8 +254,9 @@ impl Interpreter {
 
     /// 3.0 compiles `function f_<sha1>() <source>\nend`, and its complaints are about that text. What runs is the
     /// source as a chunk of its own, so that no `end` in it can close the function early and run at once.
-    fn compile(&self, sha1: Sha1, source: &[u8]) -> Result<Function, ScriptError> {
+    fn compile(&mut self, sha1: Sha1, source: &[u8]) -> Result<Function, ScriptError> {
         let alone = self.compile_chunk(source);
+        self.collect();
         // The only texts that are whole chunks but no function bodies use the arguments of a chunk.
         if alone.is_err() || memchr::memmem::find(source, b"...").is_some() {
             let mut wrapped = format!("function f_{sha1}() ").into_bytes();
@@ -343,10 +346,13 @@ impl Interpreter {
     /// Keeps garbage small: a step now and then, everything when a script has used much of what it may.
     fn collect(&mut self) {
         self.runs += 1;
-        let much = self.lua.used_memory() > self.context.limits.memory_bytes / 2;
         // Neither can fail: no Lua code runs when objects are collected.
-        if much {
+        if self.lua.used_memory() > self.collect_above_bytes {
             let _ = self.lua.gc_collect();
+            // Scripts that are kept may need that much themselves; then it is not worth trying again soon.
+            let half = self.context.limits.memory_bytes / 2;
+            let kept = self.lua.used_memory();
+            self.collect_above_bytes = half.max(kept.saturating_add(kept / 4));
         } else if self.runs >= RUNS_PER_COLLECTION {
             self.runs = 0;
             let _ = self.lua.gc_step();

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - `interpreter`: the cache, compiling, running, the memory bound.
-//! - `host`: what the server gives.
+//! - `host`: what the server gives; [`texts`]: what it says about scripts.
 //! - `sandbox` with `lua/*.lua`: what a script finds in its globals, and what keeps scripts apart.
 //! - `failure`: errors and their positions. A function written in Rust can only raise opaque objects through Lua, so
 //!   everything that lets a script see an error (`pcall` and its kin) turns them into plain strings first.
@@ -37,6 +37,7 @@ mod sandbox;
 mod strings;
 mod structs;
 mod tables;
+pub mod texts;
 
-pub use host::{Host, KILLED, LogLevel, Outcome, Refusal, TICK_CALLS, TICK_INSTRUCTIONS, Tick};
-pub use interpreter::{Interpreter, Limits, NO_SCRIPT, ScriptError, Sha1};
+pub use host::{Host, LogLevel, Outcome, Refusal, TICK_CALLS, TICK_INSTRUCTIONS, Tick};
+pub use interpreter::{Interpreter, Limits, ScriptError, Sha1};

@@ -87,7 +87,7 @@ fn pack_values(context: &Context, args: &Args<'_>) -> Result<LuaString> {
     }
     let bytes = packer.bytes;
     context.check_room(args.lua, bytes.len())?;
-    args.lua.create_string(bytes)
+    context.string(args.lua, &bytes)
 }
 
 struct Packer<'a> {

@@ -92,6 +92,17 @@ impl<'a> Matcher<'a> {
         self.level
     }
 
+    /// At most how many bytes the captures of the last match hold together, or the whole match if that is more.
+    pub(crate) fn captured_bytes(&self, whole: (usize, usize)) -> usize {
+        let captured = self.captures[..self.level]
+            .iter()
+            .map(|span| match span.length {
+                Length::Bytes(length) => length,
+                Length::Open | Length::Position => 0,
+            });
+        captured.sum::<usize>().max(whole.1 - whole.0)
+    }
+
     /// A capture of the last match, counted from 0. Without captures the whole match stands for the first.
     pub(crate) fn capture(&self, index: usize, whole: (usize, usize)) -> Result<Capture<'a>> {
         if index >= self.level {

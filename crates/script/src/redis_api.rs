@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use mlua::{BorrowedBytes, Lua, MultiValue, Result, Table, Value, Variadic};
+use mlua::{BorrowedBytes, Error, Lua, MultiValue, Result, Table, Value, Variadic};
 use resp::number::DoubleBuffer;
 use smallvec::SmallVec;
 
@@ -113,6 +113,11 @@ fn call(
         args.push(argument);
     }
     let bytes: SmallVec<[&[u8]; 8]> = args.iter().map(Argument::bytes).collect();
+    let length: usize = bytes.iter().map(|arg| arg.len()).sum();
+    if length > context.limits.memory_bytes {
+        // The same long string may be given many times; the host would copy each.
+        return Err(Error::MemoryError(String::new()));
+    }
     let (outcome, reply) = context.call(&bytes)?;
     let converted = match outcome {
         Outcome::Reply { sort } => reply::to_lua(context, lua, names, &reply, sort)?,
@@ -163,7 +168,10 @@ fn log(lua: &Lua, context: &Context, names: &Names, args: MultiValue) -> Result<
             if position != 2 {
                 line.push(b' ');
             }
-            line.extend_from_slice(&text.as_bytes());
+            let text = text.as_bytes();
+            // The same long string may be given many times.
+            context.check_room(lua, line.len() + text.len())?;
+            line.extend_from_slice(&text);
         }
     }
     context.log(*level, &line)?;

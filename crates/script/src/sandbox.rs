@@ -49,7 +49,7 @@ fn add_libraries(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()>
     native.raw_set("redis", redis_api::library(lua, context)?)?;
     native.raw_set("cjson", json::library(lua, context)?)?;
     native.raw_set("cmsgpack", msgpack::library(lua, context)?)?;
-    native.raw_set("struct", structs::library(lua)?)?;
+    native.raw_set("struct", structs::library(lua, context)?)?;
     native.raw_set("bit", bits::library(lua)?)?;
     let shared = Rc::clone(context);
     let replace =

@@ -90,14 +90,17 @@ fn capture_value(lua: &Lua, capture: &Capture<'_>) -> Result<Value> {
 /// All captures of the last match, the whole match if it made none and `or_whole`.
 fn captures(
     lua: &Lua,
+    context: &Context,
     matcher: &Matcher<'_>,
     whole: (usize, usize),
     or_whole: bool,
 ) -> Result<Vec<Value>> {
     let count = matcher.capture_count().max(usize::from(or_whole));
-    (0..count)
-        .map(|index| capture_value(lua, &matcher.capture(index, whole)?))
-        .collect()
+    context.building(lua, matcher.captured_bytes(whole), || {
+        (0..count)
+            .map(|index| capture_value(lua, &matcher.capture(index, whole)?))
+            .collect()
+    })
 }
 
 fn position_value(position: usize) -> Value {
@@ -132,7 +135,7 @@ fn find(context: &Context, args: &Args<'_>, positions: bool) -> Result<MultiValu
         if positions {
             results.extend([position_value(whole.0 + 1), position_value(whole.1)]);
         }
-        results.extend(captures(args.lua, &matcher, whole, !positions)?);
+        results.extend(captures(args.lua, context, &matcher, whole, !positions)?);
         Ok(results)
     });
     located(args.lua, results).map(MultiValue::from_vec)
@@ -163,7 +166,7 @@ fn all_matches(context: &Rc<Context>, args: &Args<'_>) -> Result<Function> {
                 return Ok(vec![Value::Nil]);
             };
             next_start.set(whole.1 + usize::from(whole.0 == whole.1));
-            captures(lua, &matcher, whole, true)
+            captures(lua, &shared, &matcher, whole, true)
         });
         located(lua, results).map(MultiValue::from_vec)
     })
@@ -195,28 +198,28 @@ fn substitute(
     let most = i64::try_from(subject.len())
         .unwrap_or(i64::MAX)
         .saturating_add(1);
-    let most = i64::from(crate::number::to_i32(args.optional_integer(4, most)?));
+    let most = i64::from(number::to_i32(args.optional_integer(4, most)?));
     let anchored = pattern.first() == Some(&b'^');
     let mut matcher = Matcher::new(context, &subject, &pattern[usize::from(anchored)..]);
-    let (mut at, mut count, mut result) = (0, 0i64, Vec::with_capacity(subject.len()));
+    let mut substitution = Substitution {
+        lua: args.lua,
+        context,
+        raw_pcall,
+        replacement,
+        room: context.room(args.lua),
+        result: Vec::with_capacity(subject.len()),
+    };
+    let (mut at, mut count) = (0, 0);
     while count < most {
         let found = located(args.lua, matcher.match_at(at))?;
         if let Some(end) = found {
             count += 1;
-            let text = replace(
-                args.lua,
-                raw_pcall,
-                &replacement,
-                &matcher,
-                (at, end),
-                &mut result,
-            );
-            located(args.lua, text)?;
+            located(args.lua, substitution.replace(&matcher, (at, end)))?;
         }
         match found {
             Some(end) if end > at => at = end,
             _ if at < subject.len() => {
-                result.push(subject[at]);
+                substitution.result.push(subject[at]);
                 at += 1;
             }
             _ => break,
@@ -224,89 +227,104 @@ fn substitute(
         if anchored {
             break;
         }
-        context.check_room(args.lua, result.len())?;
     }
-    result.extend_from_slice(&subject[at..]);
-    context.check_room(args.lua, result.len())?;
-    Ok((args.lua.create_string(result)?, count))
+    substitution.append(&subject[at..])?;
+    context.check_room(args.lua, substitution.result.len())?;
+    Ok((context.string(args.lua, &substitution.result)?, count))
 }
 
-/// Appends what stands for one match. Complaints have no position.
-fn replace(
-    lua: &Lua,
-    raw_pcall: &Function,
-    replacement: &Replacement<'_>,
-    matcher: &Matcher<'_>,
-    whole: (usize, usize),
-    result: &mut Vec<u8>,
-) -> Result<()> {
-    let value = match replacement {
-        Replacement::Text(text) => return expand(&text.as_bytes(), matcher, whole, result),
-        Replacement::Table(table) => {
-            let key = capture_value(lua, &matcher.capture(0, whole)?)?;
-            table.get(key).map_err(|error| raised_in_lua(lua, &error))?
-        }
-        Replacement::Function(function) => {
-            let mut args = captures(lua, matcher, whole, true)?;
-            args.insert(0, Value::Function((*function).clone()));
-            let (succeeded, value): (bool, Value) = raw_pcall.call(MultiValue::from_vec(args))?;
-            if !succeeded {
-                return Err(Failure::Value(plain_value(lua, value)?).into());
-            }
-            value
-        }
-    };
-    match value {
-        Value::Nil | Value::Boolean(false) => {
-            if let Capture::Text(text) = matcher.whole(whole) {
-                result.extend_from_slice(text);
-            }
-        }
-        Value::String(text) => result.extend_from_slice(&text.as_bytes()),
-        Value::Integer(_) | Value::Number(_) => append_general(
-            result,
-            number::of_value(&value).unwrap_or_default(),
-            LUA_DIGITS,
-        ),
-        other => {
-            let complaint = format!("invalid replacement value (a {})", type_name(&other));
-            return Err(Failure::text(complaint).into());
-        }
-    }
-    Ok(())
+/// The result of `string.gsub` as it grows.
+struct Substitution<'a> {
+    lua: &'a Lua,
+    context: &'a Context,
+    raw_pcall: &'a Function,
+    replacement: Replacement<'a>,
+    /// The most that the result may grow to.
+    room: usize,
+    result: Vec<u8>,
 }
 
-/// A replacement text: `%1` is a capture, `%0` the whole match, `%` before anything else quotes it.
-fn expand(
-    text: &[u8],
-    matcher: &Matcher<'_>,
-    whole: (usize, usize),
-    result: &mut Vec<u8>,
-) -> Result<()> {
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            result.push(byte);
-            continue;
+impl Substitution<'_> {
+    fn append(&mut self, text: &[u8]) -> Result<()> {
+        if self.result.len() + text.len() > self.room {
+            return Err(Error::MemoryError(String::new()));
         }
-        // A lone one at the end quotes the NUL that ends C's string.
-        let quoted = bytes.next().unwrap_or(0);
-        let capture = match quoted {
-            b'0' => matcher.whole(whole),
-            b'1'..=b'9' => matcher.capture(usize::from(quoted - b'1'), whole)?,
-            literal => {
-                result.push(literal);
-                continue;
+        self.result.extend_from_slice(text);
+        Ok(())
+    }
+
+    /// Appends what stands for one match. Complaints have no position.
+    fn replace(&mut self, matcher: &Matcher<'_>, whole: (usize, usize)) -> Result<()> {
+        let value = match &self.replacement {
+            Replacement::Text(text) => {
+                let text = text.as_bytes();
+                return self.expand(&text, matcher, whole);
+            }
+            Replacement::Table(table) => {
+                let key = capture_value(self.lua, &matcher.capture(0, whole)?)?;
+                let found = table.get(key);
+                found.map_err(|error| raised_in_lua(self.lua, &error))?
+            }
+            Replacement::Function(function) => {
+                let mut args = captures(self.lua, self.context, matcher, whole, true)?;
+                args.insert(0, Value::Function((*function).clone()));
+                let args = MultiValue::from_vec(args);
+                let (succeeded, value): (bool, Value) = self.raw_pcall.call(args)?;
+                if !succeeded {
+                    return Err(Failure::Value(plain_value(self.lua, value)?).into());
+                }
+                value
             }
         };
+        match value {
+            Value::Nil | Value::Boolean(false) => self.append_capture(&matcher.whole(whole)),
+            Value::String(text) => self.append(&text.as_bytes()),
+            value => match number::of_value(&value) {
+                Some(number) => {
+                    append_general(&mut self.result, number, LUA_DIGITS);
+                    Ok(())
+                }
+                None => {
+                    let kind = type_name(&value);
+                    Err(Failure::text(format!("invalid replacement value (a {kind})")).into())
+                }
+            },
+        }
+    }
+
+    fn append_capture(&mut self, capture: &Capture<'_>) -> Result<()> {
         match capture {
-            Capture::Text(text) => result.extend_from_slice(text),
+            Capture::Text(text) => self.append(text),
             Capture::Position(position) => {
-                result.extend_from_slice(itoa::Buffer::new().format(position).as_bytes());
+                self.append(itoa::Buffer::new().format(*position).as_bytes())
             }
         }
     }
-    Ok(())
+
+    /// A replacement text: `%1` is a capture, `%0` the whole match, `%` before anything else quotes it.
+    fn expand(&mut self, text: &[u8], matcher: &Matcher<'_>, whole: (usize, usize)) -> Result<()> {
+        if self.result.len() + text.len() > self.room {
+            return Err(Error::MemoryError(String::new()));
+        }
+        let mut bytes = text.iter().copied();
+        while let Some(byte) = bytes.next() {
+            if byte != b'%' {
+                self.result.push(byte);
+                continue;
+            }
+            // A lone one at the end quotes the NUL that ends C's string.
+            match bytes.next().unwrap_or(0) {
+                b'0' => self.append_capture(&matcher.whole(whole))?,
+                digit @ b'1'..=b'9' => {
+                    let capture = matcher.capture(usize::from(digit - b'1'), whole)?;
+                    self.append_capture(&capture)?;
+                }
+                literal => self.result.push(literal),
+            }
+            self.context.step()?;
+        }
+        Ok(())
+    }
 }
 
 /// `string.rep`.
@@ -316,6 +334,6 @@ fn repeat(context: &Context, args: &Args<'_>) -> Result<LuaString> {
     let text = text.as_bytes();
     let length = text.len().saturating_mul(times);
     context.check_room(args.lua, length)?;
-    args.lua
-        .create_string(text.repeat(if length == 0 { 0 } else { times }))
+    let times = if length == 0 { 0 } else { times };
+    context.string(args.lua, &text.repeat(times))
 }

@@ -1,8 +1,11 @@
 //! The library `struct`: values packed in C's layouts.
 
+use std::rc::Rc;
+
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
 use crate::args::Args;
+use crate::context::Context;
 use crate::number::{to_i64, to_u64};
 
 /// The widest integer, in bytes.
@@ -15,14 +18,15 @@ const NATURAL_ALIGNMENT: i32 = 8;
 const MAX_RESULTS: usize = 7000;
 
 /// Makes the library.
-pub(crate) fn library(lua: &Lua) -> Result<Table> {
+pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
     let library = lua.create_table()?;
-    let pack = lua.create_function(|lua, mut args: MultiValue| {
+    let shared = Rc::clone(context);
+    let pack = lua.create_function(move |lua, mut args: MultiValue| {
         // The library keeps a nil behind its arguments, and finds it there when one is missing.
         if !args.is_empty() {
             args.push_back(Value::Nil);
         }
-        pack(&Args::new(lua, args))
+        pack(&shared, &Args::new(lua, args))
     })?;
     library.raw_set("pack", pack)?;
     let unpack = lua.create_function(|lua, args: MultiValue| unpack(&Args::new(lua, args)))?;
@@ -141,7 +145,7 @@ impl<'a> Format<'a> {
     }
 }
 
-fn pack(args: &Args<'_>) -> Result<mlua::LuaString> {
+fn pack(context: &Context, args: &Args<'_>) -> Result<mlua::LuaString> {
     let format = args.string(1)?;
     let format = format.as_bytes();
     let mut format = Format::new(args, &format);
@@ -180,6 +184,7 @@ fn pack(args: &Args<'_>) -> Result<mlua::LuaString> {
                 let text = text
                     .get(..size)
                     .ok_or_else(|| args.bad(position, "string too short"))?;
+                context.check_room(args.lua, packed.len() + text.len())?;
                 packed.extend_from_slice(text);
                 if item.option == b's' {
                     packed.push(0);
@@ -188,7 +193,7 @@ fn pack(args: &Args<'_>) -> Result<mlua::LuaString> {
             control => format.control(control)?,
         }
     }
-    args.lua.create_string(packed)
+    context.string(args.lua, &packed)
 }
 
 /// The low bytes of an integer. Beyond eight there is nothing but zeros.

@@ -24,15 +24,19 @@ pub(crate) fn insert(lua: &Lua, context: &Rc<Context>, fronts: &Fronts) -> Resul
             _ => return Err(args.fail("wrong number of arguments to 'insert'").into()),
         };
         fronts.note_write(table)?;
-        // What lies before the first element moves as well, as far as it is not nil.
-        for index in (position.saturating_add(1)..=end).rev() {
-            let moved: Value = table.raw_get(index - 1)?;
-            if moved.is_nil() && index < 1 {
-                break;
+        let value = args.value(args.len());
+        // At worst the table is all there is, and doubles.
+        context.building(lua, lua.used_memory(), || {
+            // What lies before the first element moves as well, as far as it is not nil.
+            for index in (position.saturating_add(1)..=end).rev() {
+                let moved: Value = table.raw_get(index - 1)?;
+                if matches!(moved, Value::Nil) && index < 1 {
+                    break;
+                }
+                table.raw_set(index, moved)?;
+                context.step()?;
             }
-            table.raw_set(index, moved)?;
-            context.step()?;
-        }
-        table.raw_set(position, args.value(args.len()))
+            table.raw_set(position, value)
+        })
     })
 }

@@ -5,7 +5,8 @@
 mod common;
 
 use common::TestHost;
-use script::{Interpreter, Limits, NO_SCRIPT, ScriptError, Sha1};
+use script::texts::NO_SCRIPT;
+use script::{Interpreter, Limits, ScriptError, Sha1};
 
 const GET_MYKEY: &str = "return redis.call('get',KEYS[1])";
 const GET_MYKEY_SHA1: &str = "fd758d1589d044dd850a6f05d52f2eefd27f033f";
@@ -55,7 +56,7 @@ fn scripts_are_known_by_sha1_of_either_case() {
     ] {
         assert_eq!(
             eval_sha(&mut interpreter, &mut host, unknown, &[]),
-            (NO_SCRIPT.to_owned(), None)
+            (format!("-{NO_SCRIPT}\r\n"), None)
         );
         assert!(interpreter.source(unknown.as_bytes()).is_none());
     }

@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, settings: &Settings, args: &Args<'_>) -> Re
     encoder.value(&args.value(1), 0)?;
     let json = encoder.json;
     context.check_room(args.lua, json.len())?;
-    args.lua.create_string(json)
+    context.string(args.lua, &json)
 }
 
 struct Encoder<'a> {

@@ -67,7 +67,7 @@ impl Host for TestHost {
     fn tick(&mut self) -> Tick {
         self.ticks += 1;
         if self.kill_at.is_some_and(|at| self.ticks >= at) {
-            return Tick::Kill(Cow::Borrowed(script::KILLED));
+            return Tick::Kill(Cow::Borrowed(script::texts::KILLED));
         }
         Tick::Continue
     }
