@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) scripts: RefCell<BTreeMap<Sha1, Script>>,
     stopped: RefCell<Option<Vec<u8>>>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
+    /// Set while the sandbox puts itself in order, which nothing may interrupt.
+    pub(crate) undisturbed: Cell<bool>,
     calls: Cell<u32>,
     steps: Cell<u32>,
     /// The reply of the command that runs, kept for its capacity.
@@ -54,6 +56,7 @@ impl Context {
             scripts: RefCell::default(),
             stopped: RefCell::default(),
             panic: RefCell::default(),
+            undisturbed: Cell::new(false),
             calls: Cell::new(0),
             steps: Cell::new(0),
             reply: RefCell::default(),
@@ -66,6 +69,7 @@ impl Context {
         self.calls.set(0);
         self.steps.set(0);
         self.stopped.take();
+        self.undisturbed.set(false);
         let result = HOST.set(host, script);
         if let Some(panic) = self.panic.take() {
             resume_unwind(panic);
@@ -80,6 +84,9 @@ impl Context {
 
     /// Asks the host whether the script may go on. Once it may not, every later call fails too.
     pub(crate) fn tick(&self) -> Result<()> {
+        if self.undisturbed.get() {
+            return Ok(());
+        }
         if self.stopped.borrow().is_none() && HOST.is_set() {
             self.calls.set(0);
             self.steps.set(0);

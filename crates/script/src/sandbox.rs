@@ -95,6 +95,12 @@ fn add_errors(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
     })?;
     native.raw_set("caller_kind", caller_kind)?;
     let shared = Rc::clone(context);
+    let undisturbed = lua.create_function(move |_, undisturbed: bool| {
+        shared.undisturbed.set(undisturbed);
+        Ok(())
+    })?;
+    native.raw_set("undisturbed", undisturbed)?;
+    let shared = Rc::clone(context);
     let find_script = lua.create_function(move |_, name: Value| {
         let Value::String(name) = name else {
             return Ok(None);

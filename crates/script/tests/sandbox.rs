@@ -160,6 +160,21 @@ fn nothing_that_a_script_changes_outlives_it() {
 }
 
 #[test]
+fn what_a_killed_script_changed_is_put_back_too() {
+    let mut interpreter = interpreter();
+    let mut host = TestHost::killing_at(200);
+    let change = "for i = 1, 50000 do rawset(string, 'k' .. i, i) end while true do end";
+    let reply = eval_with(&mut interpreter, &mut host, change);
+    assert!(error_of(&reply).ends_with("Script killed by user with SCRIPT KILL..."));
+    let probe =
+        "local n = 0 for i = 1, 50000 do if string['k' .. i] then n = n + 1 end end return n";
+    assert_eq!(
+        eval_with(&mut interpreter, &mut TestHost::default(), probe),
+        ":0\r\n"
+    );
+}
+
+#[test]
 fn metatables_that_scripts_share_are_read_only() {
     let cases = [
         (

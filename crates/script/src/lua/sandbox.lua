@@ -40,6 +40,7 @@ end
 local no_keys, no_arguments = in_front_of({}), in_front_of({})
 
 local function put_back()
+  native.undisturbed(true)
   touched.any = nil
   for t in next, touched do
     for name in next, t do
@@ -49,6 +50,7 @@ local function put_back()
   end
   rawset(globals, "KEYS", no_keys)
   rawset(globals, "ARGV", no_arguments)
+  native.undisturbed(false)
 end
 
 function native.pcall(...)
