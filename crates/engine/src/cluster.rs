@@ -1,7 +1,7 @@
 //! This server as a node of a cluster: the gate that redirects, CLUSTER, ASKING, READONLY, READWRITE, and what the node's core
 //! wants done. The rules of the cluster are in the crate `cluster-bus`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use cluster_bus::{
     Event, Facts, Input, LinkId, LogLevel, Message, Node, NodesConf, Output, Query, Reply, Route,
@@ -345,11 +345,4 @@ fn flag(engine: &mut Engine, id: ClientId, set: impl FnOnce(&mut crate::Client))
     set(client);
     client.out.ok();
     Ok(())
-}
-
-/// Where the bus of a node listens.
-#[must_use]
-pub fn bus_addr(addr: SocketAddr) -> Option<SocketAddr> {
-    let port = addr.port().checked_add(cluster_bus::BUS_PORT_OFFSET)?;
-    Some(SocketAddr::new(addr.ip(), port))
 }

@@ -52,7 +52,6 @@ mod transaction;
 
 pub use action::{Action, LinkId};
 pub use client::{Client, ClientId, Peer};
-pub use cluster::bus_addr;
 pub use engine::{Engine, Now};
 pub use host::{Child, ChildEnd, Host, Job, Process, SaveRequest};
 pub use master::Replica;
