@@ -271,6 +271,40 @@ fn a_failover_that_takes_too_long_tells_everybody_at_once() {
 }
 
 #[test]
+fn a_master_that_was_made_a_slave_of_nobody_is_failed_over() {
+    let mut world = World::new(&[6380]);
+    world.add_sentinel(
+        &THREE
+            .replace("6379 2", "6379 1")
+            .replace("2000\n", "1000\n"),
+    );
+    world.run(2_000);
+    let now_ms = world.now_ms;
+    world.servers.get_mut(&6379).unwrap().master = Some(addr(7000));
+    for server in world.servers.values_mut() {
+        server.link_down_since = Some(now_ms);
+    }
+    world.wait_for(60_000, "a switch", |world| {
+        world.has_event(0, "+switch-master")
+    });
+    assert_eq!(world.master_port(0), "6380");
+}
+
+#[test]
+fn a_slave_that_lost_the_master_long_before_it_died_is_not_promoted() {
+    let mut world = World::new(&[6380]);
+    world.add_sentinel(&THREE.replace("6379 2", "6379 1"));
+    world.run(2_000);
+    world.servers.get_mut(&6380).unwrap().link_down_since = Some(world.now_ms);
+    world.run(30_000);
+    world.kill(6379);
+    world.servers.get_mut(&6380).unwrap().link_down_since = Some(3_000);
+    world.wait_for(10_000, "an abort", |world| {
+        world.has_event(0, "-failover-abort-no-good-slave")
+    });
+}
+
+#[test]
 fn two_masters_are_handled_each_on_its_own() {
     let mut world = World::new(&[6380]);
     world.restart(6379);

@@ -161,6 +161,10 @@ impl Master {
     }
 
     /// The slave to promote: the best of those that are reachable, fresh, and not too far behind.
+    ///
+    /// How far behind is told by how long its link to the master is down, beyond the time that the master is. A master
+    /// that says it is a slave serves no slaves, so there the link says nothing and is not looked at. (Redis looks, and
+    /// with a `down-after-milliseconds` of two seconds or less it never fails such a master over.)
     pub(crate) fn best_slave(&self, now: u64) -> Option<usize> {
         let since = |at: u64| now.saturating_sub(at);
         // While the master is down INFO comes every second, so it must not be older than a few of them.
@@ -169,13 +173,15 @@ impl Master {
         } else {
             INFO_PERIOD * 3
         };
-        let master_down_for = self
+        let down_for = self
             .node
             .sdown_since
             .filter(|_| self.node.sdown)
             .map_or(0, since);
-        let max_link_down =
-            master_down_for.saturating_add(self.options.down_after_ms.saturating_mul(10));
+        let max_link_down = match self.node.role {
+            Role::Master => down_for.saturating_add(self.options.down_after_ms.saturating_mul(10)),
+            Role::Slave => u64::MAX,
+        };
         let suitable = |slave: &Slave| {
             !slave.node.sdown
                 && !slave.node.disconnected()
