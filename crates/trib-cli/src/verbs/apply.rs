@@ -36,13 +36,14 @@ pub async fn apply(app: &mut App, file: &Path, only_plan: bool) -> Result<(), Er
         app.console.line("[OK] The cluster is as described.");
         return Ok(());
     }
-    app.console
-        .line(&format!(">>> Plan of {} steps", plan.steps.len()));
-    for step in plan
+    let actions: Vec<_> = plan
         .steps
         .iter()
         .filter(|step| !matches!(step, plan::Step::Say(_)))
-    {
+        .collect();
+    app.console
+        .line(&format!(">>> Plan of {} steps", actions.len()));
+    for step in actions {
         let line = with_addresses(&step.to_string(), &cluster.snapshot);
         app.console.line(&format!("    {line}"));
     }
