@@ -150,26 +150,44 @@ impl Engine {
         }
     }
 
+    /// Does what the core wants done. A new nodes.conf is held back until something follows that must not come before it, or
+    /// until the end of the turn: many changes in one turn are one write.
     fn perform_bus(&mut self) {
         while let Some(output) = self.cluster.as_mut().and_then(|node| node.poll_output()) {
             match output {
-                Output::Connect { link, addr } => self.act(Action::BusConnect { link, addr }),
-                Output::Close { link } => self.act(Action::BusClose { link }),
-                Output::Send { link, message } => {
-                    let bytes = codec::encode(&message);
-                    self.act(Action::BusSend { link, bytes });
+                Output::Persist(text) => self.unsaved_nodes = Some(text),
+                Output::Event(Event::Log { level, text }) => log(level, &text),
+                output => {
+                    self.save_nodes();
+                    self.perform_bus_output(output);
                 }
-                Output::Persist(text) => {
-                    // Nothing that follows may happen before this is on the disk.
-                    if let Err(error) = self.host.persist_cluster(&text) {
-                        tracing::warn!("Fatal: can't update cluster config file: {error}");
-                        self.act(Action::Exit { code: 1 });
-                        self.cluster = None;
-                        return;
-                    }
-                }
-                Output::Event(event) => self.bus_event(event),
             }
+        }
+    }
+
+    /// Writes a nodes.conf that was held back. Nothing that depends on it may leave the server before.
+    pub(crate) fn save_nodes(&mut self) {
+        let Some(text) = self.unsaved_nodes.take() else { return };
+        if let Err(error) = self.host.persist_cluster(&text) {
+            tracing::warn!("Fatal: can't update cluster config file: {error}");
+            self.act(Action::Exit { code: 1 });
+            self.cluster = None;
+        }
+    }
+
+    fn perform_bus_output(&mut self, output: Output) {
+        if self.cluster.is_none() {
+            return;
+        }
+        match output {
+            Output::Connect { link, addr } => self.act(Action::BusConnect { link, addr }),
+            Output::Close { link } => self.act(Action::BusClose { link }),
+            Output::Send { link, message } => {
+                let bytes = codec::encode(&message);
+                self.act(Action::BusSend { link, bytes });
+            }
+            Output::Persist(_) => {}
+            Output::Event(event) => self.bus_event(event),
         }
     }
 
@@ -189,12 +207,7 @@ impl Engine {
             }
             Event::PauseClients { for_ms } => self.pause_clients(for_ms),
             Event::ResumeClients => self.resume_clients(),
-            Event::Log { level, text } => match level {
-                LogLevel::Debug => tracing::trace!("{text}"),
-                LogLevel::Verbose => tracing::debug!("{text}"),
-                LogLevel::Notice => tracing::info!("{text}"),
-                LogLevel::Warning => tracing::warn!("{text}"),
-            },
+            Event::Log { level, text } => log(level, &text),
         }
     }
 
@@ -282,6 +295,15 @@ impl Engine {
             self.output_of(id).error(route.to_string());
             self.unblock_lists(id);
         }
+    }
+}
+
+fn log(level: LogLevel, text: &str) {
+    match level {
+        LogLevel::Debug => tracing::trace!("{text}"),
+        LogLevel::Verbose => tracing::debug!("{text}"),
+        LogLevel::Notice => tracing::info!("{text}"),
+        LogLevel::Warning => tracing::warn!("{text}"),
     }
 }
 

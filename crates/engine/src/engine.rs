@@ -78,6 +78,8 @@ pub struct Engine {
     pub(crate) replicas: Replicas,
     pub(crate) slave: Option<Slave>,
     pub(crate) cluster: Option<Box<cluster_bus::Node>>,
+    /// A nodes.conf that is to be written before the turn ends.
+    pub(crate) unsaved_nodes: Option<String>,
     pub(crate) transfers: Transfers,
     /// Requests are held back until then ([`Now::mono_ms`]).
     pub(crate) paused_until_ms: Option<u64>,
@@ -132,6 +134,7 @@ impl Engine {
             replicas: Replicas::default(),
             slave: None,
             cluster: None,
+            unsaved_nodes: None,
             transfers: Transfers::default(),
             paused_until_ms: None,
             held: Vec::new(),
@@ -256,6 +259,7 @@ impl Engine {
                 self.wake(id);
             }
         }
+        self.save_nodes();
     }
 
     /// The periodic work, `hz` times a second.
