@@ -515,7 +515,7 @@ impl<K: Key> Inner<K> {
 }
 
 /// Where a key lies in its leaf; behind the last one where it is not there.
-fn place_of<K: PartialEq>(keys: &[K], key: K) -> usize {
+fn place_of<K: Copy + PartialEq>(keys: &[K], key: K) -> usize {
     keys.iter()
         .position(|other| *other == key)
         .unwrap_or(keys.len())
