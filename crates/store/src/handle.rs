@@ -115,6 +115,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn collections_are_eight_bytes_and_go_anywhere() {
+        fn goes<T: Send + Sync + 'static>() -> usize {
+            size_of::<T>()
+        }
+        let sizes = [
+            goes::<crate::List>(),
+            goes::<crate::Set>(),
+            goes::<crate::Zset>(),
+            goes::<crate::Hash>(),
+        ];
+        assert_eq!(sizes, [8; 4]);
+    }
+
+    #[test]
     fn owns_either() {
         let mut handle = Handle::<Vec<u8>>::new();
         assert_eq!(size_of_val(&handle), 8);
