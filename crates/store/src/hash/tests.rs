@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Miri is slow.
+const STEPS: usize = if cfg!(miri) { 8 } else { 60 };
+
 #[derive(Clone, Debug)]
 enum Step {
     Set(u16, Vec<u8>),
@@ -126,7 +129,7 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
     #[test]
-    fn behaves_like_a_map(entries in 0usize..100, value in 0usize..100, steps in prop::collection::vec(step(), 1..60)) {
+    fn behaves_like_a_map(entries in 0usize..100, value in 0usize..100, steps in prop::collection::vec(step(), 1..STEPS)) {
         let limits = Limits { hash_entries: entries, hash_value: value, ..Limits::default() };
         let mut hash = Hash::new();
         let mut model = Model::default();
@@ -141,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..40)) {
+    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
         let limits = Limits { hash_entries: 40, ..Limits::default() };
         let mut hash = Hash::new();
         let mut model = Model::default();
@@ -171,6 +174,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow, and the others meet the same code")]
 fn encodings_change_where_redis_changes_them() {
     let limits = Limits::default();
     let mut hash = Hash::new();

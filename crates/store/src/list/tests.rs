@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Miri is slow.
+const STEPS: usize = if cfg!(miri) { 8 } else { 60 };
+
 #[derive(Clone, Debug)]
 enum Step {
     PushFront(Vec<u8>),
@@ -214,7 +217,7 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
     #[test]
-    fn behaves_like_a_deque(entries in 0usize..40, value in 1usize..70, steps in prop::collection::vec(step(), 1..60)) {
+    fn behaves_like_a_deque(entries in 0usize..40, value in 1usize..70, steps in prop::collection::vec(step(), 1..STEPS)) {
         let limits = Limits { list_entries: entries, list_value: value, ..Limits::default() };
         let mut list = List::new();
         let mut model = Model { list: VecDeque::new(), linked: false, limits };
@@ -234,7 +237,7 @@ proptest! {
 fn a_queue_of_many_keeps_its_order_and_gives_its_memory_back() {
     let limits = Limits::default();
     let mut list = List::new();
-    let many = if cfg!(miri) { 2_000u32 } else { 200_000 };
+    let many = if cfg!(miri) { 600u32 } else { 200_000 };
     for i in 0..many {
         list.push_front(format!("element:{i:05}").as_bytes(), &limits);
     }
@@ -249,6 +252,7 @@ fn a_queue_of_many_keeps_its_order_and_gives_its_memory_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "slow, and the others meet the same code")]
 fn encodings_change_where_redis_changes_them() {
     let limits = Limits::default();
     let mut list = List::new();

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Miri is slow.
+const STEPS: usize = if cfg!(miri) { 8 } else { 50 };
+
 #[derive(Clone, Debug)]
 enum Step {
     Add(Vec<u8>),
@@ -128,7 +131,7 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
     #[test]
-    fn behaves_like_a_set(entries in 0usize..100, steps in prop::collection::vec(step(), 1..50)) {
+    fn behaves_like_a_set(entries in 0usize..100, steps in prop::collection::vec(step(), 1..STEPS)) {
         let limits = Limits { set_intset_entries: entries, ..Limits::default() };
         let mut set = Set::new();
         let mut model = Model::default();
@@ -143,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..40)) {
+    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
         let limits = Limits { set_intset_entries: 20, ..Limits::default() };
         let mut set = Set::new();
         let mut model = Model::default();

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Miri is slow.
+const STEPS: usize = if cfg!(miri) { 8 } else { 30 };
+
 #[derive(Clone, Debug)]
 enum Step {
     Insert(u16, f64),
@@ -214,7 +217,7 @@ proptest! {
         entries in 0usize..150,
         value in 0usize..80,
         bounds in prop::collection::vec((score(), any::<bool>()), 1..4),
-        steps in prop::collection::vec(step(), 1..30),
+        steps in prop::collection::vec(step(), 1..STEPS),
     ) {
         let limits = Limits { zset_entries: entries, zset_value: value, ..Limits::default() };
         let mut zset = Zset::new();
@@ -264,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..30)) {
+    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
         let limits = Limits { zset_entries: 0, ..Limits::default() };
         let mut zset = Zset::new();
         let mut model = Model::default();

@@ -652,7 +652,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 128 }, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn orders_like_a_set(steps in prop::collection::vec(step(), 1..40)) {
+        fn orders_like_a_set(steps in prop::collection::vec(step(), 1..if cfg!(miri) { 6 } else { 40 })) {
             let mut tree = Tree::new();
             let mut model = BTreeSet::new();
             for step in &steps {
