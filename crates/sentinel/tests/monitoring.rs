@@ -163,6 +163,47 @@ fn a_newer_configuration_is_adopted_and_an_older_is_not() {
 }
 
 #[test]
+fn a_newer_configuration_wins_over_a_failover_under_way() {
+    let newer = |master| hello("10.0.0.1,5000", &runid(1, 1), 9, master, 9);
+    // The slave is promoted already, and the newer configuration goes back to the old master.
+    let mut world = World::new(&[6380, 6381]);
+    world.servers.get_mut(&6380).unwrap().priority = 1;
+    world.servers.get_mut(&6381).unwrap().deaf = true;
+    world.add_sentinel(CONFIG);
+    world.run(3_000);
+    world.ask(0, "SENTINEL failover mymaster");
+    world.wait_for(5_000, "a promotion", |world| {
+        world.has_event(0, "+promoted-slave")
+    });
+    world.run(300);
+    assert_eq!(world.master_port(0), "6380");
+    world.ask_words(0, newer(6379));
+    assert_eq!(world.master_port(0), "6379");
+    assert!(world.has_event(0, "+switch-master mymaster 127.0.0.1 6380 127.0.0.1 6379"));
+    world.run(15_000);
+    assert_eq!(world.count_events("+failover-end"), 0);
+
+    // No slave is promoted yet, and the newer configuration keeps the master.
+    let mut world = World::new(&[6380]);
+    world.servers.get_mut(&6380).unwrap().deaf = true;
+    world.add_sentinel(CONFIG);
+    world.run(3_000);
+    world.ask(0, "SENTINEL failover mymaster");
+    world.wait_for(5_000, "the order", |world| {
+        world.has_event(0, "+failover-state-wait-promotion")
+    });
+    world.ask_words(0, newer(6379));
+    world.servers.get_mut(&6380).unwrap().master = None;
+    world.run(5_000);
+    assert!(!world.has_event(0, "+promoted-slave"));
+    let file = String::from_utf8(world.sentinels[0].file.clone()).unwrap();
+    assert!(
+        file.contains("sentinel config-epoch mymaster 9\n"),
+        "{file}"
+    );
+}
+
+#[test]
 fn tilt_begins_with_a_gap_or_a_jump_and_ends_by_itself() {
     let mut world = world();
     world.sentinels[0].frozen = true;

@@ -127,27 +127,31 @@ impl Master {
         Some(index)
     }
 
-    /// A configuration with a higher epoch wins, whoever tells of it.
+    /// A configuration with a higher epoch wins, whoever tells of it, also over a failover of ours.
+    ///
+    /// (Redis compares the address with that of the old master only. A sentinel that is still reconfiguring slaves then
+    /// takes the epoch of a configuration that goes back to the old master, and tells of its own promoted slave in it.)
     fn adopt_configuration(&mut self, cx: &mut Context, hello: &Hello<'_>, index: usize) {
         if self.config_epoch >= hello.config_epoch {
             return;
         }
         self.config_epoch = hello.config_epoch;
         cx.persist();
-        if hello.master == self.node.addr {
-            return;
+        let old = self.current_addr();
+        if hello.master != old {
+            self.event(
+                cx,
+                Level::Warning,
+                "+config-update-from",
+                Who::Peer(index),
+                "",
+            );
+            self.tell_switch(cx, old, hello.master);
+            self.change_address(cx, hello.master);
+            self.run_reconfig_script(cx, "observer", "start", old, hello.master);
+        } else if self.failover.epoch <= hello.config_epoch {
+            self.abort_obsolete_failover(cx);
         }
-        let old = self.node.addr;
-        self.event(
-            cx,
-            Level::Warning,
-            "+config-update-from",
-            Who::Peer(index),
-            "",
-        );
-        self.tell_switch(cx, hello.master);
-        self.change_address(cx, hello.master);
-        self.run_reconfig_script(cx, "observer", "start", old, hello.master);
     }
 }
 

@@ -152,6 +152,14 @@ impl Master {
         }
     }
 
+    /// A failover whose epoch has been overtaken must not put its configuration over the newer one. Once a slave is
+    /// promoted there is nothing to abort.
+    pub(crate) fn abort_obsolete_failover(&mut self, cx: &Context) {
+        if self.failing_over() && self.failover.stage < Stage::ReconfSlaves {
+            self.abort_failover(cx);
+        }
+    }
+
     fn abort_failover(&mut self, cx: &Context) {
         self.enter(cx, Stage::None);
         self.failover.forced = false;
@@ -323,13 +331,12 @@ impl Master {
     /// The end of a failover: from now on the promoted slave is the master that is watched.
     pub(crate) fn switch_to_promoted(&mut self, cx: &mut Context) {
         let new = self.current_addr();
-        self.tell_switch(cx, new);
+        self.tell_switch(cx, self.node.addr, new);
         self.change_address(cx, new);
     }
 
     /// The event by which clients learn of a new master.
-    pub(crate) fn tell_switch(&self, cx: &mut Context, new: Addr) {
-        let old = self.node.addr;
+    pub(crate) fn tell_switch(&self, cx: &mut Context, old: Addr, new: Addr) {
         let text = format!(
             "{} {} {} {} {}",
             self.name, old.ip, old.port, new.ip, new.port

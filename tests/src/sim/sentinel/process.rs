@@ -9,11 +9,14 @@ use bytes::BytesMut;
 use client::Codec;
 use resp::{Batch, Parser};
 use sentinel_core::config::{Config, Facts, File, Host};
-use sentinel_core::{ClientId, LinkId, Monitor, Reply};
+use sentinel_core::{ClientId, Input as In, LinkId, Monitor, Reply};
 use tokio_util::codec::Decoder as _;
 
 use super::redis::Redis;
 use crate::sim::{Conn, Core, Input, Now, Output};
+
+/// More links than one process opens in a run.
+const LINKS: u64 = 1 << 24;
 
 /// What a host is.
 #[derive(Clone, Debug)]
@@ -164,9 +167,28 @@ impl Sentinel {
             cannot_save: false,
             now,
             file: text.to_vec(),
-            first_link: (seed & 0xFFFF_FFFF) << 24,
+            first_link: (seed & 0xFFFF_FFFF) * LINKS,
             waiting: BTreeMap::new(),
             ready: VecDeque::new(),
+        }
+    }
+
+    fn handle_input(&mut self, now: Now, input: Input) {
+        self.now = now;
+        let (Input::Accepted { conn, .. }
+        | Input::Connected { conn, .. }
+        | Input::Refused { conn }
+        | Input::Closed { conn }
+        | Input::Bytes { conn, .. }) = input;
+        let input = match conn {
+            Conn::Accepted(number) => Self::client_input(ClientId(number), input),
+            // What was on its way to the process before this one is dropped.
+            Conn::Dialled(number) => self
+                .link(number)
+                .and_then(|link| self.link_input(link, input)),
+        };
+        if let Some(input) = input {
+            self.monitor.handle_input(core_now(now), input);
         }
     }
 
@@ -174,76 +196,55 @@ impl Sentinel {
         clippy::panic,
         reason = "what one of our sentinels sends, another one must understand"
     )]
-    fn handle_input(&mut self, now: Now, input: Input) {
-        use sentinel_core::Input as In;
-        self.now = now;
-        let input = match input {
-            Input::Accepted {
-                conn: Conn::Accepted(number),
-                remote,
-                ..
-            } => In::ClientConnected {
-                client: ClientId(number),
+    fn client_input(client: ClientId, input: Input) -> Option<In> {
+        Some(match input {
+            Input::Accepted { remote, .. } => In::ClientConnected {
+                client,
                 addr: remote.to_string(),
                 fd: 0,
             },
-            Input::Connected {
-                conn: Conn::Dialled(number),
-                local,
-            } => {
-                let link = LinkId(number - self.first_link);
-                for bytes in self.waiting.remove(&link).unwrap_or_default() {
-                    self.ready.push_back(Output::Send {
-                        conn: Conn::Dialled(number),
-                        bytes,
-                    });
-                }
+            Input::Closed { .. } => In::ClientClosed { client },
+            Input::Bytes { bytes, .. } => {
+                let request =
+                    decode_request(&bytes).unwrap_or_else(|| panic!("no request: {bytes:?}"));
+                In::ClientRequest { client, request }
+            }
+            Input::Connected { .. } | Input::Refused { .. } => return None,
+        })
+    }
+
+    #[expect(
+        clippy::panic,
+        reason = "what our servers and sentinels reply, a sentinel must understand"
+    )]
+    fn link_input(&mut self, link: LinkId, input: Input) -> Option<In> {
+        Some(match input {
+            Input::Connected { local, .. } => {
+                let conn = self.conn(link);
+                let waiting = self.waiting.remove(&link).unwrap_or_default();
+                self.ready.extend(
+                    waiting
+                        .into_iter()
+                        .map(|bytes| Output::Send { conn, bytes }),
+                );
                 In::Connected {
                     link,
                     local_ip: local.ip(),
                 }
             }
-            Input::Refused {
-                conn: Conn::Dialled(number),
-            }
-            | Input::Closed {
-                conn: Conn::Dialled(number),
-            } => {
-                let link = LinkId(number - self.first_link);
+            Input::Refused { .. } | Input::Closed { .. } => {
                 self.waiting.remove(&link);
                 In::Closed {
                     link,
                     reason: "gone".to_owned(),
                 }
             }
-            Input::Closed {
-                conn: Conn::Accepted(number),
-            } => In::ClientClosed {
-                client: ClientId(number),
-            },
-            Input::Bytes {
-                conn: Conn::Dialled(number),
-                bytes,
-            } => {
-                let link = LinkId(number - self.first_link);
-                let reply = decode_reply(&bytes)
-                    .unwrap_or_else(|| panic!("a reply that cannot be read: {bytes:?}"));
+            Input::Bytes { bytes, .. } => {
+                let reply = decode_reply(&bytes).unwrap_or_else(|| panic!("no reply: {bytes:?}"));
                 In::Received { link, reply }
             }
-            Input::Bytes {
-                conn: Conn::Accepted(number),
-                bytes,
-            } => {
-                let request =
-                    decode_request(&bytes).unwrap_or_else(|| panic!("no request: {bytes:?}"));
-                In::ClientRequest {
-                    client: ClientId(number),
-                    request,
-                }
-            }
-            other => panic!("{other:?} makes no sense"),
-        };
-        self.monitor.handle_input(core_now(now), input);
+            Input::Accepted { .. } => return None,
+        })
     }
 
     fn poll_output(&mut self) -> Option<Output<Note>> {
@@ -337,6 +338,14 @@ impl Sentinel {
             self.ready
                 .push_back(Output::Note(Note::Elected { leader, epoch }));
         }
+    }
+
+    /// The link that a connection's number stands for, if it is one of this process.
+    fn link(&self, number: u64) -> Option<LinkId> {
+        let own = number
+            .checked_sub(self.first_link)
+            .filter(|own| *own < LINKS);
+        own.map(LinkId)
     }
 
     fn conn(&self, link: LinkId) -> Conn {
