@@ -90,6 +90,7 @@ pub(crate) async fn run(shell: Rc<Shell>, transfer: TransferId, what: Transfer) 
         Ok(socket) => shell.sockets.put(target, socket),
         Err(failure) => failed = Some(failure.reply()),
     }
+    shell.machine.migrate_sockets.set(shell.sockets.len());
     shell.turn(|engine| engine.migrated(transfer, &Transferred { answers, failed }));
 }
 
