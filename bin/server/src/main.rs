@@ -35,7 +35,8 @@ use crate::host::Machine;
 use crate::shell::Shell;
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: store::Aligned<tikv_jemallocator::Jemalloc> =
+    store::Aligned(tikv_jemallocator::Jemalloc);
 
 const HELP: &str = "\
 Usage: server [file | -] [--directive value …]

@@ -207,7 +207,7 @@ pub struct Command {
     pub family: Family,
     /// In lower case.
     pub name: &'static str,
-    /// Words including the name; negative: at least so many.
+    /// Words including the name; negative: at least so many; 0: any number.
     pub arity: i32,
     /// Properties.
     pub flags: Flags,
@@ -228,10 +228,10 @@ impl Command {
     #[must_use]
     pub fn accepts(&self, words: usize) -> bool {
         let wanted = usize::try_from(self.arity.unsigned_abs()).unwrap_or(usize::MAX);
-        if self.arity < 0 {
-            words >= wanted
-        } else {
+        if self.arity > 0 {
             words == wanted
+        } else {
+            words >= wanted
         }
     }
 }

@@ -167,7 +167,9 @@ impl Engine {
 
     /// Writes a nodes.conf that was held back. Nothing that depends on it may leave the server before.
     pub(crate) fn save_nodes(&mut self) {
-        let Some(text) = self.unsaved_nodes.take() else { return };
+        let Some(text) = self.unsaved_nodes.take() else {
+            return;
+        };
         if let Err(error) = self.host.persist_cluster(&text) {
             tracing::warn!("Fatal: can't update cluster config file: {error}");
             self.act(Action::Exit { code: 1 });

@@ -24,9 +24,8 @@ impl Engine {
         if self.replaying {
             return;
         }
-        if self.group.depth > 0 && !self.group.opened {
-            self.group.opened = true;
-            self.feed(origin, db, &[b"MULTI"]);
+        if self.group.depth > 0 {
+            self.open_group_in(db);
         }
         self.feed(origin, db, args);
     }
@@ -34,6 +33,20 @@ impl Engine {
     /// What follows belongs together until [`Engine::end_group`].
     pub(crate) fn begin_group(&mut self) {
         self.group.depth += 1;
+    }
+
+    /// A transaction is about to run a command that may change something: MULTI goes out, whether it then does or not.
+    pub(crate) fn open_group(&mut self, id: ClientId) {
+        if !self.replaying {
+            self.open_group_in(self.clients[id.0].db);
+        }
+    }
+
+    fn open_group_in(&mut self, db: usize) {
+        if !self.group.opened {
+            self.group.opened = true;
+            self.feed(Origin::Server, db, &[b"MULTI"]);
+        }
     }
 
     /// Ends what [`Engine::begin_group`] began.

@@ -127,6 +127,9 @@ pub(crate) fn exec(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     engine.begin_group();
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+        if !queued.entry.command.flags.has(commands::Flags::READONLY) {
+            engine.open_group(id);
+        }
         engine.call(id, queued.entry, &words, None);
         if engine.clients.get(id.0).is_none() {
             break;

@@ -11,6 +11,7 @@
 //!
 //! Nothing here knows RESP, commands, files or clocks. All `unsafe` of the cores is in this crate; it runs under Miri.
 
+mod aligned;
 mod block;
 mod clock;
 mod db;
@@ -30,6 +31,7 @@ mod thin;
 mod value;
 mod zset;
 
+pub use aligned::Aligned;
 pub use clock::{Clock, ExpiryMode};
 pub use db::{Db, Prefetched, Sample};
 pub use hash::Hash;
