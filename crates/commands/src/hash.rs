@@ -1,6 +1,6 @@
 //! Hashes.
 
-use store::{Hash, Owned, Value, ValueMut};
+use store::{Hash, Limits, Owned, Value, ValueMut};
 
 use crate::args::int;
 use crate::string::parse_long_double;
@@ -41,6 +41,10 @@ pub(crate) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
     let hash = write(ctx, args[1])?;
     let new = !hash.contains(args[2]);
+    if args[2].len().max(args[3].len()) > limits.hash_value {
+        // Even where nothing is set, as in 3.0.
+        hash.forget_compact();
+    }
     if new {
         hash.set(args[2], args[3], limits);
         ctx.changed(args[1], EventClass::Hash, "hset");
@@ -64,10 +68,18 @@ pub(crate) fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// The limits under which HINCRBY and HINCRBYFLOAT set a field: 3.0 does not look at its length there.
+fn limits_for_sum(ctx: &Ctx<'_>) -> Limits {
+    Limits {
+        hash_value: usize::MAX,
+        ..ctx.settings.limits.clone()
+    }
+}
+
 /// HINCRBY key field increment
 pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = int(args[3])?;
-    let limits = &ctx.settings.limits;
+    let limits = limits_for_sum(ctx);
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
         Some(text) => int(text).map_err(|_| Error::text("ERR hash value is not an integer"))?,
         None => 0,
@@ -77,7 +89,7 @@ pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     write(ctx, args[1])?.set(
         args[2],
         itoa::Buffer::new().format(value).as_bytes(),
-        limits,
+        &limits,
     );
     ctx.changed(args[1], EventClass::Hash, "hincrby");
     ctx.reply.int(value);
@@ -87,7 +99,7 @@ pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// HINCRBYFLOAT key field increment. Goes to replicas and files as an HSET of the result.
 pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = parse_long_double(args[3])?;
-    let limits = &ctx.settings.limits;
+    let limits = limits_for_sum(ctx);
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
         Some(text) => parse_long_double(text)
             .map_err(|_| Error::text("ERR hash value is not a valid float"))?,
@@ -98,7 +110,7 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         .checked_add(increment)
         .ok_or(Error::text("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_string();
-    write(ctx, args[1])?.set(args[2], text.as_bytes(), limits);
+    write(ctx, args[1])?.set(args[2], text.as_bytes(), &limits);
     ctx.changed(args[1], EventClass::Hash, "hincrbyfloat");
     ctx.reply.bulk(text.as_bytes());
     ctx.effects

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use store::{List, Owned, Value, ValueMut};
+use store::{Encoding, List, Owned, Value, ValueMut};
 
 use crate::args::{int, is};
 use crate::{Args, Block, BlockKind, Ctx, Done, Error, EventClass};
@@ -135,6 +135,16 @@ pub(crate) fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// The place that an index means in a list, if it is there. 3.0 keeps the low 32 bits of an index into a compact list.
+fn place_in(list: &List, index: i64) -> Option<usize> {
+    #[expect(clippy::cast_possible_truncation, reason = "as in 3.0")]
+    let index = match list.encoding() {
+        Encoding::Ziplist => i64::from(index as i32),
+        _ => index,
+    };
+    place(index, list.len())
+}
+
 /// The place that an index means, counted from the head; negative ones count from the tail.
 fn place(index: i64, length: usize) -> Option<usize> {
     let from_head = if index < 0 {
@@ -175,7 +185,7 @@ pub(crate) fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         Some(_) => return Err(Error::WrongType),
     };
     let index = int(args[2])?;
-    match place(index, list.len()).and_then(|place| list.index(place)) {
+    match place_in(list, index).and_then(|place| list.index(place)) {
         Some(element) => ctx.reply.bulk(element),
         None => ctx.reply.nil(),
     }
@@ -186,7 +196,7 @@ pub(crate) fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 pub(crate) fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
     let list = write(ctx, args[1])?.ok_or(Error::NoSuchKey)?;
-    let place = place(int(args[2])?, list.len()).ok_or(Error::IndexOutOfRange)?;
+    let place = place_in(list, int(args[2])?).ok_or(Error::IndexOutOfRange)?;
     list.set(place, args[3], limits);
     ctx.changed(args[1], EventClass::List, "lset");
     ctx.reply.ok();

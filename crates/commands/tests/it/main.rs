@@ -11,9 +11,12 @@
 mod bits;
 mod docs;
 mod harness;
+mod hash;
 mod hyperloglog;
+mod list;
 mod models;
 mod scan;
 mod set;
 mod sort;
+mod string;
 mod zset;

@@ -106,6 +106,13 @@ impl Hash {
         }
     }
 
+    /// Makes the hash a `hashtable` to OBJECT ENCODING: HSETNX of Redis 3.0 does that for a long value even where it sets nothing.
+    pub fn forget_compact(&mut self) {
+        if let SeeMut::Small(thin) = self.0.see_mut() {
+            thin.set_mark(true);
+        }
+    }
+
     /// All fields with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         match self.0.see() {

@@ -1,0 +1,43 @@
+//! Hashes.
+
+use crate::harness::{Server, check};
+
+#[test]
+fn sums() {
+    check(&[
+        ("HINCRBY h n 5", "5"),
+        ("HINCRBYFLOAT h n 0.1", r#""5.1""#),
+        ("HINCRBY h n 1", "ERR hash value is not an integer"),
+        ("HINCRBYFLOAT h i inf", r#""inf""#),
+        (
+            "HINCRBYFLOAT h i -inf",
+            "ERR increment would produce NaN or Infinity",
+        ),
+        ("HGET h i", r#""inf""#),
+        ("HSET h t text", "1"),
+        ("HINCRBYFLOAT h t 1", "ERR hash value is not a valid float"),
+        ("HINCRBY h m 9223372036854775807", "9223372036854775807"),
+        ("HINCRBY h m 1", "ERR increment or decrement would overflow"),
+    ]);
+}
+
+/// 3.0 looks at lengths in HSET, HMSET and HSETNX only.
+#[test]
+fn encodings() {
+    let mut server = Server::small();
+    server.check(&[
+        ("HSET h f 12345678", "1"),
+        ("OBJECT ENCODING h", r#""ziplist""#),
+        ("HINCRBY h a-long-field 123456789", "123456789"),
+        ("HINCRBYFLOAT h f 0.125", r#""12345678.125""#),
+        ("OBJECT ENCODING h", r#""ziplist""#),
+        ("HSETNX h f 123456789", "0"),
+        ("OBJECT ENCODING h", r#""hashtable""#),
+        ("HMSET i a 1 b 2 c 3 d 4", "OK"),
+        ("OBJECT ENCODING i", r#""ziplist""#),
+        ("HINCRBY i e 1", "1"),
+        ("OBJECT ENCODING i", r#""hashtable""#),
+        ("HDEL i a b c d e", "5"),
+        ("EXISTS i", "0"),
+    ]);
+}
