@@ -6,23 +6,23 @@ use crate::crc64::crc64;
 use crate::error::Error;
 use crate::format::{Encoding, Kind, NEWEST_VERSION, WRITE_VERSION};
 use crate::input::Input;
-use crate::lzf::Compressor;
+use crate::liblzf::Compressor;
 use crate::value::ValueReader;
-use crate::writer::Writer;
+use crate::writer::{Packer, Writer};
 
 const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
 /// Makes payloads, one after the other.
 pub struct Dumper {
-    compressor: Option<Compressor>,
+    packer: Option<Packer>,
 }
 
 impl Dumper {
     /// A maker of payloads; `compress` is `rdbcompression`.
     pub fn new(compress: bool) -> Self {
         Self {
-            compressor: compress.then(Compressor::new),
+            packer: compress.then(|| Packer::Exact(Compressor::new())),
         }
     }
 
@@ -35,10 +35,10 @@ impl Dumper {
         encoding: Encoding,
         write: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>,
     ) -> io::Result<Vec<u8>> {
-        let mut writer = Writer::for_payload(vec![encoding.code()], self.compressor.take());
+        let mut writer = Writer::for_payload(vec![encoding.code()], self.packer.take());
         let written = write(&mut writer);
-        let (mut payload, compressor) = writer.into_sink()?;
-        self.compressor = compressor;
+        let (mut payload, packer) = writer.into_sink()?;
+        self.packer = packer;
         written?;
         seal(&mut payload);
         Ok(payload)
@@ -63,7 +63,8 @@ pub(crate) fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
     let (value, version) = signed
         .split_last_chunk::<VERSION_BYTES>()
         .ok_or(Error::Payload)?;
-    if u16::from_le_bytes(*version) > NEWEST_VERSION
+    // There was no DUMP before the version that is written here.
+    if !(WRITE_VERSION..=NEWEST_VERSION).contains(&u16::from_le_bytes(*version))
         || u64::from_le_bytes(*checksum) != crc64(signed)
     {
         return Err(Error::Payload);

@@ -21,6 +21,7 @@ mod dump;
 mod error;
 mod format;
 mod input;
+mod liblzf;
 mod load;
 mod lzf;
 mod reader;

@@ -7,11 +7,11 @@
 //! L + 2 bytes from d + 1 bytes back. `111ddddd LLLLLLLL dddddddd`: the same with L + 9 bytes.
 
 /// Bytes that a literal command can carry.
-const MAX_LITERAL: usize = 32;
+pub(crate) const MAX_LITERAL: usize = 32;
 /// How far back a repetition can reach.
-const MAX_DISTANCE: usize = 1 << 13;
+pub(crate) const MAX_DISTANCE: usize = 1 << 13;
 /// The longest repetition.
-const MAX_MATCH: usize = 264;
+pub(crate) const MAX_MATCH: usize = 264;
 /// How many bytes are passed over at most where nothing repeats.
 const MAX_SKIP: usize = 15;
 /// What three bytes of input can at most expand to is [`MAX_MATCH`].
@@ -140,7 +140,7 @@ fn common_len(earlier: &[u8], here: &[u8]) -> usize {
     clippy::cast_possible_truncation,
     reason = "a run has at most 32 bytes"
 )]
-fn put_literals(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_literals(out: &mut Vec<u8>, bytes: &[u8]) {
     for run in bytes.chunks(MAX_LITERAL) {
         out.push(run.len() as u8 - 1);
         out.extend_from_slice(run);
@@ -151,7 +151,7 @@ fn put_literals(out: &mut Vec<u8>, bytes: &[u8]) {
     clippy::cast_possible_truncation,
     reason = "distance is at most 2^13 and len at most 264"
 )]
-fn put_match(out: &mut Vec<u8>, distance: usize, len: usize) {
+pub(crate) fn put_match(out: &mut Vec<u8>, distance: usize, len: usize) {
     let (back, len) = (distance - 1, len - 2);
     if len < 7 {
         out.push(((len << 5) | (back >> 8)) as u8);

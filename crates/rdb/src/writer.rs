@@ -7,7 +7,7 @@ use resp::number::{DoubleBuffer, parse_i64};
 use crate::blob::{intset, ziplist};
 use crate::crc64::Crc64;
 use crate::format::{Encoding, MAGIC, WRITE_VERSION, opcode, string_encoding};
-use crate::lzf::Compressor;
+use crate::{liblzf, lzf};
 
 /// Bytes written to the sink at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -37,7 +37,7 @@ pub struct Writer<W> {
     sink: W,
     buffer: Vec<u8>,
     crc: Option<Crc64>,
-    compressor: Option<Compressor>,
+    packer: Option<Packer>,
     packed: Vec<u8>,
     ziplist: ziplist::Builder,
     intset: Vec<u8>,
@@ -47,20 +47,21 @@ pub struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// A writer into `sink`; `compress` is `rdbcompression`, `checksum` is `rdbchecksum`.
     pub fn new(sink: W, compress: bool, checksum: bool) -> Self {
-        Self::with_buffer(sink, compress.then(Compressor::new), checksum, BUFFER_BYTES)
+        let packer = compress.then(|| Packer::Quick(lzf::Compressor::new()));
+        Self::with_buffer(sink, packer, checksum, BUFFER_BYTES)
     }
 
     /// A writer of one value, not of a file.
-    pub(crate) fn for_payload(sink: W, compressor: Option<Compressor>) -> Self {
-        Self::with_buffer(sink, compressor, false, 512)
+    pub(crate) fn for_payload(sink: W, packer: Option<Packer>) -> Self {
+        Self::with_buffer(sink, packer, false, 512)
     }
 
-    fn with_buffer(sink: W, compressor: Option<Compressor>, checksum: bool, bytes: usize) -> Self {
+    fn with_buffer(sink: W, packer: Option<Packer>, checksum: bool, bytes: usize) -> Self {
         Self {
             sink,
             buffer: Vec::with_capacity(bytes),
             crc: checksum.then(Crc64::new),
-            compressor,
+            packer,
             packed: Vec::new(),
             ziplist: ziplist::Builder::default(),
             intset: Vec::new(),
@@ -196,10 +197,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Flushes, and gives back what the writer was made of.
-    pub(crate) fn into_sink(mut self) -> io::Result<(W, Option<Compressor>)> {
+    pub(crate) fn into_sink(mut self) -> io::Result<(W, Option<Packer>)> {
         self.flush_buffer()?;
         self.sink.flush()?;
-        Ok((self.sink, self.compressor))
+        Ok((self.sink, self.packer))
     }
 
     fn short_int(&mut self, value: i32) -> io::Result<()> {
@@ -228,11 +229,11 @@ impl<W: Write> Writer<W> {
     }
 
     fn compressed(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let Some(compressor) = &mut self.compressor else {
+        let Some(packer) = &mut self.packer else {
             return Ok(false);
         };
         let mut packed = std::mem::take(&mut self.packed);
-        let fits = compressor.compress(bytes, &mut packed, bytes.len() - MIN_SAVED);
+        let fits = packer.compress(bytes, &mut packed, bytes.len() - MIN_SAVED);
         if fits {
             self.put(&[0xc0 | string_encoding::LZF])?;
             self.length(packed.len() as u64)?;
@@ -288,4 +289,20 @@ fn too_big() -> io::Error {
         io::ErrorKind::InvalidData,
         "a compact collection is too big for its form",
     )
+}
+/// How strings are packed.
+pub(crate) enum Packer {
+    /// Fast, for files.
+    Quick(lzf::Compressor),
+    /// To the very bytes of Redis, for DUMP.
+    Exact(liblzf::Compressor),
+}
+
+impl Packer {
+    fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
+        match self {
+            Self::Quick(compressor) => compressor.compress(input, out, limit),
+            Self::Exact(compressor) => compressor.compress(input, out, limit),
+        }
+    }
 }

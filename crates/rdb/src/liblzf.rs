@@ -1,0 +1,174 @@
+//! LZF packed as liblzf does in Redis 3.0, byte for byte. For DUMP: its payloads are compared and kept by others. Files are packed by
+//! `lzf`, which is faster.
+//!
+//! What decides on the bytes: a table of 2^16 places, by a hash of three bytes; a repetition is looked for at every place, but not of
+//! the very first byte and not in the last four; it is at most 8192 bytes back; the last two bytes of a long repetition enter the
+//! table; and output that comes near its limit is given up a few bytes early.
+
+use crate::lzf::{MAX_DISTANCE, MAX_LITERAL, MAX_MATCH, put_literals, put_match};
+
+const SLOTS: usize = 1 << 16;
+/// liblzf compares so many bytes before it looks at the end of the input.
+const UNCHECKED: usize = 16;
+
+/// A compressor with its table, used again and again.
+pub(crate) struct Compressor {
+    /// Where a sequence was last seen, counted from the first byte this table ever saw.
+    seen: Box<[u32; SLOTS]>,
+    /// The count at which the next input starts.
+    base: u32,
+}
+
+impl Compressor {
+    pub(crate) fn new() -> Self {
+        Self {
+            seen: vec![0; SLOTS]
+                .into_boxed_slice()
+                .try_into()
+                .unwrap_or_else(|_| Box::new([0; SLOTS])),
+            base: 1,
+        }
+    }
+
+    /// Compresses `input` into `out` (cleared first); false where liblzf finds no room for it in `limit` bytes.
+    pub(crate) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
+        out.clear();
+        let next_base = u32::try_from(input.len())
+            .ok()
+            .and_then(|len| self.base.checked_add(len));
+        let next_base = match next_base {
+            Some(next) => next,
+            None => {
+                self.seen.fill(0);
+                self.base = 1;
+                match u32::try_from(input.len()).map(|len| len.checked_add(1)) {
+                    Ok(Some(next)) => next,
+                    _ => return false,
+                }
+            }
+        };
+        let fits = self.run(input, out, limit).is_some();
+        self.base = next_base;
+        fits
+    }
+
+    /// `None` where there is no room.
+    fn run(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Option<()> {
+        let mut literal = 0;
+        let mut at = 0;
+        while at + 2 < input.len() {
+            let before = self.swap(input, at);
+            if let Some(from) = before.filter(|from| repeats(input, *from, at)) {
+                put_literals(out, &input[literal..at]);
+                if out.len() + 4 >= limit {
+                    return None;
+                }
+                let len = match_len(input, from, at);
+                put_match(out, at - from, len);
+                at += len;
+                literal = at;
+                if at + 2 < input.len() {
+                    self.swap(input, at - 2);
+                    self.swap(input, at - 1);
+                }
+            } else {
+                if written(out, at - literal) >= limit {
+                    return None;
+                }
+                at += 1;
+            }
+        }
+        if written(out, at - literal) + 3 > limit {
+            return None;
+        }
+        put_literals(out, &input[literal..]);
+        Some(())
+    }
+
+    /// Enters the place `at` into the table; the place of this input that was there.
+    fn swap(&mut self, input: &[u8], at: usize) -> Option<usize> {
+        let [a, b, c] = *input[at..].first_chunk()?;
+        let hash = u32::from_be_bytes([0, a, b, c]);
+        let slot = ((hash >> 8).wrapping_sub(hash.wrapping_mul(5))) as usize % SLOTS;
+        let place = self.base.wrapping_add(u32::try_from(at).ok()?);
+        let before = std::mem::replace(&mut self.seen[slot], place);
+        usize::try_from(before.checked_sub(self.base)?).ok()
+    }
+}
+
+/// How many bytes are written with a begun literal, its head included; full ones are closed.
+fn written(out: &[u8], literal: usize) -> usize {
+    out.len() + literal + literal / MAX_LITERAL + 1
+}
+
+/// Whether liblzf takes what is at `from` for a repetition at `at`.
+fn repeats(input: &[u8], from: usize, at: usize) -> bool {
+    from > 0
+        && at - from <= MAX_DISTANCE
+        && at + 4 < input.len()
+        && input[from..from + 3] == input[at..at + 3]
+}
+
+/// How long the repetition is. The last two bytes are left out, unless the comparison that does not look at the end gets there.
+fn match_len(input: &[u8], from: usize, at: usize) -> usize {
+    let (earlier, here) = (&input[from..], &input[at..]);
+    let most = (here.len() - 2).min(MAX_MATCH);
+    let mut len = 3;
+    let unchecked = if most > UNCHECKED { 2 + UNCHECKED } else { 2 };
+    while len <= unchecked {
+        if earlier[len] != here[len] {
+            return len;
+        }
+        len += 1;
+    }
+    while len < most && earlier[len] == here[len] {
+        len += 1;
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lzf::expand;
+    use proptest::prelude::*;
+
+    fn pack(compressor: &mut Compressor, input: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let limit = input.len().saturating_sub(4);
+        compressor.compress(input, &mut out, limit).then_some(out)
+    }
+
+    /// What DUMP of Redis 3.0.7 gives for these strings.
+    #[test]
+    fn bytes_are_those_of_redis() {
+        let mut compressor = Compressor::new();
+        for (input, packed) in [
+            (vec![b'x'; 40], &b"\x01xx\xe0\x1b\x00\x01xx"[..]),
+            (vec![b'y'; 100], b"\x01yy\xe0\x57\x00\x01yy"),
+        ] {
+            assert_eq!(pack(&mut compressor, &input).as_deref(), Some(packed));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(inputs in prop::collection::vec(
+            prop::collection::vec((prop::collection::vec(0u8..6, 1..20), 1usize..30), 0..60),
+            1..4,
+        )) {
+            let mut compressor = Compressor::new();
+            for parts in inputs {
+                let pieces = parts.into_iter().flat_map(|(piece, times)| piece.repeat(times));
+                let input: Vec<u8> = pieces.collect();
+                if let Some(packed) = pack(&mut compressor, &input) {
+                    prop_assert!(packed.len() <= input.len() - 4);
+                    let mut out = Vec::new();
+                    prop_assert_eq!(expand(&packed, input.len() as u64, &mut out), Ok(()));
+                    prop_assert_eq!(&out, &input);
+                    prop_assert_eq!(pack(&mut Compressor::new(), &input), Some(packed));
+                }
+            }
+        }
+    }
+}
