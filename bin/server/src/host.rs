@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +23,8 @@ use crate::{daemon, dump, files, fork};
 pub(crate) struct Machine {
     start: Instant,
     reaper: Sender<Vec<Box<dyn Send>>>,
+    /// How many loads of garbage the reaper has still to free.
+    unfreed: Arc<AtomicUsize>,
     log: Log,
     child: Rc<Cell<Option<i32>>>,
     /// Where a child writes a dump for replicas.
@@ -35,10 +39,18 @@ impl Machine {
     /// Starts the thread that frees big values.
     pub(crate) fn new(log: Log, config_file: Option<PathBuf>) -> Self {
         let (reaper, garbage) = channel::<Vec<Box<dyn Send>>>();
-        std::thread::spawn(move || garbage.into_iter().for_each(drop));
+        let unfreed = Arc::new(AtomicUsize::new(0));
+        let freed = Arc::clone(&unfreed);
+        std::thread::spawn(move || {
+            for load in garbage {
+                drop(load);
+                freed.fetch_sub(1, Ordering::Relaxed);
+            }
+        });
         Self {
             start: Instant::now(),
             reaper,
+            unfreed,
             log,
             child: Rc::default(),
             pipe: Rc::default(),
@@ -140,7 +152,15 @@ impl Host for Machine {
         tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0)
     }
 
+    fn settle_memory(&mut self, most: Duration) {
+        let start = Instant::now();
+        while self.unfreed.load(Ordering::Relaxed) > 0 && start.elapsed() < most {
+            std::thread::yield_now();
+        }
+    }
+
     fn free_later(&mut self, garbage: Vec<Box<dyn Send>>) {
+        self.unfreed.fetch_add(1, Ordering::Relaxed);
         // The thread lives as long as the process; if it is gone, the values are freed here.
         let _ = self.reaper.send(garbage);
     }

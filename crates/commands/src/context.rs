@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `hll-sparse-max-bytes`
     pub hll_sparse_max_bytes: usize,
+    /// Small integers count as shared for OBJECT REFCOUNT: not where each key's idle time decides about eviction.
+    pub shared_integers: bool,
     /// `rdbcompression`, for DUMP.
     pub compress: bool,
     /// `cluster-enabled`: no SELECT, MOVE, SORT BY/GET.
@@ -31,6 +33,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             hll_sparse_max_bytes: 3000,
+            shared_integers: true,
             compress: true,
             cluster: false,
         }

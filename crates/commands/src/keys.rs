@@ -286,7 +286,9 @@ pub(crate) fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     }
     match word {
-        "REFCOUNT" => ctx.reply.int(references(db.peek(key))),
+        "REFCOUNT" => ctx
+            .reply
+            .int(references(db.peek(key), ctx.settings.shared_integers)),
         "ENCODING" => match db.encoding(key) {
             Some(encoding) => ctx.reply.bulk(encoding.name()),
             None => ctx.reply.nil(),
@@ -299,9 +301,9 @@ pub(crate) fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 }
 
 /// Values are never shared here. Redis shares the integers below 10,000, and programs ask whether one is: they are told so.
-fn references(value: Option<Value<'_>>) -> i64 {
+fn references(value: Option<Value<'_>>, shared_integers: bool) -> i64 {
     match value {
-        Some(Value::Str(store::Str::Int(0..10_000))) => 2,
+        Some(Value::Str(store::Str::Int(0..10_000))) if shared_integers => 2,
         _ => 1,
     }
 }

@@ -211,7 +211,10 @@ impl Engine {
         stats.calls += 1;
         stats.usec += usec;
         self.stats.commands += 1;
-        self.note_duration(args, usec);
+        // What EXEC ran was noted one by one.
+        if entry.command.name != "exec" {
+            self.note_duration(args, usec);
+        }
         if usec >= 1000 {
             let event = if entry.command.flags.has(Flags::FAST) {
                 "fast-command"

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use commands::{Effects, Rng, Settings};
-use conf::{KeyspaceEvents, ServerConfig};
+use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use resp::{ArgsScratch, Batch, Reply};
 use slab::Slab;
 use store::{Keyspace, Limits};
@@ -359,6 +359,11 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
             zset_value: size(config.zset_max_ziplist_value),
         },
         hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
+        shared_integers: config.maxmemory == 0
+            || !matches!(
+                config.maxmemory_policy,
+                MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru
+            ),
         compress: config.rdbcompression,
         cluster: config.cluster_enabled,
     }

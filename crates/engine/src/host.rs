@@ -78,6 +78,9 @@ pub trait Host: fmt::Debug {
     /// Bytes that the allocator has handed out.
     fn memory_used(&self) -> usize;
 
+    /// Waits until the other thread has freed everything, at most for so long.
+    fn settle_memory(&mut self, most: Duration);
+
     /// Frees values on another thread.
     fn free_later(&mut self, garbage: Vec<Box<dyn Send>>);
 

@@ -1,6 +1,7 @@
 //! INFO: what the server tells about itself, section by section.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use commands::table::COMMANDS;
 use commands::{Args, Done, Error};
@@ -20,6 +21,9 @@ const SECTIONS: [&str; 10] = [
     "Cluster",
     "Keyspace",
 ];
+
+/// How long INFO waits for memory that is being freed on another thread, so that what it tells is what is in use.
+const SETTLE_MEMORY: Duration = Duration::from_millis(50);
 
 /// Appends lines to a string; that does not fail.
 macro_rules! lines {
@@ -113,6 +117,8 @@ impl Engine {
     }
 
     fn info_memory(&mut self, text: &mut String) {
+        self.free_garbage();
+        self.host.settle_memory(SETTLE_MEMORY);
         let used = self.host.memory_used();
         self.stats.memory_peak = self.stats.memory_peak.max(used);
         let rss = self.host.process().rss;

@@ -8,6 +8,9 @@ use conf::ClientClass;
 use crate::client::{Client, Waiting};
 use crate::{ClientId, Engine};
 
+/// The output of a client that Redis 3.0 does not count as memory of its own (`REDIS_REPLY_CHUNK_BYTES`).
+const FIRST_BUFFER_BYTES: usize = 16 * 1024;
+
 impl Engine {
     /// A client's line, without its end.
     pub(crate) fn client_line(&self, id: ClientId) -> String {
@@ -62,7 +65,12 @@ impl Engine {
             client.pending.len(),
             client.pending.capacity() - client.pending.len(),
             client.out.len(),
-            client.out.memory(),
+            // Redis counts what does not fit into a client's first buffer.
+            if client.out.len() > FIRST_BUFFER_BYTES {
+                client.out.memory()
+            } else {
+                0
+            },
             if client.out.is_empty() { "r" } else { "rw" },
             client.last_command,
         );
