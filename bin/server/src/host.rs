@@ -264,7 +264,7 @@ impl Host for Machine {
 
     fn crash(&mut self) {
         tracing::warn!("=== REDIS BUG REPORT START: Cut & paste starting from here ===");
-        tracing::warn!("    Redis 3.0.7 crashed by signal: 11 (asked for by DEBUG SEGFAULT)");
+        tracing::warn!("    Redis 3.0.7 crashed by signal: 11 in debugCommand (DEBUG SEGFAULT asked for it)");
         tracing::warn!(
             "--- STACK TRACE\n{}",
             std::backtrace::Backtrace::force_capture()
