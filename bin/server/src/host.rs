@@ -264,7 +264,9 @@ impl Host for Machine {
 
     fn crash(&mut self) {
         tracing::warn!("=== REDIS BUG REPORT START: Cut & paste starting from here ===");
-        tracing::warn!("    Redis 3.0.7 crashed by signal: 11 in debugCommand (DEBUG SEGFAULT asked for it)");
+        tracing::warn!(
+            "    Redis 3.0.7 crashed by signal: 11 in debugCommand (DEBUG SEGFAULT asked for it)"
+        );
         tracing::warn!(
             "--- STACK TRACE\n{}",
             std::backtrace::Backtrace::force_capture()

@@ -197,6 +197,20 @@ impl Engine {
         self.effects.propagation = commands::Propagation::AsIs;
     }
 
+    /// Ends all waits with an error: the server becomes a slave, whose lists are its master's.
+    pub(crate) fn refuse_blocked(&mut self) {
+        let waiting = |(at, client): (usize, &crate::Client)| {
+            matches!(client.waiting, Waiting::Lists(_)).then_some(ClientId(at))
+        };
+        let all: Vec<ClientId> = self.clients.iter().filter_map(waiting).collect();
+        for id in all {
+            let refusal = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> slave?)";
+            self.output_of(id).error(refusal);
+            self.unblock_lists(id);
+            self.close_after_reply(id);
+        }
+    }
+
     /// Gives up the waits whose time is over.
     pub(crate) fn time_out_blocked(&mut self) {
         let now_ms = self.now.unix_ms();

@@ -62,6 +62,7 @@ impl Engine {
     pub fn follow(&mut self, host: &str, port: u16) {
         self.drop_slave();
         self.disconnect_replicas();
+        self.refuse_blocked();
         self.free_backlog();
         self.replicas.offset = 0;
         let link = Link::new(self.now.mono_ms, self.link_config(), None);
