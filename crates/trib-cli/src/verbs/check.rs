@@ -98,8 +98,7 @@ fn tell_open_slots(app: &mut App, cluster: &Cluster) -> usize {
             (&node.importing, "importing"),
         ] {
             if !open.is_empty() {
-                let slots: Vec<String> = open.keys().map(u16::to_string).collect();
-                let (address, slots) = (&node.address, slots.join(","));
+                let (address, slots) = (&node.address, open.keys().copied().collect::<SlotSet>());
                 app.console.line(&format!(
                     "[WARNING] Node {address} has slots in {state} state ({slots})."
                 ));
@@ -107,17 +106,10 @@ fn tell_open_slots(app: &mut App, cluster: &Cluster) -> usize {
             }
         }
     }
-    let open: Vec<String> = cluster
-        .snapshot
-        .open_slots()
-        .iter()
-        .map(|slot| slot.to_string())
-        .collect();
+    let open = cluster.snapshot.open_slots();
     if !open.is_empty() {
-        app.console.line(&format!(
-            "[WARNING] The following slots are open: {}",
-            open.join(",")
-        ));
+        app.console
+            .line(&format!("[WARNING] The following slots are open: {open}"));
     }
     nodes
 }
