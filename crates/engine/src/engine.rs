@@ -327,7 +327,11 @@ impl Engine {
 
     pub(crate) fn close_now(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id.0) {
+            if client.flags.master {
+                return self.drop_master_link();
+            }
             client.flags.closing = true;
+            client.out.clear();
             self.act(Action::CloseClient {
                 id,
                 after_reply: false,

@@ -79,18 +79,19 @@ impl Engine {
             let waiting = std::mem::take(&mut client.pending);
             // The parser is asked first, so that a partial request stays where it is.
             let mut parser = std::mem::take(&mut client.parser);
-            let cut = parser.cut_all(&waiting, &mut batch).unwrap_or(0);
+            let cut = parser.cut_all(&waiting, &mut batch);
+            let done = cut.as_ref().copied().unwrap_or(0);
             let last = batch
                 .len()
                 .checked_sub(1)
-                .map_or(cut, |last| batch.wire(last).end.max(cut));
+                .map_or(done, |last| batch.wire(last).end.max(done));
             if last == 0 {
                 client.parser = parser;
                 client.pending = waiting;
-                if !self.finish_partial(id) {
-                    break;
+                if let Err(error) = cut {
+                    self.protocol_error(id, &error);
                 }
-                continue;
+                break;
             }
             parser.reset();
             client.parser = parser;
@@ -109,19 +110,6 @@ impl Engine {
         }
         self.batch = batch;
         self.check_query_buffer(id);
-    }
-
-    /// The buffer starts with a request that is not whole, or with an error. Whether to go on.
-    fn finish_partial(&mut self, id: ClientId) -> bool {
-        let client = &mut self.clients[id.0];
-        let waiting = std::mem::take(&mut client.pending);
-        let mut batch = Batch::default();
-        let result = client.parser.cut_all(&waiting, &mut batch);
-        client.pending = waiting;
-        if let Err(error) = result {
-            self.protocol_error(id, &error);
-        }
-        false
     }
 
     /// Cuts requests off `bytes` and runs them; how many bytes are done with. `shared` is the buffer that `bytes` is, where big

@@ -115,7 +115,13 @@ impl Engine {
             .clients
             .get(id.0)
             .and_then(|client| client.replica.as_deref());
-        replica.is_some_and(|replica| replica.state == ReplicaState::Online && !replica.wait_ack)
+        let closing = self
+            .clients
+            .get(id.0)
+            .is_none_or(|client| client.flags.closing);
+        !closing
+            && replica
+                .is_some_and(|replica| replica.state == ReplicaState::Online && !replica.wait_ack)
     }
 
     /// The part of the stream that is to be sent to a client next: empty for one that is no replica, or has everything.

@@ -124,7 +124,11 @@ impl Engine {
     /// Once a second: connects, gives up, acknowledges.
     pub(crate) fn tick_slave(&mut self) {
         let config = self.link_config();
+        let loading = self.persistence.loading.is_some();
         let Some(slave) = &mut self.slave else { return };
+        if loading {
+            return;
+        }
         slave.link.set_config(config);
         slave.link.handle_timeout(self.now.mono_ms);
         self.perform_link();
@@ -202,6 +206,11 @@ impl Engine {
     pub fn sync_loaded(&mut self, result: Result<(), String>) {
         let now_ms = self.now.mono_ms;
         let Some(slave) = &mut self.slave else { return };
+        if !slave.link.is_loading() {
+            // The link was lost meanwhile: what was loaded is a start, but no stream follows it.
+            slave.run_id = None;
+            return;
+        }
         match result {
             Ok(()) => {
                 let peer = Peer {
@@ -289,6 +298,12 @@ impl Engine {
             self.act(Action::CloseLink { link });
         }
         self.link_lost();
+    }
+
+    /// The master's client is to be closed (CLIENT KILL): the link goes, and comes back.
+    pub(crate) fn drop_master_link(&mut self) {
+        self.close_link();
+        self.perform_link();
     }
 
     /// What was received and not applied yet is dropped: the master is asked for it again.

@@ -166,6 +166,12 @@ impl Link {
         }
     }
 
+    /// Whether a dump has come whole and [`Input::Loaded`] is awaited.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.step == Step::Loading
+    }
+
     /// How many bytes of a dump of known length are still to come.
     #[must_use]
     pub fn transfer_left(&self) -> Option<u64> {
