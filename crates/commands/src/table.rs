@@ -582,5 +582,6 @@ mod tests {
         assert!(
             find(b"DEL").is_some_and(|del| del.accepts(2) && del.accepts(9) && !del.accepts(1))
         );
+        assert!(find(b"COMMAND").is_some_and(|command| command.accepts(1) && command.accepts(3)));
     }
 }
