@@ -175,13 +175,13 @@ impl Engine {
         args: Args<'_>,
         big: Option<(usize, Bytes)>,
     ) {
-        let start_us = self.host.mono_us();
         if !self.monitors.is_empty() {
             self.feed_monitors(id, entry, args);
         }
         let client = &mut self.clients[id.0];
         let db = client.db;
         client.last_command = entry.command.name;
+        let mut start_us = self.last_us;
         let done = match entry.runner {
             Runner::Data(run) => {
                 if self.effects.watching && entry.command.name.starts_with("flush") {
@@ -201,12 +201,19 @@ impl Engine {
                 };
                 run(&mut ctx, args)
             }
-            Runner::Engine(run) => run(self, id, args),
+            Runner::Engine(run) => {
+                // It may run commands of its own.
+                start_us = self.host.mono_us();
+                run(self, id, args)
+            }
         };
         if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
             client.out.error(error.to_string());
         }
-        let usec = self.host.mono_us().saturating_sub(start_us);
+        // What came before, gates and parsing, counts with the command: one look at the clock per command.
+        let now_us = self.host.mono_us();
+        let usec = now_us.saturating_sub(start_us);
+        self.last_us = now_us;
         let stats = &mut self.stats.per_command[entry.number];
         stats.calls += 1;
         stats.usec += usec;

@@ -38,6 +38,9 @@ impl Engine {
 
     /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.
     pub(crate) fn propagate_expired(&mut self) {
+        if !self.keyspace.clock().take_expired() {
+            return;
+        }
         for db in 0..self.keyspace.databases() {
             if !self.keyspace.db_ref(db).has_expired() {
                 continue;

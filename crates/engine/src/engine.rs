@@ -90,6 +90,8 @@ pub struct Engine {
     links: u64,
     last_second_ms: u64,
     pub(crate) active_expire: bool,
+    /// When the last command ended ([`Host::mono_us`]).
+    pub(crate) last_us: u64,
     pub(crate) expire_db: usize,
     pub(crate) batch: Batch,
     pub(crate) args: ArgsScratch,
@@ -142,6 +144,7 @@ impl Engine {
             links: 0,
             last_second_ms: 0,
             active_expire: true,
+            last_us: 0,
             expire_db: 0,
             batch: Batch::default(),
             args: ArgsScratch::default(),
@@ -182,6 +185,7 @@ impl Engine {
     /// Tells the time. To be called before every other call.
     pub fn set_now(&mut self, now: Now) {
         self.now = now;
+        self.last_us = self.host.mono_us();
         self.keyspace.clock().set_unix_ms(now.unix_ms());
     }
 

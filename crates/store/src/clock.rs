@@ -25,6 +25,7 @@ struct Inner {
     touch: Cell<bool>,
     hits: Cell<u64>,
     misses: Cell<u64>,
+    expired: Cell<bool>,
 }
 
 impl Clock {
@@ -38,6 +39,7 @@ impl Clock {
         Self(Rc::new(Inner {
             unix_ms: Cell::new(0),
             expiry: Cell::new(ExpiryMode::Delete),
+            expired: Cell::new(false),
             hits: Cell::new(0),
             misses: Cell::new(0),
             touch: Cell::new(true),
@@ -53,6 +55,16 @@ impl Clock {
     /// Sets the time, in milliseconds since the Unix epoch.
     pub fn set_unix_ms(&self, unix_ms: u64) {
         self.0.unix_ms.set(unix_ms);
+    }
+
+    /// Whether some database has keys for [`crate::Db::take_expired`] since the last call: the check that every command pays.
+    #[must_use]
+    pub fn take_expired(&self) -> bool {
+        self.0.expired.take()
+    }
+
+    pub(crate) fn note_expired(&self) {
+        self.0.expired.set(true);
     }
 
     /// How many reads found their key, and how many did not.

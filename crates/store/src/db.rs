@@ -486,6 +486,7 @@ impl Gone {
     fn note_expired(&mut self, key: &[u8], clock: &Clock) {
         if clock.expiry() == ExpiryMode::Delete {
             self.expired.push(key.into());
+            clock.note_expired();
         }
     }
 
