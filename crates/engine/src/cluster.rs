@@ -243,7 +243,8 @@ impl Engine {
         let client = &self.clients[id.0];
         let exec = command.name == "exec";
         let has_keys = command.first_key != 0 || command.flags.has(Flags::MOVABLE_KEYS);
-        if client.flags.master || client.flags.internal || (!has_keys && !exec) {
+        let internal = client.flags.internal && self.scripting.client != Some(id);
+        if client.flags.master || internal || (!has_keys && !exec) {
             return Ok(());
         }
         let db = self.keyspace.db_ref(0);

@@ -73,7 +73,7 @@ pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
 
 /// TIME
 pub(crate) fn time(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let unix_us = engine.now.unix_us;
+    let unix_us = engine.moving_unix_us();
     let out = &mut engine.clients[id.0].out;
     out.array(2);
     out.bulk_display(unix_us / 1_000_000);

@@ -6,7 +6,7 @@ use commands::{Args, Ctx, Error, Flags};
 use crate::index::{EngineFn, Entry, Runner};
 use crate::{
     ClientId, Engine, cluster, configure, connection, debug, describe, info, latency, master,
-    migrate, observe, persistence, pubsub, sessions, slave, transaction,
+    migrate, observe, persistence, pubsub, scripting, sessions, slave, transaction,
 };
 
 /// The engine's function for a command whose row says that the engine runs it.
@@ -22,6 +22,8 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
         "debug" => debug::debug,
         "discard" => transaction::discard,
         "echo" => connection::echo,
+        "eval" => scripting::eval,
+        "evalsha" => scripting::evalsha,
         "exec" => transaction::exec,
         "info" => info::info,
         "latency" => latency::latency,
@@ -36,6 +38,7 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
         "replconf" => master::replconf,
         "role" => slave::role,
         "save" => persistence::save,
+        "script" => scripting::script,
         "shutdown" => persistence::shutdown,
         "slowlog" => observe::slowlog,
         "slaveof" => slave::slaveof,
@@ -85,7 +88,7 @@ impl Engine {
         {
             client.flags.asking = false;
         }
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() && !self.in_script() {
             self.serve_blocked();
         }
         true
@@ -150,7 +153,7 @@ impl Engine {
                 "LOADING Redis is loading the dataset in memory",
             ));
         }
-        Ok(())
+        self.gate_script(entry, args)
     }
 
     /// A subscribed client may only change its subscriptions, PING and QUIT.
@@ -187,7 +190,7 @@ impl Engine {
                 if self.effects.watching && entry.command.name.starts_with("flush") {
                     self.break_watches_on_flush((entry.command.name == "flushdb").then_some(db));
                 }
-                let may_block = self.group.depth == 0 && !self.in_script;
+                let may_block = self.group.depth == 0 && !self.in_script();
                 let mut ctx = Ctx {
                     keyspace: &mut self.keyspace,
                     db,

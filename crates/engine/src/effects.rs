@@ -18,6 +18,12 @@ impl Engine {
         self.break_watches();
         self.publish_events();
         match std::mem::take(&mut self.effects.propagation) {
+            // The script will be propagated, not its commands.
+            propagation if self.in_script() && self.scripting.client == Some(id) => {
+                if dirty > 0 || propagation == Propagation::Forced {
+                    self.note_script_change();
+                }
+            }
             Propagation::AsIs if dirty == 0 => {}
             Propagation::AsIs | Propagation::Forced => self.propagate(Origin::Client(id), db, args),
             Propagation::Instead(commands) => {

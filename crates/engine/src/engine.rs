@@ -19,6 +19,7 @@ use crate::observe::SlowLog;
 use crate::persistence::Persistence;
 use crate::propagate::Group;
 use crate::pubsub::PubSub;
+use crate::scripting::Scripting;
 use crate::slave::Slave;
 use crate::stats::Stats;
 use crate::transaction::Watchers;
@@ -73,7 +74,7 @@ pub struct Engine {
     pub(crate) blocked: Blocked,
     /// Lists that came to be while clients wait.
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
-    pub(crate) in_script: bool,
+    pub(crate) scripting: Scripting,
     pub(crate) persistence: Persistence,
     pub(crate) replicas: Replicas,
     pub(crate) slave: Option<Slave>,
@@ -131,7 +132,7 @@ impl Engine {
             watchers: Watchers::new(),
             blocked: Blocked::default(),
             ready: Vec::new(),
-            in_script: false,
+            scripting: Scripting::default(),
             persistence: Persistence::default(),
             replicas: Replicas::default(),
             slave: None,
@@ -196,7 +197,9 @@ impl Engine {
     /// # Errors
     /// The bytes to send before closing it, where `maxclients` is reached.
     pub fn accept(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
-        if self.clients.len() >= usize::try_from(self.config.maxclients).unwrap_or(usize::MAX) {
+        let own = usize::from(self.scripting.client.is_some());
+        let most = usize::try_from(self.config.maxclients).unwrap_or(usize::MAX);
+        if self.clients.len() - own >= most {
             self.stats.rejected += 1;
             return Err(b"-ERR max number of clients reached\r\n");
         }
@@ -302,11 +305,6 @@ impl Engine {
     /// A client may run again; it does so at the end of the turn.
     pub(crate) fn resume(&mut self, id: ClientId) {
         self.resumed.push_back(id);
-    }
-
-    /// Memory of the script interpreter, bytes.
-    pub(crate) fn script_memory(&self) -> usize {
-        0
     }
 
     /// The name of a connection to be opened.

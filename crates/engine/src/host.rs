@@ -1,9 +1,12 @@
 //! What the engine asks of the world and needs an answer to at once.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use store::{Keyspace, Limits};
+
+use crate::Engine;
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,14 @@ pub struct Process {
     pub migrate_sockets: usize,
 }
 
+/// How the shell serves others while a script keeps the engine to itself.
+pub trait Meanwhile: fmt::Debug {
+    /// Accepts who waits at the door and hands over what has come, without waiting for anything. It is called in the middle of a
+    /// turn, so the time is not told: only [`Engine::accept`], [`Engine::serves_meanwhile`], [`Engine::receive_meanwhile`] and
+    /// [`Engine::output`] are for it.
+    fn serve(&self, engine: &mut Engine);
+}
+
 /// The world, as the engine sees it. The server's shell implements it on a real machine, the simulator on a made-up one.
 ///
 /// Everything here is synchronous: the engine's turn waits for it. What may take long and needs no answer within the turn is
@@ -74,6 +85,11 @@ pub trait Host: fmt::Debug {
 
     /// Blocks everything for a while (DEBUG SLEEP).
     fn sleep(&mut self, time: Duration);
+
+    /// Serves others while a script runs for too long; without one they wait until it ends.
+    fn meanwhile(&self) -> Option<Rc<dyn Meanwhile>> {
+        None
+    }
 
     /// Bytes that the allocator has handed out.
     fn memory_used(&self) -> usize;

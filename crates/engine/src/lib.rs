@@ -9,7 +9,7 @@
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
 //!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
 //!   `persistence.rs`: saving and loading. `master.rs` and `slave.rs`: the two sides of replication.
-//!   `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
+//!   `scripting.rs`: EVAL and who is served meanwhile. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - `connection.rs`, `sessions.rs`, `configure.rs`, `info.rs`, `describe.rs`, `observe.rs`, `latency.rs`, `debug.rs`: the commands
 //!   that know more than data.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
@@ -45,6 +45,7 @@ mod pause;
 mod persistence;
 mod propagate;
 mod pubsub;
+mod scripting;
 mod sessions;
 mod slave;
 mod stats;
@@ -53,6 +54,6 @@ mod transaction;
 pub use action::{Action, LinkId};
 pub use client::{Client, ClientId, Peer};
 pub use engine::{Engine, Now};
-pub use host::{Child, ChildEnd, Host, Job, Process, SaveRequest};
+pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, SaveRequest};
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};

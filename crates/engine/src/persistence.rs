@@ -42,7 +42,7 @@ pub(crate) struct Persistence {
     pub(crate) last_seconds: Option<u64>,
     pub(crate) fork_us: u64,
     pub(crate) loading: Option<Loading>,
-    /// The process ends once a script or a child lets it.
+    /// The process is about to end.
     pub(crate) ending: bool,
 }
 
@@ -263,6 +263,7 @@ impl Engine {
             }
         }
         tracing::warn!("Redis is now ready to exit, bye bye...");
+        self.persistence.ending = true;
         self.act(Action::Exit { code: 0 });
         true
     }
