@@ -1,5 +1,6 @@
 //! One client's task: reads into the shared buffer, hands the bytes to the engine, writes what the engine left.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -11,25 +12,24 @@ use engine::{ClientId, Engine, Peer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use crate::meanwhile::Socket;
 use crate::shell::Shell;
 
 /// Slices handed to one vectored write.
 const MOST_SLICES: usize = 16;
 
 /// Starts the task that serves a new connection.
-pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
     shell: &Rc<Shell>,
+    engine: &mut Engine,
     stream: S,
     peer: Peer,
 ) {
-    let accepted = {
-        let mut engine = shell.engine.borrow_mut();
-        engine.set_now(shell.machine.now());
-        engine.accept(peer)
-    };
-    match accepted {
+    match engine.accept(peer) {
         Ok(id) => {
-            let mut connection = Connection {
+            let stream = Rc::new(RefCell::new(stream));
+            shell.add_stream(id, Rc::clone(&stream) as Rc<RefCell<dyn Socket>>);
+            let connection = Connection {
                 shell: Rc::clone(shell),
                 stream,
                 id,
@@ -52,18 +52,20 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 
 struct Connection<S> {
     shell: Rc<Shell>,
-    stream: S,
+    /// Borrowed while this task runs, and for a moment while somebody else's script does: see `meanwhile.rs`.
+    stream: Rc<RefCell<S>>,
     id: ClientId,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Goes on until there is nothing to do. Ready means that the connection is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.shell.set_task(self.id, cx.waker());
-        let shell = Rc::clone(&self.shell);
+        let shell = &self.shell;
+        let stream = &mut *self.stream.borrow_mut();
         loop {
             let mut engine = shell.engine.borrow_mut();
-            let flushed = match self.poll_write(cx, &mut engine) {
+            let flushed = match self.poll_write(cx, stream, &mut engine) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => false,
@@ -75,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Poll::Pending
                 };
             }
-            match ready!(self.poll_read(cx, &mut engine)) {
+            match ready!(self.poll_read(cx, stream, &mut engine)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => shell.after_turn(&mut engine),
             }
@@ -83,19 +85,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// One read, handed to the engine. The number of bytes; 0 at the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>, engine: &mut Engine) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        engine: &mut Engine,
+    ) -> Poll<io::Result<usize>> {
         if let Some(target) = engine.read_target(self.id) {
-            let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, target))?;
+            let read = ready!(poll_read_buf(Pin::new(stream), cx, target))?;
             if read > 0 {
                 engine.set_now(self.shell.machine.now());
                 engine.received_pending(self.id, read);
             }
             return Poll::Ready(Ok(read));
         }
-        let shell = Rc::clone(&self.shell);
-        let mut scratch = shell.scratch.borrow_mut();
+        let mut scratch = self.shell.scratch.borrow_mut();
         let mut buffer = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
         let bytes = buffer.filled();
         if !bytes.is_empty() {
             engine.set_now(self.shell.machine.now());
@@ -105,13 +111,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes until everything is sent: replies, and a replica's share of the stream.
-    fn poll_write(&mut self, cx: &mut Context<'_>, engine: &mut Engine) -> Poll<io::Result<()>> {
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        engine: &mut Engine,
+    ) -> Poll<io::Result<()>> {
         let Some(out) = engine.output(self.id) else {
             return Poll::Ready(Ok(()));
         };
         if !out.is_empty() {
             while !out.is_empty() {
-                let stream = Pin::new(&mut self.stream);
+                let stream = Pin::new(&mut *stream);
                 let sent = if let Some(whole) = out.as_slice() {
                     ready!(stream.poll_write(cx, whole))?
                 } else {
@@ -127,11 +138,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.shell.output_sent(self.id);
         }
         loop {
-            let stream = engine.stream(self.id);
-            if stream.is_empty() {
+            let share = engine.stream(self.id);
+            if share.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, stream))?;
+            let sent = ready!(Pin::new(&mut *stream).poll_write(cx, share))?;
             engine.stream_sent(self.id, sent);
         }
     }

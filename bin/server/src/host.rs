@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use engine::{Child, ChildEnd, Host, Job, Now, Process, SaveRequest};
+use engine::{Child, ChildEnd, Host, Job, Meanwhile, Now, Process, SaveRequest};
 use logline::{Log, Role};
 use store::{Keyspace, Limits};
 
@@ -31,6 +31,7 @@ pub(crate) struct Machine {
     pipe: Rc<RefCell<Option<OwnedFd>>>,
     nodes_file: Rc<RefCell<Option<NodesFile>>>,
     config_file: Option<Rc<PathBuf>>,
+    meanwhile: Rc<RefCell<Option<Rc<dyn Meanwhile>>>>,
     /// How many sockets MIGRATE keeps; the shell tells.
     pub(crate) migrate_sockets: Rc<Cell<usize>>,
 }
@@ -56,6 +57,7 @@ impl Machine {
             pipe: Rc::default(),
             nodes_file: Rc::default(),
             config_file: config_file.map(Rc::new),
+            meanwhile: Rc::default(),
             migrate_sockets: Rc::default(),
         }
     }
@@ -88,6 +90,11 @@ impl Machine {
     /// The reading end of the pipe that the last [`Job::Stream`] writes to.
     pub(crate) fn take_pipe(&self) -> Option<OwnedFd> {
         self.pipe.borrow_mut().take()
+    }
+
+    /// Who serves clients while a script runs for too long.
+    pub(crate) fn set_meanwhile(&self, meanwhile: Rc<dyn Meanwhile>) {
+        *self.meanwhile.borrow_mut() = Some(meanwhile);
     }
 
     /// Where [`Host::persist_cluster`] writes to.
@@ -144,6 +151,10 @@ impl Host for Machine {
 
     fn sleep(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn meanwhile(&self) -> Option<Rc<dyn Meanwhile>> {
+        self.meanwhile.borrow().clone()
     }
 
     fn memory_used(&self) -> usize {

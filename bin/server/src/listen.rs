@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use conf::ServerConfig;
-use engine::Peer;
+use engine::{Engine, Peer};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::{as_path, reason};
 use crate::connection;
+use crate::meanwhile::Door;
 use crate::shell::Shell;
 
 /// Opens what the configuration asks for, and serves what comes.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     for listener in tcp_listeners(config)? {
+        let listener = Rc::new(listener);
+        let door = Door::Tcp(Rc::clone(&listener));
+        shell.doors.borrow_mut().push(door);
         tokio::task::spawn_local(accept_tcp(Rc::clone(shell), listener));
     }
     if let Some(path) = &config.unixsocket {
@@ -31,11 +35,10 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(config.unixsocketperm))
                 .with_context(|| format!("Setting permissions of {}", path.display()))?;
         }
-        tokio::task::spawn_local(accept_unix(
-            Rc::clone(shell),
-            listener,
-            path.display().to_string(),
-        ));
+        let (listener, path) = (Rc::new(listener), Rc::from(path.display().to_string()));
+        let door = Door::Unix(Rc::clone(&listener), Rc::clone(&path));
+        shell.doors.borrow_mut().push(door);
+        tokio::task::spawn_local(accept_unix(Rc::clone(shell), listener, path));
     }
     Ok(())
 }
@@ -110,48 +113,67 @@ fn listen(addr: SocketAddr, backlog: i32) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept_tcp(shell: Rc<Shell>, listener: TcpListener) {
+async fn accept_tcp(shell: Rc<Shell>, listener: Rc<TcpListener>) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let peer = Peer {
-                    addr: addr.to_string(),
-                    fd: stream.as_raw_fd(),
-                    unix: false,
-                };
-                // Replies are written whole; waiting for more would only delay them.
-                let _ = stream.set_nodelay(true);
-                let keepalive = shell.engine.borrow().config().tcp_keepalive;
-                if keepalive > 0 {
-                    let time = Duration::from_secs(keepalive.into());
-                    let probes = TcpKeepalive::new()
-                        .with_time(time)
-                        .with_interval(time / 3)
-                        .with_retries(3);
-                    // A connection that cannot be probed still serves.
-                    let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
-                }
-                connection::start(&shell, stream, peer);
+                let mut engine = shell.engine.borrow_mut();
+                engine.set_now(shell.machine.now());
+                start_tcp(&shell, &mut engine, stream, addr);
             }
             Err(error) => accept_failed(&error).await,
         }
     }
 }
 
-async fn accept_unix(shell: Rc<Shell>, listener: UnixListener, path: String) {
+/// Serves a connection that was accepted.
+pub(crate) fn start_tcp(
+    shell: &Rc<Shell>,
+    engine: &mut Engine,
+    stream: TcpStream,
+    addr: SocketAddr,
+) {
+    let peer = Peer {
+        addr: addr.to_string(),
+        fd: stream.as_raw_fd(),
+        unix: false,
+    };
+    // Replies are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let keepalive = engine.config().tcp_keepalive;
+    if keepalive > 0 {
+        let time = Duration::from_secs(keepalive.into());
+        let probes = TcpKeepalive::new()
+            .with_time(time)
+            .with_interval(time / 3)
+            .with_retries(3);
+        // A connection that cannot be probed still serves.
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
+    }
+    connection::start(shell, engine, stream, peer);
+}
+
+async fn accept_unix(shell: Rc<Shell>, listener: Rc<UnixListener>, path: Rc<str>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let peer = Peer {
-                    addr: format!("{path}:0"),
-                    fd: stream.as_raw_fd(),
-                    unix: true,
-                };
-                connection::start(&shell, stream, peer);
+                let mut engine = shell.engine.borrow_mut();
+                engine.set_now(shell.machine.now());
+                start_unix(&shell, &mut engine, stream, &path);
             }
             Err(error) => accept_failed(&error).await,
         }
     }
+}
+
+/// Serves a connection that was accepted at the socket `path`.
+pub(crate) fn start_unix(shell: &Rc<Shell>, engine: &mut Engine, stream: UnixStream, path: &str) {
+    let peer = Peer {
+        addr: format!("{path}:0"),
+        fd: stream.as_raw_fd(),
+        unix: true,
+    };
+    connection::start(shell, engine, stream, peer);
 }
 
 /// Out of descriptors or memory, as a rule: others get a chance to close theirs before the next try.

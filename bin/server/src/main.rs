@@ -14,6 +14,7 @@ mod fork;
 mod host;
 mod links;
 mod listen;
+mod meanwhile;
 mod relay;
 mod shell;
 mod transfer;
@@ -171,6 +172,8 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let shell = Rc::new(Shell::new(engine, machine));
+        let serving = meanwhile::Server(Rc::downgrade(&shell));
+        shell.machine.set_meanwhile(Rc::new(serving));
         listen::open(&shell, &config)?;
         if config.cluster_enabled {
             bus::open(&shell, &config)?;

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{as_path, reason};
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
+use crate::meanwhile::{Door, Socket};
 use crate::transfer::{self, Sockets};
 use crate::{bus, links, relay};
 
@@ -32,6 +33,9 @@ pub(crate) struct Shell {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// The task of each client, by its place.
     tasks: RefCell<Vec<Option<Waker>>>,
+    /// The socket of each client, by its place.
+    pub(crate) streams: RefCell<Vec<Option<Rc<RefCell<dyn Socket>>>>>,
+    pub(crate) doors: RefCell<Vec<Door>>,
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
@@ -54,6 +58,8 @@ impl Shell {
             machine,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             tasks: RefCell::default(),
+            streams: RefCell::default(),
+            doors: RefCell::default(),
             senders: RefCell::default(),
             links: RefCell::default(),
             bus: RefCell::default(),
@@ -260,6 +266,15 @@ impl Shell {
         self.links.borrow_mut().remove(&link);
     }
 
+    /// Remembers the socket of a client.
+    pub(crate) fn add_stream(&self, id: ClientId, stream: Rc<RefCell<dyn Socket>>) {
+        let mut streams = self.streams.borrow_mut();
+        if streams.len() <= id.0 {
+            streams.resize(id.0 + 1, None);
+        }
+        streams[id.0] = Some(stream);
+    }
+
     /// Remembers the task that serves a client.
     pub(crate) fn set_task(&self, id: ClientId, waker: &Waker) {
         let mut tasks = self.tasks.borrow_mut();
@@ -294,6 +309,9 @@ impl Shell {
     pub(crate) fn forget_task(&self, id: ClientId) {
         if let Some(task) = self.tasks.borrow_mut().get_mut(id.0) {
             *task = None;
+        }
+        if let Some(stream) = self.streams.borrow_mut().get_mut(id.0) {
+            *stream = None;
         }
         self.output_sent(id);
     }

@@ -65,10 +65,9 @@ impl Engine {
 
     /// Unix microseconds, which go on while a script runs.
     pub(crate) fn moving_unix_us(&self) -> u64 {
-        let passed = self
-            .scripting
-            .running
-            .map_or(0, |running| self.host.mono_us() - running.start_us);
+        let passed = self.scripting.running.map_or(0, |running| {
+            self.host.mono_us().saturating_sub(running.start_us)
+        });
         self.now.unix_us.saturating_add(passed)
     }
 
@@ -96,9 +95,8 @@ impl Engine {
         if !self.scripting.running.is_some_and(|running| running.slow) {
             return Ok(());
         }
-        let starts_with = |letter| {
-            args.len() == 2 && args[1].first().map(u8::to_ascii_lowercase) == Some(letter)
-        };
+        let starts_with =
+            |letter| args.len() == 2 && args[1].first().map(u8::to_ascii_lowercase) == Some(letter);
         let passes = match entry.command.name {
             "auth" | "replconf" => true,
             "shutdown" => starts_with(b'n'),

@@ -1,0 +1,140 @@
+//! Clients served while a script runs for too long.
+//!
+//! The script keeps the engine, and with it this thread: no task runs. So the engine calls this in the middle of its turn
+//! ([`engine::Meanwhile`]), and the sockets are looked at directly, without the event loop. What is read and sent here needs no
+//! handing over: requests go to the engine as ever, half ones stay there, and a socket from which somebody has read just looks
+//! quiet to its task later. What cannot be sent at once is sent by the task. The bus of a cluster is not served.
+
+use std::cell::{Ref, RefCell};
+use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::{Rc, Weak};
+
+use engine::{ClientId, Engine, Meanwhile};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::listen;
+use crate::shell::Shell;
+
+/// Bytes read from one client at once.
+const READ_BYTES: usize = 16 * 1024;
+/// Connections accepted at once.
+const MOST_ACCEPTED: usize = 64;
+
+/// A socket that its task shares. While it is borrowed its own task runs.
+pub(crate) trait Socket: AsFd + fmt::Debug {}
+
+impl<S: AsFd + fmt::Debug> Socket for S {}
+
+/// A door for clients.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// By TCP.
+    Tcp(Rc<TcpListener>),
+    /// By a Unix socket, and its path.
+    Unix(Rc<UnixListener>, Rc<str>),
+}
+
+/// Serves the clients of a shell.
+#[derive(Debug)]
+pub(crate) struct Server(pub(crate) Weak<Shell>);
+
+impl Meanwhile for Server {
+    fn serve(&self, engine: &mut Engine) {
+        let Some(shell) = self.0.upgrade() else {
+            return;
+        };
+        for door in shell.doors.borrow().iter() {
+            for _ in 0..MOST_ACCEPTED {
+                // Nobody is waiting, or nobody can be let in now; the door's task will see.
+                if accept(&shell, engine, door).is_err() {
+                    break;
+                }
+            }
+        }
+        for (id, socket) in with_input(&shell, engine) {
+            if let Ok(socket) = socket.try_borrow() {
+                serve(&shell, engine, id, socket.as_fd());
+            }
+        }
+    }
+}
+
+fn accept(shell: &Rc<Shell>, engine: &mut Engine, door: &Door) -> std::io::Result<()> {
+    match door {
+        Door::Tcp(listener) => {
+            let (socket, addr) = SockRef::from(&**listener).accept()?;
+            let addr = addr
+                .as_socket()
+                .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+            socket.set_nonblocking(true)?;
+            let stream = TcpStream::from_std(socket.into())?;
+            listen::start_tcp(shell, engine, stream, addr);
+        }
+        Door::Unix(listener, path) => {
+            let (socket, _) = SockRef::from(&**listener).accept()?;
+            socket.set_nonblocking(true)?;
+            let stream = UnixStream::from_std(socket.into())?;
+            listen::start_unix(shell, engine, stream, path);
+        }
+    }
+    Ok(())
+}
+
+type Shared = Rc<RefCell<dyn Socket>>;
+
+/// The clients that have sent something, or are gone.
+fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
+    let streams = shell.streams.borrow();
+    let open: Vec<(ClientId, &Shared, Ref<'_, dyn Socket>)> = streams
+        .iter()
+        .enumerate()
+        .filter_map(|(place, stream)| {
+            let (id, stream) = (ClientId(place), stream.as_ref()?);
+            let borrowed = stream.try_borrow().ok()?;
+            engine
+                .serves_meanwhile(id)
+                .then_some((id, stream, borrowed))
+        })
+        .collect();
+    let mut polled: Vec<PollFd<'_>> = open
+        .iter()
+        .map(|(.., socket)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN))
+        .collect();
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    if poll(&mut polled, Some(&at_once)).is_err() {
+        // Interrupted: the next time comes soon.
+        return Vec::new();
+    }
+    open.iter()
+        .zip(&polled)
+        .filter(|(_, polled)| !polled.revents().is_empty())
+        .map(|((id, stream, _), _)| (*id, Rc::clone(stream)))
+        .collect()
+}
+
+/// One read, and what is answered. The end of a connection is left to its task.
+fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
+    let socket = SockRef::from(&fd);
+    let mut buffer = [0; READ_BYTES];
+    let Ok(count @ 1..) = (&*socket).read(&mut buffer) else {
+        return;
+    };
+    engine.receive_meanwhile(id, &buffer[..count]);
+    let Some(out) = engine.output(id) else {
+        return;
+    };
+    while let Some(chunk) = out.chunks().next() {
+        match (&*socket).write(chunk) {
+            Ok(sent @ 1..) => out.advance(sent),
+            _ => return,
+        }
+    }
+    shell.output_sent(id);
+}
