@@ -1,7 +1,7 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `daemon.rs` keeps the pid file, `listen.rs` opens the
-//! listening sockets, `dump.rs` reads and writes dump files, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `host.rs` is what
+//! listening sockets, `dump.rs` reads and writes dump files, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
 //! the engine asks of the machine.
 
 mod bus;

@@ -130,8 +130,8 @@ fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
     let Some(out) = engine.output(id) else {
         return;
     };
-    while let Some(chunk) = out.chunks().next() {
-        match (&*socket).write(chunk) {
+    while !out.is_empty() {
+        match (&*socket).write(out.flatten()) {
             Ok(sent @ 1..) => out.advance(sent),
             _ => return,
         }
