@@ -54,6 +54,7 @@ impl Host for World {
     fn memory_used(&self) -> usize {
         1000
     }
+    fn settle_memory(&mut self, _: Duration) {}
     fn free_later(&mut self, garbage: Vec<Box<dyn Send>>) {
         drop(garbage);
     }
