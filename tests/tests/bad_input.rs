@@ -1,0 +1,225 @@
+//! What nobody should send and no file should hold: the answer is clear, the process lives, nothing else happens.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use tern_tests::cluster::{new_node, view};
+use tern_tests::daemon::{Daemon, Run, binary, run};
+
+/// A packet as Redis 3.0.7 sent it.
+const PING_PACKET: &[u8] =
+    include_bytes!("../../crates/cluster-bus/tests/data/redis-3.0.7-ping.bin");
+
+/// Where a packet has its length and how many nodes it tells of.
+const LENGTH_AT: usize = 4;
+const COUNT_AT: usize = 14;
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream
+}
+
+/// Everything that comes until the other side closes.
+fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+    let mut reply = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return reply,
+            Ok(count) => reply.extend(&buffer[..count]),
+            // It closed before it had read all we sent.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return reply,
+            Err(error) => panic!(
+                "it does not close: {error}, {:?}",
+                String::from_utf8_lossy(&reply)
+            ),
+        }
+    }
+}
+
+/// Sends bytes on a connection that the server must close by itself.
+fn refused(server: &Daemon, bytes: &[u8]) -> String {
+    let mut stream = connect(server.port);
+    stream.write_all(bytes).unwrap();
+    String::from_utf8(read_to_close(&mut stream)).unwrap()
+}
+
+/// Sends bytes, ends the sending side, and reads the rest: the connection was in order.
+fn answered(server: &Daemon, bytes: &[u8]) -> String {
+    let mut stream = connect(server.port);
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    String::from_utf8(read_to_close(&mut stream)).unwrap()
+}
+
+fn used_memory(server: &Daemon) -> u64 {
+    server.info_field("memory", "used_memory").parse().unwrap()
+}
+
+#[test]
+fn broken_requests_get_an_error_and_the_connection_ends() {
+    let mut server = Daemon::server("save \"\"");
+    let pid = server.pid();
+    let before = used_memory(&server);
+    for (bytes, error) in [
+        (&b"*1000000000\r\n"[..], "invalid multibulk length"),
+        (b"*1\r\n$-5\r\n", "invalid bulk length"),
+        (b"*1\r\n$1000000000\r\n", "invalid bulk length"),
+        (b"*1\r\n:1\r\n", "expected '$', got ':'"),
+        (b"set k \"open\r\n", "unbalanced quotes in request"),
+        (&[b'a'; 70_000], "too big inline request"),
+        (&[0; 70_000], "too big inline request"),
+    ] {
+        let reply = refused(&server, bytes);
+        assert_eq!(
+            reply,
+            format!("-ERR Protocol error: {error}\r\n"),
+            "{:?}",
+            &bytes[..bytes.len().min(20)]
+        );
+        assert_eq!(server.text("PING"), "PONG");
+    }
+    // What is announced is not taken from memory before it is there.
+    let mut waiting: Vec<TcpStream> = (0..20).map(|_| connect(server.port)).collect();
+    for stream in &mut waiting {
+        stream.write_all(b"*1000000\r\n$500000000\r\nx").unwrap();
+    }
+    assert_eq!(server.text("PING"), "PONG");
+    let grown = used_memory(&server).saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes for nothing");
+    assert!(server.alive());
+    assert_eq!(server.pid(), pid);
+}
+
+#[test]
+fn odd_requests_are_served_as_ever() {
+    let server = Daemon::server("save \"\"");
+    assert_eq!(answered(&server, b"*-10\r\nPING\r\n"), "+PONG\r\n");
+    assert_eq!(answered(&server, b"*0\r\n\r\nPING\r\n"), "+PONG\r\n");
+    assert_eq!(
+        answered(
+            &server,
+            b"*3\r\n$3\r\nSET\r\n$3\r\na\0b\r\n$2\r\n\0\0\r\n*2\r\n$3\r\nGET\r\n$3\r\na\0b\r\n"
+        ),
+        "+OK\r\n$2\r\n\0\0\r\n"
+    );
+    assert_eq!(
+        answered(&server, b"set quoted \"a\\x00b\"\r\nget quoted\r\n"),
+        "+OK\r\n$3\r\na\0b\r\n"
+    );
+}
+
+#[test]
+fn a_web_browser_is_cut_off_before_it_does_anything() {
+    let server = Daemon::server("save \"\"");
+    for request in [
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nSET stolen 1\r\n",
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nSET stolen 1\r\n",
+    ] {
+        let reply = refused(&server, request.as_bytes());
+        assert!(!reply.contains("+OK"), "{reply}");
+        assert_eq!(server.text("EXISTS stolen"), "0");
+    }
+    assert!(server.log().contains("Possible SECURITY ATTACK detected."));
+}
+
+#[test]
+fn broken_bus_packets_change_nothing() {
+    let mut node = new_node();
+    let bus = node.port + 10_000;
+    let mut signature = PING_PACKET.to_vec();
+    signature[0] = b'X';
+    let mut short = PING_PACKET.to_vec();
+    short[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&12_u32.to_be_bytes());
+    let mut endless = PING_PACKET.to_vec();
+    endless[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&u32::MAX.to_be_bytes());
+    for packet in [signature, short, endless] {
+        let mut stream = connect(bus);
+        stream.write_all(&packet).unwrap();
+        assert!(read_to_close(&mut stream).is_empty());
+    }
+    // A packet whose length does not fit its count is skipped; the next one is answered.
+    for count in [0, 100, u16::MAX] {
+        let mut packet = PING_PACKET.to_vec();
+        assert_ne!(packet[COUNT_AT..COUNT_AT + 2], count.to_be_bytes());
+        packet[COUNT_AT..COUNT_AT + 2].copy_from_slice(&count.to_be_bytes());
+        let mut stream = connect(bus);
+        stream.write_all(&packet).unwrap();
+        stream.write_all(PING_PACKET).unwrap();
+        let mut pong = [0; 16];
+        stream.read_exact(&mut pong).unwrap();
+        assert_eq!(&pong[..4], b"RCmb");
+        assert_eq!(pong[12..14], [0, 1], "one PONG");
+    }
+    assert_eq!(node.text("PING"), "PONG");
+    assert!(node.alive());
+    assert_eq!(view(&node).len(), 1, "a stranger is not taken in");
+}
+
+/// Starts a server that must refuse to, and gives what it says on the terminal.
+fn refuses_to_start(server: &Daemon) -> Run {
+    let run = run(
+        &binary("server"),
+        &[
+            server.config_path().to_str().unwrap(),
+            "--logfile",
+            "start.log",
+        ],
+        "",
+    );
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    assert_eq!(run.out.trim_end().lines().count(), 1, "{}", run.out);
+    run
+}
+
+#[test]
+fn a_cut_nodes_conf_is_refused() {
+    let mut node = new_node();
+    assert_eq!(node.text("CLUSTER ADDSLOTS 1 2 3 5"), "OK");
+    node.stop();
+    let path = node.dir().join("nodes.conf");
+    let whole = std::fs::read(&path).unwrap();
+    let vars = String::from_utf8_lossy(&whole).find("vars").unwrap();
+    for length in [20, vars / 2, vars, vars + 10] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let run = refuses_to_start(&node);
+        assert!(
+            run.out
+                .contains("Unrecoverable error: corrupted cluster config file"),
+            "{length}: {}",
+            run.out
+        );
+    }
+    std::fs::write(&path, &whole).unwrap();
+    node.start();
+    assert!(view(&node)[0].line.ends_with(" connected 1-3 5"));
+}
+
+#[test]
+fn a_cut_dump_is_refused() {
+    let mut server = Daemon::server("save \"\"");
+    assert_eq!(server.text("DEBUG POPULATE 1000"), "OK");
+    assert_eq!(server.text("SAVE"), "OK");
+    server.stop();
+    let path = server.dir().join("dump.rdb");
+    let whole = std::fs::read(&path).unwrap();
+    for length in [3, 9, 15, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let run = refuses_to_start(&server);
+        assert!(run.out.contains("dump.rdb: "), "{length}: {}", run.out);
+    }
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    std::fs::write(&path, &flipped).unwrap();
+    refuses_to_start(&server);
+    std::fs::write(&path, &whole).unwrap();
+    server.start();
+    assert_eq!(server.text("DBSIZE"), "1000");
+}

@@ -1,0 +1,580 @@
+//! W14–W25: a cluster is formed, used, changed under load, and heals. Two clusters live through all of it, one without
+//! replicas and one with them; each scenario is a function that leaves its cluster whole.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failed unwrap is a failed test; measured times are shown"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use client::Value;
+use tern_tests::cluster::{Cluster, Router, myself, new_node, seen, slot, state, view};
+use tern_tests::daemon::{Daemon, fields, text_of, trib, wait_for, wait_until};
+
+#[test]
+fn w14_to_w21_and_w25_a_cluster_without_replicas() {
+    let mut cluster = w14_create();
+    w15_redirections(&cluster);
+    w16_hash_tags(&cluster);
+    w17_formats(&cluster);
+    w25_what_a_cluster_refuses(&cluster);
+    w18_add_nodes(&mut cluster);
+    w19_reshard_under_load(&cluster);
+    w20_remove_nodes(&mut cluster);
+    w21_a_master_without_replica_dies(&mut cluster);
+}
+
+#[test]
+fn w22_to_w24_a_cluster_with_replicas() {
+    let mut cluster = w22_create_with_replicas();
+    w23_a_replica_dies(&mut cluster);
+    w24_a_master_dies_under_load(&mut cluster);
+}
+
+fn w14_create() -> Cluster {
+    let cluster = Cluster::new(3);
+    let run = cluster.create(0, "no\n");
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    for node in &cluster.nodes {
+        assert_eq!(view(node).len(), 1, "nothing has changed");
+    }
+    let run = cluster.create(0, "yes\n");
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    for line in [
+        ">>> Creating cluster\n",
+        "Using 3 masters:\n",
+        "Can I set the above configuration? (type 'yes' to accept): ",
+        "[OK] All nodes agree about slots configuration.\n",
+        "[OK] All 16384 slots covered.\n",
+    ] {
+        assert!(run.out.contains(line), "{line} is missing in {}", run.out);
+    }
+    cluster.wait_ok();
+    let again = cluster.create(0, "yes\n");
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again
+            .out
+            .contains("is not empty. Either the node already knows other nodes"),
+        "{}",
+        again.out
+    );
+    cluster
+}
+
+fn w15_redirections(cluster: &Cluster) {
+    let [first, second, third] = &cluster.nodes[..] else {
+        panic!("three nodes");
+    };
+    let moved = format!("MOVED 7638 {}", second.address());
+    assert_eq!(first.text("SET abc 123"), moved);
+    assert_eq!(third.text("GET abc"), moved);
+    assert_eq!(second.text("SET abc 123"), "OK");
+    for node in &cluster.nodes {
+        let client =
+            redis::cluster::ClusterClient::new(vec![format!("redis://{}", node.address())])
+                .unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let old: String = redis::cmd("GET").arg("abc").query(&mut connection).unwrap();
+        assert_eq!(old, "123");
+        for number in 0..50 {
+            let key = format!("library:{number}");
+            let value = node.port.to_string();
+            redis::cmd("SET")
+                .arg(&key)
+                .arg(&value)
+                .exec(&mut connection)
+                .unwrap();
+            let read: String = redis::cmd("GET").arg(&key).query(&mut connection).unwrap();
+            assert_eq!(read, value);
+        }
+    }
+    let keys: i64 = cluster
+        .nodes
+        .iter()
+        .map(|node| node.call("DBSIZE").as_int().unwrap())
+        .sum();
+    assert_eq!(keys, 51);
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .all(|node| node.call("DBSIZE").as_int() > Some(0))
+    );
+}
+
+fn w16_hash_tags(cluster: &Cluster) {
+    let node = &cluster.nodes[0];
+    // CRC16 (XMODEM) modulo 16384, computed elsewhere.
+    for (key, slot) in [
+        ("hello", 866),
+        ("{hello}_x", 866),
+        ("abc", 7638),
+        ("{}x", 10595),
+        ("foo{}{bar}", 8363),
+    ] {
+        assert_eq!(
+            node.call(&format!("CLUSTER KEYSLOT {key}")),
+            Value::Int(slot),
+            "{key}"
+        );
+    }
+}
+
+fn w17_formats(cluster: &Cluster) {
+    let node = &cluster.nodes[0];
+    let lines = view(node);
+    assert_eq!(lines.len(), 3);
+    let ranges = ["0-5460", "5461-10922", "10923-16383"];
+    for (other, range) in cluster.nodes.iter().zip(ranges) {
+        let line = seen(node, other.port).unwrap();
+        assert!(line.id.len() == 40 && line.id.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let parts: Vec<&str> = line.line.split(' ').collect();
+        let flags = if other.port == node.port {
+            "myself,master"
+        } else {
+            "master"
+        };
+        assert_eq!(parts[1..4], [&other.address(), flags, "-"]);
+        for number in &parts[4..7] {
+            number.parse::<u64>().unwrap();
+        }
+        assert_eq!(parts[7..], ["connected", range]);
+    }
+    let info = node.text("CLUSTER INFO");
+    let names: Vec<&str> = info
+        .split("\r\n")
+        .filter_map(|line| line.split(':').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "cluster_state",
+            "cluster_slots_assigned",
+            "cluster_slots_ok",
+            "cluster_slots_pfail",
+            "cluster_slots_fail",
+            "cluster_known_nodes",
+            "cluster_size",
+            "cluster_current_epoch",
+            "cluster_my_epoch",
+            "cluster_stats_messages_sent",
+            "cluster_stats_messages_received"
+        ]
+    );
+    let info = fields(&info);
+    assert_eq!(info["cluster_slots_assigned"], "16384");
+    assert_eq!(info["cluster_known_nodes"], "3");
+    assert_eq!(info["cluster_size"], "3");
+    let mut slots: Vec<String> = node
+        .call("CLUSTER SLOTS")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert_eq!(entry.as_array().unwrap().len(), 3);
+            assert_eq!(entry.as_array().unwrap()[2].as_array().unwrap().len(), 2);
+            text_of(entry).replace('\n', " ")
+        })
+        .collect();
+    slots.sort();
+    let mut expected: Vec<String> = cluster
+        .nodes
+        .iter()
+        .zip(ranges)
+        .map(|(node, range)| format!("{} 127.0.0.1 {}", range.replace('-', " "), node.port))
+        .collect();
+    expected.sort();
+    assert_eq!(slots, expected);
+}
+
+fn w25_what_a_cluster_refuses(cluster: &Cluster) {
+    let node = &cluster.nodes[0];
+    let crossed = "CROSSSLOT Keys in request don't hash to the same slot";
+    assert_eq!(node.text("MGET a b"), crossed);
+    assert_eq!(node.text("MSET a 1 b 2"), crossed);
+    assert_eq!(
+        node.text("SELECT 1"),
+        "ERR SELECT is not allowed in cluster mode"
+    );
+    assert_eq!(node.text("SELECT 0"), "OK");
+    assert_eq!(node.text("MSET {hello}a 1 {hello}b 2"), "OK");
+    assert_eq!(node.text("MGET {hello}a {hello}b"), "1\n2");
+    assert_eq!(node.text("DEL {hello}a {hello}b"), "2");
+}
+
+/// An empty master, and a replica of the second node.
+fn w18_add_nodes(cluster: &mut Cluster) {
+    let entry = cluster.nodes[0].address();
+    let (empty, replica) = (new_node(), new_node());
+    let run = trib(&["add-node", &empty.address(), &entry], "");
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    assert!(
+        run.out.contains("[OK] New node added correctly."),
+        "{}",
+        run.out
+    );
+    wait_until("everyone knows the new node", || {
+        cluster.nodes.iter().all(|node| {
+            seen(node, empty.port).is_some_and(|line| line.is("master") && line.slot_count() == 0)
+        })
+    });
+    cluster.nodes.push(empty);
+    cluster.wait_clean(&cluster.nodes[0]);
+
+    let master = myself(&cluster.nodes[1]);
+    let run = trib(
+        &[
+            "add-node",
+            "--slave",
+            "--master-id",
+            &master.id,
+            &replica.address(),
+            &entry,
+        ],
+        "",
+    );
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    wait_until("everyone knows the new replica", || {
+        cluster.nodes.iter().all(|node| {
+            seen(node, replica.port)
+                .is_some_and(|line| line.is("slave") && line.master == master.id)
+        })
+    });
+    cluster.nodes.push(replica);
+    cluster.wait_ok();
+    let [.., replica] = &cluster.nodes[..] else {
+        panic!("no nodes");
+    };
+    let keys = cluster.nodes[1].text("DBSIZE");
+    wait_until("the replica has the keys", || {
+        replica.text("DBSIZE") == keys
+    });
+    cluster.wait_clean(&cluster.nodes[0]);
+}
+
+fn w19_reshard_under_load(cluster: &Cluster) {
+    let (source, target) = (&cluster.nodes[0], &cluster.nodes[3]);
+    let ids = [source, target].map(|node| myself(node).id);
+    let load = Load::start(cluster.router(), |router, number| {
+        // Each key is written again and again.
+        let (key, value) = (format!("load:{}", number % 3000), number.to_string());
+        router
+            .call(&key, &[b"SET", key.as_bytes(), value.as_bytes()])
+            .map(|_| Some((key, value)))
+    });
+    load.wait_for_writes(6000);
+    let start = Instant::now();
+    let run = trib(
+        &[
+            "reshard",
+            "--from",
+            &ids[0],
+            "--to",
+            &ids[1],
+            "--slots",
+            "1000",
+            "--yes",
+            &source.address(),
+        ],
+        "",
+    );
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    println!(
+        "cluster: 1000 slots moved under load in {:?}",
+        start.elapsed()
+    );
+    assert_eq!(myself(target).slot_count(), 1000);
+    assert_eq!(myself(source).slot_count(), 4461);
+
+    let answers = format!("20\n{}\n{}\ndone\nyes\n", ids[1], ids[0]);
+    let run = trib(&["reshard", &source.address()], &answers);
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    for question in [
+        "How many slots do you want to move (from 1 to 16384)? ",
+        "What is the receiving node ID? ",
+        "Please enter all the source node IDs.\n",
+        "Source node #1:",
+        "Source node #2:",
+        "Do you want to proceed with the proposed reshard plan (yes/no)? ",
+    ] {
+        assert!(
+            run.out.contains(question),
+            "{question} is missing in {}",
+            run.out
+        );
+    }
+    assert_eq!(myself(target).slot_count(), 1020);
+    cluster.wait_clean(&cluster.nodes[1]);
+
+    let written = load.stop();
+    assert!(written.errors.is_empty(), "refused: {:?}", written.errors);
+    let mut router = cluster.router();
+    for (key, value) in &written.values {
+        assert_eq!(&router.value(key), value, "{key}, slot {}", slot(key));
+    }
+    assert!(
+        target.call("DBSIZE").as_int() > Some(0),
+        "slots with keys have moved"
+    );
+    println!(
+        "cluster: {} writes during the moves, {} MOVED, {} ASK",
+        written.count, written.moved, written.asked
+    );
+}
+
+fn w20_remove_nodes(cluster: &mut Cluster) {
+    let entry = cluster.nodes[0].address();
+    let full = &cluster.nodes[3];
+    let run = trib(&["del-node", &entry, &myself(full).id], "");
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    let refusal = format!(
+        "[ERR] Node {} is not empty! Reshard data away and try again.",
+        full.address()
+    );
+    assert!(run.out.contains(&refusal), "{}", run.out);
+    // The replica has no slots of its own.
+    let mut replica = cluster.nodes.pop().unwrap();
+    let run = trib(&["del-node", &entry, &myself(&replica).id], "");
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    assert!(run.out.contains(">>> SHUTDOWN the node."), "{}", run.out);
+    assert!(replica.ended().success());
+    for node in &cluster.nodes {
+        assert!(seen(node, replica.port).is_none());
+    }
+    cluster.wait_clean(&cluster.nodes[0]);
+}
+
+fn w21_a_master_without_replica_dies(cluster: &mut Cluster) {
+    let mut dead = cluster.nodes.remove(2);
+    let key = (0..)
+        .map(|n| format!("own:{n}"))
+        .find(|key| slot(key) < 5461 && slot(key) > 2000)
+        .unwrap();
+    let writer = &cluster.nodes[0];
+    assert_eq!(writer.text(&format!("SET {key} 1")), "OK");
+    dead.kill();
+    for node in &cluster.nodes {
+        wait_until("the node is known to have failed", || {
+            seen(node, dead.port).is_some_and(|line| line.is("fail"))
+        });
+        wait_until("the cluster is down", || state(node) == "fail");
+    }
+    assert!(
+        writer
+            .text(&format!("SET {key} 2"))
+            .starts_with("CLUSTERDOWN ")
+    );
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .any(|node| node.log().contains(" as failing (quorum reached)."))
+    );
+    dead.start();
+    cluster.nodes.push(dead);
+    cluster.wait_ok();
+    assert_eq!(cluster.nodes[0].text(&format!("SET {key} 3")), "OK");
+    cluster.wait_clean(&cluster.nodes[0]);
+}
+
+fn w22_create_with_replicas() -> Cluster {
+    let cluster = Cluster::joined(6, 1);
+    let masters: Vec<_> = cluster.nodes[..3].iter().map(myself).collect();
+    let followed: std::collections::BTreeSet<String> = cluster.nodes[3..]
+        .iter()
+        .map(|node| {
+            let line = myself(node);
+            assert!(line.is("slave"), "{}", line.line);
+            line.master
+        })
+        .collect();
+    let expected = masters
+        .iter()
+        .map(|line| {
+            assert!(line.is("master"), "{}", line.line);
+            line.id.clone()
+        })
+        .collect();
+    assert_eq!(followed, expected, "each master has one replica");
+    cluster.wait_clean(&cluster.nodes[5]);
+    cluster
+}
+
+fn w23_a_replica_dies(cluster: &mut Cluster) {
+    let replica_port = cluster.nodes[5].port;
+    let master_id = myself(&cluster.nodes[5]).master;
+    cluster.node(replica_port).kill();
+    let watcher = &cluster.nodes[0];
+    wait_until("the replica is known to have failed", || {
+        assert_eq!(state(watcher), "ok", "the cluster stays up");
+        seen(watcher, replica_port).is_some_and(|line| line.is("fail"))
+    });
+    let mut router = Router::new(cluster.nodes[..3].iter().map(|node| node.port).collect());
+    for number in 0..200 {
+        let key = format!("while-away:{number}");
+        let (reply, _) = router.call(&key, &[b"SET", key.as_bytes(), b"1"]).unwrap();
+        assert!(reply.is_ok());
+    }
+    cluster.node(replica_port).start();
+    cluster.wait_ok();
+    let master = cluster.nodes[..3]
+        .iter()
+        .find(|node| myself(node).id == master_id)
+        .unwrap();
+    let keys = master.text("DBSIZE");
+    assert_ne!(keys, "0");
+    let replica = &cluster.nodes[5];
+    wait_until("the replica has caught up", || {
+        replica.text("DBSIZE") == keys
+    });
+    wait_until("its failure is forgotten", || {
+        cluster.nodes.iter().all(|node| {
+            view(node)
+                .iter()
+                .all(|line| !line.is("fail") && !line.is("fail?"))
+        })
+    });
+    cluster.wait_clean(&cluster.nodes[0]);
+}
+
+fn w24_a_master_dies_under_load(cluster: &mut Cluster) {
+    let load = Load::start(cluster.router(), |router, number| {
+        // Each key is written once; what counts is what a replica has got.
+        let (key, value) = (format!("once:{number}"), number.to_string());
+        let reached = router.set_and_wait(&key, &value, 100)?;
+        Ok(reached.then_some((key, value)))
+    });
+    load.wait_for_writes(300);
+    let dead_port = cluster.nodes[0].port;
+    let before = myself(&cluster.nodes[0]);
+    let key = (0..)
+        .map(|n| format!("dead:{n}"))
+        .find(|key| slot(key) < 5461)
+        .unwrap();
+    let start = Instant::now();
+    cluster.node(dead_port).kill();
+    let mut router = Router::new(cluster.nodes[1..].iter().map(|node| node.port).collect());
+    let new_port = wait_for(
+        "its slots are served again",
+        Duration::from_secs(30),
+        || {
+            let (reply, port) = router.call(&key, &[b"SET", key.as_bytes(), b"1"]).ok()?;
+            (reply.is_ok() && port != dead_port).then_some(port)
+        },
+    );
+    let healed = start.elapsed();
+    println!("cluster: a master's slots are served again {healed:?} after kill -9");
+    assert!(healed < Duration::from_secs(15), "{healed:?}");
+    let count = load.count();
+    load.wait_for_writes(count + 300);
+
+    cluster.node(dead_port).start();
+    wait_until("the old master is a replica of the new one", || {
+        let old = myself(&cluster.nodes[0]);
+        let new = seen(&cluster.nodes[0], new_port);
+        old.is("slave") && new.is_some_and(|new| new.id == old.master)
+    });
+    assert_eq!(
+        myself(&cluster.nodes[0]).id,
+        before.id,
+        "nodes.conf has kept its name"
+    );
+    cluster.wait_ok();
+    let new = cluster.node(new_port);
+    assert!(
+        new.log()
+            .contains("Failover election won: I'm the new master.")
+    );
+    assert_eq!(myself(new).slots, before.slots);
+    let written = load.stop();
+    println!(
+        "cluster: {} writes reached a replica, {} refused while it healed",
+        written.values.len(),
+        written.errors.len()
+    );
+    assert!(written.values.len() > 300);
+    let mut router = cluster.router();
+    for (key, value) in &written.values {
+        assert_eq!(&router.value(key), value, "{key}, slot {}", slot(key));
+    }
+    cluster.wait_clean(&cluster.nodes[0]);
+}
+
+/// A writer on a thread of its own.
+struct Load {
+    stop: Arc<AtomicBool>,
+    count: Arc<std::sync::atomic::AtomicUsize>,
+    thread: Option<JoinHandle<Written>>,
+}
+
+/// What a writer knows in the end.
+#[derive(Default)]
+struct Written {
+    /// What must be found: the last acknowledged value of each key.
+    values: BTreeMap<String, String>,
+    errors: Vec<String>,
+    count: usize,
+    moved: usize,
+    asked: usize,
+}
+
+impl Load {
+    /// `step` makes one write and says what it may count on.
+    fn start(
+        mut router: Router,
+        step: impl Fn(&mut Router, usize) -> Result<Option<(String, String)>, String> + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&count));
+        let thread = std::thread::spawn(move || {
+            let mut written = Written::default();
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                match step(&mut router, number) {
+                    Ok(value) => {
+                        written.values.extend(value);
+                        written.count += 1;
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(error) => written.errors.push(error),
+                }
+                number += 1;
+            }
+            (written.moved, written.asked) = (router.moved, router.asked);
+            written
+        });
+        Self {
+            stop,
+            count,
+            thread: Some(thread),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn wait_for_writes(&self, count: usize) {
+        wait_until(&format!("{count} writes"), || self.count() >= count);
+    }
+
+    fn stop(mut self) -> Written {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

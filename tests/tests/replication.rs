@@ -1,0 +1,290 @@
+//! W2–W9: masters and slaves.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use tern_tests::daemon::{Daemon, wait_until};
+
+/// No save points: only replication writes dumps.
+const QUIET: &str = "save \"\"";
+
+fn slave_of(master: &Daemon, config: &str) -> Daemon {
+    Daemon::server(&format!(
+        "{QUIET}\nslaveof 127.0.0.1 {}\n{config}",
+        master.port
+    ))
+}
+
+fn wait_link(slave: &Daemon) {
+    wait_until(&format!("{} is in step", slave.name), || {
+        slave.info_field("replication", "master_link_status") == "up"
+    });
+}
+
+fn wait_value(server: &Daemon, key: &str, value: &str) {
+    wait_until(&format!("{key} is {value} on {}", server.name), || {
+        server.text(&format!("GET {key}")) == value
+    });
+}
+
+fn slaveof(slave: &Daemon, master: &Daemon) {
+    assert_eq!(
+        slave.text(&format!("SLAVEOF 127.0.0.1 {}", master.port)),
+        "OK"
+    );
+}
+
+/// Every one of these stands in the log, one after another.
+fn assert_order(log: &str, texts: &[&str]) {
+    let mut rest = log;
+    for text in texts {
+        let Some(at) = rest.find(text) else {
+            panic!("'{text}' is not where it belongs in\n{log}");
+        };
+        rest = &rest[at + text.len()..];
+    }
+}
+
+#[test]
+fn w2_two_slaves_by_file_and_by_command() {
+    let master = Daemon::server(QUIET);
+    assert_eq!(master.text("SET before 1"), "OK");
+    let by_file = slave_of(&master, "");
+    let by_command = Daemon::server(QUIET);
+    slaveof(&by_command, &master);
+    for slave in [&by_file, &by_command] {
+        wait_link(slave);
+        assert_eq!(slave.info_field("replication", "role"), "slave");
+        assert_eq!(slave.text("GET before"), "1");
+    }
+    wait_until("both are online", || {
+        master
+            .text("INFO replication")
+            .matches("state=online")
+            .count()
+            == 2
+    });
+    let info = master.info("replication");
+    assert_eq!(info["role"], "master");
+    assert_eq!(info["connected_slaves"], "2");
+    for (field, value) in info.iter().filter(|(field, _)| field.starts_with("slave")) {
+        let parts: Vec<(&str, &str)> = value
+            .split(',')
+            .map(|part| part.split_once('=').unwrap())
+            .collect();
+        let names: Vec<&str> = parts.iter().map(|part| part.0).collect();
+        assert_eq!(names, ["ip", "port", "state", "offset", "lag"], "{field}");
+        assert_eq!(parts[0].1, "127.0.0.1");
+        let port: u16 = parts[1].1.parse().unwrap();
+        assert!([by_file.port, by_command.port].contains(&port), "{value}");
+        parts[3].1.parse::<u64>().unwrap();
+        assert!(parts[4].1.parse::<u64>().unwrap() <= 1, "{value}");
+    }
+    assert_eq!(master.text("SET after 2"), "OK");
+    assert_eq!(master.text("HSET h f v"), "1");
+    for slave in [&by_file, &by_command] {
+        wait_value(slave, "after", "2");
+        wait_until("a hash arrives", || slave.text("HGET h f") == "v");
+    }
+}
+
+#[test]
+fn w3_slaveof_by_command_lasts_only_when_it_is_written_down() {
+    let master = Daemon::server(QUIET);
+    let mut slave = Daemon::server(QUIET);
+    slaveof(&slave, &master);
+    wait_link(&slave);
+    slave.stop();
+    slave.start();
+    assert_eq!(slave.info_field("replication", "role"), "master");
+    slaveof(&slave, &master);
+    assert_eq!(slave.text("CONFIG REWRITE"), "OK");
+    slave.stop();
+    slave.start();
+    assert_eq!(slave.info_field("replication", "role"), "slave");
+    wait_link(&slave);
+}
+
+#[test]
+fn w4_a_write_goes_down_a_chain() {
+    let top = Daemon::server(QUIET);
+    let middle = slave_of(&top, "");
+    wait_link(&middle);
+    let bottom = slave_of(&middle, "");
+    wait_link(&bottom);
+    assert_eq!(top.text("SET chain 1"), "OK");
+    wait_value(&bottom, "chain", "1");
+    assert_eq!(top.info_field("replication", "connected_slaves"), "1");
+    assert_eq!(middle.info_field("replication", "connected_slaves"), "1");
+}
+
+#[test]
+fn w5_slaves_are_read_only_until_told_otherwise() {
+    let master = Daemon::server(QUIET);
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(
+        slave.text("SET k v"),
+        "READONLY You can't write against a read only slave."
+    );
+    assert_eq!(slave.text("CONFIG SET slave-read-only no"), "OK");
+    assert_eq!(slave.text("SET k v"), "OK");
+    assert_eq!(master.text("GET k"), "(nil)");
+}
+
+#[test]
+fn w6_both_logs_tell_the_copy() {
+    let master = Daemon::server(QUIET);
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    let log = master.log();
+    let (asks, full) = (
+        format!("* Slave 127.0.0.1:{} asks for synchronization", slave.port),
+        format!("* Full resync requested by slave 127.0.0.1:{}", slave.port),
+    );
+    let done = format!(
+        "* Synchronization with slave 127.0.0.1:{} succeeded",
+        slave.port
+    );
+    wait_until("the master's last line", || master.log().contains(&done));
+    assert_order(
+        &master.log(),
+        &[
+            "* The server is now ready to accept connections on port",
+            &asks,
+            &full,
+            "* Starting BGSAVE for SYNC with target: disk",
+            "* Background saving started by pid ",
+            "* DB saved on disk",
+            "* Background saving terminated with success",
+            &done,
+        ],
+    );
+    let connecting = format!("* Connecting to MASTER 127.0.0.1:{}", master.port);
+    assert_order(
+        &slave.log(),
+        &[
+            "* The server is now ready to accept connections on port",
+            &connecting,
+            "* MASTER <-> SLAVE sync started",
+            "* Non blocking connect for SYNC fired the event.",
+            "* Master replied to PING, replication can continue...",
+            "* Partial resynchronization not possible (no cached master)",
+            "* Full resync from master: ",
+            "* MASTER <-> SLAVE sync: receiving ",
+            "* MASTER <-> SLAVE sync: Flushing old data",
+            "* MASTER <-> SLAVE sync: Loading DB in memory",
+            "* MASTER <-> SLAVE sync: Finished with success",
+        ],
+    );
+    assert!(log.contains(&format!("{}:M ", master.pid())));
+    assert!(slave.log().contains(&format!("{}:S ", slave.pid())));
+}
+
+#[test]
+fn w6_writes_during_the_copy_arrive_after_it() {
+    let master = Daemon::server(QUIET);
+    assert_eq!(master.text("DEBUG POPULATE 100000"), "OK");
+    let slave = Daemon::server(QUIET);
+    slaveof(&slave, &master);
+    let mut writer = master.client();
+    let mut count = 0_u32;
+    let end = Instant::now() + Duration::from_secs(30);
+    while slave.info_field("replication", "master_link_status") != "up" {
+        assert!(Instant::now() < end, "no copy");
+        for _ in 0..100 {
+            count += 1;
+            assert_eq!(writer.text(&format!("SET during:{count} {count}")), "OK");
+        }
+    }
+    let keys = master.text("DBSIZE");
+    assert_eq!(keys, (100_000 + count).to_string());
+    wait_until("the slave has all keys", || slave.text("DBSIZE") == keys);
+    assert_eq!(
+        slave.text(&format!("GET during:{count}")),
+        count.to_string()
+    );
+}
+
+/// Makes a directory writable again, so that it can be removed.
+struct ReadOnly<'a>(&'a std::path::Path);
+
+impl<'a> ReadOnly<'a> {
+    fn new(dir: &'a std::path::Path) -> Self {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o555)).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::set_permissions(self.0, std::fs::Permissions::from_mode(0o755));
+    }
+}
+
+#[test]
+fn w7_a_diskless_copy_leaves_no_file_at_the_master() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let master = Daemon::server(&format!(
+        "{QUIET}\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\ndir {}",
+        data.display()
+    ));
+    assert_eq!(master.text("SET k v"), "OK");
+    let _read_only = ReadOnly::new(&data);
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(slave.text("GET k"), "v");
+    assert_order(&master.log(), &["* Starting BGSAVE for SYNC with target: "]);
+    assert!(master.log().contains("socket"), "{}", master.log());
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+    assert_eq!(master.text("SET k w"), "OK");
+    wait_value(&slave, "k", "w");
+}
+
+#[test]
+fn w8_a_slave_that_comes_back_soon_gets_what_it_missed_only() {
+    let master = Daemon::server(QUIET);
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(master.text("SET before 1"), "OK");
+    wait_value(&slave, "before", "1");
+    let full = master.info_field("stats", "sync_full");
+    assert_eq!(master.text("CLIENT KILL TYPE slave"), "1");
+    assert_eq!(master.text("SET missed 1"), "OK");
+    wait_value(&slave, "missed", "1");
+    wait_link(&slave);
+    let stats = master.info("stats");
+    assert_eq!(stats["sync_partial_ok"], "1");
+    assert_eq!(stats["sync_full"], full);
+    assert!(
+        slave
+            .log()
+            .contains("* MASTER <-> SLAVE sync: Master accepted a Partial Resynchronization.")
+    );
+}
+
+#[test]
+fn w9_a_slave_takes_over_by_hand_and_the_old_master_follows() {
+    let mut master = Daemon::server(QUIET);
+    let slave = slave_of(&master, "");
+    let other = slave_of(&master, "");
+    wait_link(&slave);
+    wait_link(&other);
+    assert_eq!(master.text("SET old 1"), "OK");
+    wait_value(&slave, "old", "1");
+    master.kill();
+    assert_eq!(slave.text("SLAVEOF NO ONE"), "OK");
+    assert_eq!(slave.text("SET new 2"), "OK", "writes go on at once");
+    slaveof(&other, &slave);
+    wait_value(&other, "new", "2");
+    master.start();
+    slaveof(&master, &slave);
+    wait_link(&master);
+    assert_eq!(master.text("GET new"), "2");
+    assert_eq!(master.text("GET old"), "1");
+    assert_eq!(slave.info_field("replication", "connected_slaves"), "2");
+}

@@ -1,0 +1,89 @@
+//! W1: a server is started, asked, and stopped; a second one on the same port is refused.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::path::Path;
+
+use tern_tests::daemon::{Client, PATIENCE, binary, free_port, run, wait_for, wait_until};
+
+/// A daemonized server is no child of the test: it is told to end by its pid file.
+struct Detached(String);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        run(Path::new("kill"), &["-KILL", &self.0], "");
+    }
+}
+
+#[test]
+fn w1_a_daemon_returns_to_the_prompt_and_a_second_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let path = |name: &str| dir.path().join(name);
+    let config = |number: u8| {
+        let file = path(&format!("{number}.conf"));
+        let text = format!(
+            "daemonize yes\nbind 127.0.0.1\nport {port}\ndir {dir}\npidfile {dir}/{number}.pid\nlogfile {dir}/{number}.log\n",
+            dir = dir.path().display()
+        );
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let first = run(&binary("server"), &[&config(1)], "");
+    assert_eq!(first.code, Some(0), "{}", first.out);
+    let pid = wait_for("a pid file", PATIENCE, || {
+        std::fs::read_to_string(path("1.pid"))
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
+    });
+    let server = Detached(pid.to_string());
+    let mut client = wait_for("a connection", PATIENCE, || Client::try_new(port).ok());
+    assert_eq!(client.text("PING"), "PONG");
+    assert!(
+        client
+            .text("INFO server")
+            .contains(&format!("process_id:{pid}\r\n"))
+    );
+    let log =
+        |number: u8| std::fs::read_to_string(path(&format!("{number}.log"))).unwrap_or_default();
+    assert!(log(1).contains(&format!(
+        "* The server is now ready to accept connections on port {port}"
+    )));
+    assert!(log(1).contains(&format!("PID: {pid}")), "{}", log(1));
+
+    let second = run(&binary("server"), &[&config(2)], "");
+    assert_ne!(second.code, Some(0), "{}", second.out);
+    let reason = format!(
+        "Creating Server TCP listening socket 127.0.0.1:{port}: bind: Address already in use"
+    );
+    assert!(log(2).contains(&format!("# {reason}")), "{}", log(2));
+    assert!(second.out.contains(&reason), "{}", second.out);
+    assert_eq!(
+        client.text("PING"),
+        "PONG",
+        "the first one is not disturbed"
+    );
+
+    assert_eq!(client.text("SET kept 1"), "OK");
+    run(Path::new("kill"), &["-TERM", &server.0], "");
+    wait_until("the pid file is removed", || !path("1.pid").exists());
+    wait_until("the last line", || log(1).ends_with("bye bye...\n"));
+    // The default save points are set, so the end saves.
+    assert!(path("dump.rdb").exists());
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_named_and_nothing_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.conf");
+    std::fs::write(&file, "port 0\nno-such-thing 1\n").unwrap();
+    let run = run(&binary("server"), &[file.to_str().unwrap()], "");
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.out,
+        "\n*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 2\n\
+         >>> 'no-such-thing 1'\nBad directive or wrong number of arguments\n"
+    );
+}
