@@ -187,10 +187,11 @@ fn w12_the_master_goes_and_comes_back(group: &mut Group, sentinel: &Daemon) {
         group.at(other_port).text("GET after") == "1"
     });
 
-    group.master.start();
     let who = format!(
         "slave 127.0.0.1:{old_port} 127.0.0.1 {old_port} @ taotaoMaster 127.0.0.1 {new_port}"
     );
+    wait_log(sentinel, &format!("# +sdown {who}"));
+    group.master.start();
     wait_log(sentinel, &format!("# -sdown {who}"));
     wait_log(sentinel, &format!("* +convert-to-slave {who}"));
     wait_until("the old master follows", || {

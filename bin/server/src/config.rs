@@ -38,7 +38,7 @@ pub(crate) fn load(run: &Run) -> Result<Loaded, String> {
         }
     };
     let config =
-        ServerConfig::load(&run.text(&text), &mut World).map_err(|error| error.to_string())?;
+        ServerConfig::load(&run.text(&text), &mut World).map_err(|error| format!("\n{error}"))?;
     Ok(Loaded { config, file })
 }
 
