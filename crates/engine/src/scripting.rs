@@ -244,6 +244,7 @@ impl Engine {
 }
 
 /// An error as a script sees it: the line that a client would get.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn as_line(error: Error) -> Refusal {
     Refusal::Gate(format!("-{error}\r\n").into())
 }
