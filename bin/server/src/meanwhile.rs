@@ -84,7 +84,8 @@ fn accept(shell: &Rc<Shell>, engine: &mut Engine, door: &Door) -> std::io::Resul
     Ok(())
 }
 
-type Shared = Rc<RefCell<dyn Socket>>;
+/// A client's socket, shared with its task.
+pub(crate) type Shared = Rc<RefCell<dyn Socket>>;
 
 /// The clients that have sent something, or are gone.
 fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {

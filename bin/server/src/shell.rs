@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{as_path, reason};
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
-use crate::meanwhile::{Door, Socket};
+use crate::meanwhile::{Door, Shared};
 use crate::transfer::{self, Sockets};
 use crate::{bus, links, relay};
 
@@ -34,7 +34,7 @@ pub(crate) struct Shell {
     /// The task of each client, by its place.
     tasks: RefCell<Vec<Option<Waker>>>,
     /// The socket of each client, by its place.
-    pub(crate) streams: RefCell<Vec<Option<Rc<RefCell<dyn Socket>>>>>,
+    pub(crate) streams: RefCell<Vec<Option<Shared>>>,
     pub(crate) doors: RefCell<Vec<Door>>,
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
@@ -267,7 +267,7 @@ impl Shell {
     }
 
     /// Remembers the socket of a client.
-    pub(crate) fn add_stream(&self, id: ClientId, stream: Rc<RefCell<dyn Socket>>) {
+    pub(crate) fn add_stream(&self, id: ClientId, stream: Shared) {
         let mut streams = self.streams.borrow_mut();
         if streams.len() <= id.0 {
             streams.resize(id.0 + 1, None);
