@@ -1,6 +1,7 @@
 //! The machine, as the engine asks for it: clocks, memory, entropy, children, a thread that frees.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,8 +11,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use engine::{Child, ChildEnd, Host, Job, Meanwhile, Now, Process, SaveRequest};
+use engine::{Child, ChildEnd, Host, Job, LinkId, Meanwhile, Now, Process, SaveRequest};
 use logline::{Log, Role};
+use socket2::Socket;
 use store::{Keyspace, Limits};
 
 use crate::bus::NodesFile;
@@ -32,6 +34,8 @@ pub(crate) struct Machine {
     nodes_file: Rc<RefCell<Option<NodesFile>>>,
     config_file: Option<Rc<PathBuf>>,
     meanwhile: Rc<RefCell<Option<Rc<dyn Meanwhile>>>>,
+    /// The sockets of links to masters.
+    link_sockets: Rc<RefCell<BTreeMap<LinkId, Socket>>>,
     /// How many sockets MIGRATE keeps; the shell tells.
     pub(crate) migrate_sockets: Rc<Cell<usize>>,
 }
@@ -58,6 +62,7 @@ impl Machine {
             nodes_file: Rc::default(),
             config_file: config_file.map(Rc::new),
             meanwhile: Rc::default(),
+            link_sockets: Rc::default(),
             migrate_sockets: Rc::default(),
         }
     }
@@ -95,6 +100,19 @@ impl Machine {
     /// Who serves clients while a script runs for too long.
     pub(crate) fn set_meanwhile(&self, meanwhile: Rc<dyn Meanwhile>) {
         *self.meanwhile.borrow_mut() = Some(meanwhile);
+    }
+
+    /// A link to a master is connected: this is its socket.
+    pub(crate) fn link_opened(&self, link: LinkId, socket: Socket) {
+        self.link_sockets.borrow_mut().insert(link, socket);
+    }
+
+    /// Shuts a link's socket, if it has one.
+    pub(crate) fn hang_up(&self, link: LinkId) {
+        if let Some(socket) = self.link_sockets.borrow_mut().remove(&link) {
+            // The other side may have closed it already.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// Where [`Host::persist_cluster`] writes to.
@@ -161,6 +179,10 @@ impl Host for Machine {
         // Statistics are as old as the epoch; if it cannot be advanced they are a little older.
         let _ = tikv_jemalloc_ctl::epoch::advance();
         tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0)
+    }
+
+    fn hang_up(&mut self, link: LinkId) {
+        Self::hang_up(self, link);
     }
 
     fn settle_memory(&mut self, most: Duration) {

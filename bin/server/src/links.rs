@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::LinkId;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -41,6 +42,9 @@ pub(crate) async fn run(
     };
     // Acknowledgements are small and should not wait for one another.
     let _ = stream.set_nodelay(true);
+    if let Ok(socket) = SockRef::from(&stream).try_clone() {
+        shell.machine.link_opened(link, socket);
+    }
     shell.turn(|engine| engine.link_opened(link, Ok(())));
     let mut buffer = vec![0; READ_BYTES];
     loop {

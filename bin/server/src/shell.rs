@@ -264,6 +264,7 @@ impl Shell {
 
     pub(crate) fn forget_link(&self, link: LinkId) {
         self.links.borrow_mut().remove(&link);
+        self.machine.hang_up(link);
     }
 
     /// Remembers the socket of a client.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store::{Keyspace, Limits};
 
-use crate::Engine;
+use crate::{Engine, LinkId};
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,9 @@ pub trait Host: fmt::Debug {
     fn meanwhile(&self) -> Option<Rc<dyn Meanwhile>> {
         None
     }
+
+    /// Shuts the connection to a master at once: the master is to notice, however long this turn still takes.
+    fn hang_up(&mut self, link: LinkId);
 
     /// Bytes that the allocator has handed out.
     fn memory_used(&self) -> usize;

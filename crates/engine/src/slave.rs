@@ -295,6 +295,7 @@ impl Engine {
 
     fn close_link(&mut self) {
         if let Some(link) = self.slave.as_mut().and_then(|slave| slave.socket.take()) {
+            self.host.hang_up(link);
             self.act(Action::CloseLink { link });
         }
         self.link_lost();

@@ -43,6 +43,8 @@ struct World {
 }
 
 impl Host for World {
+    fn hang_up(&mut self, _link: engine::LinkId) {}
+
     fn mono_us(&self) -> u64 {
         self.us.set(self.us.get() + 10_000);
         self.us.get()
