@@ -96,6 +96,8 @@ pub struct Mover {
     pub dialect: Dialect,
     /// Keys of the next MIGRATE of a slot.
     batch: usize,
+    /// Slots whose new owner the other masters were told, and have not answered to.
+    told_others: Vec<Slot>,
 }
 
 /// What a node's MIGRATE can do.
@@ -192,6 +194,7 @@ impl Mover {
             events,
             dialect,
             batch,
+            told_others: Vec::new(),
         }
     }
 
@@ -217,9 +220,14 @@ impl Mover {
         let mut moved = 0;
         while moved < slots.len() && !self.stop.load(Ordering::Relaxed) {
             let size = window_size(&counts[moved..]);
-            self.window(&slots[moved..moved + size]).await?;
+            let result = self.window(&slots[moved..moved + size]).await;
+            if result.is_err() {
+                self.hear_others().await;
+            }
+            result?;
             moved += size;
         }
+        self.hear_others().await;
         Ok(moved)
     }
 
@@ -282,11 +290,11 @@ impl Mover {
 
     /// Hands slots over: target, source, then everyone else.
     async fn close(&mut self, slots: &[Slot]) -> Result<(), Error> {
-        let owner = self.target.id.as_str();
+        let owner = self.target.id.clone();
         let at_target = self
             .target
             .link
-            .pipeline(setslot(slots, "NODE", Some(owner)))
+            .pipeline(setslot(slots, "NODE", Some(owner.as_str())))
             .await?;
         if let Some((slot, reason)) = first_error(slots, &at_target) {
             return Err(self.failed(slot, reason));
@@ -294,29 +302,34 @@ impl Mover {
         let at_source = self
             .source
             .link
-            .pipeline(setslot(slots, "NODE", Some(owner)))
+            .pipeline(setslot(slots, "NODE", Some(owner.as_str())))
             .await?;
         if let Some((slot, reason)) = first_error(slots, &at_source) {
             return Err(self.failed(slot, reason));
         }
+        self.hear_others().await;
         for link in &mut self.others {
-            for command in setslot(slots, "NODE", Some(owner)) {
+            for command in setslot(slots, "NODE", Some(owner.as_str())) {
                 link.send(command);
             }
+            // A link that fails here fails again when its answers are read, where it is told.
+            let _ = link.flush().await;
         }
+        self.told_others = slots.to_vec();
+        Ok(())
+    }
+
+    /// Reads what the other masters answered to the news of the last window. They need not be waited for before the
+    /// next one: they would hear of it through the bus too, this only makes it quicker.
+    async fn hear_others(&mut self) {
+        let slots = std::mem::take(&mut self.told_others);
         let mut warnings = Vec::new();
         for link in &mut self.others {
-            // They would hear of it through the bus too: this only makes it quicker.
-            let warning = match link.flush().await {
-                Ok(()) => take_replies(link, slots).await,
-                Err(error) => Some(error.to_string()),
-            };
-            warnings.extend(warning);
+            warnings.extend(take_replies(link, &slots).await);
         }
         for warning in warnings {
             self.tell(Event::Warning(format!("[WARNING] {warning}")));
         }
-        Ok(())
     }
 
     /// Sends keys until the source lists none for any of the slots.
