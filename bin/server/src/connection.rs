@@ -110,13 +110,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// Writes until everything is sent: replies, and a replica's share of the stream.
+    /// Writes until everything is sent: replies, and a replica's share of the stream. Nothing leaves while changes of this turn
+    /// have still to be written to the append-only file: then the task is woken once they are.
     fn poll_write(
         &self,
         cx: &mut Context<'_>,
         stream: &mut S,
         engine: &mut Engine,
     ) -> Poll<io::Result<()>> {
+        if engine.has_unflushed() && engine.has_output(self.id) {
+            self.shell.defer(self.id);
+            return Poll::Pending;
+        }
         let Some(out) = engine.output(self.id) else {
             return Poll::Ready(Ok(()));
         };

@@ -114,17 +114,8 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
 }
 
 async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
-    let (options, limits) = {
-        let engine = shell.engine.borrow();
-        let drop_expired_before = (!engine.is_slave()).then(|| shell.machine.now().unix_ms());
-        (
-            LoadOptions {
-                drop_expired_before,
-                ..LoadOptions::default()
-            },
-            engine.limits(),
-        )
-    };
+    let options = load_options(shell);
+    let limits = shell.engine.borrow().limits();
     let mut loader = Loader::open(Input::new(file.take(u64::MAX)), options, limits)?;
     loop {
         let progress = shell.turn(|engine| engine.load_step(&mut loader, STEP_BYTES))?;
@@ -132,6 +123,20 @@ async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
             return Ok(());
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// How dumps are loaded: as the configuration says, and without expired keys where this server decides about them.
+pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
+    let engine = shell.engine.borrow();
+    let drop_expired_before = (!engine.is_slave()).then(|| shell.machine.now().unix_ms());
+    let read = rdb::Options {
+        checksum: engine.config().rdbchecksum,
+        skip_unsupported: engine.config().rdb_skip_unsupported,
+    };
+    LoadOptions {
+        read,
+        drop_expired_before,
     }
 }
 

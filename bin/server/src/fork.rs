@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use anyhow::Context as _;
 use engine::ChildEnd;
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setsid};
 
@@ -74,6 +74,13 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
         }
         Err(error) => Err(error.desc().to_owned()),
     }
+}
+
+/// A file that reaches the limit of its size gives an error, as a full disk does; by itself the system would end the process.
+pub(crate) fn ignore_file_size_signal() {
+    // SAFETY: nothing is run when the signal comes.
+    let ignored = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+    debug_assert!(ignored.is_ok(), "the signal exists");
 }
 
 /// A pipe whose ends children of other forks do not keep open.

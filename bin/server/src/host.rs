@@ -11,11 +11,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use engine::{Child, ChildEnd, Host, Job, LinkId, Meanwhile, Now, Process, SaveRequest};
+use engine::{
+    AppendFile, Child, ChildEnd, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
+    SaveRequest, Source,
+};
 use logline::{Log, Role};
 use socket2::Socket;
 use store::{Keyspace, Limits};
 
+use crate::append_only::{self, AppendOnlyFile};
 use crate::bus::NodesFile;
 use crate::config::{as_path, current_dir, reason};
 use crate::{daemon, dump, files, fork};
@@ -125,6 +129,7 @@ impl Machine {
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
             (Job::Save(request) | Job::Stream(request), _) => dump::save(keyspace, request),
+            (Job::Rewrite(request), _) => return rewrite(keyspace, request),
         };
         match done {
             Ok(()) => {
@@ -141,6 +146,27 @@ impl Machine {
                 tracing::warn!("Write error saving DB on disk: {}", reason(&error));
                 false
             }
+        }
+    }
+}
+
+/// What a child that writes a new append-only file does, and says.
+fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> bool {
+    match append_only::rewrite(keyspace, request) {
+        Ok(()) => {
+            tracing::info!("SYNC append only file rewrite performed");
+            tracing::info!(
+                "AOF rewrite: {} MB of memory used by copy-on-write",
+                private_dirty_bytes() >> 20
+            );
+            true
+        }
+        Err(error) => {
+            tracing::warn!(
+                "Write error writing append only file on disk: {}",
+                reason(&error)
+            );
+            false
         }
     }
 }
@@ -234,6 +260,28 @@ impl Host for Machine {
             fork::end(pid);
             remove_temporary(pid);
         }
+    }
+
+    fn open_append(&mut self, path: &[u8]) -> Result<Box<dyn AppendFile>, String> {
+        match AppendOnlyFile::open(as_path(path)) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(reason(&error)),
+        }
+    }
+
+    fn read_append(&mut self, path: &[u8]) -> Result<(Source, u64), String> {
+        append_only::open_to_read(as_path(path)).map_err(|error| reason(&error))
+    }
+
+    fn finish_rewrite(
+        &mut self,
+        pid: i32,
+        path: &[u8],
+        tail: &[Vec<u8>],
+    ) -> Result<Box<dyn AppendFile>, String> {
+        let pid = u32::try_from(pid).unwrap_or(0);
+        append_only::finish_rewrite(pid, as_path(path), tail)
+            .map(|file| Box::new(file) as Box<dyn AppendFile>)
     }
 
     fn persist_cluster(&mut self, text: &str) -> Result<(), String> {
@@ -363,9 +411,8 @@ fn operating_system() -> String {
 
 /// What a child that did not come to its end has left behind.
 fn remove_temporary(pid: i32) {
+    let pid = u32::try_from(pid).unwrap_or(0);
     // As a rule there is none.
-    let _ = std::fs::remove_file(dump::temporary(
-        Path::new("dump"),
-        u32::try_from(pid).unwrap_or(0),
-    ));
+    let _ = std::fs::remove_file(dump::temporary(Path::new("dump"), pid));
+    let _ = std::fs::remove_file(append_only::temporary(Path::new("aof"), pid));
 }

@@ -1,10 +1,12 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `daemon.rs` keeps the pid file, `listen.rs` opens the
-//! listening sockets, `dump.rs` reads and writes dump files, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
+//! listening sockets, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
 //! the engine asks of the machine.
 
+mod append_only;
 mod bus;
+mod check;
 mod config;
 mod connection;
 mod daemon;
@@ -31,6 +33,7 @@ use engine::Engine;
 use logline::{Level, Log, Role, Sink};
 
 use crate::bus::NodesFile;
+use crate::check::Tool;
 use crate::config::Loaded;
 use crate::host::Machine;
 use crate::shell::Shell;
@@ -44,6 +47,8 @@ Usage: server [file | -] [--directive value …]
        server --sentinel file [--directive value …]
        server -v | --version
        server -h | --help
+       server --check-aof [--fix] file
+       server --check-rdb file
 
   server                                      defaults, port 6379
   server /etc/tern/server.conf                a configuration file
@@ -64,6 +69,9 @@ fn main() -> ExitCode {
         });
     if program.ends_with(b"sentinel") {
         return hand_over(arguments);
+    }
+    if let Some((tool, arguments)) = Tool::find(program, arguments) {
+        return tool.run(program, arguments);
     }
     let loaded = match Invocation::from_command_line(arguments) {
         Invocation::Version => return say(&version()),
@@ -145,6 +153,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     }
     loaded.config.dir = config::current_dir();
     daemon::raise_open_files(&mut loaded.config);
+    fork::ignore_file_size_signal();
     let machine = Machine::new(log.clone(), loaded.file);
     let seed = Machine::entropy()?;
     store::set_hash_seed([seed[0], seed[1]]);
@@ -200,12 +209,11 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
             );
         }
         daemon::notify_ready();
-        let path = config::as_path(&config.dbfilename).to_owned();
         let running = Rc::clone(&shell);
         let mut run = std::pin::pin!(running.run());
         tokio::select! {
             biased;
-            loaded = dump::load(&shell, &path) => loaded.map_err(anyhow::Error::msg)?,
+            loaded = load(&shell, &config) => loaded?,
             code = &mut run => return Ok(ExitCode::from(code?)),
         }
         shell.turn(Engine::check_loaded_slots);
@@ -214,6 +222,15 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::from(run.await?))
     })
+}
+
+/// Loads what an earlier run left: the append-only file where one is kept, else the dump.
+async fn load(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
+    if config.appendonly {
+        return append_only::load(shell, config::as_path(&config.appendfilename)).await;
+    }
+    let loaded = dump::load(shell, config::as_path(&config.dbfilename)).await;
+    loaded.map_err(anyhow::Error::msg)
 }
 
 /// The log's level, from the configuration's.

@@ -48,6 +48,10 @@ pub(crate) struct Shell {
     /// How the last child ended, and who waits for that.
     child_ok: Cell<Option<bool>>,
     child_ended: Notify,
+    /// Something is to be written to the append-only file.
+    flush_due: Notify,
+    /// Clients whose output waits for that.
+    deferred: RefCell<Vec<ClientId>>,
     exit: RefCell<Option<oneshot::Sender<u8>>>,
 }
 
@@ -68,6 +72,8 @@ impl Shell {
             sync_file: RefCell::default(),
             child_ok: Cell::new(None),
             child_ended: Notify::new(),
+            flush_due: Notify::new(),
+            deferred: RefCell::default(),
             exit: RefCell::default(),
         }
     }
@@ -81,6 +87,7 @@ impl Shell {
         let mut child = signal(SignalKind::child())?;
         // Taking it is ignoring it.
         let mut hangup = signal(SignalKind::hangup())?;
+        tokio::task::spawn_local(Rc::clone(self).flush_turns());
         let mut timer = self.timer();
         let mut cluster = tokio::time::interval(CLUSTER_PERIOD);
         cluster.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,6 +156,28 @@ impl Shell {
         for id in engine.take_woken() {
             self.wake(id);
         }
+        if engine.has_unflushed() {
+            self.flush_due.notify_one();
+        }
+    }
+
+    /// Writes the append-only file once for all clients that were ready: this task is woken by the first of them, so it runs after
+    /// those that the same poll of the sockets woke. Their replies leave after it.
+    async fn flush_turns(self: Rc<Self>) {
+        loop {
+            self.flush_due.notified().await;
+            if !self.turn(Engine::flush_append_only) {
+                return;
+            }
+            for id in self.deferred.take() {
+                self.wake(id);
+            }
+        }
+    }
+
+    /// Wakes a client once the append-only file is written.
+    pub(crate) fn defer(&self, id: ClientId) {
+        self.deferred.borrow_mut().push(id);
     }
 
     fn perform(self: &Rc<Self>, action: Action) {

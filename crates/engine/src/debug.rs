@@ -23,7 +23,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             ));
         }
         (b"reload", _) => reload(engine)?,
-        (b"loadaof", _) => engine.reload_aof().map_err(|error| {
+        (b"loadaof", _) => engine.reload_append_only().map_err(|error| {
             tracing::warn!("DEBUG LOADAOF: {error}");
             Error::text("ERR")
         })?,

@@ -5,8 +5,8 @@ use commands::{Args, Ctx, Error, Flags};
 
 use crate::index::{EngineFn, Entry, Runner};
 use crate::{
-    ClientId, Engine, cluster, configure, connection, debug, describe, info, latency, master,
-    migrate, observe, persistence, pubsub, scripting, sessions, slave, transaction,
+    ClientId, Engine, append_only, cluster, configure, connection, debug, describe, info, latency,
+    master, migrate, observe, persistence, pubsub, scripting, sessions, slave, transaction,
 };
 
 /// The engine's function for a command whose row says that the engine runs it.
@@ -14,6 +14,7 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
     Some(match name {
         "asking" => cluster::asking,
         "auth" => connection::auth,
+        "bgrewriteaof" => append_only::bgrewriteaof,
         "bgsave" => persistence::bgsave,
         "client" => sessions::client,
         "cluster" => cluster::cluster,
@@ -184,36 +185,13 @@ impl Engine {
         let client = &mut self.clients[id.0];
         let db = client.db;
         client.last_command = entry.command.name;
-        let mut start_us = self.last_us;
-        let done = match entry.runner {
-            Runner::Data(run) => {
-                if self.effects.watching && entry.command.name.starts_with("flush") {
-                    self.break_watches_on_flush((entry.command.name == "flushdb").then_some(db));
-                }
-                let may_block = self.group.depth == 0 && !self.in_script();
-                let mut ctx = Ctx {
-                    keyspace: &mut self.keyspace,
-                    db,
-                    reply: &mut self.clients[id.0].out,
-                    effects: &mut self.effects,
-                    settings: &self.settings,
-                    rng: &mut self.rng,
-                    big,
-                    replaying: self.replaying,
-                    may_block,
-                };
-                run(&mut ctx, args)
-            }
-            Runner::Engine(run) => {
-                // It may run commands of its own.
-                start_us = self.host.mono_us();
-                run(self, id, args)
-            }
+        // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
+        // may run commands of its own.
+        let start_us = match entry.runner {
+            Runner::Data(_) => self.last_us,
+            Runner::Engine(_) => self.host.mono_us(),
         };
-        if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
-            client.out.error(error.to_string());
-        }
-        // What came before, gates and parsing, counts with the command: one look at the clock per command.
+        self.run(id, entry, args, big);
         let now_us = self.host.mono_us();
         let usec = now_us.saturating_sub(start_us);
         self.last_us = now_us;
@@ -234,6 +212,41 @@ impl Engine {
             self.note_latency(event, usec);
         }
         self.apply_effects(id, db, args);
+    }
+
+    /// Runs a command; its error, if it has one, is its reply.
+    pub(crate) fn run(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+        big: Option<(usize, Bytes)>,
+    ) {
+        let db = self.clients[id.0].db;
+        let done = match entry.runner {
+            Runner::Data(run) => {
+                if self.effects.watching && entry.command.name.starts_with("flush") {
+                    self.break_watches_on_flush((entry.command.name == "flushdb").then_some(db));
+                }
+                let may_block = self.group.depth == 0 && !self.in_script() && !self.replaying;
+                let mut ctx = Ctx {
+                    keyspace: &mut self.keyspace,
+                    db,
+                    reply: &mut self.clients[id.0].out,
+                    effects: &mut self.effects,
+                    settings: &self.settings,
+                    rng: &mut self.rng,
+                    big,
+                    replaying: self.replaying,
+                    may_block,
+                };
+                run(&mut ctx, args)
+            }
+            Runner::Engine(run) => run(self, id, args),
+        };
+        if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
+            client.out.error(error.to_string());
+        }
     }
 }
 

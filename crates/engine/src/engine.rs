@@ -8,6 +8,7 @@ use resp::{ArgsScratch, Batch, Reply};
 use slab::Slab;
 use store::{Keyspace, Limits};
 
+use crate::append_only::AppendOnly;
 use crate::blocking::Blocked;
 use crate::client::{Client, Waiting};
 use crate::evict::EvictionPools;
@@ -76,6 +77,7 @@ pub struct Engine {
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
     pub(crate) scripting: Scripting,
     pub(crate) persistence: Persistence,
+    pub(crate) append_only: AppendOnly,
     pub(crate) replicas: Replicas,
     pub(crate) slave: Option<Slave>,
     pub(crate) cluster: Option<Box<cluster_bus::Node>>,
@@ -134,6 +136,7 @@ impl Engine {
             ready: Vec::new(),
             scripting: Scripting::default(),
             persistence: Persistence::default(),
+            append_only: AppendOnly::default(),
             replicas: Replicas::default(),
             slave: None,
             cluster: None,
@@ -234,6 +237,13 @@ impl Engine {
     /// What is to be sent to a client. The shell sends it and advances it.
     pub fn output(&mut self, id: ClientId) -> Option<&mut Reply> {
         self.clients.get_mut(id.0).map(|client| &mut client.out)
+    }
+
+    /// Whether anything is to be sent to a client: replies, or a replica's share of the stream.
+    #[must_use]
+    pub fn has_output(&self, id: ClientId) -> bool {
+        let client = self.clients.get(id.0);
+        client.is_some_and(|client| !client.out.is_empty()) || !self.stream(id).is_empty()
     }
 
     /// Whether the shell should go on reading from a client.

@@ -35,7 +35,7 @@ impl Engine {
             .as_ref()
             .map_or(0, replication::Backlog::memory);
         used.saturating_sub(u64::try_from(stream).unwrap_or(0))
-            .saturating_sub(self.aof_buffer_bytes())
+            .saturating_sub(self.append_only_bytes())
     }
 
     /// Frees memory until it is below `maxmemory`, as the policy says.

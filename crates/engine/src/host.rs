@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store::{Keyspace, Limits};
 
-use crate::{Engine, LinkId};
+use crate::{AppendFile, Engine, LinkId, Source};
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub struct SaveRequest {
     pub now_ms: u64,
 }
 
+/// How a new append-only file is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewriteRequest {
+    /// The file, relative to the working directory. The child writes a temporary one beside it.
+    pub path: Vec<u8>,
+    /// The time, Unix milliseconds: keys that expired before are left out.
+    pub now_ms: u64,
+    /// `aof-rewrite-incremental-fsync`: it is synced in parts, not all at the end.
+    pub sync_often: bool,
+}
+
 /// What a forked child is to do with the keyspace as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -28,6 +39,8 @@ pub enum Job {
     Save(SaveRequest),
     /// Write a dump into a pipe, whose other end the shell relays to replicas ([`crate::Action::RelaySync`]).
     Stream(SaveRequest),
+    /// Write a temporary append-only file, which [`Host::finish_rewrite`] makes the real one.
+    Rewrite(RewriteRequest),
 }
 
 /// A child that was started.
@@ -131,6 +144,29 @@ pub trait Host: fmt::Debug {
         request: &SaveRequest,
         limits: &Limits,
     ) -> Result<(), String>;
+
+    /// Opens an append-only file, which is made if there is none, to write at its end.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn open_append(&mut self, path: &[u8]) -> Result<Box<dyn AppendFile>, String>;
+
+    /// An append-only file to be read from its start, and its size in bytes.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn read_append(&mut self, path: &[u8]) -> Result<(Source, u64), String>;
+
+    /// Appends to the file that the child `pid` made by [`Job::Rewrite`], syncs it, and puts it in the place of `path`.
+    ///
+    /// # Errors
+    /// The line to log; the old file is still there, and the temporary one is gone.
+    fn finish_rewrite(
+        &mut self,
+        pid: i32,
+        path: &[u8],
+        tail: &[Vec<u8>],
+    ) -> Result<Box<dyn AppendFile>, String>;
 
     /// What INFO tells about the process.
     fn process(&self) -> Process;

@@ -154,7 +154,7 @@ impl Engine {
             "rdb_last_bgsave_time_sec:{}", seconds(state.last_seconds);
             "rdb_current_bgsave_time_sec:{}", seconds(saving.map(|running| now_ms.saturating_sub(running.since_ms) / 1000));
         );
-        self.info_aof(text);
+        self.info_append_only(text);
         if let Some(loading) = state.loading {
             let elapsed = now_ms.saturating_sub(loading.since_ms) / 1000;
             let left = loading.total_bytes.saturating_sub(loading.loaded_bytes);

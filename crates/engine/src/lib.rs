@@ -8,7 +8,7 @@
 //!   passes, then the call. `effects.rs`: what a command left behind, applied.
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
 //!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
-//!   `persistence.rs`: saving and loading. `master.rs` and `slave.rs`: the two sides of replication.
+//!   `persistence.rs`: saving and loading dumps. `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of replication.
 //!   `scripting.rs`: EVAL and who is served meanwhile. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - `connection.rs`, `sessions.rs`, `configure.rs`, `info.rs`, `describe.rs`, `observe.rs`, `latency.rs`, `debug.rs`: the commands
 //!   that know more than data.
@@ -21,6 +21,7 @@
 //! ([`Engine::take_woken`]) and what else is to be done ([`Engine::poll_action`]).
 
 mod action;
+mod append_only;
 mod blocking;
 mod client;
 mod cluster;
@@ -45,6 +46,7 @@ mod pause;
 mod persistence;
 mod propagate;
 mod pubsub;
+mod replay;
 mod scripting;
 mod sessions;
 mod slave;
@@ -52,8 +54,10 @@ mod stats;
 mod transaction;
 
 pub use action::{Action, LinkId};
+pub use append_only::{AppendFile, SyncState, WriteError};
 pub use client::{Client, ClientId, Peer};
 pub use engine::{Engine, Now};
-pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, SaveRequest};
+pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, RewriteRequest, SaveRequest};
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};
+pub use replay::{Replay, ReplayError, Source};

@@ -1,4 +1,4 @@
-//! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end.
+//! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end. The append-only file is in `append_only.rs`.
 
 use commands::{Args, Done, Error, args};
 use rdb::{Loader, Progress};
@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Save,
     /// A full synchronization straight to the replicas' sockets.
     Sync,
+    /// A new append-only file.
+    Rewrite,
 }
 
 /// A running child.
@@ -26,7 +28,7 @@ pub(crate) struct Running {
     pub(crate) pid: i32,
     pub(crate) since_ms: u64,
     /// [`Engine::dirty`] when it was started.
-    dirty: u64,
+    pub(crate) dirty: u64,
 }
 
 /// The state of saving and loading.
@@ -82,6 +84,7 @@ impl Engine {
         let job = match purpose {
             Purpose::Save => Job::Save(request),
             Purpose::Sync => Job::Stream(request),
+            Purpose::Rewrite => return self.start_rewrite(),
         };
         self.persistence.last_try = self.now.unix_ms() / 1000;
         self.note_fork_offset();
@@ -112,7 +115,11 @@ impl Engine {
     /// Looks after the child and the save points; part of each tick.
     pub(crate) fn tick_persistence(&mut self) {
         self.look_after_child();
+        self.tick_append_only();
         if self.persistence.running.is_some() || self.persistence.loading.is_some() {
+            return;
+        }
+        if self.start_scheduled_rewrite() {
             return;
         }
         let now = self.now.unix_ms() / 1000;
@@ -130,6 +137,8 @@ impl Engine {
             );
             // It has been logged, and will be tried again.
             let _ = self.start_child(Purpose::Save);
+        } else {
+            self.start_automatic_rewrite();
         }
     }
 
@@ -144,6 +153,10 @@ impl Engine {
         let Some(running) = self.persistence.running.take() else {
             return;
         };
+        if running.purpose == Purpose::Rewrite {
+            self.rewrite_ended(running, end);
+            return self.sync_child_ended(running.purpose, end == ChildEnd::Done);
+        }
         let (started, failed) = running.purpose.words();
         match end {
             ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
@@ -194,13 +207,18 @@ impl Engine {
         bytes: u64,
     ) -> Result<Progress, rdb::Error> {
         let progress = loader.step(&mut self.keyspace, bytes);
-        if let Some(loading) = &mut self.persistence.loading {
-            loading.loaded_bytes = loader.offset();
-        }
+        self.note_loaded(loader.offset());
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
         }
         progress
+    }
+
+    /// So much of the file that is being loaded is done with.
+    pub(crate) fn note_loaded(&mut self, bytes: u64) {
+        if let Some(loading) = &mut self.persistence.loading {
+            loading.loaded_bytes = bytes;
+        }
     }
 
     /// The load is over, well or not.
@@ -220,26 +238,6 @@ impl Engine {
         self.free_garbage();
     }
 
-    // ---- the append-only file --------------------------------------------------------------------------------------------
-
-    /// INFO's lines about the append-only file.
-    pub(crate) fn info_aof(&self, text: &mut String) {
-        text.push_str("aof_enabled:0\r\n");
-    }
-
-    /// Bytes that wait to be written to the append-only file.
-    pub(crate) fn aof_buffer_bytes(&self) -> u64 {
-        0
-    }
-
-    pub(crate) fn apply_appendonly(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-
-    pub(crate) fn reload_aof(&mut self) -> Result<(), String> {
-        Err("the append-only file is not kept".to_owned())
-    }
-
     // ---- the end ---------------------------------------------------------------------------------------------------------
 
     /// SIGTERM, SIGINT: as SHUTDOWN. False where data could not be saved and the server goes on.
@@ -250,9 +248,14 @@ impl Engine {
 
     /// Saves if asked to (`None`: if there are save points), and ends.
     pub(crate) fn prepare_end(&mut self, save: Option<bool>) -> bool {
-        if self.persistence.running.take().is_some() {
+        let saving = |running: Running| running.purpose.writes_dump();
+        if self.persistence.running.is_some_and(saving) {
+            self.persistence.running = None;
             tracing::warn!("There is a child saving an .rdb. Killing it!");
             self.host.kill_child();
+        }
+        if !self.close_append_only() {
+            return false;
         }
         let loading = self.persistence.loading.is_some();
         if save.unwrap_or(!self.config.save.is_empty()) && !loading {
@@ -270,6 +273,7 @@ impl Engine {
 
     /// The gate for writes while the last background save failed.
     pub(crate) fn gate_disk(&self) -> Result<(), Error> {
+        self.gate_append_only()?;
         let broken = self.persistence.last_failed
             && self.config.stop_writes_on_bgsave_error
             && !self.config.save.is_empty()
@@ -297,13 +301,15 @@ impl Purpose {
         match self {
             Self::Save => ("saving", "saving"),
             Self::Sync => ("RDB transfer", "transfer"),
+            Self::Rewrite => ("AOF rewrite", "AOF rewrite"),
         }
     }
 }
 
 /// SAVE
 pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    if engine.persistence.running.is_some() {
+    let saving = |running: Running| running.purpose.writes_dump();
+    if engine.persistence.running.is_some_and(saving) {
         return Err(Error::text("ERR Background save already in progress"));
     }
     match engine.save_now() {
@@ -318,8 +324,14 @@ pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
 
 /// BGSAVE
 pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    if engine.persistence.running.is_some() {
-        return Err(Error::text("ERR Background save already in progress"));
+    match engine.persistence.running.map(|running| running.purpose) {
+        Some(Purpose::Rewrite) => {
+            return Err(Error::text(
+                "ERR Can't BGSAVE while AOF log rewriting is in progress",
+            ));
+        }
+        Some(_) => return Err(Error::text("ERR Background save already in progress")),
+        None => {}
     }
     engine
         .start_child(Purpose::Save)

@@ -61,6 +61,7 @@ impl Engine {
     fn feed(&mut self, origin: Origin, db: usize, args: &[&[u8]]) {
         self.propagated_db = db;
         let _ = origin;
+        self.feed_append_only(db, args);
         self.feed_replicas(Some(db), args);
     }
 }

@@ -228,6 +228,7 @@ impl Engine {
                 }
                 self.perform_link();
                 self.send_ack();
+                self.restart_append_only();
             }
             Err(why) => {
                 tracing::warn!(

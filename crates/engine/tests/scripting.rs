@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use conf::ServerConfig;
 use engine::{
-    Action, Child, ChildEnd, ClientId, Engine, Host, Job, Meanwhile, Now, Peer, Process,
-    SaveRequest,
+    Action, AppendFile, Child, ChildEnd, ClientId, Engine, Host, Job, Meanwhile, Now, Peer,
+    Process, SaveRequest, Source,
 };
 use store::{Keyspace, Limits};
 
@@ -90,6 +90,20 @@ impl Host for World {
     }
     fn set_log_level(&mut self, _: conf::LogLevel) {}
     fn crash(&mut self) {}
+    fn open_append(&mut self, _: &[u8]) -> Result<Box<dyn AppendFile>, String> {
+        Err("no files here".to_owned())
+    }
+    fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
+        Err("no files here".to_owned())
+    }
+    fn finish_rewrite(
+        &mut self,
+        _: i32,
+        _: &[u8],
+        _: &[Vec<u8>],
+    ) -> Result<Box<dyn AppendFile>, String> {
+        Err("no files here".to_owned())
+    }
     fn persist_cluster(&mut self, _: &str) -> Result<(), String> {
         Ok(())
     }

@@ -1,0 +1,257 @@
+//! Append-only files on the disk: written and synced, written anew by a child, read back in steps between which clients are
+//! answered. What goes in and when is the engine's.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+
+use anyhow::Context as _;
+use engine::{
+    AppendFile, Engine, Replay, ReplayError, RewriteRequest, Source, SyncState, WriteError,
+};
+use rdb::Progress;
+use store::Keyspace;
+
+use crate::config::{as_path, reason};
+use crate::files;
+use crate::shell::Shell;
+
+/// How much of a file is replayed before clients get a turn.
+const STEP_BYTES: u64 = 256 * 1024;
+/// A child that is to sync often does it after so many bytes (Redis 3.0: `REDIS_AOF_AUTOSYNC_BYTES`).
+const SYNC_BYTES: u64 = 32 * 1024 * 1024;
+
+/// A file that is appended to, with a thread that syncs it.
+#[derive(Debug)]
+pub(crate) struct AppendOnlyFile {
+    file: Arc<File>,
+    orders: Sender<()>,
+    results: Receiver<io::Result<()>>,
+    syncing: bool,
+}
+
+impl AppendOnlyFile {
+    /// Opens a file to be written at its end; one that is missing is made.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::options().append(true).create(true).open(path)?;
+        Self::start(file)
+    }
+
+    fn start(file: File) -> io::Result<Self> {
+        let file = Arc::new(file);
+        let (orders, ordered) = channel();
+        let (answer, results) = channel();
+        let synced = Arc::clone(&file);
+        std::thread::Builder::new()
+            .name("aof-sync".to_owned())
+            .spawn(move || {
+                for () in ordered {
+                    if answer.send(synced.sync_data()).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self {
+            file,
+            orders,
+            results,
+            syncing: false,
+        })
+    }
+}
+
+impl AppendFile for AppendOnlyFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let mut written = 0;
+        while written < bytes.len() {
+            let error = match (&*self.file).write(&bytes[written..]) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    written += count;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            return Err(WriteError {
+                written,
+                reason: reason(&error),
+            });
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, size: u64) -> Result<(), String> {
+        self.file.set_len(size).map_err(|error| reason(&error))
+    }
+
+    fn sync(&mut self) -> Result<(), String> {
+        self.file.sync_data().map_err(|error| reason(&error))
+    }
+
+    fn start_sync(&mut self) {
+        // The thread lives as long as this does.
+        self.syncing = self.orders.send(()).is_ok();
+    }
+
+    fn poll_sync(&mut self) -> SyncState {
+        if !self.syncing {
+            return SyncState::Idle;
+        }
+        match self.results.try_recv() {
+            Err(TryRecvError::Empty) => SyncState::Running,
+            Err(TryRecvError::Disconnected) => {
+                self.syncing = false;
+                SyncState::Ended(Err("the syncing thread is gone".to_owned()))
+            }
+            Ok(result) => {
+                self.syncing = false;
+                SyncState::Ended(result.map_err(|error| reason(&error)))
+            }
+        }
+    }
+
+    fn size(&self) -> Result<u64, String> {
+        let facts = self.file.metadata();
+        facts
+            .map(|facts| facts.len())
+            .map_err(|error| reason(&error))
+    }
+}
+
+// ---- rewriting -----------------------------------------------------------------------------------------------------------
+
+/// The temporary file of the child `pid`.
+pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
+    path.with_file_name(format!("temp-rewriteaof-bg-{pid}.aof"))
+}
+
+/// Writes the commands that make a keyspace into this process's temporary file.
+pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Result<()> {
+    let path = temporary(as_path(&request.path), std::process::id());
+    let written = File::create(&path).and_then(|file| {
+        let mut synced = 0;
+        let handle = file.try_clone()?;
+        let mut rewriter = aof::Rewriter::new(file);
+        rewriter.keyspace(keyspace, request.now_ms, |written| {
+            if request.sync_often && written - synced >= SYNC_BYTES {
+                synced = written;
+                handle.sync_data()?;
+            }
+            Ok(())
+        })?;
+        rewriter.finish()?.sync_all()
+    });
+    if written.is_err() {
+        // The error that matters is the one before.
+        let _ = std::fs::remove_file(&path);
+    }
+    written
+}
+
+/// Completes the file of the child `pid`, and puts it in the place of the old one.
+pub(crate) fn finish_rewrite(
+    pid: u32,
+    path: &Path,
+    tail: &[Vec<u8>],
+) -> Result<AppendOnlyFile, String> {
+    let temporary = temporary(path, pid);
+    let finished = complete(&temporary, path, tail);
+    if finished.is_err() {
+        // The error that matters is the one before.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    finished
+}
+
+fn complete(temporary: &Path, path: &Path, tail: &[Vec<u8>]) -> Result<AppendOnlyFile, String> {
+    let failed = |what: &str, error: &io::Error| format!("{what}: {}", reason(error));
+    let file = File::options()
+        .append(true)
+        .open(temporary)
+        .and_then(AppendOnlyFile::start)
+        .map_err(|error| {
+            failed(
+                "Unable to open the temporary AOF produced by the child",
+                &error,
+            )
+        })?;
+    tail.iter()
+        .try_for_each(|block| (&*file.file).write_all(block))
+        .and_then(|()| file.file.sync_all())
+        .map_err(|error| {
+            failed(
+                "Error trying to flush the parent diff to the rewritten AOF",
+                &error,
+            )
+        })?;
+    files::rename(temporary, path)
+        .map_err(|error| failed("Error trying to rename the temporary AOF file", &error))?;
+    Ok(file)
+}
+
+// ---- loading -------------------------------------------------------------------------------------------------------------
+
+/// A file to be read from its start, and its size.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<(Source, u64)> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    Ok((Box::new(file), size))
+}
+
+/// Replays the append-only file while clients are told to wait, and begins to append to it.
+///
+/// # Errors
+/// The line to log before the process ends.
+pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
+    let size = shell
+        .turn(Engine::open_append_only)
+        .map_err(|error| anyhow::anyhow!("Can't open the append-only file: {error}"))?;
+    if size > 0 {
+        let (source, _) = open_to_read(path)
+            .map_err(|error| anyhow::anyhow!(reason(&error)))
+            .context("Fatal error: can't open the append log file for reading")?;
+        let started = std::time::Instant::now();
+        let options = crate::dump::load_options(shell);
+        let mut replay = shell
+            .turn(|engine| engine.begin_replay(source, size, options))
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
+        let result = replay_steps(shell, &mut replay).await;
+        shell.turn(|engine| engine.end_replay(replay));
+        result.or_else(|error| cut(shell, error))?;
+        tracing::info!(
+            "DB loaded from append only file: {:.3} seconds",
+            started.elapsed().as_secs_f64()
+        );
+    }
+    shell.turn(Engine::start_append_only);
+    Ok(())
+}
+
+async fn replay_steps(shell: &Rc<Shell>, replay: &mut Replay) -> Result<(), ReplayError> {
+    while shell.turn(|engine| engine.replay_step(replay, STEP_BYTES))? == Progress::More {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// A file whose end is missing is cut behind its last whole command, where the configuration allows it.
+fn cut(shell: &Rc<Shell>, error: ReplayError) -> anyhow::Result<()> {
+    let ReplayError::Aof(aof::Error::Truncated { valid_up_to }) = error else {
+        anyhow::bail!("{error}");
+    };
+    if !shell.engine.borrow().config().aof_load_truncated {
+        anyhow::bail!("{error}");
+    }
+    for line in aof::truncation_lines(valid_up_to) {
+        tracing::warn!("{line}");
+    }
+    shell
+        .turn(|engine| engine.truncate_append_only(valid_up_to))
+        .map_err(|error| anyhow::anyhow!("Error truncating the AOF file: {error}"))?;
+    tracing::warn!("{}", aof::LOADED_ANYWAY);
+    Ok(())
+}

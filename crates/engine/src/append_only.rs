@@ -1,0 +1,826 @@
+//! The append-only file: which bytes go to it, when they are written and synced, and how it is written anew while the server
+//! goes on. Reading it back is in `replay.rs`; the file itself is the shell's ([`AppendFile`]).
+
+use std::fmt;
+
+use aof::Encoder;
+use commands::{Args, Done, Error, args};
+use conf::AppendFsync;
+
+use crate::host::{ChildEnd, Job, RewriteRequest};
+use crate::persistence::{Purpose, Running};
+use crate::{Action, ClientId, Engine};
+
+/// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
+const ERROR_LOG_SECONDS: u64 = 30;
+/// How long a write waits for a sync that is under way, seconds.
+const POSTPONE_SECONDS: u64 = 2;
+/// A write buffer that grew beyond this is given back.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// The tail of a rewrite is kept in blocks, so that growing it copies nothing.
+const TAIL_BLOCK_BYTES: usize = 1024 * 1024;
+
+/// A write that did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteError {
+    /// How many bytes are in the file nevertheless.
+    pub written: usize,
+    /// The system's words.
+    pub reason: String,
+}
+
+/// Where a sync on the other thread stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncState {
+    /// None was asked for since the last answer.
+    Idle,
+    /// It is under way.
+    Running,
+    /// It ended; told once.
+    Ended(Result<(), String>),
+}
+
+/// An append-only file that is open for writing.
+pub trait AppendFile: fmt::Debug + Send {
+    /// Writes at the end.
+    ///
+    /// # Errors
+    /// How far it came, and why not further.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError>;
+
+    /// Cuts the file.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn truncate(&mut self, size: u64) -> Result<(), String>;
+
+    /// Waits until everything written is on the disk.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn sync(&mut self) -> Result<(), String>;
+
+    /// The same on another thread.
+    fn start_sync(&mut self);
+
+    /// How that goes.
+    fn poll_sync(&mut self) -> SyncState;
+
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn size(&self) -> Result<u64, String>;
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Off,
+    /// Turned on while running: the first rewrite makes the file.
+    WaitRewrite,
+    On,
+}
+
+/// What was written while a child writes the new file.
+#[derive(Debug, Default)]
+struct Tail {
+    blocks: Vec<Vec<u8>>,
+    len: usize,
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        match self.blocks.last_mut() {
+            Some(block) if block.capacity() - block.len() >= bytes.len() => {
+                block.extend_from_slice(bytes)
+            }
+            _ => {
+                let mut block = Vec::with_capacity(TAIL_BLOCK_BYTES.max(bytes.len()));
+                block.extend_from_slice(bytes);
+                self.blocks.push(block);
+            }
+        }
+    }
+}
+
+/// The state of the append-only file.
+#[derive(Debug, Default)]
+pub(crate) struct AppendOnly {
+    state: State,
+    file: Option<Box<dyn AppendFile>>,
+    encoder: Encoder,
+    /// What is to be written.
+    buffer: Vec<u8>,
+    /// The buffer holds something that no flush has tried to write yet: no reply may leave.
+    unflushed: bool,
+    /// Something was written, but not synced.
+    unsynced: bool,
+    /// Bytes in the file.
+    size: u64,
+    /// The same when it was last loaded or rewritten.
+    base_size: u64,
+    /// Unix seconds.
+    last_sync: u64,
+    /// Since when a write has waited for a sync, Unix seconds.
+    postponed_since: Option<u64>,
+    delayed_syncs: u64,
+    /// Why the last write failed.
+    write_error: Option<String>,
+    /// Why the last sync on the other thread failed: what the file holds is not known then, until it is written anew.
+    sync_error: Option<String>,
+    error_logged: Option<u64>,
+    /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
+    given_up: bool,
+    rewrite_scheduled: bool,
+    tail: Option<Tail>,
+    last_rewrite_seconds: Option<u64>,
+    last_rewrite_failed: bool,
+    /// Unix seconds of the last rewrite that was started.
+    last_rewrite_try: u64,
+}
+
+impl Engine {
+    // ---- what is written -------------------------------------------------------------------------------------------------
+
+    /// One changing command. Relative times become absolute ones: they are read back later.
+    pub(crate) fn feed_append_only(&mut self, db: usize, words: &[&[u8]]) {
+        let aof = &mut self.append_only;
+        let on = aof.state == State::On;
+        if !on && (aof.state == State::Off || aof.tail.is_none()) {
+            return;
+        }
+        let name = self
+            .index
+            .find(words[0])
+            .map_or("", |entry| entry.command.name);
+        let start = aof.buffer.len();
+        let db = u32::try_from(db).unwrap_or(u32::MAX);
+        let mut put = |words: &[&[u8]]| {
+            aof.encoder
+                .append(&mut aof.buffer, db, words.iter().copied());
+        };
+        let now_ms = i64::try_from(self.now.unix_ms()).unwrap_or(i64::MAX);
+        match absolute(name, words, now_ms) {
+            None => put(words),
+            Some((value, at_ms)) => {
+                let key = words[1];
+                if let Some(value) = value {
+                    put(&[b"SET", key, value]);
+                }
+                put(&[
+                    b"PEXPIREAT",
+                    key,
+                    itoa::Buffer::new().format(at_ms).as_bytes(),
+                ]);
+            }
+        }
+        if let Some(tail) = &mut aof.tail {
+            tail.push(&aof.buffer[start..]);
+        }
+        if on {
+            aof.unflushed = true;
+        } else {
+            aof.buffer.truncate(start);
+        }
+    }
+
+    /// Whether something has to be written to the append-only file before anything may be sent: then the shell calls
+    /// [`Engine::flush_append_only`] once all clients that are ready were served.
+    #[must_use]
+    pub fn has_unflushed(&self) -> bool {
+        self.append_only.unflushed
+    }
+
+    /// The end of a turn: one write, and under `always` one sync, for all that the turn's commands changed.
+    ///
+    /// False where that cannot be done and the process has to end: nothing may be sent any more.
+    pub fn flush_append_only(&mut self) -> bool {
+        self.flush(false);
+        !self.append_only.given_up
+    }
+
+    fn flush(&mut self, force: bool) {
+        if self.append_only.given_up {
+            return;
+        }
+        if self.append_only.buffer.is_empty() {
+            self.append_only.unflushed = false;
+            return;
+        }
+        let syncing = self.poll_sync();
+        let everysec = self.config.appendfsync == AppendFsync::Everysec;
+        if everysec && syncing && !force && self.postpone() {
+            return;
+        }
+        let start_us = self.host.mono_us();
+        let aof = &mut self.append_only;
+        let Some(file) = &mut aof.file else { return };
+        let written = file.write(&aof.buffer);
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        let event = match (syncing, self.persistence.running) {
+            (true, _) => "aof-write-pending-fsync",
+            (false, Some(_)) => "aof-write-active-child",
+            (false, None) => "aof-write-alone",
+        };
+        self.note_latency(event, usec);
+        self.note_latency("aof-write", usec);
+        let aof = &mut self.append_only;
+        aof.postponed_since = None;
+        if let Err(error) = written {
+            return self.write_failed(error);
+        }
+        if aof.write_error.take().is_some() {
+            tracing::warn!("AOF write error looks solved, Redis can write again.");
+        }
+        aof.size += aof.buffer.len() as u64;
+        aof.unsynced = true;
+        aof.buffer.clear();
+        if aof.buffer.capacity() > KEPT_BUFFER_BYTES {
+            aof.buffer = Vec::new();
+        }
+        self.sync_written(syncing);
+    }
+
+    /// A sync is under way: whether the write waits for it, since the system would make it wait in any case.
+    fn postpone(&mut self) -> bool {
+        let now = self.now.unix_ms() / 1000;
+        let aof = &mut self.append_only;
+        let since = *aof.postponed_since.get_or_insert(now);
+        if now.saturating_sub(since) < POSTPONE_SECONDS {
+            aof.unflushed = false;
+            return true;
+        }
+        aof.delayed_syncs += 1;
+        tracing::info!(
+            "Asynchronous AOF fsync is taking too long (disk is busy?). Writing the AOF buffer without waiting for fsync to complete, \
+             this may slow down Redis."
+        );
+        false
+    }
+
+    /// Brings what was just written to the disk, as the configuration says.
+    fn sync_written(&mut self, syncing: bool) {
+        let now = self.now.unix_ms() / 1000;
+        let child_writes =
+            self.config.no_appendfsync_on_rewrite && self.persistence.running.is_some();
+        let policy = self.config.appendfsync;
+        let start_us = self.host.mono_us();
+        let aof = &mut self.append_only;
+        let Some(file) = &mut aof.file else { return };
+        if child_writes {
+            aof.unflushed = false;
+            return;
+        }
+        if policy == AppendFsync::Always {
+            if let Err(reason) = file.sync() {
+                tracing::warn!(
+                    "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {reason}. Exiting..."
+                );
+                return self.give_up();
+            }
+            (aof.unsynced, aof.last_sync) = (false, now);
+            let usec = self.host.mono_us().saturating_sub(start_us);
+            self.note_latency("aof-fsync-always", usec);
+        } else if policy == AppendFsync::Everysec && now > aof.last_sync {
+            if !syncing {
+                file.start_sync();
+                aof.unsynced = false;
+            }
+            aof.last_sync = now;
+        }
+        self.append_only.unflushed = false;
+    }
+
+    fn write_failed(&mut self, error: WriteError) {
+        let now = self.now.unix_ms() / 1000;
+        let always = self.config.appendfsync == AppendFsync::Always;
+        let aof = &mut self.append_only;
+        let log = aof
+            .error_logged
+            .is_none_or(|at| now.saturating_sub(at) > ERROR_LOG_SECONDS);
+        if log {
+            aof.error_logged = Some(now);
+        }
+        let mut written = error.written;
+        if written == 0 {
+            if log {
+                tracing::warn!("Error writing to the AOF file: {}", error.reason);
+            }
+        } else {
+            if log {
+                tracing::warn!(
+                    "Short write while writing to the AOF file: (nwritten={written}, expected={})",
+                    aof.buffer.len()
+                );
+            }
+            let cut = aof
+                .file
+                .as_mut()
+                .map_or(Ok(()), |file| file.truncate(aof.size));
+            match cut {
+                Ok(()) => written = 0,
+                Err(reason) => tracing::warn!(
+                    "Could not remove short write from the append-only file.  Redis may refuse to load the AOF the next time it \
+                     starts.  ftruncate: {reason}"
+                ),
+            }
+        }
+        if always {
+            tracing::warn!(
+                "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting..."
+            );
+            return self.give_up();
+        }
+        aof.write_error = Some(error.reason);
+        aof.size += written as u64;
+        aof.buffer.drain(..written);
+        aof.unflushed = false;
+    }
+
+    /// What was promised cannot be held: replies that wait are never sent.
+    fn give_up(&mut self) {
+        self.append_only.given_up = true;
+        self.append_only.unflushed = true;
+        self.act(Action::Exit { code: 1 });
+    }
+
+    /// Takes note of how the sync on the other thread went; whether one is under way.
+    fn poll_sync(&mut self) -> bool {
+        let aof = &mut self.append_only;
+        match aof
+            .file
+            .as_mut()
+            .map_or(SyncState::Idle, |file| file.poll_sync())
+        {
+            SyncState::Idle | SyncState::Ended(Ok(())) => false,
+            SyncState::Running => true,
+            SyncState::Ended(Err(reason)) => {
+                // The system drops what it could not write, and a second try would report success.
+                tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
+                aof.sync_error = Some(reason);
+                aof.rewrite_scheduled = true;
+                false
+            }
+        }
+    }
+
+    /// The periodic work: what was postponed or failed is tried again, and the last writes of a quiet server are synced.
+    pub(crate) fn tick_append_only(&mut self) {
+        if self.append_only.state != State::On || self.append_only.given_up {
+            return;
+        }
+        let syncing = self.poll_sync();
+        let now = self.now.unix_ms() / 1000;
+        let child_writes =
+            self.config.no_appendfsync_on_rewrite && self.persistence.running.is_some();
+        let policy = self.config.appendfsync;
+        let aof = &mut self.append_only;
+        if aof.postponed_since.is_some() || aof.write_error.is_some() {
+            self.flush(false);
+        } else if aof.unsynced
+            && policy == AppendFsync::Everysec
+            && now > aof.last_sync
+            && !syncing
+            && !child_writes
+            && let Some(file) = &mut aof.file
+        {
+            file.start_sync();
+            (aof.unsynced, aof.last_sync) = (false, now);
+        }
+    }
+
+    /// The gate for writes while the file cannot be written.
+    pub(crate) fn gate_append_only(&self) -> Result<(), Error> {
+        let aof = &self.append_only;
+        match aof.write_error.as_ref().or(aof.sync_error.as_ref()) {
+            Some(reason) if !self.is_slave() => Err(Error::owned(format!(
+                "MISCONF Errors writing to the AOF file: {reason}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    // ---- turning it on and off ---------------------------------------------------------------------------------------------
+
+    /// Opens the file when the server starts; how many bytes it holds, which are to be replayed. Nothing is written until
+    /// [`Engine::start_append_only`].
+    ///
+    /// # Errors
+    /// The system's words.
+    pub fn open_append_only(&mut self) -> Result<u64, String> {
+        let file = self.host.open_append(&self.config.appendfilename)?;
+        let size = file.size()?;
+        self.append_only.file = Some(file);
+        Ok(size)
+    }
+
+    /// The file is cut behind the last whole command, after a replay that ended early.
+    ///
+    /// # Errors
+    /// The system's words.
+    pub fn truncate_append_only(&mut self, size: u64) -> Result<(), String> {
+        let file = self.append_only.file.as_mut();
+        file.map_or(Ok(()), |file| file.truncate(size))
+    }
+
+    /// From here on changes are appended to the file that was opened.
+    pub fn start_append_only(&mut self) {
+        let now = self.now.unix_ms() / 1000;
+        let aof = &mut self.append_only;
+        let Some(file) = &aof.file else { return };
+        aof.size = file.size().unwrap_or(0);
+        aof.base_size = aof.size;
+        aof.last_sync = now;
+        aof.state = State::On;
+    }
+
+    /// `CONFIG SET appendonly`
+    pub(crate) fn apply_appendonly(&mut self) -> Result<(), String> {
+        match (self.config.appendonly, self.append_only.state) {
+            (true, State::Off) => self
+                .turn_on()
+                .map_err(|()| "Unable to turn on AOF. Check server logs.".to_owned()),
+            (false, State::WaitRewrite | State::On) => {
+                self.turn_off();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn turn_on(&mut self) -> Result<(), ()> {
+        if let Err(reason) = self.host.open_append(&self.config.appendfilename) {
+            tracing::warn!(
+                "Redis needs to enable the AOF but can't open the append only file: {reason}"
+            );
+            return Err(());
+        }
+        if self.persistence.running.is_some() || self.persistence.loading.is_some() {
+            tracing::info!(
+                "AOF was enabled but there is already a background operation. An AOF background was scheduled to start when possible."
+            );
+            self.append_only.rewrite_scheduled = true;
+        } else if self.start_rewrite().is_err() {
+            tracing::warn!(
+                "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more \
+                 info about the error."
+            );
+            return Err(());
+        }
+        self.append_only.state = State::WaitRewrite;
+        Ok(())
+    }
+
+    fn turn_off(&mut self) {
+        self.flush(true);
+        if let Some(running) = self.persistence.running
+            && running.purpose == Purpose::Rewrite
+        {
+            tracing::info!("Killing running AOF rewrite child: {}", running.pid);
+            self.persistence.running = None;
+            self.host.kill_child();
+        }
+        let aof = &mut self.append_only;
+        if let Some(file) = &mut aof.file
+            && let Err(reason) = file.sync()
+        {
+            tracing::warn!("Fail to fsync the AOF file: {reason}");
+        }
+        let (delayed_syncs, given_up) = (aof.delayed_syncs, aof.given_up);
+        let old = std::mem::take(aof);
+        aof.last_rewrite_seconds = old.last_rewrite_seconds;
+        aof.last_rewrite_failed = old.last_rewrite_failed;
+        (aof.delayed_syncs, aof.given_up) = (delayed_syncs, given_up);
+        aof.unflushed = given_up;
+        self.close_later(old.file);
+    }
+
+    /// The dataset was replaced by a master's: the file is written anew.
+    pub(crate) fn restart_append_only(&mut self) {
+        if self.append_only.state == State::Off {
+            return;
+        }
+        self.turn_off();
+        if self.turn_on().is_err() {
+            tracing::warn!(
+                "Failed enabling the AOF after successful master synchronization! Trying it again in one second."
+            );
+            self.append_only.state = State::WaitRewrite;
+            self.append_only.rewrite_scheduled = true;
+        }
+    }
+
+    /// The process is to end: everything is written and synced. False where it must not end yet.
+    pub(crate) fn close_append_only(&mut self) -> bool {
+        let running = self.persistence.running;
+        let rewriting = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
+        if rewriting {
+            if self.append_only.state == State::WaitRewrite {
+                tracing::warn!("Writing initial AOF, can't exit.");
+                return false;
+            }
+            tracing::warn!("There is a child rewriting the AOF. Killing it!");
+            self.persistence.running = None;
+            self.append_only.tail = None;
+            self.host.kill_child();
+        }
+        if self.append_only.state != State::Off {
+            tracing::info!("Calling fsync() on the AOF file.");
+            self.flush(true);
+            if let Some(file) = &mut self.append_only.file
+                && let Err(reason) = file.sync()
+            {
+                tracing::warn!("Fail to fsync the AOF file: {reason}");
+            }
+        }
+        true
+    }
+
+    fn close_later(&mut self, file: Option<Box<dyn AppendFile>>) {
+        if let Some(file) = file {
+            // Closing the last handle of a file that was renamed over frees its blocks, which may take long.
+            self.host.free_later(vec![Box::new(file)]);
+        }
+    }
+
+    // ---- rewriting -------------------------------------------------------------------------------------------------------
+
+    pub(crate) fn start_rewrite(&mut self) -> Result<(), String> {
+        let request = RewriteRequest {
+            path: self.config.appendfilename.clone(),
+            now_ms: self.now.unix_ms(),
+            sync_often: self.config.aof_rewrite_incremental_fsync,
+        };
+        self.append_only.last_rewrite_try = self.now.unix_ms() / 1000;
+        let child = self
+            .host
+            .fork(&self.keyspace, &Job::Rewrite(request))
+            .inspect_err(|error| {
+                tracing::warn!("Can't rewrite append only file in background: fork: {error}");
+            })?;
+        tracing::info!(
+            "Background append only file rewriting started by pid {}",
+            child.pid
+        );
+        self.note_latency("fork", child.fork_us);
+        self.persistence.fork_us = child.fork_us;
+        self.persistence.running = Some(Running {
+            purpose: Purpose::Rewrite,
+            pid: child.pid,
+            since_ms: self.now.unix_ms(),
+            dirty: self.dirty,
+        });
+        let mut tail = Tail::default();
+        if self.group.opened {
+            // The transaction that is under way ends in the new file.
+            tail.push(b"*1\r\n$5\r\nMULTI\r\n");
+        }
+        let aof = &mut self.append_only;
+        aof.rewrite_scheduled = false;
+        aof.encoder.reset();
+        aof.tail = Some(tail);
+        Ok(())
+    }
+
+    /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.
+    pub(crate) fn start_scheduled_rewrite(&mut self) -> bool {
+        let aof = &self.append_only;
+        let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try || !aof.last_rewrite_failed;
+        // A fork that failed has been logged, and is tried again.
+        aof.rewrite_scheduled && rested && self.start_rewrite().is_ok()
+    }
+
+    /// Starts a rewrite if the file has grown as much as the configuration allows.
+    pub(crate) fn start_automatic_rewrite(&mut self) {
+        let aof = &self.append_only;
+        let percentage = u64::from(self.config.auto_aof_rewrite_percentage);
+        if aof.state != State::On
+            || percentage == 0
+            || aof.size <= self.config.auto_aof_rewrite_min_size
+        {
+            return;
+        }
+        let growth = (aof.size.saturating_mul(100) / aof.base_size.max(1)).saturating_sub(100);
+        let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try;
+        if growth >= percentage && rested {
+            tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
+            // It has been logged, and is tried again.
+            let _ = self.start_rewrite();
+        }
+    }
+
+    /// The child that wrote the new file has ended.
+    pub(crate) fn rewrite_ended(&mut self, running: Running, end: ChildEnd) {
+        let tail = self.append_only.tail.take().unwrap_or_default();
+        let ok = match end {
+            ChildEnd::Done => {
+                tracing::info!("Background AOF rewrite terminated with success");
+                self.install(running.pid, &tail)
+                    .inspect_err(|error| tracing::warn!("{error}"))
+                    .is_ok()
+            }
+            ChildEnd::Failed => {
+                tracing::warn!("Background AOF rewrite terminated with error");
+                false
+            }
+            ChildEnd::Killed(signal) => {
+                tracing::warn!("Background AOF rewrite terminated by signal {signal}");
+                false
+            }
+        };
+        let seconds = self.now.unix_ms().saturating_sub(running.since_ms) / 1000;
+        let aof = &mut self.append_only;
+        aof.last_rewrite_seconds = Some(seconds);
+        aof.last_rewrite_failed = !ok;
+        if aof.state == State::WaitRewrite || aof.sync_error.is_some() {
+            aof.rewrite_scheduled = true;
+        }
+    }
+
+    /// Puts the new file, with what was written meanwhile, in the place of the old one. It is synced before it has the name.
+    fn install(&mut self, pid: i32, tail: &Tail) -> Result<(), String> {
+        let path = self.config.appendfilename.clone();
+        let start_us = self.host.mono_us();
+        let file = self.host.finish_rewrite(pid, &path, &tail.blocks)?;
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        self.note_latency("aof-rewrite-diff-write", usec);
+        #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+        let megabytes = tail.len as f64 / f64::from(1 << 20);
+        tracing::info!(
+            "Residual parent diff successfully flushed to the rewritten AOF ({megabytes:.2} MB)"
+        );
+        let now = self.now.unix_ms() / 1000;
+        let aof = &mut self.append_only;
+        let old = if aof.state == State::Off {
+            Some(file)
+        } else {
+            aof.size = file.size().unwrap_or(0);
+            aof.base_size = aof.size;
+            aof.buffer = Vec::new();
+            (aof.unflushed, aof.unsynced, aof.last_sync) = (aof.given_up, false, now);
+            aof.postponed_since = None;
+            aof.encoder.reset();
+            aof.state = State::On;
+            let was_broken = aof.write_error.take().is_some() | aof.sync_error.take().is_some();
+            if was_broken {
+                tracing::warn!("AOF write error looks solved, Redis can write again.");
+            }
+            aof.file.replace(file)
+        };
+        self.close_later(old);
+        tracing::info!("Background AOF rewrite finished successfully");
+        Ok(())
+    }
+
+    // ---- INFO --------------------------------------------------------------------------------------------------------------
+
+    /// INFO's lines about the append-only file.
+    pub(crate) fn info_append_only(&self, text: &mut String) {
+        use std::fmt::Write as _;
+        let aof = &self.append_only;
+        let rewriting = self
+            .persistence
+            .running
+            .filter(|running| running.purpose == Purpose::Rewrite);
+        let ok = |failed: bool| if failed { "err" } else { "ok" };
+        let seconds =
+            |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
+        let now_ms = self.now.unix_ms();
+        let current = rewriting.map(|running| now_ms.saturating_sub(running.since_ms) / 1000);
+        let broken = aof.write_error.is_some() || aof.sync_error.is_some();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_last_rewrite_time_sec:{}\r\n\
+             aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\n",
+            u8::from(aof.state != State::Off),
+            u8::from(rewriting.is_some()),
+            u8::from(aof.rewrite_scheduled),
+            seconds(aof.last_rewrite_seconds),
+            seconds(current),
+            ok(aof.last_rewrite_failed),
+            ok(broken),
+        );
+        if aof.state != State::Off {
+            let _ = write!(
+                text,
+                "aof_current_size:{}\r\naof_base_size:{}\r\naof_pending_rewrite:{}\r\naof_buffer_length:{}\r\n\
+                 aof_rewrite_buffer_length:{}\r\naof_pending_bio_fsync:{}\r\naof_delayed_fsync:{}\r\n",
+                aof.size,
+                aof.base_size,
+                u8::from(aof.rewrite_scheduled),
+                aof.buffer.len(),
+                aof.tail.as_ref().map_or(0, |tail| tail.len),
+                u8::from(aof.postponed_since.is_some()),
+                aof.delayed_syncs,
+            );
+        }
+    }
+
+    /// Bytes that wait to be written: they do not count as memory that eviction could free.
+    pub(crate) fn append_only_bytes(&self) -> u64 {
+        let aof = &self.append_only;
+        let tail = aof.tail.as_ref().map_or(0, |tail| tail.len);
+        (aof.buffer.len() + tail) as u64
+    }
+}
+
+/// The forms of commands that hold a relative time, or seconds: the value to be set, if one is, and the time in Unix milliseconds.
+/// None where the command is written as it is.
+fn absolute<'a>(name: &str, words: &[&'a [u8]], now_ms: i64) -> Option<(Option<&'a [u8]>, i64)> {
+    let number = |word: &[u8]| args::int(word).ok();
+    let seconds = |word: &[u8]| Some(number(word)?.saturating_mul(1000));
+    let (value, at_ms) = match (name, words) {
+        ("expire", [_, _, time]) => (None, now_ms.saturating_add(seconds(time)?)),
+        ("pexpire", [_, _, time]) => (None, now_ms.saturating_add(number(time)?)),
+        ("expireat", [_, _, time]) => (None, seconds(time)?),
+        ("setex", [_, _, time, value]) => (Some(*value), now_ms.saturating_add(seconds(time)?)),
+        ("psetex", [_, _, time, value]) => (Some(*value), now_ms.saturating_add(number(time)?)),
+        ("set", [_, _, value, options @ ..]) => {
+            let after = |unit: &str| {
+                let at = options.iter().position(|word| args::is(word, unit))?;
+                options.get(at + 1)
+            };
+            let time = match (after("EX"), after("PX")) {
+                (Some(time), _) => seconds(time)?,
+                (None, Some(time)) => number(time)?,
+                (None, None) => return None,
+            };
+            (Some(*value), now_ms.saturating_add(time))
+        }
+        _ => return None,
+    };
+    Some((value, at_ms))
+}
+
+/// BGREWRITEAOF
+pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let text = match engine.persistence.running {
+        Some(running) if running.purpose == Purpose::Rewrite => {
+            return Err(Error::text(
+                "ERR Background append only file rewriting already in progress",
+            ));
+        }
+        Some(_) => {
+            engine.append_only.rewrite_scheduled = true;
+            "Background append only file rewriting scheduled"
+        }
+        None => {
+            engine.start_rewrite().map_err(|_| Error::text("ERR"))?;
+            "Background append only file rewriting started"
+        }
+    };
+    engine.clients[id.0].out.status(text);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translate(line: &str) -> String {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let name = line.split(' ').next().unwrap_or_default().to_lowercase();
+        match absolute(&name, &words, 1_000_000) {
+            None => "as is".to_owned(),
+            Some((value, at_ms)) => {
+                let value = value.map(String::from_utf8_lossy);
+                format!("{} {at_ms}", value.as_deref().unwrap_or("-"))
+            }
+        }
+    }
+
+    #[test]
+    fn relative_times_and_seconds_become_milliseconds_since_the_epoch() {
+        assert_eq!(translate("EXPIRE k 10"), "- 1010000");
+        assert_eq!(translate("PEXPIRE k 10"), "- 1000010");
+        assert_eq!(translate("EXPIREAT k 10"), "- 10000");
+        assert_eq!(translate("PEXPIREAT k 10"), "as is");
+        assert_eq!(translate("SETEX k 10 v"), "v 1010000");
+        assert_eq!(translate("PSETEX k 10 v"), "v 1000010");
+        assert_eq!(translate("SET k v"), "as is");
+        assert_eq!(translate("SET k v NX"), "as is");
+        assert_eq!(translate("SET k ex NX eX 10"), "ex 1010000");
+        assert_eq!(translate("SET k v px 10 XX"), "v 1000010");
+        assert_eq!(
+            translate("EXPIRE k 9223372036854775807"),
+            "- 9223372036854775807"
+        );
+    }
+
+    #[test]
+    fn the_tail_of_a_rewrite_keeps_order_and_length() {
+        let mut tail = Tail::default();
+        let big = vec![b'x'; TAIL_BLOCK_BYTES];
+        for bytes in [&b"one"[..], &big, b"two", b"three"] {
+            tail.push(bytes);
+        }
+        assert_eq!(
+            tail.blocks.concat(),
+            [&b"one"[..], &big, b"twothree"].concat()
+        );
+        assert_eq!(tail.len, TAIL_BLOCK_BYTES + 11);
+    }
+}

@@ -1,0 +1,228 @@
+//! Reading the append-only file back: its commands are run by a client that is no connection. Opening and cutting the file is the
+//! shell's, as is giving other clients a turn between two steps.
+
+use std::fmt;
+use std::io::Read;
+
+use rdb::{Input, LoadOptions, Loader, Progress};
+
+use crate::index::{Entry, Runner};
+use crate::{Action, ClientId, Engine, Peer};
+
+/// The bytes of a file that is read back.
+pub type Source = Box<dyn Read>;
+
+/// Why a file cannot be replayed to its end.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// Its commands cannot be read.
+    Aof(aof::Error),
+    /// It begins with a dump that cannot be read.
+    Preamble(rdb::Error),
+    /// A command that this server does not know, or does not run from a file.
+    Unknown(Vec<u8>),
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aof(error) => error.fmt(out),
+            Self::Preamble(error) => write!(
+                out,
+                "Error reading the RDB preamble of the AOF file, AOF loading aborted: {error}"
+            ),
+            Self::Unknown(name) => write!(
+                out,
+                "Unknown command '{}' reading the append only file",
+                rdb::Printable::new(name)
+            ),
+        }
+    }
+}
+
+/// A replay under way.
+pub struct Replay {
+    stage: Stage,
+    client: ClientId,
+}
+
+enum Stage {
+    /// A dump at the start of the file.
+    Preamble(Box<Loader<Source>>),
+    Commands(Box<aof::Reader<Source>>),
+    Over,
+}
+
+impl Engine {
+    /// Begins to replay a file of `total_bytes`. Until [`Engine::end_replay`] most commands answer LOADING.
+    ///
+    /// # Errors
+    /// Where the start of the file cannot be read; there is nothing to be ended then.
+    pub fn begin_replay(
+        &mut self,
+        source: Source,
+        total_bytes: u64,
+        options: LoadOptions,
+    ) -> Result<Replay, ReplayError> {
+        let mut input = Input::new(source);
+        let stage = if aof::begins_with_rdb(&mut input).map_err(ReplayError::Aof)? {
+            tracing::info!("Reading RDB preamble from AOF file...");
+            let loader =
+                Loader::open(input, options, self.limits()).map_err(ReplayError::Preamble)?;
+            Stage::Preamble(Box::new(loader))
+        } else {
+            Stage::Commands(Box::new(aof::Reader::after(input)))
+        };
+        let client = self.add_client(Peer {
+            addr: String::new(),
+            fd: -1,
+            unix: false,
+        });
+        let flags = &mut self.clients[client.0].flags;
+        (flags.internal, flags.authenticated) = (true, true);
+        self.begin_load(total_bytes);
+        Ok(Replay { stage, client })
+    }
+
+    /// Replays about `bytes` more of the file.
+    ///
+    /// # Errors
+    /// Any of [`ReplayError`]. After [`aof::Error::Truncated`] the dataset is that of the whole commands before; after any other
+    /// it is not to be used.
+    pub fn replay_step(
+        &mut self,
+        replay: &mut Replay,
+        bytes: u64,
+    ) -> Result<Progress, ReplayError> {
+        replay.stage = match std::mem::replace(&mut replay.stage, Stage::Over) {
+            Stage::Preamble(mut loader) => match self
+                .load_step(&mut loader, bytes)
+                .map_err(ReplayError::Preamble)?
+            {
+                Progress::More => Stage::Preamble(loader),
+                Progress::Done => {
+                    tracing::info!("Reading the remaining AOF tail...");
+                    Stage::Commands(Box::new(aof::Reader::after(loader.into_input())))
+                }
+            },
+            Stage::Commands(mut reader) => {
+                match self.replay_commands(&mut reader, replay.client, bytes)? {
+                    Progress::More => Stage::Commands(reader),
+                    Progress::Done => Stage::Over,
+                }
+            }
+            Stage::Over => Stage::Over,
+        };
+        match replay.stage {
+            Stage::Over => Ok(Progress::Done),
+            _ => Ok(Progress::More),
+        }
+    }
+
+    /// The replay is over, well or not. A transaction that the file does not end is forgotten.
+    pub fn end_replay(&mut self, replay: Replay) {
+        self.close(replay.client);
+        self.end_load();
+    }
+
+    fn replay_commands(
+        &mut self,
+        reader: &mut aof::Reader<Source>,
+        id: ClientId,
+        bytes: u64,
+    ) -> Result<Progress, ReplayError> {
+        let until = reader.offset().saturating_add(bytes);
+        self.replaying = true;
+        let result = loop {
+            if reader.offset() >= until {
+                break Ok(Progress::More);
+            }
+            let command = match reader.next_command() {
+                Ok(Some(command)) => command,
+                Ok(None) => break Ok(Progress::Done),
+                Err(error) => break Err(ReplayError::Aof(error)),
+            };
+            let mut args = self.args.take();
+            args.extend(command.args());
+            let result = self.replay_one(id, &args);
+            self.args.put(args);
+            if let Err(error) = result {
+                break Err(error);
+            }
+        };
+        self.replaying = false;
+        self.note_loaded(reader.offset());
+        self.free_garbage();
+        result
+    }
+
+    fn replay_one(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
+        let entry = self
+            .index
+            .find(args[0])
+            .filter(|entry| entry.command.accepts(args.len()) && is_replayed(*entry))
+            .ok_or_else(|| ReplayError::Unknown(args[0].to_vec()))?;
+        let client = &mut self.clients[id.0];
+        let name = entry.command.name;
+        if client.multi.is_some() && !matches!(name, "exec" | "discard" | "multi") {
+            self.queue(id, entry, args);
+        } else {
+            let db = client.db;
+            self.run(id, entry, args, None);
+            self.apply_effects(id, db, args);
+        }
+        // Nobody reads the replies.
+        self.clients[id.0].out.clear();
+        Ok(())
+    }
+
+    /// DEBUG LOADAOF: replays the file while everything waits. Half a dataset is never kept: where the file is damaged, the process
+    /// ends.
+    pub(crate) fn reload_append_only(&mut self) -> Result<(), String> {
+        self.flush_append_only();
+        let (source, total) = self.host.read_append(&self.config.appendfilename)?;
+        self.empty_keyspace();
+        let options = LoadOptions::default();
+        let result = self
+            .begin_replay(source, total, options)
+            .and_then(|mut replay| {
+                let result = self.replay_step(&mut replay, u64::MAX);
+                let result = match result {
+                    Ok(Progress::More) => self.replay_step(&mut replay, u64::MAX),
+                    other => other,
+                };
+                self.end_replay(replay);
+                result
+            });
+        match result {
+            Ok(_) => {
+                tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
+                Ok(())
+            }
+            Err(error) => {
+                self.act(Action::Exit { code: 1 });
+                Err(error.to_string())
+            }
+        }
+    }
+}
+
+/// Data commands, and those of the engine that a file may hold. Others belong to connections, and would not do what they did when
+/// they were written.
+fn is_replayed(entry: Entry) -> bool {
+    match entry.runner {
+        Runner::Data(_) => true,
+        Runner::Engine(_) => matches!(
+            entry.command.name,
+            "select"
+                | "multi"
+                | "exec"
+                | "discard"
+                | "publish"
+                | "eval"
+                | "evalsha"
+                | "script"
+                | "ping"
+        ),
+    }
+}
