@@ -166,11 +166,7 @@ impl Console {
         mut probe: impl AsyncFnMut() -> Result<Probe, Error>,
     ) -> Result<(), Error> {
         let start = Instant::now();
-        let spinner = if self.live {
-            Some(ProgressBar::new_spinner())
-        } else {
-            None
-        };
+        let spinner = self.live.then(spinner);
         let (mut shown, mut dots) = (false, start);
         loop {
             let found = match probe().await {
@@ -220,6 +216,13 @@ impl std::fmt::Debug for Console {
             .field("live", &self.live)
             .finish_non_exhaustive()
     }
+}
+
+/// One line, cut where the terminal ends.
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 /// The parameters of the escape sequence for a marked line.
