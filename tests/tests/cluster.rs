@@ -78,6 +78,37 @@ fn w15_redirections(cluster: &Cluster) {
     assert_eq!(first.text("SET abc 123"), moved);
     assert_eq!(third.text("GET abc"), moved);
     assert_eq!(second.text("SET abc 123"), "OK");
+    for node in &cluster.nodes {
+        let client =
+            redis::cluster::ClusterClient::new(vec![format!("redis://{}", node.address())])
+                .unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let old: String = redis::cmd("GET").arg("abc").query(&mut connection).unwrap();
+        assert_eq!(old, "123");
+        for number in 0..50 {
+            let key = format!("library:{number}");
+            let value = node.port.to_string();
+            redis::cmd("SET")
+                .arg(&key)
+                .arg(&value)
+                .exec(&mut connection)
+                .unwrap();
+            let read: String = redis::cmd("GET").arg(&key).query(&mut connection).unwrap();
+            assert_eq!(read, value);
+        }
+    }
+    let keys: i64 = cluster
+        .nodes
+        .iter()
+        .map(|node| node.call("DBSIZE").as_int().unwrap())
+        .sum();
+    assert_eq!(keys, 51);
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .all(|node| node.call("DBSIZE").as_int() > Some(0))
+    );
 }
 
 fn w16_hash_tags(cluster: &Cluster) {
