@@ -122,7 +122,7 @@ fn accept(shell: &Rc<Shell>, stream: TcpStream, remote: SocketAddr) {
             link,
             remote: plain(remote),
             local: plain(local).ip(),
-        })
+        });
     });
     tokio::task::spawn_local(serve(Rc::clone(shell), link, stream, receiver));
 }

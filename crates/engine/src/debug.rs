@@ -41,7 +41,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             engine.host.sleep(Duration::from_secs_f64(seconds));
         }
         (b"set-active-expire", [_, _, on]) => {
-            engine.active_expire = resp::number::scan_integer(on).value != 0
+            engine.active_expire = resp::number::scan_integer(on).value != 0;
         }
         (b"error", [_, _, text]) => {
             engine.clients[id.0].out.error(text);

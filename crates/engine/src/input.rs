@@ -14,6 +14,9 @@ const HAND_OVER_BYTES: usize = 32 * 1024;
 /// Memory for a big argument is asked for in steps of at most this, however long it was announced to be.
 const RESERVE_STEP_BYTES: usize = 1024 * 1024;
 
+/// How many requests ahead keys are brought to the cache.
+const PREFETCH_WINDOW: usize = 16;
+
 impl Engine {
     /// Bytes came from a client. They are cut into requests, and these are run. Replies gather in [`Engine::output`].
     pub fn receive(&mut self, id: ClientId, bytes: &[u8]) {
@@ -129,10 +132,12 @@ impl Engine {
         });
         let cut = client.parser.cut_all(bytes, batch);
         let db = client.db;
-        self.prefetch(db, bytes, batch);
         let mut args = self.args.take();
         let mut stopped = None;
         for index in 0..batch.len() {
+            if index % PREFETCH_WINDOW == 0 && batch.len() > 1 {
+                self.prefetch(db, bytes, batch, index);
+            }
             batch.args(index, bytes, &mut args);
             let big = shared.and_then(|shared| big_argument(shared, &args));
             let ran = self.request(id, &args, big);
@@ -159,15 +164,16 @@ impl Engine {
         }
     }
 
-    /// Brings the table positions of the batch's first keys to the cache while the first requests run.
-    fn prefetch(&mut self, db: usize, bytes: &[u8], batch: &Batch) {
-        if batch.len() > 1 {
-            let db = self.keyspace.db_ref(db);
-            for index in 0..batch.len() {
-                if let Some(key) = batch.arg(index, 1, bytes) {
-                    db.prefetch(key);
-                }
-            }
+    /// Brings the keys of the next requests to the cache: first their positions in the table, then their entries.
+    fn prefetch(&self, db: usize, bytes: &[u8], batch: &Batch, from: usize) {
+        let db = self.keyspace.db_ref(db);
+        let until = batch.len().min(from + PREFETCH_WINDOW);
+        let mut places = [None; PREFETCH_WINDOW];
+        for (index, place) in (from..until).zip(&mut places) {
+            *place = batch.arg(index, 1, bytes).map(|key| db.prefetch(key));
+        }
+        for place in places.into_iter().flatten() {
+            db.prefetch_entry(place);
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Latency(BTreeMap<&'static str, Series>);
 impl Engine {
     /// An event took so long: remembered, if that is at least `latency-monitor-threshold`.
     pub(crate) fn note_latency(&mut self, event: &'static str, usec: u64) {
-        let threshold_ms = u64::try_from(self.config.latency_monitor_threshold).unwrap_or(u64::MAX);
+        let threshold_ms = self.config.latency_monitor_threshold;
         let ms = usec / 1000;
         if threshold_ms == 0 || ms < threshold_ms {
             return;

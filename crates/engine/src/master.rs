@@ -385,10 +385,10 @@ impl Engine {
 
     /// A replica has been sent its dump whole (`true`), or it cannot be.
     pub fn dump_sent(&mut self, id: ClientId, ok: bool) {
-        if !self
+        if self
             .clients
             .get(id.0)
-            .is_some_and(|client| client.replica.is_some())
+            .is_none_or(|client| client.replica.is_none())
         {
             return;
         }

@@ -404,10 +404,9 @@ impl Link {
 
     fn dump_header(&mut self, line: &str) {
         let Some(length) = line.strip_prefix('$') else {
-            return self.give_up(if line.starts_with('-') {
-                format!("MASTER aborted replication with an error: {}", &line[1..])
-            } else {
-                format!("Bad protocol from MASTER, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?")
+            return self.give_up(match line.strip_prefix('-') {
+                Some(error) => format!("MASTER aborted replication with an error: {error}"),
+                None => format!("Bad protocol from MASTER, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?"),
             });
         };
         if let Some(mark) = length
