@@ -221,7 +221,7 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let result = replay_steps(shell, &mut replay).await;
         shell.turn(|engine| engine.end_replay(replay));
-        result.or_else(|error| cut(shell, error))?;
+        result.or_else(|error| cut(shell, &error))?;
         tracing::info!(
             "DB loaded from append only file: {:.3} seconds",
             started.elapsed().as_secs_f64()
@@ -239,8 +239,8 @@ async fn replay_steps(shell: &Rc<Shell>, replay: &mut Replay) -> Result<(), Repl
 }
 
 /// A file whose end is missing is cut behind its last whole command, where the configuration allows it.
-fn cut(shell: &Rc<Shell>, error: ReplayError) -> anyhow::Result<()> {
-    let ReplayError::Aof(aof::Error::Truncated { valid_up_to }) = error else {
+fn cut(shell: &Rc<Shell>, error: &ReplayError) -> anyhow::Result<()> {
+    let ReplayError::Aof(aof::Error::Truncated { valid_up_to }) = *error else {
         anyhow::bail!("{error}");
     };
     if !shell.engine.borrow().config().aof_load_truncated {

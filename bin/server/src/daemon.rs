@@ -109,8 +109,21 @@ pub(crate) fn banner(config: &ServerConfig) {
     );
 }
 
-/// Tells the service manager that the server is ready, when one asked to be told.
-pub(crate) fn notify_ready() {
+/// Tells the log, and the service manager when one asked to be told, that data are loaded and clients are served.
+pub(crate) fn announce(config: &ServerConfig) {
+    if config.port != 0 {
+        tracing::info!(
+            "The server is now ready to accept connections on port {}",
+            config.port
+        );
+    }
+    if let Some(path) = &config.unixsocket {
+        tracing::info!(
+            "The server is now ready to accept connections at {}",
+            String::from_utf8_lossy(path)
+        );
+    }
+
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(
             "Cannot tell the service manager that the server is ready: {}",

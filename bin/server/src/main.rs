@@ -141,87 +141,89 @@ fn hand_over(arguments: &[Vec<u8>]) -> ExitCode {
 
 fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let detached = loaded.config.daemonize.then(fork::detach).transpose()?;
-    let log = Log::install(Role::Master, level(loaded.config.loglevel))?;
-    if !loaded.config.logfile.is_empty() {
-        log.set_sink(Sink::File(
-            config::as_path(&loaded.config.logfile).to_owned(),
-        ))
-        .context("Can't open the log file")?;
-    } else if loaded.config.daemonize {
-        log.set_sink(Sink::File("/dev/null".into()))
-            .context("Can't open /dev/null")?;
-    }
+    let log = start_log(&loaded.config)?;
     loaded.config.dir = config::current_dir();
     daemon::raise_open_files(&mut loaded.config);
     fork::ignore_file_size_signal();
-    let machine = Machine::new(log.clone(), loaded.file);
-    let seed = Machine::entropy()?;
-    store::set_hash_seed([seed[0], seed[1]]);
     let config = loaded.config.clone();
-    let mut engine = Engine::new(
-        machine.now(),
-        loaded.config,
-        seed[2],
-        Box::new(machine.clone()),
-    );
-    for renamed in &config.rename_commands {
-        if !engine.rename_command(&renamed.from, &renamed.to) {
-            anyhow::bail!("Target command name already exists");
-        }
-    }
-    if config.cluster_enabled {
-        let (file, saved) = NodesFile::open(config::as_path(&config.cluster_config_file))?;
-        machine.set_nodes_file(file);
-        engine.join_cluster(saved, seed[3]);
-    }
+    let machine = Machine::new(log, loaded.file);
+    let engine = start_engine(&machine, loaded.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
+    let shell = Rc::new(Shell::new(engine, machine));
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
-        let shell = Rc::new(Shell::new(engine, machine));
-        let serving = meanwhile::Server(Rc::downgrade(&shell));
-        shell.machine.set_meanwhile(Rc::new(serving));
-        listen::open(&shell, &config)?;
-        if config.cluster_enabled {
-            bus::open(&shell, &config)?;
+    local.block_on(&runtime, run(shell, config, detached))
+}
+
+fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {
+    let log = Log::install(Role::Master, level(config.loglevel))?;
+    if !config.logfile.is_empty() {
+        let path = config::as_path(&config.logfile).to_owned();
+        log.set_sink(Sink::File(path))
+            .context("Can't open the log file")?;
+    } else if config.daemonize {
+        log.set_sink(Sink::File("/dev/null".into()))
+            .context("Can't open /dev/null")?;
+    }
+    Ok(log)
+}
+
+fn start_engine(machine: &Machine, config: ServerConfig) -> anyhow::Result<Engine> {
+    let seed = Machine::entropy()?;
+    store::set_hash_seed([seed[0], seed[1]]);
+    let renamed = config.rename_commands.clone();
+    let nodes = config
+        .cluster_enabled
+        .then(|| config.cluster_config_file.clone());
+    let mut engine = Engine::new(machine.now(), config, seed[2], Box::new(machine.clone()));
+    for command in &renamed {
+        if !engine.rename_command(&command.from, &command.to) {
+            anyhow::bail!("Target command name already exists");
         }
-        let _pid_file = config
-            .daemonize
-            .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
-        if let Some(detached) = detached {
-            detached.ready();
-            fork::close_terminal()?;
-        }
-        daemon::banner(&config);
-        tracing::warn!("Server started, Redis version 3.0.7");
-        if config.port != 0 {
-            tracing::info!(
-                "The server is now ready to accept connections on port {}",
-                config.port
-            );
-        }
-        if let Some(path) = &config.unixsocket {
-            tracing::info!(
-                "The server is now ready to accept connections at {}",
-                String::from_utf8_lossy(path)
-            );
-        }
-        daemon::notify_ready();
-        let running = Rc::clone(&shell);
-        let mut run = std::pin::pin!(running.run());
-        tokio::select! {
-            biased;
-            loaded = load(&shell, &config) => loaded?,
-            code = &mut run => return Ok(ExitCode::from(code?)),
-        }
-        shell.turn(Engine::check_loaded_slots);
-        if let Some(master) = &config.slaveof {
-            shell.turn(|engine| engine.follow(&master.host, master.port));
-        }
-        Ok(ExitCode::from(run.await?))
-    })
+    }
+    if let Some(path) = nodes {
+        let (file, saved) = NodesFile::open(config::as_path(&path))?;
+        machine.set_nodes_file(file);
+        engine.join_cluster(saved, seed[3]);
+    }
+    Ok(engine)
+}
+
+async fn run(
+    shell: Rc<Shell>,
+    config: ServerConfig,
+    detached: Option<fork::Detached>,
+) -> anyhow::Result<ExitCode> {
+    let serving = meanwhile::Server(Rc::downgrade(&shell));
+    shell.machine.set_meanwhile(Rc::new(serving));
+    listen::open(&shell, &config)?;
+    if config.cluster_enabled {
+        bus::open(&shell, &config)?;
+    }
+    let _pid_file = config
+        .daemonize
+        .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
+    if let Some(detached) = detached {
+        detached.ready();
+        fork::close_terminal()?;
+    }
+    daemon::banner(&config);
+    tracing::warn!("Server started, Redis version 3.0.7");
+    let running = Rc::clone(&shell);
+    let mut run = std::pin::pin!(running.run());
+    tokio::select! {
+        biased;
+        loaded = load(&shell, &config) => loaded?,
+        code = &mut run => return Ok(ExitCode::from(code?)),
+    }
+    shell.turn(Engine::check_loaded_slots);
+    daemon::announce(&config);
+    if let Some(master) = &config.slaveof {
+        shell.turn(|engine| engine.follow(&master.host, master.port));
+    }
+    Ok(ExitCode::from(run.await?))
 }
 
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.

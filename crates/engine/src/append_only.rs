@@ -94,7 +94,7 @@ impl Tail {
         self.len += bytes.len();
         match self.blocks.last_mut() {
             Some(block) if block.capacity() - block.len() >= bytes.len() => {
-                block.extend_from_slice(bytes)
+                block.extend_from_slice(bytes);
             }
             _ => {
                 let mut block = Vec::with_capacity(TAIL_BLOCK_BYTES.max(bytes.len()));

@@ -162,7 +162,7 @@ impl Engine {
             ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
             ChildEnd::Failed => tracing::warn!("Background {failed} error"),
             ChildEnd::Killed(signal) => {
-                tracing::warn!("Background {started} terminated by signal {signal}")
+                tracing::warn!("Background {started} terminated by signal {signal}");
             }
         }
         let now = self.now.unix_ms();

@@ -120,6 +120,7 @@ impl Engine {
     }
 
     /// The replay is over, well or not. A transaction that the file does not end is forgotten.
+    #[expect(clippy::needless_pass_by_value, reason = "what is over cannot go on")]
     pub fn end_replay(&mut self, replay: Replay) {
         self.close(replay.client);
         self.end_load();
