@@ -1,0 +1,237 @@
+//! What was promised is on the disk: servers that are killed at any moment, and disks that are full.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tern_tests::daemon::{Client, Daemon, run, wait_until};
+
+const WRITERS: usize = 8;
+const ROUNDS: u64 = 200;
+
+/// Clients that count, each on a key of its own, until the server is gone; the last number that each was told.
+struct Writers {
+    acknowledged: Vec<Arc<AtomicU64>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Writers {
+    fn start(port: u16) -> Self {
+        let acknowledged: Vec<Arc<AtomicU64>> = (0..WRITERS).map(|_| Arc::default()).collect();
+        let threads = acknowledged
+            .iter()
+            .enumerate()
+            .map(|(number, last)| {
+                let last = Arc::clone(last);
+                std::thread::spawn(move || {
+                    let Ok(mut client) = Client::try_new(port) else {
+                        return;
+                    };
+                    while let Ok(reply) = client.try_call(&format!("INCR counter:{number}")) {
+                        if let client::Value::Int(value) = reply {
+                            last.store(u64::try_from(value).unwrap(), Ordering::Release);
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self {
+            acknowledged,
+            threads,
+        }
+    }
+
+    fn join(self) -> Vec<u64> {
+        self.threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        let last = self.acknowledged.iter();
+        last.map(|last| last.load(Ordering::Acquire)).collect()
+    }
+}
+
+fn counter(server: &Daemon, number: usize) -> u64 {
+    server
+        .text(&format!("GET counter:{number}"))
+        .parse()
+        .unwrap_or(0)
+}
+
+#[test]
+fn with_appendfsync_always_nothing_acknowledged_is_lost() {
+    let mut server = Daemon::server(
+        "appendonly yes\nappendfsync always\nsave \"\"\nauto-aof-rewrite-min-size 4kb",
+    );
+    let mut told = 0;
+    for round in 0..ROUNDS {
+        let writers = Writers::start(server.port);
+        // The moment of the kill is what is tried out: there is nothing to wait for.
+        std::thread::sleep(Duration::from_millis(5 + round * 17 % 41));
+        server.kill();
+        let acknowledged = writers.join();
+        server.start();
+        for (number, &last) in acknowledged.iter().enumerate() {
+            let kept = counter(&server, number);
+            assert!(
+                kept >= last,
+                "round {round}: {number} was told {last}, {kept} is kept"
+            );
+            told += u64::from(last > 0);
+        }
+    }
+    assert!(told > ROUNDS, "hardly anything was acknowledged: {told}");
+}
+
+#[test]
+fn with_appendfsync_everysec_two_seconds_are_lost_at_most() {
+    let mut server = Daemon::server("appendonly yes\nappendfsync everysec\nsave \"\"");
+    let mut client = server.client();
+    let start = Instant::now();
+    let mut told: Vec<(Duration, u64)> = Vec::new();
+    while start.elapsed() < Duration::from_secs(3) {
+        let value = client.text("INCR counter:0").parse().unwrap();
+        told.push((start.elapsed(), value));
+    }
+    let killed = start.elapsed();
+    server.kill();
+    server.start();
+    let kept = counter(&server, 0);
+    let owed = told
+        .iter()
+        .rev()
+        .find(|(at, _)| killed.saturating_sub(*at) >= Duration::from_secs(2))
+        .map_or(0, |(_, value)| *value);
+    assert!(owed > 0 && kept >= owed, "{kept} is kept of {owed}");
+}
+
+/// How big files may become, bytes, for a server and the children that it starts.
+fn limit_files(server: &Daemon, size: &str) {
+    let arguments = [
+        "--pid",
+        &server.pid().to_string(),
+        &format!("--fsize={size}:unlimited"),
+    ];
+    let limited = run(Path::new("prlimit"), &arguments, "");
+    assert_eq!(limited.code, Some(0), "{}", limited.out);
+}
+
+fn fill(client: &mut Client) {
+    let value = "x".repeat(1000);
+    for number in 0..200 {
+        assert_eq!(
+            client.text(&format!("SET key:{number} {value}:{number}")),
+            "OK"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_dump_whole() {
+    let server = Daemon::server("save 3600 1000000\nrdbcompression no");
+    let mut client = server.client();
+    assert_eq!(client.text("SET old value"), "OK");
+    assert_eq!(client.text("SAVE"), "OK");
+    let dump = server.dir().join("dump.rdb");
+    let old = std::fs::read(&dump).unwrap();
+    fill(&mut client);
+    limit_files(&server, "65536");
+    assert!(client.text("SAVE").starts_with("ERR"));
+    assert_eq!(client.text("BGSAVE"), "Background saving started");
+    wait_until("a failed save", || {
+        server.info_field("persistence", "rdb_last_bgsave_status") == "err"
+    });
+    assert_eq!(std::fs::read(&dump).unwrap(), old);
+    let refused = client.text("SET new value");
+    assert!(
+        refused.starts_with("MISCONF Redis is configured to save RDB snapshots"),
+        "{refused}"
+    );
+    limit_files(&server, "unlimited");
+    assert_eq!(client.text("BGSAVE"), "Background saving started");
+    wait_until("a save", || {
+        server.info_field("persistence", "rdb_last_bgsave_status") == "ok"
+    });
+    assert_eq!(client.text("SET new value"), "OK");
+    let names = std::fs::read_dir(server.dir()).unwrap();
+    let temporary = names.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("temp-")
+    });
+    assert_eq!(temporary.count(), 0);
+}
+
+#[test]
+fn a_full_disk_stops_writes_to_the_append_only_file_until_there_is_room() {
+    let mut server = Daemon::server("appendonly yes\nappendfsync everysec\nsave \"\"");
+    let mut client = server.client();
+    fill(&mut client);
+    limit_files(&server, "65536");
+    assert_eq!(
+        client.text("BGREWRITEAOF"),
+        "Background append only file rewriting started"
+    );
+    wait_until("a failed rewrite", || {
+        server.info_field("persistence", "aof_last_bgrewrite_status") == "err"
+    });
+    // This one is kept in memory, and is written when there is room.
+    assert_eq!(client.text("SET first kept"), "OK");
+    wait_until("a failed write", || {
+        server.info_field("persistence", "aof_last_write_status") == "err"
+    });
+    assert_eq!(
+        client.text("SET second refused"),
+        "MISCONF Errors writing to the AOF file: File too large"
+    );
+    assert_eq!(client.text("GET first"), "kept");
+    limit_files(&server, "unlimited");
+    wait_until("writes again", || client.text("SET third kept") == "OK");
+    assert_eq!(
+        client.text("BGREWRITEAOF"),
+        "Background append only file rewriting started"
+    );
+    wait_until("a rewrite", || {
+        server.info_field("persistence", "aof_last_bgrewrite_status") == "ok"
+    });
+    assert_eq!(client.text("SET fourth kept"), "OK");
+    server.kill();
+    server.start();
+    assert_eq!(server.text("DBSIZE"), "203");
+    assert_eq!(server.text("GET first"), "kept");
+    assert_eq!(server.text("GET fourth"), "kept");
+}
+
+#[test]
+fn under_always_a_write_that_fails_ends_the_server_unanswered() {
+    let mut server = Daemon::server("appendonly yes\nappendfsync always\nsave \"\"");
+    let mut client = server.client();
+    fill(&mut client);
+    limit_files(&server, "65536");
+    assert!(client.try_call("SET lost value").is_err());
+    assert_eq!(server.ended().code(), Some(1));
+    assert!(server.log().contains(
+        "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting..."
+    ));
+    server.start();
+    assert_eq!(server.text("DBSIZE"), "200");
+}
+
+#[test]
+fn a_damaged_file_stops_the_start_with_one_line() {
+    let mut server = Daemon::server("save 3600 1000000");
+    assert_eq!(server.text("SET key value"), "OK");
+    assert_eq!(server.text("SAVE"), "OK");
+    server.kill();
+    let dump = server.dir().join("dump.rdb");
+    let mut bytes = std::fs::read(&dump).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&dump, bytes).unwrap();
+    let program = tern_tests::daemon::binary("server");
+    let config = server.config_path();
+    let started = run(&program, &[config.to_str().unwrap()], "");
+    assert_eq!(started.code, Some(1), "{}", started.out);
+    assert!(started.out.contains("dump.rdb"), "{}", started.out);
+}
