@@ -200,9 +200,10 @@ parameters! {
     /// Put a checksum at the end of the dump file.
     rdbchecksum: bool = true,
         yes_no("rdbchecksum", word_at!(rdbchecksum));
-    /// Pass over what a dump holds but this server cannot keep: modules' data, streams. Not in Redis, and not shown by `CONFIG GET *`.
+    /// Pass over what a dump holds but this server cannot keep: modules' data, streams. Not in Redis, and not shown
+    /// or set by CONFIG.
     rdb_skip_unsupported: bool = false,
-        yes_no("rdb-skip-unsupported", word_at!(rdb_skip_unsupported)).settable();
+        yes_no("rdb-skip-unsupported", word_at!(rdb_skip_unsupported));
     /// The dump file, in [`dir`](Self::dir).
     dbfilename: Vec<u8> = b"dump.rdb".to_vec(),
         Row::text("dbfilename", at!(dbfilename), Some(DBFILENAME), Effect::None).settable();
