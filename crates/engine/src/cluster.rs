@@ -152,7 +152,7 @@ impl Engine {
 
     /// Does what the core wants done. A new nodes.conf is held back until something follows that must not come before it, or
     /// until the end of the turn: many changes in one turn are one write.
-    fn perform_bus(&mut self) {
+    pub(crate) fn perform_bus(&mut self) {
         while let Some(output) = self.cluster.as_mut().and_then(|node| node.poll_output()) {
             match output {
                 Output::Persist(text) => self.unsaved_nodes = Some(text),
@@ -269,6 +269,10 @@ impl Engine {
                 keys.extend(positions.iter().map(|&at| words[at]));
                 query.command_is_readonly &= queued.entry.command.flags.has(Flags::READONLY);
             }
+            // A transaction without keys can be run anywhere, in whatever state the cluster is.
+            if keys.is_empty() {
+                return Ok(());
+            }
             node.route(keys, query, exists)
         } else {
             table::key_positions(command, args, &mut positions);
@@ -319,7 +323,13 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     };
     node.handle_input(now, Input::Facts(facts));
     let result = node.command(now, &args[1..], &Keys(engine.keyspace.db_ref(0)));
-    engine.perform_bus();
+    // What changes of slots want done is done at the end of the turn, before the replies leave: many are one write of nodes.conf.
+    if args
+        .get(1)
+        .is_none_or(|word| !commands::args::is(word, "SETSLOT"))
+    {
+        engine.perform_bus();
+    }
     let out = &mut engine.clients[id.0].out;
     match result.map_err(|error| Error::owned(format!("ERR {error}")))? {
         Reply::Ok => out.ok(),

@@ -276,6 +276,7 @@ impl Engine {
                 self.wake(id);
             }
         }
+        self.perform_bus();
         self.save_nodes();
     }
 

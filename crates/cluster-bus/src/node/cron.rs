@@ -82,8 +82,7 @@ impl Node {
             self.update_state(now);
         }
         if std::mem::take(&mut self.todo.save) {
-            self.outputs
-                .push_back(Output::Persist(self.nodes_conf().to_string()));
+            self.outputs.push_back(Output::Persist(String::new()));
         }
         self.outputs.append(&mut self.held);
         debug_assert!(

@@ -373,8 +373,18 @@ impl Node {
     }
 
     /// What to do next; `None` when there is nothing more. Drain it after every call.
+    ///
+    /// The text of a [`Output::Persist`] is made here: calls that follow each other without anything to send between them are
+    /// one write of the state after the last.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front()?;
+        if !matches!(output, Output::Persist(_)) {
+            return Some(output);
+        }
+        while let Some(Output::Persist(_)) = self.outputs.front() {
+            self.outputs.pop_front();
+        }
+        Some(Output::Persist(self.nodes_conf().to_string()))
     }
 
     /// The configuration.
