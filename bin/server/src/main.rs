@@ -202,9 +202,10 @@ async fn run(
     if config.cluster_enabled {
         bus::open(&shell, &config)?;
     }
-    let _pid_file = config
-        .daemonize
-        .then(|| daemon::PidFile::write(config::as_path(&config.pidfile)));
+    if config.daemonize {
+        let path = config::as_path(&config.pidfile);
+        *shell.pid_file.borrow_mut() = Some(daemon::PidFile::write(path));
+    }
     if let Some(detached) = detached {
         detached.ready();
         fork::close_terminal()?;
@@ -216,14 +217,14 @@ async fn run(
     tokio::select! {
         biased;
         loaded = load(&shell, &config) => loaded?,
-        code = &mut run => return Ok(ExitCode::from(code?)),
+        ended = &mut run => match ended? {},
     }
     shell.turn(Engine::check_loaded_slots);
     daemon::announce(&config);
     if let Some(master) = &config.slaveof {
         shell.turn(|engine| engine.follow(&master.host, master.port));
     }
-    Ok(ExitCode::from(run.await?))
+    match run.await? {}
 }
 
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.

@@ -2,17 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
 use engine::{Action, ClientId, Engine, LinkId};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{as_path, reason};
+use crate::daemon::PidFile;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
 use crate::meanwhile::{Door, Shared};
@@ -52,7 +54,7 @@ pub(crate) struct Shell {
     flush_due: Notify,
     /// Clients whose output waits for that.
     deferred: RefCell<Vec<ClientId>>,
-    exit: RefCell<Option<oneshot::Sender<u8>>>,
+    pub(crate) pid_file: RefCell<Option<PidFile>>,
 }
 
 impl Shell {
@@ -74,14 +76,12 @@ impl Shell {
             child_ended: Notify::new(),
             flush_due: Notify::new(),
             deferred: RefCell::default(),
-            exit: RefCell::default(),
+            pid_file: RefCell::default(),
         }
     }
 
-    /// Runs until the engine says that the process is to end; the exit code.
-    pub(crate) async fn run(self: &Rc<Self>) -> anyhow::Result<u8> {
-        let (sender, mut exit) = oneshot::channel();
-        *self.exit.borrow_mut() = Some(sender);
+    /// Runs until the engine ends the process ([`Action::Exit`]).
+    pub(crate) async fn run(self: &Rc<Self>) -> anyhow::Result<Infallible> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut child = signal(SignalKind::child())?;
@@ -93,7 +93,6 @@ impl Shell {
         cluster.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                code = &mut exit => return Ok(code.unwrap_or(1)),
                 _ = timer.tick() => {
                     self.turn(Engine::tick);
                     if timer.period() != self.period() {
@@ -244,10 +243,9 @@ impl Shell {
                 )));
             }
             Action::Exit { code } => {
-                if let Some(exit) = self.exit.borrow_mut().take() {
-                    // The receiver is gone only when the process ends already.
-                    let _ = exit.send(u8::try_from(code).unwrap_or(1));
-                }
+                // At once, listening sockets and all: whoever tries to connect from now on is refused.
+                drop(self.pid_file.borrow_mut().take());
+                std::process::exit(code);
             }
         }
     }

@@ -120,32 +120,35 @@ impl Engine {
         if random {
             pool.clear();
         }
-        database.sample(samples, volatile, &mut || rng.next_u64(), |sample| {
-            let rank = match policy {
-                MaxmemoryPolicy::VolatileTtl => u64::MAX - sample.expire_ms.unwrap_or(u64::MAX),
-                _ => sample.idle_seconds,
-            };
-            let at = pool.partition_point(|candidate| candidate.rank < rank);
-            let known = pool.iter().any(|candidate| *candidate.key == *sample.key);
-            if !known && (at > 0 || pool.len() < POOL) {
-                pool.insert(
-                    at,
-                    Candidate {
-                        rank,
-                        key: sample.key.into(),
-                    },
-                );
-                if pool.len() > POOL {
-                    pool.remove(0);
+        // What was remembered may all be gone: then a second look finds others.
+        for _ in 0..2 {
+            database.sample(samples, volatile, &mut || rng.next_u64(), |sample| {
+                let rank = match policy {
+                    MaxmemoryPolicy::VolatileTtl => u64::MAX - sample.expire_ms.unwrap_or(u64::MAX),
+                    _ => sample.idle_seconds,
+                };
+                let at = pool.partition_point(|candidate| candidate.rank < rank);
+                let known = pool.iter().any(|candidate| *candidate.key == *sample.key);
+                if !known && (at > 0 || pool.len() < POOL) {
+                    pool.insert(
+                        at,
+                        Candidate {
+                            rank,
+                            key: sample.key.into(),
+                        },
+                    );
+                    if pool.len() > POOL {
+                        pool.remove(0);
+                    }
                 }
-            }
-        });
-        while let Some(candidate) = pool.pop() {
-            // It may be gone, or have lost its expiry, since it was seen.
-            if database.peek(&candidate.key).is_some()
-                && (!volatile || database.expire_ms(&candidate.key).is_some())
-            {
-                return Some(candidate.key);
+            });
+            while let Some(candidate) = pool.pop() {
+                // It may be gone, or have lost its expiry, since it was seen.
+                if database.peek(&candidate.key).is_some()
+                    && (!volatile || database.expire_ms(&candidate.key).is_some())
+                {
+                    return Some(candidate.key);
+                }
             }
         }
         None
