@@ -18,11 +18,15 @@ use engine::{
 use logline::{Log, Role};
 use socket2::Socket;
 use store::{Keyspace, Limits};
+use tikv_jemalloc_ctl::{Access as _, AsName as _};
 
 use crate::append_only::{self, AppendOnlyFile};
 use crate::bus::NodesFile;
 use crate::config::{as_path, current_dir, reason};
 use crate::{daemon, dump, files, fork};
+
+/// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
+const CACHED_BYTES: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
 
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -204,7 +208,10 @@ impl Host for Machine {
     fn memory_used(&self) -> usize {
         // Statistics are as old as the epoch; if it cannot be advanced they are a little older.
         let _ = tikv_jemalloc_ctl::epoch::advance();
-        tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0)
+        let allocated = tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0);
+        // What threads keep at hand after it was freed is not in use.
+        let kept: usize = CACHED_BYTES.name().read().unwrap_or(0);
+        allocated.saturating_sub(kept)
     }
 
     fn hang_up(&mut self, link: LinkId) {
