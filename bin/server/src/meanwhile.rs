@@ -64,6 +64,10 @@ impl Meanwhile for Server {
                 serve(&shell, engine, id, socket.as_fd());
             }
         }
+        // SHUTDOWN NOSAVE does not wait for the script to notice.
+        if engine.is_ending() {
+            shell.end(0);
+        }
     }
 }
 

@@ -243,9 +243,7 @@ impl Shell {
                 )));
             }
             Action::Exit { code } => {
-                // At once, listening sockets and all: whoever tries to connect from now on is refused.
-                drop(self.pid_file.borrow_mut().take());
-                std::process::exit(code);
+                self.end(code);
             }
         }
     }
@@ -287,6 +285,12 @@ impl Shell {
 
     pub(crate) fn forget_bus_link(&self, link: cluster_bus::LinkId) {
         self.bus.borrow_mut().remove(&link);
+    }
+
+    /// Ends the process at once, listening sockets and all: whoever tries to connect from now on is refused.
+    pub(crate) fn end(&self, code: i32) {
+        drop(self.pid_file.borrow_mut().take());
+        std::process::exit(code);
     }
 
     pub(crate) fn forget_link(&self, link: LinkId) {

@@ -240,6 +240,12 @@ impl Engine {
 
     // ---- the end ---------------------------------------------------------------------------------------------------------
 
+    /// Whether the process is about to end: everything that was to be saved is.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.persistence.ending
+    }
+
     /// SIGTERM, SIGINT: as SHUTDOWN. False where data could not be saved and the server goes on.
     pub fn terminate(&mut self) -> bool {
         tracing::warn!("User requested shutdown...");
