@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use mlua::{Error, Function, Lua, LuaString, Result};
+use mlua::{Error, Lua, LuaString, RegistryKey, Result};
 
 use crate::failure::Failure;
 use crate::host::{Host, LogLevel, Outcome, TICK_CALLS, Tick};
@@ -29,7 +29,8 @@ const STEPS_PER_TICK: u32 = 4096;
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub(crate) source: Rc<[u8]>,
-    pub(crate) function: Function,
+    /// In the state's registry: a handle of its own for each would exhaust the handles after some thousands.
+    pub(crate) function: Rc<RegistryKey>,
 }
 
 /// The state shared by an interpreter and its functions.

@@ -249,7 +249,8 @@ impl Interpreter {
 
     fn function(&self, sha1: Sha1) -> Option<Function> {
         let scripts = self.context.scripts.borrow();
-        scripts.get(&sha1).map(|script| script.function.clone())
+        let script = scripts.get(&sha1)?;
+        self.lua.registry_value(&script.function).ok()
     }
 
     /// 3.0 compiles `function f_<sha1>() <source>\nend`, and its complaints are about that text. What runs is the
@@ -265,9 +266,10 @@ impl Interpreter {
             self.compile_chunk(&wrapped)?;
         }
         let function = alone?;
+        let key = self.lua.create_registry_value(&function);
         let script = Script {
             source: source.into(),
-            function: function.clone(),
+            function: Rc::new(key.map_err(|error| ScriptError::Compile(error.to_string()))?),
         };
         self.context.scripts.borrow_mut().insert(sha1, script);
         Ok(function)

@@ -101,15 +101,16 @@ fn add_errors(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
     })?;
     native.raw_set("undisturbed", undisturbed)?;
     let shared = Rc::clone(context);
-    let find_script = lua.create_function(move |_, name: Value| {
+    let find_script = lua.create_function(move |lua, name: Value| {
         let Value::String(name) = name else {
             return Ok(None);
         };
         let sha1 = name.as_bytes().strip_prefix(b"f_").and_then(Sha1::from_hex);
         let scripts = shared.scripts.borrow();
-        Ok(sha1
-            .and_then(|sha1| scripts.get(&sha1))
-            .map(|script| script.function.clone()))
+        let script = sha1.and_then(|sha1| scripts.get(&sha1));
+        script
+            .map(|script| lua.registry_value::<Function>(&script.function))
+            .transpose()
     })?;
     native.raw_set("find_script", find_script)
 }
