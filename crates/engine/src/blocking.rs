@@ -9,7 +9,6 @@ use commands::{Block, BlockKind, EventClass};
 use store::{List, Owned, ValueMut};
 
 use crate::client::Waiting;
-use crate::propagate::Origin;
 use crate::{ClientId, Engine};
 
 /// What a client blocked on lists waits for.
@@ -146,7 +145,7 @@ impl Engine {
             ("rpop", b"RPOP")
         };
         self.after_pop(db, key, empty, event);
-        self.propagate(Origin::Server, db, &[command, key]);
+        self.propagate(db, &[command, key]);
     }
 
     fn serve_move(&mut self, id: ClientId, db: usize, key: &[u8], target: &[u8]) -> Served {
@@ -171,7 +170,7 @@ impl Engine {
         self.clients[id.0].out.bulk(&element);
         self.after_pop(db, key, empty && key != target, "rpop");
         self.effects.changed(db, target, EventClass::List, "lpush");
-        self.propagate(Origin::Server, db, &[b"RPOPLPUSH", key, target]);
+        self.propagate(db, &[b"RPOPLPUSH", key, target]);
         self.settle();
         Served::Yes
     }

@@ -11,7 +11,6 @@ use commands::{Args, Done, Error, EventClass, Flags, table};
 
 use crate::client::Waiting;
 use crate::index::Entry;
-use crate::propagate::Origin;
 use crate::{Action, ClientId, Engine};
 
 const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
@@ -221,7 +220,7 @@ impl Engine {
         for key in keys {
             if self.keyspace.db(0).remove(&key) {
                 self.effects.changed(0, &key, EventClass::Generic, "del");
-                self.propagate(Origin::Server, 0, &[b"DEL", &key]);
+                self.propagate(0, &[b"DEL", &key]);
             }
         }
         self.settle();

@@ -2,7 +2,6 @@
 
 use commands::{EventClass, Propagation};
 
-use crate::propagate::Origin;
 use crate::{ClientId, Engine};
 
 impl Engine {
@@ -25,11 +24,11 @@ impl Engine {
                 }
             }
             Propagation::AsIs if dirty == 0 => {}
-            Propagation::AsIs | Propagation::Forced => self.propagate(Origin::Client(id), db, args),
+            Propagation::AsIs | Propagation::Forced => self.propagate(db, args),
             Propagation::Instead(commands) => {
                 for command in commands {
                     let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
-                    self.propagate(Origin::Client(id), db, &words);
+                    self.propagate(db, &words);
                 }
             }
         }
@@ -53,7 +52,7 @@ impl Engine {
             }
             for key in self.keyspace.db(db).take_expired() {
                 self.stats.expired += 1;
-                self.propagate(Origin::Server, db, &[b"DEL", &key]);
+                self.propagate(db, &[b"DEL", &key]);
                 self.effects.event(db, &key, EventClass::Expired, "expired");
             }
         }

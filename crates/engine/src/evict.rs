@@ -7,7 +7,6 @@ use commands::{Error, EventClass};
 use conf::MaxmemoryPolicy;
 
 use crate::Engine;
-use crate::propagate::Origin;
 
 /// Candidates remembered per database (Redis 3.0: `REDIS_EVICTION_POOL_SIZE`).
 const POOL: usize = 16;
@@ -83,7 +82,7 @@ impl Engine {
         };
         if self.keyspace.db(db).remove(&key) {
             self.stats.evicted += 1;
-            self.propagate(Origin::Server, db, &[b"DEL", &key]);
+            self.propagate(db, &[b"DEL", &key]);
             self.effects.touch(db, &key);
             self.effects.event(db, &key, EventClass::Evicted, "evicted");
             self.settle();

@@ -10,7 +10,6 @@ use rdb::Dumper;
 
 use crate::client::Waiting;
 use crate::index::Entry;
-use crate::propagate::Origin;
 use crate::{Action, ClientId, Engine};
 
 /// Names one MIGRATE.
@@ -105,7 +104,7 @@ impl Engine {
             }
         }
         if gone.len() > 1 {
-            self.propagate(Origin::Server, running.db, &gone);
+            self.propagate(running.db, &gone);
         }
         self.settle();
         for key in &running.keys {

@@ -2,15 +2,6 @@
 
 use crate::{ClientId, Engine};
 
-/// Where a change comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// A client's command.
-    Client(ClientId),
-    /// The server itself: expiry, eviction.
-    Server,
-}
-
 /// Commands that belong together (EXEC, a script): they are framed by MULTI and EXEC once the first change is seen.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
@@ -20,14 +11,14 @@ pub(crate) struct Group {
 
 impl Engine {
     /// One changing command for the append-only file and the replicas.
-    pub(crate) fn propagate(&mut self, origin: Origin, db: usize, args: &[&[u8]]) {
+    pub(crate) fn propagate(&mut self, db: usize, args: &[&[u8]]) {
         if self.replaying {
             return;
         }
         if self.group.depth > 0 {
             self.open_group_in(db);
         }
-        self.feed(origin, db, args);
+        self.feed(db, args);
     }
 
     /// What follows belongs together until [`Engine::end_group`].
@@ -45,7 +36,7 @@ impl Engine {
     fn open_group_in(&mut self, db: usize) {
         if !self.group.opened {
             self.group.opened = true;
-            self.feed(Origin::Server, db, &[b"MULTI"]);
+            self.feed(db, &[b"MULTI"]);
         }
     }
 
@@ -54,13 +45,12 @@ impl Engine {
         self.group.depth -= 1;
         if self.group.depth == 0 && std::mem::take(&mut self.group.opened) {
             let db = self.propagated_db;
-            self.feed(Origin::Server, db, &[b"EXEC"]);
+            self.feed(db, &[b"EXEC"]);
         }
     }
 
-    fn feed(&mut self, origin: Origin, db: usize, args: &[&[u8]]) {
+    fn feed(&mut self, db: usize, args: &[&[u8]]) {
         self.propagated_db = db;
-        let _ = origin;
         self.feed_append_only(db, args);
         self.feed_replicas(Some(db), args);
     }
