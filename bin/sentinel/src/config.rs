@@ -1,13 +1,13 @@
 //! From the command line to a configuration: reading sentinel.conf, and what has to happen while it is read.
 
-use std::ffi::OsStr;
+use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use conf::Refusal;
 use conf::command_line::{Run, Source};
 use conf::load::cannot_open;
+use daemon::{as_path, current_dir, reason};
 use rustix::fs::{Access, access};
 use sentinel_core::config::{File, Host};
 
@@ -38,12 +38,10 @@ pub(crate) fn load(run: &Run) -> Result<Loaded, String> {
     };
     let text = std::fs::read(as_path(path)).map_err(|_| cannot_open(path))?;
     // Before a `dir` line changes what a relative path means.
-    let path = crate::absolute(as_path(path));
+    let path = std::path::absolute(as_path(path)).unwrap_or_else(|_| as_path(path).to_owned());
     let mut file =
         File::parse(&run.text(&text), &mut World).map_err(|error| format!("\n{error}"))?;
-    file.server.dir = std::env::current_dir()
-        .map(|dir| dir.into_os_string().into_vec())
-        .unwrap_or_default();
+    file.server.dir = current_dir();
     Ok(Loaded { file, path })
 }
 
@@ -52,27 +50,11 @@ struct World;
 
 impl conf::Host for World {
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
-        std::fs::read(as_path(path)).map_err(|_| Refusal::Message(cannot_open(path)))
+        daemon::read(path)
     }
 
     fn accepted(&mut self, directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal> {
-        let first = arguments.first().map(Vec::as_slice).unwrap_or_default();
-        match directive {
-            "dir" => std::env::set_current_dir(as_path(first)).map_err(|error| {
-                let dir = String::from_utf8_lossy(first);
-                Refusal::Message(format!("Can't chdir to '{dir}': {}", reason(&error)))
-            }),
-            "logfile" if !first.is_empty() => {
-                let opened = std::fs::OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(as_path(first));
-                opened.map(drop).map_err(|error| {
-                    Refusal::Reason(format!("Can't open the log file: {}", reason(&error)))
-                })
-            }
-            _ => Ok(()),
-        }
+        daemon::on_accepted(directive, arguments)
     }
 }
 
@@ -98,16 +80,13 @@ pub(crate) fn is_executable(path: &str) -> bool {
     access(path, Access::EXEC_OK).is_ok()
 }
 
-/// A path of the configuration, which is bytes.
-pub(crate) fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-/// The words of an I/O error, without the number that the standard library adds.
-pub(crate) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
+/// Looks whether the state can be kept, before anything depends on it.
+pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
+    access(path, Access::WRITE_OK).map_err(|errno| {
+        let why = reason(&io::Error::from(errno));
+        anyhow::anyhow!(
+            "Sentinel config file {} is not writable: {why}. Exiting...",
+            path.display()
+        )
+    })
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_util::codec::Framed;
 
-use crate::config::reason;
+use daemon::reason;
 
 /// What an instance may send at once. The largest reply that means anything is INFO of a master with a thousand slaves.
 const LIMITS: Limits = Limits {

@@ -1,29 +1,26 @@
 //! The sentinel daemon: wiring of the sentinel core to sockets, files, processes and clocks. Nothing here decides
 //! anything.
 //!
-//! `config.rs` reads sentinel.conf, `state_file.rs` replaces it, `daemon.rs` is the pid file, the banner and the limit of
-//! open files, `listen.rs` opens the listening sockets, `shell.rs` runs the core and performs what it asks for, `link.rs`
+//! `config.rs` reads sentinel.conf, `listen.rs` takes connections, `shell.rs` runs the core and performs what it asks for, `link.rs`
 //! is one connection to an instance, `connection.rs` one client's, `script.rs` one script's process.
 
 mod config;
 mod connection;
-mod daemon;
 mod link;
 mod listen;
 mod machine;
 mod script;
 mod shell;
-mod state_file;
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use conf::Invocation;
-use logline::{Level, Log, Role, Sink};
+use conf::{Invocation, ServerConfig};
+use daemon::PidFile;
+use logline::{Log, Role, Sink};
 use sentinel_core::Monitor;
 
 use crate::config::Loaded;
@@ -91,18 +88,21 @@ fn fail(message: &str) -> ExitCode {
 
 /// Runs until the sentinel is told to end.
 fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
-    let log = Log::install(Role::Sentinel, level(loaded.file.server.loglevel))?;
-    let logfile = config::as_path(&loaded.file.server.logfile).to_owned();
+    let log = Log::install(
+        Role::Sentinel,
+        daemon::log_level(loaded.file.server.loglevel),
+    )?;
+    let logfile = daemon::as_path(&loaded.file.server.logfile).to_owned();
     if !logfile.as_os_str().is_empty() {
         log.set_sink(Sink::File(logfile))
             .context("Can't open the log file")?;
     }
     daemon::raise_open_files(&mut loaded.file.server);
     // Before the process leaves the terminal, so that who started it sees why it could not.
-    state_file::check_writable(&loaded.path)?;
+    config::check_writable(&loaded.path)?;
     let sockets = listen::open(&loaded.file.server)?;
-    let pid_file = daemon::detach(&loaded.file.server, &log)?;
-    daemon::banner(&loaded.file.server);
+    let pid_file = detach(&loaded.file.server, &log)?;
+    daemon::banner("sentinel", loaded.file.server.port);
 
     let machine = Machine::new();
     let runid = machine.runid()?;
@@ -131,17 +131,16 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The log's level, from the configuration's.
-fn level(level: conf::LogLevel) -> Level {
-    match level {
-        conf::LogLevel::Debug => Level::Debug,
-        conf::LogLevel::Verbose => Level::Verbose,
-        conf::LogLevel::Notice => Level::Notice,
-        conf::LogLevel::Warning => Level::Warning,
+/// Goes to the background where the configuration says so. Nothing has been started yet that a fork would lose; the
+/// listening sockets stay open.
+fn detach(config: &ServerConfig, log: &Log) -> anyhow::Result<Option<PidFile>> {
+    if !config.daemonize {
+        return Ok(None);
     }
-}
-
-/// Where a relative path points now; the folder may change later.
-fn absolute(path: &std::path::Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    nix::unistd::daemon(true, false).context("Cannot go to the background")?;
+    if config.logfile.is_empty() {
+        log.set_sink(Sink::Discard)
+            .context("Cannot discard the log")?;
+    }
+    Ok(Some(PidFile::write(daemon::as_path(&config.pidfile))))
 }

@@ -1,23 +1,24 @@
 //! The core in its shell: one loop that feeds it, and performs its outputs in order.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use conf::ServerConfig;
+use daemon::{files, reason};
+use sentinel_core::config::Snapshot;
 use sentinel_core::{Input, JobId, Level, LinkId, Monitor, Output};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::reason;
 use crate::connection::Clients;
 use crate::link::Link;
 use crate::listen::{self, Sockets};
 use crate::machine::Machine;
 use crate::script::Script;
-use crate::{daemon, state_file};
 
 /// Inputs that may wait for the core; beyond it, who brings more waits.
 const QUEUED_INPUTS: usize = 1_024;
@@ -124,7 +125,7 @@ impl Shell {
             }
             Output::Persist(snapshot) => {
                 // Nothing else runs meanwhile: what follows must not leave before the state is on disk.
-                let written = state_file::replace(&self.state_file, |old| snapshot.render(old));
+                let written = replace_state(&self.state_file, &snapshot);
                 if let Err(error) = written {
                     let error = reason(&error);
                     self.monitor
@@ -158,6 +159,15 @@ impl Shell {
             Output::Shutdown => self.ends = true,
         }
     }
+}
+
+/// Replaces sentinel.conf by what a snapshot makes of it. When this returns, it is on disk.
+fn replace_state(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let old = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    files::replace(path, &snapshot.render(&old))
 }
 
 fn log(level: Level, text: &str) {

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use anyhow::Context as _;
+use daemon::{as_path, files, reason};
 use engine::{
     AppendFile, Engine, Replay, ReplayError, RewriteRequest, Source, SyncState, WriteError,
 };
 use rdb::Progress;
 use store::Keyspace;
 
-use crate::config::{as_path, reason};
-use crate::files;
 use crate::shell::Shell;
 
 /// How much of a file is replayed before clients get a turn.

@@ -1,7 +1,6 @@
 //! The cluster bus on sockets: the listener, one task per connection, and nodes.conf on the disk.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -12,14 +11,13 @@ use bytes::{Buf as _, BytesMut};
 use cluster_bus::codec::{CodecError, decode, frame_len};
 use cluster_bus::{BUS_PORT_OFFSET, Input, LinkId, NodesConf, nodes_conf};
 use conf::ServerConfig;
+use daemon::{files, listen, reason};
 use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::config::reason;
 use crate::shell::Shell;
-use crate::{files, listen};
 
 /// How long connecting to another node may take. The core gives up earlier, if it wants to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -64,15 +62,8 @@ impl NodesFile {
 
     /// Replaces the file. The new one is locked before it takes the old one's place.
     pub(crate) fn replace(&mut self, text: &str) -> anyhow::Result<()> {
-        let temporary = self
-            .path
-            .with_extension(format!("tmp-{}", std::process::id()));
-        let mut file = File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        let lock = lock(file, &self.path)?;
-        files::rename(&temporary, &self.path)?;
-        self.lock = lock;
+        let place = |file| lock(file, &self.path).map_err(std::io::Error::other);
+        self.lock = files::replace_by_rename(&self.path, text.as_bytes(), place)?;
         Ok(())
     }
 }
@@ -92,11 +83,8 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
     let port = config.port.checked_add(BUS_PORT_OFFSET).context(
         "Redis port number too high. Cluster communication port is computed by adding 10,000 to the Redis base port. Your Redis port number must be lower than 55535.",
     )?;
-    let bus = ServerConfig {
-        port,
-        ..config.clone()
-    };
-    for listener in listen::tcp_listeners(&bus)? {
+    for listener in listen::tcp(config, port)? {
+        let listener = TcpListener::from_std(listener)?;
         let shell = Rc::clone(shell);
         tokio::task::spawn_local(async move {
             loop {

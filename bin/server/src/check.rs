@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aof::CheckReport;
+use daemon::reason;
 
-use crate::config::reason;
 use crate::{fail, say};
 
 /// Which tool is wanted.

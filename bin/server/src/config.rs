@@ -1,13 +1,12 @@
 //! From the command line to a configuration: reading the files it names, and what has to happen while they are read.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use commands::table;
 use conf::command_line::{Run, Source};
 use conf::load::cannot_open;
 use conf::{Refusal, ServerConfig};
+use daemon::{as_path, read};
 
 /// What the command line came to.
 #[derive(Debug)]
@@ -47,57 +46,16 @@ struct World;
 
 impl conf::Host for World {
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
-        read(path)
+        daemon::read(path)
     }
 
     fn accepted(&mut self, directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal> {
         let first = arguments.first().map(Vec::as_slice).unwrap_or_default();
-        match directive {
-            "dir" => std::env::set_current_dir(as_path(first)).map_err(|error| {
-                Refusal::Message(format!(
-                    "Can't chdir to '{}': {}",
-                    String::from_utf8_lossy(first),
-                    reason(&error)
-                ))
-            }),
-            "logfile" if !first.is_empty() => {
-                let opened = std::fs::OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(as_path(first));
-                opened.map(drop).map_err(|error| {
-                    Refusal::Reason(format!("Can't open the log file: {}", reason(&error)))
-                })
-            }
-            "rename-command" if table::find(first).is_none() => Err(Refusal::Reason(
+        if directive == "rename-command" && table::find(first).is_none() {
+            return Err(Refusal::Reason(
                 "No such command in rename-command".to_owned(),
-            )),
-            _ => Ok(()),
+            ));
         }
-    }
-}
-
-fn read(path: &[u8]) -> Result<Vec<u8>, Refusal> {
-    std::fs::read(as_path(path)).map_err(|_| Refusal::Message(cannot_open(path)))
-}
-
-/// A path of the configuration, which is bytes.
-pub(crate) fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-/// The current directory, as CONFIG GET dir shows it.
-pub(crate) fn current_dir() -> Vec<u8> {
-    std::env::current_dir()
-        .map(|path| path.into_os_string().into_vec())
-        .unwrap_or_default()
-}
-
-/// The words of an I/O error, without the number that the standard library adds.
-pub(crate) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+        daemon::on_accepted(directive, arguments)
     }
 }

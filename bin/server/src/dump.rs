@@ -6,12 +6,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use daemon::{as_path, files, reason};
 use engine::SaveRequest;
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
 use store::{Keyspace, Limits};
 
-use crate::config::{as_path, reason};
-use crate::files;
 use crate::shell::Shell;
 
 /// How much of a file is loaded before clients get a turn.

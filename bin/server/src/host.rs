@@ -11,6 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use daemon::{as_path, current_dir, files, reason};
 use engine::{
     AppendFile, Child, ChildEnd, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
     SaveRequest, Source,
@@ -22,8 +23,7 @@ use tikv_jemalloc_ctl::{Access as _, AsName as _};
 
 use crate::append_only::{self, AppendOnlyFile};
 use crate::bus::NodesFile;
-use crate::config::{as_path, current_dir, reason};
-use crate::{daemon, dump, files, fork};
+use crate::{dump, fork};
 
 /// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
 const CACHED_BYTES: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
@@ -334,7 +334,7 @@ impl Host for Machine {
             .config_file
             .as_deref()
             .ok_or("there is no configuration file")?;
-        files::replace_whole(path, text).map_err(|error| reason(&error))
+        files::replace(path, text).map_err(|error| reason(&error))
     }
 
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
@@ -347,7 +347,7 @@ impl Host for Machine {
     }
 
     fn set_log_level(&mut self, level: conf::LogLevel) {
-        self.log.set_level(crate::level(level));
+        self.log.set_level(daemon::log_level(level));
     }
 
     fn crash(&mut self) {

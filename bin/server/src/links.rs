@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use daemon::reason;
 use engine::LinkId;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::config::reason;
 use crate::shell::Shell;
 
 /// How long connecting may take.

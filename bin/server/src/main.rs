@@ -1,7 +1,7 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
-//! `config.rs` reads the configuration, `fork.rs` makes processes, `daemon.rs` keeps the pid file, `listen.rs` opens the
-//! listening sockets, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
+//! `config.rs` reads the configuration, `fork.rs` makes processes, `listen.rs` takes
+//! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
 //! the engine asks of the machine.
 
 mod append_only;
@@ -9,9 +9,7 @@ mod bus;
 mod check;
 mod config;
 mod connection;
-mod daemon;
 mod dump;
-mod files;
 mod fork;
 mod host;
 mod links;
@@ -30,7 +28,7 @@ use std::rc::Rc;
 use anyhow::Context as _;
 use conf::{Invocation, ServerConfig};
 use engine::Engine;
-use logline::{Level, Log, Role, Sink};
+use logline::{Log, Role, Sink};
 
 use crate::bus::NodesFile;
 use crate::check::Tool;
@@ -142,7 +140,7 @@ fn hand_over(arguments: &[Vec<u8>]) -> ExitCode {
 fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let detached = loaded.config.daemonize.then(fork::detach).transpose()?;
     let log = start_log(&loaded.config)?;
-    loaded.config.dir = config::current_dir();
+    loaded.config.dir = daemon::current_dir();
     daemon::raise_open_files(&mut loaded.config);
     fork::ignore_file_size_signal();
     let config = loaded.config.clone();
@@ -158,9 +156,9 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
 }
 
 fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {
-    let log = Log::install(Role::Master, level(config.loglevel))?;
+    let log = Log::install(Role::Master, daemon::log_level(config.loglevel))?;
     if !config.logfile.is_empty() {
-        let path = config::as_path(&config.logfile).to_owned();
+        let path = daemon::as_path(&config.logfile).to_owned();
         log.set_sink(Sink::File(path))
             .context("Can't open the log file")?;
     } else if config.daemonize {
@@ -184,7 +182,7 @@ fn start_engine(machine: &Machine, config: ServerConfig) -> anyhow::Result<Engin
         }
     }
     if let Some(path) = nodes {
-        let (file, saved) = NodesFile::open(config::as_path(&path))?;
+        let (file, saved) = NodesFile::open(daemon::as_path(&path))?;
         machine.set_nodes_file(file);
         engine.join_cluster(saved, seed[3]);
     }
@@ -203,14 +201,19 @@ async fn run(
         bus::open(&shell, &config)?;
     }
     if config.daemonize {
-        let path = config::as_path(&config.pidfile);
+        let path = daemon::as_path(&config.pidfile);
         *shell.pid_file.borrow_mut() = Some(daemon::PidFile::write(path));
     }
     if let Some(detached) = detached {
         detached.ready();
         fork::close_terminal()?;
     }
-    daemon::banner(&config);
+    let mode = if config.cluster_enabled {
+        "cluster"
+    } else {
+        "standalone"
+    };
+    daemon::banner(mode, config.port);
     tracing::warn!("Server started, Redis version 3.0.7");
     let running = Rc::clone(&shell);
     let mut run = std::pin::pin!(running.run());
@@ -220,7 +223,7 @@ async fn run(
         ended = &mut run => match ended? {},
     }
     shell.turn(Engine::check_loaded_slots);
-    daemon::announce(&config);
+    announce(&config);
     if let Some(master) = &config.slaveof {
         shell.turn(|engine| engine.follow(&master.host, master.port));
     }
@@ -230,18 +233,25 @@ async fn run(
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.
 async fn load(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     if config.appendonly {
-        return append_only::load(shell, config::as_path(&config.appendfilename)).await;
+        return append_only::load(shell, daemon::as_path(&config.appendfilename)).await;
     }
-    let loaded = dump::load(shell, config::as_path(&config.dbfilename)).await;
+    let loaded = dump::load(shell, daemon::as_path(&config.dbfilename)).await;
     loaded.map_err(anyhow::Error::msg)
 }
 
-/// The log's level, from the configuration's.
-pub(crate) fn level(level: conf::LogLevel) -> Level {
-    match level {
-        conf::LogLevel::Debug => Level::Debug,
-        conf::LogLevel::Verbose => Level::Verbose,
-        conf::LogLevel::Notice => Level::Notice,
-        conf::LogLevel::Warning => Level::Warning,
+/// Tells the log, and the service manager, that data are loaded and clients are served.
+fn announce(config: &ServerConfig) {
+    if config.port != 0 {
+        tracing::info!(
+            "The server is now ready to accept connections on port {}",
+            config.port
+        );
     }
+    if let Some(path) = &config.unixsocket {
+        tracing::info!(
+            "The server is now ready to accept connections at {}",
+            String::from_utf8_lossy(path)
+        );
+    }
+    daemon::notify_ready();
 }

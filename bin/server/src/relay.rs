@@ -40,7 +40,7 @@ pub(crate) async fn send_file(shell: Rc<Shell>, id: ClientId, path: PathBuf) {
             tracing::warn!(
                 "Sending {} to a slave: {}",
                 path.display(),
-                crate::config::reason(&error)
+                daemon::reason(&error)
             );
             false
         }

@@ -7,14 +7,13 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
+use daemon::{PidFile, as_path, reason};
 use engine::{Action, ClientId, Engine, LinkId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 
-use crate::config::{as_path, reason};
-use crate::daemon::PidFile;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
 use crate::meanwhile::{Door, Shared};

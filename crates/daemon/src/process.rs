@@ -1,4 +1,4 @@
-//! Being a daemon: the pid file, open files, the start banner, readiness for a service manager.
+//! Being a daemon: the pid file, the limit of open files, the start banner, readiness for a service manager.
 
 use std::path::{Path, PathBuf};
 
@@ -6,17 +6,18 @@ use conf::ServerConfig;
 use logline::RAW;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::reason;
+use crate::reason;
 
-/// Descriptors that the server needs beside its clients (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
+/// Descriptors that are needed beside the clients' (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
 const RESERVED_FILES: u64 = 32;
 
 /// The pid file, as long as this lives.
 #[derive(Debug)]
-pub(crate) struct PidFile(PathBuf);
+pub struct PidFile(PathBuf);
 
 impl PidFile {
-    pub(crate) fn write(path: &Path) -> Self {
+    /// Writes this process's id. A file that cannot be written is a line in the log, and nothing worse.
+    pub fn write(path: &Path) -> Self {
         if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
             tracing::warn!(
                 "Cannot write the pid file {}: {}",
@@ -24,12 +25,14 @@ impl PidFile {
                 reason(&error)
             );
         }
+        // The current directory may change later.
         Self(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        tracing::info!("Removing the pid file.");
         // It may have been removed already, by whoever watches it.
         let _ = std::fs::remove_file(&self.0);
     }
@@ -39,7 +42,7 @@ impl Drop for PidFile {
 ///
 /// # Errors
 /// The limit as it is, where it cannot be raised far enough.
-pub(crate) fn open_files_for(clients: u32) -> Result<u64, u64> {
+pub fn open_files_for(clients: u32) -> Result<u64, u64> {
     let wanted = u64::from(clients) + RESERVED_FILES;
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
@@ -73,7 +76,7 @@ pub(crate) fn open_files_for(clients: u32) -> Result<u64, u64> {
 }
 
 /// Makes the limit of open files fit `maxclients`, or `maxclients` fit the limit.
-pub(crate) fn raise_open_files(config: &mut ServerConfig) {
+pub fn raise_open_files(config: &mut ServerConfig) {
     let Err(limit) = open_files_for(config.maxclients) else {
         return;
     };
@@ -93,40 +96,22 @@ pub(crate) fn raise_open_files(config: &mut ServerConfig) {
     config.maxclients = clients;
 }
 
-/// The start banner: what runs, as whom, where. Scripts look for `PID: n` and `Port: n`.
-pub(crate) fn banner(config: &ServerConfig) {
-    let mode = if config.cluster_enabled {
-        "cluster"
-    } else {
-        "standalone"
-    };
+/// The start banner: what runs, as whom, where. `mode` is Redis's word for it: `standalone`, `cluster` or `sentinel`. Scripts
+/// look for `PID: n` and `Port: n`.
+pub fn banner(mode: &str, port: u16) {
     tracing::info!(
         target: RAW,
-        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 3.0.7, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {}\n    '  '        PID: {}\n\n",
+        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 3.0.7, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {port}\n    '  '        PID: {}\n\n",
         env!("CARGO_PKG_VERSION"),
-        config.port,
         std::process::id()
     );
 }
 
-/// Tells the log, and the service manager when one asked to be told, that data are loaded and clients are served.
-pub(crate) fn announce(config: &ServerConfig) {
-    if config.port != 0 {
-        tracing::info!(
-            "The server is now ready to accept connections on port {}",
-            config.port
-        );
-    }
-    if let Some(path) = &config.unixsocket {
-        tracing::info!(
-            "The server is now ready to accept connections at {}",
-            String::from_utf8_lossy(path)
-        );
-    }
-
+/// Tells the service manager, when one asked to be told, that clients are served.
+pub fn notify_ready() {
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(
-            "Cannot tell the service manager that the server is ready: {}",
+            "Cannot tell the service manager that this process is ready: {}",
             reason(&error)
         );
     }

@@ -1,0 +1,13 @@
+//! What the server and the sentinel do the same way at the edge of the machine. It holds no rule of either.
+//!
+//! # Layout
+//! `config.rs` lets a configuration act on the process, `files.rs` replaces files whole, `listen.rs` opens listening sockets,
+//! `process.rs` is the pid file, the limit of open files, the banner and the readiness that a service manager waits for.
+
+mod config;
+pub mod files;
+pub mod listen;
+mod process;
+
+pub use config::{as_path, current_dir, log_level, on_accepted, read, reason};
+pub use process::{PidFile, banner, notify_ready, open_files_for, raise_open_files};

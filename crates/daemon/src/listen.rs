@@ -1,0 +1,120 @@
+//! Listening sockets: TCP on every bound address, and the Unix socket; and what every accepted connection is given.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use conf::ServerConfig;
+use rustix::io::Errno;
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::reason;
+
+/// A listening socket, not blocking, for `port` at each bound address; none for port 0.
+///
+/// # Errors
+/// Redis's words for an address that cannot be had.
+pub fn tcp(config: &ServerConfig, port: u16) -> anyhow::Result<Vec<TcpListener>> {
+    let backlog = i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX);
+    let mut listeners = Vec::new();
+    if port == 0 {
+        return Ok(listeners);
+    }
+    for addr in addresses(&config.bind, port)? {
+        match listen(addr, backlog) {
+            Ok(listener) => listeners.push(listener),
+            // Without `bind` a machine that lacks one address family listens on the other.
+            Err(error) if config.bind.is_empty() && is_unsupported(&error) => {}
+            Err(error) => {
+                let host = if config.bind.is_empty() {
+                    "*".to_owned()
+                } else {
+                    addr.ip().to_string()
+                };
+                let why = reason(&error);
+                anyhow::bail!("Creating Server TCP listening socket {host}:{port}: bind: {why}");
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// The Unix socket, not blocking; `permissions` of 0 leaves what the process's mask gives.
+///
+/// # Errors
+/// Says which path could not be had.
+pub fn unix(path: &Path, permissions: u32) -> anyhow::Result<UnixListener> {
+    // One that an earlier process left behind.
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)
+        .with_context(|| format!("Opening Unix socket {}", path.display()))?;
+    listener.set_nonblocking(true)?;
+    if permissions != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(permissions))
+            .with_context(|| format!("Setting permissions of {}", path.display()))?;
+    }
+    Ok(listener)
+}
+
+/// Gives an accepted connection its options; `keepalive_s` of 0 sends no probes. One that refuses them still serves.
+pub fn tune(stream: &tokio::net::TcpStream, keepalive_s: u32) {
+    // Replies are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    if keepalive_s > 0 {
+        let time = Duration::from_secs(keepalive_s.into());
+        let probes = TcpKeepalive::new()
+            .with_time(time)
+            .with_interval(time / 3)
+            .with_retries(3);
+        let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+    }
+}
+
+/// Out of descriptors or memory, as a rule: others get a chance to close theirs before the next try.
+pub async fn accept_failed(error: &io::Error) {
+    tracing::warn!("Accepting client connection: accept: {}", reason(error));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
+fn addresses(bind: &[String], port: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    if bind.is_empty() {
+        let any = [
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ];
+        return Ok(any.map(|ip| SocketAddr::new(ip, port)).to_vec());
+    }
+    let resolve = |name: &String| {
+        let found = (name.as_str(), port)
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut found| found.next());
+        found.with_context(|| {
+            format!(
+                "Creating Server TCP listening socket {name}:{port}: cannot resolve the address"
+            )
+        })
+    };
+    bind.iter().map(resolve).collect()
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+        || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn listen(addr: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
