@@ -6,49 +6,14 @@
     reason = "a failed unwrap is a failed test"
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use cluster_bus::Config;
-use tern_tests::sim::cluster::{Options, Run, Summary, run};
-use tern_tests::sim::{Failure, Rng};
-
-/// Runs seeds on all cores of the machine and returns the first failure.
-fn run_seeds(seeds: std::ops::Range<u64>, options: Options) -> Result<Vec<Summary>, Box<Failure>> {
-    let next = AtomicU64::new(seeds.start);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return Ok(done);
-            }
-            match run(seed, options) {
-                Ok(summary) => done.push(summary),
-                Err(failure) => {
-                    next.store(seeds.end, Ordering::Relaxed);
-                    return Err(failure);
-                }
-            }
-        }
-    };
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a run panicked"))
-            .collect()
-    });
-    results
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .map(|summaries| summaries.concat())
-}
+use tern_tests::sim::cluster::{Run, run};
+use tern_tests::sim::{Options, Rng, Scenario as _, run_seeds};
 
 #[test]
 fn ten_minutes_of_many_clusters() {
-    let summaries =
-        run_seeds(0..250, Options::default()).unwrap_or_else(|failure| panic!("{failure}"));
+    let summaries = run_seeds(0..250, |seed| run(seed, Options::default()))
+        .unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(summaries.len(), 250);
     // A simulator in which nothing happens proves nothing.
     let elections: usize = summaries.iter().map(|summary| summary.elections).sum();
@@ -123,14 +88,11 @@ fn without_the_fsync_before_the_vote_the_simulator_sees_a_second_one() {
 
 #[test]
 fn without_fsync_random_faults_find_it_too() {
-    let failure = run_seeds(
-        0..100,
-        Options {
-            fsync: false,
-            trace: None,
-        },
-    )
-    .expect_err("no seed noticed");
+    let options = Options {
+        fsync: false,
+        trace: None,
+    };
+    let failure = run_seeds(0..100, |seed| run(seed, options)).expect_err("no seed noticed");
     assert!(
         failure.problem.contains("voted twice")
             || failure.problem.contains("forgot what it had said"),

@@ -6,48 +6,13 @@
     reason = "a failed unwrap is a failed test"
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tern_tests::sim::sentinel::{Options, Run, SERVERS, Summary, run};
-use tern_tests::sim::{Failure, Rng};
-
-/// Runs seeds on all cores of the machine and returns the first failure.
-fn run_seeds(seeds: std::ops::Range<u64>, options: Options) -> Result<Vec<Summary>, Box<Failure>> {
-    let next = AtomicU64::new(seeds.start);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return Ok(done);
-            }
-            match run(seed, options) {
-                Ok(summary) => done.push(summary),
-                Err(failure) => {
-                    next.store(seeds.end, Ordering::Relaxed);
-                    return Err(failure);
-                }
-            }
-        }
-    };
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a run panicked"))
-            .collect()
-    });
-    results
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .map(|summaries| summaries.concat())
-}
+use tern_tests::sim::sentinel::{Run, SERVERS, run};
+use tern_tests::sim::{Failure, Options, Rng, Scenario as _, run_seeds};
 
 #[test]
 fn ten_minutes_of_many_triples_of_sentinels() {
-    let summaries =
-        run_seeds(0..250, Options::default()).unwrap_or_else(|failure| panic!("{failure}"));
+    let summaries = run_seeds(0..250, |seed| run(seed, Options::default()))
+        .unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(summaries.len(), 250);
     // A simulator in which nothing happens proves nothing.
     let elections: usize = summaries.iter().map(|summary| summary.elections).sum();

@@ -1,23 +1,19 @@
 //! Runs the simulator by hand. `cargo run -p tern-tests --bin sim -- cluster SEED` replays one run with its trace;
 //! `… cluster FROM..TO` runs many seeds and tells which fail. The other core is `sentinel`.
 
+use std::fmt::Debug;
 use std::io::Write;
+use std::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tern_tests::sim::{cluster, sentinel};
+use tern_tests::sim::{Failure, Options, cluster, run_seeds, sentinel};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [core, seeds] = args.as_slice() else {
         bail!("usage: sim cluster|sentinel SEED|FROM..TO")
     };
-    let run: fn(u64, bool) -> Result<String, String> = match core.as_str() {
-        "cluster" => run_cluster,
-        "sentinel" => run_sentinel,
-        other => bail!("no core is called {other}: cluster and sentinel are the two"),
-    };
-    let mut failures = 0;
     let (from, to) = match seeds.split_once("..") {
         Some((from, to)) => (from.parse()?, to.parse()?),
         None => seeds
@@ -25,17 +21,15 @@ fn main() -> anyhow::Result<ExitCode> {
             .map(|seed: u64| (seed, seed + 1))
             .context("SEED is a number")?,
     };
-    for seed in from..to {
-        let outcome = run(seed, to - from == 1);
-        failures += u32::from(outcome.is_err());
-        match outcome {
-            Ok(summary) if to - from == 1 => {
-                writeln!(std::io::stdout(), "seed {seed} holds: {summary}")?;
-            }
-            Ok(_) => {}
-            Err(failure) => writeln!(std::io::stdout(), "{failure}")?,
-        }
-    }
+    let options = Options {
+        trace: (to - from == 1).then_some(trace),
+        ..Options::default()
+    };
+    let failures = match core.as_str() {
+        "cluster" => run(from..to, |seed| cluster::run(seed, options))?,
+        "sentinel" => run(from..to, |seed| sentinel::run(seed, options))?,
+        other => bail!("no core is called {other}: cluster and sentinel are the two"),
+    };
     Ok(if failures == 0 {
         ExitCode::SUCCESS
     } else {
@@ -43,24 +37,25 @@ fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-fn run_cluster(seed: u64, traced: bool) -> Result<String, String> {
-    let options = cluster::Options {
-        trace: traced.then_some(trace),
-        ..Default::default()
-    };
-    cluster::run(seed, options)
-        .map(|summary| format!("{summary:?}"))
-        .map_err(|failure| failure.to_string())
-}
-
-fn run_sentinel(seed: u64, traced: bool) -> Result<String, String> {
-    let options = sentinel::Options {
-        trace: traced.then_some(trace),
-        ..Default::default()
-    };
-    sentinel::run(seed, options)
-        .map(|summary| format!("{summary:?}"))
-        .map_err(|failure| failure.to_string())
+/// Runs every seed, also after a failure, and tells what each failure was; how many there were.
+fn run<S: Debug + Send>(
+    seeds: Range<u64>,
+    run: impl Fn(u64) -> Result<S, Box<Failure>> + Sync,
+) -> anyhow::Result<usize> {
+    let one = seeds.end - seeds.start == 1;
+    let outcomes = run_seeds(seeds, |seed| Ok(run(seed)))?;
+    let mut failures = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(summary) if one => writeln!(std::io::stdout(), "it holds: {summary:?}")?,
+            Ok(_) => {}
+            Err(failure) => {
+                failures += 1;
+                writeln!(std::io::stdout(), "{failure}")?;
+            }
+        }
+    }
+    Ok(failures)
 }
 
 fn trace(at_ms: u64, line: &str) {

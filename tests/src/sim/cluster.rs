@@ -10,15 +10,9 @@ use cluster_bus::{
 };
 
 use super::faults::Plan;
+use super::scenario::{CALM_MS, Options, Scenario};
 use super::{Conn, Core, Failure, Input, Now, Output, Rng, World};
 
-/// A run is this long.
-const RUN_MS: u64 = 600_000;
-/// Faults stop here, and then there is so much time to agree.
-const CALM_MS: u64 = 420_000;
-const CONVERGENCE_MS: u64 = 150_000;
-/// How often the miniature replication moves data, and checks at rest are made.
-const TICK_MS: u64 = 500;
 const PORT: u16 = 7000;
 
 /// What checks have to see of one host.
@@ -187,24 +181,6 @@ pub struct Summary {
     pub converged_ms: u64,
 }
 
-/// How a run is made, beside what the seed decides.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Whether a write is fsynced before what comes after it, as it has to be.
-    pub fsync: bool,
-    /// Where the trace goes.
-    pub trace: Option<fn(u64, &str)>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            fsync: true,
-            trace: None,
-        }
-    }
-}
-
 /// Runs ten minutes of a cluster.
 ///
 /// # Errors
@@ -215,7 +191,7 @@ pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Failure>> {
         .form_cluster()
         .and_then(|()| run.live())
         .and_then(|()| run.come_to_rest());
-    result
+    run.summary.converged_ms = result
         .map_err(|problem| Box::new(Failure::new("cluster", seed, run.world.now_ms(), problem)))?;
     run.summary.steps = run.world.steps();
     run.summary.votes = run.checks.votes.len();
@@ -428,22 +404,6 @@ impl Run {
         }
     }
 
-    /// The faults are over: the cluster has to agree, and to stay so.
-    fn come_to_rest(&mut self) -> Result<(), String> {
-        let start_ms = self.world.now_ms();
-        self.until("the cluster is at rest", CONVERGENCE_MS, |run| {
-            run.unrest().is_none()
-        })?;
-        self.summary.converged_ms = self.world.now_ms() - start_ms;
-        while self.world.now_ms() < RUN_MS {
-            self.run_to(self.world.now_ms() + 5_000)?;
-            if let Some(unrest) = self.unrest() {
-                return Err(format!("the cluster was at rest and is no more: {unrest}"));
-            }
-        }
-        Ok(())
-    }
-
     /// A user's command to one node, or a slot that moves by hand.
     fn do_something(&mut self) {
         let host = self.rng.index(self.world.hosts.len());
@@ -514,61 +474,6 @@ impl Run {
         answer.unwrap_or_else(|| Err(format!("host {host} does not answer")))
     }
 
-    /// Lets the world go on, looking at everything that happens.
-    ///
-    /// # Errors
-    /// The first violation.
-    pub fn run_to(&mut self, until_ms: u64) -> Result<(), String> {
-        loop {
-            let stop_ms = until_ms.min(self.next_tick_ms);
-            while self.world.step(stop_ms) {
-                self.look()?;
-            }
-            if self.world.now_ms() >= self.next_tick_ms {
-                self.next_tick_ms += TICK_MS;
-                self.replicate();
-                self.look()?;
-            }
-            if self.world.now_ms() >= until_ms {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Lets the world go on until something is so.
-    ///
-    /// # Errors
-    /// A violation, or that it did not become so in time.
-    pub fn until(
-        &mut self,
-        what: &str,
-        limit_ms: u64,
-        holds: impl Fn(&Self) -> bool,
-    ) -> Result<(), String> {
-        let end_ms = self.world.now_ms() + limit_ms;
-        while !holds(self) {
-            if self.world.now_ms() >= end_ms {
-                let unrest = self.unrest().unwrap_or_default();
-                return Err(format!(
-                    "not within {limit_ms} ms: {what}. {unrest}\n{}",
-                    self.views()
-                ));
-            }
-            self.run_to(self.world.now_ms() + TICK_MS)?;
-        }
-        Ok(())
-    }
-
-    fn look(&mut self) -> Result<(), String> {
-        for (host, note) in self.world.take_notes() {
-            if let Note::Log(text) = &note {
-                self.world.say(|| format!("host {host}: {text}"));
-            }
-            self.checks.see(&note)?;
-        }
-        Ok(())
-    }
-
     /// Masters write, and replicas that can reach their master have what it has.
     fn replicate(&mut self) {
         let hosts = self.world.hosts.len();
@@ -622,10 +527,54 @@ impl Run {
             .my_id()
     }
 
+    /// A replica whose master is none.
+    fn misplaced_replica(&self) -> Option<String> {
+        let masters: BTreeSet<NodeId> = self
+            .nodes()
+            .filter(|node| !node.is_replica())
+            .map(Node::my_id)
+            .collect();
+        let lost = self.nodes().find(|node| {
+            node.is_replica() && node.master_id().is_none_or(|id| !masters.contains(&id))
+        })?;
+        Some(format!(
+            "replica {} follows {:?}, which is no master",
+            lost.my_id(),
+            lost.master_id()
+        ))
+    }
+}
+
+impl Scenario for Run {
+    fn now_ms(&self) -> u64 {
+        self.world.now_ms()
+    }
+
+    fn step(&mut self, until_ms: u64) -> bool {
+        self.world.step(until_ms)
+    }
+
+    fn next_tick_ms(&mut self) -> &mut u64 {
+        &mut self.next_tick_ms
+    }
+
+    fn tick(&mut self) {
+        self.replicate();
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        for (host, note) in self.world.take_notes() {
+            if let Note::Log(text) = &note {
+                self.world.say(|| format!("host {host}: {text}"));
+            }
+            self.checks.see(&note)?;
+        }
+        Ok(())
+    }
+
     /// What keeps the cluster from being at rest: all nodes run and see the same map, in which every slot has one
     /// owner, every master its own config epoch, and nobody is down.
-    #[must_use]
-    pub fn unrest(&self) -> Option<String> {
+    fn unrest(&self) -> Option<String> {
         let mut epochs = BTreeMap::new();
         let mut first: Option<(NodeId, Vec<Option<NodeId>>)> = None;
         for host in 0..self.world.hosts.len() {
@@ -670,26 +619,8 @@ impl Run {
         self.misplaced_replica()
     }
 
-    /// A replica whose master is none.
-    fn misplaced_replica(&self) -> Option<String> {
-        let masters: BTreeSet<NodeId> = self
-            .nodes()
-            .filter(|node| !node.is_replica())
-            .map(Node::my_id)
-            .collect();
-        let lost = self.nodes().find(|node| {
-            node.is_replica() && node.master_id().is_none_or(|id| !masters.contains(&id))
-        })?;
-        Some(format!(
-            "replica {} follows {:?}, which is no master",
-            lost.my_id(),
-            lost.master_id()
-        ))
-    }
-
     /// CLUSTER NODES of every host.
-    #[must_use]
-    pub fn views(&self) -> String {
+    fn views(&self) -> String {
         self.nodes()
             .map(|node| format!("{}\n", node.nodes_conf()))
             .collect()

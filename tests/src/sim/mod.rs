@@ -8,6 +8,7 @@
 //! - [`cluster`]: the cluster core on it: a server's replication in miniature, what must always hold, what must hold
 //!   at rest.
 //! - [`sentinel`]: the sentinel core on it, watching servers in miniature.
+//! - [`scenario`]: what both share: time, options, many seeds at once.
 //! - [`rng`]: the seeded generator.
 //!
 //! # Adding another core
@@ -24,10 +25,12 @@
 pub mod cluster;
 pub mod faults;
 pub mod rng;
+pub mod scenario;
 pub mod sentinel;
 pub mod world;
 
 pub use rng::Rng;
+pub use scenario::{Options, Scenario, run_seeds};
 pub use world::{Conn, Core, Input, Now, Output, World};
 
 /// Why a run failed: what was violated, and when.

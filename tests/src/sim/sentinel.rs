@@ -12,15 +12,9 @@ use redis::Redis;
 use sentinel_core::config::SavedMaster;
 
 use super::faults::Plan;
+use super::scenario::{CALM_MS, Options, Scenario};
 use super::{Failure, Rng, World};
 
-/// A run is this long.
-const RUN_MS: u64 = 600_000;
-/// Faults stop here, and then there is so much time to agree.
-const CALM_MS: u64 = 420_000;
-const CONVERGENCE_MS: u64 = 150_000;
-/// How often data moves, and checks at rest are made.
-const TICK_MS: u64 = 500;
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
@@ -44,24 +38,6 @@ pub struct Summary {
     pub converged_ms: u64,
 }
 
-/// How a run is made, beside what the seed decides.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Whether a write is fsynced before what comes after it, as it has to be.
-    pub fsync: bool,
-    /// Where the trace goes.
-    pub trace: Option<fn(u64, &str)>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            fsync: true,
-            trace: None,
-        }
-    }
-}
-
 /// Runs ten minutes of three sentinels and their servers.
 ///
 /// # Errors
@@ -72,14 +48,14 @@ pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Failure>> {
         .meet()
         .and_then(|()| run.live())
         .and_then(|()| run.come_to_rest());
-    result
+    let converged_ms = result
         .map_err(|problem| Box::new(Failure::new("sentinel", seed, run.world.now_ms(), problem)))?;
     Ok(Summary {
         steps: run.world.steps(),
         votes: run.checks.votes.len(),
         elections: run.checks.leaders.len(),
         configurations: run.checks.configurations.len() - 1,
-        converged_ms: run.converged_ms,
+        converged_ms,
     })
 }
 
@@ -165,7 +141,6 @@ pub struct Run {
     pub checks: Checks,
     rng: Rng,
     next_tick_ms: u64,
-    converged_ms: u64,
 }
 
 impl Run {
@@ -207,7 +182,6 @@ impl Run {
             checks: Checks::default(),
             rng,
             next_tick_ms: 0,
-            converged_ms: 0,
         }
     }
 
@@ -247,24 +221,6 @@ impl Run {
         self.look()
     }
 
-    /// The faults are over: the sentinels have to agree, the servers to follow, and all to stay so.
-    fn come_to_rest(&mut self) -> Result<(), String> {
-        let start_ms = self.world.now_ms();
-        // Who has just thawed, or whose clock has just jumped, notices at its next tick.
-        self.run_to(start_ms + TICK_MS)?;
-        self.until("all is at rest", CONVERGENCE_MS, |run| {
-            run.unrest().is_none()
-        })?;
-        self.converged_ms = self.world.now_ms() - start_ms;
-        while self.world.now_ms() < RUN_MS {
-            self.run_to(self.world.now_ms() + 5_000)?;
-            if let Some(unrest) = self.unrest() {
-                return Err(format!("all was at rest and is no more: {unrest}"));
-            }
-        }
-        Ok(())
-    }
-
     fn set_cannot_save(&mut self, host: usize, cannot_save: bool) {
         self.world
             .say(|| format!("sentinel {host} can save: {}", !cannot_save));
@@ -273,58 +229,6 @@ impl Run {
                 sentinel.cannot_save = cannot_save;
             }
         });
-    }
-
-    /// Lets the world go on, looking at everything that happens.
-    ///
-    /// # Errors
-    /// The first violation.
-    pub fn run_to(&mut self, until_ms: u64) -> Result<(), String> {
-        loop {
-            let stop_ms = until_ms.min(self.next_tick_ms);
-            while self.world.step(stop_ms) {
-                self.look()?;
-            }
-            if self.world.now_ms() >= self.next_tick_ms {
-                self.next_tick_ms += TICK_MS;
-                self.replicate();
-                self.look()?;
-            }
-            if self.world.now_ms() >= until_ms {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Lets the world go on until something is so.
-    ///
-    /// # Errors
-    /// A violation, or that it did not become so in time.
-    pub fn until(
-        &mut self,
-        what: &str,
-        limit_ms: u64,
-        holds: impl Fn(&Self) -> bool,
-    ) -> Result<(), String> {
-        let end_ms = self.world.now_ms() + limit_ms;
-        while !holds(self) {
-            if self.world.now_ms() >= end_ms {
-                let unrest = self.unrest().unwrap_or_default();
-                return Err(format!("not within {limit_ms} ms: {what}. {unrest}"));
-            }
-            self.run_to(self.world.now_ms() + TICK_MS)?;
-        }
-        Ok(())
-    }
-
-    fn look(&mut self) -> Result<(), String> {
-        for (host, note) in self.world.take_notes() {
-            if let Note::Log(text) = &note {
-                self.world.say(|| format!("host {host}: {text}"));
-            }
-            self.checks.see(host, &note)?;
-        }
-        Ok(())
     }
 
     /// Masters write; slaves that can reach their master have what it has; masters know who follows them.
@@ -387,11 +291,38 @@ impl Run {
     pub fn redis(&self, host: usize) -> Option<&Redis> {
         self.world.core(host).and_then(Process::redis)
     }
+}
+
+impl Scenario for Run {
+    fn now_ms(&self) -> u64 {
+        self.world.now_ms()
+    }
+
+    fn step(&mut self, until_ms: u64) -> bool {
+        self.world.step(until_ms)
+    }
+
+    fn next_tick_ms(&mut self) -> &mut u64 {
+        &mut self.next_tick_ms
+    }
+
+    fn tick(&mut self) {
+        self.replicate();
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        for (host, note) in self.world.take_notes() {
+            if let Note::Log(text) = &note {
+                self.world.say(|| format!("host {host}: {text}"));
+            }
+            self.checks.see(host, &note)?;
+        }
+        Ok(())
+    }
 
     /// What keeps all from being at rest: every sentinel runs, knows both other ones and both slaves, and sees the same
     /// master in the same config epoch, and nobody down; that server is a master, and the others follow it.
-    #[must_use]
-    pub fn unrest(&self) -> Option<String> {
+    fn unrest(&self) -> Option<String> {
         let mut first: Option<SavedMaster> = None;
         for host in SENTINELS {
             let Some(sentinel) = self.sentinel(host) else {
