@@ -12,14 +12,13 @@ mod machine;
 mod script;
 mod shell;
 
-use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use conf::{Invocation, ServerConfig};
-use daemon::PidFile;
+use daemon::{PidFile, fail, say};
 use logline::{Log, Role, Sink};
 use sentinel_core::Monitor;
 
@@ -56,14 +55,7 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(message) => return fail(&message),
     };
-    match serve(loaded) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The log may go to a file; whoever started the sentinel sees it too.
-            tracing::error!("{error:#}");
-            fail(&format!("{error:#}"))
-        }
-    }
+    daemon::exit_code(serve(loaded).map(|()| ExitCode::SUCCESS))
 }
 
 fn version() -> String {
@@ -72,18 +64,6 @@ fn version() -> String {
         "Redis server v=3.0.7 sha=00000000:0 malloc=libc bits=64 build=tern-{}\n",
         env!("CARGO_PKG_VERSION")
     )
-}
-
-fn say(text: &str) -> ExitCode {
-    // A closed standard output is not worth a complaint.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
-}
-
-fn fail(message: &str) -> ExitCode {
-    // As above.
-    let _ = writeln!(std::io::stderr(), "{message}");
-    ExitCode::FAILURE
 }
 
 /// Runs until the sentinel is told to end.

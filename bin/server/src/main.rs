@@ -19,7 +19,6 @@ mod relay;
 mod shell;
 mod transfer;
 
-use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
@@ -27,6 +26,7 @@ use std::rc::Rc;
 
 use anyhow::Context as _;
 use conf::{Invocation, ServerConfig};
+use daemon::{fail, say};
 use engine::Engine;
 use logline::{Log, Role, Sink};
 
@@ -89,14 +89,7 @@ fn main() -> ExitCode {
             Err(message) => return fail(&message),
         },
     };
-    match serve(loaded) {
-        Ok(code) => code,
-        Err(error) => {
-            // The log may go to a file; whoever started the server sees it too.
-            tracing::error!("{error:#}");
-            fail(&format!("{error:#}"))
-        }
-    }
+    daemon::exit_code(serve(loaded))
 }
 
 fn version() -> String {
@@ -104,18 +97,6 @@ fn version() -> String {
         "Redis server v=3.0.7 sha=00000000:0 malloc=jemalloc bits=64 build=tern-{}\n",
         env!("CARGO_PKG_VERSION")
     )
-}
-
-fn say(text: &str) -> ExitCode {
-    // A closed standard output is not worth a complaint.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
-}
-
-fn fail(message: &str) -> ExitCode {
-    // As above.
-    let _ = writeln!(std::io::stderr(), "{message}");
-    ExitCode::FAILURE
 }
 
 /// Becomes the sentinel that lies beside this binary.

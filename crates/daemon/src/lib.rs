@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! `config.rs` lets a configuration act on the process, `files.rs` replaces files whole, `listen.rs` opens listening sockets,
-//! `process.rs` is the pid file, the limit of open files, the banner and the readiness that a service manager waits for.
+//! `process.rs` is what is printed and ended with, the pid file, the limit of open files, the banner and the readiness that a service manager waits for.
 
 mod config;
 pub mod files;
@@ -10,4 +10,6 @@ pub mod listen;
 mod process;
 
 pub use config::{as_path, current_dir, log_level, on_accepted, read, reason};
-pub use process::{PidFile, banner, notify_ready, open_files_for, raise_open_files};
+pub use process::{
+    PidFile, banner, exit_code, fail, notify_ready, open_files_for, raise_open_files, say,
+};

@@ -1,6 +1,8 @@
-//! Being a daemon: the pid file, the limit of open files, the start banner, readiness for a service manager.
+//! Being a process that people start: what it prints and ends with, the pid file, the limit of open files, the start banner, readiness for a service manager.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use conf::ServerConfig;
 use logline::RAW;
@@ -10,6 +12,28 @@ use crate::reason;
 
 /// Descriptors that are needed beside the clients' (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
 const RESERVED_FILES: u64 = 32;
+
+/// Prints what was asked for, and ends well.
+pub fn say(text: &str) -> ExitCode {
+    // A closed standard output is not worth a complaint.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Tells whoever started the process what is wrong, and ends so.
+pub fn fail(message: &str) -> ExitCode {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::FAILURE
+}
+
+/// What a daemon's run comes to. The log may go to a file; whoever started the process sees an error too.
+pub fn exit_code(ended: anyhow::Result<ExitCode>) -> ExitCode {
+    ended.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        fail(&format!("{error:#}"))
+    })
+}
 
 /// The pid file, as long as this lives.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use conf::KeyspaceEvents;
 use resp::Reply;
 use resp::glob;
 
+use crate::client::Subscriptions;
 use crate::{ClientId, Engine};
 
 /// Who listens to what.
@@ -86,6 +87,12 @@ impl Engine {
         }
     }
 
+    fn drop_pattern(&mut self, id: ClientId, pattern: &[u8]) {
+        self.pubsub
+            .patterns
+            .retain(|(known, subscriber)| *subscriber != id || **known != *pattern);
+    }
+
     /// The confirmation of one change: kind, name (nil where there was nothing to leave), subscriptions left.
     fn confirm(&mut self, id: ClientId, kind: &str, name: Option<&[u8]>) {
         let client = &mut self.clients[id.0];
@@ -131,60 +138,55 @@ pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> D
 
 /// UNSUBSCRIBE [channel …]
 pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let named: Vec<Box<[u8]>> = if args.len() > 1 {
-        args[1..].iter().map(|&name| name.into()).collect()
-    } else {
-        engine.clients[id.0]
-            .subscriptions
-            .iter()
-            .flat_map(|all| all.channels.iter().cloned())
-            .collect()
-    };
-    for channel in &named {
-        let was = engine.clients[id.0]
-            .subscriptions
-            .as_mut()
-            .is_some_and(|all| all.channels.remove(channel));
-        if was {
-            engine.drop_channel(id, channel);
-        }
-        engine.confirm(id, "unsubscribe", Some(channel));
-    }
-    finish_leaving(engine, id, "unsubscribe", named.is_empty());
+    leave(
+        engine,
+        id,
+        args,
+        "unsubscribe",
+        |all| &mut all.channels,
+        Engine::drop_channel,
+    );
     Ok(())
 }
 
 /// PUNSUBSCRIBE [pattern …]
 pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let named: Vec<Box<[u8]>> = if args.len() > 1 {
-        args[1..].iter().map(|&name| name.into()).collect()
-    } else {
-        engine.clients[id.0]
-            .subscriptions
-            .iter()
-            .flat_map(|all| all.patterns.iter().cloned())
-            .collect()
-    };
-    for pattern in &named {
-        let was = engine.clients[id.0]
-            .subscriptions
-            .as_mut()
-            .is_some_and(|all| all.patterns.remove(pattern));
-        if was {
-            engine
-                .pubsub
-                .patterns
-                .retain(|(known, subscriber)| *subscriber != id || known != pattern);
-        }
-        engine.confirm(id, "punsubscribe", Some(pattern));
-    }
-    finish_leaving(engine, id, "punsubscribe", named.is_empty());
+    leave(
+        engine,
+        id,
+        args,
+        "punsubscribe",
+        |all| &mut all.patterns,
+        Engine::drop_pattern,
+    );
     Ok(())
 }
 
-/// Leaving everything while subscribed to nothing is confirmed too; without subscriptions the client's set goes.
-fn finish_leaving(engine: &mut Engine, id: ClientId, kind: &str, nothing: bool) {
-    if nothing {
+/// Leaves what is named, or everything in the set that `of` picks; `forget` takes the client off the other side's list. Leaving
+/// everything while subscribed to nothing is confirmed too.
+fn leave(
+    engine: &mut Engine,
+    id: ClientId,
+    args: Args<'_>,
+    kind: &str,
+    of: fn(&mut Subscriptions) -> &mut BTreeSet<Box<[u8]>>,
+    forget: fn(&mut Engine, ClientId, &[u8]),
+) {
+    let named: Vec<Box<[u8]>> = if args.len() > 1 {
+        args[1..].iter().map(|&name| name.into()).collect()
+    } else {
+        let all = engine.clients[id.0].subscriptions.as_deref_mut();
+        all.map(|all| of(all).iter().cloned().collect())
+            .unwrap_or_default()
+    };
+    for name in &named {
+        let all = engine.clients[id.0].subscriptions.as_deref_mut();
+        if all.is_some_and(|all| of(all).remove(name)) {
+            forget(engine, id, name);
+        }
+        engine.confirm(id, kind, Some(name));
+    }
+    if named.is_empty() {
         engine.confirm(id, kind, None);
     }
     if engine.clients[id.0].subscription_count() == 0 {
