@@ -20,7 +20,7 @@ fn read(path: impl AsRef<Path>) -> String {
 fn named_paths(text: &str) -> Vec<String> {
     let quoted = text.split('`').skip(1).step_by(2);
     let ours = |word: &&str| {
-        ["crates/", "bin/", "tests/", "deploy/", "docs/", ".ci/"]
+        ["crates/", "bin/", "bench/", "tests/", "deploy/", "docs/", ".ci/"]
             .iter()
             .any(|start| word.starts_with(start))
     };
@@ -147,7 +147,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_source_file_says_what_it_is_in_its_first_line() {
     let mut files = Vec::new();
-    for place in ["crates", "bin", "tests"] {
+    for place in ["crates", "bin", "bench", "tests"] {
         sources(&root().join(place), &mut files);
     }
     assert!(files.len() > 100, "the sources were found");
