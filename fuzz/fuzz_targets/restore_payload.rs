@@ -1,18 +1,78 @@
-//! Any value under a valid checksum restores or is refused; what restores can be dumped.
+//! Any value under a good version and checksum restores or is refused, in bounded memory. What restores is consistent, dumps to a
+//! payload that restores to the same, and serves every command. A value built well restores to what it was built of.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use rdb::Dumper;
 use store::{Keyspace, Limits};
+use tern_fuzz::recipe::{self, Source};
+use tern_fuzz::server::Server;
+use tern_fuzz::{content, memory};
+
+/// The payload of the value of `key`, which must restore to the same.
+fn dump_and_restore(keyspace: &Keyspace, key: &[u8], compress: bool) {
+    let Some(value) = keyspace.db_ref(0).peek(key) else {
+        return;
+    };
+    let payload =
+        rdb::dump(&mut Dumper::new(compress), value).expect("what is stored can be dumped");
+    let again = rdb::restore(&payload, &Limits::default()).expect("what was dumped restores");
+    assert_eq!(content::of_owned(again), content::of(&value));
+}
+
+/// Limits that send small values through all encodings.
+fn limits(choice: u8) -> Limits {
+    if choice & 1 == 0 {
+        return Limits::default();
+    }
+    Limits {
+        hash_entries: 4,
+        hash_value: 8,
+        list_entries: 4,
+        list_value: 8,
+        set_intset_entries: 4,
+        zset_entries: 4,
+        zset_value: 8,
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
-    let mut payload = data.to_vec();
-    payload.extend(6_u16.to_le_bytes());
-    let sum = rdb::crc64(&payload);
-    payload.extend(sum.to_le_bytes());
-    if let Ok(value) = rdb::restore(&payload, &Limits::default()) {
-        let mut keyspace = Keyspace::new(1, false);
-        keyspace.db(0).insert(b"key", value);
-        let value = keyspace.db_ref(0).peek(b"key").expect("it was inserted");
-        rdb::dump(&mut rdb::Dumper::new(true), value).expect("what was restored can be dumped");
+    let mut source = Source(data);
+    let choice = source.byte();
+    let value = recipe::value(&mut source);
+    let payload = recipe::sealed(&value, 6 + u16::from(choice >> 4) % 7);
+    let limits = limits(choice);
+    let (restored, peak) = memory::peak_of(|| rdb::restore(&payload, &limits));
+    let bound = 16 * (payload.len() + value.expands_to) + (1 << 20);
+    assert!(
+        peak <= bound,
+        "{peak} bytes held for {} and {}",
+        payload.len(),
+        value.expands_to
+    );
+    if let Some(expected) = &value.expected {
+        assert_eq!(
+            restored.is_ok(),
+            expected.is_some(),
+            "{:?} of {expected:?}",
+            restored.err()
+        );
+    }
+    let Ok(restored) = rdb::restore(&payload, &limits) else {
+        return;
+    };
+    let mut keyspace = Keyspace::new(2, false);
+    keyspace.clock().set_unix_ms(1_500_000_000_000);
+    keyspace.db(0).insert(b"key", restored);
+    let found = content::of(&keyspace.db_ref(0).peek(b"key").expect("it was inserted"));
+    if let Some(expected) = value.expected {
+        assert_eq!(Some(found), expected);
+    }
+    dump_and_restore(&keyspace, b"key", choice & 2 == 0);
+    let mut server = Server::new(keyspace);
+    server.read_all(0, b"key");
+    server.write_all(0, b"key");
+    for key in [&b"key"[..], b"\0another"] {
+        dump_and_restore(&server.keyspace, key, choice & 2 == 0);
     }
 });

@@ -1,12 +1,13 @@
-//! Any sentinel.conf is read or refused.
+//! Any sentinel.conf is read or refused. What is read is written into the file, and the file says the same from then on.
 #![no_main]
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use sentinel_core::config::{File, Host};
+use sentinel_core::config::{File, Host, Snapshot};
 
-/// A host without files, where only literal addresses resolve and nothing may be started.
+/// A host without files, where only literal addresses resolve and absolute paths may be started.
 struct Nowhere;
 
 impl conf::Host for Nowhere {}
@@ -16,12 +17,35 @@ impl Host for Nowhere {
         host.parse().ok()
     }
 
-    fn is_executable(&mut self, _path: &str) -> bool {
-        false
+    fn is_executable(&mut self, path: &str) -> bool {
+        path.starts_with('/')
+    }
+}
+
+fn snapshot(file: &File) -> Snapshot {
+    Snapshot {
+        server: Arc::new(file.server.clone()),
+        saved: file.saved.clone(),
+        announce_ip: file.announce_ip.clone(),
+        announce_port: file.announce_port,
     }
 }
 
 fuzz_target!(|data: &[u8]| {
-    // Either answer is fine; a panic is not.
-    let _ = File::parse(data, &mut Nowhere);
+    let file = match File::parse(data, &mut Nowhere) {
+        Ok(file) => file,
+        Err(error) => {
+            assert!(error.to_string().len() < 4 * data.len() + 1000);
+            return;
+        }
+    };
+    let snapshot = snapshot(&file);
+    let text = snapshot.render(data);
+    let again = File::parse(&text, &mut Nowhere)
+        .unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&text)));
+    assert_eq!(again, file, "{}", String::from_utf8_lossy(&text));
+    assert_eq!(snapshot.render(&text), text);
+    // The state alone, in a file that was lost.
+    let alone = File::parse(&snapshot.render(b""), &mut Nowhere).expect("the state can be read");
+    assert_eq!(alone.saved, file.saved);
 });

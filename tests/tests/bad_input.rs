@@ -163,6 +163,65 @@ fn broken_bus_packets_change_nothing() {
     assert_eq!(view(&node).len(), 1, "a stranger is not taken in");
 }
 
+#[test]
+fn announced_bus_packets_cost_nothing_before_they_come() {
+    let node = new_node();
+    let before = used_memory(&node);
+    let mut packet = PING_PACKET.to_vec();
+    packet[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&(500_u32 << 20).to_be_bytes());
+    let mut waiting: Vec<TcpStream> = (0..20).map(|_| connect(node.port + 10_000)).collect();
+    for stream in &mut waiting {
+        stream.write_all(&packet).unwrap();
+    }
+    assert_eq!(node.text("PING"), "PONG");
+    let grown = used_memory(&node).saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes for nothing");
+}
+
+#[test]
+fn strangers_are_kept_short() {
+    let mut server = Daemon::server("save \"\"");
+    let mut owner = server.client();
+    assert_eq!(owner.text("CONFIG SET requirepass secret"), "OK");
+    assert_eq!(owner.text("AUTH secret"), "OK");
+    for (bytes, error) in [
+        (&b"*11\r\n"[..], "unauthenticated multibulk length"),
+        (b"*1\r\n$16385\r\n", "unauthenticated bulk length"),
+    ] {
+        assert_eq!(
+            refused(&server, bytes),
+            format!("-ERR Protocol error: {error}\r\n")
+        );
+    }
+    // Requests without end, whose replies are never read.
+    let mut stream = connect(server.port);
+    stream
+        .set_write_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let requests = b"PING\r\n".repeat(10_000);
+    let error = (0..10_000)
+        .find_map(|_| stream.write_all(&requests).err())
+        .expect("it closes");
+    assert!(
+        matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+        ),
+        "{error}"
+    );
+    assert!(
+        server
+            .log()
+            .contains("scheduled to be closed ASAP for overcoming of output buffer limits")
+    );
+    let peak = owner.text("INFO memory");
+    let peak: u64 = tern_tests::daemon::fields(&peak)["used_memory_peak"]
+        .parse()
+        .unwrap();
+    assert!(peak < 32 << 20, "{peak} bytes at the peak");
+    assert!(server.alive());
+}
+
 /// Starts a server that must refuse to, and gives what it says on the terminal.
 fn refuses_to_start(server: &Daemon) -> Run {
     let run = run(

@@ -1,7 +1,7 @@
 //! The map is true: every path that ARCHITECTURE.md and README.md name exists, every crate is on the map and depends only on crates
-//! before it, and every source file says what it is.
+//! before it, every source file says what it is, and every fuzz target is described.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -20,9 +20,11 @@ fn read(path: impl AsRef<Path>) -> String {
 fn named_paths(text: &str) -> Vec<String> {
     let quoted = text.split('`').skip(1).step_by(2);
     let ours = |word: &&str| {
-        ["crates/", "bin/", "bench/", "tests/", "deploy/", "docs/", ".ci/"]
-            .iter()
-            .any(|start| word.starts_with(start))
+        [
+            "crates/", "bin/", "bench/", "tests/", "fuzz/", "deploy/", "docs/", ".ci/",
+        ]
+        .iter()
+        .any(|start| word.starts_with(start))
     };
     quoted
         .filter(ours)
@@ -147,7 +149,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_source_file_says_what_it_is_in_its_first_line() {
     let mut files = Vec::new();
-    for place in ["crates", "bin", "bench", "tests"] {
+    for place in ["crates", "bin", "bench", "tests", "fuzz"] {
         sources(&root().join(place), &mut files);
     }
     assert!(files.len() > 100, "the sources were found");
@@ -156,4 +158,34 @@ fn every_source_file_says_what_it_is_in_its_first_line() {
         .filter(|path| !read(path).starts_with("//!"))
         .collect();
     assert!(silent.is_empty(), "files without a first line: {silent:?}");
+}
+
+/// Names of files in a folder, without their ending.
+fn stems(folder: &Path) -> BTreeSet<String> {
+    std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect()
+}
+
+#[test]
+fn every_fuzz_target_is_built_and_described() {
+    let targets = stems(&root().join("fuzz/fuzz_targets"));
+    let named = |file: &str, start: &str| -> BTreeSet<String> {
+        read(root().join(file))
+            .lines()
+            .filter_map(|line| line.strip_prefix(start)?.split(['"', '`']).next())
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(
+        named("fuzz/Cargo.toml", "path = \"fuzz_targets/"),
+        targets
+            .iter()
+            .map(|target| format!("{target}.rs"))
+            .collect()
+    );
+    assert_eq!(named("fuzz/README.md", "| `"), targets);
+    assert!(targets.is_superset(&stems(&root().join("fuzz/dictionaries"))));
 }

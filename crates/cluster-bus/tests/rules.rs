@@ -264,6 +264,24 @@ fn the_last_epoch_is_the_end_and_not_an_overflow() {
 }
 
 #[test]
+fn a_file_whose_vote_is_newer_than_its_epoch_raises_the_epoch() {
+    let mut world = World::new(1, &quick());
+    world.kill(0);
+    let id = world.id(0);
+    world.hosts[0].file = format!(
+        "{id} :7000 myself,master - 0 0 3 connected 7\nvars currentEpoch 5 lastVoteEpoch 6\n"
+    );
+    world.restart(0);
+    assert_eq!(world.hosts[0].node.current_epoch(), 6);
+    world.run_ms(200);
+    let file = world.hosts[0].node.nodes_conf().to_string();
+    assert!(
+        file.ends_with("vars currentEpoch 6 lastVoteEpoch 6\n"),
+        "{file}"
+    );
+}
+
+#[test]
 fn set_config_epoch_is_for_newborn_nodes() {
     let mut world = World::new(2, &quick());
     let set = |world: &mut World, epoch| {

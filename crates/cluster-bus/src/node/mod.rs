@@ -304,14 +304,11 @@ impl Node {
             rng,
             links: Links::default(),
             blacklist: Blacklist::default(),
-            // A file edited by hand may name an older current epoch than its nodes have.
-            current_epoch: epochs.0.max(
-                table
-                    .peers()
-                    .map(|(_, peer)| peer.config_epoch)
-                    .max()
-                    .unwrap_or(0),
-            ),
+            // A file edited by hand may name an older current epoch than its nodes have, or than this node voted in.
+            current_epoch: table
+                .peers()
+                .map(|(_, peer)| peer.config_epoch)
+                .fold(epochs.0.max(epochs.1), u64::max),
             last_vote_epoch: epochs.1,
             table,
             health: Health::default(),

@@ -12,6 +12,7 @@ mod bits;
 mod docs;
 mod harness;
 mod hash;
+mod hostile;
 mod hyperloglog;
 mod list;
 mod models;
@@ -20,3 +21,7 @@ mod set;
 mod sort;
 mod string;
 mod zset;
+
+/// The one of the server; it counts what a thread allocates.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
