@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use store::{Hash, Keyspace, Limits, List, Owned, Set, StrNew, ZsetBuilder};
+use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, ZsetBuilder};
 
 use crate::decode::Str;
 use crate::dump;
@@ -57,9 +57,9 @@ pub struct Loader<R> {
 /// A collection under construction.
 enum Collection {
     List(List),
-    Set(Set),
+    Set(SetBuilder),
     Zset(ZsetBuilder),
-    Hash(Hash),
+    Hash(HashBuilder),
 }
 
 impl<R: Read> Loader<R> {
@@ -264,9 +264,9 @@ impl Collection {
         match kind {
             // A string is no collection and never comes here; an empty list holds nothing.
             Kind::List | Kind::String => Self::List(List::new()),
-            Kind::Set => Self::Set(Set::new()),
+            Kind::Set => Self::Set(SetBuilder::default()),
             Kind::Zset => Self::Zset(ZsetBuilder::new()),
-            Kind::Hash => Self::Hash(Hash::new()),
+            Kind::Hash => Self::Hash(HashBuilder::default()),
         }
     }
 
@@ -282,7 +282,11 @@ impl Collection {
         loop {
             for _ in 0..AT_ONCE {
                 if !self.add(from, limits)? {
-                    return Ok(true);
+                    return if self.settle() {
+                        Ok(true)
+                    } else {
+                        Err(twice(from))
+                    };
                 }
             }
             if from.offset() >= until {
@@ -294,7 +298,7 @@ impl Collection {
     /// Adds the next element; false at the end.
     fn add(&mut self, from: &mut impl Elements, limits: &Limits) -> Result<bool, Error> {
         let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let added = match self {
+        let distinct = match self {
             Self::List(list) => {
                 let Some(element) = from.next_element()? else {
                     return Ok(false);
@@ -306,7 +310,7 @@ impl Collection {
                 let Some(member) = from.next_element()? else {
                     return Ok(false);
                 };
-                set.add(member.bytes(&mut first), limits)
+                set.push(member.bytes(&mut first), limits)
             }
             Self::Zset(zset) => {
                 let Some((member, score)) = from.next_member()? else {
@@ -318,13 +322,19 @@ impl Collection {
                 let Some((field, value)) = from.next_pair()? else {
                     return Ok(false);
                 };
-                hash.set(field.bytes(&mut first), value.bytes(&mut second), limits)
+                hash.push(field.bytes(&mut first), value.bytes(&mut second), limits)
             }
         };
-        if added {
-            Ok(true)
-        } else {
-            Err(from.fault("a member or field comes twice"))
+        if distinct { Ok(true) } else { Err(twice(from)) }
+    }
+
+    /// Puts the last elements where they belong; false where one of them came twice.
+    fn settle(&mut self) -> bool {
+        match self {
+            Self::List(_) => true,
+            Self::Set(set) => set.settle(),
+            Self::Zset(zset) => zset.settle(),
+            Self::Hash(hash) => hash.settle(),
         }
     }
 
@@ -332,15 +342,25 @@ impl Collection {
     fn into_owned(self) -> Option<Owned> {
         let (empty, value) = match self {
             Self::List(list) => (list.is_empty(), Owned::List(list)),
-            Self::Set(set) => (set.is_empty(), Owned::Set(set)),
+            Self::Set(set) => {
+                let set = set.finish();
+                (set.is_empty(), Owned::Set(set))
+            }
             Self::Zset(zset) => {
                 let zset = zset.finish();
                 (zset.is_empty(), Owned::Zset(zset))
             }
-            Self::Hash(hash) => (hash.is_empty(), Owned::Hash(hash)),
+            Self::Hash(hash) => {
+                let hash = hash.finish();
+                (hash.is_empty(), Owned::Hash(hash))
+            }
         };
         (!empty).then_some(value)
     }
+}
+
+fn twice(from: &impl Elements) -> Error {
+    from.fault("a member or field comes twice")
 }
 
 fn expiry(record: &KeyRecord) -> Option<u64> {

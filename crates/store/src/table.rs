@@ -25,6 +25,7 @@ mod iter;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod word;
 
 use std::marker::PhantomData;
@@ -37,6 +38,7 @@ use siphasher::sip::SipHasher13;
 use directory::Directory;
 pub use iter::Iter;
 use segment::{Found, Segment};
+pub(crate) use waiting::Waiting;
 use word::Word;
 
 static HASH_SEED: OnceLock<[u64; 2]> = OnceLock::new();

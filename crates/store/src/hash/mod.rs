@@ -8,7 +8,7 @@ use std::fmt;
 use crate::block::Field;
 use crate::handle::{Handle, See, SeeMut};
 use crate::packed::{self, Elements};
-use crate::table::{self, Entry, Table};
+use crate::table::{self, Entry, Table, Waiting};
 use crate::thin::Thin;
 use crate::{Encoding, Limits};
 
@@ -202,6 +202,41 @@ fn find(bytes: &[u8], field: &[u8]) -> Option<usize> {
         at = packed::next(bytes, end);
     }
     None
+}
+
+/// Builds a hash from many fields: for files.
+#[derive(Debug, Default)]
+pub struct HashBuilder {
+    hash: Hash,
+    waiting: Waiting<Field>,
+}
+
+impl HashBuilder {
+    /// Adds `field`; of equal ones the first stays. False where an equal one was found, perhaps to an earlier one.
+    pub fn push(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        match self.hash.0.see_mut() {
+            SeeMut::Small(_) => !self.hash.contains(field) && self.hash.set(field, value, limits),
+            SeeMut::Large(table) => {
+                let item = Field::new([], [field, value]);
+                self.waiting.push(table, table::hash(field), item, |_| {})
+            }
+        }
+    }
+
+    /// Puts in what waits; false where an equal field was found.
+    pub fn settle(&mut self) -> bool {
+        match self.hash.0.see_mut() {
+            SeeMut::Small(_) => true,
+            SeeMut::Large(table) => self.waiting.settle(table, |_| {}),
+        }
+    }
+
+    /// The hash.
+    #[must_use]
+    pub fn finish(mut self) -> Hash {
+        self.settle();
+        self.hash
+    }
 }
 
 /// The fields of a compact block as a table.

@@ -10,7 +10,7 @@ use std::fmt;
 use crate::block::Member;
 use crate::handle::{Handle, See, SeeMut};
 use crate::packed::{self, Elements};
-use crate::table::{self, Entry, Table};
+use crate::table::{self, Entry, Table, Waiting};
 use crate::thin::Thin;
 use crate::{Encoding, Limits, int};
 
@@ -276,6 +276,41 @@ fn find(bytes: &[u8], member: &[u8]) -> Option<usize> {
         at = end;
     }
     None
+}
+
+/// Builds a set from many members: for files.
+#[derive(Debug, Default)]
+pub struct SetBuilder {
+    set: Set,
+    waiting: Waiting<Member>,
+}
+
+impl SetBuilder {
+    /// Adds `member`; of equal ones the first stays. False where an equal one was found, perhaps to an earlier one.
+    pub fn push(&mut self, member: &[u8], limits: &Limits) -> bool {
+        match self.set.0.see_mut() {
+            SeeMut::Small(_) => self.set.add(member, limits),
+            SeeMut::Large(table) => {
+                let item = Member::new([], [member]);
+                self.waiting.push(table, table::hash(member), item, |_| {})
+            }
+        }
+    }
+
+    /// Puts in what waits; false where an equal member was found.
+    pub fn settle(&mut self) -> bool {
+        match self.set.0.see_mut() {
+            SeeMut::Small(_) => true,
+            SeeMut::Large(table) => self.waiting.settle(table, |_| {}),
+        }
+    }
+
+    /// The set.
+    #[must_use]
+    pub fn finish(mut self) -> Set {
+        self.settle();
+        self.set
+    }
 }
 
 fn spread(members: Elements<'_>) -> Table<Member> {

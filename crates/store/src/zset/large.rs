@@ -5,7 +5,7 @@
 use super::Insert;
 use super::tree::Tree;
 use crate::block::{Scored, ScoredRef};
-use crate::table::{self, Entry, Table};
+use crate::table::{self, Entry, Occupied, Table, Waiting};
 
 /// Every block of `members` has exactly one reference in `tree`, under the score that the block holds.
 pub(super) struct Large {
@@ -13,9 +13,12 @@ pub(super) struct Large {
     pub(super) members: Table<Scored>,
 }
 
-/// Members that have no place in the order yet.
+/// Members that have no place in the order yet, or none in the table either.
 #[derive(Default)]
-pub(super) struct Pending(Vec<(f64, ScoredRef)>);
+pub(super) struct Pending {
+    unordered: Vec<(f64, ScoredRef)>,
+    waiting: Waiting<Scored>,
+}
 
 impl Large {
     pub(super) fn new() -> Self {
@@ -25,33 +28,36 @@ impl Large {
         }
     }
 
-    /// Adds a member whose place in the order is found later, by [`Large::settle`]; whether it is new. Until then the sorted set
-    /// is of no other use.
+    /// Adds a member whose place in the order is found later, by [`Large::order`]; false where an equal one was found, perhaps to an
+    /// earlier one. Until then the sorted set is of no other use.
     pub(super) fn add_later(&mut self, member: &[u8], score: f64, pending: &mut Pending) -> bool {
-        match self.members.entry(table::hash(member), member) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(vacant) => {
-                let place = vacant.insert(Scored::new(score.to_ne_bytes(), [member]));
-                // SAFETY: the table owns the block; `pending` is used for nothing but `settle`.
-                pending
-                    .0
-                    .push((score, unsafe { ScoredRef::new(place.raw()) }));
-                true
-            }
-        }
+        let item = Scored::new(score.to_ne_bytes(), [member]);
+        let Pending { unordered, waiting } = pending;
+        waiting.push(&mut self.members, table::hash(member), item, |place| {
+            unordered.push(unordered_at(place));
+        })
     }
 
-    /// Puts the members in order that [`Large::add_later`] added.
-    pub(super) fn settle(&mut self, mut pending: Pending) {
+    /// Puts those members into the table that are not in it yet; false where an equal one was found.
+    pub(super) fn place(&mut self, pending: &mut Pending) -> bool {
+        let Pending { unordered, waiting } = pending;
+        waiting.settle(&mut self.members, |place| {
+            unordered.push(unordered_at(place));
+        })
+    }
+
+    /// Puts the members in order that are in the table.
+    pub(super) fn order(&mut self, pending: Pending) {
+        let mut unordered = pending.unordered;
         let settled = self.tree.range(0..self.tree.len());
-        pending.0.extend(settled.map(|key| (key.score(), *key)));
+        unordered.extend(settled.map(|key| (key.score(), *key)));
         // Scores beside the references: most comparisons need not look at the member.
-        pending.0.sort_by(|a, b| {
+        unordered.sort_by(|a, b| {
             a.0.partial_cmp(&b.0)
                 .filter(|order| order.is_ne())
                 .unwrap_or_else(|| a.1.member().cmp(b.1.member()))
         });
-        let keys: Vec<ScoredRef> = pending.0.into_iter().map(|(_, key)| key).collect();
+        let keys: Vec<ScoredRef> = unordered.into_iter().map(|(_, key)| key).collect();
         self.tree = Tree::from_sorted(&keys);
     }
 
@@ -123,4 +129,9 @@ impl Large {
             left -= removed;
         }
     }
+}
+
+fn unordered_at(place: &Occupied<'_, Scored>) -> (f64, ScoredRef) {
+    // SAFETY: the table owns the block; the reference is used for nothing but `order`.
+    (place.view().score(), unsafe { ScoredRef::new(place.raw()) })
 }

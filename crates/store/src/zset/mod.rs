@@ -336,7 +336,8 @@ impl ZsetBuilder {
         Self::default()
     }
 
-    /// Adds `member`; false where it was there already, and then nothing changes. `score` is not NaN: the caller has checked.
+    /// Adds `member`; of equal ones the first stays. False where an equal one was found, perhaps to an earlier one. `score` is not
+    /// NaN: the caller has checked.
     pub fn push(&mut self, member: &[u8], score: f64, limits: &Limits) -> bool {
         match self.zset.0.see_mut() {
             SeeMut::Small(thin) => {
@@ -349,11 +350,20 @@ impl ZsetBuilder {
         }
     }
 
+    /// Puts in what waits; false where an equal member was found.
+    pub fn settle(&mut self) -> bool {
+        match self.zset.0.see_mut() {
+            SeeMut::Small(_) => true,
+            SeeMut::Large(large) => large.place(&mut self.pending),
+        }
+    }
+
     /// The sorted set.
     #[must_use]
     pub fn finish(mut self) -> Zset {
         if let SeeMut::Large(large) = self.zset.0.see_mut() {
-            large.settle(self.pending);
+            large.place(&mut self.pending);
+            large.order(self.pending);
         }
         self.zset
     }

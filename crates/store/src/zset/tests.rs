@@ -298,14 +298,18 @@ proptest! {
         let limits = Limits { zset_entries: entries, ..Limits::default() };
         let mut builder = ZsetBuilder::new();
         let mut model = Model::default();
+        let (mut distinct, mut noticed) = (true, true);
         for (n, score) in pairs {
             let member = member(n);
             let new = !model.map.contains_key(&member);
-            prop_assert_eq!(builder.push(&member, score, &limits), new);
+            distinct &= new;
+            noticed &= builder.push(&member, score, &limits);
             if new {
                 model.insert(&member, score, &limits);
             }
         }
+        noticed &= builder.settle();
+        prop_assert_eq!(noticed, distinct);
         let mut zset = builder.finish();
         check(&zset, &model);
         for n in 0..50 {
