@@ -8,7 +8,7 @@ use crate::sections::Measured;
 use crate::stats::ratio;
 
 const WIDTH: u32 = 1100;
-const PANEL_HEIGHT: u32 = 380;
+const PANEL_HEIGHT: u32 = 420;
 /// One per pipeline length, light to dark.
 const COLOURS: [RGBColor; 4] = [
     RGBColor(158, 202, 225),
@@ -16,6 +16,10 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(8, 81, 156),
     RGBColor(8, 29, 88),
 ];
+
+const LABEL: (&str, u32) = ("sans-serif", 15);
+
+type Area<'s> = DrawingArea<SVGBackend<'s>, plotters::coord::Shift>;
 
 /// One bar.
 #[derive(Debug, PartialEq)]
@@ -111,52 +115,61 @@ fn place<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few dozen bars")]
-fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, panel: &Panel) -> Result<()> {
+fn draw(area: &Area<'_>, panel: &Panel) -> Result<()> {
     let highest = panel.bars.iter().map(|bar| bar.ratio).fold(1.0, f64::max);
     let columns = panel.commands.len() as f64;
     let title = format!("Throughput: times that of {}", panel.reference);
     let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, ("sans-serif", 20))
         .margin(12)
-        .x_label_area_size(70)
-        .y_label_area_size(40)
+        .margin_top(16)
+        .x_label_area_size(115)
+        .y_label_area_size(50)
         .build_cartesian_2d(0.0..columns, 0.0..highest * 1.1)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
         .disable_x_axis()
+        .max_light_lines(1)
         .y_label_formatter(&|ratio| format!("×{ratio:.1}"))
-        .label_style(("sans-serif", 12))
+        .label_style(LABEL)
         .draw()?;
     let width = 0.8 / panel.pipelines.len().max(1) as f64;
-    for (index, pipeline) in panel.pipelines.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let bars = panel.bars.iter().filter(|bar| bar.pipeline == index);
-        let shapes = bars.map(|bar| {
-            let left = bar.command as f64 + 0.1 + width * index as f64;
-            Rectangle::new([(left, 0.0), (left + width, bar.ratio)], colour.filled())
-        });
-        chart
-            .draw_series(shapes)?
-            .label(format!("pipeline {pipeline}"))
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], colour.filled()));
-    }
+    let shapes = panel.bars.iter().map(|bar| {
+        let left = bar.command as f64 + 0.1 + width * bar.pipeline as f64;
+        let corners = [(left, 0.0), (left + width, bar.ratio)];
+        Rectangle::new(corners, colour(bar.pipeline).filled())
+    });
+    chart.draw_series(shapes)?;
     chart.draw_series([PathElement::new([(0.0, 1.0), (columns, 1.0)], BLACK)])?;
-    let style = ("sans-serif", 12)
+    let style = LABEL
         .into_text_style(area)
         .transform(FontTransform::Rotate90);
+    let (left, top) = area.get_base_pixel();
     for (index, command) in panel.commands.iter().enumerate() {
         let (x, y) = chart.backend_coord(&(index as f64 + 0.5, 0.0));
-        let (left, top) = area.get_base_pixel();
         area.draw_text(command, &style, (x - left + 6, y - top + 6))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 12))
-        .draw()?;
+    legend(area, &panel.pipelines)
+}
+
+/// Which colour is which pipeline length, at the top right, where no bar reaches.
+fn legend(area: &Area<'_>, pipelines: &[usize]) -> Result<()> {
+    const COLUMN: i32 = 110;
+    let (width, _) = area.dim_in_pixel();
+    let mut x = i32::try_from(width)? - COLUMN * i32::try_from(pipelines.len())?;
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        let square = [(x, 14), (x + 12, 26)];
+        area.draw(&Rectangle::new(square, colour(index).filled()))?;
+        let style = LABEL.into_text_style(area);
+        area.draw_text(&format!("pipeline {pipeline}"), &style, (x + 18, 13))?;
+        x += COLUMN;
+    }
     Ok(())
+}
+
+fn colour(pipeline: usize) -> RGBColor {
+    COLOURS[pipeline % COLOURS.len()]
 }
 
 #[cfg(test)]

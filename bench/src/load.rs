@@ -103,7 +103,9 @@ impl Load<'_> {
                 run.begin_measuring();
             }
             let over = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
-            if over || run.is_over(self) || now - begin >= self.warm_up + self.time {
+            // However short the time is, something has been measured.
+            let late = now - begin >= self.warm_up + self.time && run.has_measured();
+            if over || late || run.is_over(self) {
                 break;
             }
             poll.poll(&mut events, Some(PATIENCE))?;
@@ -184,6 +186,10 @@ impl<'s> Run<'s> {
     fn begin_measuring(&mut self) {
         self.latency.reset();
         self.replies_before = self.replies;
+    }
+
+    fn has_measured(&self) -> bool {
+        self.replies > self.replies_before
     }
 
     /// Whether every reply has come, or no connection is left.
