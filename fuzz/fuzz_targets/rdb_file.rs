@@ -24,7 +24,6 @@ impl Read for Trickle<'_> {
 /// Loads all of a source in steps of so many bytes; the error's text where it is refused.
 fn load(source: impl Read, step: u64, skip_unsupported: bool) -> Result<Keyspace, String> {
     let mut keyspace = Keyspace::new(16, false);
-    keyspace.clock().set_unix_ms(1);
     let options = LoadOptions {
         read: Options {
             skip_unsupported,
@@ -42,7 +41,7 @@ fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let options = SaveOptions {
         compress: true,
         checksum: true,
-        now_ms: 1,
+        now_ms: 0,
     };
     rdb::save(keyspace, Vec::new(), options, |_| Ok(()))
         .expect("memory takes everything")
@@ -73,7 +72,11 @@ fuzz_target!(|data: &[u8]| {
     let all = content::of_keyspace(&keyspace);
     assert_eq!(content::of_keyspace(&trickled.expect("as the other")), all);
     let again = load(&saved(&keyspace)[..], 1 << 20, false).expect("what we save loads");
-    assert_eq!(content::of_keyspace(&again), all);
+    assert!(content::of_keyspace(&again) == all);
+    // Not every time: the commands take longer than all before.
+    if choice & 0b110 != 0 {
+        return;
+    }
     let mut server = Server::new(keyspace);
     for (db, key) in all.keys() {
         server.read_all(*db, key);
@@ -82,5 +85,5 @@ fuzz_target!(|data: &[u8]| {
     let keyspace = server.keyspace;
     let all = content::of_keyspace(&keyspace);
     let again = load(&saved(&keyspace)[..], 1 << 20, false).expect("what we save loads");
-    assert_eq!(content::of_keyspace(&again), all);
+    assert!(content::of_keyspace(&again) == all);
 });

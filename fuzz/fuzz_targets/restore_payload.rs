@@ -69,6 +69,10 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(Some(found), expected);
     }
     dump_and_restore(&keyspace, b"key", choice & 2 == 0);
+    // Not every time: the commands take longer than all before.
+    if choice & 0b1100 != 0 {
+        return;
+    }
     let mut server = Server::new(keyspace);
     server.read_all(0, b"key");
     server.write_all(0, b"key");

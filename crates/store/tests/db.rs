@@ -664,6 +664,36 @@ fn sampling_finds_the_few_keys_with_an_expiry() {
     }
 }
 
+/// Chance aside, what is sampled is there: a small database, for Miri.
+#[test]
+fn samples_are_keys_of_the_database() {
+    for by_slot in [false, true] {
+        let (_, mut db) = filled(by_slot, 1100);
+        for number in [1, 600] {
+            assert!(db.set_expire_ms(format!("key:{number}").as_bytes(), Some(1_000_000)));
+        }
+        let mut random = numbers(4);
+        for among_expiring in [false, true] {
+            let mut shown = Vec::new();
+            for _ in 0..10 {
+                db.sample(5, among_expiring, &mut random, |sample| {
+                    assert_eq!(
+                        sample.expire_ms.is_some(),
+                        among_expiring || sample.key == b"key:1" || sample.key == b"key:600"
+                    );
+                    shown.push(sample.key.to_vec());
+                });
+            }
+            assert!(!shown.is_empty());
+            assert!(shown.iter().all(|key| db.exists(key)));
+        }
+        let mut seen = 0;
+        while seen < 2 {
+            seen += db.expire_step(400).0;
+        }
+    }
+}
+
 #[test]
 fn random_keys_that_expired_are_met() {
     let (clock, mut db) = filled(false, 20);
