@@ -114,6 +114,18 @@ fn the_sparse_limit_counts() {
     ]);
 }
 
+/// The limit is the user's; the test's cost is not.
+#[test]
+fn the_self_test_ends_soon_whatever_the_sparse_limit() {
+    let mut server = Server::new();
+    for limit in [0, 3000, usize::MAX] {
+        server.settings.hll_sparse_max_bytes = limit;
+        let start = std::time::Instant::now();
+        server.check(&[("PFSELFTEST", "OK")]);
+        assert!(start.elapsed().as_secs() < 20, "limit {limit}");
+    }
+}
+
 #[test]
 fn effects() {
     let mut server = Server::new();
