@@ -117,7 +117,7 @@ impl World {
                 Output::Send { message, .. } => {
                     assert_eq!(decode(&encode(&message)).as_ref(), Ok(&message));
                 }
-                Output::Persist(text) => {
+                Output::Persist { text, .. } => {
                     nodes_conf::parse(text.as_bytes()).expect("what a node writes can be read");
                 }
                 Output::Event(_) => {}

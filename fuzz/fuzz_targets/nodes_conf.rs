@@ -37,7 +37,7 @@ fn start(conf: NodesConf) {
             ..now
         });
         while let Some(output) = node.poll_output() {
-            if let Output::Persist(text) = output {
+            if let Output::Persist { text, .. } = output {
                 load(text.as_bytes()).expect("what a node writes can be read");
             }
         }

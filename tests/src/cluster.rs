@@ -12,7 +12,7 @@ use client::Value;
 use crate::daemon::{Client, Daemon, PATIENCE, Run, fields, text_of, trib, wait_for, wait_until};
 
 /// `cluster-node-timeout` of every cluster here, milliseconds.
-pub const NODE_TIMEOUT_MILLIS: u32 = 1500;
+pub const NODE_TIMEOUT_MILLIS: u32 = 2000;
 
 /// How often a command is sent elsewhere before it counts as lost.
 const REDIRECTIONS: usize = 8;
@@ -75,6 +75,28 @@ impl Cluster {
             wait_until(&format!("{} is in step with its master", node.name), || {
                 let info = node.info("replication");
                 info["role"] == "master" || info["master_link_status"] == "up"
+            });
+        }
+    }
+
+    /// Waits until every replica has processed all that its master has written.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come.
+    pub fn wait_in_step(&self) {
+        let offset = |node: &Daemon, field| node.info_field("replication", field);
+        for replica in &self.nodes {
+            let Some(master) = replica.info("replication").remove("master_port") else {
+                continue;
+            };
+            let master = self
+                .nodes
+                .iter()
+                .find(|node| node.port.to_string() == master)
+                .unwrap();
+            wait_until(&format!("{} is in step", replica.name), || {
+                offset(replica, "slave_repl_offset") == offset(master, "master_repl_offset")
             });
         }
     }

@@ -342,6 +342,18 @@ impl Client {
         text_of(&self.call(line))
     }
 
+    /// The next message, for subscribers.
+    ///
+    /// # Panics
+    ///
+    /// When none comes.
+    #[must_use]
+    pub fn message(&mut self) -> Value {
+        self.runtime
+            .block_on(self.connection.recv())
+            .unwrap_or_else(|error| panic!("a message: {error}"))
+    }
+
     /// Waits for less than [`PATIENCE`] from now on.
     pub fn set_limit(&mut self, limit: Duration) {
         self.connection.set_limit(limit);

@@ -1,18 +1,15 @@
-//! The cluster bus on sockets: the listener, one task per connection, and nodes.conf on the disk.
+//! The cluster bus on sockets: the listener, and one task per connection.
 
-use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BytesMut};
 use cluster_bus::codec::{CodecError, decode, frame_len};
-use cluster_bus::{BUS_PORT_OFFSET, Input, LinkId, NodesConf, nodes_conf};
+use cluster_bus::{BUS_PORT_OFFSET, Input, LinkId};
 use conf::ServerConfig;
-use daemon::{files, listen, reason};
-use nix::fcntl::{Flock, FlockArg};
+use daemon::listen;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -23,60 +20,6 @@ use crate::shell::Shell;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first room for a packet; a ping of a small cluster fits.
 const READ_BYTES: usize = 8 * 1024;
-
-/// nodes.conf, locked as long as the server lives, so that no two nodes share one.
-#[derive(Debug)]
-pub(crate) struct NodesFile {
-    path: PathBuf,
-    lock: Flock<File>,
-}
-
-impl NodesFile {
-    /// Opens and locks the file, and reads it; none where it is new.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<(Self, Option<NodesConf>)> {
-        let path = std::path::absolute(path)?;
-        let mut file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path);
-        let file = file.as_mut().map_err(|error| {
-            anyhow::anyhow!(
-                "Loading the cluster node config from {}: {}",
-                path.display(),
-                reason(error)
-            )
-        })?;
-        let file = file.try_clone()?;
-        let mut lock = lock(file, &path)?;
-        let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut *lock, &mut text)?;
-        let saved = nodes_conf::load(&text).map_err(|error| {
-            anyhow::anyhow!(
-                "Unrecoverable error: corrupted cluster config file {}: {error}",
-                path.display()
-            )
-        })?;
-        Ok((Self { path, lock }, saved))
-    }
-
-    /// Replaces the file. The new one is locked before it takes the old one's place.
-    pub(crate) fn replace(&mut self, text: &str) -> anyhow::Result<()> {
-        let place = |file| lock(file, &self.path).map_err(std::io::Error::other);
-        self.lock = files::replace_by_rename(&self.path, text.as_bytes(), place)?;
-        Ok(())
-    }
-}
-
-fn lock(file: File, path: &Path) -> anyhow::Result<Flock<File>> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        anyhow::anyhow!(
-            "Sorry, the cluster configuration file {} is already used by a different Redis Cluster node. \
-             Please make sure that different nodes use different cluster configuration files.",
-            path.display()
-        )
-    })
-}
 
 /// Listens on the bus port of every bound address.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {

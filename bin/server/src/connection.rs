@@ -111,7 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes until everything is sent: replies, and a replica's share of the stream. Nothing leaves while changes of this turn
-    /// have still to be written to the append-only file: then the task is woken once they are.
+    /// have still to be written to the append-only file, or what this client asked for to nodes.conf: then the task is woken once
+    /// they are.
     fn poll_write(
         &self,
         cx: &mut Context<'_>,
@@ -120,6 +121,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Poll<io::Result<()>> {
         if engine.has_unflushed() && engine.has_output(self.id) {
             self.shell.defer(self.id);
+            return Poll::Pending;
+        }
+        if engine.holds_replies(self.id) {
             return Poll::Pending;
         }
         let Some(out) = engine.output(self.id) else {

@@ -5,11 +5,14 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
 use store::{Keyspace, Limits};
+use tokio::task::JoinHandle;
 
 use crate::shell::Shell;
 
@@ -17,6 +20,8 @@ use crate::shell::Shell;
 const STEP_BYTES: u64 = 1024 * 1024;
 /// How much is gathered before it is written.
 const WRITE_BYTES: usize = 256 * 1024;
+/// How much of a dump from the master is brought to the disk at once.
+const SYNC_BYTES: usize = 8 * 1024 * 1024;
 
 /// The temporary file of this process's saves.
 pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
@@ -97,19 +102,52 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
         }
     };
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
-    let started = std::time::Instant::now();
-    let result = {
-        shell.turn(|engine| engine.begin_load(bytes));
-        let result = load_steps(shell, file).await;
-        shell.turn(engine::Engine::end_load);
-        result
-    };
+    let started = Instant::now();
+    shell.turn(|engine| engine.begin_load(bytes));
+    let result = load_steps(shell, file).await;
+    shell.turn(engine::Engine::end_load);
     result.map_err(|error| format!("{}: {error}", path.display()))?;
+    log_loaded(started);
+    Ok(())
+}
+
+fn log_loaded(started: Instant) {
     tracing::info!(
         "DB loaded from disk: {:.3} seconds",
         started.elapsed().as_secs_f64()
     );
-    Ok(())
+}
+
+/// Loads a dump that came from the master, and makes it the dump file. It gets to the disk while it is loaded, and takes the old
+/// one's place only if it could be.
+pub(crate) async fn load_received(
+    shell: &Rc<Shell>,
+    received: SyncFile,
+    dump: &Path,
+) -> Result<(), String> {
+    let file = File::open(&received.path).map_err(|error| reason(&error))?;
+    let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
+    let started = Instant::now();
+    shell.turn(|engine| engine.begin_load(bytes));
+    let (loaded, synced) = tokio::join!(load_steps(shell, file), received.sync());
+    let mut result = loaded.map_err(|error| format!("{}: {error}", received.path.display()));
+    if result.is_ok() {
+        let dump = dump.to_owned();
+        let kept = synced.and(aside(move || files::rename(&received.path, &dump)).await);
+        result = kept.map_err(|error| reason(&error));
+    }
+    shell.turn(engine::Engine::end_load);
+    if result.is_ok() {
+        log_loaded(started);
+    }
+    result
+}
+
+/// Does what may take long on another thread.
+async fn aside(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
@@ -139,44 +177,59 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     }
 }
 
-/// A dump that comes from the master, in a temporary file beside the dump file.
+/// A dump that comes from the master, in a temporary file beside the dump file. Another thread brings it to the disk as it comes, so
+/// that little is left to wait for at the end.
 #[derive(Debug)]
 pub(crate) struct SyncFile {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// The first write that failed: the rest is not wanted any more.
     failed: Option<io::Error>,
+    /// Written since the last sync was started.
+    unsynced: usize,
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl SyncFile {
     pub(crate) fn create(unix_s: u64) -> io::Result<Self> {
         let path = PathBuf::from(format!("temp-{unix_s}.{}.rdb", std::process::id()));
         Ok(Self {
-            file: File::create(&path)?,
+            file: Arc::new(File::create_new(&path)?),
             path,
             failed: None,
+            unsynced: 0,
+            syncing: None,
         })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.failed.is_none() {
-            self.failed = self.file.write_all(bytes).err();
+        if self.failed.is_some() {
+            return;
+        }
+        self.failed = (&*self.file).write_all(bytes).err();
+        self.unsynced += bytes.len();
+        let idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
+        if self.unsynced >= SYNC_BYTES && idle {
+            self.unsynced = 0;
+            let file = Arc::clone(&self.file);
+            // If it fails, so does the one at the end.
+            self.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
         }
     }
 
-    /// Puts the file in the place of the dump file.
-    pub(crate) fn keep(mut self, dump: &Path) -> io::Result<()> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
+    /// Waits until all is on the disk; tells if a write has failed before.
+    async fn sync(&self) -> io::Result<()> {
+        if let Some(error) = &self.failed {
+            return Err(io::Error::new(error.kind(), error.to_string()));
         }
-        self.file.sync_all()?;
-        files::rename(&self.path, dump)
+        let file = Arc::clone(&self.file);
+        aside(move || file.sync_all()).await
     }
 }
 
 impl Drop for SyncFile {
     fn drop(&mut self) {
-        // After `keep` there is nothing left under this name.
+        // Once it is the dump file there is nothing left under this name.
         let _ = std::fs::remove_file(&self.path);
     }
 }

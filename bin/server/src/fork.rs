@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setsid};
+use rustix::process::set_parent_process_death_signal;
 
 /// Held by a detached process until it is ready: the process that was started from the terminal waits for it, so that its
 /// exit code tells whether the server started.
@@ -66,6 +67,9 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
         Ok(ForkResult::Child) => {
+            // When the server is killed its child must not go on holding its ports and locks, nor put an old dump into the place of
+            // one that the next server has written. Where the system cannot do that, the child ends by itself a little later.
+            let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             // A panic must not unwind into the parent's event loop.
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);

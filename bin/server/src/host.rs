@@ -22,7 +22,6 @@ use store::{Keyspace, Limits};
 use tikv_jemalloc_ctl::{Access as _, AsName as _};
 
 use crate::append_only::{self, AppendOnlyFile};
-use crate::bus::NodesFile;
 use crate::{dump, fork};
 
 /// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
@@ -39,7 +38,6 @@ pub(crate) struct Machine {
     child: Rc<Cell<Option<i32>>>,
     /// Where a child writes a dump for replicas.
     pipe: Rc<RefCell<Option<OwnedFd>>>,
-    nodes_file: Rc<RefCell<Option<NodesFile>>>,
     config_file: Option<Rc<PathBuf>>,
     meanwhile: Rc<RefCell<Option<Rc<dyn Meanwhile>>>>,
     /// The sockets of links to masters.
@@ -67,7 +65,6 @@ impl Machine {
             log,
             child: Rc::default(),
             pipe: Rc::default(),
-            nodes_file: Rc::default(),
             config_file: config_file.map(Rc::new),
             meanwhile: Rc::default(),
             link_sockets: Rc::default(),
@@ -121,11 +118,6 @@ impl Machine {
             // The other side may have closed it already.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
-    }
-
-    /// Where [`Host::persist_cluster`] writes to.
-    pub(crate) fn set_nodes_file(&self, file: NodesFile) {
-        *self.nodes_file.borrow_mut() = Some(file);
     }
 
     fn work(&self, keyspace: &Keyspace, job: &Job, pipe: Option<OwnedFd>) -> bool {
@@ -289,13 +281,6 @@ impl Host for Machine {
         let pid = u32::try_from(pid).unwrap_or(0);
         append_only::finish_rewrite(pid, as_path(path), tail)
             .map(|file| Box::new(file) as Box<dyn AppendFile>)
-    }
-
-    fn persist_cluster(&mut self, text: &str) -> Result<(), String> {
-        match self.nodes_file.borrow_mut().as_mut() {
-            Some(file) => file.replace(text).map_err(|error| format!("{error:#}")),
-            None => Err("there is no such file".to_owned()),
-        }
     }
 
     fn load(

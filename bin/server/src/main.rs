@@ -15,6 +15,7 @@ mod host;
 mod links;
 mod listen;
 mod meanwhile;
+mod nodes_file;
 mod relay;
 mod shell;
 mod transfer;
@@ -30,10 +31,10 @@ use daemon::{fail, say};
 use engine::Engine;
 use logline::{Log, Role, Sink};
 
-use crate::bus::NodesFile;
 use crate::check::Tool;
 use crate::config::Loaded;
 use crate::host::Machine;
+use crate::nodes_file::NodesFile;
 use crate::shell::Shell;
 
 #[global_allocator]
@@ -126,12 +127,12 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     fork::ignore_file_size_signal();
     let config = loaded.config.clone();
     let machine = Machine::new(log, loaded.file);
-    let engine = start_engine(&machine, loaded.config)?;
+    let (engine, nodes_file) = start_engine(&machine, loaded.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let shell = Rc::new(Shell::new(engine, machine));
+    let shell = Rc::new(Shell::new(engine, machine, nodes_file));
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, run(shell, config, detached))
 }
@@ -149,7 +150,10 @@ fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {
     Ok(log)
 }
 
-fn start_engine(machine: &Machine, config: ServerConfig) -> anyhow::Result<Engine> {
+fn start_engine(
+    machine: &Machine,
+    config: ServerConfig,
+) -> anyhow::Result<(Engine, Option<NodesFile>)> {
     let seed = Machine::entropy()?;
     store::set_hash_seed([seed[0], seed[1]]);
     let renamed = config.rename_commands.clone();
@@ -162,12 +166,19 @@ fn start_engine(machine: &Machine, config: ServerConfig) -> anyhow::Result<Engin
             anyhow::bail!("Target command name already exists");
         }
     }
-    if let Some(path) = nodes {
-        let (file, saved) = NodesFile::open(daemon::as_path(&path))?;
-        machine.set_nodes_file(file);
-        engine.join_cluster(saved, seed[3]);
+    let Some(path) = nodes else {
+        return Ok((engine, None));
+    };
+    let (file, saved) = NodesFile::open(daemon::as_path(&path))?;
+    engine.join_cluster(saved, seed[3]);
+    // A new node has to keep its name: no reason to start if it cannot.
+    if let Some(text) = engine.begin_saving_nodes() {
+        file.put(text);
+        file.write()
+            .context("Fatal: can't update cluster config file")?;
+        engine.nodes_saved(Ok(()));
     }
-    Ok(engine)
+    Ok((engine, Some(file)))
 }
 
 async fn run(

@@ -136,6 +136,9 @@ fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
         return;
     };
     engine.receive_meanwhile(id, &buffer[..count]);
+    if engine.holds_replies(id) {
+        return;
+    }
     let Some(out) = engine.output(id) else {
         return;
     };

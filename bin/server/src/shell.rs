@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
 use crate::meanwhile::{Door, Shared};
+use crate::nodes_file::NodesFile;
 use crate::transfer::{self, Sockets};
 use crate::{bus, links, relay};
 
@@ -45,6 +46,8 @@ pub(crate) struct Shell {
     bus: RefCell<BTreeMap<cluster_bus::LinkId, UnboundedSender<Vec<u8>>>>,
     bus_links: Cell<u64>,
     pub(crate) sockets: Sockets,
+    /// Where a node of a cluster keeps its state.
+    nodes_file: Option<NodesFile>,
     sync_file: RefCell<Option<SyncFile>>,
     /// How the last child ended, and who waits for that.
     child_ok: Cell<Option<bool>>,
@@ -57,7 +60,7 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn new(engine: Engine, machine: Machine) -> Self {
+    pub(crate) fn new(engine: Engine, machine: Machine, nodes_file: Option<NodesFile>) -> Self {
         Self {
             engine: RefCell::new(engine),
             machine,
@@ -70,6 +73,7 @@ impl Shell {
             bus: RefCell::default(),
             bus_links: Cell::new(0),
             sockets: Sockets::default(),
+            nodes_file,
             sync_file: RefCell::default(),
             child_ok: Cell::new(None),
             child_ended: Notify::new(),
@@ -234,6 +238,7 @@ impl Shell {
                 }
             }
             Action::BusClose { link } => self.forget_bus_link(link),
+            Action::SaveNodes { text } => self.save_nodes(text),
             Action::Transfer { transfer, what } => {
                 drop(tokio::task::spawn_local(transfer::run(
                     Rc::clone(self),
@@ -247,16 +252,28 @@ impl Shell {
         }
     }
 
+    fn save_nodes(self: &Rc<Self>, text: String) {
+        let Some(file) = self.nodes_file.clone() else {
+            return;
+        };
+        file.put(text);
+        let shell = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let written = tokio::task::spawn_blocking(move || file.write()).await;
+            let result = match written {
+                Ok(result) => result.map_err(|error| format!("{error:#}")),
+                Err(error) => Err(error.to_string()),
+            };
+            shell.turn(|engine| engine.nodes_saved(result));
+        });
+    }
+
     async fn load_sync_file(self: Rc<Self>, path: Vec<u8>) {
         let path = as_path(&path).to_owned();
         let file = self.sync_file.borrow_mut().take();
-        let kept = match file {
-            Some(file) => file.keep(&path).map_err(|error| reason(&error)),
+        let result = match file {
+            Some(file) => dump::load_received(&self, file, &path).await,
             None => Err("there is no file that was received".to_owned()),
-        };
-        let result = match kept {
-            Ok(()) => dump::load(&self, &path).await,
-            Err(error) => Err(error),
         };
         self.turn(|engine| engine.sync_loaded(result));
     }
@@ -289,6 +306,8 @@ impl Shell {
     /// Ends the process at once, listening sockets and all: whoever tries to connect from now on is refused.
     pub(crate) fn end(&self, code: i32) {
         drop(self.pid_file.borrow_mut().take());
+        // Waits for a write that is under way. Whatever goes wrong now changes nothing any more.
+        let _ = self.nodes_file.as_ref().map(NodesFile::write);
         std::process::exit(code);
     }
 

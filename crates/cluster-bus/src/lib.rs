@@ -20,8 +20,8 @@
 //! let mut node = Node::new(now, Config { port: 7000, ..Config::default() }, None, 42);
 //! while let Some(output) = node.poll_output() {
 //!     match output {
-//!         // Written, fsynced and renamed into place before anything after it is done.
-//!         Output::Persist(_nodes_conf) => {}
+//!         // To be written, fsynced and renamed into place; before any packet behind it leaves, if it is a promise.
+//!         Output::Persist { text: _nodes_conf, promise: _ } => {}
 //!         Output::Connect { .. } | Output::Close { .. } | Output::Send { .. } | Output::Event(_) => {}
 //!     }
 //! }

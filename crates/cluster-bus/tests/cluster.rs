@@ -12,7 +12,7 @@ use harness::{World, cluster, quick, settled, slots};
 fn offset(bytes: u64) -> Facts {
     Facts {
         repl_offset: bytes,
-        data_as_of_ms: None,
+        ..Facts::default()
     }
 }
 
@@ -266,6 +266,32 @@ fn a_replica_with_old_data_does_not_stand_for_election() {
         )
     });
     assert!(world.hosts[3].node.is_replica());
+}
+
+#[test]
+fn a_replica_that_loads_its_data_waits_with_the_election() {
+    let config = Config {
+        slave_validity_factor: 0,
+        ..quick()
+    };
+    let mut world = cluster(3, 6, &config);
+    world.kill(0);
+    world.set_facts(
+        3,
+        Facts {
+            loading: true,
+            ..Facts::default()
+        },
+    );
+    world.run_until("it says why", 20_000, |world| {
+        world.logged(
+            3,
+            "Currently unable to failover: Waiting for the dataset to be loaded.",
+        )
+    });
+    assert!(world.hosts[3].node.is_replica());
+    world.set_facts(3, Facts::default());
+    world.run_until("it has taken over", 10_000, settled);
 }
 
 #[test]

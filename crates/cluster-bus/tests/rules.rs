@@ -515,12 +515,44 @@ fn the_vote_is_on_disk_before_it_is_sent() {
     );
     let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
     let persist = outputs.iter().position(|output| {
-        matches!(output, cluster_bus::Output::Persist(text) if text.ends_with("vars currentEpoch 10 lastVoteEpoch 10\n"))
+        matches!(output, cluster_bus::Output::Persist { text, promise: true } if text.ends_with("vars currentEpoch 10 lastVoteEpoch 10\n"))
     });
     let ack = outputs.iter().position(|output| {
         matches!(output, cluster_bus::Output::Send { message, .. } if message.body == Body::FailoverAuthAck)
     });
     assert!(persist.unwrap() < ack.unwrap());
+}
+
+#[test]
+fn marks_of_slots_on_the_move_hold_up_no_packet_and_their_new_owner_does() {
+    let mut world = cluster(3, 6, &quick());
+    let (source, target) = (world.id(0).to_string(), world.id(1).to_string());
+    let promises = |world: &mut World, host: usize, change: SlotChange| -> Vec<bool> {
+        let now = world.now();
+        let node = &mut world.hosts[host].node;
+        node.set_slot(now, slot(0), &change, 0).unwrap();
+        assert!(node.has_changed());
+        std::iter::from_fn(|| node.poll_output())
+            .filter_map(|output| match output {
+                cluster_bus::Output::Persist { promise, .. } => Some(promise),
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!(
+        promises(&mut world, 1, SlotChange::Importing(source)),
+        [false]
+    );
+    assert_eq!(
+        promises(&mut world, 0, SlotChange::Migrating(target.clone())),
+        [false]
+    );
+    assert_eq!(
+        promises(&mut world, 1, SlotChange::Node(target.clone())),
+        [true]
+    );
+    assert_eq!(promises(&mut world, 0, SlotChange::Node(target)), [true]);
+    assert_eq!(promises(&mut world, 0, SlotChange::Stable), [false]);
 }
 
 // --- state ------------------------------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn is_refused(error: &io::Error) -> bool {
+/// Whether an error means that no new file can be put into this place, while the old one may still be written.
+#[must_use]
+pub fn is_refused(error: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
     matches!(
         error.kind(),

@@ -87,6 +87,12 @@ pub enum Action {
         /// Which.
         link: cluster_bus::LinkId,
     },
+    /// Put this into the place of nodes.conf, on another thread; the shell then calls [`crate::Engine::nodes_saved`]. A newer text
+    /// may come before that when the process ends.
+    SaveNodes {
+        /// The whole file.
+        text: String,
+    },
     /// Send keys to another server; the shell then calls [`crate::Engine::migrated`].
     Transfer {
         /// Its name.
@@ -94,7 +100,7 @@ pub enum Action {
         /// What and where to.
         what: Transfer,
     },
-    /// End the process with this code. Data have been saved already, if they were to be.
+    /// End the process with this code. Data have been saved already, if they were to be; nodes.conf may still be on its way.
     Exit {
         /// The process's exit code.
         code: i32,

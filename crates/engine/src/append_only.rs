@@ -9,8 +9,8 @@ use aof::Encoder;
 use commands::{Error, args};
 use conf::AppendFsync;
 
+use crate::Engine;
 use crate::persistence::Purpose;
-use crate::{Action, Engine};
 
 pub(crate) use rewrite::bgrewriteaof;
 
@@ -346,7 +346,7 @@ impl Engine {
     fn give_up(&mut self) {
         self.append_only.given_up = true;
         self.append_only.unflushed = true;
-        self.act(Action::Exit { code: 1 });
+        self.exit(1);
     }
 
     /// Takes note of how the sync on the other thread went; whether one is under way.

@@ -81,7 +81,7 @@ impl Engine {
         let Some(slave) = &self.slave else {
             return Facts {
                 repl_offset: self.replicas.offset(),
-                data_as_of_ms: None,
+                ..Facts::default()
             };
         };
         let data_as_of_ms = if self.is_linked() {
@@ -92,6 +92,7 @@ impl Engine {
         Facts {
             repl_offset: self.applied_offset().unwrap_or(slave.received),
             data_as_of_ms,
+            loading: self.persistence.loading.is_some(),
         }
     }
 
@@ -149,37 +150,23 @@ impl Engine {
         }
     }
 
-    /// Does what the core wants done. A new nodes.conf is held back until something follows that must not come before it, or
-    /// until the end of the turn: many changes in one turn are one write.
+    /// Does what the core wants done. What goes to other nodes may have to wait for nodes.conf; what this server does by itself
+    /// need not, for nobody else has heard of it.
     pub(crate) fn perform_bus(&mut self) {
         while let Some(output) = self.cluster.as_mut().and_then(|node| node.poll_output()) {
             match output {
-                Output::Persist(text) => self.unsaved_nodes = Some(text),
-                Output::Event(Event::Log { level, text }) => log(level, &text),
+                Output::Persist { text, promise } => self.nodes_file.replace(text, promise),
+                Output::Event(event) => self.bus_event(event),
                 output => {
-                    self.save_nodes();
-                    self.perform_bus_output(output);
+                    if let Some(output) = self.nodes_file.pass(output) {
+                        self.perform_bus_output(output);
+                    }
                 }
             }
         }
     }
 
-    /// Writes a nodes.conf that was held back. Nothing that depends on it may leave the server before.
-    pub(crate) fn save_nodes(&mut self) {
-        let Some(text) = self.unsaved_nodes.take() else {
-            return;
-        };
-        if let Err(error) = self.host.persist_cluster(&text) {
-            tracing::warn!("Fatal: can't update cluster config file: {error}");
-            self.act(Action::Exit { code: 1 });
-            self.cluster = None;
-        }
-    }
-
-    fn perform_bus_output(&mut self, output: Output) {
-        if self.cluster.is_none() {
-            return;
-        }
+    pub(crate) fn perform_bus_output(&mut self, output: Output) {
         match output {
             Output::Connect { link, addr } => self.act(Action::BusConnect { link, addr }),
             Output::Close { link } => self.act(Action::BusClose { link }),
@@ -187,8 +174,7 @@ impl Engine {
                 let bytes = codec::encode(&message);
                 self.act(Action::BusSend { link, bytes });
             }
-            Output::Persist(_) => {}
-            Output::Event(event) => self.bus_event(event),
+            Output::Persist { .. } | Output::Event(_) => {}
         }
     }
 
@@ -322,7 +308,11 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     };
     node.handle_input(now, Input::Facts(facts));
     let result = node.command(now, &args[1..], &Keys(engine.keyspace.db_ref(0)));
-    // What changes of slots want done is done at the end of the turn, before the replies leave: many are one write of nodes.conf.
+    // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
+    if node.has_changed() {
+        engine.nodes_file.wait(id);
+    }
+    // Changes of slots come many at a time; what they want done is done at the end, too.
     if args
         .get(1)
         .is_none_or(|word| !commands::args::is(word, "SETSLOT"))

@@ -16,6 +16,7 @@ use crate::index::Index;
 use crate::latency::Latency;
 use crate::master::Replicas;
 use crate::migrate::Transfers;
+use crate::nodes_file::NodesFile;
 use crate::observe::SlowLog;
 use crate::persistence::Persistence;
 use crate::propagate::Group;
@@ -82,7 +83,7 @@ pub struct Engine {
     pub(crate) slave: Option<Slave>,
     pub(crate) cluster: Option<Box<cluster_bus::Node>>,
     /// A nodes.conf that is to be written before the turn ends.
-    pub(crate) unsaved_nodes: Option<String>,
+    pub(crate) nodes_file: NodesFile,
     pub(crate) transfers: Transfers,
     /// Requests are held back until then ([`Now::mono_ms`]).
     pub(crate) paused_until_ms: Option<u64>,
@@ -140,7 +141,7 @@ impl Engine {
             replicas: Replicas::default(),
             slave: None,
             cluster: None,
-            unsaved_nodes: None,
+            nodes_file: NodesFile::default(),
             transfers: Transfers::default(),
             paused_until_ms: None,
             held: Vec::new(),

@@ -195,12 +195,6 @@ pub trait Host: fmt::Debug {
     /// Writes a crash report and ends the process (DEBUG SEGFAULT).
     fn crash(&mut self);
 
-    /// Replaces nodes.conf: written, fsynced, renamed into place.
-    ///
-    /// # Errors
-    /// Why it could not. The process must not go on then.
-    fn persist_cluster(&mut self, text: &str) -> Result<(), String>;
-
     /// The server became a master or a slave: the letter of the log.
     fn set_role(&mut self, slave: bool);
 }

@@ -41,6 +41,7 @@ mod input;
 mod latency;
 mod master;
 mod migrate;
+mod nodes_file;
 mod observe;
 mod pause;
 mod persistence;

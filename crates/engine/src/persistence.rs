@@ -5,7 +5,7 @@ use rdb::{Loader, Progress};
 use store::ExpiryMode;
 
 use crate::host::{ChildEnd, Job, SaveRequest};
-use crate::{Action, ClientId, Engine};
+use crate::{ClientId, Engine};
 
 /// Seconds between two tries when a background save failed (Redis 3.0: `REDIS_BGSAVE_RETRY_DELAY`).
 const RETRY_SECONDS: u64 = 5;
@@ -273,7 +273,7 @@ impl Engine {
         }
         tracing::warn!("Redis is now ready to exit, bye bye...");
         self.persistence.ending = true;
-        self.act(Action::Exit { code: 0 });
+        self.exit(0);
         true
     }
 

@@ -197,8 +197,12 @@ fn leave(
 /// PUBLISH channel message
 pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let receivers = engine.publish_local(args[1], args[2]);
-    engine.publish_to_cluster(args[1], args[2]);
-    engine.effects.propagation = Propagation::Forced;
+    if engine.cluster.is_some() {
+        // The bus tells every node, replicas too: in the replication stream it would be heard twice.
+        engine.publish_to_cluster(args[1], args[2]);
+    } else {
+        engine.effects.propagation = Propagation::Forced;
+    }
     engine.clients[id.0].out.count(receivers);
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use rdb::{Input, LoadOptions, Loader, Progress};
 
 use crate::index::{Entry, Runner};
-use crate::{Action, ClientId, Engine, Peer};
+use crate::{ClientId, Engine, Peer};
 
 /// The bytes of a file that is read back.
 pub type Source = Box<dyn Read>;
@@ -201,7 +201,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                self.act(Action::Exit { code: 1 });
+                self.exit(1);
                 Err(error.to_string())
             }
         }

@@ -349,6 +349,8 @@ impl Engine {
     fn load_dump(&mut self, from: Option<(String, u64)>) {
         if let Some(slave) = &mut self.slave {
             slave.transfer = None;
+            // If loading fails, a part of the data is all there is.
+            slave.down_mono_ms = None;
             (slave.run_id, slave.received) =
                 from.map_or((None, 0), |(run_id, offset)| (Some(run_id), offset));
         }

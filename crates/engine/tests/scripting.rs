@@ -104,9 +104,6 @@ impl Host for World {
     ) -> Result<Box<dyn AppendFile>, String> {
         Err("no files here".to_owned())
     }
-    fn persist_cluster(&mut self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
     fn set_role(&mut self, _: bool) {}
 }
 

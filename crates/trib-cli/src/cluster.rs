@@ -291,6 +291,9 @@ pub async fn open(address: &Address, settings: &Settings) -> Result<Connection, 
         .await
         .map_err(|error| unreachable(reason_of(&error)))?;
     if let Some(refusal) = replies.iter().find_map(Value::as_error) {
+        if is_loading(refusal) {
+            return Err(Error::Loading(address.to_string()));
+        }
         return Err(unreachable(refusal.to_owned()));
     }
     link.set_limit(settings.reply);
@@ -386,11 +389,21 @@ fn read_nodes(address: &str, reply: Value) -> Result<Vec<Node>, Error> {
         address: address.to_owned(),
         problem,
     };
-    let reply = reply.into_result().map_err(bad)?;
+    let reply = reply.into_result().map_err(|message| {
+        if is_loading(&message) {
+            Error::Loading(address.to_owned())
+        } else {
+            bad(message)
+        }
+    })?;
     let text = reply
         .as_str()
         .ok_or_else(|| bad("CLUSTER NODES answered no text".into()))?;
     parse_nodes(text).map_err(|error| Error::bad_nodes(address, &error))
+}
+
+fn is_loading(message: &str) -> bool {
+    message.starts_with("LOADING ")
 }
 
 fn no_own_line(address: &Address) -> Error {

@@ -16,8 +16,12 @@ use crate::snapshot::NodeId;
 use crate::wait;
 use crate::{Cluster, Console, Error, Settings, Slot, SlotSet};
 
-/// Sources that give at the same time.
-const MOVERS: usize = 4;
+/// Movers that work at the same time.
+const MOVERS: usize = 8;
+/// Movers between the same two nodes: while one waits for a node's disk or for answers, the other one has work for them.
+const LANES: usize = 2;
+/// So many slots are worth a mover of their own.
+const LANE_SLOTS: usize = 64;
 /// Slots of one ADDSLOTS or DELSLOTS.
 const SLOTS_PER_COMMAND: usize = 2048;
 
@@ -181,7 +185,11 @@ impl App {
         }
         let (events, mut shown) = unbounded_channel();
         let mut waiting = Vec::new();
-        for ((source, target), slots) in routes {
+        let lanes = routes.into_iter().flat_map(|(route, slots)| {
+            let lanes = lanes(slots);
+            lanes.into_iter().map(move |slots| (route.clone(), slots))
+        });
+        for ((source, target), slots) in lanes {
             let options = MoveOptions {
                 timeout: self.migrate_timeout,
                 pipeline: self.pipeline,
@@ -210,6 +218,19 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Shares the slots of one route out among its movers.
+fn lanes(mut slots: Vec<Slot>) -> Vec<Vec<Slot>> {
+    let count = (slots.len() / LANE_SLOTS).clamp(1, LANES);
+    let share = slots.len().div_ceil(count).max(1);
+    let mut lanes = Vec::new();
+    while slots.len() > share {
+        let rest = slots.split_off(share);
+        lanes.push(std::mem::replace(&mut slots, rest));
+    }
+    lanes.push(slots);
+    lanes
 }
 
 /// Runs movers, some at a time; how many slots moved. After a failure those that run come to their end, the others
@@ -345,4 +366,24 @@ async fn meet(cluster: &mut Cluster, node: &NodeId, with: &NodeId) -> Result<(),
     let command = ["CLUSTER", "MEET", &address.host, &address.port.to_string()];
     cluster.query(node, command).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_slots_have_several_movers_and_none_is_lost() {
+        let sizes = |count: u16| {
+            let slots: Vec<Slot> = (0..count).collect();
+            let lanes = lanes(slots.clone());
+            assert_eq!(lanes.concat(), slots);
+            lanes.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0), [0]);
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(127), [127]);
+        assert_eq!(sizes(128), [64, 64]);
+        assert_eq!(sizes(1365), [683, 682]);
+    }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use std::io::Cursor;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
@@ -16,6 +17,12 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 /// Plays an empty node; its address. It notes all that is not a question.
 async fn play(index: usize, bus: bool, log: Log) -> String {
+    play_loading(index, bus, log, 0).await
+}
+
+/// The same; it is loading while it gets its first so many requests.
+async fn play_loading(index: usize, bus: bool, log: Log, loading: usize) -> String {
+    let loading = Arc::new(AtomicUsize::new(loading));
     let listener = listen_below(55_536).await;
     let port = listener.local_addr().unwrap().port();
     let bus = if bus {
@@ -31,7 +38,8 @@ async fn play(index: usize, bus: bool, log: Log) -> String {
         let _bus = bus;
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(index, port, stream, Arc::clone(&log)));
+            let (log, loading) = (Arc::clone(&log), Arc::clone(&loading));
+            tokio::spawn(serve(index, port, stream, log, loading));
         }
     });
     format!("127.0.0.1:{port}")
@@ -52,7 +60,13 @@ async fn listen_below(limit: u16) -> TcpListener {
     }
 }
 
-async fn serve(index: usize, port: u16, mut stream: TcpStream, log: Log) {
+async fn serve(
+    index: usize,
+    port: u16,
+    mut stream: TcpStream,
+    log: Log,
+    loading: Arc<AtomicUsize>,
+) {
     let (mut codec, mut bytes) = (Codec::default(), BytesMut::new());
     while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
         while let Some(request) = codec.decode(&mut bytes).unwrap() {
@@ -64,7 +78,12 @@ async fn serve(index: usize, port: u16, mut stream: TcpStream, log: Log) {
                 .collect();
             let line = words.join(" ");
             let nodes = format!("{index:040x} :{port} myself,master - 0 0 0 connected\n");
+            let less = |left: usize| left.checked_sub(1);
+            let loads = loading.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
             let answer = match line.as_str() {
+                _ if loads.is_ok() => {
+                    "-LOADING Redis is loading the dataset in memory\r\n".to_owned()
+                }
                 "PING" => "+PONG\r\n".to_owned(),
                 "DBSIZE" => ":0\r\n".to_owned(),
                 "CLUSTER NODES" => format!("${}\r\n{nodes}\r\n", nodes.len()),
@@ -107,6 +126,17 @@ async fn create_needs_every_bus_port() {
         Vec::<String>::new(),
         "something was changed"
     );
+}
+
+#[tokio::test]
+async fn a_node_that_loads_its_dataset_is_waited_for() {
+    let log = Log::default();
+    // Whatever it is asked first: the greeting, or what it knows.
+    for loading in 1..4 {
+        let address = play_loading(0, true, Arc::clone(&log), loading).await;
+        let cluster = app().load(&address).await.unwrap();
+        assert_eq!(cluster.snapshot.nodes.len(), 1);
+    }
 }
 
 #[tokio::test]

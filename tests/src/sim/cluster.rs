@@ -119,7 +119,11 @@ impl Core for Server {
                     to: addr,
                 },
                 Bus::Close { link } => Output::Close { conn: conn(link) },
-                Bus::Persist(text) => Output::Persist(text.into_bytes()),
+                Bus::Persist {
+                    text,
+                    promise: true,
+                } => Output::Persist(text.into_bytes()),
+                Bus::Persist { text, .. } => Output::Write(text.into_bytes()),
                 Bus::Send { link, message } => self.packet(conn(link), &message),
                 Bus::Event(Event::Log { level, text }) if level >= LogLevel::Verbose => {
                     self.log(text)
@@ -497,6 +501,7 @@ impl Run {
                 facts = Facts {
                     repl_offset: source.facts.repl_offset,
                     data_as_of_ms: Some(clock.mono_ms),
+                    ..Facts::default()
                 };
             } else {
                 facts.repl_offset += 100;

@@ -85,8 +85,10 @@ pub enum Output<N> {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Replace the host's file, and fsync it.
+    /// Replace the host's file, and fsync it before anything else.
     Persist(Vec<u8>),
+    /// Replace the host's file; it is safe from a power loss as soon as the disk is done with it.
+    Write(Vec<u8>),
     /// Something that a check wants to see.
     Note(N),
 }
@@ -608,6 +610,12 @@ impl<C: Core> World<C> {
                     late_ms += self.hosts[host].fsync_ms;
                     persisted = true;
                 }
+                Output::Write(file) => {
+                    if !self.write(host, file) {
+                        return;
+                    }
+                    persisted = true;
+                }
                 Output::Note(note) => self.notes.push((host, note)),
             }
         }
@@ -620,20 +628,31 @@ impl<C: Core> World<C> {
         self.set_timer(host);
     }
 
+    /// Writes a file, and fsyncs it where that is done at all. False where the process did not live through it.
     fn persist(&mut self, host: usize, file: Vec<u8>) -> bool {
-        if self.hosts[host].disk_is_full {
+        if !self.write(host, file) {
+            return false;
+        }
+        if self.fsync {
+            self.write_back(host);
+        }
+        true
+    }
+
+    fn write(&mut self, host: usize, file: Vec<u8>) -> bool {
+        let machine = &mut self.hosts[host];
+        if machine.disk_is_full {
             self.crash(host, false);
             return false;
         }
-        let machine = &mut self.hosts[host];
-        if self.fsync {
-            machine.synced = Some(file.clone());
+        machine.written = Some(file);
+        let (low, high) = if self.fsync {
+            (1, 1 + machine.fsync_ms)
         } else {
-            let (low, high) = WRITEBACK_MS;
-            let at_ms = self.now_ms + self.rng.between(low, high);
-            self.push(at_ms, What::Writeback { host });
-        }
-        self.hosts[host].written = Some(file);
+            WRITEBACK_MS
+        };
+        let at_ms = self.now_ms + self.rng.between(low, high);
+        self.push(at_ms, What::Writeback { host });
         true
     }
 

@@ -82,7 +82,12 @@ impl Node {
             self.update_state(now);
         }
         if std::mem::take(&mut self.todo.save) {
-            self.outputs.push_back(Output::Persist(String::new()));
+            let promises = Some(self.promises());
+            let promise = self.promised != promises;
+            self.promised = promises;
+            // The text is made when it is taken.
+            let text = String::new();
+            self.outputs.push_back(Output::Persist { text, promise });
         }
         self.outputs.append(&mut self.held);
         debug_assert!(

@@ -44,6 +44,7 @@ impl Election {
 /// Why a replica of a failed master does not take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WhyNot {
+    Loading,
     DataAge,
     WaitingDelay,
     Expired,
@@ -53,6 +54,7 @@ enum WhyNot {
 impl WhyNot {
     fn text(self) -> &'static str {
         match self {
+            Self::Loading => "Waiting for the dataset to be loaded.",
             Self::DataAge => {
                 "Disconnected from master for longer than allowed. Please check the 'cluster-slave-validity-factor' configuration option."
             }
@@ -75,6 +77,9 @@ impl Node {
             self.election.why_not = None;
             return;
         };
+        if self.facts.loading {
+            return self.cannot(now, master, WhyNot::Loading);
+        }
         if !manual && self.data_too_old(now) {
             return self.cannot(now, master, WhyNot::DataAge);
         }

@@ -24,8 +24,9 @@
 //! # What a call promises
 //!
 //! A call changes the state and collects packets; when it ends, a change that has to survive a crash puts one
-//! [`Output::Persist`] *before* all packets of the call. So nothing that this node says depends on something that it
-//! could forget: not a vote, not an epoch, not a slot.
+//! [`Output::Persist`] *before* all packets of the call. Where it changes what this node tells of itself, it is a
+//! [promise](Output::Persist::promise), and packets wait for it. So nothing that this node says depends on something
+//! that it could forget: not a vote, not an epoch, not a slot.
 
 mod command_line;
 mod commands;
@@ -53,7 +54,7 @@ use std::sync::Arc;
 use crate::message::{Body, Message, NodeFlags, Version};
 use crate::nodes_conf::NodesConf;
 use crate::rng::Rng;
-use crate::{NodeId, Now, Slot};
+use crate::{NodeId, Now, Slot, SlotSet};
 
 pub use command_line::{Keyspace, Reply};
 pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
@@ -174,6 +175,8 @@ pub struct Facts {
     /// For a replica: when its data was last known to be current, on the clock of [`Now::mono_ms`]. That is the last
     /// time the master was heard while the link is up, or when the link went down. `None`: never had a master's data.
     pub data_as_of_ms: Option<u64>,
+    /// The data is still being read: a replica must not take over with a part of it.
+    pub loading: bool,
 }
 
 /// What the shell has to do, in order.
@@ -198,9 +201,16 @@ pub enum Output {
         /// What.
         message: Message,
     },
-    /// Replace nodes.conf by this text: written, fsynced and renamed into place before the next output is looked at.
-    /// If that fails the process must not go on.
-    Persist(String),
+    /// Replace nodes.conf by this text: written, fsynced and renamed into place. If that fails the process must not go
+    /// on. A newer text may take the place of one that is not written yet.
+    Persist {
+        /// The whole file.
+        text: String,
+        /// What this node tells of itself has changed (an epoch, a vote, its slots, its role): no packet behind this
+        /// output may leave before the file is in its place. News of other nodes, which they tell again, and marks of
+        /// slots on the move need not be waited for; only who asked for such a change is answered afterwards.
+        promise: bool,
+    },
     /// Something for the server.
     Event(Event),
 }
@@ -269,6 +279,8 @@ pub struct Node {
     next_cron_ms: u64,
     cron_count: u64,
     todo: Todo,
+    /// What the last `Persist` held of what this node tells of itself.
+    promised: Option<Promises>,
     /// What the call under way has collected: leaves behind its `Persist`.
     held: VecDeque<Output>,
     outputs: VecDeque<Output>,
@@ -280,6 +292,18 @@ struct Todo {
     save: bool,
     update_state: bool,
     failover: bool,
+}
+
+/// What a node tells of itself, and others rely on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Promises {
+    id: NodeId,
+    current_epoch: u64,
+    last_vote_epoch: u64,
+    config_epoch: u64,
+    slots: Arc<SlotSet>,
+    is_master: bool,
+    master: Option<NodeId>,
 }
 
 impl Node {
@@ -323,11 +347,15 @@ impl Node {
                 save: fresh,
                 ..Todo::default()
             },
+            promised: None,
             held: VecDeque::new(),
             outputs: VecDeque::new(),
             config,
         };
         let id = node.table.me().id;
+        if !fresh {
+            node.promised = Some(node.promises());
+        }
         let (what, id) = if fresh {
             ("No cluster configuration found", id)
         } else {
@@ -375,13 +403,24 @@ impl Node {
     /// one write of the state after the last.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front()?;
-        if !matches!(output, Output::Persist(_)) {
+        let Output::Persist { mut promise, .. } = output else {
             return Some(output);
-        }
-        while let Some(Output::Persist(_)) = self.outputs.front() {
+        };
+        while let Some(Output::Persist { promise: next, .. }) = self.outputs.front() {
+            promise |= next;
             self.outputs.pop_front();
         }
-        Some(Output::Persist(self.nodes_conf().to_string()))
+        Some(Output::Persist {
+            text: self.nodes_conf().to_string(),
+            promise,
+        })
+    }
+
+    /// Whether an [`Output::Persist`] waits to be taken.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        let mut outputs = self.outputs.iter();
+        outputs.any(|output| matches!(output, Output::Persist { .. }))
     }
 
     /// The configuration.
@@ -406,6 +445,19 @@ impl Node {
 
     fn me(&self) -> &Peer {
         self.table.me()
+    }
+
+    fn promises(&self) -> Promises {
+        let me = self.me();
+        Promises {
+            id: me.id,
+            current_epoch: self.current_epoch,
+            last_vote_epoch: self.last_vote_epoch,
+            config_epoch: me.config_epoch,
+            slots: Arc::clone(me.slots()),
+            is_master: self.is_master(),
+            master: self.my_master().map(|key| self.table[key].id),
+        }
     }
 
     fn is_master(&self) -> bool {

@@ -191,6 +191,7 @@ impl World {
                 Facts {
                     repl_offset: offset,
                     data_as_of_ms: Some(self.now_ms),
+                    ..Facts::default()
                 },
             );
         }
@@ -370,7 +371,7 @@ impl World {
                 Output::Connect { link, addr } => self.connect(from, link, addr),
                 Output::Close { link } => self.close(from, link),
                 Output::Send { link, message } => self.send(from, link, message),
-                Output::Persist(text) => self.hosts[from].file = text,
+                Output::Persist { text, .. } => self.hosts[from].file = text,
                 Output::Event(event) => self.hosts[from].events.push(event),
             }
         }
