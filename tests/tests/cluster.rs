@@ -495,7 +495,7 @@ fn w24_a_master_dies_under_load(cluster: &mut Cluster) {
     );
     let healed = start.elapsed();
     println!("cluster: a master's slots are served again {healed:?} after kill -9");
-    assert!(healed < Duration::from_secs(15), "{healed:?}");
+    assert!(healed < Duration::from_secs(6), "{healed:?}");
     let count = load.count();
     load.wait_for_writes(count + 300);
 
