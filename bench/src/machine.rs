@@ -74,6 +74,23 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from(now))
 }
 
+/// How long the threads of a process have waited for a core although they could have run. On a machine that does nothing else this does
+/// not grow.
+///
+/// # Errors
+///
+/// There is no such process, or the kernel does not say.
+pub fn waited(pid: u32) -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end while its siblings are looked at.
+        let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        let field = text.split(' ').nth(1).and_then(|field| field.parse().ok());
+        nanoseconds += field.unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
 /// The bytes of a process that are in memory.
 ///
 /// # Errors
@@ -157,6 +174,7 @@ mod tests {
             work = std::hint::black_box(work + 1);
         }
         assert!(resident_bytes(me).unwrap() > 100_000);
+        assert!(waited(me).is_ok() && waited(4_200_000).is_err());
         // More than the kernel's largest.
         let nobody = 4_200_000;
         assert!(cpu_time(nobody).is_err() && resident_bytes(nobody).is_err());

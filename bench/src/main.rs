@@ -69,11 +69,7 @@ fn compare(flags: &Flags) -> Result<()> {
     let programs = programs(flags, &launcher)?;
     let head = head(&programs, cores);
     println!("{head}\n");
-    let bench = Bench {
-        options: Options::new(flags),
-        launcher,
-        programs,
-    };
+    let bench = Bench::new(Options::new(flags), launcher, programs);
     let findings = bench.run(|table| println!("{}\n", table.terminal()))?;
     if let Some(path) = &flags.markdown {
         let options = &bench.options;

@@ -133,6 +133,7 @@ pub(super) fn run(bench: &Bench) -> Result<(Vec<Table>, Vec<Measured>)> {
         }
         servers.push((program, server, dir));
     }
+    bench.contention.take();
     let chosen = &bench.options.commands;
     let wanted = |test: &Test| {
         chosen.is_empty()
@@ -148,7 +149,9 @@ pub(super) fn run(bench: &Bench) -> Result<(Vec<Table>, Vec<Measured>)> {
             bench.note(format_args!("{}, pipeline {pipeline}", test.name));
             measured.extend(measure(bench, test, pipeline, &servers)?);
         }
-        tables.push(table(bench, pipeline, &tests, &measured));
+        let mut table = table(bench, pipeline, &tests, &measured);
+        table.notes.extend(bench.contention.take().note());
+        tables.push(table);
         all.extend(measured);
     }
     Ok((tables, all))

@@ -6,13 +6,15 @@ mod idle;
 mod memory;
 mod tails;
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 pub use commands::Measured;
 
 use crate::load::{Load, Outcome};
+use crate::machine;
 use crate::options::{Options, Section};
 use crate::program::{Launcher, Program, Role, Running};
 use crate::report::Table;
@@ -28,6 +30,27 @@ pub struct Bench {
     pub launcher: Launcher,
     /// Ours first, then the references, the limit last.
     pub programs: Vec<Program>,
+    contention: Cell<Contention>,
+}
+
+/// Whether the servers had their core for themselves.
+#[derive(Debug, Clone, Copy, Default)]
+struct Contention {
+    waited: Duration,
+    measured: Duration,
+}
+
+impl Contention {
+    /// What a reader has to know about it.
+    fn note(self) -> Option<String> {
+        let share = stats::ratio(self.waited.as_secs_f64(), self.measured.as_secs_f64())?;
+        (share >= 0.02).then(|| {
+            format!(
+                "Servers waited {:.0} % of the time for their core: other programs ran on it, so take throughput and latency as rough.",
+                share * 100.0
+            )
+        })
+    }
 }
 
 /// What all sections together found.
@@ -40,6 +63,17 @@ pub struct Findings {
 }
 
 impl Bench {
+    /// Puts together what a comparison needs.
+    #[must_use]
+    pub fn new(options: Options, launcher: Launcher, programs: Vec<Program>) -> Self {
+        Bench {
+            options,
+            launcher,
+            programs,
+            contention: Cell::default(),
+        }
+    }
+
     /// Runs the chosen sections; each table is handed out when it is ready.
     ///
     /// # Errors
@@ -122,7 +156,13 @@ impl Bench {
 
     /// Puts a load on a server. A server that answers with errors, or closes connections, is not measured.
     fn measure(&self, server: &Running, load: &Load<'_>, script: &mut Script) -> Result<Outcome> {
+        let waited = machine::waited(server.pid())?;
+        let start = Instant::now();
         let outcome = load.run(script, &mut || server.cpu())?;
+        let mut contention = self.contention.get();
+        contention.waited += machine::waited(server.pid())?.saturating_sub(waited);
+        contention.measured += start.elapsed();
+        self.contention.set(contention);
         if let (count @ 1.., first) = &outcome.errors {
             bail!("{count} errors: {}", first.as_deref().unwrap_or_default());
         }
@@ -190,6 +230,21 @@ fn compared_header(first: &str, servers: &[&Program]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_core_is_told_and_a_free_one_is_not() {
+        let contention = |waited| Contention {
+            waited: Duration::from_millis(waited),
+            measured: Duration::from_secs(1),
+        };
+        assert!(
+            contention(250)
+                .note()
+                .is_some_and(|note| note.contains("25 %"))
+        );
+        assert_eq!(contention(5).note(), None);
+        assert_eq!(Contention::default().note(), None);
+    }
 
     #[test]
     fn a_row_has_each_figure_and_each_ratio() {
