@@ -34,18 +34,15 @@ pub(super) fn run(bench: &Bench) -> Result<Table> {
     let idle = options.idle.min(files.saturating_sub(active + OTHER_FILES));
     if idle < options.idle {
         table.notes.push(format!(
-            "This user may open {} files, too few for {} idle connections; with {}:",
+            "This user may open {} files: {} idle connections instead of {}.",
             grouped(files),
-            grouped(options.idle),
-            if idle == 0 {
-                "none, so skipped".to_owned()
-            } else {
-                grouped(idle)
-            }
+            grouped(idle),
+            grouped(options.idle)
         ));
-        if idle == 0 {
-            return Ok(table);
-        }
+    }
+    if idle == 0 {
+        table.notes.push("Skipped.".to_owned());
+        return Ok(table);
     }
     for program in bench.servers() {
         bench.note(format_args!("{idle} idle connections: {}", program.name));
