@@ -126,24 +126,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if engine.holds_replies(self.id) {
             return Poll::Pending;
         }
-        let Some(out) = engine.output(self.id) else {
-            return Poll::Ready(Ok(()));
-        };
-        if !out.is_empty() {
-            while !out.is_empty() {
-                let stream = Pin::new(&mut *stream);
-                let sent = if let Some(whole) = out.as_slice() {
-                    ready!(stream.poll_write(cx, whole))?
-                } else {
-                    let mut slices = [io::IoSlice::new(&[]); MOST_SLICES];
-                    let count = out.chunks_vectored(&mut slices);
-                    ready!(stream.poll_write_vectored(cx, &slices[..count]))?
-                };
-                if sent == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                out.advance(sent);
+        let mut wrote = false;
+        loop {
+            let Some(out) = engine.output(self.id) else {
+                return Poll::Ready(Ok(()));
+            };
+            if out.is_empty() {
+                break;
             }
+            let stream = Pin::new(&mut *stream);
+            let sent = if let Some(whole) = out.as_slice() {
+                ready!(stream.poll_write(cx, whole))?
+            } else {
+                let mut slices = [io::IoSlice::new(&[]); MOST_SLICES];
+                let count = out.chunks_vectored(&mut slices);
+                ready!(stream.poll_write_vectored(cx, &slices[..count]))?
+            };
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.advance(sent);
+            engine.sent(sent);
+            wrote = true;
+        }
+        if wrote {
             self.shell.output_sent(self.id);
         }
         loop {

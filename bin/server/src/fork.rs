@@ -1,14 +1,20 @@
-//! Forked processes: the daemon that leaves the terminal, and the child that saves. The only `unsafe` of the server's shell is here.
-#![expect(unsafe_code, reason = "fork")]
+//! What the system offers only through `unsafe`: forked processes (the daemon that leaves the terminal, the child that saves) and
+//! signals, one of which tells where the main thread stands. The only `unsafe` of the server's shell is here.
+#![expect(unsafe_code, reason = "fork and signal handlers")]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use engine::ChildEnd;
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction, signal,
+};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setsid};
 use rustix::process::set_parent_process_death_signal;
@@ -108,4 +114,92 @@ pub(crate) fn end(pid: i32) {
     // It may have ended by itself.
     let _ = kill(Pid::from_raw(pid), Signal::SIGUSR1);
     let _ = waitpid(Pid::from_raw(pid), None);
+}
+
+/// The most frames of a stack that are told.
+const MOST_FRAMES: usize = 64;
+
+/// Return addresses of the thread that answered a look, innermost first.
+static FRAMES: [AtomicUsize; MOST_FRAMES] = [const { AtomicUsize::new(0) }; MOST_FRAMES];
+
+/// How many of them there are; 0 until the thread has answered.
+static FRAME_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A thread that can be looked into from others: it lives as long as the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MainThread(Pthread);
+
+impl MainThread {
+    /// The calling thread, which must not end before the last look.
+    pub(crate) fn this() -> Self {
+        Self(pthread_self())
+    }
+
+    /// Where the thread stands: return addresses, innermost first; none where it does not answer within a second. One look at a
+    /// time, after [`answer_looks`].
+    pub(crate) fn frames(self) -> Vec<usize> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        FRAME_COUNT.store(0, Ordering::Relaxed);
+        let asked = Instant::now();
+        if pthread_kill(self.0, Signal::SIGALRM).is_err() {
+            return Vec::new();
+        }
+        while asked.elapsed() < PATIENCE {
+            let count = FRAME_COUNT.load(Ordering::Acquire);
+            if count > 0 {
+                let frames = FRAMES[..count].iter();
+                return frames.map(|frame| frame.load(Ordering::Relaxed)).collect();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Vec::new()
+    }
+}
+
+/// Makes threads of this process answer [`MainThread::frames`].
+pub(crate) fn answer_looks() {
+    // The first walk over a stack may load and allocate; it is done here and not in the handler.
+    drop(own_frames());
+    let answer = SigAction::new(
+        SigHandler::Handler(note_frames),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: `note_frames` may run at any point of the thread: it takes no lock and no memory.
+    let set = unsafe { sigaction(Signal::SIGALRM, &answer) };
+    debug_assert!(set.is_ok(), "the signal exists");
+}
+
+extern "C" fn note_frames(_: nix::libc::c_int) {
+    let mut count = 0;
+    // SAFETY: one look at a time, so no other thread walks with this function. The walk reads the stack and the unwinder's tables,
+    // which glibc finds without a lock, and stores into atomics.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            FRAMES[count].store(frame.ip() as usize, Ordering::Relaxed);
+            count += 1;
+            count < MOST_FRAMES
+        });
+    }
+    FRAME_COUNT.store(count, Ordering::Release);
+}
+
+/// Where the calling thread stands.
+pub(crate) fn own_frames() -> Vec<usize> {
+    let mut frames = Vec::new();
+    backtrace::trace(|frame| {
+        frames.push(frame.ip() as usize);
+        frames.len() < MOST_FRAMES
+    });
+    frames
+}
+
+/// Ends the process as a memory fault does.
+pub(crate) fn die_of_segfault() -> ! {
+    // SAFETY: nothing is run when the signal comes: the system ends the process.
+    let reset = unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) };
+    debug_assert!(reset.is_ok(), "the signal exists");
+    let _ = raise(Signal::SIGSEGV);
+    // Where something holds the signal back.
+    std::process::abort();
 }

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
     AppendFile, Child, ChildEnd, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
-    SaveRequest, Source,
+    Running, SaveRequest, Source,
 };
 use logline::{Log, Role};
 use socket2::Socket;
@@ -22,6 +22,7 @@ use store::{Keyspace, Limits};
 use tikv_jemalloc_ctl::{Access as _, AsName as _};
 
 use crate::append_only::{self, AppendOnlyFile};
+use crate::watchdog::{self, Watchdog};
 use crate::{dump, fork};
 
 /// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
@@ -44,6 +45,7 @@ pub(crate) struct Machine {
     link_sockets: Rc<RefCell<BTreeMap<LinkId, Socket>>>,
     /// How many sockets MIGRATE keeps; the shell tells.
     pub(crate) migrate_sockets: Rc<Cell<usize>>,
+    pub(crate) watchdog: Watchdog,
 }
 
 impl Machine {
@@ -69,6 +71,7 @@ impl Machine {
             meanwhile: Rc::default(),
             link_sockets: Rc::default(),
             migrate_sockets: Rc::default(),
+            watchdog: Watchdog::new(),
         }
     }
 
@@ -236,7 +239,9 @@ impl Host for Machine {
         }
         let start = Instant::now();
         let machine = self.clone();
+        let quiet = watchdog::quiet();
         let pid = fork::child(|| machine.work(keyspace, job, pipe))?;
+        drop(quiet);
         self.child.set(Some(pid));
         Ok(Child {
             pid,
@@ -327,25 +332,23 @@ impl Host for Machine {
         Ok(current_dir())
     }
 
-    fn allow_clients(&mut self, count: u32) -> bool {
-        daemon::open_files_for(count).is_ok()
+    fn allow_clients(&mut self, count: u32) -> Result<(), u32> {
+        daemon::open_files_for(count)
+            .map(drop)
+            .map_err(daemon::clients_within)
     }
 
     fn set_log_level(&mut self, level: conf::LogLevel) {
         self.log.set_level(daemon::log_level(level));
     }
 
-    fn crash(&mut self) {
-        tracing::warn!("=== REDIS BUG REPORT START: Cut & paste starting from here ===");
-        tracing::warn!(
-            "    Redis 3.0.7 crashed by signal: 11 in debugCommand (DEBUG SEGFAULT asked for it)"
-        );
-        tracing::warn!(
-            "--- STACK TRACE\n{}",
-            std::backtrace::Backtrace::force_capture()
-        );
-        tracing::warn!("=== REDIS BUG REPORT END. ===");
-        std::process::abort();
+    fn watch(&mut self, period_ms: u64, running: &Arc<Running>) {
+        self.watchdog.set_period(period_ms, running);
+    }
+
+    fn crash(&mut self, running: &Running) {
+        watchdog::log_crash(running.name());
+        fork::die_of_segfault();
     }
 
     fn set_role(&mut self, slave: bool) {

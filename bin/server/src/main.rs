@@ -1,7 +1,7 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `listen.rs` takes
-//! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
+//! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `watchdog.rs` reports a main thread that hangs, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
 //! the engine asks of the machine.
 
 mod append_only;
@@ -19,6 +19,7 @@ mod nodes_file;
 mod relay;
 mod shell;
 mod transfer;
+mod watchdog;
 
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;

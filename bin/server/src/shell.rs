@@ -97,6 +97,7 @@ impl Shell {
         loop {
             tokio::select! {
                 _ = timer.tick() => {
+                    self.machine.watchdog.round();
                     self.turn(Engine::tick);
                     if timer.period() != self.period() {
                         timer = self.timer();

@@ -22,7 +22,7 @@ const MOST_LINE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 struct Socket {
     stream: BufReader<TcpStream>,
-    db: Option<usize>,
+    db: Option<i64>,
     used: Instant,
 }
 
@@ -60,6 +60,8 @@ impl Sockets {
 
 /// Where an attempt failed.
 enum Failure {
+    /// There is no address to try.
+    Address(std::io::Error),
     Connect,
     Write,
     Read,
@@ -68,6 +70,12 @@ enum Failure {
 impl Failure {
     fn reply(&self) -> String {
         match self {
+            Self::Address(error) => {
+                // What the resolver said stands behind its own heading.
+                let text = error.to_string();
+                let reason = text.rsplit(": ").next().unwrap_or_default();
+                format!("ERR Can't connect to target node: {reason}")
+            }
             Self::Connect => "IOERR error or timeout connecting to the client".to_owned(),
             Self::Write => "IOERR error or timeout writing to target instance".to_owned(),
             Self::Read => "IOERR error or timeout reading to target instance".to_owned(),
@@ -142,9 +150,19 @@ async fn attempt(
 }
 
 async fn connect(what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
-    let stream = timed(limit, TcpStream::connect((what.host.as_str(), what.port)))
-        .await
-        .ok_or(Failure::Connect)?;
+    let looking = tokio::net::lookup_host((what.host.as_str(), what.port));
+    let addresses: Vec<_> = match tokio::time::timeout(limit, looking).await {
+        Err(_) => return Err(Failure::Connect),
+        Ok(Err(error)) => return Err(Failure::Address(error)),
+        Ok(Ok(addresses)) => addresses.collect(),
+    };
+    let connected = tokio::time::timeout(limit, TcpStream::connect(&addresses[..])).await;
+    let stream = match connected {
+        Err(_) => return Err(Failure::Connect),
+        // In Redis 3.0 the first write meets it.
+        Ok(Err(_)) => return Err(Failure::Write),
+        Ok(Ok(stream)) => stream,
+    };
     // Requests are written whole.
     let _ = stream.set_nodelay(true);
     Ok(Socket {

@@ -196,7 +196,9 @@ pub(crate) fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 pub(crate) fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
     let list = write(ctx, args[1])?.ok_or(Error::NoSuchKey)?;
-    let place = place_in(list, int(args[2])?).ok_or(Error::IndexOutOfRange)?;
+    let index = int(args[2])?;
+    list.expect(args[3], limits);
+    let place = place_in(list, index).ok_or(Error::IndexOutOfRange)?;
     list.set(place, args[3], limits);
     ctx.changed(args[1], EventClass::List, "lset");
     ctx.reply.ok();
@@ -380,9 +382,9 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Done {
 pub(crate) fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let timeout_ms = timeout_ms(args[3])?;
     if move_element(ctx, args[1], args[2])? {
-        ctx.effects
-            .propagate_instead(&[b"RPOPLPUSH", args[1], args[2]]);
-    } else if ctx.may_block {
+        return Ok(());
+    }
+    if ctx.may_block {
         let kind = BlockKind::PopRightPushLeft(args[2].into());
         ctx.effects.block = Some(Block {
             kind,

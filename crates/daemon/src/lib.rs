@@ -11,5 +11,6 @@ mod process;
 
 pub use config::{as_path, current_dir, log_level, on_accepted, read, reason};
 pub use process::{
-    PidFile, banner, exit_code, fail, notify_ready, open_files_for, raise_open_files, say,
+    PidFile, banner, clients_within, exit_code, fail, notify_ready, open_files_for,
+    raise_open_files, say,
 };

@@ -62,6 +62,12 @@ impl Drop for PidFile {
     }
 }
 
+/// How many clients so many open files are enough for.
+#[must_use]
+pub fn clients_within(limit: u64) -> u32 {
+    u32::try_from(limit.saturating_sub(RESERVED_FILES).max(1)).unwrap_or(u32::MAX)
+}
+
 /// Makes the limit of open files fit so many clients; what it was before where nothing had to be done or it could be raised.
 ///
 /// # Errors
@@ -104,7 +110,7 @@ pub fn raise_open_files(config: &mut ServerConfig) {
     let Err(limit) = open_files_for(config.maxclients) else {
         return;
     };
-    let clients = u32::try_from(limit.saturating_sub(RESERVED_FILES).max(1)).unwrap_or(u32::MAX);
+    let clients = clients_within(limit);
     let wanted = u64::from(config.maxclients) + RESERVED_FILES;
     tracing::warn!(
         "You requested maxclients of {} requiring at least {wanted} max file descriptors.",

@@ -356,9 +356,12 @@ pub(crate) fn readonly(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Do
     flag(engine, id, |client| client.flags.readonly = true)
 }
 
-/// READWRITE
+/// READWRITE, which needs no cluster in 3.0
 pub(crate) fn readwrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    flag(engine, id, |client| client.flags.readonly = false)
+    let client = &mut engine.clients[id.0];
+    client.flags.readonly = false;
+    client.out.ok();
+    Ok(())
 }
 
 fn flag(engine: &mut Engine, id: ClientId, set: impl FnOnce(&mut crate::Client)) -> Done {

@@ -92,9 +92,10 @@ impl Engine {
         match effect {
             Effect::Encoding => self.settings = crate::engine::settings(&self.config),
             Effect::MaxClients => {
-                let wanted = self.config.maxclients;
-                if !self.host.allow_clients(wanted) {
-                    return Err("The operating system is not able to handle the specified number of clients, try with a lower value".to_owned());
+                if let Err(most) = self.host.allow_clients(self.config.maxclients) {
+                    return Err(format!(
+                        "The operating system is not able to handle the specified number of clients, try with {most}"
+                    ));
                 }
             }
             Effect::Log => self.host.set_log_level(self.config.loglevel),
@@ -126,13 +127,21 @@ impl Engine {
                     backlog.set_size(size);
                 }
             }
+            Effect::Watchdog => {
+                // Less than two rounds of the timer would bark at a server that is well.
+                let least = 2 * (1000 / u64::from(self.config.hz.max(1)));
+                let period_ms = &mut self.config.watchdog_period;
+                if *period_ms > 0 {
+                    *period_ms = least.max(*period_ms);
+                }
+                self.host.watch(*period_ms, &self.running);
+            }
             Effect::Cluster | Effect::Replication => self.apply_cluster_config(),
             Effect::None
             | Effect::Hz
             | Effect::Connections
             | Effect::MinSlaves
-            | Effect::Observation
-            | Effect::Watchdog => {}
+            | Effect::Observation => {}
         }
         self.settings = crate::engine::settings(&self.config);
         self.effects.notify_mask = crate::engine::notify_mask(self.config.notify_keyspace_events);

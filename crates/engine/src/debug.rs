@@ -16,7 +16,7 @@ const MOST_SLEEP_SECONDS: f64 = 3600.0;
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let word = args[1].to_ascii_lowercase();
     match (word.as_slice(), args) {
-        (b"segfault" | b"assert", _) => engine.host.crash(),
+        (b"segfault" | b"assert", _) => engine.host.crash(&engine.running),
         (b"oom", _) => {
             return Err(Error::text(
                 "ERR DEBUG OOM is not offered: the allocator would end the process",

@@ -109,6 +109,8 @@ impl Engine {
             self.close_now(id);
         } else {
             self.break_transaction(id);
+            // A name ends at its first NUL, as text does in C.
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
             self.clients[id.0]
                 .out
                 .error([b"ERR unknown command '", name, b"'"].concat());
@@ -191,7 +193,9 @@ impl Engine {
             Runner::Data(_) => self.last_us,
             Runner::Engine(_) => self.host.mono_us(),
         };
+        self.running.begin(entry.number);
         self.run(id, entry, args, big);
+        self.running.end();
         let now_us = self.host.mono_us();
         let usec = now_us.saturating_sub(start_us);
         self.last_us = now_us;

@@ -1,6 +1,7 @@
 //! The whole state of one server, what its shell calls, and the periodic work.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use commands::{Effects, Rng, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
@@ -25,7 +26,7 @@ use crate::scripting::Scripting;
 use crate::slave::Slave;
 use crate::stats::Stats;
 use crate::transaction::Watchers;
-use crate::{Action, ClientId, Host, LinkId, Peer};
+use crate::{Action, ClientId, Host, LinkId, Peer, Running};
 
 /// The time, as the shell tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +95,7 @@ pub struct Engine {
     links: u64,
     last_second_ms: u64,
     pub(crate) active_expire: bool,
+    pub(crate) running: Arc<Running>,
     /// When the last command ended ([`Host::mono_us`]).
     pub(crate) last_us: u64,
     pub(crate) expire_db: usize,
@@ -149,6 +151,7 @@ impl Engine {
             links: 0,
             last_second_ms: 0,
             active_expire: true,
+            running: Arc::default(),
             last_us: 0,
             expire_db: 0,
             batch: Batch::default(),

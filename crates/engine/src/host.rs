@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Keyspace, Limits};
 
-use crate::{AppendFile, Engine, LinkId, Source};
+use crate::{AppendFile, Engine, LinkId, Running, Source};
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,14 +187,23 @@ pub trait Host: fmt::Debug {
     /// Why it could not.
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String>;
 
-    /// Makes room for so many clients; false where the system does not let it.
-    fn allow_clients(&mut self, count: u32) -> bool;
+    /// Makes room for so many clients.
+    ///
+    /// # Errors
+    /// How many the system lets in.
+    fn allow_clients(&mut self, count: u32) -> Result<(), u32>;
 
     /// Which lines are logged.
     fn set_log_level(&mut self, level: conf::LogLevel);
 
+    /// From now on reports when the engine's timer stands still for so many milliseconds (`watchdog-period`); 0: never. The report
+    /// tells what is `running`.
+    fn watch(&mut self, period_ms: u64, running: &Arc<Running>) {
+        let _ = (period_ms, running);
+    }
+
     /// Writes a crash report and ends the process (DEBUG SEGFAULT).
-    fn crash(&mut self);
+    fn crash(&mut self, running: &Running);
 
     /// The server became a master or a slave: the letter of the log.
     fn set_role(&mut self, slave: bool);

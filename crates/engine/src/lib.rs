@@ -48,6 +48,7 @@ mod persistence;
 mod propagate;
 mod pubsub;
 mod replay;
+mod running;
 mod scripting;
 mod sessions;
 mod slave;
@@ -62,3 +63,4 @@ pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, RewriteRequest, S
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};
 pub use replay::{Replay, ReplayError, Source};
+pub use running::Running;

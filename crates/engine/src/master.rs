@@ -146,6 +146,11 @@ impl Engine {
         if let Some(replica) = self.replica(id) {
             replica.sent += count as u64;
         }
+        self.sent(count);
+    }
+
+    /// So many bytes went to a client, for `total_net_output_bytes`.
+    pub fn sent(&mut self, count: usize) {
         self.stats.output_bytes += count as u64;
     }
 
@@ -629,7 +634,6 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             return Ok(());
         } else if args::is(option, "GETACK") {
             engine.send_ack();
-            return Ok(());
         } else {
             let option = String::from_utf8_lossy(option);
             return Err(Error::owned(format!(

@@ -24,7 +24,7 @@ pub struct Transfer {
     /// Its port.
     pub port: u16,
     /// The target's database. A connection on which another one is selected needs a SELECT first.
-    pub db: usize,
+    pub db: i64,
     /// How long connecting, and each wait for an answer, may take. Milliseconds.
     pub timeout_ms: u64,
     /// One RESTORE for each key.
@@ -180,18 +180,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .ok()
         .filter(|ms| *ms > 0)
         .unwrap_or(1000);
-    let db_there = usize::try_from(args::int(args[4])?).map_err(|_| Error::IndexOutOfRange)?;
-    if engine.group.depth > 0 || engine.clients[id.0].flags.internal {
-        return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
-    }
-    let bad_target = Error::text("ERR Invalid target address");
-    let host = std::str::from_utf8(args[1])
-        .map_err(|_| bad_target.clone())?
-        .to_owned();
-    let port = args::int(args[2])
-        .ok()
-        .and_then(|port| u16::try_from(port).ok())
-        .ok_or(bad_target)?;
+    let db_there = args::int(args[4])?;
     let listed = options.keys.map_or(&args[3..4], |first| &args[first..]);
     let db = engine.clients[id.0].db;
     let (mut keys, mut requests): (Vec<Box<[u8]>>, _) = (Vec::new(), Vec::new());
@@ -206,6 +195,9 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         engine.clients[id.0].out.status("NOKEY");
         return Ok(());
     }
+    if engine.group.depth > 0 || engine.clients[id.0].flags.internal {
+        return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
+    }
     engine.effects.propagate_nothing();
     engine.transfers.next += 1;
     let transfer = TransferId(engine.transfers.next);
@@ -217,8 +209,8 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
             .or_default() += 1;
     }
     let what = Transfer {
-        host,
-        port,
+        host: String::from_utf8_lossy(args[1]).into_owned(),
+        port: port(args[2]),
         db: db_there,
         timeout_ms,
         requests,
@@ -236,6 +228,14 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     engine.transfers.running.insert(transfer, running);
     engine.act(Action::Transfer { transfer, what });
     Ok(())
+}
+
+/// A port as C's `atoi` and its resolver see it: the digits in front, of which the low 16 bits count.
+fn port(word: &[u8]) -> u16 {
+    let digits = word.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |port: u16, digit| {
+        port.wrapping_mul(10).wrapping_add(u16::from(digit - b'0'))
+    })
 }
 
 /// The request that makes the key on the other side; `None` where there is no such key here.

@@ -59,7 +59,14 @@ impl Engine {
         {
             return;
         }
-        let client = &self.clients[id.0];
+        self.tell_monitors(id, args);
+    }
+
+    /// Shows a command of `id` to all monitors.
+    pub(crate) fn tell_monitors(&mut self, id: ClientId, args: Args<'_>) {
+        let Some(client) = self.clients.get(id.0).filter(|_| !self.monitors.is_empty()) else {
+            return;
+        };
         let unix_us = self.now.unix_us;
         let mut line = String::new();
         let whom = if client.flags.internal {

@@ -138,10 +138,13 @@ pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> D
 
 /// UNSUBSCRIBE [channel …]
 pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let all = engine.clients[id.0].subscriptions.as_deref();
+    let all = all.into_iter().flat_map(|all| &all.channels);
+    let named = named_or(args, all);
     leave(
         engine,
         id,
-        args,
+        &named,
         "unsubscribe",
         |all| &mut all.channels,
         Engine::drop_channel,
@@ -151,10 +154,14 @@ pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> 
 
 /// PUNSUBSCRIBE [pattern …]
 pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    // In the order of subscription.
+    let all = engine.pubsub.patterns.iter();
+    let all = all.filter(|(_, subscriber)| *subscriber == id);
+    let named = named_or(args, all.map(|(pattern, _)| pattern));
     leave(
         engine,
         id,
-        args,
+        &named,
         "punsubscribe",
         |all| &mut all.patterns,
         Engine::drop_pattern,
@@ -162,24 +169,26 @@ pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) ->
     Ok(())
 }
 
-/// Leaves what is named, or everything in the set that `of` picks; `forget` takes the client off the other side's list. Leaving
-/// everything while subscribed to nothing is confirmed too.
+/// What a request names, or everything.
+fn named_or<'a>(args: Args<'_>, all: impl Iterator<Item = &'a Box<[u8]>>) -> Vec<Box<[u8]>> {
+    if args.len() > 1 {
+        args[1..].iter().map(|&name| name.into()).collect()
+    } else {
+        all.cloned().collect()
+    }
+}
+
+/// Leaves what is named in the set that `of` picks; `forget` takes the client off the other side's list. Leaving everything while
+/// subscribed to nothing is confirmed too.
 fn leave(
     engine: &mut Engine,
     id: ClientId,
-    args: Args<'_>,
+    named: &[Box<[u8]>],
     kind: &str,
     of: fn(&mut Subscriptions) -> &mut BTreeSet<Box<[u8]>>,
     forget: fn(&mut Engine, ClientId, &[u8]),
 ) {
-    let named: Vec<Box<[u8]>> = if args.len() > 1 {
-        args[1..].iter().map(|&name| name.into()).collect()
-    } else {
-        let all = engine.clients[id.0].subscriptions.as_deref_mut();
-        all.map(|all| of(all).iter().cloned().collect())
-            .unwrap_or_default()
-    };
-    for name in &named {
+    for name in named {
         let all = engine.clients[id.0].subscriptions.as_deref_mut();
         if all.is_some_and(|all| of(all).remove(name)) {
             forget(engine, id, name);

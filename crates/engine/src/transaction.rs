@@ -108,10 +108,17 @@ pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Don
 }
 
 /// EXEC
-pub(crate) fn exec(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+pub(crate) fn exec(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let Some(multi) = engine.clients[id.0].multi.take() else {
         return Err(Error::text("ERR EXEC without MULTI"));
     };
+    let done = run_queue(engine, id, &multi);
+    // It is shown behind what it ran.
+    engine.tell_monitors(id, args);
+    done
+}
+
+fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
     let watch_broken = engine.clients[id.0].watch_broken;
     engine.forget_watches(id);
     if multi.broken {

@@ -85,11 +85,11 @@ impl Host for World {
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
         Ok(path.to_vec())
     }
-    fn allow_clients(&mut self, _: u32) -> bool {
-        true
+    fn allow_clients(&mut self, _: u32) -> Result<(), u32> {
+        Ok(())
     }
     fn set_log_level(&mut self, _: conf::LogLevel) {}
-    fn crash(&mut self) {}
+    fn crash(&mut self, _: &engine::Running) {}
     fn open_append(&mut self, _: &[u8]) -> Result<Box<dyn AppendFile>, String> {
         Err("no files here".to_owned())
     }

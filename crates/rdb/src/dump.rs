@@ -76,13 +76,13 @@ pub(crate) fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
 ///
 /// # Errors
 /// [`Error::Payload`] for a bad footer, any other for a bad value.
-pub(crate) fn open(payload: &[u8]) -> Result<(ValueReader<&[u8]>, Kind), Error> {
+pub(crate) fn open(payload: &[u8]) -> Result<(ValueReader<&[u8]>, Kind, Encoding), Error> {
     let (&code, value) = unseal(payload)?.split_first().ok_or(Error::Payload)?;
     let mut reader = ValueReader::new(Input::with_buffer(value, value.len()));
     let encoding =
         Encoding::from_code(code).ok_or_else(|| reader.decoder.corrupt("an unknown type"))?;
     let kind = reader.begin(encoding)?;
-    Ok((reader, kind))
+    Ok((reader, kind, encoding))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Zset
 use crate::decode::Str;
 use crate::dump;
 use crate::error::{Error, Unsupported};
-use crate::format::Kind;
+use crate::format::{Encoding, Kind};
 use crate::input::Input;
 use crate::reader::{KeyRecord, Options, Reader, Record};
 use crate::value::ValueReader;
@@ -88,11 +88,12 @@ impl<R: Read> Loader<R> {
         let until = self.reader.offset().saturating_add(bytes.max(1));
         while self.reader.offset() < until {
             if let Some((key, mut collection)) = self.current.take() {
-                if !collection.fill(&mut self.reader, &self.limits, until)? {
+                let limits = limits_of(key.encoding, &self.limits);
+                if !collection.fill(&mut self.reader, &limits, until)? {
                     self.current = Some((key, collection));
                     return Ok(Progress::More);
                 }
-                self.insert(keyspace, key, collection.into_owned())?;
+                self.insert(keyspace, key, collection.into_owned(&limits))?;
             }
             let key = match self.reader.next_record()? {
                 None => return Ok(Progress::Done),
@@ -195,7 +196,7 @@ pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check
 /// # Errors
 /// [`Error::Payload`] where version or checksum are wrong; any other where the value is.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
-    let (mut reader, kind) = dump::open(payload)?;
+    let (mut reader, kind, encoding) = dump::open(payload)?;
     let value = if kind == Kind::String {
         match reader.string()? {
             Str::Int(value) => Owned::Int(value),
@@ -209,9 +210,10 @@ pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
         }
     } else {
         let mut collection = Collection::new(kind);
-        collection.fill(&mut reader, limits, u64::MAX)?;
+        let limits = limits_of(encoding, limits);
+        collection.fill(&mut reader, &limits, u64::MAX)?;
         collection
-            .into_owned()
+            .into_owned(&limits)
             .ok_or_else(|| reader.fault("an empty collection"))?
     };
     if reader.is_at_end()? {
@@ -303,7 +305,12 @@ impl Collection {
                 let Some(element) = from.next_element()? else {
                     return Ok(false);
                 };
+                // As in Redis 3.0: here digits count that were not written as a number.
+                let long = matches!(element, Str::Bytes(bytes) if bytes.len() > limits.list_value);
                 list.push_back(element.bytes(&mut first), limits);
+                if long {
+                    list.forget_compact();
+                }
                 true
             }
             Self::Set(set) => {
@@ -339,7 +346,7 @@ impl Collection {
     }
 
     /// The value; `None` where it is empty.
-    fn into_owned(self) -> Option<Owned> {
+    fn into_owned(self, limits: &Limits) -> Option<Owned> {
         let (empty, value) = match self {
             Self::List(list) => (list.is_empty(), Owned::List(list)),
             Self::Set(set) => {
@@ -347,7 +354,8 @@ impl Collection {
                 (set.is_empty(), Owned::Set(set))
             }
             Self::Zset(zset) => {
-                let zset = zset.finish();
+                let mut zset = zset.finish();
+                zset.compact_if_small(limits);
                 (zset.is_empty(), Owned::Zset(zset))
             }
             Self::Hash(hash) => {
@@ -361,6 +369,18 @@ impl Collection {
 
 fn twice(from: &impl Elements) -> Error {
     from.fault("a member or field comes twice")
+}
+
+/// The limits for a value that was written as `encoding`: where that is a compact form, Redis 3.0 looks at its number of elements only.
+fn limits_of(encoding: Encoding, limits: &Limits) -> Limits {
+    let mut limits = limits.clone();
+    match encoding {
+        Encoding::ListZiplist => limits.list_value = usize::MAX,
+        Encoding::HashZiplist | Encoding::HashListpack => limits.hash_value = usize::MAX,
+        Encoding::ZsetZiplist | Encoding::ZsetListpack => limits.zset_value = usize::MAX,
+        _ => {}
+    }
+    limits
 }
 
 fn expiry(record: &KeyRecord) -> Option<u64> {

@@ -308,3 +308,68 @@ fn a_sink_that_fails_ends_the_save() {
     .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
 }
+
+/// A payload of Redis 3.0: its type, a body, version 6 and the checksum, all written here by hand.
+fn payload(code: u8, body: &[u8]) -> Vec<u8> {
+    let mut payload = vec![code];
+    payload.extend_from_slice(body);
+    payload.extend([6, 0]);
+    let checksum = crc64(&payload);
+    payload.extend(checksum.to_le_bytes());
+    payload
+}
+
+/// CRC-64 as Redis has it, bit by bit.
+fn crc64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ u64::from(*byte), |crc: u64, _| {
+            crc >> 1
+                ^ if crc & 1 == 1 {
+                    0x95ac_9329_ac4b_c9b5
+                } else {
+                    0
+                }
+        })
+    })
+}
+
+fn encoding_of(code: u8, body: &[u8], limits: &Limits) -> &'static str {
+    let mut keyspace = Keyspace::new(1, false);
+    let value = restore(&payload(code, body), limits).unwrap();
+    keyspace.db(0).insert(b"k", value);
+    keyspace.db(0).encoding(b"k").unwrap().name()
+}
+
+#[test]
+fn restored_values_take_the_encodings_that_redis_gives_them() {
+    let limits = Limits {
+        list_value: 10,
+        zset_value: 10,
+        hash_value: 10,
+        ..Limits::default()
+    };
+    // Twelve digits, written as text: they count for a list, and not for a sorted set.
+    assert_eq!(
+        encoding_of(1, b"\x01\x0c123456789012", &limits),
+        "linkedlist"
+    );
+    assert_eq!(
+        encoding_of(3, b"\x01\x0c123456789012\x011", &limits),
+        "ziplist"
+    );
+    assert_eq!(
+        encoding_of(3, b"\x01\x0cabcdefghijkl\x011", &limits),
+        "skiplist"
+    );
+    assert_eq!(
+        encoding_of(4, b"\x01\x01a\x0cabcdefghijkl", &limits),
+        "hashtable"
+    );
+    // A compact form is taken over however long its elements are.
+    let ziplist = b"\x23\x23\0\0\0\x0d\0\0\0\x02\0\0\x01a\x03\x14abcdefghijklmnopqrst\xff";
+    let mut bytes = ziplist.to_vec();
+    bytes[0] = u8::try_from(bytes.len() - 1).unwrap();
+    bytes[1] = bytes[0];
+    assert_eq!(encoding_of(13, &bytes, &limits), "ziplist");
+    assert_eq!(encoding_of(10, &bytes, &limits), "ziplist");
+}

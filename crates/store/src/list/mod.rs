@@ -113,8 +113,17 @@ impl List {
         }
     }
 
-    /// Replaces the element at `index`; false where there is none. A long element makes the list a `linkedlist` even then, as
-    /// in Redis 3.0.
+    /// An element may come: a long one makes the list a `linkedlist` even if it does not come in the end, as in Redis 3.0.
+    pub fn expect(&mut self, element: &[u8], limits: &Limits) {
+        self.link_if(!self.is_linked() && too_long(element, limits));
+    }
+
+    /// Makes a list that has elements a `linkedlist` to OBJECT ENCODING.
+    pub fn forget_compact(&mut self) {
+        self.link_if(!self.is_linked());
+    }
+
+    /// Replaces the element at `index`; false where there is none. A long element makes the list a `linkedlist` even then.
     pub fn set(&mut self, index: usize, element: &[u8], limits: &Limits) -> bool {
         let linked = !self.is_linked() && too_long(element, limits);
         let found = index < self.len();

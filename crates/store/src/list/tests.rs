@@ -267,6 +267,17 @@ fn encodings_change_where_redis_changes_them() {
     assert!(!list.set(5, &[b'x'; 65], &limits));
     assert_eq!(list.encoding(), Encoding::Linkedlist);
     let mut list = List::new();
+    list.push_back(b"a", &limits);
+    list.expect(&[b'7'; 65], &limits);
+    list.expect(
+        b"1234567890123456789",
+        &Limits {
+            list_value: 10,
+            ..Limits::default()
+        },
+    );
+    assert_eq!(list.encoding(), Encoding::Linkedlist);
+    let mut list = List::new();
     list.push_back(&[b'x'; 65], &limits);
     assert_eq!(list.encoding(), Encoding::Linkedlist);
     list.trim(0, 1);

@@ -1,0 +1,43 @@
+//! Which command runs, for other threads to see: a watchdog asks when the engine does not come round.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use commands::table::COMMANDS;
+
+/// The command that the engine is running. Written by its thread, read by any.
+#[derive(Debug, Default)]
+pub struct Running(AtomicUsize);
+
+impl Running {
+    /// The command's name, if one runs.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        let place = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        COMMANDS.get(place).map(|command| command.name)
+    }
+
+    /// The command at this place of the table begins.
+    pub(crate) fn begin(&self, number: usize) {
+        self.0.store(number + 1, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_named_while_it_runs() {
+        let running = Running::default();
+        assert_eq!(running.name(), None);
+        running.begin(0);
+        assert_eq!(running.name(), Some(COMMANDS[0].name));
+        running.end();
+        assert_eq!(running.name(), None);
+    }
+}
