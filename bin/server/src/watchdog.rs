@@ -135,15 +135,18 @@ fn describe(frames: &[usize], running: Option<&str>) -> String {
         text.push_str("the main thread did not answer\n");
     }
     for address in frames.iter().filter(|address| **address > 0) {
-        let mut name = String::new();
+        let mut names = Vec::new();
         // An address is where its call returns to: the byte before belongs to the call.
         backtrace::resolve((address - 1) as *mut _, |symbol| {
-            // The first is the innermost of those that the compiler put into one.
-            if let (true, Some(symbol)) = (name.is_empty(), symbol.name()) {
-                name = format!("{symbol:#}").chars().take(LONGEST_NAME).collect();
-            }
+            let name = symbol.name().map(|name| format!("{name:#}"));
+            names.extend(name.map(|name| name.chars().take(LONGEST_NAME).collect::<String>()));
         });
-        let _ = writeln!(text, "{address:#x} {name}");
+        // Of those that the compiler put into one, the innermost, and the one that holds the others.
+        let _ = match &names[..] {
+            [] => writeln!(text, "{address:#x}"),
+            [only] => writeln!(text, "{address:#x} {only}"),
+            [inner, .., outer] => writeln!(text, "{address:#x} {inner} in {outer}"),
+        };
     }
     text
 }
