@@ -279,6 +279,92 @@ fn the_recorded_files_stay_within_the_bound() {
     }
 }
 
+/// So many, of the smallest elements there are: the bytes of an entry beside what it holds count most here.
+const MANY: u32 = 65_536;
+
+/// Two bytes for each number below [`MANY`].
+fn short_name(number: u32) -> [u8; 2] {
+    [number.to_le_bytes()[0], number.to_le_bytes()[1]]
+}
+
+/// A value of one string behind the code and the key, with its length in four bytes.
+fn one_string(code: u8, form: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(form.len()).unwrap().to_be_bytes();
+    [&[code, 1, b'k', 0x80], &len[..], form].concat()
+}
+
+/// Elements one after the other behind the code, the key, and their number in four bytes.
+fn one_by_one(code: u8, element: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+    let mut record = vec![code, 1, b'k', 0x80];
+    record.extend(MANY.to_be_bytes());
+    (0..MANY).for_each(|number| record.extend(element(number)));
+    record
+}
+
+/// A listpack of names of two bytes, each followed by `value`.
+fn listpack_of_names(value: &[u8]) -> Vec<u8> {
+    let mut pack = vec![0, 0, 0, 0, 0xff, 0xff];
+    for number in 0..MANY {
+        pack.push(0x82);
+        pack.extend(short_name(number));
+        pack.push(3);
+        pack.extend(value);
+    }
+    pack.push(0xff);
+    let len = u32::try_from(pack.len()).unwrap();
+    pack[..4].copy_from_slice(&len.to_le_bytes());
+    pack
+}
+
+/// Keys of three bytes with the same value.
+fn keys_with(code: u8, value: &[u8]) -> Vec<u8> {
+    (0..MANY)
+        .flat_map(|number| [&[code, 2][..], &short_name(number), value].concat())
+        .collect()
+}
+
+#[test]
+fn many_of_the_smallest_stay_within_the_bound() {
+    let intset: Vec<u8> = (i16::MIN..=i16::MAX).flat_map(i16::to_le_bytes).collect();
+    let intset = [&[2, 0, 0, 0], &MANY.to_le_bytes()[..], &intset].concat();
+    let named =
+        |value: &'static [u8]| move |number| [&[2][..], &short_name(number), value].concat();
+    let files = [
+        ("an intset", one_string(11, &intset)),
+        ("a set", one_by_one(2, named(b""))),
+        ("a hash", one_by_one(4, named(b"\x00"))),
+        ("a sorted set", one_by_one(3, named(b"\x011"))),
+        ("a list of nothing", one_by_one(1, |_| vec![0])),
+        (
+            "a set in a listpack",
+            one_string(20, &listpack_of_names(b"")),
+        ),
+        (
+            "a hash in a listpack",
+            one_string(16, &listpack_of_names(b"\x01\x01")),
+        ),
+        (
+            "a sorted set in a listpack",
+            one_string(17, &listpack_of_names(b"\x01\x01")),
+        ),
+        ("strings", keys_with(0, b"\x00")),
+        ("lists of one element", keys_with(1, b"\x01\x00")),
+        ("sets of one member", keys_with(2, b"\x01\x01a")),
+        ("sets of one integer", keys_with(2, b"\x01\xc0\x01")),
+        ("sorted sets of one member", keys_with(3, b"\x01\x00\x011")),
+        ("hashes of one field", keys_with(4, b"\x01\x00\x00")),
+    ];
+    for (what, records) in files {
+        let file = sign([b"REDIS0011\xfe\x00", &records[..]].concat());
+        let most = load_within(&file, i64::MAX).unwrap();
+        assert!(
+            most > 0 && most <= allowance(file.len()),
+            "{what}: {most} bytes held for {}",
+            file.len()
+        );
+    }
+}
+
 /// How many damaged files per test; PROPTEST_CASES asks for more.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")
