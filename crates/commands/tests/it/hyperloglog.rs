@@ -116,6 +116,7 @@ fn the_sparse_limit_counts() {
 
 /// The limit is the user's; the test's cost is not.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
 fn the_self_test_ends_soon_whatever_the_sparse_limit() {
     let mut server = Server::new();
     for limit in [0, 3000, usize::MAX] {
