@@ -26,6 +26,7 @@ fn w14_to_w21_and_w25_a_cluster_without_replicas() {
     w25_what_a_cluster_refuses(&cluster);
     w18_add_nodes(&mut cluster);
     w19_reshard_under_load(&cluster);
+    reshard_with_a_password(&cluster);
     w20_remove_nodes(&mut cluster);
     w21_a_master_without_replica_dies(&mut cluster);
 }
@@ -330,6 +331,36 @@ fn w19_reshard_under_load(cluster: &Cluster) {
         "cluster: {} writes during the moves, {} MOVED, {} ASK",
         written.count, written.moved, written.asked
     );
+}
+
+/// Keys reach a node that wants a password; without it nothing is touched.
+fn reshard_with_a_password(cluster: &Cluster) {
+    let ids = [&cluster.nodes[0], &cluster.nodes[3]].map(|node| myself(node).id);
+    let entry = cluster.nodes[0].address();
+    let mut links: Vec<Client> = cluster.nodes.iter().map(Daemon::client).collect();
+    for link in &mut links {
+        assert_eq!(link.text("CONFIG SET requirepass keys"), "OK");
+    }
+    let reshard = [
+        "reshard", "--from", &ids[0], "--to", &ids[1], "--slots", "20", "--yes", &entry,
+    ];
+    let run = trib(&reshard, "");
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    assert!(run.out.contains("(NOAUTH Authentication required.)"));
+    let keys = |link: &mut Client| link.call("DBSIZE").as_int().unwrap();
+    assert_eq!(links[0].text("AUTH keys"), "OK");
+    let before = keys(&mut links[0]);
+    let run = trib(&[&["--password", "keys"][..], &reshard].concat(), "");
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    assert!(keys(&mut links[0]) < before, "slots with keys have moved");
+    for link in &mut links {
+        assert_eq!(link.text("AUTH keys"), "OK");
+        assert_eq!(
+            text_of(&link.call_words(&[b"CONFIG", b"SET", b"requirepass", b""])),
+            "OK"
+        );
+    }
+    cluster.wait_clean(&cluster.nodes[0]);
 }
 
 fn w20_remove_nodes(cluster: &mut Cluster) {

@@ -112,11 +112,16 @@ async fn attempt(
         Some(socket) => socket,
         None => connect(what, limit).await?,
     };
-    let select = socket.db != Some(what.db);
     let mut head = Vec::new();
-    if select {
+    let mut head_answers = 0;
+    if let Some(password) = &what.password {
+        aof::encode_command(&mut head, [&b"AUTH"[..], password]);
+        head_answers += 1;
+    }
+    if socket.db != Some(what.db) {
         let db = what.db.to_string();
-        head = format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{db}\r\n", db.len()).into_bytes();
+        aof::encode_command(&mut head, [&b"SELECT"[..], db.as_bytes()]);
+        head_answers += 1;
     }
     let (reader, mut writer) = socket.stream.get_mut().split();
     let mut reader = BufReader::new(reader);
@@ -133,8 +138,9 @@ async fn attempt(
     };
     let mut refused = None;
     let reading = async {
-        if select {
-            refused = line(&mut reader, limit).await?.err();
+        for _ in 0..head_answers {
+            let answer = line(&mut reader, limit).await?.err();
+            refused = refused.or(answer);
         }
         while answers.len() < what.count {
             let answer = line(&mut reader, limit).await?;

@@ -522,11 +522,16 @@ fn sort_keys(args: Args<'_>, keys: &mut Vec<usize>) {
 
 /// The single key, or all words after KEYS where the single one is empty.
 fn migrate_keys(args: Args<'_>, keys: &mut Vec<usize>) {
-    let listed = args
-        .iter()
-        .skip(6)
-        .position(|word| word.eq_ignore_ascii_case(b"keys"))
-        .map(|at| at + 7);
+    let mut options = args.iter().enumerate().skip(6);
+    let mut listed = None;
+    while let (None, Some((at, word))) = (listed, options.next()) {
+        if word.eq_ignore_ascii_case(b"auth") {
+            // Whatever the password is, it is no option.
+            options.next();
+        } else if word.eq_ignore_ascii_case(b"keys") {
+            listed = Some(at + 1);
+        }
+    }
     match (args.get(3), listed) {
         (Some([]), Some(first)) => keys.extend(first..args.len()),
         (Some(_), _) => keys.push(3),

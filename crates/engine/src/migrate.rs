@@ -25,6 +25,8 @@ pub struct Transfer {
     pub port: u16,
     /// The target's database. A connection on which another one is selected needs a SELECT first.
     pub db: i64,
+    /// Said to the target first, if it is given.
+    pub password: Option<Vec<u8>>,
     /// How long connecting, and each wait for an answer, may take. Milliseconds.
     pub timeout_ms: u64,
     /// One RESTORE for each key.
@@ -143,6 +145,7 @@ impl Engine {
 struct Options {
     copy: bool,
     replace: bool,
+    password: Option<Vec<u8>>,
     /// Where the listed keys start.
     keys: Option<usize>,
 }
@@ -151,10 +154,15 @@ fn options(args: Args<'_>) -> Result<Options, Error> {
     let mut options = Options {
         copy: false,
         replace: false,
+        password: None,
         keys: None,
     };
-    for (at, word) in args.iter().enumerate().skip(6) {
-        if args::is(word, "COPY") {
+    let mut words = args.iter().enumerate().skip(6);
+    while let Some((at, word)) = words.next() {
+        if args::is(word, "AUTH") {
+            let (_, password) = words.next().ok_or(Error::Syntax)?;
+            options.password = Some(password.to_vec());
+        } else if args::is(word, "COPY") {
             options.copy = true;
         } else if args::is(word, "REPLACE") {
             options.replace = true;
@@ -173,7 +181,7 @@ fn options(args: Args<'_>) -> Result<Options, Error> {
     Ok(options)
 }
 
-/// MIGRATE host port key|"" db timeout [COPY] [REPLACE] [KEYS key …]
+/// MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password] [KEYS key …]
 pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let options = options(args)?;
     let timeout_ms = u64::try_from(args::int(args[5])?)
@@ -212,6 +220,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         host: String::from_utf8_lossy(args[1]).into_owned(),
         port: port(args[2]),
         db: db_there,
+        password: options.password,
         timeout_ms,
         requests,
         count: keys.len(),

@@ -16,7 +16,7 @@ use crate::{App, Error};
 
 const WRONG_NUMBER: &str = "[ERR] Wrong number of arguments for specified sub command";
 
-/// A whole command line.
+/// Creates, checks, repairs and changes clusters.
 #[derive(Debug, Parser)]
 #[command(name = "trib", version, disable_help_subcommand = true)]
 pub struct Cli {

@@ -105,8 +105,6 @@ pub struct Mover {
 pub struct Dialect {
     /// It takes `KEYS`.
     pub keys: bool,
-    /// It takes `AUTH`.
-    pub auth: bool,
     /// With `KEYS`, a key without expiry gets that of a key before it (Redis before 3.2.7): the two kinds must not
     /// go together.
     pub leaks_expiry: bool,
@@ -123,7 +121,6 @@ impl Dialect {
         let leaks_expiry = reply.as_str().is_none_or(leaks_expiry);
         Ok(Self {
             keys: true,
-            auth: true,
             leaks_expiry,
         })
     }
@@ -211,6 +208,7 @@ impl Mover {
             .saturating_mul(2)
             .max(Duration::from_secs(60));
         self.source.link.set_limit(patience);
+        self.require_auth().await?;
         let count = |slot: &Slot| Command::from(["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]);
         let counts = self.source.link.pipeline(slots.iter().map(count)).await?;
         let counts: Vec<i64> = counts
@@ -229,6 +227,30 @@ impl Mover {
         }
         self.hear_others().await;
         Ok(moved)
+    }
+
+    /// Where nodes want a password, a source that cannot say it could send nothing, and would leave slots open.
+    async fn require_auth(&mut self) -> Result<(), Error> {
+        if self.options.password.is_none() {
+            return Ok(());
+        }
+        // Without keys nothing is sent anywhere.
+        let none = self.migrate(&Parcel {
+            slot: 0,
+            keys: Vec::new(),
+            replace: false,
+        });
+        let reply = self.source.link.call(none).await?;
+        if reply
+            .as_error()
+            .is_some_and(|message| message.contains("syntax error"))
+        {
+            let source = &self.source.address;
+            return Err(Error::Refused(format!(
+                "[ERR] Node {source} can't send keys to nodes that want a password: its MIGRATE has no AUTH (Redis has it from 4.0.7 on)"
+            )));
+        }
+        Ok(())
     }
 
     async fn window(&mut self, slots: &[Slot]) -> Result<(), Error> {
@@ -430,14 +452,9 @@ impl Mover {
                 Outcome::Sent
             });
         };
-        if message.contains("syntax error") && (self.dialect.auth || self.dialect.keys) && tries < 4
-        {
-            // An older node: without AUTH first, then a key at a time.
-            if self.dialect.auth && self.options.password.is_some() {
-                self.dialect.auth = false;
-            } else {
-                self.dialect.keys = false;
-            }
+        if message.contains("syntax error") && self.dialect.keys && tries < 4 {
+            // An older node: a key at a time.
+            self.dialect.keys = false;
             return Err(parcel);
         }
         if message.contains("BUSYKEY") && !parcel.replace && self.options.mode != MoveMode::Live {
@@ -466,7 +483,7 @@ impl Mover {
         if parcel.replace {
             command = command.arg("REPLACE");
         }
-        if let Some(password) = self.options.password.as_ref().filter(|_| self.dialect.auth) {
+        if let Some(password) = &self.options.password {
             command = command.arg("AUTH").arg(password);
         }
         if single.is_some() {

@@ -196,7 +196,6 @@ impl Run {
 
 const PLAIN: Dialect = Dialect {
     keys: true,
-    auth: true,
     leaks_expiry: false,
 };
 
@@ -277,14 +276,13 @@ async fn the_target_is_ready_first_and_responsible_first() {
 }
 
 #[tokio::test]
-async fn older_nodes_are_served_key_by_key_and_without_password() {
+async fn older_nodes_are_served_key_by_key() {
     let mut world = World::with_keys(&[(5, &["k1", "k2"])]);
     world.quirks = Quirks {
         no_keys: true,
-        no_auth: true,
         ..Quirks::default()
     };
-    let run = run(world, &[5], MoveMode::Live, PLAIN, Some("secret")).await;
+    let run = run(world, &[5], MoveMode::Live, PLAIN, None).await;
     assert_eq!(run.result, Ok(1));
     let migrates: Vec<String> = run
         .log()
@@ -294,12 +292,29 @@ async fn older_nodes_are_served_key_by_key_and_without_password() {
     assert_eq!(
         migrates,
         [
-            "a: MIGRATE  0 60000 AUTH secret KEYS k1 k2",
             "a: MIGRATE  0 60000 KEYS k1 k2",
             "a: MIGRATE k1 0 60000",
             "a: MIGRATE k2 0 60000",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_password_is_sent_along() {
+    let world = World::with_keys(&[(5, &["k1"])]);
+    let run = run(world, &[5], MoveMode::Live, PLAIN, Some("secret")).await;
+    assert_eq!(run.result, Ok(1));
+    let sent = "a: MIGRATE  0 60000 AUTH secret KEYS k1".to_owned();
+    assert!(run.log().contains(&sent), "{:?}", run.log());
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_say_the_password_opens_no_slot() {
+    let mut world = World::with_keys(&[(5, &["k1"])]);
+    world.quirks.no_auth = true;
+    let run = run(world, &[5], MoveMode::Live, PLAIN, Some("secret")).await;
+    assert!(run.result.as_ref().unwrap_err().contains("has no AUTH"));
+    assert_eq!(run.log(), ["a: MIGRATE  0 60000 AUTH secret KEYS"]);
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub async fn reshard(app: &mut App, entry: &str, args: &ReshardArgs) -> Result<(
             "*** Please fix your cluster problems before resharding",
         ));
     }
+    // A node that has just come takes no keys before it knows the others.
+    wait::until(&mut cluster, &mut app.console, Condition::Serving).await?;
     let count = match args.slots {
         Some(count) if (1..=SLOT_COUNT).contains(&count) => count,
         Some(count) => {
@@ -221,6 +223,7 @@ pub async fn rebalance(app: &mut App, entry: &str, args: &RebalanceArgs) -> Resu
             "*** Please fix your cluster problems before rebalancing",
         ));
     }
+    wait::until(&mut cluster, &mut app.console, Condition::Serving).await?;
     let whole_weights = weights.is_empty();
     let options = RebalanceOptions {
         weights,

@@ -40,6 +40,14 @@ pub async fn add_node(
         None
     };
     let first = cluster.snapshot.nodes.first().map(|node| node.id.clone());
+    if cluster
+        .snapshot
+        .nodes
+        .iter()
+        .any(|node| node.address == address)
+    {
+        return Err(Error::NotEmpty(new.to_owned()));
+    }
     let view = cluster.join(&address).await?;
     require_empty(&mut cluster, &view, &address).await?;
     let own = cluster.snapshot.nodes.last().map(|node| node.id.clone());
