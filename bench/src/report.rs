@@ -58,8 +58,12 @@ impl Table {
             table.set_content_arrangement(ContentArrangement::Disabled);
             table.set_header(&self.header);
             table.add_rows(&self.rows);
-            for column in table.column_iter_mut().skip(1) {
-                column.set_cell_alignment(CellAlignment::Right);
+            for (index, column) in table.column_iter_mut().enumerate() {
+                let mut cells = self.rows.iter().filter_map(|row| row.get(index));
+                // Figures to the right, words to the left.
+                if !cells.any(|cell| cell.starts_with(char::is_alphabetic)) {
+                    column.set_cell_alignment(CellAlignment::Right);
+                }
             }
             parts.push(table.to_string());
         }
