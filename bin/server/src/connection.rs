@@ -68,7 +68,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let flushed = match self.poll_write(cx, stream, &mut engine) {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => false,
+                Poll::Pending => {
+                    // It does not read as fast as it asks: now its limits count, not at the next tick.
+                    if engine.limit_output(self.id) {
+                        shell.after_turn(&mut engine);
+                    }
+                    false
+                }
             };
             if !engine.wants_input(self.id) {
                 return if flushed {
@@ -150,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             wrote = true;
         }
         if wrote {
+            engine.output_done(self.id);
             self.shell.output_sent(self.id);
         }
         loop {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use daemon::{as_path, current_dir, files, reason};
@@ -17,21 +17,19 @@ use engine::{
     Running, SaveRequest, Source,
 };
 use logline::{Log, Role};
+use nix::time::{ClockId, clock_gettime};
 use socket2::Socket;
 use store::{Keyspace, Limits};
-use tikv_jemalloc_ctl::{Access as _, AsName as _};
 
 use crate::append_only::{self, AppendOnlyFile};
+use crate::memory::{Freed, Memory};
 use crate::watchdog::{self, Watchdog};
 use crate::{dump, fork};
-
-/// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
-const CACHED_BYTES: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
 
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
-    start: Instant,
+    memory: Memory,
     reaper: Sender<Vec<Box<dyn Send>>>,
     /// How many loads of garbage the reaper has still to free.
     unfreed: Arc<AtomicUsize>,
@@ -53,15 +51,17 @@ impl Machine {
     pub(crate) fn new(log: Log, config_file: Option<PathBuf>) -> Self {
         let (reaper, garbage) = channel::<Vec<Box<dyn Send>>>();
         let unfreed = Arc::new(AtomicUsize::new(0));
-        let freed = Arc::clone(&unfreed);
+        let (left, freed) = (Arc::clone(&unfreed), Freed::default());
+        let memory = Memory::new(freed.clone());
         std::thread::spawn(move || {
             for load in garbage {
                 drop(load);
-                freed.fetch_sub(1, Ordering::Relaxed);
+                freed.tell();
+                left.fetch_sub(1, Ordering::Relaxed);
             }
         });
         Self {
-            start: Instant::now(),
+            memory,
             reaper,
             unfreed,
             log,
@@ -77,12 +77,9 @@ impl Machine {
 
     /// The time now.
     pub(crate) fn now(&self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Now {
-            mono_ms: millis(self.start.elapsed()),
-            unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX),
+            mono_ms: clock_ns(ClockId::CLOCK_MONOTONIC) / 1_000_000,
+            unix_us: clock_ns(ClockId::CLOCK_REALTIME) / 1000,
         }
     }
 
@@ -170,8 +167,16 @@ fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> bool {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// What a clock shows, nanoseconds; 0 before its epoch.
+#[inline]
+fn clock_ns(clock: ClockId) -> u64 {
+    // These two clocks are always there.
+    let Ok(time) = clock_gettime(clock) else {
+        return 0;
+    };
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let rest = u64::try_from(time.tv_nsec()).unwrap_or(0);
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(rest)
 }
 
 /// Memory of this process that it shares with nobody (`Private_Dirty`); 0 where the kernel does not tell.
@@ -188,8 +193,8 @@ fn private_dirty_bytes() -> u64 {
 }
 
 impl Host for Machine {
-    fn mono_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    fn mono_ns(&self) -> u64 {
+        clock_ns(ClockId::CLOCK_MONOTONIC)
     }
 
     fn sleep(&mut self, time: Duration) {
@@ -201,12 +206,11 @@ impl Host for Machine {
     }
 
     fn memory_used(&self) -> usize {
-        // Statistics are as old as the epoch; if it cannot be advanced they are a little older.
-        let _ = tikv_jemalloc_ctl::epoch::advance();
-        let allocated = tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0);
-        // What threads keep at hand after it was freed is not in use.
-        let kept: usize = CACHED_BYTES.name().read().unwrap_or(0);
-        allocated.saturating_sub(kept)
+        self.memory.count()
+    }
+
+    fn memory_estimate(&self) -> usize {
+        self.memory.estimate()
     }
 
     fn hang_up(&mut self, link: LinkId) {

@@ -2,7 +2,7 @@
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `listen.rs` takes
 //! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `watchdog.rs` reports a main thread that hangs, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
-//! the engine asks of the machine.
+//! the engine asks of the machine, `memory.rs` is the allocator.
 
 mod append_only;
 mod bus;
@@ -15,6 +15,7 @@ mod host;
 mod links;
 mod listen;
 mod meanwhile;
+mod memory;
 mod nodes_file;
 mod relay;
 mod shell;
@@ -31,16 +32,13 @@ use conf::{Invocation, ServerConfig};
 use daemon::{fail, say};
 use engine::Engine;
 use logline::{Log, Role, Sink};
+use tokio::runtime::LocalOptions;
 
 use crate::check::Tool;
 use crate::config::Loaded;
 use crate::host::Machine;
 use crate::nodes_file::NodesFile;
 use crate::shell::Shell;
-
-#[global_allocator]
-static ALLOCATOR: store::Aligned<tikv_jemallocator::Jemalloc> =
-    store::Aligned(tikv_jemallocator::Jemalloc);
 
 const HELP: &str = "\
 Usage: server [file | -] [--directive value …]
@@ -126,16 +124,16 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     loaded.config.dir = daemon::current_dir();
     daemon::raise_open_files(&mut loaded.config);
     fork::ignore_file_size_signal();
+    memory::choose_pages();
     let config = loaded.config.clone();
     let machine = Machine::new(log, loaded.file);
     let (engine, nodes_file) = start_engine(&machine, loaded.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .context("cannot start the event loop")?;
     let shell = Rc::new(Shell::new(engine, machine, nodes_file));
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, run(shell, config, detached))
+    runtime.block_on(run(shell, config, detached))
 }
 
 fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {

@@ -27,6 +27,9 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// The pace of the cluster's periodic work.
 const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
 
+/// Between two slices of the cycle that deletes expired keys.
+const EXPIRE_PAUSE: Duration = Duration::from_millis(2);
+
 /// What all tasks of the one thread share.
 #[derive(Debug)]
 pub(crate) struct Shell {
@@ -102,6 +105,9 @@ impl Shell {
                     if timer.period() != self.period() {
                         timer = self.timer();
                     }
+                }
+                () = tokio::time::sleep(EXPIRE_PAUSE), if self.engine.borrow().is_expiring() => {
+                    self.turn(Engine::expire_slice);
                 }
                 _ = cluster.tick() => {
                     self.turn(Engine::tick_cluster);

@@ -6,6 +6,9 @@ use store::{Keyspace, Limits, StrNew};
 
 use crate::{Effects, Error, Rng};
 
+/// Keys of one command that are brought to the cache at a time.
+const PREFETCH_WINDOW: usize = 16;
+
 /// A request's words, the command's name first.
 pub type Args<'a> = &'a [&'a [u8]];
 
@@ -75,6 +78,36 @@ impl Ctx<'_> {
                 StrNew::encode(args[index])
             }
         }
+    }
+
+    /// Calls `each` with the position of every key, from 1 on every `step` words. Keys are brought to the cache some at a time.
+    pub fn each_key(
+        &mut self,
+        args: Args<'_>,
+        step: usize,
+        mut each: impl FnMut(&mut Self, usize),
+    ) {
+        if args.len() <= 1 + step {
+            return each(self, 1);
+        }
+        let mut places = [None; PREFETCH_WINDOW];
+        for from in (1..args.len()).step_by(step * PREFETCH_WINDOW) {
+            let window = || (from..args.len()).step_by(step).take(PREFETCH_WINDOW);
+            let db = self.keyspace.db(self.db);
+            for (at, place) in window().zip(&mut places) {
+                *place = Some(db.prefetch(args[at]));
+            }
+            for (_, place) in window().zip(places) {
+                place.into_iter().for_each(|place| db.prefetch_entry(place));
+            }
+            for (at, place) in window().zip(places) {
+                if let Some(place) = place {
+                    self.keyspace.db(self.db).remember_hash(args[at], place);
+                }
+                each(self, at);
+            }
+        }
+        self.keyspace.db(self.db).forget_hash();
     }
 
     /// Milliseconds since the Unix epoch.

@@ -141,11 +141,11 @@ impl Effects {
         self.propagation = Propagation::Instead(Vec::new());
     }
 
-    /// Whether anything is left for the engine to apply.
+    /// Whether nothing but a count of changes is left for the engine to apply, and they are to be propagated as they came.
     #[must_use]
+    #[inline]
     pub fn is_idle(&self) -> bool {
-        self.dirty == 0
-            && self.propagation == Propagation::AsIs
+        matches!(self.propagation, Propagation::AsIs)
             && self.events.is_empty()
             && self.touched.is_empty()
             && self.ready.is_empty()

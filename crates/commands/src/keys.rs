@@ -9,12 +9,12 @@ use crate::{Args, Ctx, Done, Error, EventClass};
 /// DEL key …
 pub(crate) fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut removed = 0;
-    for key in &args[1..] {
-        if ctx.keyspace.db(ctx.db).remove(key) {
-            ctx.changed(key, EventClass::Generic, "del");
+    ctx.each_key(args, 1, |ctx, at| {
+        if ctx.keyspace.db(ctx.db).remove(args[at]) {
+            ctx.changed(args[at], EventClass::Generic, "del");
             removed += 1;
         }
-    }
+    });
     ctx.reply.count(removed);
     Ok(())
 }

@@ -177,12 +177,12 @@ pub(crate) fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// MGET key …
 pub(crate) fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     ctx.reply.array(args.len() - 1);
-    for key in &args[1..] {
-        match ctx.keyspace.db(ctx.db).read(key) {
+    ctx.each_key(args, 1, |ctx, at| {
+        match ctx.keyspace.db(ctx.db).read(args[at]) {
             Some(Value::Str(string)) => reply_str(ctx.reply, string),
             _ => ctx.reply.nil(),
         }
-    }
+    });
     Ok(())
 }
 
@@ -214,11 +214,11 @@ fn check_pairs(args: Args<'_>) -> Done {
 }
 
 fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
-    for at in (1..args.len()).step_by(2) {
+    ctx.each_key(args, 2, |ctx, at| {
         let value = ctx.take_str(args, at + 1);
         ctx.keyspace.db(ctx.db).set_str(args[at], value);
         ctx.changed(args[at], EventClass::String, "set");
-    }
+    });
 }
 
 /// INCR key

@@ -593,6 +593,12 @@ impl Engine {
         }
     }
 
+    /// Whether no change has to be told to the file, nor will have to be.
+    #[inline]
+    pub(crate) fn appends_nothing(&self) -> bool {
+        self.append_only.state == State::Off
+    }
+
     /// Bytes that wait to be written: they do not count as memory that eviction could free.
     pub(crate) fn append_only_bytes(&self) -> u64 {
         let aof = &self.append_only;

@@ -154,6 +154,11 @@ impl Client {
             .map_or(0, |all| all.channels.len() + all.patterns.len())
     }
 
+    /// Memory of what came and was not run yet, bytes.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending.capacity()
+    }
+
     /// The class whose limits of output it has.
     #[must_use]
     pub fn class(&self) -> conf::ClientClass {
@@ -168,7 +173,8 @@ impl Client {
 
     /// Whether its requests are run as they come.
     #[must_use]
+    #[inline]
     pub fn is_running(&self) -> bool {
-        self.waiting == Waiting::No && !self.flags.closing
+        matches!(self.waiting, Waiting::No) && !self.flags.closing
     }
 }

@@ -144,6 +144,7 @@ impl Engine {
             | Effect::Observation => {}
         }
         self.settings = crate::engine::settings(&self.config);
+        self.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.effects.notify_mask = crate::engine::notify_mask(self.config.notify_keyspace_events);
         Ok(())
     }

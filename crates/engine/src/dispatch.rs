@@ -9,6 +9,9 @@ use crate::{
     master, migrate, observe, persistence, pubsub, scripting, sessions, slave, transaction,
 };
 
+/// The latency monitor counts in milliseconds.
+const LATENCY_FROM_US: u64 = 1000;
+
 /// The engine's function for a command whose row says that the engine runs it.
 pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
     Some(match name {
@@ -132,7 +135,7 @@ impl Engine {
         }
         let client_is_master = client.flags.master;
         self.gate_cluster(id, entry, args)?;
-        if command.flags.has(Flags::DENYOOM) {
+        if self.config.maxmemory > 0 && command.flags.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;
@@ -189,25 +192,35 @@ impl Engine {
         client.last_command = entry.command.name;
         // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
         // may run commands of its own.
-        let start_us = match entry.runner {
-            Runner::Data(_) => self.last_us,
-            Runner::Engine(_) => self.host.mono_us(),
+        let start_ns = match entry.runner {
+            Runner::Data(_) => self.last_ns,
+            Runner::Engine(_) => self.host.mono_ns(),
         };
         self.running.begin(entry.number);
         self.run(id, entry, args, big);
         self.running.end();
-        let now_us = self.host.mono_us();
-        let usec = now_us.saturating_sub(start_us);
-        self.last_us = now_us;
+        let now_ns = self.host.mono_ns();
+        let ns = now_ns.saturating_sub(start_ns);
+        self.last_ns = now_ns;
         let stats = &mut self.stats.per_command[entry.number];
         stats.calls += 1;
-        stats.usec += usec;
+        stats.ns += ns;
+        stats.times.add(ns);
         self.stats.commands += 1;
+        if ns >= self.noted_from_ns {
+            self.note_slow(entry, args, ns / 1000);
+        }
+        self.apply_effects(id, db, args);
+    }
+
+    /// For a command that took as long as somebody may want to know of.
+    #[cold]
+    fn note_slow(&mut self, entry: Entry, args: Args<'_>, usec: u64) {
         // What EXEC ran was noted one by one.
         if entry.command.name != "exec" {
             self.note_duration(args, usec);
         }
-        if usec >= 1000 {
+        if usec >= LATENCY_FROM_US {
             let event = if entry.command.flags.has(Flags::FAST) {
                 "fast-command"
             } else {
@@ -215,7 +228,6 @@ impl Engine {
             };
             self.note_latency(event, usec);
         }
-        self.apply_effects(id, db, args);
     }
 
     /// Runs a command; its error, if it has one, is its reply.

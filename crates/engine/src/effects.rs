@@ -9,11 +9,11 @@ impl Engine {
     /// Answers whether data were changed.
     pub(crate) fn apply_effects(&mut self, id: ClientId, db: usize, args: &[&[u8]]) -> bool {
         self.propagate_expired();
-        if self.effects.is_idle() {
-            return false;
-        }
         let dirty = std::mem::take(&mut self.effects.dirty);
         self.dirty += dirty;
+        if self.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
+            return dirty > 0;
+        }
         self.break_watches();
         self.publish_events();
         match std::mem::take(&mut self.effects.propagation) {
@@ -39,6 +39,14 @@ impl Engine {
             self.block_on_lists(id, block);
         }
         dirty > 0
+    }
+
+    /// Whether changes need not be told to anybody: no file, no replica, no transaction or script that they belong to.
+    fn nobody_listens(&self) -> bool {
+        !self.in_script()
+            && self.group.depth == 0
+            && self.appends_nothing()
+            && self.replicas.backlog.is_none()
     }
 
     /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.

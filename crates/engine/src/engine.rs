@@ -13,6 +13,7 @@ use crate::append_only::AppendOnly;
 use crate::blocking::Blocked;
 use crate::client::{Client, Waiting};
 use crate::evict::EvictionPools;
+use crate::expire::ExpireCycle;
 use crate::index::Index;
 use crate::latency::Latency;
 use crate::master::Replicas;
@@ -62,6 +63,8 @@ pub struct Engine {
     pub(crate) stats: Stats,
     /// When the server started, Unix milliseconds.
     pub(crate) started_ms: u64,
+    /// Bytes in use then.
+    pub(crate) started_bytes: usize,
     pub(crate) slowlog: SlowLog,
     pub(crate) latency: Latency,
     pub(crate) monitors: Vec<ClientId>,
@@ -94,13 +97,21 @@ pub struct Engine {
     pub(crate) run_id: String,
     links: u64,
     last_second_ms: u64,
+    /// When the memory in use was last counted ([`Now::mono_ms`]).
+    counted_ms: u64,
     pub(crate) active_expire: bool,
     pub(crate) running: Arc<Running>,
-    /// When the last command ended ([`Host::mono_us`]).
-    pub(crate) last_us: u64,
-    pub(crate) expire_db: usize,
+    /// When the last command ended ([`Host::mono_ns`]).
+    pub(crate) last_ns: u64,
+    /// When this turn began.
+    turn_from_ns: u64,
+    /// From which duration on the slow log or the latency monitor may want to know of a command.
+    pub(crate) noted_from_ns: u64,
+    pub(crate) expire: ExpireCycle,
     pub(crate) batch: Batch,
     pub(crate) args: ArgsScratch,
+    /// Memory for the replies of the next client that is served.
+    pub(crate) spare: Vec<u8>,
     woken: Vec<ClientId>,
     resumed: VecDeque<ClientId>,
     actions: VecDeque<Action>,
@@ -125,6 +136,7 @@ impl Engine {
             rng: Rng::new(seed),
             stats: Stats::new(),
             started_ms: now.unix_ms(),
+            started_bytes: 0,
             slowlog: SlowLog::default(),
             latency: Latency::default(),
             monitors: Vec::new(),
@@ -150,20 +162,26 @@ impl Engine {
             run_id: String::new(),
             links: 0,
             last_second_ms: 0,
+            counted_ms: 0,
             active_expire: true,
             running: Arc::default(),
-            last_us: 0,
-            expire_db: 0,
+            last_ns: 0,
+            turn_from_ns: 0,
+            noted_from_ns: 0,
+            expire: ExpireCycle::default(),
             batch: Batch::default(),
             args: ArgsScratch::default(),
+            spare: Vec::new(),
             woken: Vec::new(),
             resumed: VecDeque::new(),
             actions: VecDeque::new(),
         };
         engine.set_now(now);
+        engine.started_bytes = engine.host.memory_used();
         engine.run_id = engine.rng.hex(40);
         engine.persistence.last_save = now.unix_ms() / 1000;
         engine.settings = settings(&engine.config);
+        engine.noted_from_ns = noted_from_ns(&engine.config);
         engine.effects.notify_mask = notify_mask(engine.config.notify_keyspace_events);
         engine
     }
@@ -193,7 +211,8 @@ impl Engine {
     /// Tells the time. To be called before every other call.
     pub fn set_now(&mut self, now: Now) {
         self.now = now;
-        self.last_us = self.host.mono_us();
+        self.last_ns = self.host.mono_ns();
+        self.turn_from_ns = self.last_ns;
         self.keyspace.clock().set_unix_ms(now.unix_ms());
     }
 
@@ -243,6 +262,13 @@ impl Engine {
         self.clients.get_mut(id.0).map(|client| &mut client.out)
     }
 
+    /// All of a client's output was sent: its memory goes to the next one.
+    pub fn output_done(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id.0) {
+            client.out.leave_memory(&mut self.spare);
+        }
+    }
+
     /// Whether anything is to be sent to a client: replies, or a replica's share of the stream.
     #[must_use]
     pub fn has_output(&self, id: ClientId) -> bool {
@@ -272,8 +298,22 @@ impl Engine {
         self.actions.pop_front()
     }
 
-    /// The end of a turn: clients whose wait ended run what they sent meanwhile.
+    /// The end of a turn: clients whose wait ended run what they sent meanwhile. How long the turn took is noted.
     pub fn end_turn(&mut self) {
+        self.run_resumed();
+        if self.keyspace.clock().take_garbage() {
+            self.free_garbage();
+        }
+        // The end of the last command is near enough; where there was none, the clock is asked.
+        if self.last_ns == self.turn_from_ns {
+            self.last_ns = self.host.mono_ns();
+        }
+        let ns = self.last_ns.saturating_sub(self.turn_from_ns);
+        self.stats.turns.add(ns);
+        self.turn_from_ns = self.last_ns;
+    }
+
+    fn run_resumed(&mut self) {
         while let Some(id) = self.resumed.pop_front() {
             if self.clients.contains(id.0) {
                 self.run_pending(id);
@@ -292,17 +332,26 @@ impl Engine {
         self.serve_waiters();
         self.expire_cycle();
         self.tick_persistence();
+        self.tick_memory();
         if self.now.mono_ms.saturating_sub(self.last_second_ms) >= 1000 || self.last_second_ms == 0
         {
             self.last_second_ms = self.now.mono_ms.max(1);
             self.tick_slave();
             self.tick_replicas();
             self.tick_sessions();
+        }
+        self.free_garbage();
+        self.run_resumed();
+    }
+
+    /// Counts the memory in use: often where a limit depends on it, so that estimates have not far to go.
+    fn tick_memory(&mut self) {
+        let every_ms = if self.config.maxmemory > 0 { 100 } else { 1000 };
+        if self.now.mono_ms.saturating_sub(self.counted_ms) >= every_ms {
+            self.counted_ms = self.now.mono_ms;
             let used = self.host.memory_used();
             self.stats.memory_peak = self.stats.memory_peak.max(used);
         }
-        self.free_garbage();
-        self.end_turn();
     }
 
     // ---- for the other files of this crate --------------------------------------------------------------------------------
@@ -388,6 +437,15 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
         compress: config.rdbcompression,
         cluster: config.cluster_enabled,
     }
+}
+
+/// The duration from which on a command may be worth a note, nanoseconds.
+pub(crate) fn noted_from_ns(config: &ServerConfig) -> u64 {
+    const LATENCY_FROM_NS: u64 = 1_000_000;
+    // A negative threshold turns the slow log off.
+    u64::try_from(config.slowlog_log_slower_than).map_or(LATENCY_FROM_NS, |threshold_us| {
+        threshold_us.saturating_mul(1000).min(LATENCY_FROM_NS)
+    })
 }
 
 /// The event classes that somebody could hear of, as [`commands::EventClass`] bits. Without `K` or `E` nobody can.

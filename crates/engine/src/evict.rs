@@ -27,7 +27,7 @@ pub(crate) struct EvictionPools(Vec<Vec<Candidate>>);
 impl Engine {
     /// Memory that counts: without what replicas have still to be sent.
     fn memory_in_question(&self) -> u64 {
-        let used = u64::try_from(self.host.memory_used()).unwrap_or(u64::MAX);
+        let used = u64::try_from(self.host.memory_estimate()).unwrap_or(u64::MAX);
         let stream = self
             .replicas
             .backlog

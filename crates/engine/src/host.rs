@@ -94,8 +94,13 @@ pub trait Meanwhile: fmt::Debug {
 /// Everything here is synchronous: the engine's turn waits for it. What may take long and needs no answer within the turn is
 /// an [`crate::Action`] instead.
 pub trait Host: fmt::Debug {
-    /// Microseconds on a clock that never goes back. Measures commands; decides nothing.
-    fn mono_us(&self) -> u64;
+    /// Nanoseconds on a clock that never goes back. Measures commands; decides nothing.
+    fn mono_ns(&self) -> u64;
+
+    /// The same clock in microseconds.
+    fn mono_us(&self) -> u64 {
+        self.mono_ns() / 1000
+    }
 
     /// Blocks everything for a while (DEBUG SLEEP).
     fn sleep(&mut self, time: Duration);
@@ -108,8 +113,13 @@ pub trait Host: fmt::Debug {
     /// Shuts the connection to a master at once: the master is to notice, however long this turn still takes.
     fn hang_up(&mut self, link: LinkId);
 
-    /// Bytes that the allocator has handed out.
+    /// Bytes that the allocator has handed out, counted: not for every command.
     fn memory_used(&self) -> usize;
+
+    /// The same, from the last count and what this thread took and gave back since: cheap.
+    fn memory_estimate(&self) -> usize {
+        self.memory_used()
+    }
 
     /// Waits until the other thread has freed everything, at most for so long.
     fn settle_memory(&mut self, most: Duration);

@@ -24,20 +24,34 @@ pub(crate) struct Entry {
     pub(crate) number: usize,
 }
 
-/// Longest name that is looked up; longer ones are unknown, unless `rename-command` made one.
+/// Longest name that is compared by its words alone.
 const SHORT: usize = 16;
+/// Positions, a power of two: several times as many as there are commands.
+const SLOTS: usize = 1024;
+/// The bit in which small letters differ from big ones, in each byte.
+const SMALL: u64 = 0x2020_2020_2020_2020;
 
-/// Names to commands, by open addressing on the lower-cased first bytes.
+/// Names to commands, by open addressing.
 #[derive(Debug)]
 pub(crate) struct Index {
-    slots: Vec<Option<(Box<[u8]>, Entry)>>,
+    slots: Vec<Option<Slot>>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    words: [u64; 2],
+    length: usize,
+    /// All of the name is letters: then equal words are equal names, whatever the case.
+    letters: bool,
+    name: Box<[u8]>,
+    entry: Entry,
 }
 
 impl Index {
     /// All commands under their own names.
     pub(crate) fn new() -> Self {
         let mut index = Self {
-            slots: vec![None; 1024],
+            slots: vec![None; SLOTS],
         };
         for (number, command) in COMMANDS.iter().enumerate() {
             let runner = match command.run {
@@ -61,13 +75,18 @@ impl Index {
     }
 
     /// The command that is called by `name`, in any case.
+    #[inline]
     pub(crate) fn find(&self, name: &[u8]) -> Option<Entry> {
-        let mut at = hash(name) & (self.slots.len() - 1);
-        while let Some((known, entry)) = &self.slots[at] {
-            if known.eq_ignore_ascii_case(name) {
-                return Some(*entry);
+        let words = words(name);
+        let mut at = place(words);
+        while let Some(slot) = &self.slots[at % SLOTS] {
+            if slot.words == words
+                && slot.length == name.len()
+                && (slot.letters || slot.name.eq_ignore_ascii_case(name))
+            {
+                return Some(slot.entry);
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at += 1;
         }
         None
     }
@@ -80,11 +99,10 @@ impl Index {
         if self.find(new).is_some() {
             return false;
         }
-        let kept = std::mem::take(&mut self.slots);
-        self.slots = vec![None; kept.len()];
-        for (name, entry) in kept.into_iter().flatten() {
-            if !name.eq_ignore_ascii_case(old) {
-                self.insert(&name, entry);
+        let kept = std::mem::replace(&mut self.slots, vec![None; SLOTS]);
+        for slot in kept.into_iter().flatten() {
+            if !slot.name.eq_ignore_ascii_case(old) {
+                self.insert(&slot.name, slot.entry);
             }
         }
         if !new.is_empty() {
@@ -94,26 +112,50 @@ impl Index {
     }
 
     fn insert(&mut self, name: &[u8], entry: Entry) {
-        let mut at = hash(name) & (self.slots.len() - 1);
-        while self.slots[at].is_some() {
-            at = (at + 1) & (self.slots.len() - 1);
+        let words = words(name);
+        let mut at = place(words);
+        while self.slots[at % SLOTS].is_some() {
+            at += 1;
         }
-        self.slots[at] = Some((name.into(), entry));
+        self.slots[at % SLOTS] = Some(Slot {
+            words,
+            length: name.len(),
+            letters: name.len() <= SHORT && name.iter().all(u8::is_ascii_alphabetic),
+            name: name.into(),
+            entry,
+        });
     }
 }
 
-/// FNV-1a over the lower-cased first bytes and the length. Names are few and fixed: nobody can flood it.
-fn hash(name: &[u8]) -> usize {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ u64::try_from(name.len()).unwrap_or(0);
-    for byte in name.iter().take(SHORT) {
-        hash = (hash ^ u64::from(byte | 0x20)).wrapping_mul(0x0100_0000_01b3);
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "only the low bits are used"
-    )]
-    let folded = (hash ^ (hash >> 29)) as usize;
-    folded
+/// The first and the last bytes of a name, in one case. Up to [`SHORT`] bytes nothing of it is left out.
+#[inline]
+fn words(name: &[u8]) -> [u64; 2] {
+    let [first, last] = match *name {
+        [] => [0, 0],
+        [a] => [u64::from(a), 0],
+        [a, b] => [u64::from(a) | u64::from(b) << 8, 0],
+        [a, b, c] => [u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16, 0],
+        _ if name.len() < 8 => [four(name.first_chunk()), four(name.last_chunk())],
+        _ => [eight(name.first_chunk()), eight(name.last_chunk())],
+    };
+    [first | SMALL, last | SMALL]
+}
+
+#[inline]
+fn four(bytes: Option<&[u8; 4]>) -> u64 {
+    bytes.map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)))
+}
+
+#[inline]
+fn eight(bytes: Option<&[u8; 8]>) -> u64 {
+    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Where a search starts. Names are few and fixed: nobody can flood it.
+#[inline]
+fn place([first, last]: [u64; 2]) -> usize {
+    let mixed = (first ^ last.rotate_left(23)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 54) as usize
 }
 
 #[cfg(test)]
@@ -129,8 +171,17 @@ mod tests {
                 .map(|entry| entry.command.name);
             assert_eq!(found, Some(command.name));
         }
-        assert!(index.find(b"nosuchcommand").is_none());
-        assert!(index.find(b"").is_none());
+        for other in [
+            &b"nosuchcommand"[..],
+            b"",
+            b"ge",
+            b"gett",
+            b"g\x45\x74\0",
+            b"get\0",
+            b"GE\x14",
+        ] {
+            assert!(index.find(other).is_none(), "{other:?}");
+        }
     }
 
     #[test]
@@ -142,6 +193,15 @@ mod tests {
             index.find(b"FETCH").map(|entry| entry.command.name),
             Some("get")
         );
+        // Other bytes than letters have no case.
+        assert!(index.rename(b"config", b"0@config"));
+        assert!(index.find(b"\x10@config").is_none());
+        assert!(index.find(b"0`config").is_none());
+        assert!(index.find(b"0@CONFIG").is_some());
+        let long = b"a-name-of-more-than-sixteen-bytes";
+        assert!(index.rename(b"debug", long));
+        assert!(index.find(b"a-name-of-less-than-sixteen-bytes").is_none());
+        assert!(index.find(&long.to_ascii_uppercase()).is_some());
         assert!(index.rename(b"flushall", b""));
         assert!(index.find(b"flushall").is_none());
         assert!(!index.rename(b"set", b"del"));

@@ -8,8 +8,9 @@ use commands::{Args, Done, Error};
 
 use crate::{ClientId, Engine};
 
-/// The sections in their order. `commandstats` is told only when asked for, or with `all`.
-const SECTIONS: [&str; 10] = [
+/// The sections in their order. `commandstats` is told only when asked for, or with `all`; what Redis 3.0 does not have only when
+/// asked for.
+const SECTIONS: [&str; 12] = [
     "Server",
     "Clients",
     "Memory",
@@ -20,7 +21,12 @@ const SECTIONS: [&str; 10] = [
     "Commandstats",
     "Cluster",
     "Keyspace",
+    "Latencystats",
+    "Memorystats",
 ];
+
+/// Those that Redis 3.0 does not have.
+const OURS: [&str; 2] = ["Latencystats", "Memorystats"];
 
 /// How long INFO waits for memory that is being freed on another thread, so that what it tells is what is in use.
 const SETTLE_MEMORY: Duration = Duration::from_millis(50);
@@ -40,8 +46,10 @@ impl Engine {
         let mut text = String::new();
         for section in SECTIONS {
             let asked = wanted.eq_ignore_ascii_case(section);
-            let all = wanted.eq_ignore_ascii_case("all");
-            let default = wanted.eq_ignore_ascii_case("default") && section != "Commandstats";
+            let ours = OURS.contains(&section);
+            let all = wanted.eq_ignore_ascii_case("all") && !ours;
+            let default =
+                !ours && wanted.eq_ignore_ascii_case("default") && section != "Commandstats";
             if !(asked || all || default) {
                 continue;
             }
@@ -59,6 +67,8 @@ impl Engine {
                 "CPU" => self.info_cpu(&mut text),
                 "Commandstats" => self.info_commands(&mut text),
                 "Cluster" => lines!(text, "cluster_enabled:{}", u8::from(self.settings.cluster);),
+                "Latencystats" => self.info_latencies(&mut text),
+                "Memorystats" => self.info_bytes(&mut text),
                 _ => self.info_keyspace(&mut text),
             }
         }
@@ -288,8 +298,8 @@ impl Engine {
             .filter(|(_, stats)| stats.calls > 0)
         {
             #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-            let each = stats.usec as f64 / stats.calls as f64;
-            lines!(text, "cmdstat_{}:calls={},usec={},usec_per_call={:.2}", command.name, stats.calls, stats.usec, each;);
+            let each = (stats.ns / 1000) as f64 / stats.calls as f64;
+            lines!(text, "cmdstat_{}:calls={},usec={},usec_per_call={:.2}", command.name, stats.calls, stats.ns / 1000, each;);
         }
     }
 

@@ -5,14 +5,17 @@
 
 use bytes::{Bytes, BytesMut};
 use resp::{Batch, Limits};
+use store::Prefetched;
 
 use crate::client::Client;
 use crate::{ClientId, Engine};
 
 /// A value of this many bytes in a buffer of its own is handed to the store without a copy.
 const HAND_OVER_BYTES: usize = 32 * 1024;
-/// Memory for a big argument is asked for in steps of at most this, however long it was announced to be.
+/// Memory for a big argument is asked for in steps, however long it was announced to be: the first is at most this, the next ones
+/// three times what has come.
 const RESERVE_STEP_BYTES: usize = 1024 * 1024;
+const RESERVE_FACTOR: usize = 3;
 
 /// How many requests ahead keys are brought to the cache.
 const PREFETCH_WINDOW: usize = 16;
@@ -27,6 +30,7 @@ impl Engine {
             self.run_pending(id);
             return;
         }
+        client.out.take_memory(&mut self.spare);
         let mut batch = std::mem::take(&mut self.batch);
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -40,9 +44,11 @@ impl Engine {
             }
         }
         self.batch = batch;
-        if let Some(client) = self.clients.get_mut(id.0)
-            && !client.flags.closing
-        {
+        let Some(client) = self.clients.get_mut(id.0) else {
+            return;
+        };
+        client.out.leave_memory(&mut self.spare);
+        if !client.flags.closing {
             client.pending.extend_from_slice(rest);
             self.check_query_buffer(id);
         }
@@ -59,9 +65,15 @@ impl Engine {
         if missing == 0 {
             return None;
         }
-        // Doubling keeps the copies linear; the announced length alone never makes memory be taken.
-        let step = missing.min(RESERVE_STEP_BYTES.max(client.pending.len()));
-        client.pending.reserve(step);
+        // Growing by a factor keeps the copies linear; the announced length alone never makes memory be taken.
+        if client.pending.capacity() == client.pending.len() {
+            let come = client.pending.len();
+            let step = missing.min(RESERVE_STEP_BYTES.max(come.saturating_mul(RESERVE_FACTOR)));
+            // Not `reserve`, which may take twice as much: the store keeps this buffer.
+            let mut roomy = BytesMut::with_capacity(come + step);
+            roomy.extend_from_slice(&client.pending);
+            client.pending = roomy;
+        }
         Some(&mut client.pending)
     }
 
@@ -134,11 +146,16 @@ impl Engine {
         let db = client.db;
         let mut args = self.args.take();
         let mut stopped = None;
+        let mut places = [None; PREFETCH_WINDOW];
+        let several = batch.len() > 1;
         for index in 0..batch.len() {
-            if index % PREFETCH_WINDOW == 0 && batch.len() > 1 {
-                self.prefetch(db, bytes, batch, index);
+            if several && index % PREFETCH_WINDOW == 0 {
+                self.prefetch(db, bytes, batch, index, &mut places);
             }
             batch.args(index, bytes, &mut args);
+            if several {
+                self.remember_hash(db, &args, places[index % PREFETCH_WINDOW]);
+            }
             let big = shared.and_then(|shared| big_argument(shared, &args));
             let ran = self.request(id, &args, big);
             let going = self.clients.get(id.0).is_some_and(Client::is_running);
@@ -149,6 +166,9 @@ impl Engine {
             }
         }
         self.args.put(args);
+        if several {
+            self.keyspace.db_ref(db).forget_hash();
+        }
         match (stopped, cut) {
             (Some(at), _) => {
                 if let Some(client) = self.clients.get_mut(id.0) {
@@ -165,15 +185,31 @@ impl Engine {
     }
 
     /// Brings the keys of the next requests to the cache: first their positions in the table, then their entries.
-    fn prefetch(&self, db: usize, bytes: &[u8], batch: &Batch, from: usize) {
+    fn prefetch(
+        &self,
+        db: usize,
+        bytes: &[u8],
+        batch: &Batch,
+        from: usize,
+        places: &mut [Option<Prefetched>; PREFETCH_WINDOW],
+    ) {
         let db = self.keyspace.db_ref(db);
         let until = batch.len().min(from + PREFETCH_WINDOW);
-        let mut places = [None; PREFETCH_WINDOW];
-        for (index, place) in (from..until).zip(&mut places) {
+        for (index, place) in (from..until).zip(&mut *places) {
             *place = batch.arg(index, 1, bytes).map(|key| db.prefetch(key));
         }
-        for place in places.into_iter().flatten() {
-            db.prefetch_entry(place);
+        for place in places[..until - from].iter().flatten() {
+            db.prefetch_entry(*place);
+        }
+    }
+
+    /// A prefetched key was hashed: its command need not do it again.
+    #[inline]
+    fn remember_hash(&self, db: usize, args: &[&[u8]], place: Option<Prefetched>) {
+        let db = self.keyspace.db_ref(db);
+        match (place, args) {
+            (Some(place), [_, key, ..]) => db.remember_hash(key, place),
+            _ => db.forget_hash(),
         }
     }
 

@@ -10,7 +10,7 @@
 //!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
 //!   `persistence.rs`: saving and loading dumps. `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of replication.
 //!   `scripting.rs`: EVAL and who is served meanwhile. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
-//! - `connection.rs`, `sessions.rs`, `configure.rs`, `info.rs`, `describe.rs`, `observe.rs`, `latency.rs`, `debug.rs`: the commands
+//! - `connection.rs`, `sessions.rs`, `configure.rs`, `info.rs`, `accounts.rs`, `describe.rs`, `observe.rs`, `latency.rs`, `debug.rs`: the commands
 //!   that know more than data.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
 //!
@@ -20,6 +20,7 @@
 //! [`resp::Reply`] ([`Engine::output`]); after a turn the shell asks which clients have something to send
 //! ([`Engine::take_woken`]) and what else is to be done ([`Engine::poll_action`]).
 
+mod accounts;
 mod action;
 mod append_only;
 mod blocking;
@@ -34,6 +35,7 @@ mod effects;
 mod engine;
 mod evict;
 mod expire;
+mod histogram;
 mod host;
 mod index;
 mod info;

@@ -263,7 +263,7 @@ impl script::Host for Caller<'_> {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         // What the script did before is not the command's time.
-        self.engine.last_us = self.engine.host.mono_us();
+        self.engine.last_ns = self.engine.host.mono_ns();
         self.engine.call(self.id, entry, args, None);
         let out = &mut self.engine.clients[self.id.0].out;
         for chunk in out.chunks() {

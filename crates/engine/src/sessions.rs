@@ -226,19 +226,20 @@ fn filter<'a>(args: Args<'a>) -> Result<Filter<'a>, Error> {
 }
 
 impl Engine {
-    /// `client-output-buffer-limit` for a client to which something was written. Replicas are looked after in `master.rs`.
-    pub(crate) fn limit_output(&mut self, id: ClientId) {
+    /// `client-output-buffer-limit` for a client to which something was written; whether it is closed because of it. Replicas are looked
+    /// after in `master.rs`.
+    pub fn limit_output(&mut self, id: ClientId) -> bool {
         const BEFORE_AUTH_BYTES: usize = 64 * 1024;
         let now_ms = self.now.unix_ms();
         let Some(client) = self.clients.get_mut(id.0) else {
-            return;
+            return false;
         };
         if client.flags.replica && !client.flags.monitor
             || client.flags.master
             || client.flags.internal
             || client.flags.closing
         {
-            return;
+            return false;
         }
         let bytes = client.out.len();
         let limit = self.config.client_output_buffer_limit[client.class()];
@@ -259,7 +260,9 @@ impl Engine {
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
             self.close_now(id);
+            return true;
         }
+        false
     }
 
     /// Once a second: clients that have been idle for longer than `timeout`, and soft limits of output.

@@ -2,11 +2,14 @@
 
 use commands::table::COMMANDS;
 
-/// How often a command was called, and how long it took in all.
-#[derive(Clone, Copy, Debug, Default)]
+use crate::histogram::Histogram;
+
+/// How often a command was called, and how long it took.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CommandStats {
     pub(crate) calls: u64,
-    pub(crate) usec: u64,
+    pub(crate) ns: u64,
+    pub(crate) times: Histogram,
 }
 
 /// How fast a counter grows: the mean of the last samples.
@@ -62,6 +65,8 @@ pub(crate) struct Stats {
     pub(crate) input_rate: Rate,
     pub(crate) output_rate: Rate,
     pub(crate) per_command: Vec<CommandStats>,
+    /// How long turns took: a turn is what is done before others can have theirs.
+    pub(crate) turns: Histogram,
 }
 
 impl Stats {

@@ -38,16 +38,16 @@ impl Meanwhile for Talk {
 /// A clock that goes on by a hundredth of a second each time it is looked at, and nothing else.
 #[derive(Debug)]
 struct World {
-    us: Cell<u64>,
+    ns: Cell<u64>,
     talk: Rc<Talk>,
 }
 
 impl Host for World {
     fn hang_up(&mut self, _link: engine::LinkId) {}
 
-    fn mono_us(&self) -> u64 {
-        self.us.set(self.us.get() + 10_000);
-        self.us.get()
+    fn mono_ns(&self) -> u64 {
+        self.ns.set(self.ns.get() + 10_000_000);
+        self.ns.get()
     }
     fn meanwhile(&self) -> Option<Rc<dyn Meanwhile>> {
         Some(Rc::clone(&self.talk) as Rc<dyn Meanwhile>)
@@ -133,7 +133,7 @@ impl Server {
     fn new() -> Self {
         let talk = Rc::new(Talk::default());
         let world = World {
-            us: Cell::new(0),
+            ns: Cell::new(0),
             talk: Rc::clone(&talk),
         };
         let now = Now {

@@ -21,6 +21,8 @@ pub const BIG_VALUE_BYTES: usize = 16 * 1024;
 
 /// What an empty reply keeps allocated.
 const KEPT_BYTES: usize = 16 * 1024;
+/// The memory that replies pass on from one to the next, at most.
+const SHARED_BYTES: usize = 1024 * 1024;
 /// Sent bytes are moved out of the way when there are this many and they are most of the vector.
 const COMPACT_BYTES: usize = 64 * 1024;
 /// Room for the longest header: a type byte, twenty digits with a sign, a line end.
@@ -230,10 +232,14 @@ impl Reply {
     }
 
     fn length(&mut self, kind: u8, length: usize) {
+        #[expect(clippy::cast_possible_truncation, reason = "below a hundred")]
+        let digits = [b'0' + (length / 10 % 10) as u8, b'0' + (length % 10) as u8];
         if length < 10 {
-            #[expect(clippy::cast_possible_truncation, reason = "below ten")]
             self.buffer
-                .extend_from_slice(&[kind, b'0' + length as u8, b'\r', b'\n']);
+                .extend_from_slice(&[kind, digits[1], b'\r', b'\n']);
+        } else if length < 100 {
+            self.buffer
+                .extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
         } else {
             self.header(kind, i64::try_from(length).unwrap_or(i64::MAX));
         }
@@ -300,7 +306,8 @@ impl Reply {
         }
         self.sent += count;
         if self.is_empty() {
-            self.clear();
+            self.buffer.clear();
+            self.sent = 0;
         } else if self.sent >= COMPACT_BYTES && self.sent > self.buffer.len() / 2 {
             self.buffer.drain(..self.sent);
             for big in &mut self.big {
@@ -320,6 +327,32 @@ impl Reply {
         self.sent = 0;
         self.big = VecDeque::new();
         self.big_bytes = 0;
+    }
+
+    /// Takes over memory that another reply left with [`leave_memory`](Self::leave_memory), where this one has none.
+    #[inline]
+    pub fn take_memory(&mut self, spare: &mut Vec<u8>) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = std::mem::take(spare);
+        }
+    }
+
+    /// Leaves the memory of a reply that has nothing pending to the next one, whoever's it is: so all write to the same few cache
+    /// lines, and an idle one holds nothing.
+    #[inline]
+    pub fn leave_memory(&mut self, spare: &mut Vec<u8>) {
+        if !self.is_empty() {
+            return;
+        }
+        let mut own = std::mem::take(&mut self.buffer);
+        self.sent = 0;
+        if (spare.capacity() + 1..=SHARED_BYTES).contains(&own.capacity()) {
+            own.clear();
+            *spare = own;
+        }
+        if self.big.capacity() > 0 {
+            self.big = VecDeque::new();
+        }
     }
 
     /// The pending bytes, when they lie in one piece.
@@ -488,6 +521,32 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); 8];
         assert_eq!(reply.chunks_vectored(&mut slices), 3);
         assert_eq!(reply.flatten().len(), BIG_VALUE_BYTES + 8 + 2);
+    }
+
+    #[test]
+    fn memory_is_passed_on() {
+        let (mut first, mut second, mut spare) = (Reply::new(), Reply::new(), Vec::new());
+        first.take_memory(&mut spare);
+        first.bulk(vec![b'x'; KEPT_BYTES * 2]);
+        first.leave_memory(&mut spare);
+        assert_eq!(spare.capacity(), 0, "there is something to be sent yet");
+        first.advance(first.len());
+        first.leave_memory(&mut spare);
+        assert_eq!(first.memory(), 0);
+        assert!(spare.is_empty() && spare.capacity() > KEPT_BYTES * 2);
+        second.take_memory(&mut spare);
+        second.ok();
+        assert!(second.memory() > KEPT_BYTES * 2 && spare.capacity() == 0);
+        assert_eq!(second.as_slice(), Some(&b"+OK\r\n"[..]));
+        second = Reply::new();
+        second.bulk(vec![b'x'; SHARED_BYTES]);
+        second.advance(second.len());
+        second.leave_memory(&mut spare);
+        assert_eq!(
+            (second.memory(), spare.capacity()),
+            (0, 0),
+            "too big to be kept"
+        );
     }
 
     #[test]

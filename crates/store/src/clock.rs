@@ -26,6 +26,9 @@ struct Inner {
     hits: Cell<u64>,
     misses: Cell<u64>,
     expired: Cell<bool>,
+    garbage: Cell<bool>,
+    /// Where a key lies whose hash is known, how long it is, and the hash. No key lies at zero.
+    hashed: Cell<(usize, usize, u64)>,
 }
 
 impl Clock {
@@ -40,9 +43,11 @@ impl Clock {
             unix_ms: Cell::new(0),
             expiry: Cell::new(ExpiryMode::Delete),
             expired: Cell::new(false),
+            garbage: Cell::new(false),
             hits: Cell::new(0),
             misses: Cell::new(0),
             touch: Cell::new(true),
+            hashed: Cell::new((0, 0, 0)),
         }))
     }
 
@@ -65,6 +70,37 @@ impl Clock {
 
     pub(crate) fn note_expired(&self) {
         self.0.expired.set(true);
+    }
+
+    /// Whether some database has something for [`crate::Db::take_garbage`] since the last call: the check that every turn pays.
+    #[must_use]
+    pub fn take_garbage(&self) -> bool {
+        self.0.garbage.take()
+    }
+
+    pub(crate) fn note_garbage(&self) {
+        self.0.garbage.set(true);
+    }
+
+    /// The hash of a key: the one that was remembered, where it is the very same slice.
+    #[inline]
+    pub(crate) fn hash_of(&self, key: &[u8]) -> u64 {
+        let (at, length, hash) = self.0.hashed.get();
+        if at == key.as_ptr().addr() && length == key.len() {
+            debug_assert_eq!(hash, crate::table::hash(key), "the slice was changed");
+            return hash;
+        }
+        crate::table::hash(key)
+    }
+
+    #[inline]
+    pub(crate) fn remember_hash(&self, key: &[u8], hash: u64) {
+        self.0.hashed.set((key.as_ptr().addr(), key.len(), hash));
+    }
+
+    #[inline]
+    pub(crate) fn forget_hash(&self) {
+        self.0.hashed.set((0, 0, 0));
     }
 
     /// How many reads found their key, and how many did not.

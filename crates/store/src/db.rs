@@ -68,7 +68,7 @@ impl Db {
     /// The value at `key`, for reading: an expired key is dealt with as [`crate::ExpiryMode`] says, the LRU time is set.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Value<'_>> {
-        let Some(mut found) = self.keys.find_mut(table::hash(key), key) else {
+        let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
             self.clock.note_lookup(false);
             return None;
         };
@@ -89,7 +89,7 @@ impl Db {
     /// The value at `key`, to be changed in place: expiry and LRU as for [`Db::read`]. A collection that the caller leaves empty must be removed.
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<ValueMut<'_>> {
-        let mut found = self.keys.find_mut(table::hash(key), key)?;
+        let mut found = self.keys.find_mut(self.clock.hash_of(key), key)?;
         if is_expired(found.see(), &self.clock) {
             self.gone.expire(found, &self.clock);
             return None;
@@ -102,13 +102,13 @@ impl Db {
     pub fn write_or_insert(&mut self, key: &[u8], make: impl FnOnce() -> Owned) -> ValueMut<'_> {
         let lru = self.clock.lru();
         let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
-        match self.keys.entry(table::hash(key), key) {
+        match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => ValueMut::of(place.insert(fresh(make()))),
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
                     let old = found.replace(fresh(make()));
-                    self.gone.discard(old);
+                    self.gone.discard(old, &self.clock);
                 } else {
                     found.see_mut().touch(lru);
                 }
@@ -127,7 +127,7 @@ impl Db {
     #[inline]
     pub fn set_str_until(&mut self, key: &[u8], mut value: StrNew<'_>, expire_ms: Option<u64>) {
         let lru = self.clock.lru();
-        match self.keys.entry(table::hash(key), key) {
+        match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
                 place.insert(Entry::new(key, New::string(&mut value), expire_ms, lru));
             }
@@ -140,7 +140,7 @@ impl Db {
                 }
                 let old = found.update(|entry| entry.with_string(value, expire_ms, lru));
                 if let Some(old) = old {
-                    self.gone.discard(old);
+                    self.gone.discard(old, &self.clock);
                 }
             }
         }
@@ -159,7 +159,7 @@ impl Db {
         }
         let lru = self.clock.lru();
         let entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
-        match self.keys.entry(table::hash(key), key) {
+        match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
                 place.insert(entry);
             }
@@ -168,27 +168,27 @@ impl Db {
                     self.gone.note_expired(key, &self.clock);
                 }
                 let old = found.replace(entry);
-                self.gone.discard(old);
+                self.gone.discard(old, &self.clock);
             }
         }
     }
 
     /// Removes `key`; whether it was there (an expired key was not).
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let Some(found) = self.keys.find_mut(table::hash(key), key) else {
+        let Some(found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
             return false;
         };
         let expired = is_expired(found.see(), &self.clock);
         if expired {
             self.gone.note_expired(key, &self.clock);
         }
-        self.gone.discard(found.remove());
+        self.gone.discard(found.remove(), &self.clock);
         !expired
     }
 
     /// Takes the value out, with its expiry (Unix milliseconds): RENAME, MOVE.
     pub fn take(&mut self, key: &[u8]) -> Option<(Owned, Option<u64>)> {
-        let found = self.keys.find_mut(table::hash(key), key)?;
+        let found = self.keys.find_mut(self.clock.hash_of(key), key)?;
         if is_expired(found.see(), &self.clock) {
             self.gone.expire(found, &self.clock);
             return None;
@@ -198,7 +198,7 @@ impl Db {
 
     /// Whether `key` exists and is not expired. Expires it like a read; does not set the LRU time.
     pub fn exists(&mut self, key: &[u8]) -> bool {
-        let Some(found) = self.keys.find_mut(table::hash(key), key) else {
+        let Some(found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
             return false;
         };
         let expired = is_expired(found.see(), &self.clock);
@@ -215,7 +215,7 @@ impl Db {
     }
 
     fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.keys.find(table::hash(key), key)
+        self.keys.find(self.clock.hash_of(key), key)
     }
 
     // ---- expiry --------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ impl Db {
 
     /// Sets or drops the expiry of `key`; false where there is no such key.
     pub fn set_expire_ms(&mut self, key: &[u8], unix_ms: Option<u64>) -> bool {
-        let Some(mut found) = self.keys.find_mut(table::hash(key), key) else {
+        let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
             return false;
         };
         found.update(|entry| (entry.with_expiry(unix_ms), ()));
@@ -270,7 +270,7 @@ impl Db {
             |entry| {
                 deleted += 1;
                 gone.note_expired(entry.see().key(), clock);
-                gone.discard(entry);
+                gone.discard(entry, clock);
             },
         );
         // As Redis: the mean of this round, averaged with what was known.
@@ -318,6 +318,7 @@ impl Db {
         let by_slot = matches!(self.keys, Keys::BySlot(_));
         let keys = std::mem::replace(&mut self.keys, Keys::new(by_slot));
         if keys.len() > HEAVY_TABLE {
+            self.clock.note_garbage();
             self.gone.garbage.push(Box::new(keys));
         }
         self.expire_cursor = 0;
@@ -418,6 +419,7 @@ impl Db {
         let table = self.keys.take_slot(slot);
         let len = table.len();
         if len > HEAVY_TABLE {
+            self.clock.note_garbage();
             self.gone.garbage.push(Box::new(table));
         }
         len
@@ -463,6 +465,19 @@ impl Db {
         place
     }
 
+    /// The doors need not hash this very slice again, until [`Db::forget_hash`] or the next call: for a caller that has prefetched it,
+    /// and keeps it unchanged until then.
+    #[inline]
+    pub fn remember_hash(&self, key: &[u8], place: Prefetched) {
+        self.clock.remember_hash(key, place.hash);
+    }
+
+    /// Ends what [`Db::remember_hash`] began, for all databases.
+    #[inline]
+    pub fn forget_hash(&self) {
+        self.clock.forget_hash();
+    }
+
     /// Makes the memory of a key's entry come to the cache soon: the second stage, when [`Db::prefetch`] has had its effect.
     #[inline]
     pub fn prefetch_entry(&self, place: Prefetched) {
@@ -478,7 +493,7 @@ impl Gone {
     fn expire(&mut self, found: KeyMut<'_>, clock: &Clock) {
         if clock.expiry() == ExpiryMode::Delete {
             self.note_expired(found.see().key(), clock);
-            self.discard(found.remove());
+            self.discard(found.remove(), clock);
         }
     }
 
@@ -491,8 +506,9 @@ impl Gone {
     }
 
     /// Frees an entry, here or later.
-    fn discard(&mut self, entry: Entry) {
+    fn discard(&mut self, entry: Entry, clock: &Clock) {
         if entry.is_heavy() {
+            clock.note_garbage();
             self.garbage.push(Box::new(entry));
         }
     }

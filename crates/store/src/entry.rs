@@ -37,8 +37,9 @@ const LRU_SHIFT: u32 = 8;
 const STEPS_WASTED_MAX: usize = 2;
 /// Redis 3.0 embeds strings of up to 39 bytes (`REDIS_ENCODING_EMBSTR_SIZE_LIMIT`).
 const EMBSTR_MAX: usize = 39;
-/// Where freeing a value takes long: bytes of a string, elements of a collection.
-const HEAVY_BYTES: usize = 64 * 1024;
+/// Where freeing a value takes long: bytes of a string, elements of a collection. A smaller string is one block, whose memory the next one
+/// should find at once.
+const HEAVY_BYTES: usize = 4 * 1024 * 1024;
 const HEAVY_ELEMENTS: usize = 64;
 
 /// A string too long to lie in its entry.

@@ -574,6 +574,7 @@ fn what_takes_long_to_free_is_left_to_others() {
     for by_slot in [false, true] {
         let (_, mut db) = filled(by_slot, 1000);
         db.set_str(b"big", StrNew::Big(Bytes::from(vec![0; 1 << 20])));
+        db.set_str(b"big", StrNew::Big(Bytes::from(vec![0; 4 << 20])));
         assert!(!db.has_garbage());
         db.set_str(b"big", StrNew::Int(1));
         assert_eq!(db.take_garbage().len(), 1);
