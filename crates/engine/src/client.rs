@@ -29,7 +29,7 @@ pub struct Peer {
     reason = "independent facts; Redis's client flags"
 )]
 pub struct Flags {
-    /// It gave the password, or none is needed.
+    /// It gave the password, or is one of our own. [`crate::Engine::lacks_password`] asks whether one is needed.
     pub authenticated: bool,
     /// Our master: its commands are applied, not answered.
     pub master: bool,

@@ -30,6 +30,13 @@ pub(crate) fn echo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     Ok(())
 }
 
+impl Engine {
+    /// Whether a client has still to give the password: also one that came when none was needed.
+    pub(crate) fn lacks_password(&self, id: ClientId) -> bool {
+        self.config.requirepass.is_some() && !self.clients[id.0].flags.authenticated
+    }
+}
+
 /// AUTH password
 pub(crate) fn auth(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let Some(password) = &engine.config.requirepass else {

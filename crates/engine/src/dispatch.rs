@@ -129,11 +129,10 @@ impl Engine {
                 command.name
             )));
         }
-        let client = &self.clients[id.0];
-        if !client.flags.authenticated && command.name != "auth" {
+        if self.lacks_password(id) && command.name != "auth" {
             return Err(Error::text("NOAUTH Authentication required."));
         }
-        let client_is_master = client.flags.master;
+        let client_is_master = self.clients[id.0].flags.master;
         self.gate_cluster(id, entry, args)?;
         if self.config.maxmemory > 0 && command.flags.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {

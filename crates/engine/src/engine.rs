@@ -234,8 +234,7 @@ impl Engine {
     }
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {
-        let mut client = Client::new(self.next_serial, peer, self.now.unix_ms());
-        client.flags.authenticated = self.config.requirepass.is_none();
+        let client = Client::new(self.next_serial, peer, self.now.unix_ms());
         self.next_serial += 1;
         ClientId(self.clients.insert(client))
     }

@@ -24,6 +24,8 @@ struct Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct EvictionPools(Vec<Vec<Candidate>>);
 
+const OUT_OF_MEMORY: Error = Error::text("OOM command not allowed when used memory > 'maxmemory'.");
+
 impl Engine {
     /// Memory that counts: without what replicas have still to be sent.
     fn memory_in_question(&self) -> u64 {
@@ -46,11 +48,21 @@ impl Engine {
         if limit == 0 || self.is_slave() && self.replaying {
             return Ok(());
         }
-        let refused = Error::text("OOM command not allowed when used memory > 'maxmemory'.");
-        while self.memory_in_question() > limit {
-            if self.config.maxmemory_policy == MaxmemoryPolicy::NoEviction {
-                return Err(refused);
-            }
+        if self.memory_in_question() <= limit {
+            return Ok(());
+        }
+        if self.config.maxmemory_policy == MaxmemoryPolicy::NoEviction {
+            return Err(OUT_OF_MEMORY);
+        }
+        let start_us = self.host.mono_us();
+        let made = self.evict_until(limit);
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        self.note_latency("eviction-cycle", usec);
+        made
+    }
+
+    fn evict_until(&mut self, limit: u64) -> Result<(), Error> {
+        loop {
             let mut evicted = 0;
             for db in 0..self.keyspace.databases() {
                 for _ in 0..BATCH {
@@ -69,10 +81,12 @@ impl Engine {
                 drop(self.keyspace.db(db).take_garbage());
             }
             if evicted == 0 {
-                return Err(refused);
+                return Err(OUT_OF_MEMORY);
+            }
+            if self.memory_in_question() <= limit {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Gives up one key of a database; false where there is none to give up.
@@ -80,7 +94,11 @@ impl Engine {
         let Some(key) = self.choose(db) else {
             return false;
         };
-        if self.keyspace.db(db).remove(&key) {
+        let start_us = self.host.mono_us();
+        let removed = self.keyspace.db(db).remove(&key);
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        self.note_latency("eviction-del", usec);
+        if removed {
             self.stats.evicted += 1;
             self.propagate(db, &[b"DEL", &key]);
             self.effects.touch(db, &key);

@@ -59,7 +59,9 @@ impl Engine {
             self.keyspace.db(self.expire.db).expire_step(STEP);
             self.propagate_expired();
             self.expire.positions = self.expire.positions.saturating_sub(STEP);
-            if self.host.mono_us().saturating_sub(start_us) >= SLICE_US {
+            let elapsed_us = self.host.mono_us().saturating_sub(start_us);
+            self.note_latency("expire-cycle", elapsed_us);
+            if elapsed_us >= SLICE_US {
                 break;
             }
         }

@@ -136,12 +136,13 @@ impl Engine {
         shared: Option<&Bytes>,
         batch: &mut Batch,
     ) -> usize {
-        let client = &mut self.clients[id.0];
-        client.parser.set_limits(if client.flags.authenticated {
-            &Limits::NORMAL
-        } else {
+        let limits = if self.lacks_password(id) {
             &Limits::UNAUTHENTICATED
-        });
+        } else {
+            &Limits::NORMAL
+        };
+        let client = &mut self.clients[id.0];
+        client.parser.set_limits(limits);
         let cut = client.parser.cut_all(bytes, batch);
         let db = client.db;
         let mut args = self.args.take();

@@ -95,6 +95,7 @@ impl Engine {
                     purpose.words().0,
                     child.pid
                 );
+                self.note_latency("fork", child.fork_us);
                 self.persistence.fork_us = child.fork_us;
                 self.persistence.running = Some(Running {
                     purpose,
