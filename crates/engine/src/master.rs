@@ -652,11 +652,6 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let timeout_ms = args::int(args[2]).map_err(|_| out_of_range)?;
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
-    if engine.is_slave() {
-        return Err(Error::text(
-            "ERR WAIT cannot be used with slave instances. Please also note that writes to slaves are just local and are not propagated.",
-        ));
-    }
     let (offset, count) = (
         engine.replicas.offset(),
         usize::try_from(count).unwrap_or(0),
@@ -673,6 +668,9 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         until_ms,
     };
     engine.replicas.waiters.push(id);
-    engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
+    // A slave hands its master's stream on and puts nothing of its own into it; its replicas tell where they are every second.
+    if !engine.is_slave() {
+        engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
+    }
     Ok(())
 }
