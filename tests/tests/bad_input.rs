@@ -183,6 +183,9 @@ fn strangers_are_kept_short() {
     let mut server = Daemon::server("save \"\"");
     let mut owner = server.client();
     assert_eq!(owner.text("CONFIG SET requirepass secret"), "OK");
+    // Who came before is asked too.
+    let answer = owner.text("PING");
+    assert!(answer.contains("NOAUTH"), "{answer}");
     assert_eq!(owner.text("AUTH secret"), "OK");
     for (bytes, error) in [
         (&b"*11\r\n"[..], "unauthenticated multibulk length"),
