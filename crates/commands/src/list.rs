@@ -313,6 +313,8 @@ fn move_element(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8]) -> Result<bool, Error
     let Some(list) = write(ctx, from)? else {
         return Ok(false);
     };
+    // A list that is turned round stays what it is, also with one element.
+    let linked = from == to && list.encoding() == Encoding::Linkedlist;
     let element = list.pop_back(<[u8]>::to_vec).unwrap_or_default();
     let empty = list.is_empty() && from != to;
     if let ValueMut::List(list) = ctx
@@ -321,6 +323,9 @@ fn move_element(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8]) -> Result<bool, Error
         .write_or_insert(to, || Owned::List(List::new()))
     {
         list.push_front(&element, limits);
+        if linked {
+            list.forget_compact();
+        }
     }
     if created {
         ctx.effects.list_ready(ctx.db, to);

@@ -49,3 +49,42 @@ fn effects() {
         assert_eq!(server.effects(line), expected, "{line}");
     }
 }
+
+#[test]
+fn a_list_is_not_compact_again() {
+    let long = "x".repeat(65);
+    let mut server = Server::new();
+    for (lines, expected) in [
+        // A list that is turned round.
+        (
+            vec![
+                format!("RPUSH l a {long}"),
+                "RPOP l".into(),
+                "RPOPLPUSH l l".into(),
+            ],
+            "linkedlist",
+        ),
+        // An element that does not come.
+        (
+            vec!["RPUSH l a".into(), format!("LSET l 5 {long}")],
+            "linkedlist",
+        ),
+        (
+            vec!["RPUSH l a".into(), format!("LINSERT l AFTER b {long}")],
+            "linkedlist",
+        ),
+        (
+            vec!["RPUSH l a".into(), format!("LSET l x {long}")],
+            "ziplist",
+        ),
+    ] {
+        server.run("DEL l");
+        for line in &lines {
+            server.run(line);
+        }
+        assert!(
+            server.run("OBJECT ENCODING l").contains(expected),
+            "{lines:?}"
+        );
+    }
+}
