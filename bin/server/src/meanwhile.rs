@@ -38,6 +38,18 @@ pub(crate) enum Door {
     Unix(Rc<UnixListener>, Rc<str>),
 }
 
+impl Door {
+    /// Refuses who comes from now on. To be done before a process ends: the system closes its sockets in any order.
+    pub(crate) fn close(&self) {
+        let socket = match self {
+            Self::Tcp(listener) => SockRef::from(&**listener),
+            Self::Unix(listener, _) => SockRef::from(&**listener),
+        };
+        // Whatever goes wrong, the end of the process closes it.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
 /// Serves the clients of a shell.
 #[derive(Debug)]
 pub(crate) struct Server(pub(crate) Weak<Shell>);
