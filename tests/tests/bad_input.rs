@@ -104,6 +104,10 @@ fn odd_requests_are_served_as_ever() {
     assert_eq!(answered(&server, b"*-10\r\nPING\r\n"), "+PONG\r\n");
     assert_eq!(answered(&server, b"*0\r\n\r\nPING\r\n"), "+PONG\r\n");
     assert_eq!(
+        answered(&server, b"DEBUG SLEEP nan\r\nDEBUG SLEEP -inf\r\nPING\r\n"),
+        "+OK\r\n+OK\r\n+PONG\r\n"
+    );
+    assert_eq!(
         answered(
             &server,
             b"*3\r\n$3\r\nSET\r\n$3\r\na\0b\r\n$2\r\n\0\0\r\n*2\r\n$3\r\nGET\r\n$3\r\na\0b\r\n"

@@ -38,7 +38,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         }
         (b"sleep", [_, _, seconds]) => {
             let seconds = scan_double(seconds).value.clamp(0.0, MOST_SLEEP_SECONDS);
-            engine.host.sleep(Duration::from_secs_f64(seconds));
+            // NaN, which no bound holds, sleeps as little as 3.0 does.
+            let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            engine.host.sleep(time);
         }
         (b"set-active-expire", [_, _, on]) => {
             engine.active_expire = resp::number::scan_integer(on).value != 0;

@@ -545,7 +545,7 @@ fn big_strings_are_handed_over_and_shared_without_copies() {
 #[test]
 fn appending_moves_the_value_rarely() {
     let mut db = Db::new(Clock::new(), false);
-    let total = if cfg!(miri) { 2_000 } else { 200_000 };
+    let total = if cfg!(miri) { 500 } else { 200_000 };
     let (mut moves, mut last) = (0, std::ptr::null());
     for _ in 0..total {
         let ValueMut::Str(mut text) = db.write_or_insert(b"log", || Owned::Bytes {

@@ -149,6 +149,9 @@ fn check_scan(table: &Table<Block>, count: usize) {
     assert_eq!(seen.len(), table.len());
 }
 
+/// Miri is slow.
+const MANY_STEPS: usize = if cfg!(miri) { 6 } else { 60 };
+
 #[derive(Clone, Debug)]
 enum Step {
     Set(u32, u32, bool),
@@ -226,7 +229,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn small_tables_agree_with_a_map(steps in prop::collection::vec(step(40, 10), 0..150)) {
+    fn small_tables_agree_with_a_map(steps in prop::collection::vec(step(40, 10), 0..if cfg!(miri) { 30 } else { 150 })) {
         let (mut table, mut model) = (Table::new(), Model::new());
         for step in &steps {
             apply(&mut table, &mut model, step);
@@ -240,7 +243,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 60 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn large_tables_agree_with_a_map(steps in prop::collection::vec(step(20_000, if cfg!(miri) { 600 } else { 6000 }), 0..60)) {
+    fn large_tables_agree_with_a_map(steps in prop::collection::vec(step(20_000, if cfg!(miri) { 600 } else { 6000 }), 0..MANY_STEPS)) {
         let (mut table, mut model) = (Table::new(), Model::new());
         for step in &steps {
             apply(&mut table, &mut model, step);
@@ -252,15 +255,15 @@ proptest! {
 
     #[test]
     fn a_scan_meets_what_stays(
-        steps in prop::collection::vec(step(8_000, if cfg!(miri) { 300 } else { 3000 }), 1..60),
-        count in 1_usize..400,
+        steps in prop::collection::vec(step(8_000, if cfg!(miri) { 300 } else { 3000 }), 1..MANY_STEPS),
+        count in if cfg!(miri) { 40 } else { 1 }..400_usize,
         start in 0_u32..8_000,
     ) {
         let (mut table, mut model) = (Table::new(), Model::new());
         apply(&mut table, &mut model, &Step::Fill(0, if cfg!(miri) { start / 16 } else { start }));
         let mut stays: BTreeSet<Vec<u8>> = model.keys().cloned().collect();
         let mut seen = BTreeSet::new();
-        let (mut cursor, mut steps) = (0, steps.iter().cycle().take(300));
+        let (mut cursor, mut steps) = (0, steps.iter().cycle().take(5 * MANY_STEPS));
         loop {
             cursor = table.scan(cursor, count, |(key, _)| { seen.insert(key.to_vec()); });
             if cursor == 0 { break; }
@@ -275,7 +278,7 @@ proptest! {
 
 #[test]
 fn a_table_grows_and_shrinks_to_nothing() {
-    let count = if cfg!(miri) { 1500 } else { 100_000 };
+    let count = if cfg!(miri) { 1100 } else { 100_000 };
     let mut table = filled(count);
     assert_eq!(table.len(), count as usize);
     assert_eq!(table.marked_len(), count.div_ceil(7) as usize);
