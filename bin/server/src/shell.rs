@@ -316,6 +316,9 @@ impl Shell {
         drop(self.pid_file.borrow_mut().take());
         // Waits for a write that is under way. Whatever goes wrong now changes nothing any more.
         let _ = self.nodes_file.as_ref().map(NodesFile::write);
+        if code == 0 {
+            tracing::warn!("Redis is now ready to exit, bye bye...");
+        }
         std::process::exit(code);
     }
 

@@ -272,7 +272,6 @@ impl Engine {
                 return false;
             }
         }
-        tracing::warn!("Redis is now ready to exit, bye bye...");
         self.persistence.ending = true;
         self.exit(0);
         true
