@@ -343,14 +343,11 @@ fn cursors_from_nowhere_end_the_scan() {
 
 /// Hashes that agree in many bits make larger segments, not a huge directory.
 #[test]
+#[cfg_attr(miri, ignore = "minutes")]
 fn hashes_that_are_alike_cost_no_directory() {
     let mut table = Table::new();
     let mut model = Model::new();
-    let (bits, count, rounds) = if cfg!(miri) {
-        (3, 1200, 100)
-    } else {
-        (10, 3000, 20_000)
-    };
+    let (bits, count, rounds) = (10, 3000, 20_000);
     let alike = (0..)
         .map(key)
         .filter(|key| hash(key) >> (64 - bits) == 5)
