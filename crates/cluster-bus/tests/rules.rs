@@ -154,6 +154,28 @@ fn another_node_behind_a_known_address_loses_that_address() {
 }
 
 #[test]
+fn another_node_behind_the_address_of_a_failed_one_is_not_met_because_of_that() {
+    let mut world = cluster(3, 6, &quick());
+    world.kill(5);
+    world.run_until("FAIL is agreed on", 10_000, |world| {
+        (0..5).all(|seen_by| world.flags(seen_by, 5).has(NodeFlags::FAIL))
+    });
+    let old = world.id(5);
+    world.hosts[5].file = String::new();
+    // The others do not see yet who is there now, and go on telling the old address.
+    world
+        .cut
+        .extend((1..5).flat_map(|other| [(other, 5), (5, other)]));
+    world.restart(5);
+    world.run_until("unmasked", 5000, |world| {
+        let mut lines = world.hosts[0].node.node_lines();
+        lines.any(|line| line.id == old && line.flags.has(NodeFlags::NOADDR))
+    });
+    world.run_ms(10_000);
+    assert_eq!(world.hosts[5].node.node_lines().count(), 1);
+}
+
+#[test]
 fn strangers_are_not_believed() {
     let mut world = cluster(3, 3, &quick());
     let before = world.hosts[0].node.nodes_conf();

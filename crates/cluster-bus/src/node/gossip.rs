@@ -1,5 +1,6 @@
 //! Who is pinged when, what a ping tells about others, and what is believed of it.
 
+use super::table::Addr;
 use super::{LinkId, LogLevel, Node, PeerKey};
 use crate::Now;
 use crate::message::{Body, Extensions, Gossip, NodeFlags, PingKind, Version, WireIp};
@@ -114,9 +115,11 @@ impl Node {
             if self.table[sender].is_master() && about != self.table.myself() {
                 self.note_report(now, about, sender, entry.flags.has(down));
             }
-            // A node that we cannot reach may have moved: a handshake with the other address will tell.
+            // A node that we cannot reach may have moved: a handshake with the other address will tell. Where we have found
+            // somebody else we would only meet that one; 3.0 does, and brings nodes together that nobody wanted to meet.
             let peer = &self.table[about];
-            if peer.is(down) && (peer.addr.ip != ip || peer.addr.port != entry.port) {
+            let is_there = |addr: Addr| (addr.ip, addr.port) == (ip, entry.port);
+            if peer.is(down) && !is_there(peer.addr) && !peer.not_at.is_some_and(is_there) {
                 self.start_handshake(now, ip, entry.port, entry.bus_port);
             }
         }

@@ -114,7 +114,7 @@ impl Node {
         self.close_link(link);
         let node = &mut self.table[peer];
         node.set(NodeFlags::NOADDR);
-        node.addr = Addr::UNKNOWN;
+        node.not_at = Some(std::mem::replace(&mut node.addr, Addr::UNKNOWN));
         self.todo.save = true;
         false
     }

@@ -53,6 +53,8 @@ pub(super) struct Peer {
     pub(super) id: NodeId,
     pub(super) flags: NodeFlags,
     pub(super) addr: Addr,
+    /// Where another node answered in its place.
+    pub(super) not_at: Option<Addr>,
     pub(super) created_ms: u64,
     pub(super) config_epoch: u64,
     slots: Arc<SlotSet>,
@@ -82,6 +84,7 @@ impl Peer {
             id,
             flags,
             addr,
+            not_at: None,
             created_ms: now.mono_ms,
             config_epoch: 0,
             slots: Arc::default(),
