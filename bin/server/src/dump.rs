@@ -119,7 +119,7 @@ fn log_loaded(started: Instant) {
 }
 
 /// Loads a dump that came from the master, and makes it the dump file. It gets to the disk while it is loaded, and takes the old
-/// one's place only if it could be.
+/// one's place only if it could be. Clients are served again as soon as it is loaded, however long the disk takes.
 pub(crate) async fn load_received(
     shell: &Rc<Shell>,
     received: SyncFile,
@@ -129,18 +129,17 @@ pub(crate) async fn load_received(
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     let started = Instant::now();
     shell.turn(|engine| engine.begin_load(bytes));
-    let (loaded, synced) = tokio::join!(load_steps(shell, file), received.sync());
-    let mut result = loaded.map_err(|error| format!("{}: {error}", received.path.display()));
-    if result.is_ok() {
-        let dump = dump.to_owned();
-        let kept = synced.and(aside(move || files::rename(&received.path, &dump)).await);
-        result = kept.map_err(|error| reason(&error));
-    }
-    shell.turn(engine::Engine::end_load);
-    if result.is_ok() {
-        log_loaded(started);
-    }
-    result
+    let loading = async {
+        let loaded = load_steps(shell, file).await;
+        shell.turn(engine::Engine::end_load);
+        loaded
+    };
+    let (loaded, synced) = tokio::join!(loading, received.sync());
+    loaded.map_err(|error| format!("{}: {error}", received.path.display()))?;
+    log_loaded(started);
+    let dump = dump.to_owned();
+    let kept = synced.and(aside(move || files::rename(&received.path, &dump)).await);
+    kept.map_err(|error| reason(&error))
 }
 
 /// Does what may take long on another thread.
@@ -192,9 +191,19 @@ pub(crate) struct SyncFile {
 
 impl SyncFile {
     pub(crate) fn create(unix_s: u64) -> io::Result<Self> {
-        let path = PathBuf::from(format!("temp-{unix_s}.{}.rdb", std::process::id()));
+        let name = |unix_s: u64| format!("temp-{unix_s}.{}.rdb", std::process::id());
+        let mut path = PathBuf::from(name(unix_s));
+        let mut file = File::create_new(&path);
+        // One of the same second may still be on its way into its place.
+        for later_s in 1..10 {
+            if !matches!(&file, Err(error) if error.kind() == io::ErrorKind::AlreadyExists) {
+                break;
+            }
+            path = PathBuf::from(name(unix_s + later_s));
+            file = File::create_new(&path);
+        }
         Ok(Self {
-            file: Arc::new(File::create_new(&path)?),
+            file: Arc::new(file?),
             path,
             failed: None,
             unsynced: 0,
