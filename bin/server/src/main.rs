@@ -124,7 +124,6 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     loaded.config.dir = daemon::current_dir();
     daemon::raise_open_files(&mut loaded.config);
     fork::ignore_file_size_signal();
-    memory::choose_pages();
     let config = loaded.config.clone();
     let machine = Machine::new(log, loaded.file);
     let (engine, nodes_file) = start_engine(&machine, loaded.config)?;

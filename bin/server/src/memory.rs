@@ -15,12 +15,11 @@ use tikv_jemalloc_ctl::{Access as _, AsName as _};
 static ALLOCATOR: store::Aligned<tikv_jemallocator::Jemalloc> =
     store::Aligned(tikv_jemallocator::Jemalloc);
 
-/// jemalloc's settings; the environment variable `_RJEM_MALLOC_CONF` overrules them. Keys lie all over the heap, so with small pages
-/// nearly every access has to ask for its page's place first, which under a hypervisor is a walk through two tables. What was freed
-/// goes back to the system half a second later: what a growing keyspace leaves behind is a tenth of a small one.
+/// jemalloc's settings; the environment variable `_RJEM_MALLOC_CONF` overrules them. What was freed goes back to the system half a
+/// second later: what a growing keyspace leaves behind is a tenth of a small one.
 // SAFETY: the name is jemalloc's, for a pointer to a string that ends with a zero byte, and this is one.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-static SETTINGS: &[u8; 47] = b"thp:always,dirty_decay_ms:500,muzzy_decay_ms:0\0";
+static SETTINGS: &[u8; 36] = b"dirty_decay_ms:500,muzzy_decay_ms:0\0";
 
 /// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
 const CACHED_BYTES: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
@@ -100,18 +99,6 @@ impl Freed {
             let net = freed.get().wrapping_sub(taken.get());
             self.0.store(net, Ordering::Relaxed);
         }
-    }
-}
-
-/// Before Linux 5.8 a write to a large page that a saving child shares copied all of it: there they are not used.
-pub(crate) fn choose_pages() {
-    let release = rustix::system::uname();
-    let release = release.release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    let mut number = || numbers.next().and_then(|word| word.parse::<u32>().ok());
-    if (number(), number()) < (Some(5), Some(8)) {
-        // Where it cannot be turned off it stays as it is.
-        let _ = nix::sys::prctl::set_thp_disable(true);
     }
 }
 
