@@ -2,7 +2,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,22 +80,13 @@ impl Inner {
         };
         match files::replace_by_rename(&self.path, text.as_bytes(), prepare) {
             Ok(new) => *file = new,
-            Err(error) if files::is_refused(&error) => write_over(file, text)?,
+            Err(error) if files::is_refused(&error) => {
+                files::write_over(file, text.as_bytes())?;
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())
     }
-}
-
-/// Until the end is cut, what is left of a longer text is empty lines, which are nothing.
-fn write_over(file: &File, text: &str) -> io::Result<()> {
-    let old = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    let mut bytes = text.as_bytes().to_vec();
-    bytes.resize(bytes.len().max(old), b'\n');
-    file.write_all_at(&bytes, 0)?;
-    file.sync_all()?;
-    file.set_len(text.len() as u64)?;
-    file.sync_all()
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -157,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("nodes.conf");
         std::fs::write(&path, "a longer text\n").unwrap();
-        write_over(&open(&path).unwrap(), "short\n").unwrap();
+        files::write_over(&open(&path).unwrap(), b"short\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "short\n");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// Replaces a file's content; when this returns, it is on disk. The new file keeps the old one's owner and permissions, and a
@@ -57,6 +57,21 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Writes over a file's content in place: for where [`is_refused`] holds. Until the end is cut, what is left of a longer content
+/// is empty lines, which are nothing to those who read such files, so a crash in between leaves one that can be read.
+///
+/// # Errors
+/// What the file holds then is not known.
+pub fn write_over(file: &File, content: &[u8]) -> io::Result<()> {
+    let old = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut padded = content.to_vec();
+    padded.resize(content.len().max(old), b'\n');
+    file.write_all_at(&padded, 0)?;
+    file.sync_all()?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
+}
+
 /// Whether an error means that no new file can be put into this place, while the old one may still be written.
 #[must_use]
 pub fn is_refused(error: &io::Error) -> bool {
@@ -92,23 +107,13 @@ fn write_new(temporary: &Path, model: &Path, content: &[u8]) -> io::Result<File>
     Ok(file)
 }
 
-/// One write over the old content, padded with a comment to its length, then cut: a crash in between leaves a configuration that
-/// can be read.
 fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .open(path)?;
-    let old_len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    let mut padded = content.to_vec();
-    if content.len() < old_len {
-        padded.push(b'\n');
-        padded.resize(old_len, b'#');
-    }
-    file.write_all(&padded)?;
-    file.set_len(u64::try_from(content.len()).unwrap_or(u64::MAX))?;
-    file.sync_all()
+    write_over(&file, content)
 }
 
 #[cfg(test)]
