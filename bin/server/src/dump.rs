@@ -1,7 +1,7 @@
 //! Dump files: written whole beside the old one and renamed into its place, loaded in steps between which clients are answered.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,8 +18,6 @@ use crate::shell::Shell;
 
 /// How much of a file is loaded before clients get a turn.
 const STEP_BYTES: u64 = 1024 * 1024;
-/// How much is gathered before it is written.
-const WRITE_BYTES: usize = 256 * 1024;
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
 
@@ -33,15 +31,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()>
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
     let written = File::create(&temporary).and_then(|file| {
-        let (writer, _) = rdb::save(
-            keyspace,
-            BufWriter::with_capacity(WRITE_BYTES, file),
-            options(request),
-            |_| Ok(()),
-        )?;
-        let file = writer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
+        let (file, _) = rdb::save(keyspace, file, options(request), |_| Ok(()))?;
         file.sync_all()
     });
     let renamed = written.and_then(|()| files::rename(&temporary, path));
@@ -54,10 +44,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()>
 
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
-    let sink = BufWriter::with_capacity(WRITE_BYTES, File::from(pipe));
-    rdb::save(keyspace, sink, options(request), |_| Ok(()))?
-        .0
-        .flush()
+    rdb::save(keyspace, File::from(pipe), options(request), |_| Ok(())).map(drop)
 }
 
 fn options(request: &SaveRequest) -> SaveOptions {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -231,7 +232,13 @@ impl Host for Machine {
     }
 
     fn save(&mut self, keyspace: &Keyspace, request: &SaveRequest) -> Result<(), String> {
-        dump::save(keyspace, request).map_err(|error| reason(&error))
+        // Who lets go of a replaced file last gives its blocks back to the file system, and those of a big one take a while.
+        let replaced = File::open(as_path(&request.path));
+        let saved = dump::save(keyspace, request).map_err(|error| reason(&error));
+        if let Ok(replaced) = replaced {
+            self.free_later(vec![Box::new(replaced)]);
+        }
+        saved
     }
 
     fn fork(&mut self, keyspace: &Keyspace, job: &Job) -> Result<Child, String> {

@@ -12,13 +12,13 @@
 //! An event with `target: logline::RAW` is written without the prefix (Redis's start banner is).
 
 mod sink;
+mod zone;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
@@ -188,7 +188,7 @@ pub fn ctime(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    let time = time.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::system());
+    let time = time.unwrap_or(Timestamp::MAX).to_zoned(zone::local());
     ctime_of(&time)
 }
 
@@ -219,7 +219,8 @@ where
         // Asked for each line: after a fork the child's lines carry its own id.
         let pid = std::process::id();
         let role = char::from(self.role.load(Ordering::Relaxed));
-        write_prefix(&mut writer, pid, role, &Zoned::now(), *metadata.level())?;
+        let now = Timestamp::now().to_zoned(zone::local());
+        write_prefix(&mut writer, pid, role, &now, *metadata.level())?;
         ctx.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
@@ -275,7 +276,7 @@ mod tests {
     #[test]
     fn ctime_pads_the_day_with_a_blank() {
         let time = jiff::civil::datetime(2025, 11, 2, 6, 54, 20, 0);
-        let zoned = time.to_zoned(TimeZone::UTC).unwrap();
+        let zoned = time.to_zoned(jiff::tz::TimeZone::UTC).unwrap();
         assert_eq!(ctime_of(&zoned), "Sun Nov  2 06:54:20 2025");
         assert!(ctime(u64::MAX).ends_with("9999"));
     }

@@ -6,7 +6,7 @@ use crate::crc64::Crc64;
 use crate::error::{Error, Place};
 
 /// Bytes read from the source at once.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 128 * 1024;
 
 /// A source of bytes with a buffer, an offset and a checksum. Memory grows with what arrived, never with what was announced.
 pub struct Input<R> {

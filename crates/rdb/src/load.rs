@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, ZsetBuilder};
+use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder};
 
 use crate::decode::Str;
 use crate::dump;
@@ -60,6 +60,15 @@ enum Collection {
     Set(SetBuilder),
     Zset(ZsetBuilder),
     Hash(HashBuilder),
+}
+
+/// What a collection got.
+enum Added {
+    One,
+    /// As many as were at hand.
+    Row,
+    /// It is complete.
+    Nothing,
 }
 
 impl<R: Read> Loader<R> {
@@ -226,6 +235,7 @@ pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
 /// What a collection is filled from: a file or a payload.
 trait Elements {
     fn next_element(&mut self) -> Result<Option<Str<'_>>, Error>;
+    fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize;
     fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error>;
     fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error>;
     fn offset(&self) -> u64;
@@ -237,6 +247,10 @@ macro_rules! elements_of {
         impl<R: Read> Elements for $reader<R> {
             fn next_element(&mut self) -> Result<Option<Str<'_>>, Error> {
                 $reader::next_element(self)
+            }
+
+            fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize {
+                $reader::next_row(self, take)
             }
 
             fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error> {
@@ -283,12 +297,11 @@ impl Collection {
         const AT_ONCE: usize = 4096;
         loop {
             for _ in 0..AT_ONCE {
-                if !self.add(from, limits)? {
-                    return if self.settle() {
-                        Ok(true)
-                    } else {
-                        Err(twice(from))
-                    };
+                match self.add(from, limits)? {
+                    Added::One => {}
+                    Added::Row => break,
+                    Added::Nothing if self.settle() => return Ok(true),
+                    Added::Nothing => return Err(twice(from)),
                 }
             }
             if from.offset() >= until {
@@ -297,13 +310,16 @@ impl Collection {
         }
     }
 
-    /// Adds the next element; false at the end.
-    fn add(&mut self, from: &mut impl Elements, limits: &Limits) -> Result<bool, Error> {
+    /// Adds the next element, or several that stand as a list stores them.
+    fn add(&mut self, from: &mut impl Elements, limits: &Limits) -> Result<Added, Error> {
         let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
         let distinct = match self {
             Self::List(list) => {
+                if from.next_row(|row, most| list.extend_back(row, most)) > 0 {
+                    return Ok(Added::Row);
+                }
                 let Some(element) = from.next_element()? else {
-                    return Ok(false);
+                    return Ok(Added::Nothing);
                 };
                 // As in Redis 3.0: here digits count that were not written as a number.
                 let long = matches!(element, Str::Bytes(bytes) if bytes.len() > limits.list_value);
@@ -315,24 +331,28 @@ impl Collection {
             }
             Self::Set(set) => {
                 let Some(member) = from.next_element()? else {
-                    return Ok(false);
+                    return Ok(Added::Nothing);
                 };
                 set.push(member.bytes(&mut first), limits)
             }
             Self::Zset(zset) => {
                 let Some((member, score)) = from.next_member()? else {
-                    return Ok(false);
+                    return Ok(Added::Nothing);
                 };
                 zset.push(member.bytes(&mut first), score, limits)
             }
             Self::Hash(hash) => {
                 let Some((field, value)) = from.next_pair()? else {
-                    return Ok(false);
+                    return Ok(Added::Nothing);
                 };
                 hash.push(field.bytes(&mut first), value.bytes(&mut second), limits)
             }
         };
-        if distinct { Ok(true) } else { Err(twice(from)) }
+        if distinct {
+            Ok(Added::One)
+        } else {
+            Err(twice(from))
+        }
     }
 
     /// Puts the last elements where they belong; false where one of them came twice.

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use store::Taken;
+
 use crate::decode::{Decoder, Str};
 use crate::error::{Error, Feature, Place, Printable, Unsupported};
 use crate::format::{Encoding, FIRST_VERSION_WITH_CHECKSUM, Kind, MAGIC, NEWEST_VERSION, opcode};
@@ -226,6 +228,11 @@ impl<R: Read> Reader<R> {
         self.values
             .next_element()
             .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
+    /// As [`ValueReader::next_row`].
+    pub(crate) fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize {
+        self.values.next_row(take)
     }
 
     /// As [`ValueReader::next_pair`].

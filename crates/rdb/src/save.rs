@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use store::{Elem, Encoding as Stored, Hash, Keyspace, List, Set, Str, Value, Zset};
+use store::{Elem, Encoding as Stored, Hash, Keyspace, List, Part, Set, Str, Value, Zset};
 
 use crate::dump::Dumper;
 use crate::format::Encoding;
-use crate::writer::Writer;
+use crate::writer::{self, Writer};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug)]
@@ -138,8 +138,12 @@ fn write_list<W: Write>(writer: &mut Writer<W>, list: &List) -> io::Result<()> {
             .ziplist(|ziplist| list.iter_from(0).for_each(|element| ziplist.push(element)));
     }
     writer.length(list.len() as u64)?;
-    for element in list.iter_from(0) {
-        writer.string(element)?;
+    let compress = writer.compresses();
+    for part in list.parts(|element| writer::is_plain(element, compress)) {
+        match part {
+            Part::Row(row) => writer.plain(row)?,
+            Part::Element(element) => writer.string(element)?,
+        }
     }
     Ok(())
 }

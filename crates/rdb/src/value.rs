@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use store::Taken;
+
 use crate::blob::{Cursor, Form};
 use crate::decode::{Decoder, Str, parse_score};
 use crate::error::Error;
@@ -130,6 +132,19 @@ impl<R: Read> ValueReader<R> {
                 Err(self.decoder.corrupt("an element was asked of another type"))
             }
         }
+    }
+
+    /// Gives `take` what is buffered of the elements to come where they stand one by one, and how many are left of them; of these it
+    /// takes the plain strings of less than 64 bytes that it likes, from the front. Answers how many elements it took.
+    pub(crate) fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize {
+        let Body::Plain { left, .. } = &mut self.body else {
+            return 0;
+        };
+        let most = usize::try_from(*left).unwrap_or(usize::MAX);
+        let taken = take(self.decoder.input.buffered(), most);
+        self.decoder.input.advance(taken.bytes);
+        *left -= taken.elements as u64;
+        taken.elements
     }
 
     /// The next field and value of a hash; `None` at its end.

@@ -13,6 +13,8 @@ use crate::{liblzf, lzf};
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Shorter strings are not compressed: it never pays.
 const MIN_COMPRESSED: usize = 21;
+/// So many bytes hold every integer of 32 bits.
+const MAX_INT_DIGITS: usize = 11;
 /// Compression must save so many bytes.
 const MIN_SAVED: usize = 4;
 /// A buffer that one big string blew up is given back when it holds more than this.
@@ -115,8 +117,7 @@ impl<W: Write> Writer<W> {
     /// A string: an integer where its bytes are one's shortest form, else compressed where that saves something, else as it is.
     #[inline]
     pub fn string(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Eleven bytes hold every integer of 32 bits.
-        if bytes.len() <= 11
+        if bytes.len() <= MAX_INT_DIGITS
             && let Some(value) = parse_i64(bytes)
             && let Ok(value) = i32::try_from(value)
         {
@@ -127,6 +128,16 @@ impl<W: Write> Writer<W> {
         }
         self.length(bytes.len() as u64)?;
         self.put(bytes)
+    }
+
+    /// Strings that are [`is_plain`], each a byte with its length and its bytes, as they are.
+    pub(crate) fn plain(&mut self, strings: &[u8]) -> io::Result<()> {
+        self.put(strings)
+    }
+
+    /// Whether long strings are compressed.
+    pub(crate) fn compresses(&self) -> bool {
+        self.packer.is_some()
     }
 
     /// A string that is `value`'s decimal form.
@@ -281,6 +292,17 @@ impl<W: Write> Writer<W> {
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
+    }
+}
+
+/// Whether [`Writer::string`] would write a string of less than 64 bytes as a byte with its length and its bytes. False says nothing.
+#[inline]
+pub(crate) fn is_plain(bytes: &[u8], compress: bool) -> bool {
+    match bytes {
+        [] => true,
+        // Perhaps a number.
+        [b'-' | b'0'..=b'9', ..] if bytes.len() <= MAX_INT_DIGITS => false,
+        _ => bytes.len() < MIN_COMPRESSED || !compress,
     }
 }
 

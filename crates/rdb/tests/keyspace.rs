@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 use common::{RECORDED, Recorded, data, normalize, recorded};
 use rdb::{
-    Dumper, Error, Input, LoadOptions, Loaded, Loader, Options, Progress, SaveOptions, dump,
-    restore, save,
+    Dumper, Encoding, Error, Input, LoadOptions, Loaded, Loader, Options, Progress, SaveOptions,
+    Writer, dump, restore, save,
 };
-use store::{Keyspace, Limits, Value};
+use store::{Keyspace, Limits, List, Owned, Value};
 
 const SKIP: Options = Options {
     checksum: true,
@@ -175,6 +175,54 @@ fn the_size_of_a_step_changes_nothing() {
             ..LoadOptions::default()
         };
         assert_eq!(content(&load_by(&file, step, options).unwrap().0), whole);
+    }
+}
+
+/// Elements that a list takes and writes at once stand between others, and at the ends of buffers: nothing of that shows.
+#[test]
+fn a_list_is_written_as_its_elements_are_one_by_one() {
+    let element = |number: usize| match number % 1000 {
+        0..900 => format!("element:{number:08}").into_bytes(),
+        900..920 => number.to_string().into_bytes(),
+        920..930 => format!("-{number}x").into_bytes(),
+        930..950 => vec![b'c'; number % 80],
+        950..960 => Vec::new(),
+        960..999 => vec![b"0123456789"[number % 10]; number % 13],
+        _ => vec![b'l'; number % 200_000],
+    };
+    let elements: Vec<Vec<u8>> = (0..40_000).map(element).collect();
+    let mut list = List::new();
+    for element in &elements {
+        list.push_back(element, &Limits::default());
+    }
+    let mut keyspace = Keyspace::new(16, false);
+    keyspace.db(0).insert(b"list", Owned::List(list));
+    for compress in [true, false] {
+        let mut writer = Writer::new(Vec::new(), compress, true);
+        writer.header().unwrap();
+        writer.select(0).unwrap();
+        writer.key(Encoding::List, b"list", None).unwrap();
+        writer.length(elements.len() as u64).unwrap();
+        for element in &elements {
+            writer.string(element).unwrap();
+        }
+        let one_by_one = writer.finish().unwrap();
+        let options = SaveOptions { compress, ..SAVE };
+        let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+        assert!(file == one_by_one);
+        for step in [1, 5000, u64::MAX] {
+            let (again, _) = load_by(&file, step, LoadOptions::default()).unwrap();
+            assert!(content(&again) == content(&keyspace));
+        }
+        for cut in (9..file.len()).step_by(9973) {
+            let error = load_by(&file[..cut], u64::MAX, LoadOptions::default())
+                .err()
+                .unwrap();
+            assert!(
+                matches!(error, Error::ShortRead { offset, .. } if offset == cut as u64),
+                "{error}"
+            );
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub use db::{Db, Prefetched, Sample};
 pub use hash::{Hash, HashBuilder};
 pub use keyspace::Keyspace;
 pub use limits::Limits;
-pub use list::List;
+pub use list::{List, Part, Taken};
 pub use set::{Elem, Set, SetBuilder};
 pub use slots::key_slot;
 pub use table::set_hash_seed;

@@ -6,11 +6,13 @@
 
 use std::collections::{VecDeque, vec_deque};
 
+use super::rows::{self, Parts, Taken};
 use crate::packed::{self, Elements};
 use crate::thin::size_class;
 
-/// The most bytes of elements in one chunk. A longer element has a chunk of its own.
-const CHUNK_BYTES: usize = 4096;
+/// The most bytes of elements in one chunk. A longer element has a chunk of its own. Of blocks of this size the allocator cuts eight
+/// from one piece; of those that are a page long, each is a piece of its own, with what it keeps of that.
+const CHUNK_BYTES: usize = 3584;
 
 /// Neighbours that hold no more than this together become one.
 const MERGE_BYTES: usize = CHUNK_BYTES / 2;
@@ -82,6 +84,34 @@ impl Chunks {
         }
         self.tail.clear();
         self.chunks.push_back(Chunk::back(element, roomy));
+    }
+
+    /// Adds at the tail, up to `most` elements, the row that `bytes` begins with.
+    pub(super) fn extend_back(&mut self, bytes: &[u8], most: usize) -> Taken {
+        let mut taken = Taken::default();
+        loop {
+            let (bytes, most) = (&bytes[taken.bytes..], most - taken.elements);
+            let roomy = self.chunks.len() > 1;
+            let mut more = match self.chunks.back_mut() {
+                Some(chunk) => chunk.extend_back(bytes, most, roomy),
+                None => Taken::default(),
+            };
+            self.len += more.elements;
+            if more.elements == 0 {
+                // The chunk is full, or the row has ended.
+                more = rows::row(bytes, most.min(1), |_| true);
+                if more.elements == 0 {
+                    break;
+                }
+                self.push_back(&bytes[1..more.bytes]);
+            }
+            taken.elements += more.elements;
+            taken.bytes += more.bytes;
+        }
+        if taken.elements > 0 {
+            self.tail.clear();
+        }
+        taken
     }
 
     pub(super) fn push_front(&mut self, element: &[u8]) {
@@ -185,6 +215,10 @@ impl Chunks {
             elements: Elements::new(&self.chunks[i].buf, at),
             rest: self.chunks.range(i + 1..),
         }
+    }
+
+    pub(super) fn parts<F: Fn(&[u8]) -> bool>(&self, in_row: F) -> Parts<'_, F> {
+        Parts::new(&[], self.chunks.iter(), in_row)
     }
 
     pub(super) fn insert(&mut self, pivot: &[u8], after: bool, element: &[u8]) -> bool {
@@ -387,7 +421,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 /// Packed elements, from `start` to the end of `buf`. What lies before `start` is room for pushes at the front.
-struct Chunk {
+pub(super) struct Chunk {
     buf: Vec<u8>,
     /// Below 2^16: only a chunk of small elements has room at its front.
     start: u16,
@@ -441,6 +475,11 @@ impl Chunk {
         self.buf.len() - self.start()
     }
 
+    /// All its elements, packed.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buf[self.start()..]
+    }
+
     fn elements(&self) -> Elements<'_> {
         Elements::new(&self.buf, self.start())
     }
@@ -486,6 +525,20 @@ impl Chunk {
         write_element(&mut self.buf, element);
         self.count += 1;
         if moved { Pushed::Moved } else { Pushed::At(at) }
+    }
+
+    /// Adds up to `most` elements of the row that `bytes` begins with, as far as there is room behind the last one.
+    fn extend_back(&mut self, bytes: &[u8], most: usize, roomy: bool) -> Taken {
+        let room = CHUNK_BYTES.saturating_sub(self.buf.len());
+        let taken = rows::row(&bytes[..bytes.len().min(room)], most, |_| true);
+        if taken.elements > 0 {
+            if self.buf.len() + taken.bytes > self.buf.capacity() {
+                self.reserve(taken.bytes, roomy);
+            }
+            self.buf.extend_from_slice(&bytes[..taken.bytes]);
+            self.count += count(taken.elements);
+        }
+        taken
     }
 
     /// Where the elements must move, they get `room` bytes more than this one needs, as far as a chunk goes.

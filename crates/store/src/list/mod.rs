@@ -4,7 +4,9 @@
 //! longer than the limit comes, or one more than the limit of elements, and never goes back.
 
 mod chunks;
+mod rows;
 
+use std::collections::vec_deque;
 use std::fmt;
 
 use crate::handle::{Handle, See, SeeMut};
@@ -12,6 +14,7 @@ use crate::packed::{self, Elements};
 use crate::thin::Thin;
 use crate::{Encoding, Limits, int};
 use chunks::Chunks;
+pub use rows::{Part, Taken};
 
 /// The most bytes in one block: below it, moving all of them costs no more than the rest of a command.
 const SMALL_BYTES: usize = 1024;
@@ -64,6 +67,15 @@ impl List {
             SeeMut::Large(chunks) => chunks.push_back(element),
         }
         self.link_if(linked);
+    }
+
+    /// Adds at the tail, up to `most` elements, the [`Part::Row`] that `bytes` begins with. A list within the limits of the compact
+    /// encoding takes nothing: each of its elements must be looked at.
+    pub fn extend_back(&mut self, bytes: &[u8], most: usize) -> Taken {
+        match self.0.see_mut() {
+            SeeMut::Large(chunks) if chunks.linked => chunks.extend_back(bytes, most),
+            _ => Taken::default(),
+        }
     }
 
     /// Takes from the head; `seen` gets the element before it goes.
@@ -154,6 +166,17 @@ impl List {
     /// All elements.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.iter_from(0)
+    }
+
+    /// All elements, several at once where that can be. Only those that are `in_row` come in a [`Part::Row`].
+    pub fn parts<'a, F: Fn(&[u8]) -> bool + 'a>(
+        &'a self,
+        in_row: F,
+    ) -> impl Iterator<Item = Part<'a>> {
+        match self.0.see() {
+            See::Small(thin) => rows::Parts::new(thin.bytes(), vec_deque::Iter::default(), in_row),
+            See::Large(chunks) => chunks.parts(in_row),
+        }
     }
 
     /// Inserts before or after the first element equal to `pivot`; false where there is none. A long element makes the list a

@@ -20,6 +20,8 @@ enum Step {
     Insert(prop::sample::Index, bool, Vec<u8>),
     Remove(prop::sample::Index, usize, bool),
     Trim(prop::sample::Index, prop::sample::Index),
+    /// Adds what stands in a row: elements, how many at most, and how many bytes are cut off.
+    Extend(Vec<Vec<u8>>, usize, usize),
     /// Pushes at one end and pops at the other, or at the same.
     Turn(bool, bool, u16, u8),
 }
@@ -34,6 +36,12 @@ fn element() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// What fits a row, mostly.
+fn short() -> impl Strategy<Value = Vec<u8>> {
+    let of = |n: usize| vec![b'r'; n];
+    prop_oneof![9 => Just(of(9)), 9 => (0usize..64).prop_map(of), 1 => Just(of(64))]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
@@ -46,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (index(), any::<bool>(), element()).prop_map(|(i, after, e)| Step::Insert(i, after, e)),
         2 => (index(), 0usize..5, any::<bool>()).prop_map(|(i, n, tail)| Step::Remove(i, n, tail)),
         1 => (index(), index()).prop_map(|(a, b)| Step::Trim(a, b)),
+        2 => (prop::collection::vec(short(), 0..400), 0usize..500, 0usize..70).prop_map(|(e, most, cut)| Step::Extend(e, most, cut)),
         3 => (any::<bool>(), any::<bool>(), 0u16..400, any::<u8>()).prop_map(|(front, back, n, len)| Step::Turn(front, back, n, len % 40)),
     ]
 }
@@ -144,6 +153,7 @@ fn apply(list: &mut List, model: &mut Model, step: Step) {
                 pop(list, model, true);
             }
         }
+        Step::Extend(elements, most, cut) => extend(list, model, &elements, most, cut),
         Step::Set(i, e) => {
             let i = i.index(model.list.len() + 1);
             let found = i < model.list.len();
@@ -187,7 +197,55 @@ fn apply(list: &mut List, model: &mut Model, step: Step) {
     }
 }
 
+/// Adds a row as far as it is one, and looks whether as much was taken as could be.
+fn extend(list: &mut List, model: &mut Model, elements: &[Vec<u8>], most: usize, cut: usize) {
+    let mut row = Vec::new();
+    let mut expected = Taken::default();
+    let mut ended = !model.linked || matches!(list.0.see(), See::Small(_));
+    let bytes: usize = elements.iter().map(|element| 1 + element.len()).sum();
+    let cut_at = bytes.saturating_sub(cut);
+    for element in elements {
+        row.push(u8::try_from(element.len()).unwrap());
+        row.extend(element);
+        ended |= element.len() > 63 || row.len() > cut_at || expected.elements == most;
+        if !ended {
+            expected.elements += 1;
+            expected.bytes = row.len();
+        }
+    }
+    let taken = list.extend_back(&row[..cut_at], most);
+    assert_eq!(taken, expected);
+    model
+        .list
+        .extend(elements[..taken.elements].iter().cloned());
+}
+
+/// The elements as parts give them.
+fn joined(list: &List, in_row: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for part in list.parts(&in_row) {
+        match part {
+            Part::Element(element) => all.push(element.to_vec()),
+            Part::Row(mut row) => {
+                assert!(!row.is_empty());
+                while let Some((len, rest)) = row.split_first() {
+                    let (element, rest) = rest.split_at(usize::from(*len));
+                    assert!(element.len() < 64 && in_row(element));
+                    all.push(element.to_vec());
+                    row = rest;
+                }
+            }
+        }
+    }
+    all
+}
+
 fn check(list: &List, model: &Model) {
+    assert!(
+        joined(list, |element| element.len() % 3 > 0)
+            .iter()
+            .eq(&model.list)
+    );
     assert_eq!(list.len(), model.list.len());
     assert!(list.iter().eq(model.list.iter().map(Vec::as_slice)));
     for i in [
