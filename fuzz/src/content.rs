@@ -113,7 +113,7 @@ fn of_zset(zset: &store::Zset) -> Content {
     )
 }
 
-fn of_hash(hash: &store::Hash) -> Content {
+fn of_hash(hash: store::HashRef<'_>) -> Content {
     let fields: BTreeMap<_, _> = hash
         .iter()
         .map(|(field, value)| (field.to_vec(), value.to_vec()))

@@ -1,13 +1,13 @@
 //! Hashes.
 
-use store::{Hash, Limits, Owned, Value, ValueMut};
+use store::{Hash, HashMut, HashRef, Limits, Owned, Value, ValueMut};
 
 use crate::args::int;
 use crate::string::parse_long_double;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The hash at `key`, for reading.
-fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<&'a Hash>, Error> {
+fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<HashRef<'a>>, Error> {
     match ctx.keyspace.db(ctx.db).read(key) {
         None => Ok(None),
         Some(Value::Hash(hash)) => Ok(Some(hash)),
@@ -16,7 +16,7 @@ fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<&'a Hash>, Error>
 }
 
 /// The hash at `key`, to be changed; made if there is none. The caller leaves a field in it.
-fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<&'a mut Hash, Error> {
+fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<HashMut<'a>, Error> {
     match ctx
         .keyspace
         .db(ctx.db)
@@ -39,8 +39,8 @@ pub(crate) fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// HSETNX key field value
 pub(crate) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
-    let hash = write(ctx, args[1])?;
-    let new = !hash.contains(args[2]);
+    let mut hash = write(ctx, args[1])?;
+    let new = !hash.see().contains(args[2]);
     if args[2].len().max(args[3].len()) > limits.hash_value {
         // Even where nothing is set, as in 3.0.
         hash.forget_compact();
@@ -59,7 +59,7 @@ pub(crate) fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Err(Error::text("ERR wrong number of arguments for HMSET"));
     }
     let limits = &ctx.settings.limits;
-    let hash = write(ctx, args[1])?;
+    let mut hash = write(ctx, args[1])?;
     for pair in args[2..].chunks_exact(2) {
         hash.set(pair[0], pair[1], limits);
     }
@@ -149,7 +149,7 @@ fn reply_fields(ctx: &mut Ctx<'_>, key: &[u8], fields: &[&[u8]]) -> Done {
 /// HDEL key field …
 pub(crate) fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
-    let hash = match ctx.keyspace.db(ctx.db).write(key) {
+    let mut hash = match ctx.keyspace.db(ctx.db).write(key) {
         None => {
             ctx.reply.int(0);
             return Ok(());
@@ -158,7 +158,7 @@ pub(crate) fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         Some(_) => return Err(Error::WrongType),
     };
     let removed = args[2..].iter().filter(|field| hash.remove(field)).count();
-    let empty = hash.is_empty();
+    let empty = hash.see().is_empty();
     if removed > 0 {
         ctx.changed(key, EventClass::Hash, "hdel");
         ctx.effects.dirty += removed as u64 - 1;
@@ -173,7 +173,7 @@ pub(crate) fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// HLEN key
 pub(crate) fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let fields = read(ctx, args[1])?.map_or(0, Hash::len);
+    let fields = read(ctx, args[1])?.map_or(0, HashRef::len);
     ctx.reply.count(fields);
     Ok(())
 }

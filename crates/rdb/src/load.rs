@@ -380,7 +380,7 @@ impl Collection {
             }
             Self::Hash(hash) => {
                 let hash = hash.finish();
-                (hash.is_empty(), Owned::Hash(hash))
+                (hash.see().is_empty(), Owned::Hash(hash))
             }
         };
         (!empty).then_some(value)

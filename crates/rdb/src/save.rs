@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use store::{Elem, Encoding as Stored, Hash, Keyspace, List, Part, Set, Str, Value, Zset};
+use store::{Elem, Encoding as Stored, HashRef, Keyspace, List, Part, Set, Str, Value, Zset};
 
 use crate::dump::Dumper;
 use crate::format::Encoding;
@@ -184,7 +184,7 @@ fn write_zset<W: Write>(writer: &mut Writer<W>, zset: &Zset) -> io::Result<()> {
     Ok(())
 }
 
-fn write_hash<W: Write>(writer: &mut Writer<W>, hash: &Hash) -> io::Result<()> {
+fn write_hash<W: Write>(writer: &mut Writer<W>, hash: HashRef<'_>) -> io::Result<()> {
     if hash.encoding() == Stored::Ziplist {
         return writer.ziplist(|ziplist| {
             for (field, value) in hash.iter() {

@@ -138,7 +138,7 @@ fn hash(count: usize, order: &[usize]) {
         hash.set(&element(order[n]), &element(n), &limits);
     });
     time("  HGET at random", count, |n| {
-        black_box(hash.get(&element(order[n])));
+        black_box(hash.see().get(&element(order[n])));
     });
     time("  HSET of the same length at random", count, |n| {
         hash.set(&element(order[n]), &element(n), &limits);
@@ -152,7 +152,7 @@ fn hash(count: usize, order: &[usize]) {
             &format!("  HGET in a compact hash of {fields}"),
             1_000_000,
             |n| {
-                black_box(hash.get(&element(n % fields)));
+                black_box(hash.see().get(&element(n % fields)));
             },
         );
     }

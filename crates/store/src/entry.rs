@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! head    u32  kind, flags, LRU time (24 bits)
-//! sizes   u32  key length (13 bits), length of an inline value (14), allocation in steps above the smallest class (5)
+//! sizes   u32  key length (13 bits), length of an inline value (14), allocation in steps above the smallest class (5);
+//!              for a small integer beside a key that is not long: key length (8 bits), the integer (24)
 //! wide    2 × u32  key and value length, where the key is too long for the above (then `sizes` has the steps only)
 //! expiry  u64  Unix milliseconds, or `NEVER`; only where the key ever had an expiry
-//! value   u64  an integer, a pointer to a big string, or a collection's handle; inline strings have none
+//! value   u64  an integer, a pointer to a big string, or a collection's handle; small integers and inline values have none
 //! key
-//! value   of an inline string
+//! value   a string that is not big, or the fields of a small hash
 //! ```
 
 #![expect(unsafe_code, reason = "a header, a key and a value in one heap block")]
@@ -23,15 +24,17 @@ use std::ptr::NonNull;
 use bytes::{Bytes, BytesMut};
 
 use crate::table::{Item, Occupied};
-use crate::{Encoding, Hash, List, Owned, Set, Str, StrNew, Value, Zset, int};
-use shape::{INLINE_MAX, KEY_BITS, Kind, NARROW_KEY, STEPS_MAX, STEPS_SHIFT, Shape};
+use crate::{Encoding, Hash, HashRef, List, Owned, Set, Str, StrNew, Value, Zset, int};
+use shape::{
+    INLINE_MAX, KEY_BITS, Kind, NARROW_KEY, STEPS_MAX, STEPS_SHIFT, Shape, TINY_KEY, TINY_KEY_BITS,
+};
 
 /// An expiry that stands for none.
 const NEVER: u64 = u64::MAX;
 
-const KIND: u32 = 7;
-const TIMED: u32 = 1 << 3;
-const WIDE: u32 = 1 << 4;
+const KIND: u32 = 15;
+const TIMED: u32 = 1 << 4;
+const WIDE: u32 = 1 << 5;
 const LRU_SHIFT: u32 = 8;
 /// A new value is written over an old one where that leaves at most so many size classes unused.
 const STEPS_WASTED_MAX: usize = 2;
@@ -94,6 +97,8 @@ pub(crate) enum New<'a> {
     List(List),
     Set(Set),
     Zset(Zset),
+    /// A hash whose fields go into the entry: [`Hash::fields`] gives them.
+    Fields(Hash),
     Hash(Hash),
 }
 
@@ -133,19 +138,33 @@ impl<'a> New<'a> {
             Owned::List(list) => Self::List(list),
             Owned::Set(set) => Self::Set(set),
             Owned::Zset(zset) => Self::Zset(zset),
+            Owned::Hash(hash) if hash.fields().is_some() => Self::Fields(hash),
             Owned::Hash(hash) => Self::Hash(hash),
         }
     }
 
-    fn kind(&self) -> Kind {
+    /// What lies behind the key.
+    #[inline]
+    fn inline(&self) -> &[u8] {
         match self {
-            Self::Int(_) => Kind::Int,
+            Self::Inline { bytes, .. } => bytes,
+            Self::Fields(hash) => hash.fields().unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
+    /// How it is stored beside a key of this length.
+    #[inline]
+    fn kind(&self, key: usize) -> Kind {
+        match self {
+            Self::Int(value) => Kind::of_int(*value, key),
             Self::Inline { raw: false, .. } => Kind::Inline,
             Self::Inline { raw: true, .. } => Kind::Raw,
             Self::Big(_) => Kind::Big,
             Self::List(_) => Kind::List,
             Self::Set(_) => Kind::Set,
             Self::Zset(_) => Kind::Zset,
+            Self::Fields(_) => Kind::Fields,
             Self::Hash(_) => Kind::Hash,
         }
     }
@@ -176,11 +195,11 @@ impl Entry {
     /// An entry with this key and value.
     #[inline]
     pub(crate) fn new(key: &[u8], value: New<'_>, expire_ms: Option<u64>, lru: u32) -> Self {
-        let inline = match &value {
-            New::Inline { bytes, .. } => bytes.len(),
-            _ => 0,
-        };
-        let shape = Shape::new(value.kind(), expire_ms.is_some(), key.len(), inline);
+        let kind = value.kind(key.len());
+        let mut shape = Shape::new(kind, expire_ms.is_some(), key.len(), value.inline().len());
+        if let New::Int(value) = &value {
+            shape.set_tiny(*value);
+        }
         let entry = Self::allocate(shape, lru);
         // SAFETY: the block has room for what the shape says, and nothing of it is in use yet.
         unsafe {
@@ -190,8 +209,11 @@ impl Entry {
             entry.copy_to(shape.key_at(), key);
             let word = shape.word_at();
             match value {
-                New::Int(value) => entry.write_at(word, value),
-                New::Inline { bytes, .. } => entry.copy_to(shape.inline_at(), bytes),
+                New::Int(value) if kind == Kind::Int => entry.write_at(word, value),
+                New::Int(_) => {}
+                New::Inline { .. } | New::Fields(_) => {
+                    entry.copy_to(shape.inline_at(), value.inline());
+                }
                 New::Big(big) => entry.write_at(word, big),
                 New::List(list) => entry.write_at(word, list),
                 New::Set(set) => entry.write_at(word, set),
@@ -240,6 +262,8 @@ impl Entry {
                 words.add(1).write(steps << STEPS_SHIFT);
                 words.add(2).write(key);
                 words.add(3).write(value);
+            } else if shape.kind == Kind::Tiny {
+                words.add(1).write(shape.tiny_sizes());
             } else {
                 words
                     .add(1)
@@ -340,14 +364,16 @@ impl Entry {
             New::Inline { bytes, .. } if shape.kind.is_inline() => {
                 shape.with_value(bytes.len(), STEPS_WASTED_MAX)
             }
-            New::Int(_) if shape.kind == Kind::Int => Some(shape),
+            New::Int(value) => shape.with_int(*value),
             _ => None,
         };
         let Some(mut shape) = in_place else {
             let fresh = Self::new(self.see().key(), new, expire_ms, lru);
             return (fresh, Some(self));
         };
-        shape.kind = new.kind();
+        if !matches!(new, New::Int(_)) {
+            shape.kind = new.kind(shape.key);
+        }
         self.write_shape(shape);
         self.see_mut().touch(lru);
         // SAFETY: the block has room for what the shape says; integers and inline strings need no drop.
@@ -356,7 +382,9 @@ impl Entry {
                 self.write_at(shape.expiry_at(), expire_ms.unwrap_or(NEVER));
             }
             match new {
-                New::Int(value) => self.write_at(shape.word_at(), value),
+                New::Int(value) if shape.kind == Kind::Int => {
+                    self.write_at(shape.word_at(), value);
+                }
                 New::Inline { bytes, .. } => self.copy_to(shape.inline_at(), bytes),
                 _ => {}
             }
@@ -423,6 +451,59 @@ impl Entry {
         entry
     }
 
+    /// Replaces `remove` bytes at `at` of the fields that lie in the entry by `parts`, in place where the block is of the right size.
+    ///
+    /// # Panics
+    /// When there are no such bytes, or there would be more than an entry holds.
+    pub(crate) fn splice(mut self, at: usize, remove: usize, parts: &[&[u8]]) -> Self {
+        let shape = self.see().shape();
+        let added: usize = parts.iter().map(|part| part.len()).sum();
+        let tail = shape.value.checked_sub(at + remove);
+        let (Kind::Fields, Some(tail)) = (shape.kind, tail) else {
+            unreachable!("a range of the fields in an entry");
+        };
+        let len = shape.value - remove + added;
+        assert!(len <= INLINE_MAX, "the hash bounds its block");
+        let begin = shape.inline_at() + at;
+        if let Some(other) = shape.with_value(len, 0) {
+            self.write_shape(other);
+            // SAFETY: the block has room for a value of the old and of the new length.
+            unsafe {
+                let from = self.0.add(begin + remove);
+                from.copy_to(self.0.add(begin + added), tail);
+                self.write_parts(begin, parts);
+            }
+            return self;
+        }
+        let other = Shape {
+            value: len,
+            steps: 0,
+            ..shape
+        };
+        let moved = Self::allocate(other, self.see().lru());
+        let behind_head = shape.expiry_at();
+        // SAFETY: both blocks have what their shapes say, which is alike up to `begin`; fields need no drop.
+        unsafe {
+            let to = moved.0.add(behind_head);
+            to.copy_from_nonoverlapping(self.0.add(behind_head), begin - behind_head);
+            moved.write_parts(begin, parts);
+            let to = moved.0.add(begin + added);
+            to.copy_from_nonoverlapping(self.0.add(begin + remove), tail);
+            self.free_block();
+        }
+        moved
+    }
+
+    /// # Safety
+    /// The shape has room for all parts from `offset` on.
+    unsafe fn write_parts(&self, mut offset: usize, parts: &[&[u8]]) {
+        for part in parts {
+            // SAFETY: as the caller promised.
+            unsafe { self.copy_to(offset, part) };
+            offset += part.len();
+        }
+    }
+
     /// The value, moved out, with the expiry.
     pub(crate) fn into_owned(self) -> (Owned, Option<u64>) {
         let see = self.see();
@@ -431,6 +512,8 @@ impl Entry {
         // SAFETY: the kind says what lies in the word; it is read once, and the block is given back without dropping it.
         unsafe {
             let owned = match shape.kind {
+                Kind::Tiny => Owned::Int(shape.integer()),
+                Kind::Fields => Owned::Hash(Hash::from_fields(see.inline())),
                 Kind::Int => Owned::Int(word.cast::<i64>().read()),
                 Kind::Inline | Kind::Raw => Owned::Bytes {
                     bytes: Bytes::copy_from_slice(see.inline()),
@@ -459,7 +542,7 @@ impl Entry {
             Value::List(list) => list.len() > HEAVY_ELEMENTS,
             Value::Set(set) => set.len() > HEAVY_ELEMENTS,
             Value::Zset(zset) => zset.len() > HEAVY_ELEMENTS,
-            Value::Hash(hash) => hash.len() > HEAVY_ELEMENTS,
+            Value::Hash(hash) => hash.is_large() && hash.len() > HEAVY_ELEMENTS,
         }
     }
 }
@@ -472,7 +555,7 @@ impl Drop for Entry {
         // SAFETY: the kind says what lies in the word; the entry is not used after this. The block was allocated with this layout.
         unsafe {
             match shape.kind {
-                Kind::Int | Kind::Inline | Kind::Raw => {}
+                Kind::Tiny | Kind::Int | Kind::Inline | Kind::Raw | Kind::Fields => {}
                 Kind::Big => word.cast::<Box<Big>>().drop_in_place(),
                 Kind::List => word.cast::<List>().drop_in_place(),
                 Kind::Set => word.cast::<Set>().drop_in_place(),
@@ -490,7 +573,8 @@ pub(crate) enum InPlace<'a> {
     List(&'a mut List),
     Set(&'a mut Set),
     Zset(&'a mut Zset),
-    Hash(&'a mut Hash),
+    /// A hash's own methods may need more than its block, too.
+    Hash,
 }
 
 /// An entry, to be changed where it lies.
@@ -547,21 +631,38 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub(crate) fn overwrite(&mut self, new: &StrNew<'_>, lru: u32) -> bool {
         let shape = self.see().shape();
-        let (at, bytes): (usize, &[u8]) = match (shape.kind, new) {
-            (Kind::Inline, StrNew::Bytes(bytes)) if bytes.len() == shape.value => {
-                (shape.inline_at(), bytes)
+        match new {
+            StrNew::Bytes(bytes) if shape.kind == Kind::Inline && bytes.len() == shape.value => {
+                // SAFETY: the inline value has so many bytes; they are not in this block, which is borrowed mutably.
+                unsafe {
+                    self.block
+                        .add(shape.inline_at())
+                        .copy_from_nonoverlapping(NonNull::from(*bytes).cast(), bytes.len());
+                }
             }
-            (Kind::Int, StrNew::Int(value)) => (shape.word_at(), &value.to_ne_bytes()),
+            StrNew::Int(value) => {
+                let Some(shape) = shape.with_int(*value) else {
+                    return false;
+                };
+                self.write_int(shape, *value);
+            }
             _ => return false,
-        };
-        self.touch(lru);
-        // SAFETY: the shape has room for so many bytes there; they are not in this block, which is borrowed mutably.
-        unsafe {
-            self.block
-                .add(at)
-                .copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
         }
+        self.touch(lru);
         true
+    }
+
+    /// Writes an integer over another one of the same kind.
+    #[inline]
+    fn write_int(&mut self, shape: Shape, value: i64) {
+        // SAFETY: the second word of such a head holds a tiny integer; any other one has a word of eight bytes.
+        unsafe {
+            if shape.kind == Kind::Tiny {
+                self.block.cast::<u32>().add(1).write(shape.tiny_sizes());
+            } else {
+                self.block.add(shape.word_at()).cast::<i64>().write(value);
+            }
+        }
     }
 
     /// Sets or drops the expiry where there is room for it; whether there was.
@@ -622,6 +723,12 @@ impl<'a> EntryMut<'a> {
         })
     }
 
+    /// The handle of a hash; none where its fields lie in the entry.
+    pub(crate) fn into_hash(self) -> Option<&'a mut Hash> {
+        // SAFETY: such an entry has a handle in its word.
+        (self.see().kind() == Kind::Hash).then(|| unsafe { self.into_word() })
+    }
+
     /// The value.
     #[inline]
     pub(crate) fn into_value(self) -> InPlace<'a> {
@@ -631,8 +738,8 @@ impl<'a> EntryMut<'a> {
                 Kind::List => InPlace::List(self.into_word()),
                 Kind::Set => InPlace::Set(self.into_word()),
                 Kind::Zset => InPlace::Zset(self.into_word()),
-                Kind::Hash => InPlace::Hash(self.into_word()),
-                Kind::Int | Kind::Inline | Kind::Raw | Kind::Big => InPlace::Str,
+                Kind::Hash | Kind::Fields => InPlace::Hash,
+                Kind::Tiny | Kind::Int | Kind::Inline | Kind::Raw | Kind::Big => InPlace::Str,
             }
         }
     }
@@ -654,26 +761,27 @@ impl<'a> EntryRef<'a> {
     fn shape(self) -> Shape {
         let head = self.head();
         let words = self.block.cast::<u32>();
+        let kind = self.kind();
         // SAFETY: the block starts with two words, or four where it is wide.
-        let (sizes, key, value) = unsafe {
+        let (steps, key, value) = unsafe {
             let sizes = words.add(1).read() as usize;
-            if head & WIDE == 0 {
-                (sizes, sizes & NARROW_KEY, sizes >> KEY_BITS & INLINE_MAX)
+            if kind == Kind::Tiny {
+                (0, sizes & TINY_KEY, sizes >> TINY_KEY_BITS)
+            } else if head & WIDE == 0 {
+                let value = sizes >> KEY_BITS & INLINE_MAX;
+                (sizes >> STEPS_SHIFT, sizes & NARROW_KEY, value)
             } else {
-                (
-                    sizes,
-                    words.add(2).read() as usize,
-                    words.add(3).read() as usize,
-                )
+                let (key, value) = (words.add(2).read(), words.add(3).read());
+                (sizes >> STEPS_SHIFT, key as usize, value as usize)
             }
         };
         Shape {
-            kind: self.kind(),
+            kind,
             timed: head & TIMED != 0,
             wide: head & WIDE != 0,
             key,
             value,
-            steps: sizes >> STEPS_SHIFT,
+            steps,
         }
     }
 
@@ -732,6 +840,7 @@ impl<'a> EntryRef<'a> {
                 Kind::Inline | Kind::Raw => {
                     Value::Str(Str::Bytes(self.slice(shape.inline_at(), shape.value)))
                 }
+                Kind::Tiny => Value::Str(Str::Int(shape.integer())),
                 Kind::Int => Value::Str(Str::Int(*self.word(shape))),
                 Kind::Big => Value::Str(match &**self.word::<Box<Big>>(shape) {
                     Big::Whole(bytes) => Str::Big(bytes),
@@ -740,7 +849,11 @@ impl<'a> EntryRef<'a> {
                 Kind::List => Value::List(self.word(shape)),
                 Kind::Set => Value::Set(self.word(shape)),
                 Kind::Zset => Value::Zset(self.word(shape)),
-                Kind::Hash => Value::Hash(self.word(shape)),
+                Kind::Fields => {
+                    let bytes = self.slice(shape.inline_at(), shape.value);
+                    Value::Hash(HashRef::of_fields(bytes))
+                }
+                Kind::Hash => Value::Hash(self.word::<Hash>(shape).see()),
             }
         }
     }

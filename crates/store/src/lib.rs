@@ -34,7 +34,7 @@ mod zset;
 pub use aligned::Aligned;
 pub use clock::{Clock, ExpiryMode};
 pub use db::{Db, Prefetched, Sample};
-pub use hash::{Hash, HashBuilder};
+pub use hash::{Hash, HashBuilder, HashMut, HashRef};
 pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::{List, Part, Taken};

@@ -123,6 +123,13 @@ impl Thin {
         unsafe { std::slice::from_raw_parts_mut(self.0.add(head.header), head.used) }
     }
 
+    /// A block with these bytes.
+    pub(crate) fn from_bytes(bytes: &[u8], count: usize) -> Self {
+        let mut thin = Self::new();
+        thin.splice(0, 0, &[bytes], count);
+        thin
+    }
+
     /// Replaces `remove` bytes at `at` by `parts`, one after the other, and sets the count.
     ///
     /// # Panics
@@ -144,7 +151,9 @@ impl Thin {
             // SAFETY: both ranges lie within the block, whose size is the class of either length.
             unsafe {
                 let bytes = self.0.add(new.header);
-                ptr::copy(bytes.add(tail_from), bytes.add(at + added), tail);
+                if added != remove {
+                    ptr::copy(bytes.add(tail_from), bytes.add(at + added), tail);
+                }
                 write_parts(bytes.add(at), parts);
                 write_head(self.0, new);
             }

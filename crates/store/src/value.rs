@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, EntryMut, InPlace};
 use crate::table::Occupied;
-use crate::{Hash, List, Set, Zset, int};
+use crate::{Hash, HashMut, HashRef, List, Set, Zset, int};
 
 /// The type of a value, as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,7 +215,7 @@ pub enum Value<'a> {
     /// A sorted set.
     Zset(&'a Zset),
     /// A hash.
-    Hash(&'a Hash),
+    Hash(HashRef<'a>),
 }
 
 impl Value<'_> {
@@ -244,22 +244,23 @@ pub enum ValueMut<'a> {
     /// A sorted set.
     Zset(&'a mut Zset),
     /// A hash.
-    Hash(&'a mut Hash),
+    Hash(HashMut<'a>),
 }
 
 impl<'a> ValueMut<'a> {
     /// The value in a slot.
     #[inline]
     pub(crate) fn of(mut slot: Occupied<'a, Entry>) -> Self {
-        if matches!(EntryMut::of(&mut slot).into_value(), InPlace::Str) {
-            return Self::Str(StrMut { slot });
+        match EntryMut::of(&mut slot).into_value() {
+            InPlace::Str => return Self::Str(StrMut { slot }),
+            InPlace::Hash => return Self::Hash(HashMut::of(slot)),
+            InPlace::List(_) | InPlace::Set(_) | InPlace::Zset(_) => {}
         }
         match EntryMut::from_slot(slot).into_value() {
             InPlace::List(list) => Self::List(list),
             InPlace::Set(set) => Self::Set(set),
             InPlace::Zset(zset) => Self::Zset(zset),
-            InPlace::Hash(hash) => Self::Hash(hash),
-            InPlace::Str => unreachable!("looked at above"),
+            InPlace::Str | InPlace::Hash => unreachable!("looked at above"),
         }
     }
 }
@@ -295,7 +296,7 @@ impl Owned {
             Self::List(list) => list.is_empty(),
             Self::Set(set) => set.is_empty(),
             Self::Zset(zset) => zset.is_empty(),
-            Self::Hash(hash) => hash.is_empty(),
+            Self::Hash(hash) => hash.see().is_empty(),
         }
     }
 }

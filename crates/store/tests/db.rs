@@ -5,15 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 use store::{
-    Clock, Db, Encoding, ExpiryMode, Keyspace, Limits, List, Owned, Str, StrNew, Value, ValueMut,
-    key_slot,
+    Clock, Db, Encoding, ExpiryMode, Hash, Keyspace, Limits, List, Owned, Str, StrNew, Value,
+    ValueMut, key_slot,
 };
 
 /// What the model knows of a value.
 #[derive(Clone, Debug, PartialEq)]
 enum Plain {
-    Text { bytes: Vec<u8>, encoding: Encoding },
+    Text {
+        bytes: Vec<u8>,
+        encoding: Encoding,
+    },
     List(Vec<Vec<u8>>),
+    /// In the order of `Hash::see().iter()` as long as the hash is compact, sorted where it is not.
+    Hash {
+        pairs: Vec<(Vec<u8>, Vec<u8>)>,
+        compact: bool,
+    },
+}
+
+/// What makes a hash compact in these tests.
+fn limits() -> Limits {
+    Limits {
+        hash_entries: 12,
+        ..Limits::default()
+    }
 }
 
 type Model = BTreeMap<Vec<u8>, (Plain, Option<u64>)>;
@@ -51,6 +67,23 @@ fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
             })
         }
         Value::List(list) => Some(Plain::List(list.iter_from(0).map(<[u8]>::to_vec).collect())),
+        Value::Hash(hash) => {
+            let pairs = hash.iter();
+            let mut pairs: Vec<_> = pairs.map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+            assert_eq!(
+                (hash.len(), hash.is_empty()),
+                (pairs.len(), pairs.is_empty())
+            );
+            for (field, value) in &pairs {
+                assert_eq!(hash.get(field), Some(&value[..]));
+            }
+            assert_eq!(hash.get(b"never set"), None);
+            let compact = hash.encoding() == Encoding::Ziplist;
+            if !compact {
+                pairs.sort();
+            }
+            Some(Plain::Hash { pairs, compact })
+        }
         other => panic!("{:?} was never stored", other.kind()),
     }
 }
@@ -66,17 +99,32 @@ const LENGTHS: &[usize] = if cfg!(miri) {
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         2 => any::<i64>().prop_map(|number| number.to_string().into_bytes()),
+        2 => ((1_i64 << 24) - 3..(1 << 24) + 3).prop_map(|number| number.to_string().into_bytes()),
+        1 => (-2_i64..3).prop_map(|number| number.to_string().into_bytes()),
         6 => prop::collection::vec(any::<u8>(), 0..80),
         1 => (prop::sample::select(LENGTHS), any::<u8>())
             .prop_map(|(len, byte)| vec![byte; len]),
     ]
 }
 
-/// Few short keys, so that steps meet; one too long for the ordinary header.
+/// A few fields, and values that lie in the entry or not.
+fn field_and_value() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let field = (0_usize..20).prop_map(|n| vec![b'f'; n]);
+    let value = prop_oneof![
+        8 => prop::collection::vec(any::<u8>(), 0..30),
+        1 => (60_usize..70).prop_map(|n| vec![b'v'; n]),
+        1 => (240_usize..1100).prop_map(|n| vec![b'w'; n]),
+    ];
+    (field, value)
+}
+
+/// Few short keys, so that steps meet; one too long for the ordinary header, and those next to it for a tiny integer.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         20 => (0_u32..12).prop_map(|number| format!("key:{number}").into_bytes()),
         1 => Just(Vec::new()),
+        1 => Just(vec![b'k'; 255]),
+        1 => Just(vec![b'k'; 256]),
         1 => Just(vec![b'k'; 8191]),
         1 => Just(vec![b'k'; 8192]),
         1 => Just(vec![b'k'; 20_000]),
@@ -92,6 +140,9 @@ enum Step {
     SetRange(Vec<u8>, usize, Vec<u8>),
     Grow(Vec<u8>, usize),
     Push(Vec<u8>, Vec<u8>),
+    SetField(Vec<u8>, (Vec<u8>, Vec<u8>)),
+    RemoveField(Vec<u8>, Vec<u8>),
+    ForgetCompact(Vec<u8>),
     Rename(Vec<u8>, Vec<u8>),
     Remove(Vec<u8>),
     Read(Vec<u8>),
@@ -112,6 +163,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (key(), 0_usize..20_000, value()).prop_map(|(k, o, v)| Step::SetRange(k, if cfg!(miri) { o % 100 } else { o % 100 * (o / 10_000 * 200 + 1) }, v)),
         2 => (key(), 0_usize..300).prop_map(|(k, l)| Step::Grow(k, l)),
         4 => (key(), value()).prop_map(|(k, v)| Step::Push(k, v)),
+        12 => (key(), field_and_value()).prop_map(|(k, pair)| Step::SetField(k, pair)),
+        4 => (key(), field_and_value()).prop_map(|(k, pair)| Step::RemoveField(k, pair.0)),
+        1 => key().prop_map(Step::ForgetCompact),
         2 => (key(), key()).prop_map(|(a, b)| Step::Rename(a, b)),
         3 => key().prop_map(Step::Remove),
         3 => key().prop_map(Step::Read),
@@ -230,6 +284,9 @@ impl Pair {
     fn apply_to_keys(&mut self, step: Step) {
         match step {
             Step::Push(key, value) => self.push(&key, &value),
+            Step::SetField(key, pair) => self.set_field(&key, &pair),
+            Step::RemoveField(key, field) => self.remove_field(&key, &field),
+            Step::ForgetCompact(key) => self.forget_compact(&key),
             Step::Rename(from, to) => self.rename(&from, &to),
             Step::Remove(key) => {
                 self.meet(&key);
@@ -285,7 +342,7 @@ impl Pair {
                     known.0 = text(bytes);
                 }
             }
-            (ValueMut::List(_), Plain::List(_)) => {}
+            (ValueMut::List(_), Plain::List(_)) | (ValueMut::Hash(_), Plain::Hash { .. }) => {}
             (value, model) => panic!("{value:?} is not {model:?}"),
         }
     }
@@ -304,8 +361,72 @@ impl Pair {
                 list.push_back(value, &Limits::default());
                 model.push(value.to_vec());
             }
-            (ValueMut::Str(_), Plain::Text { .. }) => {}
+            (ValueMut::Str(_), Plain::Text { .. }) | (ValueMut::Hash(_), Plain::Hash { .. }) => {}
             (value, model) => panic!("{value:?} is not {model:?}"),
+        }
+    }
+
+    fn set_field(&mut self, key: &[u8], pair: &(Vec<u8>, Vec<u8>)) {
+        self.meet(key);
+        let empty = || Plain::Hash {
+            pairs: Vec::new(),
+            compact: true,
+        };
+        let known = self
+            .model
+            .entry(key.to_vec())
+            .or_insert_with(|| (empty(), None));
+        let made = || Owned::Hash(Hash::new());
+        let (ValueMut::Hash(mut hash), Plain::Hash { pairs, compact }) =
+            (self.db.write_or_insert(key, made), &mut known.0)
+        else {
+            return;
+        };
+        let (field, value) = pair;
+        let new = hash.set(field, value, &limits());
+        match pairs.iter_mut().find(|other| other.0 == *field) {
+            Some(other) => {
+                assert!(!new);
+                other.1.clone_from(value);
+            }
+            None => {
+                assert!(new);
+                pairs.push(pair.clone());
+            }
+        }
+        let limits = limits();
+        *compact &= value.len() <= limits.hash_value && pairs.len() <= limits.hash_entries;
+        if !*compact {
+            pairs.sort();
+        }
+    }
+
+    fn remove_field(&mut self, key: &[u8], field: &[u8]) {
+        self.meet(key);
+        let Some(ValueMut::Hash(mut hash)) = self.db.write(key) else {
+            return;
+        };
+        let Some((Plain::Hash { pairs, .. }, _)) = self.model.get_mut(key) else {
+            panic!("a hash that the model does not know");
+        };
+        let before = pairs.len();
+        pairs.retain(|pair| pair.0 != field);
+        assert_eq!(hash.remove(field), pairs.len() < before);
+        assert_eq!(hash.see().is_empty(), pairs.is_empty());
+        if pairs.is_empty() {
+            assert!(self.db.remove(key));
+            self.model.remove(key);
+        }
+    }
+
+    fn forget_compact(&mut self, key: &[u8]) {
+        self.meet(key);
+        if let Some(ValueMut::Hash(mut hash)) = self.db.write(key)
+            && let Some((Plain::Hash { pairs, compact }, _)) = self.model.get_mut(key)
+        {
+            hash.forget_compact();
+            *compact = false;
+            pairs.sort();
         }
     }
 
@@ -745,10 +866,19 @@ fn entries_are_small() {
     assert_eq!(db.entry_bytes(&key), Some(56));
     db.set_expire_ms(&key, Some(1));
     assert_eq!(db.entry_bytes(&key), Some(64));
-    db.insert(&key, Owned::Int(1));
-    assert_eq!(db.entry_bytes(&key), Some(32));
-    db.set_expire_ms(&key, Some(1));
-    assert_eq!(db.entry_bytes(&key), Some(40));
+    for (value, bytes) in [(9_999_999, 24), (-1, 32), (i64::MAX, 32)] {
+        db.insert(&key, Owned::Int(value));
+        assert_eq!(db.entry_bytes(&key), Some(bytes));
+        db.set_expire_ms(&key, Some(1));
+        assert_eq!(db.entry_bytes(&key), Some(bytes + 8));
+    }
+    let mut hash = Hash::new();
+    for field in 0..5 {
+        hash.set(format!("field{field}").as_bytes(), b"0123456789", &limits());
+    }
+    db.insert(&key, Owned::Hash(hash));
+    assert_eq!(db.entry_bytes(&key), Some(112));
+    assert!(matches!(db.peek(&key), Some(Value::Hash(hash)) if hash.heap_bytes() == 0));
 }
 
 #[test]

@@ -11,15 +11,25 @@ pub(super) const NARROW_KEY: usize = (1 << KEY_BITS) - 1;
 pub(super) const STEPS_SHIFT: u32 = 27;
 pub(super) const STEPS_MAX: usize = 31;
 
+/// The longest key beside a [`Kind::Tiny`].
+pub(super) const TINY_KEY: usize = (1 << TINY_KEY_BITS) - 1;
+pub(super) const TINY_KEY_BITS: u32 = 8;
+const TINY_MAX: i64 = (1 << 24) - 1;
+
 /// What the value is, and how it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(super) enum Kind {
-    Int,
+    /// A small integer, which stands in the head.
+    Tiny,
     /// An inline string as a client gave it.
     Inline,
     /// An inline string that was changed in place.
     Raw,
+    /// The fields of a small hash, inline.
+    Fields,
+    /// Any other integer. From here on there is a word for the value.
+    Int,
     Big,
     List,
     Set,
@@ -28,20 +38,50 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Int,
-        Self::Inline,
-        Self::Raw,
-        Self::Big,
-        Self::List,
-        Self::Set,
-        Self::Zset,
-        Self::Hash,
-    ];
+    /// By number; all that four bits can say.
+    pub(super) const ALL: [Self; 16] = {
+        let mut all = [Self::Hash; 16];
+        let known = [
+            Self::Tiny,
+            Self::Inline,
+            Self::Raw,
+            Self::Fields,
+            Self::Int,
+            Self::Big,
+            Self::List,
+            Self::Set,
+            Self::Zset,
+            Self::Hash,
+        ];
+        let mut at = 0;
+        while at < known.len() {
+            assert!(known[at] as usize == at);
+            all[at] = known[at];
+            at += 1;
+        }
+        all
+    };
 
+    /// How an integer is stored beside a key of this length.
+    #[inline]
+    pub(super) fn of_int(value: i64, key: usize) -> Self {
+        if (0..=TINY_MAX).contains(&value) && key <= TINY_KEY {
+            Self::Tiny
+        } else {
+            Self::Int
+        }
+    }
+
+    /// Whether the value lies behind the key.
     #[inline]
     pub(super) fn is_inline(self) -> bool {
-        matches!(self, Self::Inline | Self::Raw)
+        matches!(self, Self::Inline | Self::Raw | Self::Fields)
+    }
+
+    /// Whether the value has a word before the key.
+    #[inline]
+    fn has_word(self) -> bool {
+        self >= Self::Int
     }
 }
 
@@ -54,7 +94,7 @@ pub(super) struct Shape {
     pub(super) wide: bool,
     /// Length of the key, bytes.
     pub(super) key: usize,
-    /// Length of an inline value, bytes; 0 for others.
+    /// Length of an inline value, bytes; a tiny integer itself; 0 for others.
     pub(super) value: usize,
     /// The allocation is so many size classes above the smallest one that would do.
     pub(super) steps: usize,
@@ -72,6 +112,46 @@ impl Shape {
         }
     }
 
+    /// The same block used for this integer, where it is stored in the way of the one that is there.
+    #[inline]
+    pub(super) fn with_int(mut self, value: i64) -> Option<Self> {
+        match self.kind {
+            Kind::Int => Some(self),
+            Kind::Tiny if Kind::of_int(value, self.key) == Kind::Tiny => {
+                self.set_tiny(value);
+                Some(self)
+            }
+            _ => None,
+        }
+    }
+
+    /// Notes the value of a tiny integer; nothing for other kinds.
+    #[inline]
+    pub(super) fn set_tiny(&mut self, value: i64) {
+        if self.kind == Kind::Tiny {
+            #[expect(clippy::cast_sign_loss, reason = "tiny integers are not negative")]
+            #[expect(clippy::cast_possible_truncation, reason = "64-bit platforms only")]
+            let value = value as usize;
+            self.value = value;
+        }
+    }
+
+    /// The value of a tiny integer.
+    #[inline]
+    pub(super) fn integer(self) -> i64 {
+        #[expect(clippy::cast_possible_wrap, reason = "below 2^24")]
+        let value = self.value as i64;
+        value
+    }
+
+    /// The second word of the head of a tiny integer.
+    #[inline]
+    pub(super) fn tiny_sizes(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "24 bits and 8")]
+        let sizes = (self.value << TINY_KEY_BITS | self.key) as u32;
+        sizes
+    }
+
     #[inline]
     pub(super) fn expiry_at(self) -> usize {
         if self.wide { 16 } else { 8 }
@@ -85,7 +165,7 @@ impl Shape {
 
     #[inline]
     pub(super) fn key_at(self) -> usize {
-        self.word_at() + if self.kind.is_inline() { 0 } else { 8 }
+        self.word_at() + if self.kind.has_word() { 8 } else { 0 }
     }
 
     /// Where an inline value lies.
@@ -95,7 +175,8 @@ impl Shape {
     }
 
     pub(super) fn used(self) -> usize {
-        self.inline_at() + self.value
+        let inline = if self.kind.is_inline() { self.value } else { 0 };
+        self.inline_at() + inline
     }
 
     pub(super) fn size(self) -> usize {
