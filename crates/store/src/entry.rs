@@ -35,7 +35,11 @@ const NEVER: u64 = u64::MAX;
 const KIND: u32 = 15;
 const TIMED: u32 = 1 << 4;
 const WIDE: u32 = 1 << 5;
+/// Beside [`Kind::Tiny`]: so that one look tells the usual heads from the others.
+const TINY: u32 = 1 << 6;
 const LRU_SHIFT: u32 = 8;
+/// Where the second word of the head lies.
+const SIZES_AT: usize = 4;
 /// A new value is written over an old one where that leaves at most so many size classes unused.
 const STEPS_WASTED_MAX: usize = 2;
 /// Redis 3.0 embeds strings of up to 39 bytes (`REDIS_ENCODING_EMBSTR_SIZE_LIMIT`).
@@ -197,8 +201,8 @@ impl Entry {
     pub(crate) fn new(key: &[u8], value: New<'_>, expire_ms: Option<u64>, lru: u32) -> Self {
         let kind = value.kind(key.len());
         let mut shape = Shape::new(kind, expire_ms.is_some(), key.len(), value.inline().len());
-        if let New::Int(value) = &value {
-            shape.set_tiny(*value);
+        if let (Kind::Tiny, New::Int(value)) = (kind, &value) {
+            shape = shape.with_tiny(*value);
         }
         let entry = Self::allocate(shape, lru);
         // SAFETY: the block has room for what the shape says, and nothing of it is in use yet.
@@ -249,6 +253,7 @@ impl Entry {
         let lru = self.see().head() >> LRU_SHIFT << LRU_SHIFT;
         let timed = if shape.timed { TIMED } else { 0 };
         let wide = if shape.wide { WIDE } else { 0 };
+        let tiny = if shape.kind == Kind::Tiny { TINY } else { 0 };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the key was checked, the rest has fewer bits"
@@ -257,7 +262,7 @@ impl Entry {
         let words = self.0.cast::<u32>();
         // SAFETY: the block starts with two words, or four where the shape is wide.
         unsafe {
-            words.write(lru | timed | wide | shape.kind as u32);
+            words.write(lru | timed | wide | tiny | shape.kind as u32);
             if shape.wide {
                 words.add(1).write(steps << STEPS_SHIFT);
                 words.add(2).write(key);
@@ -573,8 +578,9 @@ pub(crate) enum InPlace<'a> {
     List(&'a mut List),
     Set(&'a mut Set),
     Zset(&'a mut Zset),
-    /// A hash's own methods may need more than its block, too.
-    Hash,
+    Hash(&'a mut Hash),
+    /// A hash in the entry; its own methods need more than the block, too.
+    Fields,
 }
 
 /// An entry, to be changed where it lies.
@@ -631,38 +637,25 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub(crate) fn overwrite(&mut self, new: &StrNew<'_>, lru: u32) -> bool {
         let shape = self.see().shape();
-        match new {
-            StrNew::Bytes(bytes) if shape.kind == Kind::Inline && bytes.len() == shape.value => {
-                // SAFETY: the inline value has so many bytes; they are not in this block, which is borrowed mutably.
-                unsafe {
-                    self.block
-                        .add(shape.inline_at())
-                        .copy_from_nonoverlapping(NonNull::from(*bytes).cast(), bytes.len());
-                }
+        let (at, bytes): (usize, &[u8]) = match (shape.kind, new) {
+            (Kind::Inline, StrNew::Bytes(bytes)) if bytes.len() == shape.value => {
+                (shape.inline_at(), bytes)
             }
-            StrNew::Int(value) => {
-                let Some(shape) = shape.with_int(*value) else {
-                    return false;
-                };
-                self.write_int(shape, *value);
+            (Kind::Int, StrNew::Int(value)) => (shape.word_at(), &value.to_ne_bytes()),
+            (Kind::Tiny, StrNew::Int(value)) if Kind::of_int(*value, shape.key) == Kind::Tiny => {
+                let sizes = shape.with_tiny(*value).tiny_sizes();
+                (SIZES_AT, &sizes.to_ne_bytes())
             }
             _ => return false,
-        }
+        };
         self.touch(lru);
-        true
-    }
-
-    /// Writes an integer over another one of the same kind.
-    #[inline]
-    fn write_int(&mut self, shape: Shape, value: i64) {
-        // SAFETY: the second word of such a head holds a tiny integer; any other one has a word of eight bytes.
+        // SAFETY: the shape has room for so many bytes there; they are not in this block, which is borrowed mutably.
         unsafe {
-            if shape.kind == Kind::Tiny {
-                self.block.cast::<u32>().add(1).write(shape.tiny_sizes());
-            } else {
-                self.block.add(shape.word_at()).cast::<i64>().write(value);
-            }
+            self.block
+                .add(at)
+                .copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
         }
+        true
     }
 
     /// Sets or drops the expiry where there is room for it; whether there was.
@@ -738,7 +731,8 @@ impl<'a> EntryMut<'a> {
                 Kind::List => InPlace::List(self.into_word()),
                 Kind::Set => InPlace::Set(self.into_word()),
                 Kind::Zset => InPlace::Zset(self.into_word()),
-                Kind::Hash | Kind::Fields => InPlace::Hash,
+                Kind::Hash => InPlace::Hash(self.into_word()),
+                Kind::Fields => InPlace::Fields,
                 Kind::Tiny | Kind::Int | Kind::Inline | Kind::Raw | Kind::Big => InPlace::Str,
             }
         }
@@ -765,11 +759,11 @@ impl<'a> EntryRef<'a> {
         // SAFETY: the block starts with two words, or four where it is wide.
         let (steps, key, value) = unsafe {
             let sizes = words.add(1).read() as usize;
-            if kind == Kind::Tiny {
-                (0, sizes & TINY_KEY, sizes >> TINY_KEY_BITS)
-            } else if head & WIDE == 0 {
+            if head & (WIDE | TINY) == 0 {
                 let value = sizes >> KEY_BITS & INLINE_MAX;
                 (sizes >> STEPS_SHIFT, sizes & NARROW_KEY, value)
+            } else if head & TINY != 0 {
+                (0, sizes & TINY_KEY, sizes >> TINY_KEY_BITS)
             } else {
                 let (key, value) = (words.add(2).read(), words.add(3).read());
                 (sizes >> STEPS_SHIFT, key as usize, value as usize)

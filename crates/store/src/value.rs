@@ -253,14 +253,15 @@ impl<'a> ValueMut<'a> {
     pub(crate) fn of(mut slot: Occupied<'a, Entry>) -> Self {
         match EntryMut::of(&mut slot).into_value() {
             InPlace::Str => return Self::Str(StrMut { slot }),
-            InPlace::Hash => return Self::Hash(HashMut::of(slot)),
-            InPlace::List(_) | InPlace::Set(_) | InPlace::Zset(_) => {}
+            InPlace::Fields => return Self::Hash(HashMut::of_slot(slot)),
+            _ => {}
         }
         match EntryMut::from_slot(slot).into_value() {
             InPlace::List(list) => Self::List(list),
             InPlace::Set(set) => Self::Set(set),
             InPlace::Zset(zset) => Self::Zset(zset),
-            InPlace::Str | InPlace::Hash => unreachable!("looked at above"),
+            InPlace::Hash(hash) => Self::Hash(HashMut::of_hash(hash)),
+            InPlace::Str | InPlace::Fields => unreachable!("looked at above"),
         }
     }
 }

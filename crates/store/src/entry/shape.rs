@@ -114,26 +114,24 @@ impl Shape {
 
     /// The same block used for this integer, where it is stored in the way of the one that is there.
     #[inline]
-    pub(super) fn with_int(mut self, value: i64) -> Option<Self> {
+    pub(super) fn with_int(self, value: i64) -> Option<Self> {
         match self.kind {
             Kind::Int => Some(self),
             Kind::Tiny if Kind::of_int(value, self.key) == Kind::Tiny => {
-                self.set_tiny(value);
-                Some(self)
+                Some(self.with_tiny(value))
             }
             _ => None,
         }
     }
 
-    /// Notes the value of a tiny integer; nothing for other kinds.
+    /// The same with this tiny integer.
     #[inline]
-    pub(super) fn set_tiny(&mut self, value: i64) {
-        if self.kind == Kind::Tiny {
-            #[expect(clippy::cast_sign_loss, reason = "tiny integers are not negative")]
-            #[expect(clippy::cast_possible_truncation, reason = "64-bit platforms only")]
-            let value = value as usize;
-            self.value = value;
-        }
+    pub(super) fn with_tiny(self, value: i64) -> Self {
+        debug_assert!(Kind::of_int(value, self.key) == Kind::Tiny);
+        #[expect(clippy::cast_sign_loss, reason = "tiny integers are not negative")]
+        #[expect(clippy::cast_possible_truncation, reason = "64-bit platforms only")]
+        let value = value as usize;
+        Self { value, ..self }
     }
 
     /// The value of a tiny integer.

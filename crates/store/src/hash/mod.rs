@@ -122,11 +122,11 @@ impl<'a> HashRef<'a> {
         Self(Seen::Fields(bytes))
     }
 
-    /// The bytes in the entry; none where the hash is elsewhere.
-    fn in_entry(self) -> &'a [u8] {
+    /// The bytes in the entry, if they lie there.
+    fn in_entry(self) -> Option<&'a [u8]> {
         match self.0 {
-            Seen::Fields(bytes) => bytes,
-            Seen::Block(_) | Seen::Table(_) => &[],
+            Seen::Fields(bytes) => Some(bytes),
+            Seen::Block(_) | Seen::Table(_) => None,
         }
     }
 
