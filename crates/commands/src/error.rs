@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a command gave an error reply. [`fmt::Display`] is the reply line without the leading `-`.
+/// Why a command gave an error reply. [`Error::line`] is the reply's line; [`fmt::Display`] is it for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The key holds another type.
@@ -22,6 +22,8 @@ pub enum Error {
     SameObject,
     /// Any other text; it starts with its code (`ERR …`).
     Text(Cow<'static, str>),
+    /// A text that quotes what a client sent, byte for byte; it starts with its code.
+    Quoting(Box<[u8]>),
 }
 
 impl Error {
@@ -36,6 +38,22 @@ impl Error {
     pub const fn owned(line: String) -> Self {
         Self::Text(Cow::Owned(line))
     }
+
+    /// A text with a word of the request in it. The word ends at its first NUL, as text does in C.
+    #[must_use]
+    pub fn quoting(before: &str, word: &[u8], after: &str) -> Self {
+        let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+        Self::Quoting([before.as_bytes(), word, after.as_bytes()].concat().into())
+    }
+
+    /// The reply line without the leading `-`.
+    #[must_use]
+    pub fn line(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Quoting(line) => Cow::Borrowed(line),
+            other => Cow::Owned(other.to_string().into_bytes()),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -49,6 +67,7 @@ impl fmt::Display for Error {
             Self::NoSuchKey => "ERR no such key",
             Self::SameObject => "ERR source and destination objects are the same",
             Self::Text(line) => line,
+            Self::Quoting(line) => return f.write_str(&String::from_utf8_lossy(line)),
         })
     }
 }

@@ -86,22 +86,27 @@ pub enum SetError {
 }
 
 impl SetError {
-    /// The bytes for the wire, without `ERR `; the client's own bytes are left as they are.
+    /// The bytes for the wire, without `ERR `; the client's own bytes are left as they are, up to a NUL, as in C.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
         match self {
-            SetError::Unsupported(name) => [b"Unsupported CONFIG parameter: ", &name[..]].concat(),
+            SetError::Unsupported(name) => [b"Unsupported CONFIG parameter: ", word(name)].concat(),
             SetError::Invalid { name, value } => [
                 b"Invalid argument '",
-                &value[..],
+                word(value),
                 b"' for CONFIG SET '",
-                &name[..],
+                word(name),
                 b"'",
             ]
             .concat(),
             SetError::Refused(reason) => reason.as_bytes().to_vec(),
         }
     }
+}
+
+/// What C sees of these bytes as a text.
+fn word(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// One parameter. Built by the functions named after its kind, then by `settable` and the like.

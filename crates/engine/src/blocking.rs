@@ -139,12 +139,8 @@ impl Engine {
             list.pop_back(|element| out.bulk(element));
         }
         let empty = list.is_empty();
-        let (event, command): (_, &[u8]) = if left {
-            ("lpop", b"LPOP")
-        } else {
-            ("rpop", b"RPOP")
-        };
-        self.after_pop(db, key, empty, event);
+        let command: &[u8] = if left { b"LPOP" } else { b"RPOP" };
+        self.after_pop(db, key, empty);
         self.propagate(db, &[command, key]);
     }
 
@@ -168,21 +164,20 @@ impl Engine {
             list.push_front(&element, &self.settings.limits);
         }
         self.clients[id.0].out.bulk(&element);
-        self.after_pop(db, key, empty && key != target, "rpop");
-        self.effects.changed(db, target, EventClass::List, "lpush");
+        self.after_pop(db, key, empty && key != target);
+        self.effects.touch(db, target);
+        self.effects.event(db, target, EventClass::List, "lpush");
         self.propagate(db, &[b"RPOPLPUSH", key, target]);
         self.settle();
         Served::Yes
     }
 
-    /// The source of a served pop: events, and removal where it is empty now.
-    fn after_pop(&mut self, db: usize, key: &[u8], empty: bool, event: &'static str) {
-        self.effects.changed(db, key, EventClass::List, event);
+    /// The source of a served pop is removed where it is empty now. Who watches the key, and who listens to events, has heard of the
+    /// push that served it; of the pop, as in Redis 3.0, they do not hear.
+    fn after_pop(&mut self, db: usize, key: &[u8], empty: bool) {
         if empty {
             self.keyspace.db(db).remove(key);
-            self.effects.event(db, key, EventClass::Generic, "del");
         }
-        self.settle();
     }
 
     /// Effects of the server's own changes: counted and published, not propagated again.

@@ -12,10 +12,11 @@ pub(crate) fn config(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
         if args.len() == wanted {
             return Ok(());
         }
-        Err(Error::owned(format!(
-            "ERR Wrong number of arguments for CONFIG {}",
-            String::from_utf8_lossy(word)
-        )))
+        Err(Error::quoting(
+            "ERR Wrong number of arguments for CONFIG ",
+            word,
+            "",
+        ))
     };
     if args::is(word, "GET") {
         arity(3)?;
@@ -60,7 +61,7 @@ fn set(engine: &mut Engine, name: &[u8], value: &[u8]) -> Done {
     let before = engine.config.clone();
     let effect = SERVER
         .set(&mut engine.config, name, value)
-        .map_err(|error| Error::owned(format!("ERR {}", String::from_utf8_lossy(&error.text()))))?;
+        .map_err(|error| Error::Quoting([b"ERR ", &*error.text()].concat().into()))?;
     if let Err(error) = engine.apply_config(effect) {
         engine.config = before;
         return Err(Error::owned(format!("ERR {error}")));

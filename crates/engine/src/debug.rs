@@ -49,16 +49,12 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             engine.clients[id.0].out.error(text);
             return Ok(());
         }
-        (b"jmap" | b"htstats" | b"ziplist" | b"structsize", _) => {
-            return Err(Error::text(
-                "ERR This server has no such structures to show",
-            ));
-        }
         _ => {
-            let word = String::from_utf8_lossy(args[1]);
-            return Err(Error::owned(format!(
-                "ERR Unknown DEBUG subcommand or wrong number of arguments for '{word}'"
-            )));
+            return Err(Error::quoting(
+                "ERR Unknown DEBUG subcommand or wrong number of arguments for '",
+                args[1],
+                "'",
+            ));
         }
     }
     engine.clients[id.0].out.ok();

@@ -70,6 +70,10 @@ impl Engine {
         big: Option<(usize, Bytes)>,
     ) -> bool {
         let Some(entry) = self.index.find(args[0]) else {
+            if self.is_paused(id) {
+                self.hold(id);
+                return false;
+            }
             self.unknown(id, args[0]);
             return true;
         };
@@ -77,9 +81,10 @@ impl Engine {
             self.hold(id);
             return false;
         }
+        self.clients[id.0].last_command = entry.command.name;
         if let Err(error) = self.gates(id, entry, args) {
             self.break_transaction(id);
-            self.clients[id.0].out.error(error.to_string());
+            self.clients[id.0].out.error(error.line());
             return true;
         }
         if self.clients[id.0].multi.is_some() && !runs_inside_multi(entry.command.name) {
@@ -102,7 +107,10 @@ impl Engine {
         if name.eq_ignore_ascii_case(b"quit") {
             self.clients[id.0].out.ok();
             self.close_after_reply(id);
-        } else if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            return;
+        }
+        self.clients[id.0].last_command = "NULL";
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let addr = &self.clients[id.0].peer.addr;
             tracing::warn!(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
@@ -112,11 +120,8 @@ impl Engine {
             self.close_now(id);
         } else {
             self.break_transaction(id);
-            // A name ends at its first NUL, as text does in C.
-            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            self.clients[id.0]
-                .out
-                .error([b"ERR unknown command '", name, b"'"].concat());
+            let error = Error::quoting("ERR unknown command '", name, "'");
+            self.clients[id.0].out.error(error.line());
         }
     }
 
@@ -186,9 +191,7 @@ impl Engine {
         if !self.monitors.is_empty() {
             self.feed_monitors(id, entry, args);
         }
-        let client = &mut self.clients[id.0];
-        let db = client.db;
-        client.last_command = entry.command.name;
+        let db = self.clients[id.0].db;
         // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
         // may run commands of its own.
         let start_ns = match entry.runner {
@@ -260,7 +263,7 @@ impl Engine {
             Runner::Engine(run) => run(self, id, args),
         };
         if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
-            client.out.error(error.to_string());
+            client.out.error(error.line());
         }
     }
 }

@@ -76,10 +76,11 @@ pub(crate) fn latency(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         }
         [_, word, name] if args::is(word, "GRAPH") => {
             let Some(known) = named(events, name) else {
-                let name = String::from_utf8_lossy(name);
-                return Err(Error::owned(format!(
-                    "ERR No samples available for event '{name}'"
-                )));
+                return Err(Error::quoting(
+                    "ERR No samples available for event '",
+                    name,
+                    "'",
+                ));
             };
             out.bulk(graph(known, &events[known], now));
         }

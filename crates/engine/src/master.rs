@@ -635,10 +635,11 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
         } else if args::is(option, "GETACK") {
             engine.send_ack();
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(Error::owned(format!(
-                "ERR Unrecognized REPLCONF option: {option}"
-            )));
+            return Err(Error::quoting(
+                "ERR Unrecognized REPLCONF option: ",
+                option,
+                "",
+            ));
         }
     }
     engine.clients[id.0].out.ok();

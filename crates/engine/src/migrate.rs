@@ -206,6 +206,9 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     if engine.group.depth > 0 || engine.clients[id.0].flags.internal {
         return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
     }
+    let port = port(args[2]).ok_or(Error::text(
+        "ERR Can't connect to target node: Servname not supported for ai_socktype",
+    ))?;
     engine.effects.propagate_nothing();
     engine.transfers.next += 1;
     let transfer = TransferId(engine.transfers.next);
@@ -218,7 +221,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     }
     let what = Transfer {
         host: String::from_utf8_lossy(args[1]).into_owned(),
-        port: port(args[2]),
+        port,
         db: db_there,
         password: options.password,
         timeout_ms,
@@ -239,12 +242,16 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     Ok(())
 }
 
-/// A port as C's `atoi` and its resolver see it: the digits in front, of which the low 16 bits count.
-fn port(word: &[u8]) -> u16 {
-    let digits = word.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |port: u16, digit| {
-        port.wrapping_mul(10).wrapping_add(u16::from(digit - b'0'))
-    })
+/// A port as C's `atoi` and its resolver see it: the low 32 bits of the number in front, a negative one refused, and of the others the
+/// low 16 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cut is what is wanted"
+)]
+fn port(word: &[u8]) -> Option<u16> {
+    let port = resp::number::scan_integer(word).value as i32;
+    (port >= 0).then_some(port as u16)
 }
 
 /// The request that makes the key on the other side; `None` where there is no such key here.

@@ -240,10 +240,11 @@ pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
     } else if word.eq_ignore_ascii_case(b"numpat") && args.len() == 2 {
         out.count(pubsub.patterns.len());
     } else {
-        let word = String::from_utf8_lossy(word);
-        return Err(Error::owned(format!(
-            "ERR Unknown PUBSUB subcommand or wrong number of arguments for '{word}'"
-        )));
+        return Err(Error::quoting(
+            "ERR Unknown PUBSUB subcommand or wrong number of arguments for '",
+            word,
+            "'",
+        ));
     }
     Ok(())
 }

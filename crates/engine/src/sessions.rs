@@ -30,7 +30,6 @@ impl Engine {
             ),
             (client.watch_broken, 'd'),
             (client.flags.closing, 'c'),
-            (client.subscriptions.is_some(), 'P'),
             (client.peer.unix, 'U'),
             (client.flags.readonly, 'r'),
         ];
@@ -195,11 +194,13 @@ fn filter<'a>(args: Args<'a>) -> Result<Filter<'a>, Error> {
         spare_self: true,
         ..Filter::default()
     };
-    if args.len() < 4 || !args.len().is_multiple_of(2) {
+    if args.len() < 4 {
         return Err(Error::Syntax);
     }
-    for pair in args[2..].chunks_exact(2) {
-        let (option, value) = (pair[0], pair[1]);
+    for pair in args[2..].chunks(2) {
+        let &[option, value] = pair else {
+            return Err(Error::Syntax);
+        };
         if args::is(option, "ID") {
             filter.serial = Some(args::int(value)?);
         } else if args::is(option, "ADDR") {
@@ -209,10 +210,7 @@ fn filter<'a>(args: Args<'a>) -> Result<Filter<'a>, Error> {
                 value if args::is(value, "NORMAL") => ClientClass::Normal,
                 value if args::is(value, "SLAVE") => ClientClass::Slave,
                 value if args::is(value, "PUBSUB") => ClientClass::Pubsub,
-                _ => {
-                    let value = String::from_utf8_lossy(value);
-                    return Err(Error::owned(format!("ERR Unknown client type '{value}'")));
-                }
+                _ => return Err(Error::quoting("ERR Unknown client type '", value, "'")),
             });
         } else if args::is(option, "SKIPME") && args::is(value, "YES") {
             filter.spare_self = true;

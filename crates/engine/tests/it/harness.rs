@@ -1,0 +1,177 @@
+//! An engine whose world is made up, with two clients.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use conf::ServerConfig;
+use engine::{
+    AppendFile, Child, ChildEnd, ClientId, Engine, Host, Job, Meanwhile, Now, Peer, Process,
+    SaveRequest, Source,
+};
+use store::{Keyspace, Limits};
+
+/// What others say while a script runs, and what they are answered.
+#[derive(Debug, Default)]
+pub(crate) struct Talk {
+    pub(crate) says: RefCell<VecDeque<(Option<ClientId>, &'static str)>>,
+    pub(crate) answers: RefCell<Vec<String>>,
+}
+
+impl Meanwhile for Talk {
+    fn serve(&self, engine: &mut Engine) {
+        let Some((who, line)) = self.says.borrow_mut().pop_front() else {
+            return;
+        };
+        let id = who.unwrap_or_else(|| engine.accept(peer()).expect("room for a client"));
+        assert!(engine.serves_meanwhile(id));
+        engine.receive_meanwhile(id, line.as_bytes());
+        let answer = taken(engine, id);
+        self.answers.borrow_mut().push(answer);
+    }
+}
+
+/// A clock that goes on by a hundredth of a second each time it is looked at, and nothing else.
+#[derive(Debug)]
+pub(crate) struct World {
+    ns: Cell<u64>,
+    talk: Rc<Talk>,
+}
+
+impl Host for World {
+    fn hang_up(&mut self, _link: engine::LinkId) {}
+
+    fn mono_ns(&self) -> u64 {
+        self.ns.set(self.ns.get() + 10_000_000);
+        self.ns.get()
+    }
+    fn meanwhile(&self) -> Option<Rc<dyn Meanwhile>> {
+        Some(Rc::clone(&self.talk) as Rc<dyn Meanwhile>)
+    }
+    fn sleep(&mut self, _: Duration) {}
+    fn memory_used(&self) -> usize {
+        1000
+    }
+    fn settle_memory(&mut self, _: Duration) {}
+    fn free_later(&mut self, garbage: Vec<Box<dyn Send>>) {
+        drop(garbage);
+    }
+    fn save(&mut self, _: &Keyspace, _: &SaveRequest) -> Result<(), String> {
+        Ok(())
+    }
+    fn fork(&mut self, _: &Keyspace, _: &Job) -> Result<Child, String> {
+        Err("no processes here".to_owned())
+    }
+    fn poll_child(&mut self) -> Option<ChildEnd> {
+        None
+    }
+    fn kill_child(&mut self) {}
+    fn load(&mut self, _: &mut Keyspace, _: &SaveRequest, _: &Limits) -> Result<(), String> {
+        Err("no files here".to_owned())
+    }
+    fn process(&self) -> Process {
+        Process::default()
+    }
+    fn config_text(&self) -> Option<Vec<u8>> {
+        None
+    }
+    fn write_config(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(path.to_vec())
+    }
+    fn allow_clients(&mut self, _: u32) -> Result<(), u32> {
+        Ok(())
+    }
+    fn set_log_level(&mut self, _: conf::LogLevel) {}
+    fn crash(&mut self, _: &engine::Running) {}
+    fn open_append(&mut self, _: &[u8]) -> Result<Box<dyn AppendFile>, String> {
+        Err("no files here".to_owned())
+    }
+    fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
+        Err("no files here".to_owned())
+    }
+    fn finish_rewrite(
+        &mut self,
+        _: i32,
+        _: &[u8],
+        _: &[Vec<u8>],
+    ) -> Result<Box<dyn AppendFile>, String> {
+        Err("no files here".to_owned())
+    }
+    fn set_role(&mut self, _: bool) {}
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer {
+        addr: "127.0.0.1:1".to_owned(),
+        fd: 1,
+        unix: false,
+    }
+}
+
+pub(crate) fn taken(engine: &mut Engine, id: ClientId) -> String {
+    let out = engine.output(id).expect("an open client");
+    let text = String::from_utf8_lossy(out.flatten()).into_owned();
+    out.clear();
+    text
+}
+
+pub(crate) struct Server {
+    pub(crate) engine: Engine,
+    pub(crate) talk: Rc<Talk>,
+    pub(crate) a: ClientId,
+    pub(crate) b: ClientId,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        let talk = Rc::new(Talk::default());
+        let world = World {
+            ns: Cell::new(0),
+            talk: Rc::clone(&talk),
+        };
+        let now = Now {
+            mono_ms: 1,
+            unix_us: 1_000_000_000_000,
+        };
+        let config = ServerConfig {
+            lua_time_limit: 100,
+            ..ServerConfig::default()
+        };
+        let mut engine = Engine::new(now, config, 1, Box::new(world));
+        let a = engine.accept(peer()).expect("room");
+        let b = engine.accept(peer()).expect("room");
+        Self { engine, talk, a, b }
+    }
+
+    pub(crate) fn run(&mut self, id: ClientId, words: &[&str]) -> String {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        String::from_utf8_lossy(&self.run_bytes(id, &words)).into_owned()
+    }
+
+    pub(crate) fn run_bytes(&mut self, id: ClientId, words: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            bytes.extend_from_slice(word);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        self.engine.receive(id, &bytes);
+        let out = self.engine.output(id).expect("an open client");
+        let reply = out.flatten().to_vec();
+        out.clear();
+        reply
+    }
+
+    pub(crate) fn eval(&mut self, words: &[&str]) -> String {
+        self.run(self.a, &[&["EVAL"], words].concat())
+    }
+
+    /// While the next script runs; none is a new client.
+    pub(crate) fn will_say(&self, who: Option<ClientId>, line: &'static str) {
+        self.talk.says.borrow_mut().push_back((who, line));
+    }
+}

@@ -1,0 +1,5 @@
+//! One engine, driven as its shell drives it: what its clients are answered, and what they notice of each other.
+
+mod harness;
+mod scripting;
+mod sessions;

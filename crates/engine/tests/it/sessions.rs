@@ -1,0 +1,133 @@
+//! Replies about clients, and what clients learn of each other.
+
+use crate::harness::{Server, taken};
+
+#[test]
+fn errors_quote_the_bytes_that_came_up_to_a_nul() {
+    let mut server = Server::new();
+    let a = server.a;
+    for (words, reply) in [
+        (
+            &[&b"DEBUG"[..], b"\xffx\0y"][..],
+            &b"-ERR Unknown DEBUG subcommand or wrong number of arguments for '\xffx'\r\n"[..],
+        ),
+        (
+            &[b"DEBUG", b"HTSTATS"],
+            b"-ERR Unknown DEBUG subcommand or wrong number of arguments for 'HTSTATS'\r\n",
+        ),
+        (
+            &[b"PUBSUB", b"1\xffa"],
+            b"-ERR Unknown PUBSUB subcommand or wrong number of arguments for '1\xffa'\r\n",
+        ),
+        (
+            &[b"CONFIG", b"SET", b"\xff\0", b"x"],
+            b"-ERR Unsupported CONFIG parameter: \xff\r\n",
+        ),
+        (
+            &[b"REPLCONF", b"\xfe", b"1"],
+            b"-ERR Unrecognized REPLCONF option: \xfe\r\n",
+        ),
+        (&[b"no\xff\0"], b"-ERR unknown command 'no\xff'\r\n"),
+    ] {
+        assert_eq!(
+            server.run_bytes(a, words).escape_ascii().to_string(),
+            reply.escape_ascii().to_string()
+        );
+    }
+}
+
+#[test]
+fn client_kill_reads_its_options_in_order() {
+    let mut server = Server::new();
+    let a = server.a;
+    let unknown = "-ERR Unknown client type 'foo'\r\n";
+    assert_eq!(server.run(a, &["CLIENT", "KILL", "TYPE", "foo"]), unknown);
+    assert_eq!(
+        server.run(a, &["CLIENT", "KILL", "TYPE", "foo", "SKIPME"]),
+        unknown
+    );
+    let syntax = "-ERR syntax error\r\n";
+    assert_eq!(
+        server.run(a, &["CLIENT", "KILL", "TYPE", "slave", "SKIPME"]),
+        syntax
+    );
+}
+
+#[test]
+fn client_list_tells_the_last_command_that_came_even_where_it_was_refused() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let mut seen = |words: &[&str]| {
+        server.run(b, words);
+        let list = server.run(a, &["CLIENT", "LIST"]);
+        let line = list.lines().nth(2).expect("two clients").to_owned();
+        let field = |name: &str| {
+            let mut words = line.split(' ');
+            words
+                .find_map(|word| word.strip_prefix(name))
+                .map(str::to_owned)
+        };
+        (field("flags=").expect("flags"), field("cmd=").expect("cmd"))
+    };
+    let is = |flags: &str, command: &str| (flags.to_owned(), command.to_owned());
+    assert_eq!(seen(&["GET"]), is("N", "get"));
+    assert_eq!(seen(&["NOSUCH"]), is("N", "NULL"));
+    assert_eq!(
+        seen(&["EVAL", "return redis.call('dbsize')", "0"]),
+        is("N", "eval")
+    );
+    assert_eq!(seen(&["SUBSCRIBE", "c"]), is("N", "subscribe"));
+    assert_eq!(seen(&["BLPOP", "l", "0"]), is("N", "blpop"));
+}
+
+#[test]
+fn a_pop_that_had_to_wait_is_no_event() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let c = server.engine.accept(crate::harness::peer()).expect("room");
+    server.run(a, &["CONFIG", "SET", "notify-keyspace-events", "EA"]);
+    server.run(c, &["PSUBSCRIBE", "*"]);
+    for (wait, push, events) in [
+        (
+            &["BLPOP", "l", "0"][..],
+            &["RPUSH", "l", "1"][..],
+            &["rpush l"][..],
+        ),
+        (
+            &["BRPOPLPUSH", "l", "m", "0"],
+            &["LPUSH", "l", "1", "2"],
+            &["lpush l", "lpush m"],
+        ),
+    ] {
+        assert_eq!(server.run(b, wait), "");
+        server.run(a, push);
+        assert_ne!(taken(&mut server.engine, b), "");
+        let seen = taken(&mut server.engine, c);
+        let lines: Vec<&str> = seen.lines().collect();
+        let told: Vec<String> = lines
+            .windows(3)
+            .filter_map(|at| {
+                Some(format!(
+                    "{} {}",
+                    at[0].strip_prefix("__keyevent@0__:")?,
+                    at[2]
+                ))
+            })
+            .collect();
+        assert_eq!(told, events);
+    }
+}
+
+#[test]
+fn a_port_that_c_reads_as_negative_is_refused_before_anything_moves() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["SET", "k", "v"]);
+    for port in ["-1", "2147483648", "99999999999999999999"] {
+        assert_eq!(
+            server.run(a, &["MIGRATE", "127.0.0.1", port, "k", "0", "100"]),
+            "-ERR Can't connect to target node: Servname not supported for ai_socktype\r\n"
+        );
+    }
+    assert_eq!(server.run(a, &["DEL", "k"]), ":1\r\n");
+}
