@@ -30,7 +30,7 @@ pub fn of(value: &Value<'_>) -> Content {
         Value::List(list) => of_list(list),
         Value::Set(set) => of_set(set),
         Value::Zset(zset) => of_zset(zset),
-        Value::Hash(hash) => of_hash(hash),
+        Value::Hash(hash) => of_hash(*hash),
     }
 }
 

@@ -220,8 +220,11 @@ fn remove_range(
         return Ok(());
     };
     let ranks = ranks(zset);
-    let removed = zset.remove_range(ranks);
+    let (removed, rest) = zset.remove_range(ranks);
     let empty = zset.is_empty();
+    if let Some(rest) = rest {
+        ctx.keyspace.db(ctx.db).free_later(rest);
+    }
     after_removal(ctx, key, event, removed, empty);
     Ok(())
 }

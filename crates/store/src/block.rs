@@ -11,7 +11,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::packed;
-use crate::table::Item;
+use crate::table::{self, Item};
 use crate::thin::size_class;
 
 const ALIGN: usize = 8;
@@ -185,6 +185,12 @@ impl ScoredRef {
     pub(crate) fn score(&self) -> f64 {
         // SAFETY: the block is alive, see `new`; its first eight bytes are the score, aligned to eight bytes.
         f64::from_ne_bytes(unsafe { self.0.cast::<[u8; 8]>().read() })
+    }
+
+    /// Brings the block to the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        table::prefetch(self.0.as_ptr());
     }
 
     #[inline]

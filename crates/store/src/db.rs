@@ -432,6 +432,12 @@ impl Db {
         std::mem::take(&mut self.gone.garbage)
     }
 
+    /// Adds what was cut out of a value to what [`Db::take_garbage`] gives.
+    pub fn free_later(&mut self, rest: Box<dyn Send>) {
+        self.clock.note_garbage();
+        self.gone.garbage.push(rest);
+    }
+
     /// Whether [`Db::take_garbage`] would give anything.
     #[must_use]
     #[inline]

@@ -22,7 +22,7 @@
 
 mod directory;
 mod iter;
-mod segment;
+pub(crate) mod segment;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -37,6 +37,7 @@ use siphasher::sip::SipHasher13;
 
 use directory::Directory;
 pub use iter::Iter;
+pub(crate) use segment::prefetch;
 use segment::{Found, Segment};
 pub(crate) use waiting::Waiting;
 use word::Word;
@@ -383,6 +384,35 @@ impl<I: Item> Table<I> {
                 Some(next) if *budget == 0 => return cursor_of(next),
                 Some(next) => position = next,
             }
+        }
+    }
+
+    /// Removes the items for which `goes` holds, in one walk; `taken` gets them.
+    pub(crate) fn take_where(
+        &mut self,
+        mut goes: impl FnMut(I::View<'_>) -> bool,
+        mut taken: impl FnMut(I),
+    ) {
+        let mut position = Some(0);
+        while let Some((at, (segment, prefix))) =
+            position.and_then(|at| Some((at, self.segment_at(at)?)))
+        {
+            position = end_of(prefix, segment.depth());
+            let gone = segment.take_where(|item| {
+                // SAFETY: the slot's pointer came from `into_raw`; nothing changes it during the call.
+                goes(unsafe { I::view(item) })
+            });
+            if let Some(directory) = self.directory_mut() {
+                directory.len -= gone.len();
+                for word in gone.iter().filter(|word| word.is_marked()) {
+                    directory.count_mark(segment.hash_floor(prefix, word.top()), false);
+                }
+            }
+            for raw in gone.into_iter().filter_map(Word::non_null) {
+                // SAFETY: the slot's pointer came from `into_raw`, and the slot is empty now.
+                taken(unsafe { I::from_raw(raw) });
+            }
+            self.tidy(at);
         }
     }
 

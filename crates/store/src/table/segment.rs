@@ -18,6 +18,8 @@ const SLOTS_MAX: usize = 1023;
 const DENSE_MAX: usize = 15;
 /// No segment can have more slots; reached only by hashes that are all alike.
 const SLOTS_LIMIT: usize = u16::MAX as usize;
+/// Items whose blocks are on their way to the cache, where all of a segment are looked at.
+const AHEAD: usize = 8;
 /// The tag starts at a multiple of this many bits.
 const REBASE: u32 = 4;
 
@@ -55,7 +57,8 @@ impl Segment {
         debug_assert!(items.is_sorted_by_key(|item| item.top()));
         let mut slots = slots_for(room.max(items.len()));
         let mut segment = Self::allocate(slots, depth);
-        while !segment.place(items) {
+        // A little room at the end is for later insertions.
+        while !segment.place(items, slots / 64) {
             // Too many items at the end. A full segment had better grow; in another one all homes move nearer to the start
             // (with one home any number of items fits).
             if slots < SLOTS_MAX && items.len() > slots * 3 / 4 {
@@ -113,14 +116,14 @@ impl Segment {
         Self(Word::new(block, narrow(homes << 6 | depth as usize)))
     }
 
-    /// Lays the items out; false where they do not fit behind their homes with a little room at the end.
-    fn place(self, items: &[Word]) -> bool {
+    /// Lays the items out; false where they do not fit behind their homes with `room` slots left at the end of a segment with gaps.
+    fn place(self, items: &[Word], room: usize) -> bool {
         let slots = self.slots();
-        // The last slot of a segment with gaps stays empty: searches stop there. A little room before it is for later insertions.
+        // The last slot of a segment with gaps stays empty: searches stop there.
         let end = match (self.is_dense(), self.homes()) {
             (true, _) => slots,
             (false, 1) => slots - 1,
-            (false, _) => slots - 1 - slots / 64,
+            (false, _) => slots - 1 - room,
         };
         let mut next = 0;
         for &item in items {
@@ -363,6 +366,33 @@ impl Segment {
         word
     }
 
+    /// Takes out the items for which `goes` holds; the others move to where they would lie without them.
+    pub(super) fn take_where(self, mut goes: impl FnMut(NonNull<u8>) -> bool) -> Vec<Word> {
+        let items: Vec<Word> = self.items().collect();
+        let (mut stay, mut gone) = (Vec::with_capacity(items.len()), Vec::new());
+        for (index, &word) in items.iter().enumerate() {
+            if let Some(soon) = items.get(index + AHEAD) {
+                prefetch(soon.pointer());
+            }
+            if word.non_null().is_some_and(&mut goes) {
+                gone.push(word);
+            } else {
+                stay.push(word);
+            }
+        }
+        if !gone.is_empty() {
+            let placed = self.place(&stay, 0);
+            assert!(placed, "no item lies farther back than before");
+            let marked = stay.iter().filter(|item| item.is_marked()).count();
+            // SAFETY: the segment is alive.
+            unsafe {
+                (*self.header()).len = narrow(stay.len());
+                (*self.header()).marked = narrow(marked);
+            }
+        }
+        gone
+    }
+
     /// Replaces the item at `index` by one with the same hash. `mark` is the new item's; the segment counts it.
     #[inline]
     pub(super) fn replace(self, index: usize, item: *mut u8, mark: bool) {
@@ -459,7 +489,6 @@ fn base_of(depth: u32) -> u32 {
 
 /// Gives items tags for another depth and sorts them anew.
 fn retag(items: &mut [Word], depth: u32, hash_of: &impl Fn(NonNull<u8>) -> u64) {
-    const AHEAD: usize = 8;
     for index in 0..items.len() {
         if let Some(soon) = items.get(index + AHEAD) {
             prefetch(soon.pointer());
@@ -520,7 +549,7 @@ fn narrow(number: usize) -> u16 {
 
 /// Brings the cache line at an address near; any address is fine.
 #[inline]
-pub(super) fn prefetch(address: *const u8) {
+pub(crate) fn prefetch(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch touches nothing and cannot fault.
     unsafe {

@@ -159,6 +159,8 @@ enum Step {
     Fill(u32, u32),
     Clear(u32, u32),
     Drain(u32),
+    /// So many eighths of all items.
+    TakeWhere(u32, u64),
 }
 
 fn step(space: u32, bulk: u32) -> impl Strategy<Value = Step> {
@@ -168,6 +170,7 @@ fn step(space: u32, bulk: u32) -> impl Strategy<Value = Step> {
         2 => (0..space, 0..bulk).prop_map(|(from, count)| Step::Fill(from, count)),
         2 => (0..space, 0..bulk).prop_map(|(from, count)| Step::Clear(from, count)),
         1 => any::<u32>().prop_map(Step::Drain),
+        1 => (any::<u32>(), 0..9_u64).prop_map(|(salt, eighths)| Step::TakeWhere(salt, eighths)),
     ]
 }
 
@@ -191,7 +194,19 @@ fn apply(table: &mut Table<Block>, model: &mut Model, step: &Step) {
             }
         }
         Step::Drain(salt) => drain(table, model, salt),
+        Step::TakeWhere(salt, eighths) => take_where(table, model, salt, eighths),
     }
+}
+
+/// Removes about so many eighths of the items by [`Table::take_where`].
+fn take_where(table: &mut Table<Block>, model: &mut Model, salt: u32, eighths: u64) {
+    let goes = |key: &[u8]| hash(key).wrapping_mul(u64::from(salt) | 1) >> 61 < eighths;
+    let mut taken = Vec::new();
+    table.take_where(|(key, _)| goes(key), |item| taken.push(item.0.key));
+    taken.sort();
+    let expected: Vec<_> = model.keys().filter(|key| goes(key)).cloned().collect();
+    assert_eq!(taken, expected);
+    model.retain(|key, _| !goes(key));
 }
 
 /// Removes about half of the marked items by [`Table::drain_marked`].

@@ -2,8 +2,10 @@
 
 #![expect(unsafe_code, reason = "the tree refers to blocks that the table owns")]
 
+use std::ops::Range;
+
 use super::Insert;
-use super::tree::Tree;
+use super::tree::{Node, Tree, order};
 use crate::block::{Scored, ScoredRef};
 use crate::table::{self, Entry, Occupied, Table, Waiting};
 
@@ -11,6 +13,18 @@ use crate::table::{self, Entry, Occupied, Table, Waiting};
 pub(super) struct Large {
     pub(super) tree: Tree<ScoredRef>,
     pub(super) members: Table<Scored>,
+}
+
+/// Where more than one in so many members goes, the table is swept: a search costs so much more than a step of a walk.
+const SWEEP: usize = 8;
+/// Searches that wait for memory at the same time.
+const AHEAD: usize = 16;
+
+/// What removed members leave behind, to be freed.
+#[derive(Default)]
+pub(super) struct Rest {
+    nodes: Vec<Node<ScoredRef>>,
+    pub(super) blocks: Vec<Scored>,
 }
 
 /// Members that have no place in the order yet, or none in the table either.
@@ -112,22 +126,58 @@ impl Large {
         true
     }
 
-    /// Removes the members with these ranks.
-    pub(super) fn remove_range(&mut self, from: usize, to: usize) {
-        let mut left = to - from;
-        while left > 0 {
-            let members = &mut self.members;
-            let removed = self.tree.remove_run(from, left, &mut |key: ScoredRef| {
-                let member = key.member();
-                // The block goes with the item that the table gives back, at the end of this statement; the reference is
-                // not used after it.
-                members.remove(table::hash(member), member);
-            });
-            if removed == 0 {
-                break;
+    /// Removes the members with these ranks, which are not all; answers what is left to free.
+    pub(super) fn remove_range(&mut self, ranks: Range<usize>) -> Rest {
+        let mut rest = Rest::default();
+        let count = ranks.len();
+        if count > self.tree.len() / SWEEP {
+            self.sweep(&ranks, &mut rest.blocks);
+        } else {
+            let keys: Vec<ScoredRef> = self.tree.range(ranks.clone()).copied().collect();
+            rest.blocks.reserve_exact(count);
+            for keys in keys.chunks(AHEAD) {
+                self.remove_each(keys, &mut rest.blocks);
             }
-            left -= removed;
         }
+        // The blocks live on in `rest`, so the tree's references have been good until here.
+        self.tree.remove_range(ranks, &mut rest.nodes);
+        rest
+    }
+
+    /// Takes a few members out of the table. Their blocks and places come to the cache together: one after the other each would
+    /// be waited for.
+    fn remove_each(&mut self, keys: &[ScoredRef], blocks: &mut Vec<Scored>) {
+        keys.iter().for_each(ScoredRef::prefetch);
+        let mut hashes = [0; AHEAD];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = table::hash(key.member());
+            self.members.prefetch(*hash);
+        }
+        for (hash, key) in hashes.iter().zip(keys) {
+            blocks.extend(self.members.remove(*hash, key.member()));
+        }
+    }
+
+    /// Takes the members with these ranks out of the table by a walk over all of it: where many go, that is faster than to look for
+    /// each.
+    fn sweep(&mut self, ranks: &Range<usize>, blocks: &mut Vec<Scored>) {
+        let end = |rank: usize| self.tree.range(rank..rank + 1).next().copied();
+        let (Some(first), Some(last)) = (end(ranks.start), end(ranks.end - 1)) else {
+            return;
+        };
+        blocks.reserve_exact(ranks.len());
+        // The two blocks go to `blocks` like the others and are not changed there.
+        let (first, last) = (
+            (first.score(), first.member()),
+            (last.score(), last.member()),
+        );
+        self.members.take_where(
+            |view| {
+                let at = (view.score(), view.member());
+                order(first, at).is_le() && order(at, last).is_le()
+            },
+            |block| blocks.push(block),
+        );
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{Encoding, Limits, int, packed};
 use compact::Pairs;
 use large::{Large, Pending};
 
+/// So many members are freed where they are removed.
+const FREED_AT_ONCE: usize = 64;
+
 /// An end of a score range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScoreBound {
@@ -193,17 +196,23 @@ impl Zset {
         self.range(0..self.len())
     }
 
-    /// Removes a range of ranks; answers how many members went.
-    pub fn remove_range(&mut self, ranks: Range<usize>) -> usize {
+    /// Removes a range of ranks; answers how many members went, and what is better freed by another thread.
+    pub fn remove_range(&mut self, ranks: Range<usize>) -> (usize, Option<Box<dyn Send>>) {
         let end = ranks.end.min(self.len());
         let start = ranks.start.min(end);
-        if start < end {
-            match self.0.see_mut() {
-                SeeMut::Small(thin) => compact::remove_range(thin, start, end),
-                SeeMut::Large(large) => large.remove_range(start, end),
+        let members = end - start;
+        let rest: Option<Box<dyn Send>> = match self.0.see_mut() {
+            _ if members == 0 => None,
+            SeeMut::Small(thin) => {
+                compact::remove_range(thin, start, end);
+                None
             }
-        }
-        end - start
+            SeeMut::Large(large) if members == large.tree.len() => {
+                Some(Box::new(std::mem::take(self)))
+            }
+            SeeMut::Large(large) => Some(Box::new(large.remove_range(start..end))),
+        };
+        (members, rest.filter(|_| members > FREED_AT_ONCE))
     }
 
     /// ZSCAN: visits about `count` members from `cursor`, answers the next cursor. A compact one is visited whole.

@@ -113,7 +113,7 @@ fn apply(zset: &mut Zset, model: &mut Model, limits: &Limits, step: &Step) {
                 .take(n)
                 .map(|(m, _)| m.to_vec())
                 .collect();
-            assert_eq!(zset.remove_range(from..from + n), gone.len());
+            assert_eq!(zset.remove_range(from..from + n).0, gone.len());
             model.map.retain(|member, _| !gone.contains(member));
         }
         Step::CompactIfSmall => {
