@@ -19,7 +19,7 @@ const DENSE_MAX: usize = 15;
 /// No segment can have more slots; reached only by hashes that are all alike.
 const SLOTS_LIMIT: usize = u16::MAX as usize;
 /// Items whose blocks are on their way to the cache, where all of a segment are looked at.
-const AHEAD: usize = 8;
+const AHEAD: usize = 32;
 /// The tag starts at a multiple of this many bits.
 const REBASE: u32 = 4;
 
@@ -369,17 +369,21 @@ impl Segment {
     /// Takes out the items for which `goes` holds; the others move to where they would lie without them.
     pub(super) fn take_where(self, mut goes: impl FnMut(NonNull<u8>) -> bool) -> Vec<Word> {
         let items: Vec<Word> = self.items().collect();
-        let (mut stay, mut gone) = (Vec::with_capacity(items.len()), Vec::new());
+        let (mut stay, mut gone) = (items.clone(), items.clone());
+        let (mut stay_len, mut gone_len) = (0, 0);
         for (index, &word) in items.iter().enumerate() {
             if let Some(soon) = items.get(index + AHEAD) {
                 prefetch(soon.pointer());
             }
-            if word.non_null().is_some_and(&mut goes) {
-                gone.push(word);
-            } else {
-                stay.push(word);
-            }
+            // Written to both and counted for one: a branch would be foreseen wrongly too often.
+            let goes = word.non_null().is_some_and(&mut goes);
+            stay[stay_len] = word;
+            gone[gone_len] = word;
+            stay_len += usize::from(!goes);
+            gone_len += usize::from(goes);
         }
+        stay.truncate(stay_len);
+        gone.truncate(gone_len);
         if !gone.is_empty() {
             let placed = self.place(&stay, 0);
             assert!(placed, "no item lies farther back than before");
