@@ -1,6 +1,6 @@
 //! What the system offers only through `unsafe`: forked processes (the daemon that leaves the terminal, the child that saves) and
-//! signals, one of which tells where the main thread stands. The only `unsafe` of the server's shell is here.
-#![expect(unsafe_code, reason = "fork and signal handlers")]
+//! signals, one of which tells where the main thread stands; the processor's counter. The only `unsafe` of the server's shell is here.
+#![expect(unsafe_code, reason = "fork, signal handlers, the time stamp counter")]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -54,6 +54,18 @@ pub(crate) fn detach() -> anyhow::Result<Detached> {
             std::process::exit(i32::from(!started))
         }
     }
+}
+
+/// The processor's counter of time, where it has one that needs no call of the kernel's. Whether it can be gone by, the kernel knows.
+#[inline]
+pub(crate) fn processor_ticks() -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: every x86-64 has the instruction, and the kernel would have to forbid it.
+        Some(unsafe { core::arch::x86_64::_rdtsc() })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
 }
 
 /// Points the standard streams at nothing, once the daemon needs them no more.

@@ -18,11 +18,11 @@ use engine::{
     Running, SaveRequest, Source,
 };
 use logline::{Log, Role};
-use nix::time::{ClockId, clock_gettime};
 use socket2::Socket;
 use store::{Keyspace, Limits};
 
 use crate::append_only::{self, AppendOnlyFile};
+use crate::clock::Clock;
 use crate::memory::{Freed, Memory};
 use crate::watchdog::{self, Watchdog};
 use crate::{dump, fork};
@@ -30,6 +30,7 @@ use crate::{dump, fork};
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
+    clock: Rc<Clock>,
     memory: Memory,
     reaper: Sender<Vec<Box<dyn Send>>>,
     /// How many loads of garbage the reaper has still to free.
@@ -62,6 +63,7 @@ impl Machine {
             }
         });
         Self {
+            clock: Rc::new(Clock::new()),
             memory,
             reaper,
             unfreed,
@@ -77,11 +79,9 @@ impl Machine {
     }
 
     /// The time now.
+    #[inline]
     pub(crate) fn now(&self) -> Now {
-        Now {
-            mono_ms: clock_ns(ClockId::CLOCK_MONOTONIC) / 1_000_000,
-            unix_us: clock_ns(ClockId::CLOCK_REALTIME) / 1000,
-        }
+        self.clock.now()
     }
 
     /// Random numbers from the operating system.
@@ -168,18 +168,6 @@ fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> bool {
     }
 }
 
-/// What a clock shows, nanoseconds; 0 before its epoch.
-#[inline]
-fn clock_ns(clock: ClockId) -> u64 {
-    // These two clocks are always there.
-    let Ok(time) = clock_gettime(clock) else {
-        return 0;
-    };
-    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-    let rest = u64::try_from(time.tv_nsec()).unwrap_or(0);
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(rest)
-}
-
 /// Memory of this process that it shares with nobody (`Private_Dirty`); 0 where the kernel does not tell.
 fn private_dirty_bytes() -> u64 {
     let Ok(text) = std::fs::read_to_string("/proc/self/smaps_rollup") else {
@@ -195,7 +183,7 @@ fn private_dirty_bytes() -> u64 {
 
 impl Host for Machine {
     fn mono_ns(&self) -> u64 {
-        clock_ns(ClockId::CLOCK_MONOTONIC)
+        self.clock.mono_ns()
     }
 
     fn sleep(&mut self, time: Duration) {

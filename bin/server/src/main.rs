@@ -7,6 +7,7 @@
 mod append_only;
 mod bus;
 mod check;
+mod clock;
 mod config;
 mod connection;
 mod dump;
