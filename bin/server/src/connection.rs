@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use crate::meanwhile::Socket;
+use crate::reads::Read;
 use crate::shell::Shell;
 
 /// Slices handed to one vectored write.
@@ -35,6 +36,12 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
                 id,
             };
             tokio::task::spawn_local(async move {
+                // A task's waker is the same all its life.
+                poll_fn(|cx| {
+                    connection.shell.set_task(id, cx.waker());
+                    Poll::Ready(())
+                })
+                .await;
                 poll_fn(|cx| connection.poll(cx)).await;
                 connection.shell.engine.borrow_mut().close(id);
                 connection.shell.forget_task(id);
@@ -50,6 +57,16 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
     }
 }
 
+/// What came of a read.
+enum Came {
+    /// The end of the connection.
+    Nothing,
+    /// Requests, which have run.
+    Ran,
+    /// Requests whose keys are not there yet.
+    Waits,
+}
+
 struct Connection<S> {
     shell: Rc<Shell>,
     /// Borrowed while this task runs, and for a moment while somebody else's script does: see `meanwhile.rs`.
@@ -60,9 +77,14 @@ struct Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Goes on until there is nothing to do. Ready means that the connection is over.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shell.set_task(self.id, cx.waker());
         let shell = &self.shell;
         let stream = &mut *self.stream.borrow_mut();
+        if let Some(read) = shell.reads.take(self.id) {
+            let mut engine = shell.engine.borrow_mut();
+            engine.set_now_for_requests(shell.machine.now());
+            self.run(&mut engine, read);
+            shell.after_turn(&mut engine);
+        }
         loop {
             let mut engine = shell.engine.borrow_mut();
             let flushed = match self.poll_write(cx, stream, &mut engine) {
@@ -84,36 +106,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 };
             }
             match ready!(self.poll_read(cx, stream, &mut engine)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => shell.after_turn(&mut engine),
+                Ok(Came::Nothing) | Err(_) => return Poll::Ready(()),
+                Ok(Came::Ran) => shell.after_turn(&mut engine),
+                Ok(Came::Waits) => {
+                    // Its turn comes after those that are ready now.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
     }
 
-    /// One read, handed to the engine. The number of bytes; 0 at the end.
+    /// One read, handed to the engine.
     fn poll_read(
         &self,
         cx: &mut Context<'_>,
         stream: &mut S,
         engine: &mut Engine,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<Came>> {
         if let Some(target) = engine.read_target(self.id) {
             let read = ready!(poll_read_buf(Pin::new(stream), cx, target))?;
-            if read > 0 {
-                engine.set_now(self.shell.machine.now());
-                engine.received_pending(self.id, read);
+            if read == 0 {
+                return Poll::Ready(Ok(Came::Nothing));
             }
-            return Poll::Ready(Ok(read));
+            engine.set_now_for_requests(self.shell.machine.now());
+            engine.received_pending(self.id, read);
+            return Poll::Ready(Ok(Came::Ran));
         }
-        let mut scratch = self.shell.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-        let bytes = buffer.filled();
-        if !bytes.is_empty() {
-            engine.set_now(self.shell.machine.now());
-            engine.receive(self.id, bytes);
+        let reads = &self.shell.reads;
+        let count = {
+            let mut room = reads.room();
+            let mut buffer = ReadBuf::new(&mut room);
+            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+            buffer.filled().len()
+        };
+        if count == 0 {
+            return Poll::Ready(Ok(Came::Nothing));
         }
-        Poll::Ready(Ok(bytes.len()))
+        engine.set_now_for_requests(self.shell.machine.now());
+        let mut read = reads.begin(count);
+        let asked = engine.cut(self.id, &reads.bytes(&read), &mut read.requests);
+        Poll::Ready(Ok(if asked && reads.may_wait(&read) {
+            reads.put(self.id, read);
+            Came::Waits
+        } else {
+            self.run(engine, read);
+            Came::Ran
+        }))
+    }
+
+    /// Runs what was read.
+    fn run(&self, engine: &mut Engine, mut read: Read) {
+        let reads = &self.shell.reads;
+        engine.run_cut(self.id, &reads.bytes(&read), &mut read.requests);
+        reads.end(read);
     }
 
     /// Writes until everything is sent: replies, and a replica's share of the stream. Nothing leaves while changes of this turn

@@ -18,6 +18,7 @@ mod listen;
 mod meanwhile;
 mod memory;
 mod nodes_file;
+mod reads;
 mod relay;
 mod shell;
 mod transfer;

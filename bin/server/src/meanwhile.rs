@@ -71,6 +71,9 @@ impl Meanwhile for Server {
                 }
             }
         }
+        for id in shell.reads.clients() {
+            serve_waiting(&shell, engine, id);
+        }
         for (id, socket) in with_input(&shell, engine) {
             if let Ok(socket) = socket.try_borrow() {
                 serve(&shell, engine, id, socket.as_fd());
@@ -140,6 +143,23 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
         .collect()
 }
 
+/// What was read of a client before the script began.
+fn serve_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
+    if !engine.serves_meanwhile(id) {
+        return;
+    }
+    if let Some(mut read) = shell.reads.take(id) {
+        engine.run_cut(id, &shell.reads.bytes(&read), &mut read.requests);
+        shell.reads.end(read);
+    }
+    let socket = shell.streams.borrow().get(id.0).cloned().flatten();
+    if let Some(socket) = socket
+        && let Ok(socket) = socket.try_borrow()
+    {
+        answer(shell, engine, id, &SockRef::from(&socket.as_fd()));
+    }
+}
+
 /// One read, and what is answered. The end of a connection is left to its task.
 fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
     let socket = SockRef::from(&fd);
@@ -148,6 +168,11 @@ fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
         return;
     };
     engine.receive_meanwhile(id, &buffer[..count]);
+    answer(shell, engine, id, &socket);
+}
+
+/// Sends what can be sent.
+fn answer(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &socket2::Socket) {
     if engine.holds_replies(id) {
         return;
     }
@@ -155,7 +180,7 @@ fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
         return;
     };
     while !out.is_empty() {
-        match (&*socket).write(out.flatten()) {
+        match (&mut &*socket).write(out.flatten()) {
             Ok(sent @ 1..) => out.advance(sent),
             _ => return,
         }

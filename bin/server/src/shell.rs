@@ -18,11 +18,9 @@ use crate::dump::{self, SyncFile};
 use crate::host::Machine;
 use crate::meanwhile::{Door, Shared};
 use crate::nodes_file::NodesFile;
+use crate::reads::Reads;
 use crate::transfer::{self, Sockets};
 use crate::{bus, links, relay};
-
-/// Bytes read from a socket at once. One buffer serves all connections.
-const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// The pace of the cluster's periodic work.
 const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
@@ -35,7 +33,7 @@ const EXPIRE_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Shell {
     pub(crate) engine: RefCell<Engine>,
     pub(crate) machine: Machine,
-    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) reads: Reads,
     /// The task of each client, by its place.
     tasks: RefCell<Vec<Option<Waker>>>,
     /// The socket of each client, by its place.
@@ -67,7 +65,7 @@ impl Shell {
         Self {
             engine: RefCell::new(engine),
             machine,
-            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            reads: Reads::new(),
             tasks: RefCell::default(),
             streams: RefCell::default(),
             doors: RefCell::default(),
@@ -342,10 +340,7 @@ impl Shell {
         if tasks.len() <= id.0 {
             tasks.resize(id.0 + 1, None);
         }
-        match &mut tasks[id.0] {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        tasks[id.0] = Some(waker.clone());
     }
 
     pub(crate) fn wake(&self, id: ClientId) {
@@ -373,6 +368,9 @@ impl Shell {
         }
         if let Some(stream) = self.streams.borrow_mut().get_mut(id.0) {
             *stream = None;
+        }
+        if let Some(read) = self.reads.take(id) {
+            self.reads.end(read);
         }
         self.output_sent(id);
     }

@@ -40,6 +40,7 @@ enum Served {
 impl Engine {
     /// Makes a client wait. Its requests are not run until [`Engine::unblock`].
     pub(crate) fn block_on_lists(&mut self, id: ClientId, block: Block) {
+        self.calm = false;
         let now_ms = self.now.unix_ms();
         let until_ms = (block.timeout_ms > 0).then(|| now_ms.saturating_add(block.timeout_ms));
         let client = &mut self.clients[id.0];

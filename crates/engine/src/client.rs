@@ -171,6 +171,24 @@ impl Client {
         }
     }
 
+    /// Whether it is nothing but a client: outside MULTI, and with no subscriptions.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        let Flags {
+            authenticated: _,
+            master,
+            replica,
+            monitor,
+            internal,
+            asking,
+            readonly,
+            closing,
+        } = self.flags;
+        !(master | replica | monitor | internal | asking | readonly | closing)
+            && self.multi.is_none()
+            && self.subscriptions.is_none()
+    }
+
     /// Whether its requests are run as they come.
     #[must_use]
     #[inline]

@@ -77,6 +77,12 @@ impl Engine {
             self.unknown(id, args[0]);
             return true;
         };
+        if self.calm && self.is_plain(id, entry, args) {
+            debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
+            self.clients[id.0].last_command = entry.command.name;
+            self.call(id, entry, args, big);
+            return true;
+        }
         if self.is_paused(id) || self.touches_moving(id, entry, args) {
             self.hold(id);
             return false;
@@ -91,6 +97,7 @@ impl Engine {
             self.queue(id, entry, args);
             return true;
         }
+        self.calm = self.is_calm();
         self.call(id, entry, args, big);
         if entry.command.name != "asking"
             && let Some(client) = self.clients.get_mut(id.0)
@@ -101,6 +108,32 @@ impl Engine {
             self.serve_blocked();
         }
         true
+    }
+
+    /// Whether none of the server's gates is closed to anybody, or will be after data commands. Looked at once, until something
+    /// else than a data command runs ([`Engine::set_now`]).
+    fn is_calm(&self) -> bool {
+        self.paused_until_ms.is_none()
+            && self.transfers.moving.is_empty()
+            && self.cluster.is_none()
+            && !self.is_slave()
+            && self.config.maxmemory == 0
+            && self.config.min_slaves_to_write == 0
+            && self.gate_disk().is_ok()
+            && self.persistence.loading.is_none()
+            && self.scripting.running.is_none()
+            && !self.effects.blocking
+            && self.ready.is_empty()
+    }
+
+    /// Whether this is a data command with the right number of words, from a client that is nothing special: then no gate but those
+    /// of [`Engine::is_calm`] matters.
+    #[inline]
+    fn is_plain(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
+        matches!(entry.runner, Runner::Data(_))
+            && entry.command.accepts(args.len())
+            && self.clients[id.0].is_ordinary()
+            && !self.lacks_password(id)
     }
 
     fn unknown(&mut self, id: ClientId, name: &[u8]) {
@@ -260,7 +293,10 @@ impl Engine {
                 };
                 run(&mut ctx, args)
             }
-            Runner::Engine(run) => run(self, id, args),
+            Runner::Engine(run) => {
+                self.calm = false;
+                run(self, id, args)
+            }
         };
         if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
             client.out.error(error.line());

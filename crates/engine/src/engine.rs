@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use commands::{Effects, Rng, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
-use resp::{ArgsScratch, Batch, Reply};
+use resp::{ArgsScratch, Reply};
 use slab::Slab;
-use store::{Keyspace, Limits};
+use store::{Keyspace, Limits, Prefetched};
 
 use crate::append_only::AppendOnly;
 use crate::blocking::Blocked;
@@ -15,6 +15,7 @@ use crate::client::{Client, Waiting};
 use crate::evict::EvictionPools;
 use crate::expire::ExpireCycle;
 use crate::index::Index;
+use crate::input::Requests;
 use crate::latency::Latency;
 use crate::master::Replicas;
 use crate::migrate::Transfers;
@@ -56,6 +57,8 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) keyspace: Keyspace,
     pub(crate) clients: Slab<Client>,
+    /// No gate of the server's is closed: see `dispatch.rs`. False where that is not known.
+    pub(crate) calm: bool,
     pub(crate) next_serial: u64,
     pub(crate) index: Index,
     pub(crate) effects: Effects,
@@ -108,7 +111,10 @@ pub struct Engine {
     /// From which duration on the slow log or the latency monitor may want to know of a command.
     pub(crate) noted_from_ns: u64,
     pub(crate) expire: ExpireCycle,
-    pub(crate) batch: Batch,
+    pub(crate) requests: Requests,
+    /// Keys of `foreseen_db` whose table positions were asked for, but not yet their entries.
+    pub(crate) foreseen: Vec<Prefetched>,
+    pub(crate) foreseen_db: usize,
     pub(crate) args: ArgsScratch,
     /// Memory for the replies of the next client that is served.
     pub(crate) spare: Vec<u8>,
@@ -130,6 +136,7 @@ impl Engine {
             config,
             keyspace,
             clients: Slab::new(),
+            calm: false,
             next_serial: 1,
             index: Index::new(),
             effects: Effects::default(),
@@ -169,7 +176,9 @@ impl Engine {
             turn_from_ns: 0,
             noted_from_ns: 0,
             expire: ExpireCycle::default(),
-            batch: Batch::default(),
+            requests: Requests::default(),
+            foreseen: Vec::new(),
+            foreseen_db: 0,
             args: ArgsScratch::default(),
             spare: Vec::new(),
             woken: Vec::new(),
@@ -210,6 +219,12 @@ impl Engine {
 
     /// Tells the time. To be called before every other call.
     pub fn set_now(&mut self, now: Now) {
+        self.calm = false;
+        self.set_now_for_requests(now);
+    }
+
+    /// The same, where nothing but a client's requests will run. What these have left as it was need not be looked at again.
+    pub fn set_now_for_requests(&mut self, now: Now) {
         self.now = now;
         self.last_ns = self.host.mono_ns();
         self.turn_from_ns = self.last_ns;
@@ -319,8 +334,10 @@ impl Engine {
                 self.wake(id);
             }
         }
-        self.perform_bus();
-        self.save_nodes();
+        if self.cluster.is_some() {
+            self.perform_bus();
+            self.save_nodes();
+        }
     }
 
     /// The periodic work, `hz` times a second.

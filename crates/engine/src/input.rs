@@ -2,10 +2,14 @@
 //!
 //! A read normally holds whole requests and is used where it lies, in the shell's scratch buffer. Only what is left of it (the
 //! start of a request, or requests of a client that has to wait) is copied into the client's own buffer.
+//!
+//! Memory is slow: what a request touches of the keyspace is asked for well before it runs, first the positions in the table, and once
+//! these have come, the entries. Within a pipeline that is done some requests ahead. Between clients the shell does it: it has the
+//! reads of several cut ([`Engine::cut`]) before it has the first one run ([`Engine::run_cut`]).
 
 use bytes::{Bytes, BytesMut};
-use resp::{Batch, Limits};
-use store::Prefetched;
+use resp::{Batch, Limits, ProtocolError};
+use store::{Db, Prefetched};
 
 use crate::client::Client;
 use crate::{ClientId, Engine};
@@ -17,38 +21,85 @@ const HAND_OVER_BYTES: usize = 32 * 1024;
 const RESERVE_STEP_BYTES: usize = 1024 * 1024;
 const RESERVE_FACTOR: usize = 3;
 
-/// How many requests ahead keys are brought to the cache.
-const PREFETCH_WINDOW: usize = 16;
+/// Keys are asked for in groups of so many requests: a group's positions two groups ahead, its entries one.
+const GROUP: usize = 8;
+/// Places of keys that are remembered: more than three groups, a power of two.
+const PLACES: usize = 32;
+/// What is longer is hardly a key.
+const LONGEST_KEY: usize = 256;
+/// Fewer keys than this are in the cache anyway.
+const MANY_KEYS: usize = 8192;
+
+/// The requests of one read, and where their keys are. One may be used again and again.
+#[derive(Debug, Default)]
+pub struct Requests {
+    batch: Batch,
+    /// How many bytes were cut, or what is wrong with the next ones; none where the client has to wait and nothing was cut.
+    cut: Option<Result<usize, ProtocolError>>,
+    places: Places,
+}
+
+/// Of a request's key, at the request's number modulo [`PLACES`]; none where nothing was asked for.
+#[derive(Debug, Default)]
+struct Places {
+    keys: [Option<Prefetched>; PLACES],
+    db: usize,
+    /// Requests whose table positions were asked for, and those whose entries were.
+    positions: usize,
+    entries: usize,
+}
 
 impl Engine {
     /// Bytes came from a client. They are cut into requests, and these are run. Replies gather in [`Engine::output`].
     pub fn receive(&mut self, id: ClientId, bytes: &[u8]) {
+        let mut requests = std::mem::take(&mut self.requests);
+        self.cut(id, bytes, &mut requests);
+        self.run_cut(id, bytes, &mut requests);
+        self.requests = requests;
+    }
+
+    /// The first half of [`Engine::receive`]. Whether others' reads had better be cut before the second: a key or a few were asked for,
+    /// and are on their way from memory.
+    pub fn cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) -> bool {
         self.note_input(id, bytes.len());
-        let client = &mut self.clients[id.0];
+        requests.cut = None;
+        let client = &self.clients[id.0];
         if !client.is_running() || !client.pending.is_empty() {
+            return false;
+        }
+        requests.cut = Some(self.cut_some(id, bytes, &mut requests.batch));
+        self.ask_ahead(id, bytes, requests)
+    }
+
+    /// The second half: runs what [`Engine::cut`] cut off these `bytes`. Anything may have happened to the client in between, but
+    /// that it sent something.
+    pub fn run_cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
+        let Some(client) = self.clients.get_mut(id.0) else {
+            return;
+        };
+        if !client.is_running() || !client.pending.is_empty() {
+            client.parser.reset();
             client.pending.extend_from_slice(bytes);
             self.run_pending(id);
             return;
         }
         client.out.take_memory(&mut self.spare);
-        let mut batch = std::mem::take(&mut self.batch);
         let mut rest = bytes;
-        while !rest.is_empty() {
-            let taken = self.run_some(id, rest, None, &mut batch);
+        while let Some(cut) = requests.cut.take() {
+            let taken = self.run_some(id, rest, None, cut, requests);
             rest = &rest[taken..];
-            if taken == 0 {
+            let going = self.clients.get(id.0).is_some_and(Client::is_running);
+            if rest.is_empty() || taken == 0 || !going {
                 break;
             }
-            if !self.clients.get(id.0).is_some_and(Client::is_running) {
-                break;
-            }
+            requests.cut = Some(self.cut_some(id, rest, &mut requests.batch));
+            self.ask_ahead(id, rest, requests);
         }
-        self.batch = batch;
         let Some(client) = self.clients.get_mut(id.0) else {
             return;
         };
         client.out.leave_memory(&mut self.spare);
-        if !client.flags.closing {
+        if !rest.is_empty() && !client.flags.closing {
             client.pending.extend_from_slice(rest);
             self.check_query_buffer(id);
         }
@@ -85,7 +136,7 @@ impl Engine {
 
     /// Runs what waits in a client's own buffer, as far as it may run.
     pub(crate) fn run_pending(&mut self, id: ClientId) {
-        let mut batch = std::mem::take(&mut self.batch);
+        let mut requests = std::mem::take(&mut self.requests);
         while let Some(client) = self
             .clients
             .get_mut(id.0)
@@ -94,7 +145,8 @@ impl Engine {
             let waiting = std::mem::take(&mut client.pending);
             // The parser is asked first, so that a partial request stays where it is.
             let mut parser = std::mem::take(&mut client.parser);
-            let cut = parser.cut_all(&waiting, &mut batch);
+            let batch = &mut requests.batch;
+            let cut = parser.cut_all(&waiting, batch);
             let done = cut.as_ref().copied().unwrap_or(0);
             let last = batch
                 .len()
@@ -112,7 +164,9 @@ impl Engine {
             client.parser = parser;
             let mut rest = waiting;
             let whole: Bytes = rest.split_to(last).freeze();
-            let taken = self.run_some(id, &whole, Some(&whole), &mut batch);
+            let cut = self.cut_some(id, &whole, &mut requests.batch);
+            self.ask_ahead(id, &whole, &mut requests);
+            let taken = self.run_some(id, &whole, Some(&whole), cut, &mut requests);
             if let Some(client) = self.clients.get_mut(id.0) {
                 if taken < whole.len() {
                     let mut kept = BytesMut::from(&whole[taken..]);
@@ -123,39 +177,51 @@ impl Engine {
                 }
             }
         }
-        self.batch = batch;
+        self.requests = requests;
         self.check_query_buffer(id);
     }
 
-    /// Cuts requests off `bytes` and runs them; how many bytes are done with. `shared` is the buffer that `bytes` is, where big
-    /// arguments may be kept from.
-    fn run_some(
+    /// Cuts requests off `bytes`, as many as this client may send at once.
+    fn cut_some(
         &mut self,
         id: ClientId,
         bytes: &[u8],
-        shared: Option<&Bytes>,
         batch: &mut Batch,
-    ) -> usize {
+    ) -> Result<usize, ProtocolError> {
         let limits = if self.lacks_password(id) {
             &Limits::UNAUTHENTICATED
         } else {
             &Limits::NORMAL
         };
-        let client = &mut self.clients[id.0];
-        client.parser.set_limits(limits);
-        let cut = client.parser.cut_all(bytes, batch);
-        let db = client.db;
+        let parser = &mut self.clients[id.0].parser;
+        parser.set_limits(limits);
+        parser.cut_all(bytes, batch)
+    }
+
+    /// Runs requests that were cut off `bytes`, with the answer `cut`; how many bytes are done with. `shared` is the buffer that
+    /// `bytes` is, where big arguments may be kept from.
+    fn run_some(
+        &mut self,
+        id: ClientId,
+        bytes: &[u8],
+        shared: Option<&Bytes>,
+        cut: Result<usize, ProtocolError>,
+        requests: &mut Requests,
+    ) -> usize {
+        self.ask_foreseen();
+        let Requests { batch, places, .. } = requests;
         let mut args = self.args.take();
         let mut stopped = None;
-        let mut places = [None; PREFETCH_WINDOW];
-        let several = batch.len() > 1;
+        let ahead = places.positions > 0;
         for index in 0..batch.len() {
-            if several && index % PREFETCH_WINDOW == 0 {
-                self.prefetch(db, bytes, batch, index, &mut places);
-            }
             batch.args(index, bytes, &mut args);
-            if several {
-                self.remember_hash(db, &args, places[index % PREFETCH_WINDOW]);
+            if ahead {
+                if index % GROUP == 0 {
+                    let db = self.keyspace.db_ref(places.db);
+                    places.ask_positions(db, bytes, batch, index + 3 * GROUP);
+                    places.ask_entries(db, index + 2 * GROUP);
+                }
+                self.remember_hash(places, index, &args);
             }
             let big = shared.and_then(|shared| big_argument(shared, &args));
             let ran = self.request(id, &args, big);
@@ -167,8 +233,8 @@ impl Engine {
             }
         }
         self.args.put(args);
-        if several {
-            self.keyspace.db_ref(db).forget_hash();
+        if ahead {
+            self.keyspace.db_ref(places.db).forget_hash();
         }
         match (stopped, cut) {
             (Some(at), _) => {
@@ -185,36 +251,46 @@ impl Engine {
         }
     }
 
-    /// Brings the keys of the next requests to the cache: first their positions in the table, then their entries.
-    fn prefetch(
-        &self,
-        db: usize,
-        bytes: &[u8],
-        batch: &Batch,
-        from: usize,
-        places: &mut [Option<Prefetched>; PREFETCH_WINDOW],
-    ) {
-        let db = self.keyspace.db_ref(db);
-        let until = batch.len().min(from + PREFETCH_WINDOW);
-        for (index, place) in (from..until).zip(&mut *places) {
-            *place = batch.arg(index, 1, bytes).map(|key| db.prefetch(key));
+    /// Asks for the table positions of the first requests' keys, and for the entries of those that were asked for by the last call.
+    /// Whether they are too few to be worked on one after the other while memory answers.
+    fn ask_ahead(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) -> bool {
+        self.ask_foreseen();
+        let Requests { batch, places, .. } = requests;
+        places.db = self.clients[id.0].db;
+        places.positions = 0;
+        places.entries = 0;
+        let db = self.keyspace.db_ref(places.db);
+        if db.len() < MANY_KEYS {
+            return false;
         }
-        for place in places[..until - from].iter().flatten() {
-            db.prefetch_entry(*place);
+        places.ask_positions(db, bytes, batch, 2 * GROUP);
+        let first = &places.keys[..places.positions];
+        self.foreseen.extend(first.iter().flatten());
+        self.foreseen_db = places.db;
+        // These are the ones that are foreseen.
+        places.entries = places.positions;
+        batch.len() < GROUP && !self.foreseen.is_empty()
+    }
+
+    /// Asks for the entries of keys whose positions were asked for a while ago.
+    fn ask_foreseen(&mut self) {
+        let db = self.keyspace.db_ref(self.foreseen_db);
+        for place in self.foreseen.drain(..) {
+            db.prefetch_entry(place);
         }
     }
 
-    /// A prefetched key was hashed: its command need not do it again.
+    /// A key that was asked for was hashed: its command need not do it again.
     #[inline]
-    fn remember_hash(&self, db: usize, args: &[&[u8]], place: Option<Prefetched>) {
-        let db = self.keyspace.db_ref(db);
-        match (place, args) {
+    fn remember_hash(&self, places: &Places, index: usize, args: &[&[u8]]) {
+        let db = self.keyspace.db_ref(places.db);
+        match (places.keys[index % PLACES], args) {
             (Some(place), [_, key, ..]) => db.remember_hash(key, place),
             _ => db.forget_hash(),
         }
     }
 
-    fn protocol_error(&mut self, id: ClientId, error: &resp::ProtocolError) {
+    fn protocol_error(&mut self, id: ClientId, error: &ProtocolError) {
         let Some(client) = self.clients.get_mut(id.0) else {
             return;
         };
@@ -248,6 +324,31 @@ impl Engine {
                 client.peer.addr
             );
             self.close_now(id);
+        }
+    }
+}
+
+impl Places {
+    /// Asks for the table positions of the keys of all requests before `until`.
+    #[inline]
+    fn ask_positions(&mut self, db: &Db, bytes: &[u8], batch: &Batch, until: usize) {
+        for index in self.positions..batch.len().min(until) {
+            let key = batch.arg(index, 1, bytes);
+            self.keys[index % PLACES] = key
+                .filter(|key| key.len() <= LONGEST_KEY)
+                .map(|key| db.prefetch(key));
+            self.positions = index + 1;
+        }
+    }
+
+    /// Asks for the entries of all before `until` whose positions were asked for.
+    #[inline]
+    fn ask_entries(&mut self, db: &Db, until: usize) {
+        for index in self.entries..self.positions.min(until) {
+            if let Some(place) = self.keys[index % PLACES] {
+                db.prefetch_entry(place);
+            }
+            self.entries = index + 1;
         }
     }
 }

@@ -62,6 +62,7 @@ pub use append_only::{AppendFile, SyncState, WriteError};
 pub use client::{Client, ClientId, Peer};
 pub use engine::{Engine, Now};
 pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, RewriteRequest, SaveRequest};
+pub use input::Requests;
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};
 pub use replay::{Replay, ReplayError, Source};

@@ -50,7 +50,7 @@ pub(crate) struct Transfers {
     next: u64,
     running: BTreeMap<TransferId, Running>,
     /// Keys (database, key) that are on their way.
-    moving: BTreeMap<(usize, Box<[u8]>), usize>,
+    pub(crate) moving: BTreeMap<(usize, Box<[u8]>), usize>,
 }
 
 #[derive(Debug)]

@@ -112,6 +112,17 @@ pub(crate) fn peer() -> Peer {
     }
 }
 
+/// Words as a request.
+pub(crate) fn request<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words.iter().map(AsRef::as_ref) {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
 pub(crate) fn taken(engine: &mut Engine, id: ClientId) -> String {
     let out = engine.output(id).expect("an open client");
     let text = String::from_utf8_lossy(out.flatten()).into_owned();
@@ -153,13 +164,7 @@ impl Server {
     }
 
     pub(crate) fn run_bytes(&mut self, id: ClientId, words: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            bytes.extend_from_slice(word);
-            bytes.extend_from_slice(b"\r\n");
-        }
-        self.engine.receive(id, &bytes);
+        self.engine.receive(id, &request(words));
         let out = self.engine.output(id).expect("an open client");
         let reply = out.flatten().to_vec();
         out.clear();

@@ -1,0 +1,162 @@
+//! Requests on their way to a command: gates that close, and reads that are cut before others run.
+
+use engine::Requests;
+
+use crate::harness::{Server, request, taken};
+
+/// More than the engine expects in the cache, so that it asks for keys ahead.
+const MANY_KEYS: usize = 10_000;
+
+#[test]
+fn a_gate_that_closes_is_noticed_by_the_next_request() {
+    let gates = [
+        (
+            &["CONFIG", "SET", "maxmemory", "1"][..],
+            "-OOM",
+            &["CONFIG", "SET", "maxmemory", "0"][..],
+        ),
+        (
+            &["SLAVEOF", "127.0.0.1", "1"],
+            "-READONLY",
+            &["SLAVEOF", "NO", "ONE"],
+        ),
+        (
+            &["CONFIG", "SET", "min-slaves-to-write", "1"],
+            "-NOREPLICAS",
+            &["CONFIG", "SET", "min-slaves-to-write", "0"],
+        ),
+        (
+            &["CONFIG", "SET", "requirepass", "secret"],
+            "-NOAUTH",
+            &["CONFIG", "SET", "requirepass", ""],
+        ),
+        (
+            &["CLIENT", "PAUSE", "100000"],
+            "",
+            &["GET", "of one who waits"],
+        ),
+    ];
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    for (close, refusal, open) in gates {
+        // Twice: the second time the engine may know that nothing stands in the way.
+        for _ in 0..2 {
+            assert_eq!(server.run(b, &["SET", "k", "v"]), "+OK\r\n");
+        }
+        // Who set a password has not given it.
+        if close.contains(&"requirepass") {
+            server.run(a, close);
+            assert!(server.run(b, &["SET", "k", "v"]).starts_with(refusal));
+            server.run(a, &["AUTH", "secret"]);
+        } else {
+            assert_eq!(server.run(a, close), "+OK\r\n");
+            let answer = server.run(b, &["SET", "k", "v"]);
+            assert!(
+                answer.starts_with(refusal) && answer != "+OK\r\n",
+                "{close:?}: {answer}"
+            );
+        }
+        server.run(a, open);
+    }
+}
+
+#[test]
+fn what_a_client_has_become_is_noticed_by_its_next_request() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    assert_eq!(server.run(a, &["SET", "k", "v"]), "+OK\r\n");
+    assert_eq!(server.run(a, &["MULTI"]), "+OK\r\n");
+    assert_eq!(server.run(b, &["SET", "k", "w"]), "+OK\r\n");
+    assert_eq!(server.run(a, &["GET", "k"]), "+QUEUED\r\n");
+    assert_eq!(server.run(a, &["EXEC"]), "*1\r\n$1\r\nw\r\n");
+    assert_eq!(server.run(a, &["BLPOP", "list", "0"]), "");
+    assert_eq!(server.run(b, &["SET", "k", "x"]), "+OK\r\n");
+    assert_eq!(server.run(b, &["RPUSH", "list", "1"]), ":1\r\n");
+    assert_eq!(
+        taken(&mut server.engine, a),
+        "*2\r\n$4\r\nlist\r\n$1\r\n1\r\n"
+    );
+    assert!(server.run(a, &["SUBSCRIBE", "c"]).starts_with("*3\r\n"));
+    assert_eq!(server.run(b, &["SET", "k", "y"]), "+OK\r\n");
+    assert!(
+        server
+            .run(a, &["GET", "k"])
+            .starts_with("-ERR only (P)SUBSCRIBE")
+    );
+    assert!(
+        server
+            .run(b, &["GET"])
+            .starts_with("-ERR wrong number of arguments")
+    );
+}
+
+/// A server with so many keys that reads wait for others.
+fn full() -> Server {
+    let mut server = Server::new();
+    let (a, keys) = (server.a, MANY_KEYS.to_string());
+    assert_eq!(server.run(a, &["DEBUG", "POPULATE", &keys]), "+OK\r\n");
+    server
+}
+
+#[test]
+fn reads_that_were_cut_run_in_any_order_and_see_what_came_before() {
+    let mut server = full();
+    let (a, b) = (server.a, server.b);
+    let (mut of_a, mut of_b) = (Requests::default(), Requests::default());
+    let get = request(&["GET", "key:1"]);
+    let change = [
+        request(&["SET", "key:1", "new"]),
+        request(&["DEL", "key:2"]),
+    ]
+    .concat();
+    assert!(server.engine.cut(a, &get, &mut of_a));
+    assert!(server.engine.cut(b, &change, &mut of_b));
+    server.engine.run_cut(b, &change, &mut of_b);
+    server.engine.run_cut(a, &get, &mut of_a);
+    assert_eq!(taken(&mut server.engine, b), "+OK\r\n:1\r\n");
+    assert_eq!(taken(&mut server.engine, a), "$3\r\nnew\r\n");
+}
+
+#[test]
+fn a_read_that_was_cut_is_not_lost_when_its_client_has_to_wait() {
+    let mut server = full();
+    let (a, b) = (server.a, server.b);
+    let mut requests = Requests::default();
+    // One and a half, and a pause between the halves of the work.
+    let whole = [
+        request(&["SET", "key:1", "new"]),
+        request(&["GET", "key:1"]),
+    ]
+    .concat();
+    let (first, rest) = whole.split_at(whole.len() - 9);
+    assert!(server.engine.cut(a, first, &mut requests));
+    assert_eq!(server.run(b, &["CLIENT", "PAUSE", "1"]), "+OK\r\n");
+    server.engine.run_cut(a, first, &mut requests);
+    assert_eq!(taken(&mut server.engine, a), "");
+    server.engine.receive(a, rest);
+    server.engine.set_now(engine::Now {
+        mono_ms: 1000,
+        unix_us: 1_000_001_000_000,
+    });
+    server.engine.tick();
+    server.engine.end_turn();
+    assert_eq!(taken(&mut server.engine, a), "+OK\r\n$3\r\nnew\r\n");
+}
+
+#[test]
+fn long_pipelines_are_asked_for_ahead_and_answered_in_order() {
+    let mut server = full();
+    let a = server.a;
+    let gets: Vec<u8> = (0..100)
+        .flat_map(|number| request(&["GET", &format!("key:{number}")]))
+        .collect();
+    let answers: String = (0..100)
+        .map(|number| format!("value:{number}"))
+        .map(|value| format!("${}\r\n{value}\r\n", value.len()))
+        .collect();
+    let mut requests = Requests::default();
+    // It keeps the processor busy by itself, so it need not wait for others.
+    assert!(!server.engine.cut(a, &gets, &mut requests));
+    server.engine.run_cut(a, &gets, &mut requests);
+    assert_eq!(taken(&mut server.engine, a), answers);
+}
