@@ -1,7 +1,8 @@
 //! Dump files: written whole beside the old one and renamed into its place, loaded in steps between which clients are answered.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Write};
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
+use rustix::fs::{Advice, fadvise};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
@@ -20,6 +22,8 @@ use crate::shell::Shell;
 const STEP_BYTES: u64 = 1024 * 1024;
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
+/// How much of a dump that is saved is begun with at once.
+const EARLY_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The temporary file of this process's saves.
 pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
@@ -31,8 +35,13 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()>
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
     let written = File::create(&temporary).and_then(|file| {
-        let (file, _) = rdb::save(keyspace, file, options(request), |_| Ok(()))?;
-        file.sync_all()
+        let file = EarlyFile {
+            file,
+            end: 0,
+            begun: 0,
+        };
+        let (written, _) = rdb::save(keyspace, file, options(request), |_| Ok(()))?;
+        written.file.sync_all()
     });
     let renamed = written.and_then(|()| files::rename(&temporary, path));
     if renamed.is_err() {
@@ -40,6 +49,33 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()>
         let _ = std::fs::remove_file(&temporary);
     }
     renamed
+}
+
+/// A file that the system begins to bring to the disk while it is written, so that less is left to wait for at the end.
+struct EarlyFile {
+    file: File,
+    /// So much was written.
+    end: u64,
+    /// Up to here it is on its way.
+    begun: u64,
+}
+
+impl Write for EarlyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.end += written as u64;
+        let length = NonZeroU64::new(self.end - self.begun);
+        if self.end - self.begun >= EARLY_BYTES {
+            // Who needs its pages no longer has them written, and does not wait for that. Where it cannot be, the end waits longer.
+            let _ = fadvise(&self.file, self.begun, length, Advice::DontNeed);
+            self.begun = self.end;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes a dump into a pipe.
@@ -207,9 +243,10 @@ impl SyncFile {
         let idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
         if self.unsynced >= SYNC_BYTES && idle {
             self.unsynced = 0;
-            let file = Arc::clone(&self.file);
-            // If it fails, so does the one at the end.
-            self.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+            // Opened again: an error of the disk is told once by each, and the sync at the end must know of all.
+            let path = self.path.clone();
+            let sync = move || File::open(path)?.sync_data();
+            self.syncing = Some(tokio::task::spawn_blocking(sync));
         }
     }
 
