@@ -52,6 +52,7 @@ pub(crate) fn print(value: i64, scratch: &mut [u8; MAX_LEN]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::cases;
     use proptest::prelude::*;
 
     #[test]
@@ -80,7 +81,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(256, 4))]
         #[test]
         fn prints_what_it_parses(value: i64, shift in 0u32..64) {
             let value = value >> shift;

@@ -12,6 +12,8 @@
 //! Nothing here knows RESP, commands, files or clocks. All `unsafe` of the cores is in this crate; it runs under Miri.
 
 mod aligned;
+#[cfg(test)]
+mod amount;
 mod block;
 mod clock;
 mod db;

@@ -272,6 +272,7 @@ unsafe fn write_head(block: *mut u8, head: Head) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::cases;
     use proptest::prelude::*;
 
     #[test]
@@ -312,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(256, 4))]
         #[test]
         fn splices_like_a_vec(steps in prop::collection::vec((any::<prop::sample::Index>(), 0usize..20, prop::collection::vec(any::<u8>(), 0..40), 0usize..9000), 1..40)) {
             let mut thin = Thin::new();

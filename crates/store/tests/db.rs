@@ -1,7 +1,11 @@
 //! A database against an ordered map, with and without slots: doors, expiry, scans, sampling.
 
+#[path = "../src/amount.rs"]
+mod amount;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use amount::{amount, cases};
 use bytes::Bytes;
 use proptest::prelude::*;
 use store::{
@@ -89,11 +93,10 @@ fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
 }
 
 /// Lengths next to the bounds between encodings; Miri takes long for every byte.
-const LENGTHS: &[usize] = if cfg!(miri) {
-    &[39, 40, 16_383, 16_384]
-} else {
-    &[39, 40, 8000, 16_382, 16_383, 16_384, 16_385, 70_000]
-};
+const LENGTHS: &[usize] = amount(
+    &[39, 40, 8000, 16_382, 16_383, 16_384, 16_385, 70_000],
+    &[39, 40, 16_383, 16_384],
+);
 
 /// Values of all sizes that are stored in different ways.
 fn value() -> impl Strategy<Value = Vec<u8>> {
@@ -160,7 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (key(), value()).prop_map(|(k, v)| Step::SetBig(k, v)),
         3 => (key(), value()).prop_map(|(k, v)| Step::SetInPlace(k, v)),
         5 => (key(), value()).prop_map(|(k, v)| Step::Append(k, v)),
-        3 => (key(), 0_usize..20_000, value()).prop_map(|(k, o, v)| Step::SetRange(k, if cfg!(miri) { o % 100 } else { o % 100 * (o / 10_000 * 200 + 1) }, v)),
+        3 => (key(), 0_usize..20_000, value()).prop_map(|(k, o, v)| Step::SetRange(k, amount(o % 100 * (o / 10_000 * 200 + 1), o % 100), v)),
         2 => (key(), 0_usize..300).prop_map(|(k, l)| Step::Grow(k, l)),
         4 => (key(), value()).prop_map(|(k, v)| Step::Push(k, v)),
         12 => (key(), field_and_value()).prop_map(|(k, pair)| Step::SetField(k, pair)),
@@ -532,14 +535,14 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 300 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300, 2))]
 
     #[test]
-    fn doors_agree_with_a_map(by_slot: bool, steps in prop::collection::vec(step(), 0..if cfg!(miri) { 30 } else { 120 })) {
+    fn doors_agree_with_a_map(by_slot: bool, steps in prop::collection::vec(step(), 0..amount(120, 30))) {
         let mut pair = Pair::new(by_slot);
         for step in steps {
             pair.apply(step);
-            if !cfg!(miri) {
+            if amount(true, false) {
                 pair.check();
             }
         }
@@ -666,7 +669,7 @@ fn big_strings_are_handed_over_and_shared_without_copies() {
 #[test]
 fn appending_moves_the_value_rarely() {
     let mut db = Db::new(Clock::new(), false);
-    let total = if cfg!(miri) { 500 } else { 200_000 };
+    let total = amount(200_000, 500);
     let (mut moves, mut last) = (0, std::ptr::null());
     for _ in 0..total {
         let ValueMut::Str(mut text) = db.write_or_insert(b"log", || Owned::Bytes {
@@ -693,7 +696,7 @@ fn appending_moves_the_value_rarely() {
 #[test]
 fn what_takes_long_to_free_is_left_to_others() {
     for by_slot in [false, true] {
-        let (_, mut db) = filled(by_slot, 1000);
+        let (_, mut db) = filled(by_slot, amount(1000, 100));
         db.set_str(b"big", StrNew::Big(Bytes::from(vec![0; 1 << 20])));
         db.set_str(b"big", StrNew::Big(Bytes::from(vec![0; 4 << 20])));
         assert!(!db.has_garbage());
@@ -736,25 +739,25 @@ fn check_fair(hits: &BTreeMap<Vec<u8>, u32>, keys: usize, per_key: u32) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "many rounds")]
 fn random_keys_are_chosen_evenly() {
     for by_slot in [false, true] {
-        let (_, mut db) = filled(by_slot, 5000);
+        let keys = amount(5000, 60);
+        let (_, mut db) = filled(by_slot, keys);
         let mut random = numbers(1);
         let mut hits: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
-        for _ in 0..5000 * 40 {
+        for _ in 0..keys * 40 {
             *hits.entry(db.random_key(&mut random).unwrap()).or_default() += 1;
         }
-        check_fair(&hits, 5000, 40);
+        check_fair(&hits, keys as usize, 40);
     }
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "many rounds")]
 fn sampling_finds_the_few_keys_with_an_expiry() {
     for by_slot in [false, true] {
-        let (_, mut db) = filled(by_slot, 50_000);
-        for number in [1, 20_000, 40_000] {
+        let keys = amount(50_000, 600);
+        let (_, mut db) = filled(by_slot, keys);
+        for number in [1, keys / 5 * 2, keys / 5 * 4] {
             assert!(db.set_expire_ms(format!("key:{number}").as_bytes(), Some(1_000_000)));
         }
         let mut random = numbers(2);
@@ -775,7 +778,7 @@ fn sampling_finds_the_few_keys_with_an_expiry() {
                 shown.insert(sample.key.to_vec());
             });
         }
-        assert!(shown.len() > 450);
+        assert!(shown.len() > amount(450, 250), "{}", shown.len());
         // The cycle goes straight to them.
         let (mut seen, mut steps) = (0, 0);
         while seen < 3 {
@@ -790,7 +793,7 @@ fn sampling_finds_the_few_keys_with_an_expiry() {
 #[test]
 fn samples_are_keys_of_the_database() {
     for by_slot in [false, true] {
-        let (_, mut db) = filled(by_slot, if cfg!(miri) { 150 } else { 1100 });
+        let (_, mut db) = filled(by_slot, amount(1100, 150));
         for number in [1, 60] {
             assert!(db.set_expire_ms(format!("key:{number}").as_bytes(), Some(1_000_000)));
         }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::amount::{amount, cases};
 
-/// Miri is slow.
-const STEPS: usize = if cfg!(miri) { 8 } else { 60 };
+const STEPS: usize = amount(60, 8);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -34,9 +34,9 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         6 => (0u16..60, value).prop_map(|(n, value)| Step::Set(n, value)),
-        2 => (0u16..3000, 0u16..200).prop_map(|(n, many)| Step::SetMany(n, many)),
+        2 => (0u16..3000, 0u16..amount(200, 30)).prop_map(|(n, many)| Step::SetMany(n, many)),
         4 => (0u16..60).prop_map(Step::Remove),
-        1 => (0u16..3000, 0u16..400).prop_map(|(n, many)| Step::RemoveMany(n, many)),
+        1 => (0u16..3000, 0u16..amount(400, 60)).prop_map(|(n, many)| Step::RemoveMany(n, many)),
     ]
 }
 
@@ -125,16 +125,8 @@ fn apply(hash: &mut Hash, model: &mut Model, limits: &Limits, step: &Step) {
     }
 }
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 192 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(192, 2))]
     #[test]
     fn behaves_like_a_map(entries in 0usize..100, value in 0usize..100, steps in prop::collection::vec(step(), 1..STEPS)) {
         let limits = Limits { hash_entries: entries, hash_value: value, ..Limits::default() };
@@ -151,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_shows_what_stays(start in 0u16..if cfg!(miri) { 60 } else { 500 }, steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
+    fn a_scan_shows_what_stays(start in 0u16..amount(500, 60), steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
         let limits = Limits { hash_entries: 40, ..Limits::default() };
         let mut hash = Hash::new();
         let mut model = Model::default();
@@ -181,11 +173,13 @@ proptest! {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "slow, and the others meet the same code")]
 fn encodings_change_where_redis_changes_them() {
-    let limits = Limits::default();
+    let limits = Limits {
+        hash_entries: amount(512, 20),
+        ..Limits::default()
+    };
     let mut hash = Hash::new();
-    for n in 0..512u16 {
+    for n in 0..amount(512u16, 20) {
         hash.set(&n.to_be_bytes(), &[b'v'; 64], &limits);
     }
     assert_eq!(hash.see().encoding(), Encoding::Ziplist);

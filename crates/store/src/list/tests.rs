@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
+use crate::amount::{amount, cases};
 
-/// Miri is slow.
-const STEPS: usize = if cfg!(miri) { 8 } else { 60 };
+const STEPS: usize = amount(60, 8);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -264,16 +264,8 @@ fn check(list: &List, model: &Model) {
     }
 }
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 256 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(256, 2))]
     #[test]
     fn behaves_like_a_deque(entries in 0usize..40, value in 1usize..70, steps in prop::collection::vec(step(), 1..STEPS)) {
         let limits = Limits { list_entries: entries, list_value: value, ..Limits::default() };
@@ -295,7 +287,7 @@ proptest! {
 fn a_queue_of_many_keeps_its_order_and_gives_its_memory_back() {
     let limits = Limits::default();
     let mut list = List::new();
-    let many = if cfg!(miri) { 600u32 } else { 200_000 };
+    let many = amount(200_000, 600u32);
     for i in 0..many {
         list.push_front(format!("element:{i:05}").as_bytes(), &limits);
     }
@@ -310,11 +302,13 @@ fn a_queue_of_many_keeps_its_order_and_gives_its_memory_back() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "slow, and the others meet the same code")]
 fn encodings_change_where_redis_changes_them() {
-    let limits = Limits::default();
+    let limits = Limits {
+        list_entries: amount(512, 40),
+        ..Limits::default()
+    };
     let mut list = List::new();
-    for _ in 0..512 {
+    for _ in 0..limits.list_entries {
         list.push_back(&[b'x'; 64], &limits);
     }
     assert_eq!(list.encoding(), Encoding::Ziplist);

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::amount::{amount, cases};
 
-/// Miri is slow.
-const STEPS: usize = if cfg!(miri) { 8 } else { 50 };
+const STEPS: usize = amount(50, 8);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (any::<i64>(), 0u32..64).prop_map(|(n, shift)| Step::Add((n >> shift).to_string().into_bytes())),
         1 => member().prop_map(Step::Add),
         2 => (-500i64..40_000, 0u16..60).prop_map(|(n, many)| Step::AddInts(n, many)),
-        1 => (0u16..2000, 0u16..300).prop_map(|(n, many)| Step::AddNames(n, many)),
+        1 => (0u16..2000, 0u16..amount(300, 40)).prop_map(|(n, many)| Step::AddNames(n, many)),
         3 => any::<prop::sample::Index>().prop_map(Step::Remove),
         1 => (any::<prop::sample::Index>(), 0usize..300).prop_map(|(at, n)| Step::RemoveMany(at, n)),
     ]
@@ -120,16 +120,8 @@ fn check(set: &Set, model: &Model) {
     );
 }
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 192 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(192, 2))]
     #[test]
     fn behaves_like_a_set(entries in 0usize..100, steps in prop::collection::vec(step(), 1..STEPS)) {
         let limits = Limits { set_intset_entries: entries, ..Limits::default() };
@@ -146,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_shows_what_stays(start in 0u16..if cfg!(miri) { 60 } else { 500 }, steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
+    fn a_scan_shows_what_stays(start in 0u16..amount(500, 60), steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
         let limits = Limits { set_intset_entries: 20, ..Limits::default() };
         let mut set = Set::new();
         let mut model = Model::default();
@@ -177,7 +169,7 @@ proptest! {
 #[test]
 fn random_members_are_all_met_alike() {
     let limits = Limits::default();
-    let many = if cfg!(miri) { 20 } else { 300 };
+    let many = amount(300, 20);
     for kind in ["", "m", "a longer member "] {
         let mut set = Set::new();
         assert_eq!(set.random(&mut || 7), None);

@@ -1,17 +1,17 @@
 //! The directory of a table of several segments: segments by the top bits of the hash.
 
-use super::segment::Segment;
+use super::segment::{SLOTS_MAX, Segment};
 use super::word::Word;
 use super::{At, below, nth, nth_marked, prefix_of};
 
 /// Directory places never outnumber items divided by this: hashes that are all alike must not make it huge.
-const ITEMS_PER_PLACE: usize = 32;
+const ITEMS_PER_PLACE: usize = (SLOTS_MAX + 1) / 32;
 /// A cursor has 48 bits and a tag 16, so no segment may share more than this many bits.
 const DEPTH_MAX: u32 = 32;
 /// Two neighbours join when they have at most this many items together.
-const JOIN_MAX: usize = 512;
+const JOIN_MAX: usize = SLOTS_MAX.div_ceil(2);
 /// Slots of an ordinary segment, rounded up to a power of two.
-const SLOTS_BOUND: u64 = 1024;
+const SLOTS_BOUND: u64 = SLOTS_MAX as u64 + 1;
 /// Marked items are counted for each of so many parts of the hash space.
 const GROUPS: usize = 256;
 

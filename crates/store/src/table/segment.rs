@@ -12,8 +12,8 @@ use std::ptr::NonNull;
 
 use super::word::Word;
 
-/// Slots of the largest ordinary segment: with its header, 8 KB.
-const SLOTS_MAX: usize = 1023;
+/// Slots of the largest ordinary segment: with its header, 8 KB. Under Miri they are small, so that few items make a large table.
+pub(super) const SLOTS_MAX: usize = if cfg!(miri) { 63 } else { 1023 };
 /// Up to this many slots a segment is dense: sorted, without gaps, searched from its start.
 const DENSE_MAX: usize = 15;
 /// No segment can have more slots; reached only by hashes that are all alike.

@@ -5,6 +5,8 @@ use std::ptr::NonNull;
 
 use proptest::prelude::*;
 
+use crate::amount::{amount, cases};
+
 use super::{Entry, Item, Table, hash};
 
 /// An item whose block is a boxed key, number and mark.
@@ -149,8 +151,7 @@ fn check_scan(table: &Table<Block>, count: usize) {
     assert_eq!(seen.len(), table.len());
 }
 
-/// Miri is slow.
-const MANY_STEPS: usize = if cfg!(miri) { 6 } else { 60 };
+const MANY_STEPS: usize = amount(60, 6);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -241,10 +242,10 @@ fn drain(table: &mut Table<Block>, model: &mut Model, salt: u32) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200, 4))]
 
     #[test]
-    fn small_tables_agree_with_a_map(steps in prop::collection::vec(step(40, 10), 0..if cfg!(miri) { 30 } else { 150 })) {
+    fn small_tables_agree_with_a_map(steps in prop::collection::vec(step(40, 10), 0..amount(150, 30))) {
         let (mut table, mut model) = (Table::new(), Model::new());
         for step in &steps {
             apply(&mut table, &mut model, step);
@@ -255,10 +256,10 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 60 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60, 2))]
 
     #[test]
-    fn large_tables_agree_with_a_map(steps in prop::collection::vec(step(20_000, if cfg!(miri) { 600 } else { 6000 }), 0..MANY_STEPS)) {
+    fn large_tables_agree_with_a_map(steps in prop::collection::vec(step(20_000, amount(6000, 600)), 0..MANY_STEPS)) {
         let (mut table, mut model) = (Table::new(), Model::new());
         for step in &steps {
             apply(&mut table, &mut model, step);
@@ -270,12 +271,12 @@ proptest! {
 
     #[test]
     fn a_scan_meets_what_stays(
-        steps in prop::collection::vec(step(8_000, if cfg!(miri) { 300 } else { 3000 }), 1..MANY_STEPS),
-        count in if cfg!(miri) { 40 } else { 1 }..400_usize,
+        steps in prop::collection::vec(step(8_000, amount(3000, 300)), 1..MANY_STEPS),
+        count in amount(1, 40)..400_usize,
         start in 0_u32..8_000,
     ) {
         let (mut table, mut model) = (Table::new(), Model::new());
-        apply(&mut table, &mut model, &Step::Fill(0, if cfg!(miri) { start / 16 } else { start }));
+        apply(&mut table, &mut model, &Step::Fill(0, amount(start, start / 16)));
         let mut stays: BTreeSet<Vec<u8>> = model.keys().cloned().collect();
         let mut seen = BTreeSet::new();
         let (mut cursor, mut steps) = (0, steps.iter().cycle().take(5 * MANY_STEPS));
@@ -293,13 +294,16 @@ proptest! {
 
 #[test]
 fn a_table_grows_and_shrinks_to_nothing() {
-    let count = if cfg!(miri) { 1100 } else { 100_000 };
+    let count = amount(100_000, 1100);
     let mut table = filled(count);
     assert_eq!(table.len(), count as usize);
     assert_eq!(table.marked_len(), count.div_ceil(7) as usize);
     check_scan(&table, 100);
     let full = table.memory_bytes();
-    assert!(full < count as usize * 11, "{full} bytes for {count} items");
+    assert!(
+        full < count as usize * amount(11, 13),
+        "{full} bytes for {count} items"
+    );
     for number in 0..count {
         let key = key(number);
         assert_eq!(
@@ -319,7 +323,7 @@ fn a_table_grows_and_shrinks_to_nothing() {
 
 /// The slots' share of a key, over two doublings: between them it depends on how full segments happen to be.
 #[test]
-#[cfg_attr(miri, ignore = "many items")]
+#[cfg_attr(miri, ignore = "under Miri segments have another size")]
 fn slots_cost_less_than_ten_bytes_per_item() {
     let mut table = filled(50_000);
     let (mut sum, mut samples) = (0.0, 0.0);
@@ -358,11 +362,10 @@ fn cursors_from_nowhere_end_the_scan() {
 
 /// Hashes that agree in many bits make larger segments, not a huge directory.
 #[test]
-#[cfg_attr(miri, ignore = "minutes")]
 fn hashes_that_are_alike_cost_no_directory() {
     let mut table = Table::new();
     let mut model = Model::new();
-    let (bits, count, rounds) = (10, 3000, 20_000);
+    let (bits, count, rounds) = amount((10, 3000, 20_000), (6, 150, 1000));
     let alike = (0..)
         .map(key)
         .filter(|key| hash(key) >> (64 - bits) == 5)
@@ -405,9 +408,12 @@ fn check_fair(count: u32, wanted: &[u32], mut choose: impl FnMut() -> u32) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "many rounds")]
 fn random_items_are_chosen_evenly() {
-    for count in [1, 2, 10, 100, 900, 1300, 5000, 30_000] {
+    let counts: &[u32] = amount(
+        &[1, 2, 10, 100, 900, 1300, 5000, 30_000],
+        &[1, 2, 10, 60, 150],
+    );
+    for &count in counts {
         let table = filled(count);
         let all: Vec<u32> = (0..count).collect();
         let marked: Vec<u32> = (0..count).filter(|number| number % 7 == 0).collect();
@@ -420,21 +426,21 @@ fn random_items_are_chosen_evenly() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "many rounds")]
 fn random_items_are_chosen_evenly_after_most_are_gone() {
-    let mut table = filled(20_000);
-    let all: Vec<u32> = (0..20_000).filter(|number| number % 61 == 0).collect();
-    for number in (0..20_000).filter(|number| number % 61 != 0) {
+    let count = amount(20_000, 700);
+    let mut table = filled(count);
+    let all: Vec<u32> = (0..count).filter(|number| number % 61 == 0).collect();
+    for number in (0..count).filter(|number| number % 61 != 0) {
         table.remove(hash(&key(number)), &key(number)).unwrap();
     }
     let mut random = numbers(3);
-    check_fair(20_000, &all, || table.random(&mut random).unwrap().1);
+    check_fair(count, &all, || table.random(&mut random).unwrap().1);
 }
 
 /// A source of numbers that is not random must not hang anything.
 #[test]
 fn a_constant_source_ends() {
-    let table = filled(if cfg!(miri) { 1100 } else { 5000 });
+    let table = filled(amount(5000, 1100));
     for constant in [0, 1, u64::MAX, 1 << 63] {
         assert!(table.random(&mut || constant).is_some());
         assert!(table.random_marked(&mut || constant).is_some());

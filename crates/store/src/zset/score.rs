@@ -78,6 +78,7 @@ pub(super) fn read(bytes: &[u8]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::amount::cases;
     use proptest::prelude::*;
 
     fn round_trip(score: f64) -> usize {
@@ -112,7 +113,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(256, 4))]
         #[test]
         fn every_score_comes_back(score in prop_oneof![any::<f64>(), (-70_000i32..70_000).prop_map(f64::from)]) {
             prop_assume!(!score.is_nan());

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::amount::{amount, cases};
 
-/// Miri is slow.
-const STEPS: usize = if cfg!(miri) { 8 } else { 30 };
+const STEPS: usize = amount(30, 8);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -30,10 +30,10 @@ fn score() -> impl Strategy<Value = f64> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0u16..80, score()).prop_map(|(n, score)| Step::Insert(n, score)),
-        2 => (0u16..2000, 0u16..300, any::<bool>()).prop_map(|(n, many, equal)| Step::InsertMany(n, many, equal)),
+        2 => (0u16..2000, 0u16..amount(300, 60), any::<bool>()).prop_map(|(n, many, equal)| Step::InsertMany(n, many, equal)),
         4 => (0u16..80).prop_map(Step::Remove),
-        2 => (any::<prop::sample::Index>(), 0usize..400).prop_map(|(at, n)| Step::RemoveRange(at, n)),
-        2 => (0u16..2000, 0u16..300, any::<i8>()).prop_map(|(n, many, by)| Step::Rescore(n, many, by)),
+        2 => (any::<prop::sample::Index>(), 0usize..amount(400, 80)).prop_map(|(at, n)| Step::RemoveRange(at, n)),
+        2 => (0u16..2000, 0u16..amount(300, 60), any::<i8>()).prop_map(|(n, many, by)| Step::Rescore(n, many, by)),
         1 => Just(Step::CompactIfSmall),
     ]
 }
@@ -202,16 +202,8 @@ fn ends(bound: &[u8]) -> [LexBound<'_>; 4] {
     ]
 }
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 128 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(128, 2))]
     #[test]
     fn behaves_like_a_sorted_map(
         entries in 0usize..150,
@@ -235,7 +227,7 @@ proptest! {
 
     #[test]
     fn ranges_of_members(
-        members in prop::collection::btree_set(prop::collection::vec(b'a'..b'd', 0..5), 1..if cfg!(miri) { 30 } else { 200 }),
+        members in prop::collection::btree_set(prop::collection::vec(b'a'..b'd', 0..5), 1..amount(200, 30)),
         bounds in prop::collection::vec(prop::collection::vec(b'a'..b'd', 0..5), 2),
         entries in prop::sample::select(vec![0usize, 1000]),
     ) {
@@ -267,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_shows_what_stays(start in 0u16..500, steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
+    fn a_scan_shows_what_stays(start in 0u16..amount(500, 60), steps in prop::collection::vec((step(), 1usize..50), 1..STEPS)) {
         let limits = Limits { zset_entries: 0, ..Limits::default() };
         let mut zset = Zset::new();
         let mut model = Model::default();
@@ -294,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn a_builder_builds_the_same(pairs in prop::collection::vec((0u16..3000, score()), 0..600), entries in 0usize..100) {
+    fn a_builder_builds_the_same(pairs in prop::collection::vec((0u16..3000, score()), 0..amount(600, 80)), entries in 0usize..100) {
         let limits = Limits { zset_entries: entries, ..Limits::default() };
         let mut builder = ZsetBuilder::new();
         let mut model = Model::default();
@@ -312,7 +304,7 @@ proptest! {
         prop_assert_eq!(noticed, distinct);
         let mut zset = builder.finish();
         check(&zset, &model);
-        for n in 0..50 {
+        for n in 0..amount(50, 10) {
             apply(&mut zset, &mut model, &limits, &Step::Insert(n * 7, f64::from(n)));
             apply(&mut zset, &mut model, &limits, &Step::Remove(n * 11));
         }
@@ -350,13 +342,14 @@ fn goes_to_another_thread_whole() {
         ..Limits::default()
     };
     let mut zset = Zset::new();
-    for n in 0..500u16 {
+    let many = amount(500u16, 80);
+    for n in 0..many {
         zset.insert(&n.to_be_bytes(), f64::from(n % 7), &limits);
     }
-    assert!(zset.free_effort() >= 500);
+    assert!(zset.free_effort() >= usize::from(many));
     let len = std::thread::spawn(move || zset.iter().count())
         .join()
         .unwrap();
-    assert_eq!(len, 500);
+    assert_eq!(len, usize::from(many));
     assert_eq!(size_of::<Zset>(), 8);
 }

@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use crate::block::ScoredRef;
 
-/// The most keys in a leaf and children of an inner node.
-const WIDTH: usize = 64;
+/// The most keys in a leaf and children of an inner node. Under Miri few, so that few keys make a tree of many nodes.
+const WIDTH: usize = if cfg!(miri) { 8 } else { 64 };
 /// Neighbours that hold no more than this together become one.
 const MERGE: usize = WIDTH * 3 / 4;
 /// Leaves grow by so many keys: the sizes that an allocator has there.
@@ -575,6 +575,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::amount::{amount, cases};
     use proptest::prelude::*;
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -623,11 +624,11 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            6 => (0i32..8, any::<u16>(), 1u16..200).prop_map(|(score, member, n)| Step::Insert(score, member, n)),
-            2 => (1u16..400).prop_map(Step::Rising),
-            2 => (1u16..400).prop_map(Step::Falling),
+            6 => (0i32..8, any::<u16>(), 1u16..amount(200, 40)).prop_map(|(score, member, n)| Step::Insert(score, member, n)),
+            2 => (1u16..amount(400, 80)).prop_map(Step::Rising),
+            2 => (1u16..amount(400, 80)).prop_map(Step::Falling),
             4 => any::<prop::sample::Index>().prop_map(Step::Remove),
-            2 => (any::<prop::sample::Index>(), prop_oneof![0usize..500, 0usize..20_000]).prop_map(|(at, n)| Step::RemoveRange(at, n)),
+            2 => (any::<prop::sample::Index>(), prop_oneof![0usize..amount(500, 20), 0usize..amount(20_000, 300)]).prop_map(|(at, n)| Step::RemoveRange(at, n)),
         ]
     }
 
@@ -673,9 +674,9 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 128 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases(128, 4))]
         #[test]
-        fn orders_like_a_set(steps in prop::collection::vec(step(), 1..if cfg!(miri) { 6 } else { 40 })) {
+        fn orders_like_a_set(steps in prop::collection::vec(step(), 1..amount(40, 6))) {
             let mut tree = Tree::new();
             let mut model = BTreeSet::new();
             for step in &steps {
@@ -708,13 +709,13 @@ mod tests {
     #[test]
     fn keys_in_order_fill_the_leaves() {
         let mut tree = Tree::new();
-        for i in 0..u16::try_from(64 * 64 * 2).unwrap() {
+        for i in 0..u16::try_from(WIDTH * WIDTH * 2).unwrap() {
             tree.insert(Pair(1, i.to_be_bytes()));
         }
         tree.check();
         let Node::Inner(root) = &tree.root else {
             panic!("a tree of several levels")
         };
-        assert_eq!(root.counts, [4096, 4096]);
+        assert_eq!(root.counts, [WIDTH * WIDTH; 2]);
     }
 }
