@@ -706,12 +706,18 @@ impl<'a> EntryMut<'a> {
 
     /// The bytes of a string that is stored as such; a big one is opened.
     pub(crate) fn into_string(self) -> Option<&'a mut [u8]> {
-        let shape = self.see().shape();
-        if !shape.kind.is_inline() {
-            return self.into_open().map(|buffer| &mut buffer[..]);
+        if self.see().kind().is_inline() {
+            self.into_inline()
+        } else {
+            self.into_open().map(|buffer| &mut buffer[..])
         }
+    }
+
+    /// The bytes that lie behind the key, if the value does: a string, or the fields of a hash.
+    pub(crate) fn into_inline(self) -> Option<&'a mut [u8]> {
+        let shape = self.see().shape();
         // SAFETY: the block holds an inline value of this length; the entry is borrowed mutably for `'a`.
-        Some(unsafe {
+        shape.kind.is_inline().then(|| unsafe {
             std::slice::from_raw_parts_mut(self.block.add(shape.inline_at()).as_ptr(), shape.value)
         })
     }

@@ -81,6 +81,8 @@ pub(super) struct Edit<'a> {
     pub(super) remove: usize,
     /// Whether the field was not there.
     pub(super) new: bool,
+    /// Where a value begins that is as long: it needs only be written over.
+    pub(super) over: Option<usize>,
     lengths: Lengths,
     field: &'a [u8],
     value: &'a [u8],
@@ -94,6 +96,9 @@ impl<'a> Edit<'a> {
             at: old.map_or(bytes.len(), |old| old.begin),
             remove: old.map_or(0, |old| old.end - old.begin),
             new: old.is_none(),
+            over: old
+                .filter(|old| old.value.len() == value.len())
+                .map(|old| old.end - value.len()),
             lengths: Lengths::new(field, value),
             field,
             value,

@@ -91,6 +91,10 @@ fn set_in_slot(
     if !fits || is_past(field, value, count, limits) {
         return leave_entry(slot).set(field, value, limits);
     }
+    if let (Some(at), Some(bytes)) = (edit.over, EntryMut::of(slot).into_inline()) {
+        bytes[at..at + value.len()].copy_from_slice(value);
+        return false;
+    }
     slot.update(|entry| (entry.splice(edit.at, edit.remove, &edit.parts()), edit.new))
 }
 

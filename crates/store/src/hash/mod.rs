@@ -79,7 +79,10 @@ impl Hash {
                 let count = thin.count() + usize::from(edit.new);
                 let mark = thin.mark() || is_past(field, value, count, limits);
                 if packed::suits(edit.len_after(thin.bytes().len()), count, mark) {
-                    thin.splice(edit.at, edit.remove, &edit.parts(), count);
+                    match edit.over {
+                        Some(at) => thin.bytes_mut()[at..at + value.len()].copy_from_slice(value),
+                        None => thin.splice(edit.at, edit.remove, &edit.parts(), count),
+                    }
                     thin.set_mark(mark);
                     return edit.new;
                 }
