@@ -11,6 +11,9 @@ use tern_fuzz::recipe::{self, Source};
 use tern_fuzz::server::Server;
 use tern_fuzz::{content, memory};
 
+/// Small, so that much lies across the ends of buffers, and each run costs little.
+const BUFFER_BYTES: usize = 1024;
+
 /// A source that gives a few bytes at a time.
 struct Trickle<'a>(&'a [u8], usize);
 
@@ -32,7 +35,8 @@ fn load(source: impl Read, step: u64, skip_unsupported: bool) -> Result<Keyspace
         ..LoadOptions::default()
     };
     let text = |error: rdb::Error| error.to_string();
-    let mut loader = Loader::open(Input::new(source), options, Limits::default()).map_err(text)?;
+    let input = Input::with_buffer(source, BUFFER_BYTES);
+    let mut loader = Loader::open(input, options, Limits::default()).map_err(text)?;
     while loader.step(&mut keyspace, step).map_err(text)? == Progress::More {}
     Ok(keyspace)
 }

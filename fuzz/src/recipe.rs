@@ -131,7 +131,7 @@ fn is_compact(code: u8) -> bool {
 }
 
 fn writer(how: u8) -> Writer<Vec<u8>> {
-    Writer::new(Vec::new(), how & 4 != 0, false)
+    Writer::with_buffer(Vec::new(), how & 4 != 0, false, 4096)
 }
 
 /// What was written, without the end mark and the checksum.
@@ -360,29 +360,44 @@ fn plain(code: u8, how: u8, elements: &[Element]) -> Vec<u8> {
     writer
         .length((elements.len() / per_entry) as u64)
         .expect(fine);
-    let mut bytes = written(writer);
+    // One writer for all: where what it wrote of each element ends is noted.
+    let mut ends = vec![writer.written()];
     for (index, element) in elements.iter().enumerate() {
-        if scores && index % 2 == 1 {
-            let text = std::str::from_utf8(&element.text).expect("scores are text");
-            let score: f64 = text.parse().expect("scores are numbers");
-            if code == 5 {
-                bytes.extend(score.to_le_bytes());
-            } else if score.is_infinite() {
-                bytes.push(if score > 0.0 { 254 } else { 255 });
-            } else {
-                bytes.push(u8::try_from(text.len()).expect("scores are short"));
-                bytes.extend_from_slice(text.as_bytes());
-            }
-            continue;
-        }
-        let mut writer = self::writer(how);
         match element.int {
+            _ if scores && index % 2 == 1 => {}
             Some(value) if element.wide % 2 == 0 => writer.int(value).expect(fine),
             _ => writer.string(&element.text).expect(fine),
         }
-        bytes.extend(written(writer));
+        ends.push(writer.written());
+    }
+    let strings = written(writer);
+    let ends: Vec<usize> = ends
+        .into_iter()
+        .map(|end| usize::try_from(end).expect(fine))
+        .collect();
+    let mut bytes = strings[..ends[0]].to_vec();
+    for (index, element) in elements.iter().enumerate() {
+        if scores && index % 2 == 1 {
+            score(code, element, &mut bytes);
+        } else {
+            bytes.extend_from_slice(&strings[ends[index]..ends[index + 1]]);
+        }
     }
     bytes
+}
+
+/// A score as `code` has it.
+fn score(code: u8, element: &Element, bytes: &mut Vec<u8>) {
+    let text = std::str::from_utf8(&element.text).expect("scores are text");
+    let score: f64 = text.parse().expect("scores are numbers");
+    if code == 5 {
+        bytes.extend(score.to_le_bytes());
+    } else if score.is_infinite() {
+        bytes.push(if score > 0.0 { 254 } else { 255 });
+    } else {
+        bytes.push(u8::try_from(text.len()).expect("scores are short"));
+        bytes.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// What these elements must be read as; `Some(None)` where they must be refused.

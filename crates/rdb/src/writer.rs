@@ -49,16 +49,21 @@ pub struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// A writer into `sink`; `compress` is `rdbcompression`, `checksum` is `rdbchecksum`.
     pub fn new(sink: W, compress: bool, checksum: bool) -> Self {
+        Self::with_buffer(sink, compress, checksum, BUFFER_BYTES)
+    }
+
+    /// The same with a buffer of `bytes`, for files that are known to be small.
+    pub fn with_buffer(sink: W, compress: bool, checksum: bool, bytes: usize) -> Self {
         let packer = compress.then(|| Packer::Quick(lzf::Compressor::new()));
-        Self::with_buffer(sink, packer, checksum, BUFFER_BYTES)
+        Self::with_packer(sink, packer, checksum, bytes)
     }
 
     /// A writer of one value, not of a file.
     pub(crate) fn for_payload(sink: W, packer: Option<Packer>) -> Self {
-        Self::with_buffer(sink, packer, false, 512)
+        Self::with_packer(sink, packer, false, 512)
     }
 
-    fn with_buffer(sink: W, packer: Option<Packer>, checksum: bool, bytes: usize) -> Self {
+    fn with_packer(sink: W, packer: Option<Packer>, checksum: bool, bytes: usize) -> Self {
         Self {
             sink,
             buffer: Vec::with_capacity(bytes),
