@@ -26,6 +26,7 @@ mod load;
 mod lzf;
 mod reader;
 mod save;
+mod seen;
 mod skip;
 mod value;
 mod writer;

@@ -6,94 +6,72 @@
 //! table; and output that comes near its limit is given up a few bytes early.
 
 use crate::lzf::{MAX_DISTANCE, MAX_LITERAL, MAX_MATCH, put_literals, put_match};
+use crate::seen::{Places, Seen};
 
 const SLOTS: usize = 1 << 16;
 /// liblzf compares so many bytes before it looks at the end of the input.
 const UNCHECKED: usize = 16;
 
 /// A compressor with its table, used again and again.
-pub(crate) struct Compressor {
-    /// Where a sequence was last seen, counted from the first byte this table ever saw.
-    seen: Box<[u32; SLOTS]>,
-    /// The count at which the next input starts.
-    base: u32,
-}
+pub(crate) struct Compressor(Seen<SLOTS>);
 
 impl Compressor {
     pub(crate) fn new() -> Self {
-        Self {
-            seen: vec![0; SLOTS]
-                .into_boxed_slice()
-                .try_into()
-                .unwrap_or_else(|_| Box::new([0; SLOTS])),
-            base: 1,
-        }
+        Self(Seen::new())
     }
 
     /// Compresses `input` into `out` (cleared first); false where liblzf finds no room for it in `limit` bytes.
     pub(crate) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
         out.clear();
-        let next_base = u32::try_from(input.len())
-            .ok()
-            .and_then(|len| self.base.checked_add(len));
-        let next_base = match next_base {
-            Some(next) => next,
-            None => {
-                self.seen.fill(0);
-                self.base = 1;
-                match u32::try_from(input.len()).map(|len| len.checked_add(1)) {
-                    Ok(Some(next)) => next,
-                    _ => return false,
-                }
-            }
-        };
-        let fits = self.run(input, out, limit).is_some();
-        self.base = next_base;
-        fits
+        let places = self.0.begin(input.len());
+        places.is_some_and(|mut places| pack(&mut places, input, out, limit).is_some())
     }
+}
 
-    /// `None` where there is no room.
-    fn run(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Option<()> {
-        let mut literal = 0;
-        let mut at = 0;
-        while at + 2 < input.len() {
-            let before = self.swap(input, at);
-            if let Some(from) = before.filter(|from| repeats(input, *from, at)) {
-                put_literals(out, &input[literal..at]);
-                if out.len() + 4 >= limit {
-                    return None;
-                }
-                let len = match_len(input, from, at);
-                put_match(out, at - from, len);
-                at += len;
-                literal = at;
-                if at + 2 < input.len() {
-                    self.swap(input, at - 2);
-                    self.swap(input, at - 1);
-                }
-            } else {
-                if written(out, at - literal) >= limit {
-                    return None;
-                }
-                at += 1;
+/// `None` where there is no room.
+fn pack(
+    places: &mut Places<'_, SLOTS>,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    limit: usize,
+) -> Option<()> {
+    let mut literal = 0;
+    let mut at = 0;
+    while at + 2 < input.len() {
+        let before = enter(places, input, at);
+        if let Some(from) = before.filter(|from| repeats(input, *from, at)) {
+            put_literals(out, &input[literal..at]);
+            if out.len() + 4 >= limit {
+                return None;
             }
+            let len = match_len(input, from, at);
+            put_match(out, at - from, len);
+            at += len;
+            literal = at;
+            if at + 2 < input.len() {
+                enter(places, input, at - 2);
+                enter(places, input, at - 1);
+            }
+        } else {
+            if written(out, at - literal) >= limit {
+                return None;
+            }
+            at += 1;
         }
-        if written(out, at - literal) + 3 > limit {
-            return None;
-        }
-        put_literals(out, &input[literal..]);
-        Some(())
     }
+    if written(out, at - literal) + 3 > limit {
+        return None;
+    }
+    put_literals(out, &input[literal..]);
+    Some(())
+}
 
-    /// Enters the place `at` into the table; the place of this input that was there.
-    fn swap(&mut self, input: &[u8], at: usize) -> Option<usize> {
-        let [a, b, c] = *input[at..].first_chunk()?;
-        let hash = u32::from_be_bytes([0, a, b, c]);
-        let slot = ((hash >> 8).wrapping_sub(hash.wrapping_mul(5))) as usize % SLOTS;
-        let place = self.base.wrapping_add(u32::try_from(at).ok()?);
-        let before = std::mem::replace(&mut self.seen[slot], place);
-        usize::try_from(before.checked_sub(self.base)?).ok()
-    }
+/// Enters the sequence at `at` into the table; the place of this input that was there.
+fn enter(places: &mut Places<'_, SLOTS>, input: &[u8], at: usize) -> Option<usize> {
+    let [a, b, c] = *input[at..].first_chunk()?;
+    let hash = u32::from_be_bytes([0, a, b, c]);
+    let slot = (hash >> 8).wrapping_sub(hash.wrapping_mul(5));
+    places.swap(slot as usize, at)
 }
 
 /// How many bytes are written with a begun literal, its head included; full ones are closed.

@@ -6,6 +6,8 @@
 //! The format is a row of commands. `000nnnnn`: n + 1 bytes follow as they are. `LLLddddd dddddddd` with L from 1 to 6: repeat
 //! L + 2 bytes from d + 1 bytes back. `111ddddd LLLLLLLL dddddddd`: the same with L + 9 bytes.
 
+use crate::seen::{Places, Seen};
+
 /// Bytes that a literal command can carry.
 pub(crate) const MAX_LITERAL: usize = 32;
 /// How far back a repetition can reach.
@@ -24,91 +26,65 @@ const SMALL_INPUT: usize = 2048;
 const SLOTS: usize = 1 << LARGE_BITS;
 
 /// A compressor with its table, used again and again.
-pub(crate) struct Compressor {
-    /// Where a three-byte sequence was last seen, counted from the first byte this table ever saw, so that what an
-    /// earlier input left behind is out of range and the table is never cleared.
-    seen: Box<[u32; SLOTS]>,
-    /// The count at which the next input starts.
-    base: u32,
-}
+pub(crate) struct Compressor(Seen<SLOTS>);
 
 impl Compressor {
     pub(crate) fn new() -> Self {
-        Self {
-            seen: Box::new([0; SLOTS]),
-            base: 1,
-        }
+        Self(Seen::new())
     }
 
     /// Compresses `input` into `out` (cleared first); false where that does not come to at most `limit` bytes.
     pub(crate) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
         out.clear();
-        let Ok(len) = u32::try_from(input.len()) else {
-            return false;
-        };
-        if self.base.checked_add(len).is_none() {
-            self.seen.fill(0);
-            self.base = 1;
-        }
-        let Some(next_base) = self.base.checked_add(len) else {
-            return false;
-        };
-        let fits = self.run(input, out, limit);
-        self.base = next_base;
-        fits
+        let places = self.0.begin(input.len());
+        places.is_some_and(|mut places| pack(&mut places, input, out, limit))
     }
+}
 
-    fn run(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
-        let small = input.len() <= SMALL_INPUT;
-        let mut literal = 0;
-        loop {
-            let found = if small {
-                self.find::<SMALL_BITS, 0>(input, literal)
-            } else {
-                self.find::<LARGE_BITS, MAX_SKIP>(input, literal)
-            };
-            let Some((at, distance)) = found else { break };
-            let len = common_len(&input[at - distance..], &input[at..]);
-            put_literals(out, &input[literal..at]);
-            put_match(out, distance, len);
-            literal = at + len;
-            if out.len() > limit {
-                return false;
-            }
-        }
-        if literal == 0 {
+fn pack(places: &mut Places<'_, SLOTS>, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
+    let small = input.len() <= SMALL_INPUT;
+    let mut literal = 0;
+    loop {
+        let found = if small {
+            find::<SMALL_BITS, 0>(places, input, literal)
+        } else {
+            find::<LARGE_BITS, MAX_SKIP>(places, input, literal)
+        };
+        let Some((at, distance)) = found else { break };
+        let len = common_len(&input[at - distance..], &input[at..]);
+        put_literals(out, &input[literal..at]);
+        put_match(out, distance, len);
+        literal = at + len;
+        if out.len() > limit {
             return false;
         }
-        put_literals(out, &input[literal..]);
-        out.len() <= limit
     }
+    if literal == 0 {
+        return false;
+    }
+    put_literals(out, &input[literal..]);
+    out.len() <= limit
+}
 
-    /// The next place from `from` on whose first three bytes came before, and how far back that was. The table is used by
-    /// `BITS`; where nothing repeats, up to `SKIP` bytes are passed over.
-    fn find<const BITS: u32, const SKIP: usize>(
-        &mut self,
-        input: &[u8],
-        from: usize,
-    ) -> Option<(usize, usize)> {
-        let mut at = from;
-        while let Some(here) = three_bytes(input, at) {
-            let slot = (here.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize & (SLOTS - 1);
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "positions fit: the input's length does"
-            )]
-            let place = self.base + at as u32;
-            let last = std::mem::replace(&mut self.seen[slot], place);
-            if last >= self.base {
-                let distance = (place - last) as usize;
-                if distance <= MAX_DISTANCE && three_bytes(input, at - distance) == Some(here) {
-                    return Some((at, distance));
-                }
-            }
-            at += 1 + ((at - from) >> 6).min(SKIP);
+/// The next place from `from` on whose first three bytes came before, and how far back that was. The table is used by `BITS`; where
+/// nothing repeats, up to `SKIP` bytes are passed over.
+fn find<const BITS: u32, const SKIP: usize>(
+    places: &mut Places<'_, SLOTS>,
+    input: &[u8],
+    from: usize,
+) -> Option<(usize, usize)> {
+    let mut at = from;
+    while let Some(here) = three_bytes(input, at) {
+        let slot = (here.wrapping_mul(0x9E37_79B1) >> (32 - BITS)) as usize;
+        if let Some(before) = places.swap(slot, at)
+            && at - before <= MAX_DISTANCE
+            && three_bytes(input, before) == Some(here)
+        {
+            return Some((at, at - before));
         }
-        None
+        at += 1 + ((at - from) >> 6).min(SKIP);
     }
+    None
 }
 
 /// The three bytes at `at` as a number, where a fourth follows (so that all can be read at once).
@@ -238,22 +214,6 @@ mod tests {
     fn a_run_packs_as_tight_as_the_format_allows() {
         let packed = pack(&mut Compressor::new(), &[b'a'; 26_400]).unwrap();
         assert!(packed.len() <= 26_400 / 88 + 6, "{}", packed.len());
-    }
-
-    #[test]
-    fn what_an_earlier_input_left_is_not_found() {
-        let mut compressor = Compressor::new();
-        let text: Vec<u8> = (0..200u8).collect();
-        assert!(pack(&mut compressor, &text).is_none());
-        assert!(pack(&mut compressor, &text).is_none());
-    }
-
-    #[test]
-    fn the_count_starts_again_before_it_overflows() {
-        let mut compressor = Compressor::new();
-        compressor.base = u32::MAX - 10;
-        assert!(pack(&mut compressor, &[b'x'; 100]).is_some());
-        assert_eq!(compressor.base, 101);
     }
 
     #[test]
