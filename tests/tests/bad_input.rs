@@ -290,3 +290,68 @@ fn a_cut_dump_is_refused() {
     server.start();
     assert_eq!(server.text("DBSIZE"), "1000");
 }
+
+#[test]
+fn append_only_files_are_checked_and_cut_as_by_the_tool_of_redis() {
+    const GOOD: &str = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
+    const CUT: &str = "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f.aof");
+    let file = path.to_str().unwrap();
+    let check = |content: &str, arguments: &[&str], answer: &str| {
+        std::fs::write(&path, content).unwrap();
+        let Run { code, out } = run(
+            &binary("server"),
+            &[&["--check-aof"], arguments].concat(),
+            answer,
+        );
+        (
+            code,
+            out.replace(file, "FILE"),
+            std::fs::read_to_string(&path).unwrap(),
+        )
+    };
+    let is = |code, out: &str, left: &str| (Some(code), out.to_owned(), left.to_owned());
+    let whole = format!("{GOOD}{CUT}");
+    let found = format!(
+        "0x              50: Reached EOF before reading EXEC for MULTI\n\
+         AOF analyzed: size={}, ok_up_to={}, diff={}\n",
+        whole.len(),
+        GOOD.len(),
+        CUT.len()
+    );
+    let asked = format!(
+        "{found}This will shrink the AOF from {} bytes, with {} bytes, to {} bytes\nContinue? [y/N]: ",
+        whole.len(),
+        CUT.len(),
+        GOOD.len()
+    );
+    let valid = format!(
+        "AOF analyzed: size={0}, ok_up_to={0}, diff=0\nAOF is valid\n",
+        GOOD.len()
+    );
+    assert_eq!(check(GOOD, &[file], ""), is(0, &valid, GOOD));
+    assert_eq!(check(GOOD, &["--fix", file], ""), is(0, &valid, GOOD));
+    assert_eq!(
+        check(&whole, &[file], "y\n"),
+        is(1, &format!("{found}AOF is not valid\n"), &whole)
+    );
+    for answer in ["n\n", "", "\n"] {
+        assert_eq!(
+            check(&whole, &["--fix", file], answer),
+            is(1, &format!("{asked}Aborting...\n"), &whole)
+        );
+    }
+    assert_eq!(
+        check(&whole, &["--fix", file], "yes\n"),
+        is(0, &format!("{asked}Successfully truncated AOF\n"), GOOD)
+    );
+    assert_eq!(check("", &[file], ""), is(1, "Empty file: FILE\n", ""));
+    for (arguments, text) in [
+        (&["no-such-file"][..], "Cannot open file: no-such-file\n"),
+        (&["--fax", file], "Invalid argument: --fax\n"),
+        (&["--fix", file, "more"], "Invalid arguments\n"),
+    ] {
+        assert_eq!(check("", arguments, ""), is(1, text, ""));
+    }
+}

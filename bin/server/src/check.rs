@@ -52,10 +52,12 @@ impl Tool {
         let (fix, path) = match (self, arguments) {
             (_, [path]) => (false, path),
             (Self::Aof, [word, path]) if word == b"--fix" => (true, path),
-            (Self::Aof, [_, _]) => {
-                return complain("Invalid argument: --fix is the only one there is");
+            (Self::Aof, []) => return complain(&format!("Usage: {name} [--fix] <file.aof>")),
+            (Self::Aof, [word, _]) => {
+                let word = String::from_utf8_lossy(word);
+                return complain(&format!("Invalid argument: {word}"));
             }
-            (Self::Aof, _) => return complain(&format!("Usage: {name} [--fix] <file.aof>")),
+            (Self::Aof, _) => return complain("Invalid arguments"),
             _ => return complain(&format!("Usage: {name} <dump.rdb>")),
         };
         let path = Path::new(OsStr::from_bytes(path));
@@ -71,8 +73,13 @@ impl Tool {
 
     fn check(self, fix: bool, path: &Path) -> std::io::Result<ExitCode> {
         let name = path.display().to_string();
-        let file = File::options().read(true).write(fix).open(path)?;
+        let Ok(file) = File::options().read(true).write(fix).open(path) else {
+            return Ok(complain(&format!("Cannot open file: {name}")));
+        };
         let report = match self {
+            Self::Aof if file.metadata()?.len() == 0 => {
+                return Ok(complain(&format!("Empty file: {name}")));
+            }
             Self::Aof => return check_aof(fix, &name, &file),
             Self::Dump => rdb::check::check_dump(&name, &file, now_ms())?,
             Self::Rdb => rdb::check::check_rdb(&name, &file, now_ms()),
