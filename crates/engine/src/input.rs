@@ -264,8 +264,11 @@ impl Engine {
             return false;
         }
         places.ask_positions(db, bytes, batch, 2 * GROUP);
-        let first = &places.keys[..places.positions];
-        self.foreseen.extend(first.iter().flatten());
+        for place in places.keys[..places.positions].iter().flatten() {
+            if self.foreseen.last() != Some(place) {
+                self.foreseen.push(*place);
+            }
+        }
         self.foreseen_db = places.db;
         // These are the ones that are foreseen.
         places.entries = places.positions;
@@ -332,11 +335,15 @@ impl Places {
     /// Asks for the table positions of the keys of all requests before `until`.
     #[inline]
     fn ask_positions(&mut self, db: &Db, bytes: &[u8], batch: &Batch, until: usize) {
+        let mut last: (&[u8], Option<Prefetched>) = (&[], None);
         for index in self.positions..batch.len().min(until) {
-            let key = batch.arg(index, 1, bytes);
-            self.keys[index % PLACES] = key
-                .filter(|key| key.len() <= LONGEST_KEY)
-                .map(|key| db.prefetch(key));
+            let key = batch.arg(index, 1, bytes).unwrap_or_default();
+            // Many pipelines are for one key.
+            if key.last() != last.0.last() || key != last.0 {
+                let is_key = (1..=LONGEST_KEY).contains(&key.len());
+                last = (key, is_key.then(|| db.prefetch(key)));
+            }
+            self.keys[index % PLACES] = last.1;
             self.positions = index + 1;
         }
     }
@@ -344,10 +351,13 @@ impl Places {
     /// Asks for the entries of all before `until` whose positions were asked for.
     #[inline]
     fn ask_entries(&mut self, db: &Db, until: usize) {
+        let mut last = None;
         for index in self.entries..self.positions.min(until) {
-            if let Some(place) = self.keys[index % PLACES] {
+            let place = self.keys[index % PLACES];
+            if let Some(place) = place.filter(|_| place != last) {
                 db.prefetch_entry(place);
             }
+            last = place;
             self.entries = index + 1;
         }
     }

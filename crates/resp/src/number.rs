@@ -132,9 +132,34 @@ pub struct ScannedDouble {
     pub out_of_range: bool,
 }
 
+/// The value of a text that is nothing but a few digits, as most scores are: so few that every step on the way is exact.
+fn short_whole(text: &[u8]) -> Option<f64> {
+    const EXACT_DIGITS: usize = 15;
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if !(1..=EXACT_DIGITS).contains(&digits.len()) {
+        return None;
+    }
+    let value = digits.iter().try_fold(0.0, |value, byte| {
+        byte.is_ascii_digit()
+            .then(|| value * 10.0 + f64::from(byte - b'0'))
+    })?;
+    Some(if digits.len() < text.len() {
+        -value
+    } else {
+        value
+    })
+}
+
 /// Reads the number at the start of `text` as C's `strtod` does.
 #[must_use]
 pub fn scan_double(text: &[u8]) -> ScannedDouble {
+    if let Some(value) = short_whole(text) {
+        return ScannedDouble {
+            value,
+            used: text.len(),
+            out_of_range: false,
+        };
+    }
     let scanned = scan::scan(text);
     let (magnitude, out_of_range) = match scanned.value {
         Value::Missing => (0.0, false),
@@ -479,6 +504,13 @@ mod tests {
             let value = f64::from_bits(bits);
             prop_assume!(!value.is_nan());
             prop_assert_eq!(parse_double(DoubleBuffer::new().format(value).as_bytes()).map(f64::to_bits), Some(bits));
+        }
+
+        #[test]
+        fn whole_numbers_are_read_as_rust_reads_them(text in "-?[0-9]{1,20}") {
+            let scanned = scan_double(text.as_bytes());
+            prop_assert_eq!(scanned.value.to_bits(), text.parse::<f64>().unwrap().to_bits());
+            prop_assert_eq!((scanned.used, scanned.out_of_range), (text.len(), false));
         }
 
         #[test]

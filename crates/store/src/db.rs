@@ -44,7 +44,7 @@ pub struct Sample<'a> {
 }
 
 /// Where a key would be: between the two stages of a prefetch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefetched {
     hash: u64,
     slot: u16,
