@@ -21,6 +21,8 @@ use rustix::process::set_parent_process_death_signal;
 
 /// How far a child that saves stands back (the scale of `nice`).
 const CHILD_NICE: i32 = 10;
+/// How long it runs before the scheduler looks again whether its parent has something to do; the least that Linux takes.
+const CHILD_SLICE_NS: u64 = 100_000;
 
 /// Held by a detached process until it is ready: the process that was started from the terminal waits for it, so that its
 /// exit code tells whether the server started.
@@ -91,9 +93,7 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
             // When the server is killed its child must not go on holding its ports and locks, nor put an old dump into the place of
             // one that the next server has written. Where the system cannot do that, the child ends by itself a little later.
             let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-            // Where both share a core, clients come first: at nice 10 a busy server leaves the child a tenth of it. Refused, it is as
-            // fast as its parent.
-            let _ = rustix::process::nice(CHILD_NICE);
+            stand_back();
             // A panic must not unwind into the parent's event loop.
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
@@ -101,6 +101,28 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
             unsafe { nix::libc::_exit(i32::from(!done)) }
         }
         Err(error) => Err(error.desc().to_owned()),
+    }
+}
+
+/// Where the child has to share its parent's core, clients come first: at nice 10 a busy server leaves it a tenth of the core, and with a
+/// short slice (Linux 6.12; older ones overlook it) a request that comes waits for it no longer than that. Refused, it is as fast as its
+/// parent.
+fn stand_back() {
+    let attributes = nix::libc::sched_attr {
+        size: u32::try_from(size_of::<nix::libc::sched_attr>()).unwrap_or(0),
+        sched_policy: 0,
+        sched_flags: 0,
+        sched_nice: CHILD_NICE,
+        sched_priority: 0,
+        sched_runtime: CHILD_SLICE_NS,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: the kernel reads as many bytes as the structure says that it has, and writes none.
+    let refused =
+        unsafe { nix::libc::syscall(nix::libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if refused != 0 {
+        let _ = rustix::process::nice(CHILD_NICE);
     }
 }
 
