@@ -180,7 +180,7 @@ impl Server {
             effects: &mut effects,
             settings: &self.settings,
             rng: &mut self.rng,
-            big: None,
+            big: &mut None,
             replaying: false,
             may_block: false,
         };

@@ -60,7 +60,7 @@ pub struct Ctx<'a> {
     /// Random numbers.
     pub rng: &'a mut Rng,
     /// A big argument in a buffer of its own: its position among the arguments, and the buffer.
-    pub big: Option<(usize, Bytes)>,
+    pub big: &'a mut Option<(usize, Bytes)>,
     /// Whether the command came from the master, the AOF or a file being loaded: it is applied as it is.
     pub replaying: bool,
     /// Whether the client may be made to wait (not in MULTI, not in a script).
@@ -71,12 +71,9 @@ impl Ctx<'_> {
     /// Argument `index` as a string value to be stored, as it is; its buffer is handed over where it is big.
     #[must_use]
     pub fn take_str<'b>(&mut self, args: Args<'b>, index: usize) -> StrNew<'b> {
-        match self.big.take() {
-            Some((at, bytes)) if at == index => StrNew::Big(bytes),
-            other => {
-                self.big = other;
-                StrNew::encode(args[index])
-            }
+        match self.big.take_if(|(at, _)| *at == index) {
+            Some((_, bytes)) => StrNew::Big(bytes),
+            None => StrNew::encode(args[index]),
         }
     }
 

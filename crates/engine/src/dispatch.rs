@@ -1,6 +1,5 @@
 //! One request: the gates it passes, in order, and the call.
 
-use bytes::Bytes;
 use commands::{Args, Ctx, Error, Flags};
 
 use crate::index::{EngineFn, Entry, Runner};
@@ -63,12 +62,7 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
-    pub(crate) fn request(
-        &mut self,
-        id: ClientId,
-        args: Args<'_>,
-        big: Option<(usize, Bytes)>,
-    ) -> bool {
+    pub(crate) fn request(&mut self, id: ClientId, args: Args<'_>) -> bool {
         let Some(entry) = self.index.find(args[0]) else {
             if self.is_paused(id) {
                 self.hold(id);
@@ -80,7 +74,7 @@ impl Engine {
         if self.calm && self.is_plain(id, entry, args) {
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
             self.clients[id.0].last_command = entry.command.name;
-            self.call(id, entry, args, big);
+            self.call(id, entry, args);
             return true;
         }
         if self.is_paused(id) || self.touches_moving(id, entry, args) {
@@ -98,7 +92,7 @@ impl Engine {
             return true;
         }
         self.calm = self.is_calm();
-        self.call(id, entry, args, big);
+        self.call(id, entry, args);
         if entry.command.name != "asking"
             && let Some(client) = self.clients.get_mut(id.0)
         {
@@ -214,13 +208,7 @@ impl Engine {
     }
 
     /// Calls a command that passed the gates, and applies its effects.
-    pub(crate) fn call(
-        &mut self,
-        id: ClientId,
-        entry: Entry,
-        args: Args<'_>,
-        big: Option<(usize, Bytes)>,
-    ) {
+    pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         if !self.monitors.is_empty() {
             self.feed_monitors(id, entry, args);
         }
@@ -232,7 +220,7 @@ impl Engine {
             Runner::Engine(_) => self.host.mono_ns(),
         };
         self.running.begin(entry.number);
-        self.run(id, entry, args, big);
+        self.run(id, entry, args);
         self.running.end();
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
@@ -266,13 +254,7 @@ impl Engine {
     }
 
     /// Runs a command; its error, if it has one, is its reply.
-    pub(crate) fn run(
-        &mut self,
-        id: ClientId,
-        entry: Entry,
-        args: Args<'_>,
-        big: Option<(usize, Bytes)>,
-    ) {
+    pub(crate) fn run(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let db = self.clients[id.0].db;
         let done = match entry.runner {
             Runner::Data(run) => {
@@ -287,7 +269,7 @@ impl Engine {
                     effects: &mut self.effects,
                     settings: &self.settings,
                     rng: &mut self.rng,
-                    big,
+                    big: &mut self.big,
                     replaying: self.replaying,
                     may_block,
                 };
@@ -295,6 +277,8 @@ impl Engine {
             }
             Runner::Engine(run) => {
                 self.calm = false;
+                // It may run commands of its own.
+                self.big = None;
                 run(self, id, args)
             }
         };

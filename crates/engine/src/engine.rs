@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use commands::{Effects, Rng, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use resp::{ArgsScratch, Reply};
@@ -112,6 +113,8 @@ pub struct Engine {
     pub(crate) noted_from_ns: u64,
     pub(crate) expire: ExpireCycle,
     pub(crate) requests: Requests,
+    /// An argument of the request that runs, where the store may keep its buffer: which one, and the buffer.
+    pub(crate) big: Option<(usize, Bytes)>,
     /// Keys of `foreseen_db` whose table positions were asked for, but not yet their entries.
     pub(crate) foreseen: Vec<Prefetched>,
     pub(crate) foreseen_db: usize,
@@ -177,6 +180,7 @@ impl Engine {
             noted_from_ns: 0,
             expire: ExpireCycle::default(),
             requests: Requests::default(),
+            big: None,
             foreseen: Vec::new(),
             foreseen_db: 0,
             args: ArgsScratch::default(),

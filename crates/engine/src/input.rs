@@ -223,8 +223,10 @@ impl Engine {
                 }
                 self.remember_hash(places, index, &args);
             }
-            let big = shared.and_then(|shared| big_argument(shared, &args));
-            let ran = self.request(id, &args, big);
+            if let Some(shared) = shared {
+                self.big = big_argument(shared, &args);
+            }
+            let ran = self.request(id, &args);
             let going = self.clients.get(id.0).is_some_and(Client::is_running);
             if !ran || !going {
                 let wire = batch.wire(index);
@@ -233,6 +235,9 @@ impl Engine {
             }
         }
         self.args.put(args);
+        if shared.is_some() {
+            self.big = None;
+        }
         if ahead {
             self.keyspace.db_ref(places.db).forget_hash();
         }

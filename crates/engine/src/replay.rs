@@ -169,7 +169,7 @@ impl Engine {
             self.queue(id, entry, args);
         } else {
             let db = client.db;
-            self.run(id, entry, args, None);
+            self.run(id, entry, args);
             self.apply_effects(id, db, args);
         }
         // Nobody reads the replies.

@@ -264,7 +264,7 @@ impl script::Host for Caller<'_> {
         };
         // What the script did before is not the command's time.
         self.engine.last_ns = self.engine.host.mono_ns();
-        self.engine.call(self.id, entry, args, None);
+        self.engine.call(self.id, entry, args);
         let out = &mut self.engine.clients[self.id.0].out;
         for chunk in out.chunks() {
             reply.extend_from_slice(chunk);

@@ -137,7 +137,7 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         if !queued.entry.command.flags.has(commands::Flags::READONLY) {
             engine.open_group(id);
         }
-        engine.call(id, queued.entry, &words, None);
+        engine.call(id, queued.entry, &words);
         if engine.clients.get(id.0).is_none() {
             break;
         }

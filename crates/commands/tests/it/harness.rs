@@ -59,7 +59,7 @@ impl Server {
             effects: &mut self.effects,
             settings: &self.settings,
             rng: &mut self.rng,
-            big: None,
+            big: &mut None,
             replaying: false,
             may_block: true,
         };
