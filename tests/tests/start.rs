@@ -87,3 +87,50 @@ fn a_mistake_in_the_configuration_is_named_and_nothing_starts() {
          >>> 'no-such-thing 1'\nBad directive or wrong number of arguments\n"
     );
 }
+
+#[test]
+fn what_stops_a_start_is_one_line_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    for (name, text) in [
+        ("taken", "rename-command get SET\n"),
+        ("gone", "rename-command get \"\"\nrename-command get x\n"),
+        (
+            "moved",
+            "rename-command get got\nrename-command set get\nport 0\n",
+        ),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let nowhere = "# Configured to not listen anywhere, exiting.\n";
+    for (arguments, text) in [
+        (
+            "/no/such.conf",
+            "# Fatal error, can't open config file '/no/such.conf'\n",
+        ),
+        (
+            "--dir /no/such",
+            "# Can't chdir to '/no/such': No such file or directory\n",
+        ),
+        ("--port 0", nowhere),
+        (&path("moved"), nowhere),
+        (
+            &path("taken"),
+            "line 1\n>>> 'rename-command get SET'\nTarget command name already exists\n",
+        ),
+        (
+            &path("gone"),
+            "line 2\n>>> 'rename-command get x'\nNo such command in rename-command\n",
+        ),
+        (
+            "--port 0 --unixsocket /no/such/socket",
+            "# Opening Unix socket: bind: No such file or directory\n",
+        ),
+    ] {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let run = run(&binary("server"), &words, "");
+        assert_eq!(run.code, Some(1), "{arguments:?}: {}", run.out);
+        let times = run.out.matches(text).count();
+        assert_eq!(times, 1, "{arguments:?}: {}", run.out);
+    }
+}

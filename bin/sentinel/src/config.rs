@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
+use conf::LoadError;
 use conf::Refusal;
 use conf::command_line::{Run, Source};
 use conf::load::cannot_open;
@@ -25,22 +26,21 @@ pub(crate) struct Loaded {
 /// Reads the configuration of a run.
 ///
 /// # Errors
-/// The message for standard error: Redis's, naming line and directive.
-pub(crate) fn load(run: &Run) -> Result<Loaded, String> {
+/// Redis's message, where a line is wrong with its number.
+pub(crate) fn load(run: &Run) -> Result<Loaded, LoadError> {
     let path = match &run.source {
-        None => return Err(NO_FILE.to_owned()),
+        None => return Err(LoadError::Message(NO_FILE.to_owned())),
         Some(Source::StandardInput) => {
-            return Err("Sentinel config from STDIN not allowed.\n\
-                 Sentinel needs config file on disk to save state.  Exiting..."
-                .to_owned());
+            let text = "Sentinel config from STDIN not allowed.\n\
+                Sentinel needs config file on disk to save state.  Exiting...";
+            return Err(LoadError::Message(text.to_owned()));
         }
         Some(Source::File(path)) => path,
     };
-    let text = std::fs::read(as_path(path)).map_err(|_| cannot_open(path))?;
+    let text = std::fs::read(as_path(path)).map_err(|_| LoadError::Message(cannot_open(path)))?;
     // Before a `dir` line changes what a relative path means.
     let path = std::path::absolute(as_path(path)).unwrap_or_else(|_| as_path(path).to_owned());
-    let mut file =
-        File::parse(&run.text(&text), &mut World).map_err(|error| format!("\n{error}"))?;
+    let mut file = File::parse(&run.text(&text), &mut World)?;
     file.server.dir = current_dir();
     Ok(Loaded { file, path })
 }

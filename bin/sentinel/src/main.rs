@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use conf::{Invocation, ServerConfig};
+use conf::{Invocation, LoadError, ServerConfig};
 use daemon::{PidFile, fail, say};
 use logline::{Log, Role, Sink};
 use sentinel_core::Monitor;
@@ -48,14 +48,18 @@ fn main() -> ExitCode {
                 "The memory test is not part of this program: use a tool made for it, such as memtester.",
             );
         }
-        Invocation::Default => return fail(config::NO_FILE),
+        Invocation::Default => {
+            let error = LoadError::Message(config::NO_FILE.to_owned());
+            return daemon::refuse(&error, Role::Sentinel);
+        }
         Invocation::Run(run) => run,
     };
     let loaded = match config::load(&run) {
         Ok(loaded) => loaded,
-        Err(message) => return fail(&message),
+        Err(error) => return daemon::refuse(&error, Role::Sentinel),
     };
-    daemon::exit_code(serve(loaded).map(|()| ExitCode::SUCCESS))
+    let logs_to_stdout = daemon::logs_to_stdout(&loaded.file.server);
+    daemon::exit_code(serve(loaded).map(|()| ExitCode::SUCCESS), logs_to_stdout)
 }
 
 fn version() -> String {
@@ -68,21 +72,14 @@ fn version() -> String {
 
 /// Runs until the sentinel is told to end.
 fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
-    let log = Log::install(
-        Role::Sentinel,
-        daemon::log_level(loaded.file.server.loglevel),
-    )?;
-    let logfile = daemon::as_path(&loaded.file.server.logfile).to_owned();
-    if !logfile.as_os_str().is_empty() {
-        log.set_sink(Sink::File(logfile))
-            .context("Can't open the log file")?;
-    }
+    let log = daemon::start_log(&loaded.file.server, Role::Sentinel)?;
     daemon::raise_open_files(&mut loaded.file.server);
     // Before the process leaves the terminal, so that who started it sees why it could not.
     config::check_writable(&loaded.path)?;
     let sockets = listen::open(&loaded.file.server)?;
     let pid_file = detach(&loaded.file.server, &log)?;
-    daemon::banner("sentinel", loaded.file.server.port);
+    daemon::banner("sentinel", &loaded.file.server);
+    daemon::warn_of_backlog(loaded.file.server.tcp_backlog);
 
     let machine = Machine::new();
     let runid = machine.runid()?;

@@ -156,7 +156,7 @@ pub(crate) fn finish_rewrite(
     pid: u32,
     path: &Path,
     tail: &[Vec<u8>],
-) -> Result<AppendOnlyFile, String> {
+) -> Result<(AppendOnlyFile, u64), String> {
     let temporary = temporary(path, pid);
     let finished = complete(&temporary, path, tail);
     if finished.is_err() {
@@ -166,7 +166,12 @@ pub(crate) fn finish_rewrite(
     finished
 }
 
-fn complete(temporary: &Path, path: &Path, tail: &[Vec<u8>]) -> Result<AppendOnlyFile, String> {
+/// The file, and how many microseconds its renaming took.
+fn complete(
+    temporary: &Path,
+    path: &Path,
+    tail: &[Vec<u8>],
+) -> Result<(AppendOnlyFile, u64), String> {
     let failed = |what: &str, error: &io::Error| format!("{what}: {}", reason(error));
     let file = File::options()
         .append(true)
@@ -187,9 +192,11 @@ fn complete(temporary: &Path, path: &Path, tail: &[Vec<u8>]) -> Result<AppendOnl
                 &error,
             )
         })?;
+    let start = std::time::Instant::now();
     files::rename(temporary, path)
         .map_err(|error| failed("Error trying to rename the temporary AOF file", &error))?;
-    Ok(file)
+    let rename_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok((file, rename_us))
 }
 
 // ---- loading -------------------------------------------------------------------------------------------------------------

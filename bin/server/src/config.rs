@@ -1,11 +1,12 @@
 //! From the command line to a configuration: reading the files it names, and what has to happen while they are read.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use commands::table;
+use commands::table::COMMANDS;
 use conf::command_line::{Run, Source};
 use conf::load::cannot_open;
-use conf::{Refusal, ServerConfig};
+use conf::{LoadError, Refusal, ServerConfig};
 use daemon::{as_path, read};
 
 /// What the command line came to.
@@ -19,30 +20,53 @@ pub(crate) struct Loaded {
 /// Reads the configuration of a run.
 ///
 /// # Errors
-/// The message for standard error: Redis's, naming line and directive.
-pub(crate) fn load(run: &Run) -> Result<Loaded, String> {
+/// Redis's message, where a line is wrong with its number.
+pub(crate) fn load(run: &Run) -> Result<Loaded, LoadError> {
     let (text, file) = match &run.source {
         None => (Vec::new(), None),
         Some(Source::StandardInput) => {
             let mut text = Vec::new();
             std::io::Read::read_to_end(&mut std::io::stdin(), &mut text)
-                .map_err(|_| cannot_open(b"-"))?;
+                .map_err(|_| LoadError::Message(cannot_open(b"-")))?;
             (text, None)
         }
         Some(Source::File(path)) => {
             let text = read(path).map_err(|refusal| match refusal {
-                Refusal::Message(text) | Refusal::Reason(text) => text,
+                Refusal::Message(text) | Refusal::Reason(text) => LoadError::Message(text),
             })?;
             (text, std::path::absolute(as_path(path)).ok())
         }
     };
-    let config =
-        ServerConfig::load(&run.text(&text), &mut World).map_err(|error| format!("\n{error}"))?;
+    let config = ServerConfig::load(&run.text(&text), &mut World::default())?;
     Ok(Loaded { config, file })
 }
 
 /// The file system and the command table, as the configuration's loader asks for them.
-struct World;
+struct World {
+    /// What the commands are called after the renamings so far.
+    names: BTreeSet<Vec<u8>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let names = COMMANDS.iter().map(|command| command.name.into());
+        Self {
+            names: names.collect(),
+        }
+    }
+}
+
+impl World {
+    fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), &'static str> {
+        if !self.names.remove(&from.to_ascii_lowercase()) {
+            return Err("No such command in rename-command");
+        }
+        if !to.is_empty() && !self.names.insert(to.to_ascii_lowercase()) {
+            return Err("Target command name already exists");
+        }
+        Ok(())
+    }
+}
 
 impl conf::Host for World {
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -50,11 +74,9 @@ impl conf::Host for World {
     }
 
     fn accepted(&mut self, directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal> {
-        let first = arguments.first().map(Vec::as_slice).unwrap_or_default();
-        if directive == "rename-command" && table::find(first).is_none() {
-            return Err(Refusal::Reason(
-                "No such command in rename-command".to_owned(),
-            ));
+        if let ("rename-command", [from, to]) = (directive, arguments) {
+            self.rename(from, to)
+                .map_err(|reason| Refusal::Reason(reason.to_owned()))?;
         }
         daemon::on_accepted(directive, arguments)
     }

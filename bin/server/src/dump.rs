@@ -30,20 +30,25 @@ pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
     path.with_file_name(format!("temp-{pid}.rdb"))
 }
 
-/// Writes a dump file and puts it in the place of the old one.
+/// Writes a dump file and puts it in the place of the old one. What went wrong is logged.
 pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()> {
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
-    let written = File::create(&temporary).and_then(|file| {
-        let file = EarlyFile {
-            file,
-            end: 0,
-            begun: 0,
-        };
-        let (written, _) = rdb::save(keyspace, file, options(request), |_| Ok(()))?;
-        written.file.sync_all()
+    let failed = |what: &str, error: &io::Error| tracing::warn!("{what}: {}", reason(error));
+    let file = File::create(&temporary)
+        .inspect_err(|error| failed("Failed opening .rdb for saving", error))?;
+    let file = EarlyFile {
+        file,
+        end: 0,
+        begun: 0,
+    };
+    let written = rdb::save(keyspace, file, options(request), |_| Ok(()))
+        .and_then(|(written, _)| written.file.sync_all())
+        .inspect_err(|error| failed("Write error saving DB on disk", error));
+    let renamed = written.and_then(|()| {
+        let what = "Error moving temp DB file on the final destination";
+        files::rename(&temporary, path).inspect_err(|error| failed(what, error))
     });
-    let renamed = written.and_then(|()| files::rename(&temporary, path));
     if renamed.is_err() {
         // The error that matters is the one before.
         let _ = std::fs::remove_file(&temporary);
@@ -179,6 +184,9 @@ async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
     loop {
         let progress = shell.turn(|engine| engine.load_step(&mut loader, STEP_BYTES))?;
         if progress == Progress::Done {
+            if loader.was_unchecked() {
+                tracing::info!("{}", rdb::UNCHECKED);
+            }
             return Ok(());
         }
         tokio::task::yield_now().await;

@@ -140,7 +140,9 @@ impl Machine {
                 true
             }
             Err(error) => {
-                tracing::warn!("Write error saving DB on disk: {}", reason(&error));
+                if matches!(job, Job::Stream(_)) {
+                    tracing::warn!("Write error saving DB on disk: {}", reason(&error));
+                }
                 false
             }
         }
@@ -281,10 +283,10 @@ impl Host for Machine {
         pid: i32,
         path: &[u8],
         tail: &[Vec<u8>],
-    ) -> Result<Box<dyn AppendFile>, String> {
+    ) -> Result<(Box<dyn AppendFile>, u64), String> {
         let pid = u32::try_from(pid).unwrap_or(0);
         append_only::finish_rewrite(pid, as_path(path), tail)
-            .map(|file| Box::new(file) as Box<dyn AppendFile>)
+            .map(|(file, rename_us)| (Box::new(file) as Box<dyn AppendFile>, rename_us))
     }
 
     fn load(

@@ -29,6 +29,9 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
         shell.doors.borrow_mut().push(door);
         tokio::task::spawn_local(accept_unix(Rc::clone(shell), listener, path));
     }
+    if shell.doors.borrow().is_empty() {
+        anyhow::bail!("Configured to not listen anywhere, exiting.");
+    }
     Ok(())
 }
 

@@ -88,10 +88,11 @@ fn main() -> ExitCode {
         },
         Invocation::Run(run) => match config::load(&run) {
             Ok(loaded) => loaded,
-            Err(message) => return fail(&message),
+            Err(error) => return daemon::refuse(&error, Role::Child),
         },
     };
-    daemon::exit_code(serve(loaded))
+    let logs_to_stdout = daemon::logs_to_stdout(&loaded.config);
+    daemon::exit_code(serve(loaded), logs_to_stdout)
 }
 
 fn version() -> String {
@@ -138,12 +139,13 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
 }
 
 fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {
-    let log = Log::install(Role::Master, daemon::log_level(config.loglevel))?;
-    if !config.logfile.is_empty() {
-        let path = daemon::as_path(&config.logfile).to_owned();
-        log.set_sink(Sink::File(path))
-            .context("Can't open the log file")?;
-    } else if config.daemonize {
+    let role = if config.slaveof.is_some() {
+        Role::Slave
+    } else {
+        Role::Master
+    };
+    let log = daemon::start_log(config, role)?;
+    if config.logfile.is_empty() && config.daemonize {
         log.set_sink(Sink::File("/dev/null".into()))
             .context("Can't open /dev/null")?;
     }
@@ -205,8 +207,10 @@ async fn run(
     } else {
         "standalone"
     };
-    daemon::banner(mode, config.port);
+    daemon::banner(mode, &config);
+    daemon::warn_of_backlog(config.tcp_backlog);
     tracing::warn!("Server started, Redis version 3.0.7");
+    daemon::warn_of_memory();
     let running = Rc::clone(&shell);
     let mut run = std::pin::pin!(running.run());
     tokio::select! {

@@ -47,6 +47,10 @@ impl Door {
         };
         // Whatever goes wrong, the end of the process closes it.
         let _ = socket.shutdown(std::net::Shutdown::Both);
+        if let Self::Unix(_, path) = self {
+            tracing::info!("Removing the unix socket file.");
+            let _ = std::fs::remove_file(&**path);
+        }
     }
 }
 

@@ -310,8 +310,8 @@ impl Shell {
 
     /// Ends the process at once, listening sockets and all: whoever tries to connect from now on is refused.
     pub(crate) fn end(&self, code: i32) {
-        self.doors.borrow().iter().for_each(Door::close);
         drop(self.pid_file.borrow_mut().take());
+        self.doors.borrow().iter().for_each(Door::close);
         // Waits for a write that is under way. Whatever goes wrong now changes nothing any more.
         let _ = self.nodes_file.as_ref().map(NodesFile::write);
         if code == 0 {

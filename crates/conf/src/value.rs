@@ -115,6 +115,24 @@ pub enum SyslogFacility {
     Local7,
 }
 
+impl SyslogFacility {
+    /// Syslog's number for it.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::User => 1,
+            Self::Local0 => 16,
+            Self::Local1 => 17,
+            Self::Local2 => 18,
+            Self::Local3 => 19,
+            Self::Local4 => 20,
+            Self::Local5 => 21,
+            Self::Local6 => 22,
+            Self::Local7 => 23,
+        }
+    }
+}
+
 impl Choice for SyslogFacility {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("user", SyslogFacility::User),

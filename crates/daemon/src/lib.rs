@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! `config.rs` lets a configuration act on the process, `files.rs` replaces files whole, `listen.rs` opens listening sockets,
-//! `process.rs` is what is printed and ended with, the pid file, the limit of open files, the banner and the readiness that a service manager waits for.
+//! `process.rs` is what is printed and ended with, the log, the pid file, the limit of open files, the banner, warnings about the kernel's
+//! settings and the readiness that a service manager waits for.
 
 mod config;
 pub mod files;
@@ -11,6 +12,6 @@ mod process;
 
 pub use config::{as_path, current_dir, log_level, on_accepted, read, reason};
 pub use process::{
-    PidFile, banner, clients_within, exit_code, fail, notify_ready, open_files_for,
-    raise_open_files, say,
+    PidFile, banner, clients_within, exit_code, fail, logs_to_stdout, notify_ready, open_files_for,
+    raise_open_files, refuse, say, start_log, warn_of_backlog, warn_of_memory,
 };

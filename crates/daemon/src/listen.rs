@@ -51,7 +51,7 @@ pub fn unix(path: &Path, permissions: u32) -> anyhow::Result<UnixListener> {
     // One that an earlier process left behind.
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)
-        .with_context(|| format!("Opening Unix socket {}", path.display()))?;
+        .map_err(|error| anyhow::anyhow!("Opening Unix socket: bind: {}", reason(&error)))?;
     listener.set_nonblocking(true)?;
     if permissions != 0 {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(permissions))
@@ -89,15 +89,14 @@ fn addresses(bind: &[String], port: u16) -> anyhow::Result<Vec<SocketAddr>> {
         return Ok(any.map(|ip| SocketAddr::new(ip, port)).to_vec());
     }
     let resolve = |name: &String| {
-        let found = (name.as_str(), port)
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut found| found.next());
-        found.with_context(|| {
-            format!(
-                "Creating Server TCP listening socket {name}:{port}: cannot resolve the address"
-            )
-        })
+        let found = (name.as_str(), port).to_socket_addrs();
+        let why = match found.map(|mut found| found.next()) {
+            Ok(Some(addr)) => return Ok(addr),
+            Ok(None) => "Name or service not known".to_owned(),
+            Err(error) => reason(&error),
+        };
+        let why = why.trim_start_matches("failed to lookup address information: ");
+        anyhow::bail!("Creating Server TCP listening socket {name}:{port}: {why}")
     };
     bind.iter().map(resolve).collect()
 }

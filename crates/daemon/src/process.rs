@@ -1,14 +1,16 @@
-//! Being a process that people start: what it prints and ends with, the pid file, the limit of open files, the start banner, readiness for a service manager.
+//! Being a process that people start: what it prints and ends with, the log, the pid file, the limit of open files, the start banner, what is
+//! wrong with the kernel's settings, readiness for a service manager.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use conf::ServerConfig;
-use logline::RAW;
+use anyhow::Context as _;
+use conf::{LoadError, ServerConfig};
+use logline::{Level, Log, RAW, Role, Sink, Syslog};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::reason;
+use crate::{as_path, log_level, reason};
 
 /// Descriptors that are needed beside the clients' (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
 const RESERVED_FILES: u64 = 32;
@@ -27,12 +29,53 @@ pub fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What a daemon's run comes to. The log may go to a file; whoever started the process sees an error too.
-pub fn exit_code(ended: anyhow::Result<ExitCode>) -> ExitCode {
+/// Ends where the configuration cannot be used: a wrong line is shown on standard error, anything else is a line in the log, which is
+/// standard output until the configuration is known.
+pub fn refuse(error: &LoadError, role: Role) -> ExitCode {
+    match error {
+        LoadError::Line(line) => fail(&format!("\n{line}")),
+        LoadError::Message(text) => {
+            // Without a log there would be nothing to tell it by.
+            let _ = Log::install(role, Level::Notice, None);
+            text.lines().for_each(|line| tracing::warn!("{line}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a daemon's run comes to. Where the log is not standard output, whoever started the process is told an error too.
+pub fn exit_code(ended: anyhow::Result<ExitCode>, logs_to_stdout: bool) -> ExitCode {
     ended.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
-        fail(&format!("{error:#}"))
+        if logs_to_stdout {
+            ExitCode::FAILURE
+        } else {
+            fail(&format!("{error:#}"))
+        }
     })
+}
+
+/// Whether the configuration leaves the log on standard output.
+#[must_use]
+pub fn logs_to_stdout(config: &ServerConfig) -> bool {
+    config.logfile.is_empty() && !config.daemonize
+}
+
+/// Starts the log that the configuration asks for. One that goes nowhere because the process leaves its terminal is told so later.
+///
+/// # Errors
+/// When the log file cannot be opened.
+pub fn start_log(config: &ServerConfig, role: Role) -> anyhow::Result<Log> {
+    let syslog = config.syslog_enabled.then(|| {
+        let ident = String::from_utf8_lossy(&config.syslog_ident);
+        Syslog::new(&ident, config.syslog_facility.number())
+    });
+    let log = Log::install(role, log_level(config.loglevel), syslog)?;
+    if !config.logfile.is_empty() {
+        log.set_sink(Sink::File(as_path(&config.logfile).to_owned()))
+            .context("Can't open the log file")?;
+    }
+    Ok(log)
 }
 
 /// The pid file, as long as this lives.
@@ -127,14 +170,60 @@ pub fn raise_open_files(config: &mut ServerConfig) {
 }
 
 /// The start banner: what runs, as whom, where. `mode` is Redis's word for it: `standalone`, `cluster` or `sentinel`. Scripts
-/// look for `PID: n` and `Port: n`.
-pub fn banner(mode: &str, port: u16) {
+/// look for `PID: n` and `Port: n`. The system's log gets a line instead of a picture.
+pub fn banner(mode: &str, config: &ServerConfig) {
+    let port = config.port;
+    if config.syslog_enabled {
+        tracing::info!(
+            "Redis 3.0.7 (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
+            std::process::id()
+        );
+        return;
+    }
     tracing::info!(
         target: RAW,
         "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 3.0.7, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {port}\n    '  '        PID: {}\n\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
+}
+
+/// Warns where the kernel cuts the queue of connections short.
+pub fn warn_of_backlog(backlog: u32) {
+    let most: Option<u32> = setting("/proc/sys/net/core/somaxconn");
+    if let Some(most) = most.filter(|most| (1..backlog).contains(most)) {
+        tracing::warn!(
+            "WARNING: The TCP backlog setting of {backlog} cannot be enforced because /proc/sys/net/core/somaxconn is set to the \
+             lower value of {most}."
+        );
+    }
+}
+
+/// Warns of what makes saving in the background fail, or dear.
+pub fn warn_of_memory() {
+    if setting::<u8>("/proc/sys/vm/overcommit_memory") == Some(0) {
+        tracing::warn!(
+            "WARNING overcommit_memory is set to 0! Background save may fail under low memory condition. \
+             To fix this issue add 'vm.overcommit_memory = 1' to /etc/sysctl.conf and then reboot or run the command \
+             'sysctl vm.overcommit_memory=1' for this to take effect."
+        );
+    }
+    let pages = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    // With `madvise` the heap, which does not ask for them, has none.
+    if pages.is_ok_and(|pages| pages.contains("[always]")) {
+        tracing::warn!(
+            "WARNING you have Transparent Huge Pages (THP) support enabled in your kernel. \
+             This will create latency and memory usage issues with Redis. \
+             To fix this issue run the command 'echo never > /sys/kernel/mm/transparent_hugepage/enabled' as root, \
+             and add it to your /etc/rc.local in order to retain the setting after a reboot. \
+             Redis must be restarted after THP is disabled."
+        );
+    }
+}
+
+/// The number in a file of the kernel's.
+fn setting<T: std::str::FromStr>(path: &str) -> Option<T> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Tells the service manager, when one asked to be told, that clients are served.

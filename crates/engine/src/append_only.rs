@@ -431,9 +431,13 @@ impl Engine {
     /// From here on changes are appended to the file that was opened.
     pub fn start_append_only(&mut self) {
         let now = self.now.unix_ms() / 1000;
+        let Some(file) = self.append_only.file.take() else {
+            return;
+        };
+        let size = self.file_size(&*file);
         let aof = &mut self.append_only;
-        let Some(file) = &aof.file else { return };
-        aof.size = file.size().unwrap_or(0);
+        aof.file = Some(file);
+        aof.size = size;
         aof.base_size = aof.size;
         aof.last_sync = now;
         aof.state = State::On;

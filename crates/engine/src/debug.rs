@@ -62,10 +62,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 }
 
 fn reload(engine: &mut Engine) -> Done {
-    engine.save_now().map_err(|error| {
-        tracing::warn!("Error saving DB on disk: {error}");
-        Error::text("ERR")
-    })?;
+    engine.save_now().map_err(|_| Error::text("ERR"))?;
     engine.empty_keyspace();
     let request = engine.save_request();
     let before = engine.keyspace.clock().expiry();

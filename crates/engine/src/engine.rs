@@ -101,6 +101,8 @@ pub struct Engine {
     pub(crate) run_id: String,
     links: u64,
     last_second_ms: u64,
+    /// When the log was last told what there is.
+    told_ms: u64,
     /// When the memory in use was last counted ([`Now::mono_ms`]).
     counted_ms: u64,
     pub(crate) active_expire: bool,
@@ -172,6 +174,7 @@ impl Engine {
             run_id: String::new(),
             links: 0,
             last_second_ms: 0,
+            told_ms: 0,
             counted_ms: 0,
             active_expire: true,
             running: Arc::default(),
@@ -360,6 +363,10 @@ impl Engine {
             self.tick_replicas();
             self.tick_sessions();
         }
+        if self.now.mono_ms.saturating_sub(self.told_ms) >= 5000 || self.told_ms == 0 {
+            self.told_ms = self.now.mono_ms.max(1);
+            self.tell_log();
+        }
         self.free_garbage();
         self.run_resumed();
     }
@@ -372,6 +379,34 @@ impl Engine {
             let used = self.host.memory_used();
             self.stats.memory_peak = self.stats.memory_peak.max(used);
         }
+    }
+
+    /// What there is, for who looks at the log.
+    fn tell_log(&self) {
+        for index in 0..self.keyspace.databases() {
+            let db = self.keyspace.db_ref(index);
+            if !db.is_empty() {
+                // Redis's table has the next power of two.
+                tracing::debug!(
+                    "DB {index}: {} keys ({} volatile) in {} slots HT.",
+                    db.len(),
+                    db.expires_len(),
+                    db.len().next_power_of_two().max(4)
+                );
+            }
+        }
+        let (mut clients, mut slaves) = (0, 0);
+        for (_, client) in &self.clients {
+            if client.flags.replica {
+                slaves += 1;
+            } else if !client.flags.internal {
+                clients += 1;
+            }
+        }
+        tracing::debug!(
+            "{clients} clients connected ({slaves} slaves), {} bytes in use",
+            self.host.memory_used()
+        );
     }
 
     // ---- for the other files of this crate --------------------------------------------------------------------------------

@@ -168,7 +168,8 @@ pub trait Host: fmt::Debug {
     /// The system's words.
     fn read_append(&mut self, path: &[u8]) -> Result<(Source, u64), String>;
 
-    /// Appends to the file that the child `pid` made by [`Job::Rewrite`], syncs it, and puts it in the place of `path`.
+    /// Appends to the file that the child `pid` made by [`Job::Rewrite`], syncs it, and puts it in the place of `path`. Tells how many
+    /// microseconds the last of these took.
     ///
     /// # Errors
     /// The line to log; the old file is still there, and the temporary one is gone.
@@ -177,7 +178,7 @@ pub trait Host: fmt::Debug {
         pid: i32,
         path: &[u8],
         tail: &[Vec<u8>],
-    ) -> Result<Box<dyn AppendFile>, String>;
+    ) -> Result<(Box<dyn AppendFile>, u64), String>;
 
     /// What INFO tells about the process.
     fn process(&self) -> Process;

@@ -145,7 +145,14 @@ impl Engine {
 
     /// Whether the child has ended since the last call, and if so whether it did its job.
     pub fn look_after_child(&mut self) -> Option<bool> {
+        let start_us = self.host.mono_us();
         let end = self.host.poll_child()?;
+        let saving = self.persistence.running.map(|running| running.purpose) == Some(Purpose::Save);
+        if saving && matches!(end, ChildEnd::Killed(_)) {
+            // What it left behind is gone now.
+            let usec = self.host.mono_us().saturating_sub(start_us);
+            self.note_latency("rdb-unlink-temp-file", usec);
+        }
         self.child_ended(end);
         Some(end == ChildEnd::Done)
     }
@@ -267,8 +274,8 @@ impl Engine {
         let loading = self.persistence.loading.is_some();
         if save.unwrap_or(!self.config.save.is_empty()) && !loading {
             tracing::info!("Saving the final RDB snapshot before exiting.");
-            if let Err(error) = self.save_now() {
-                tracing::warn!("Error trying to save the DB, can't exit. ({error})");
+            if self.save_now().is_err() {
+                tracing::warn!("Error trying to save the DB, can't exit.");
                 return false;
             }
         }
@@ -318,13 +325,9 @@ pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     if engine.persistence.running.is_some_and(saving) {
         return Err(Error::text("ERR Background save already in progress"));
     }
-    match engine.save_now() {
-        Ok(()) => engine.clients[id.0].out.ok(),
-        Err(error) => {
-            tracing::warn!("Error saving DB on disk: {error}");
-            return Err(Error::text("ERR"));
-        }
-    }
+    // Why it could not be saved is in the log.
+    engine.save_now().map_err(|_| Error::text("ERR"))?;
+    engine.clients[id.0].out.ok();
     Ok(())
 }
 

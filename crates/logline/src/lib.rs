@@ -1,5 +1,5 @@
 //! The log of a daemon, as Redis writes it: `pid:role dd Mon HH:MM:SS.mmm level text`, one line per event, to
-//! standard output or to a file. A shell calls [`Log::install`] once and then uses `tracing`'s macros; what is
+//! standard output or to a file, and to the system's log where that is asked for. A shell calls [`Log::install`] once and then uses `tracing`'s macros; what is
 //! logged, and when, is not decided here.
 //!
 //! | macro | mark | Redis's `loglevel` |
@@ -12,6 +12,7 @@
 //! An event with `target: logline::RAW` is written without the prefix (Redis's start banner is).
 
 mod sink;
+mod syslog;
 mod zone;
 
 use std::fmt;
@@ -30,6 +31,7 @@ use tracing_subscriber::{Registry, reload};
 
 use sink::SharedSink;
 pub use sink::Sink;
+pub use syslog::Syslog;
 
 /// The `target` of events whose text is written as it is, with no prefix and no line end of its own.
 pub const RAW: &str = "raw";
@@ -43,11 +45,16 @@ pub struct Log {
 }
 
 impl Log {
-    /// Makes this log the destination of every `tracing` event of the process, on standard output for now.
+    /// Makes this log the destination of every `tracing` event of the process, on standard output for now, and in the system's log too
+    /// where `syslog` is given.
     ///
     /// # Errors
     /// When another subscriber was installed before.
-    pub fn install(role: Role, level: Level) -> Result<Self, AlreadyInstalled> {
+    pub fn install(
+        role: Role,
+        level: Level,
+        syslog: Option<Syslog>,
+    ) -> Result<Self, AlreadyInstalled> {
         let role = Arc::new(AtomicU8::new(role.letter()));
         let sink = SharedSink::new(Sink::Stdout);
         let (filter, level) = reload::Layer::new(LevelFilter::from(level));
@@ -58,7 +65,15 @@ impl Log {
             .with_ansi(false)
             .log_internal_errors(false)
             .with_writer(sink.clone());
-        let subscriber = Registry::default().with(filter).with(lines);
+        let system = syslog.map(|syslog| {
+            let sender = syslog.sender();
+            tracing_subscriber::fmt::layer()
+                .event_format(syslog)
+                .with_ansi(false)
+                .log_internal_errors(false)
+                .with_writer(sender)
+        });
+        let subscriber = Registry::default().with(filter).with(lines).with(system);
         tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)?;
         Ok(Self { role, sink, level })
     }
@@ -292,8 +307,10 @@ mod tests {
     fn level_role_and_destination_change_at_run_time() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (dir.path().join("first.log"), dir.path().join("second.log"));
-        let log = Log::install(Role::Master, Level::Notice).unwrap();
-        assert!(Log::install(Role::Master, Level::Notice).is_err());
+        let heard = std::os::unix::net::UnixDatagram::bind(dir.path().join("system")).unwrap();
+        let syslog = Syslog::new("tern", 16).at(dir.path().join("system"));
+        let log = Log::install(Role::Master, Level::Notice, Some(syslog)).unwrap();
+        assert!(Log::install(Role::Master, Level::Notice, None).is_err());
 
         log.set_sink(Sink::File(first.clone())).unwrap();
         tracing::debug!("below the level");
@@ -333,5 +350,23 @@ mod tests {
             [":M * DB loaded in 3 seconds", ":S . now shown", "a banner"]
         );
         assert_eq!(tail(&first), [":S # in a new file", ":S # still there"]);
+        let mut told = Vec::new();
+        let mut line = [0; 256];
+        heard.set_nonblocking(true).unwrap();
+        while let Ok(length) = heard.recv(&mut line) {
+            let line = String::from_utf8_lossy(&line[..length]).into_owned();
+            let (priority, text) = line.split_once('>').unwrap();
+            told.push(format!("{priority} {}", text.split_once("]: ").unwrap().1));
+        }
+        assert_eq!(
+            told,
+            [
+                "<133 DB loaded in 3 seconds",
+                "<135 now shown",
+                "<132 in a new file",
+                "<132 still there",
+                "<132 gone"
+            ]
+        );
     }
 }

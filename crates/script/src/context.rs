@@ -19,6 +19,9 @@ scoped_tls_hkt::scoped_thread_local!(
     static mut HOST: for<'a> &'a mut dyn Host
 );
 
+/// The longest value there is, as long as a bulk of the protocol.
+const LONGEST_STRING_BYTES: usize = 512 << 20;
+
 /// Memory kept free beside what a conversion needs, when it runs without checks.
 const HEADROOM_BYTES: usize = 64 * 1024;
 
@@ -184,9 +187,11 @@ impl Context {
         self.building(lua, bytes.len(), || lua.create_string(bytes))
     }
 
-    /// How many bytes a function may still produce: its result has to fit in Lua's memory.
+    /// How many bytes a function may still produce: its result has to fit in Lua's memory, and beyond the longest value of Redis
+    /// nothing could be done with it.
     pub(crate) fn room(&self, lua: &Lua) -> usize {
-        self.limits.memory_bytes.saturating_sub(lua.used_memory())
+        let left = self.limits.memory_bytes.saturating_sub(lua.used_memory());
+        left.min(LONGEST_STRING_BYTES)
     }
 
     /// Fails as Lua does when `length` bytes cannot fit.

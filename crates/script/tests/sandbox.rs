@@ -294,6 +294,16 @@ fn memory_is_bounded() {
 }
 
 #[test]
+fn a_string_beyond_the_longest_value_is_not_even_begun() {
+    // There would be room for it.
+    assert!(Limits::default().memory_bytes > 1_000_000_000);
+    assert_eq!(
+        eval("return {pcall(string.rep, 'x', 1e9)}"),
+        "*2\r\n$-1\r\n$17\r\nnot enough memory\r\n"
+    );
+}
+
+#[test]
 fn replies_are_bounded() {
     let wide = "local t = {1,1,1,1,1,1,1,1} for i = 1, 50 do t = {t,t,t,t,t,t,t,t} end return t";
     assert_eq!(error_of(&eval(wide)), "the script's reply is too long");

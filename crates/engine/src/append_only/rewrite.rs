@@ -3,7 +3,7 @@
 
 use commands::{Args, Done, Error};
 
-use super::{State, Tail};
+use super::{AppendFile, State, Tail};
 use crate::host::{ChildEnd, Job, RewriteRequest};
 use crate::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
@@ -101,24 +101,35 @@ impl Engine {
         }
     }
 
+    /// The size that the system tells, which may have to wait for the disk; 0 where it does not tell.
+    pub(super) fn file_size(&mut self, file: &dyn AppendFile) -> u64 {
+        let start_us = self.host.mono_us();
+        let size = file.size().unwrap_or(0);
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        self.note_latency("aof-fstat", usec);
+        size
+    }
+
     /// Puts the new file, with what was written meanwhile, in the place of the old one. It is synced before it has the name.
     fn install(&mut self, pid: i32, tail: &Tail) -> Result<(), String> {
         let path = self.config.appendfilename.clone();
         let start_us = self.host.mono_us();
-        let file = self.host.finish_rewrite(pid, &path, &tail.blocks)?;
+        let (file, rename_us) = self.host.finish_rewrite(pid, &path, &tail.blocks)?;
         let usec = self.host.mono_us().saturating_sub(start_us);
-        self.note_latency("aof-rewrite-diff-write", usec);
+        self.note_latency("aof-rewrite-diff-write", usec.saturating_sub(rename_us));
+        self.note_latency("aof-rename", rename_us);
         #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
         let megabytes = tail.len as f64 / f64::from(1 << 20);
         tracing::info!(
             "Residual parent diff successfully flushed to the rewritten AOF ({megabytes:.2} MB)"
         );
         let now = self.now.unix_ms() / 1000;
+        let size = self.file_size(&*file);
         let aof = &mut self.append_only;
         let old = if aof.state == State::Off {
             Some(file)
         } else {
-            aof.size = file.size().unwrap_or(0);
+            aof.size = size;
             aof.base_size = aof.size;
             aof.buffer = Vec::new();
             (aof.unflushed, aof.unsynced, aof.last_sync) = (aof.given_up, false, now);

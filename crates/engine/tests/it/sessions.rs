@@ -1,5 +1,7 @@
 //! Replies about clients, and what clients learn of each other.
 
+use engine::ChildEnd;
+
 use crate::harness::{Server, taken};
 
 #[test]
@@ -130,4 +132,32 @@ fn a_port_that_c_reads_as_negative_is_refused_before_anything_moves() {
         );
     }
     assert_eq!(server.run(a, &["DEL", "k"]), ":1\r\n");
+}
+
+#[test]
+fn the_latency_monitor_times_what_is_done_with_files() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["CONFIG", "SET", "latency-monitor-threshold", "1"]);
+    server.talk.child.set(Some(ChildEnd::Killed(9)));
+    assert_eq!(server.run(a, &["BGSAVE"]), "+Background saving started\r\n");
+    server.engine.tick();
+    server.talk.child.set(Some(ChildEnd::Done));
+    assert_eq!(
+        server.run(a, &["CONFIG", "SET", "appendonly", "yes"]),
+        "+OK\r\n"
+    );
+    server.engine.tick();
+    let latest = server.run(a, &["LATENCY", "LATEST"]);
+    for event in [
+        "rdb-unlink-temp-file",
+        "aof-fstat",
+        "aof-rename",
+        "aof-rewrite-diff-write",
+    ] {
+        assert!(
+            latest.contains(&format!("\r\n{event}\r\n")),
+            "{event}: {latest}"
+        );
+    }
 }
