@@ -219,6 +219,28 @@ fn under_always_a_write_that_fails_ends_the_server_unanswered() {
 }
 
 #[test]
+fn a_dump_without_a_checksum_loads_with_a_warning() {
+    const WARNING: &str = "# RDB file was saved with checksum disabled: no check performed.";
+    let mut server = Daemon::server("save 3600 1000000\nrdbchecksum no");
+    assert_eq!(server.text("SET key value"), "OK");
+    assert_eq!(server.text("SAVE"), "OK");
+    let warned = |server: &mut Daemon| {
+        server.kill();
+        server.start();
+        assert_eq!(server.text("GET key"), "value");
+        server.log().matches(WARNING).count()
+    };
+    assert_eq!(warned(&mut server), 0);
+    let config = std::fs::read_to_string(server.config_path()).unwrap();
+    std::fs::write(
+        server.config_path(),
+        config.replace("rdbchecksum no", "rdbchecksum yes"),
+    )
+    .unwrap();
+    assert_eq!(warned(&mut server), 1);
+}
+
+#[test]
 fn a_damaged_file_stops_the_start_with_one_line() {
     let mut server = Daemon::server("save 3600 1000000");
     assert_eq!(server.text("SET key value"), "OK");

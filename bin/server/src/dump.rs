@@ -184,8 +184,8 @@ async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
     loop {
         let progress = shell.turn(|engine| engine.load_step(&mut loader, STEP_BYTES))?;
         if progress == Progress::Done {
-            if loader.was_unchecked() {
-                tracing::info!("{}", rdb::UNCHECKED);
+            if options.read.checksum && loader.was_unchecked() {
+                tracing::warn!("{}", rdb::UNCHECKED);
             }
             return Ok(());
         }

@@ -481,7 +481,7 @@ impl<R: Read + Seek> Walk<R> {
             .map(|bytes| u64::from_le_bytes(*bytes));
         let good = match stored {
             Some(0) => {
-                report.line("RDB file was saved with checksum disabled: no check performed.");
+                report.line(crate::UNCHECKED);
                 return Ok(true);
             }
             stored => stored == Some(crc.value()),

@@ -99,7 +99,7 @@ impl Check {
                 let unchecked =
                     reader.is_some_and(|reader| reader.was_unchecked() || reader.version() < 5);
                 let checksum = if unchecked {
-                    "RDB file was saved with checksum disabled: no check performed."
+                    crate::UNCHECKED
                 } else {
                     "Checksum OK"
                 };
