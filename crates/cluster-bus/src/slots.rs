@@ -1,14 +1,10 @@
-//! The 16384 hash slots: which slot a key is in, and sets of slots. Who owns a slot is the node's business.
+//! The 16384 hash slots, and sets of them. Who owns a slot is the node's business.
 
 use std::fmt;
 
-use crc::{CRC_16_XMODEM, Crc};
-
-/// How many hash slots there are.
-pub const SLOT_COUNT: u16 = 16384;
+pub use hash_slot::SLOT_COUNT;
 
 const BITMAP_LEN: usize = SLOT_COUNT as usize / 8;
-const KEY_CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
 /// A hash slot, 0 to 16383.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,18 +47,10 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// The slot of a key: CRC16 (XMODEM) of the key, or of its hash tag, modulo 16384. The tag is what stands between the
-/// first `{` and the first `}` after it, if that is not empty; keys with one tag share a slot.
+/// The slot of a key.
 #[must_use]
 pub fn key_slot(key: &[u8]) -> Slot {
-    Slot(KEY_CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOT_COUNT)
-}
-
-fn hash_tag(key: &[u8]) -> Option<&[u8]> {
-    let open = key.iter().position(|&c| c == b'{')?;
-    let rest = &key[open + 1..];
-    let close = rest.iter().position(|&c| c == b'}')?;
-    (close > 0).then(|| &rest[..close])
+    Slot(hash_slot::key_slot(key))
 }
 
 /// A set of slots as the bus carries it: one bit each, slot 0 in the lowest bit of the first byte.
@@ -214,32 +202,6 @@ fn ones(words: impl Iterator<Item = u64>) -> impl Iterator<Item = Slot> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_hash_as_in_the_specification() {
-        // The check value of CRC16/XMODEM, and slots that redis-cli users know by heart.
-        assert_eq!(key_slot(b"123456789").number(), 0x31C3);
-        assert_eq!(key_slot(b"abc").number(), 7638);
-        assert_eq!(key_slot(b"foo").number(), 12182);
-        assert_eq!(key_slot(b"").number(), 0);
-    }
-
-    #[test]
-    fn a_hash_tag_is_hashed_alone() {
-        assert_eq!(key_slot(b"{hello}_x"), key_slot(b"hello"));
-        assert_eq!(key_slot(b"a{hello}b{world}"), key_slot(b"hello"));
-        assert_eq!(key_slot(b"foo{{bar}}zap"), key_slot(b"{bar"));
-        // Nothing between the braces, or no closing one: the whole key counts.
-        assert_ne!(key_slot(b"{}x"), key_slot(b"{}y"));
-        assert_eq!(
-            key_slot(b"{}x").number(),
-            KEY_CRC.checksum(b"{}x") % SLOT_COUNT
-        );
-        assert_eq!(
-            key_slot(b"foo{bar").number(),
-            KEY_CRC.checksum(b"foo{bar") % SLOT_COUNT
-        );
-    }
 
     fn slot(number: u16) -> Slot {
         Slot::new(number).unwrap()

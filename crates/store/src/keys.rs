@@ -1,7 +1,9 @@
 //! Where a database keeps its entries: one table, or in cluster mode one table per slot. The doors above see no difference.
 
+use hash_slot::{SLOT_COUNT, key_slot};
+
 use crate::entry::{Entry, EntryMut, EntryRef};
-use crate::slots::{SLOTS, Slots, Tally, key_slot};
+use crate::slots::{Slots, Tally};
 use crate::table::{self, Occupied, Table, Vacant};
 
 /// The entries of a database.
@@ -171,7 +173,7 @@ impl Keys {
             Self::One(_) => None,
             Self::BySlot(slots) => slots
                 .as_ref()
-                .filter(|_| slot < SLOTS)
+                .filter(|_| slot < SLOT_COUNT)
                 .map(|slots| slots.table(slot)),
         }
     }
@@ -188,7 +190,7 @@ impl Keys {
     /// Takes all keys of a slot out.
     pub(crate) fn take_slot(&mut self, slot: u16) -> Table<Entry> {
         match self {
-            Self::BySlot(Some(slots)) if slot < SLOTS => slots.take(slot),
+            Self::BySlot(Some(slots)) if slot < SLOT_COUNT => slots.take(slot),
             Self::One(_) | Self::BySlot(_) => Table::new(),
         }
     }

@@ -1,36 +1,14 @@
 //! The keys of a cluster node: one table per hash slot, and how many keys each has.
 
-use crc::{CRC_16_XMODEM, Crc, Table as Lookup};
+use hash_slot::{SLOT_COUNT, key_slot};
 
 use crate::entry::Entry;
 use crate::table::Table;
 
-/// Hash slots of a cluster.
-pub(crate) const SLOTS: u16 = 16384;
 /// Slots whose keys are counted together, to find one by weight in few steps.
 const GROUP: usize = 128;
 /// A table's cursors have this many bits.
 const CURSOR_BITS: u32 = 48;
-
-/// CRC16 of the Redis Cluster specification, sixteen bytes at a step.
-static CRC16: Crc<u16, Lookup<16>> = Crc::<u16, Lookup<16>>::new(&CRC_16_XMODEM);
-
-/// The hash slot of a key: of what stands between the first `{` and the next `}`, where that is not nothing; else of the whole key.
-#[must_use]
-pub fn key_slot(key: &[u8]) -> u16 {
-    CRC16.checksum(hash_tag(key)) % SLOTS
-}
-
-fn hash_tag(key: &[u8]) -> &[u8] {
-    let Some(open) = key.iter().position(|&byte| byte == b'{') else {
-        return key;
-    };
-    let rest = &key[open + 1..];
-    match rest.iter().position(|&byte| byte == b'}') {
-        None | Some(0) => key,
-        Some(close) => &rest[..close],
-    }
-}
 
 /// Tables by slot.
 #[derive(Debug)]
@@ -58,7 +36,7 @@ pub(crate) struct Tally<'a> {
 impl Slots {
     pub(crate) fn new_boxed() -> Box<Self> {
         Box::new(Self {
-            tables: (0..SLOTS).map(|_| Table::new()).collect(),
+            tables: (0..SLOT_COUNT).map(|_| Table::new()).collect(),
             all: Weights::new(),
             marked: Weights::new(),
         })
@@ -177,8 +155,8 @@ impl Weights {
     fn new() -> Self {
         Self {
             total: 0,
-            groups: vec![0; usize::from(SLOTS) / GROUP].into(),
-            each: vec![0; usize::from(SLOTS)].into(),
+            groups: vec![0; usize::from(SLOT_COUNT) / GROUP].into(),
+            each: vec![0; usize::from(SLOT_COUNT)].into(),
         }
     }
 
@@ -256,7 +234,7 @@ fn resume(slot: u16, next: u64, more: bool) -> Resume {
     };
     if more {
         Resume::At(slot, at)
-    } else if slot < SLOTS {
+    } else if slot < SLOT_COUNT {
         Resume::Stop(u64::from(slot) << CURSOR_BITS | at)
     } else {
         Resume::Stop(0)
@@ -267,31 +245,6 @@ fn resume(slot: u16, next: u64, more: bool) -> Resume {
 fn parts(cursor: u64) -> Option<(u16, u64)> {
     let slot = u16::try_from(cursor >> CURSOR_BITS)
         .ok()
-        .filter(|&slot| slot < SLOTS)?;
+        .filter(|&slot| slot < SLOT_COUNT)?;
     Some((slot, cursor & ((1 << CURSOR_BITS) - 1)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Examples of the Redis Cluster specification and CLUSTER KEYSLOT of a real node.
-    #[test]
-    fn slots_follow_the_specification() {
-        assert_eq!(CRC16.checksum(b"123456789"), 0x31c3);
-        assert_eq!(key_slot(b"foo"), 12182);
-        assert_eq!(key_slot(b"bar"), 5061);
-        assert_eq!(
-            key_slot(b"{user1000}.following"),
-            key_slot(b"{user1000}.followers")
-        );
-        assert_eq!(
-            key_slot(b"foo{}{bar}"),
-            CRC16.checksum(b"foo{}{bar}") % SLOTS
-        );
-        assert_eq!(key_slot(b"foo{{bar}}zap"), key_slot(b"{bar"));
-        assert_eq!(key_slot(b"foo{bar}{zap}"), key_slot(b"bar"));
-        assert_eq!(key_slot(b"foo{bar"), CRC16.checksum(b"foo{bar") % SLOTS);
-        assert_eq!(key_slot(b""), 0);
-    }
 }

@@ -1,15 +1,11 @@
-//! Hash slots: their number, sets of them, and the slot of a key.
+//! Sets of hash slots.
 
 use std::fmt;
 
+pub use hash_slot::{SLOT_COUNT, key_slot};
+
 /// A hash slot, always below [`SLOT_COUNT`].
 pub type Slot = u16;
-
-/// Slots of a cluster.
-pub const SLOT_COUNT: u16 = 16_384;
-
-/// The checksum that places keys (CRC-16/XMODEM).
-const CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
 
 /// Words of the bitmap that holds a set.
 const WORDS: usize = SLOT_COUNT as usize / 64;
@@ -143,31 +139,9 @@ impl fmt::Display for SlotSet {
     }
 }
 
-/// The slot of a key: of what stands between the first `{` and the next `}` where that is not empty, else of
-/// the whole key.
-#[must_use]
-pub fn key_slot(key: &[u8]) -> Slot {
-    let tag = key.iter().position(|&byte| byte == b'{').and_then(|open| {
-        let rest = &key[open + 1..];
-        let close = rest.iter().position(|&byte| byte == b'}')?;
-        (close > 0).then_some(&rest[..close])
-    });
-    CRC.checksum(tag.unwrap_or(key)) % SLOT_COUNT
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_fall_where_servers_put_them() {
-        assert_eq!(key_slot(b"abc"), 7638);
-        assert_eq!(key_slot(b"123456789"), 0x31C3 % SLOT_COUNT);
-        assert_eq!(key_slot(b"{hello}_x"), key_slot(b"hello"));
-        assert_ne!(key_slot(b"{}x"), key_slot(b"x"));
-        assert_eq!(key_slot(b"a{{b}}c"), key_slot(b"{b"));
-        assert_eq!(key_slot(b"{open"), CRC.checksum(b"{open") % SLOT_COUNT);
-    }
 
     #[test]
     fn sets_print_as_ranges() {
