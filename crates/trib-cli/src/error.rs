@@ -16,7 +16,7 @@ pub enum Error {
     #[error("Invalid IP or Port (given as {0}) - use IP:Port format")]
     Address(String),
     /// No connection to a node's data port.
-    #[error("[ERR] Sorry, can't connect to node {address} ({reason})")]
+    #[error("[ERR] Sorry, can't connect to node {address}\n    {reason}")]
     Unreachable {
         /// Which node.
         address: String,

@@ -109,14 +109,7 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
     for place in &idle {
         require_free_ports(place)?;
     }
-    let last = places.last().map_or(args.port, |place| place.port);
-    let line = format!(
-        ">>> Starting {} servers on ports {}-{last} in {}",
-        idle.len(),
-        args.port,
-        args.dir.display()
-    );
-    app.console.line(&line);
+    app.console.line(&starting(&idle, &args.dir));
     let mut children = Vec::new();
     for place in idle {
         children.push((place.clone(), start(&server, place)?));
@@ -321,6 +314,21 @@ fn start(server: &Path, place: &Place) -> Result<Child, Error> {
     Ok(child)
 }
 
+/// The line that says which servers are started.
+fn starting(idle: &[&Place], dir: &Path) -> String {
+    let dir = dir.display();
+    match idle {
+        [only] => format!(">>> Starting 1 server on port {} in {dir}", only.port),
+        [first, .., last] => format!(
+            ">>> Starting {} servers on ports {}-{} in {dir}",
+            idle.len(),
+            first.port,
+            last.port
+        ),
+        [] => format!(">>> All servers in {dir} run already"),
+    }
+}
+
 async fn await_answers(
     app: &mut App,
     places: &[Place],
@@ -376,4 +384,28 @@ fn start_time(pid: Pid) -> Option<String> {
         return None;
     }
     fields.split_ascii_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_counted_as_people_do() {
+        let place = |port| Place {
+            port,
+            dir: PathBuf::new(),
+        };
+        let (a, b) = (place(7000), place(7004));
+        let dir = Path::new("d");
+        assert_eq!(
+            starting(&[&b], dir),
+            ">>> Starting 1 server on port 7004 in d"
+        );
+        assert_eq!(
+            starting(&[&a, &b], dir),
+            ">>> Starting 2 servers on ports 7000-7004 in d"
+        );
+        assert_eq!(starting(&[], dir), ">>> All servers in d run already");
+    }
 }

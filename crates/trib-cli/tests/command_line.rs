@@ -188,7 +188,7 @@ async fn bad_and_dead_addresses_are_named() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dead = listener.local_addr().unwrap();
     drop(listener);
-    let expected = format!("[ERR] Sorry, can't connect to node {dead} (Connection refused)\n");
+    let expected = format!("[ERR] Sorry, can't connect to node {dead}\n    Connection refused\n");
     assert_eq!(run(&format!("check {dead}")).await, expected);
     assert_eq!(
         run(&format!("create {dead} {dead} {dead}")).await,
