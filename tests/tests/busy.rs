@@ -75,8 +75,8 @@ fn who_asked_at_the_same_moment_as_an_endless_script_is_told_that_the_server_is_
     assert_eq!(first, *b"-");
     late[0].write_all(b"GET k\r\n").unwrap();
     expect(&mut late[0], "$1\r\nv\r\n");
-    // Reported, since which of them comes first is the system's choice.
-    eprintln!("{busy} requests met the script");
+    // Which of them come before the script is the system's choice.
+    assert!(busy > 0);
 }
 
 #[test]
