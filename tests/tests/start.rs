@@ -70,6 +70,8 @@ fn w1_a_daemon_returns_to_the_prompt_and_a_second_one_is_refused() {
     let _ = run(Path::new("kill"), &["-TERM", &server.0], "");
     wait_until("the pid file is removed", || !path("1.pid").exists());
     wait_until("the last line", || log(1).ends_with("bye bye...\n"));
+    assert!(log(1).contains(&format!("\n{pid}:signal-handler (")));
+    assert!(log(1).contains(") Received SIGTERM scheduling shutdown...\n"));
     // There is a save point, so the end saves.
     assert!(path("dump.rdb").exists());
 }

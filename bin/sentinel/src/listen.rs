@@ -29,6 +29,9 @@ pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Sockets> {
         None => None,
     };
     let tcp = listen::tcp(config, config.port)?;
+    if tcp.is_empty() && unix.is_none() {
+        anyhow::bail!("Configured to not listen anywhere, exiting.");
+    }
     Ok(Sockets { tcp, unix })
 }
 

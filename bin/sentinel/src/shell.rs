@@ -77,7 +77,7 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             name = signals.ends() => {
-                log_signal(shell.machine, name);
+                daemon::log_signal(name, shell.machine.now().unix_ms / 1000);
                 shell.ends = true;
             }
             () = timeout => shell.monitor.handle_timeout(shell.machine.now()),
@@ -205,14 +205,4 @@ impl Signals {
             }
         }
     }
-}
-
-/// The line that Redis's signal handler writes, which has a form of its own.
-fn log_signal(machine: Machine, name: &str) {
-    tracing::warn!(
-        target: logline::RAW,
-        "{}:signal-handler ({}) Received {name} scheduling shutdown...\n",
-        std::process::id(),
-        machine.now().unix_ms / 1_000
-    );
 }

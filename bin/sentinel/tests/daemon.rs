@@ -87,6 +87,10 @@ fn a_wrong_start_is_a_clear_line_and_exit_code_1() {
         &dir.path().join("bad.conf"),
         "port 1\nsentinel monitor m 127.0.0.1 0 1\n",
     );
+    let nowhere = write(
+        &dir.path().join("nowhere.conf"),
+        "port 0\nsentinel monitor m 127.0.0.1 1 1\n",
+    );
     let fatal = "\n*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 2\n\
         >>> 'sentinel monitor m 127.0.0.1 0 1'\nInvalid port number\n";
     for (arguments, logged) in [
@@ -108,6 +112,10 @@ fn a_wrong_start_is_a_clear_line_and_exit_code_1() {
         (
             vec!["/no/such.conf"],
             &["Fatal error, can't open config file '/no/such.conf'"],
+        ),
+        (
+            vec![&nowhere],
+            &["Configured to not listen anywhere, exiting."],
         ),
     ] {
         let output = run(&arguments);

@@ -15,6 +15,8 @@ pub(crate) struct Loaded {
     pub(crate) config: ServerConfig,
     /// The absolute path of the configuration file; CONFIG REWRITE needs one.
     pub(crate) file: Option<PathBuf>,
+    /// Whether there was anything on the command line.
+    pub(crate) given: bool,
 }
 
 /// Reads the configuration of a run.
@@ -38,7 +40,11 @@ pub(crate) fn load(run: &Run) -> Result<Loaded, LoadError> {
         }
     };
     let config = ServerConfig::load(&run.text(&text), &mut World::default())?;
-    Ok(Loaded { config, file })
+    Ok(Loaded {
+        config,
+        file,
+        given: true,
+    })
 }
 
 /// The file system and the command table, as the configuration's loader asks for them.

@@ -85,6 +85,7 @@ fn main() -> ExitCode {
         Invocation::Default => Loaded {
             config: ServerConfig::default(),
             file: None,
+            given: false,
         },
         Invocation::Run(run) => match config::load(&run) {
             Ok(loaded) => loaded,
@@ -123,7 +124,7 @@ fn hand_over(arguments: &[Vec<u8>]) -> ExitCode {
 
 fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let detached = loaded.config.daemonize.then(fork::detach).transpose()?;
-    let log = start_log(&loaded.config)?;
+    let log = start_log(&loaded)?;
     loaded.config.dir = daemon::current_dir();
     daemon::raise_open_files(&mut loaded.config);
     fork::ignore_file_size_signal();
@@ -138,7 +139,8 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     runtime.block_on(run(shell, config, detached))
 }
 
-fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {
+fn start_log(loaded: &Loaded) -> anyhow::Result<Log> {
+    let config = &loaded.config;
     let role = if config.slaveof.is_some() {
         Role::Slave
     } else {
@@ -148,6 +150,12 @@ fn start_log(config: &ServerConfig) -> anyhow::Result<Log> {
     if config.logfile.is_empty() && config.daemonize {
         log.set_sink(Sink::File("/dev/null".into()))
             .context("Can't open /dev/null")?;
+    }
+    if !loaded.given {
+        // It is not yet the server that speaks.
+        log.set_role(Role::Child);
+        daemon::warn_of_defaults("redis");
+        log.set_role(role);
     }
     Ok(log)
 }

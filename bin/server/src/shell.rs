@@ -127,7 +127,7 @@ impl Shell {
     }
 
     fn signalled(self: &Rc<Self>, name: &str) {
-        tracing::warn!("Received {name} scheduling shutdown...");
+        daemon::log_signal(name, self.machine.now().unix_ms() / 1000);
         if !self.turn(Engine::terminate) {
             tracing::warn!(
                 "{name} received but errors trying to shut down the server, check the logs for more information"

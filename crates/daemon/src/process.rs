@@ -188,6 +188,25 @@ pub fn banner(mode: &str, config: &ServerConfig) {
     );
 }
 
+/// The line of Redis's signal handler, which has a form of its own. `unix_s` is the time.
+pub fn log_signal(name: &str, unix_s: u64) {
+    tracing::warn!(
+        target: RAW,
+        "{}:signal-handler ({unix_s}) Received {name} scheduling shutdown...\n",
+        std::process::id()
+    );
+}
+
+/// The line for a start without any argument. `name` is the configuration file's, without its end.
+pub fn warn_of_defaults(name: &str) {
+    let program = std::env::args_os().next().unwrap_or_default();
+    tracing::warn!(
+        "Warning: no config file specified, using the default config. \
+         In order to specify a config file use {} /path/to/{name}.conf",
+        program.to_string_lossy()
+    );
+}
+
 /// Warns where the kernel cuts the queue of connections short.
 pub fn warn_of_backlog(backlog: u32) {
     let most: Option<u32> = setting("/proc/sys/net/core/somaxconn");
