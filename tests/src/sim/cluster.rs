@@ -56,6 +56,13 @@ impl Core for Server {
     type Setup = Config;
     type Note = Note;
 
+    fn logged(note: &Note) -> Option<&str> {
+        match note {
+            Note::Log(text) => Some(text),
+            _ => None,
+        }
+    }
+
     #[expect(
         clippy::panic,
         reason = "a file that the core wrote and cannot read again is a finding"
@@ -568,13 +575,8 @@ impl Scenario for Run {
     }
 
     fn look(&mut self) -> Result<(), String> {
-        for (host, note) in self.world.take_notes() {
-            if let Note::Log(text) = &note {
-                self.world.say(|| format!("host {host}: {text}"));
-            }
-            self.checks.see(&note)?;
-        }
-        Ok(())
+        let mut notes = self.world.take_notes().into_iter();
+        notes.try_for_each(|(_, note)| self.checks.see(&note))
     }
 
     /// What keeps the cluster from being at rest: all nodes run and see the same map, in which every slot has one

@@ -311,13 +311,8 @@ impl Scenario for Run {
     }
 
     fn look(&mut self) -> Result<(), String> {
-        for (host, note) in self.world.take_notes() {
-            if let Note::Log(text) = &note {
-                self.world.say(|| format!("host {host}: {text}"));
-            }
-            self.checks.see(host, &note)?;
-        }
-        Ok(())
+        let mut notes = self.world.take_notes().into_iter();
+        notes.try_for_each(|(host, note)| self.checks.see(host, &note))
     }
 
     /// What keeps all from being at rest: every sentinel runs, knows both other ones and both slaves, and sees the same

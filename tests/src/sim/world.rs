@@ -100,6 +100,9 @@ pub trait Core: Sized {
     /// What checks look at.
     type Note;
 
+    /// The line for the trace, where a note is one of the log.
+    fn logged(note: &Self::Note) -> Option<&str>;
+
     /// Starts, with the file as it is on disk.
     fn new(now: Now, setup: &Self::Setup, file: Option<&[u8]>, seed: u64) -> Self;
     /// Takes in what happened.
@@ -319,9 +322,15 @@ impl<C: Core> World<C> {
         !self.cut.contains(&(from, to))
     }
 
-    /// What cores noted since the last time.
+    /// What cores noted since the last time; what they logged is in the trace then.
     pub fn take_notes(&mut self) -> Vec<(usize, C::Note)> {
-        std::mem::take(&mut self.notes)
+        let notes = std::mem::take(&mut self.notes);
+        for (host, note) in &notes {
+            if let Some(text) = C::logged(note) {
+                self.say(|| format!("host {host}: {text}"));
+            }
+        }
+        notes
     }
 
     /// A host's clocks.

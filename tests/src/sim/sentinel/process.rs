@@ -69,6 +69,13 @@ impl Core for Process {
     type Setup = Setup;
     type Note = Note;
 
+    fn logged(note: &Note) -> Option<&str> {
+        match note {
+            Note::Log(text) => Some(text),
+            _ => None,
+        }
+    }
+
     fn new(now: Now, setup: &Setup, file: Option<&[u8]>, seed: u64) -> Self {
         match setup {
             Setup::Sentinel(config) => {
