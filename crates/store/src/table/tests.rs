@@ -376,7 +376,8 @@ fn hashes_that_are_alike_cost_no_directory() {
     }
     check(&table, &model);
     check_scan(&table, 7);
-    assert!(table.memory_bytes() < count * 16);
+    // A small table's directory has a fixed part, too.
+    assert!(table.memory_bytes() < count * 16 + amount(0, 2000));
     let mut random = numbers(1);
     let chosen: BTreeSet<u32> = (0..rounds)
         .filter_map(|_| table.random(&mut random).map(|(_, number)| number))
