@@ -16,6 +16,7 @@ use engine::{
 use rdb::Progress;
 use store::Keyspace;
 
+use crate::pace::Paced;
 use crate::shell::Shell;
 
 /// How much of a file is replayed before clients get a turn.
@@ -134,7 +135,7 @@ pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Resu
     let written = File::create(&path).and_then(|file| {
         let mut synced = 0;
         let handle = file.try_clone()?;
-        let mut rewriter = aof::Rewriter::new(file);
+        let mut rewriter = aof::Rewriter::new(Paced::of_child(file));
         rewriter.keyspace(keyspace, request.now_ms, |written| {
             if request.sync_often && written - synced >= SYNC_BYTES {
                 synced = written;
@@ -142,7 +143,7 @@ pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Resu
             }
             Ok(())
         })?;
-        rewriter.finish()?.sync_all()
+        rewriter.finish()?.sink.sync_all()
     });
     if written.is_err() {
         // The error that matters is the one before.

@@ -16,6 +16,7 @@ use rustix::fs::{Advice, fadvise};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
+use crate::pace::Paced;
 use crate::shell::Shell;
 
 /// How much of a file is loaded before clients get a turn.
@@ -30,8 +31,17 @@ pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
     path.with_file_name(format!("temp-{pid}.rdb"))
 }
 
+/// Who saves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The server, while everybody waits.
+    Server,
+    /// Its child, while it serves.
+    Child,
+}
+
 /// Writes a dump file and puts it in the place of the old one. What went wrong is logged.
-pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()> {
+pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who) -> io::Result<()> {
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
     let failed = |what: &str, error: &io::Error| tracing::warn!("{what}: {}", reason(error));
@@ -42,8 +52,12 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest) -> io::Result<()>
         end: 0,
         begun: 0,
     };
+    let file = match who {
+        Who::Server => Paced::free(file),
+        Who::Child => Paced::of_child(file),
+    };
     let written = rdb::save(keyspace, file, options(request), |_| Ok(()))
-        .and_then(|(written, _)| written.file.sync_all())
+        .and_then(|(written, _)| written.sink.file.sync_all())
         .inspect_err(|error| failed("Write error saving DB on disk", error));
     let renamed = written.and_then(|()| {
         let what = "Error moving temp DB file on the final destination";

@@ -23,6 +23,7 @@ use store::{Keyspace, Limits};
 
 use crate::append_only::{self, AppendOnlyFile};
 use crate::clock::Clock;
+use crate::dump::Who;
 use crate::memory::{Freed, Memory};
 use crate::watchdog::{self, Watchdog};
 use crate::{dump, fork};
@@ -125,7 +126,9 @@ impl Machine {
         self.log.set_role(Role::Child);
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
-            (Job::Save(request) | Job::Stream(request), _) => dump::save(keyspace, request),
+            (Job::Save(request) | Job::Stream(request), _) => {
+                dump::save(keyspace, request, Who::Child)
+            }
             (Job::Rewrite(request), _) => return rewrite(keyspace, request),
         };
         match done {
@@ -224,7 +227,7 @@ impl Host for Machine {
     fn save(&mut self, keyspace: &Keyspace, request: &SaveRequest) -> Result<(), String> {
         // Who lets go of a replaced file last gives its blocks back to the file system, and those of a big one take a while.
         let replaced = File::open(as_path(&request.path));
-        let saved = dump::save(keyspace, request).map_err(|error| reason(&error));
+        let saved = dump::save(keyspace, request, Who::Server).map_err(|error| reason(&error));
         if let Ok(replaced) = replaced {
             self.free_later(vec![Box::new(replaced)]);
         }

@@ -18,6 +18,7 @@ mod listen;
 mod meanwhile;
 mod memory;
 mod nodes_file;
+mod pace;
 mod reads;
 mod relay;
 mod shell;
