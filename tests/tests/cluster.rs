@@ -346,7 +346,7 @@ fn reshard_with_a_password(cluster: &Cluster) {
     ];
     let run = trib(&reshard, "");
     assert_eq!(run.code, Some(1), "{}", run.out);
-    assert!(run.out.contains("(NOAUTH Authentication required.)"));
+    assert!(run.out.contains("\n    NOAUTH Authentication required."));
     let keys = |link: &mut Client| link.call("DBSIZE").as_int().unwrap();
     assert_eq!(links[0].text("AUTH keys"), "OK");
     let before = keys(&mut links[0]);
