@@ -1,6 +1,6 @@
 //! The log of a daemon, as Redis writes it: `pid:role dd Mon HH:MM:SS.mmm level text`, one line per event, to
-//! standard output or to a file, and to the system's log where that is asked for. A shell calls [`Log::install`] once and then uses `tracing`'s macros; what is
-//! logged, and when, is not decided here.
+//! standard output or to a file, and to the system's log where that is asked for. A shell calls [`Log::install`] once and
+//! then uses `tracing`'s macros; what is logged, and when, is not decided here.
 //!
 //! | macro | mark | Redis's `loglevel` |
 //! |---|---|---|
@@ -234,8 +234,7 @@ where
         // Asked for each line: after a fork the child's lines carry its own id.
         let pid = std::process::id();
         let role = char::from(self.role.load(Ordering::Relaxed));
-        let now = Timestamp::now().to_zoned(zone::local());
-        write_prefix(&mut writer, pid, role, &now, *metadata.level())?;
+        write_prefix(&mut writer, pid, role, &zone::now(), *metadata.level())?;
         ctx.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }

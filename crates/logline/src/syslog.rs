@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
@@ -85,8 +85,8 @@ where
         if metadata.target() == RAW {
             return Ok(());
         }
-        let now = Timestamp::now().to_zoned(zone::local());
-        self.write_prefix(&mut writer, std::process::id(), &now, *metadata.level())?;
+        let level = *metadata.level();
+        self.write_prefix(&mut writer, std::process::id(), &zone::now(), level)?;
         ctx.format_fields(writer, event)
     }
 }

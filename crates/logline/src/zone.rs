@@ -3,9 +3,15 @@
 use std::sync::LazyLock;
 
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 /// What every Unix has, a file or a link to one.
 const SYSTEM: &str = "/etc/localtime";
+
+/// The time now, in the local zone.
+pub(crate) fn now() -> Zoned {
+    Timestamp::now().to_zoned(local())
+}
 
 /// The zone that `TZ` names, or the system's. Looked for once.
 ///
@@ -27,7 +33,6 @@ pub(crate) fn local() -> TimeZone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
 
     #[test]
     fn the_zone_is_the_one_that_the_library_finds() {

@@ -198,25 +198,15 @@ pub(crate) fn equal_at(mut elements: Elements<'_>, wanted: &[u8]) -> Vec<usize> 
     found
 }
 
-/// Inserts `elements` at byte `at`; the count grows by `counted`.
-pub(crate) fn insert(thin: &mut Thin, at: usize, elements: &[&[u8]], counted: usize) {
-    let count = thin.count() + counted;
-    match elements {
-        [one] => thin.splice(at, 0, &[head(one).as_slice(), one], count),
-        [one, two] => thin.splice(
-            at,
-            0,
-            &[head(one).as_slice(), one, head(two).as_slice(), two],
-            count,
-        ),
-        _ => unreachable!("elements come alone or in pairs"),
-    }
+/// Inserts an element at byte `at`.
+pub(crate) fn insert(thin: &mut Thin, at: usize, element: &[u8]) {
+    let count = thin.count() + 1;
+    thin.splice(at, 0, &[head(element).as_slice(), element], count);
 }
 
-/// Appends `elements`; the count grows by one.
-pub(crate) fn push(thin: &mut Thin, elements: &[&[u8]]) {
-    let end = thin.bytes().len();
-    insert(thin, end, elements, 1);
+/// Appends an element.
+pub(crate) fn push(thin: &mut Thin, element: &[u8]) {
+    insert(thin, thin.bytes().len(), element);
 }
 
 /// Replaces the element at byte `at`.
@@ -247,7 +237,7 @@ mod tests {
         for len in lens {
             let element = vec![b'x'; len];
             let before = thin.bytes().len();
-            push(&mut thin, &[&element]);
+            push(&mut thin, &element);
             assert_eq!(thin.bytes().len() - before, stored_len(len));
         }
         let seen: Vec<usize> = Elements::new(thin.bytes(), 0).map(<[u8]>::len).collect();

@@ -53,7 +53,7 @@ impl List {
     pub fn push_front(&mut self, element: &[u8], limits: &Limits) {
         let linked = self.links_on_push(element, limits);
         match self.make_room(element) {
-            SeeMut::Small(thin) => packed::insert(thin, 0, &[element], 1),
+            SeeMut::Small(thin) => packed::insert(thin, 0, element),
             SeeMut::Large(chunks) => chunks.push_front(element),
         }
         self.link_if(linked);
@@ -63,7 +63,7 @@ impl List {
     pub fn push_back(&mut self, element: &[u8], limits: &Limits) {
         let linked = self.links_on_push(element, limits);
         match self.make_room(element) {
-            SeeMut::Small(thin) => packed::push(thin, &[element]),
+            SeeMut::Small(thin) => packed::push(thin, element),
             SeeMut::Large(chunks) => chunks.push_back(element),
         }
         self.link_if(linked);
@@ -305,7 +305,7 @@ fn insert_small(thin: &mut Thin, pivot: &[u8], after: bool, element: &[u8]) -> b
     while let Some(other) = elements.next() {
         if packed::equal(other, pivot) {
             let at = if after { elements.at() } else { at };
-            packed::insert(thin, at, &[element], 1);
+            packed::insert(thin, at, element);
             return true;
         }
         at = elements.at();

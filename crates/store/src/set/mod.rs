@@ -84,7 +84,7 @@ impl Set {
             }
             let bytes = thin.bytes().len() + packed::stored_len(member.len());
             if packed::suits(bytes, thin.count() + 1, true) {
-                packed::push(thin, &[member]);
+                packed::push(thin, member);
                 thin.set_mark(true);
                 return true;
             }
@@ -226,7 +226,7 @@ impl Set {
         if packed::suits(bytes, ints.count(), true) {
             let mut members = Thin::new();
             for value in ints::iter(ints) {
-                packed::push(&mut members, &[int::print(value, &mut scratch)]);
+                packed::push(&mut members, int::print(value, &mut scratch));
             }
             members.set_mark(true);
             *ints = members;
