@@ -12,7 +12,7 @@ use std::time::Instant;
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
@@ -23,8 +23,8 @@ use crate::shell::Shell;
 const STEP_BYTES: u64 = 1024 * 1024;
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
-/// How much of a dump that is saved is begun with at once.
-const EARLY_BYTES: u64 = 4 * 1024 * 1024;
+/// Of a dump that is saved, so much is given its place on the disk at once, and so much is begun with at once.
+const EARLY_BYTES: u64 = 1024 * 1024;
 
 /// The temporary file of this process's saves.
 pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
@@ -51,13 +51,14 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who) -> io::
         file,
         end: 0,
         begun: 0,
+        reserved: 0,
     };
     let file = match who {
         Who::Server => Paced::free(file),
         Who::Child => Paced::of_child(file),
     };
     let written = rdb::save(keyspace, file, options(request), |_| Ok(()))
-        .and_then(|(written, _)| written.sink.file.sync_all())
+        .and_then(|(written, _)| written.sink.finish())
         .inspect_err(|error| failed("Write error saving DB on disk", error));
     let renamed = written.and_then(|()| {
         let what = "Error moving temp DB file on the final destination";
@@ -70,24 +71,51 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who) -> io::
     renamed
 }
 
-/// A file that the system begins to bring to the disk while it is written, so that less is left to wait for at the end.
+/// A file that the system begins to bring to the disk while it is written, so that less is left to wait for at the end. Its place
+/// there is asked for in large pieces, which costs less than page by page.
 struct EarlyFile {
     file: File,
     /// So much was written.
     end: u64,
     /// Up to here it is on its way.
     begun: u64,
+    /// Up to here it has its place.
+    reserved: u64,
+}
+
+impl EarlyFile {
+    /// Asks for the place of what comes next. Where that is refused (a file system that cannot, a full disk), writing will tell.
+    fn reserve(&mut self, bytes: usize) {
+        if self.end + bytes as u64 > self.reserved {
+            let length = EARLY_BYTES.max(bytes as u64);
+            // The size stays what was written, so a limit on it counts nothing else.
+            let _ = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, length);
+            self.reserved = self.end + length;
+        }
+    }
+
+    /// Begins to bring to the disk what was written.
+    fn begin(&mut self) {
+        let length = NonZeroU64::new(self.end - self.begun);
+        // Who needs its pages no longer has them written, and does not wait for that. Where it cannot be, the end waits longer.
+        let _ = fadvise(&self.file, self.begun, length, Advice::DontNeed);
+        self.begun = self.end;
+    }
+
+    /// Gives back the place that was not needed, and waits until all is on the disk.
+    fn finish(self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.file.sync_all()
+    }
 }
 
 impl Write for EarlyFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.reserve(bytes.len());
         let written = self.file.write(bytes)?;
         self.end += written as u64;
-        let length = NonZeroU64::new(self.end - self.begun);
         if self.end - self.begun >= EARLY_BYTES {
-            // Who needs its pages no longer has them written, and does not wait for that. Where it cannot be, the end waits longer.
-            let _ = fadvise(&self.file, self.begun, length, Advice::DontNeed);
-            self.begun = self.end;
+            self.begin();
         }
         Ok(written)
     }

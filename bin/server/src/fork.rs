@@ -22,7 +22,7 @@ use rustix::process::set_parent_process_death_signal;
 /// How far a child that saves stands back (the scale of `nice`).
 const CHILD_NICE: i32 = 10;
 /// How long it runs before the scheduler looks again whether its parent has something to do; the least that Linux takes.
-const CHILD_SLICE_NS: u64 = 100_000;
+const SLICE_NS: u64 = 100_000;
 
 /// Held by a detached process until it is ready: the process that was started from the terminal waits for it, so that its
 /// exit code tells whether the server started.
@@ -105,25 +105,35 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
 }
 
 /// Where the child has to share its parent's core, clients come first: at nice 10 a busy server leaves it a tenth of the core, and with a
-/// short slice (Linux 6.12; older ones overlook it) a request that comes waits for it no longer than that. Refused, it is as fast as its
-/// parent.
+/// short slice a request that comes waits for it no longer than that. Refused, it is as fast as its parent.
 fn stand_back() {
+    if !schedule(nix::libc::SCHED_OTHER, CHILD_NICE) {
+        let _ = rustix::process::nice(CHILD_NICE);
+    }
+}
+
+/// For a thread whose work can wait: it does not take the core from who has just given it something to do.
+pub(crate) fn wait_for_the_core() {
+    // Where that is refused, it is a thread like others.
+    let _ = schedule(nix::libc::SCHED_BATCH, 0);
+}
+
+/// Sets how the calling thread is scheduled, with short slices (Linux 6.12; older ones overlook that). Tells whether it could.
+fn schedule(policy: i32, nice: i32) -> bool {
     let attributes = nix::libc::sched_attr {
         size: u32::try_from(size_of::<nix::libc::sched_attr>()).unwrap_or(0),
-        sched_policy: 0,
+        sched_policy: policy.unsigned_abs(),
         sched_flags: 0,
-        sched_nice: CHILD_NICE,
+        sched_nice: nice,
         sched_priority: 0,
-        sched_runtime: CHILD_SLICE_NS,
+        sched_runtime: SLICE_NS,
         sched_deadline: 0,
         sched_period: 0,
     };
     // SAFETY: the kernel reads as many bytes as the structure says that it has, and writes none.
     let refused =
         unsafe { nix::libc::syscall(nix::libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    if refused != 0 {
-        let _ = rustix::process::nice(CHILD_NICE);
-    }
+    refused == 0
 }
 
 /// A file that reaches the limit of its size gives an error, as a full disk does; by itself the system would end the process.

@@ -57,6 +57,7 @@ impl Machine {
         let (left, freed) = (Arc::clone(&unfreed), Freed::default());
         let memory = Memory::new(freed.clone());
         std::thread::spawn(move || {
+            fork::wait_for_the_core();
             for load in garbage {
                 drop(load);
                 freed.tell();

@@ -15,12 +15,12 @@ use tikv_jemalloc_ctl::{Access as _, AsName as _};
 static ALLOCATOR: store::Aligned<tikv_jemallocator::Jemalloc> =
     store::Aligned(tikv_jemallocator::Jemalloc);
 
-/// jemalloc's settings; the environment variable `_RJEM_MALLOC_CONF` overrules them. What was freed goes back to the system half a
-/// second later: what a growing keyspace leaves behind is a tenth of a small one. Small blocks lie in slabs of 32 KB: jemalloc keeps 128
+/// jemalloc's settings; the environment variable `_RJEM_MALLOC_CONF` overrules them. What was freed goes back to the system a
+/// tenth of a second later: what a growing keyspace leaves behind is a tenth of a small one. Small blocks lie in slabs of 32 KB: jemalloc keeps 128
 /// bytes of its own for each slab, and its slabs of one page cost a block of 64 bytes two more, one of 128 bytes four.
 // SAFETY: the name is jemalloc's, for a pointer to a string that ends with a zero byte, and this is one.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-static SETTINGS: &[u8; 55] = b"dirty_decay_ms:500,muzzy_decay_ms:0,slab_sizes:8-512:8\0";
+static SETTINGS: &[u8; 55] = b"dirty_decay_ms:100,muzzy_decay_ms:0,slab_sizes:8-512:8\0";
 
 /// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
 const CACHED_BYTES: &[u8] = b"stats.arenas.4096.tcache_bytes\0";

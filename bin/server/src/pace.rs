@@ -6,8 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-/// Nanoseconds that this process has run, and has waited for a core (Linux, `sched-stats`).
-const TIMES: &str = "/proc/self/schedstat";
+use nix::time::ClockId;
+
+use crate::clock::clock_ns;
+
+/// Nanoseconds that this process has run until it was last looked at, and has waited for a core (Linux, `sched-stats`).
+const WAITS: &str = "/proc/self/schedstat";
 /// Who waits longer than this in the middle of a piece of work is not alone on its core.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 /// Then it stands back for so long, and tries again whether it has to.
@@ -26,7 +30,7 @@ pub(crate) struct Paced<W> {
 
 /// What is known of the pieces of work until now.
 struct Pace {
-    times: File,
+    waits: File,
     last: Times,
     stands_back_until: Option<Instant>,
 }
@@ -46,10 +50,10 @@ impl<W> Paced<W> {
 
     /// Writes as a child does whose parent serves clients.
     pub(crate) fn of_child(sink: W) -> Self {
-        let pace = File::open(TIMES).ok().and_then(|times| {
-            let last = Times::read(&times)?;
+        let pace = File::open(WAITS).ok().and_then(|waits| {
+            let last = Times::read(&waits)?;
             Some(Pace {
-                times,
+                waits,
                 last,
                 stands_back_until: None,
             })
@@ -61,7 +65,7 @@ impl<W> Paced<W> {
 impl Pace {
     /// After a piece of work.
     fn rest(&mut self) {
-        let Some(now) = Times::read(&self.times) else {
+        let Some(now) = Times::read(&self.waits) else {
             return;
         };
         let last = std::mem::replace(&mut self.last, now);
@@ -79,25 +83,26 @@ impl Pace {
 }
 
 impl Times {
-    fn read(file: &File) -> Option<Self> {
+    fn read(waits: &File) -> Option<Self> {
         let mut text = [0; 64];
-        let length = file.read_at(&mut text, 0).ok()?;
-        Self::parse(text.get(..length)?)
+        let length = waits.read_at(&mut text, 0).ok()?;
+        Some(Self {
+            // The file shows this too, but only as of the scheduler's last look, which may be a whole tick ago.
+            ran: Duration::from_nanos(clock_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID)),
+            waited: waited(text.get(..length)?)?,
+        })
     }
 
     /// Whether somebody else had the core meanwhile.
     fn waited_since(self, last: Self) -> bool {
         self.waited.saturating_sub(last.waited) > SHORT_WAIT
     }
+}
 
-    fn parse(text: &[u8]) -> Option<Self> {
-        let mut numbers = str::from_utf8(text).ok()?.split_ascii_whitespace();
-        let mut next = || Some(Duration::from_nanos(numbers.next()?.parse().ok()?));
-        Some(Self {
-            ran: next()?,
-            waited: next()?,
-        })
-    }
+/// The second number.
+fn waited(text: &[u8]) -> Option<Duration> {
+    let number = str::from_utf8(text).ok()?.split_ascii_whitespace().nth(1)?;
+    number.parse().ok().map(Duration::from_nanos)
 }
 
 impl<W: Write> Write for Paced<W> {
@@ -119,12 +124,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read() {
-        let times = Times::parse(b"1500 2500000 17\n").unwrap();
-        assert_eq!(times.ran, Duration::from_nanos(1500));
-        assert_eq!(times.waited, Duration::from_micros(2500));
-        assert_eq!(Times::parse(b"1500"), None);
-        assert_eq!(Times::parse(b"a b c"), None);
+    fn waits_are_read() {
+        assert_eq!(
+            waited(b"1500 2500000 17\n"),
+            Some(Duration::from_micros(2500))
+        );
+        assert_eq!(waited(b"1500"), None);
+        assert_eq!(waited(b"1500 b c"), None);
+    }
+
+    #[test]
+    fn times_go_on_while_the_process_runs() {
+        let Ok(waits) = File::open(WAITS) else {
+            return;
+        };
+        let first = Times::read(&waits).unwrap();
+        while Times::read(&waits).unwrap().ran < first.ran + Duration::from_millis(1) {}
+        assert!(Times::read(&waits).unwrap().waited >= first.waited);
     }
 
     #[test]

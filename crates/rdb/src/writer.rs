@@ -10,7 +10,7 @@ use crate::format::{Encoding, MAGIC, WRITE_VERSION, opcode, string_encoding};
 use crate::{liblzf, lzf};
 
 /// Bytes written to the sink at once.
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
 /// Shorter strings are not compressed: it never pays.
 const MIN_COMPRESSED: usize = 21;
 /// So many bytes hold every integer of 32 bits.
