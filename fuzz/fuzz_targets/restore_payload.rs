@@ -12,8 +12,8 @@ use tern_fuzz::server::Server;
 use tern_fuzz::{content, memory};
 
 thread_local! {
-    /// Without compression and with it. Made once, as in a server: their tables are big.
-    static DUMPERS: RefCell<[Dumper; 2]> = RefCell::new([false, true].map(Dumper::new));
+    /// Made once, as in a server: its table is big.
+    static DUMPER: RefCell<Dumper> = RefCell::new(Dumper::new());
 }
 
 /// The payload of the value of `key`, which must restore to the same.
@@ -21,8 +21,8 @@ fn dump_and_restore(keyspace: &Keyspace, key: &[u8], compress: bool) {
     let Some(value) = keyspace.db_ref(0).peek(key) else {
         return;
     };
-    let payload = DUMPERS.with_borrow_mut(|dumpers| {
-        rdb::dump(&mut dumpers[usize::from(compress)], value).expect("what is stored can be dumped")
+    let payload = DUMPER.with_borrow_mut(|dumper| {
+        rdb::dump(dumper, value, compress).expect("what is stored can be dumped")
     });
     let again = rdb::restore(&payload, &Limits::default()).expect("what was dumped restores");
     assert_eq!(content::of_owned(again), content::of(&value));

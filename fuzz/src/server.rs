@@ -2,6 +2,7 @@
 //! change it at its ends and in its middle. Replies must be whole RESP.
 
 use commands::{Ctx, Effects, Rng, Run, Settings, table};
+use rdb::Dumper;
 use resp::Reply;
 use store::{Keyspace, Type};
 
@@ -11,6 +12,7 @@ pub struct Server {
     pub keyspace: Keyspace,
     settings: Settings,
     rng: Rng,
+    dumper: Dumper,
 }
 
 const READ_ANY: &[&str] = &[
@@ -157,6 +159,7 @@ impl Server {
             keyspace,
             settings: Settings::default(),
             rng: Rng::new(7),
+            dumper: Dumper::new(),
         }
     }
 
@@ -180,6 +183,7 @@ impl Server {
             effects: &mut effects,
             settings: &self.settings,
             rng: &mut self.rng,
+            dumper: &mut self.dumper,
             big: &mut None,
             replaying: false,
             may_block: false,

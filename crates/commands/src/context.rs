@@ -1,6 +1,7 @@
 //! What a data command may touch.
 
 use bytes::Bytes;
+use rdb::Dumper;
 use resp::Reply;
 use store::{Keyspace, Limits, StrNew};
 
@@ -59,6 +60,8 @@ pub struct Ctx<'a> {
     pub settings: &'a Settings,
     /// Random numbers.
     pub rng: &'a mut Rng,
+    /// What DUMP makes payloads with.
+    pub dumper: &'a mut Dumper,
     /// A big argument in a buffer of its own: its position among the arguments, and the buffer.
     pub big: &'a mut Option<(usize, Bytes)>,
     /// Whether the command came from the master, the AOF or a file being loaded: it is applied as it is.

@@ -317,7 +317,7 @@ pub(crate) fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let payload = db
         .peek(args[1])
-        .map(|value| rdb::dump(&mut rdb::Dumper::new(ctx.settings.compress), value));
+        .map(|value| rdb::dump(ctx.dumper, value, ctx.settings.compress));
     match payload {
         Some(Ok(payload)) => ctx.reply.bulk_bytes(payload.into()),
         _ => return Err(Error::text("ERR the value cannot be serialized")),

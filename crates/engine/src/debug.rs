@@ -87,7 +87,7 @@ fn object(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
     let db = engine.keyspace.db_ref(client.db);
     let value = db.peek(key).ok_or(Error::NoSuchKey)?;
     // The payload has a type byte in front, and a version and checksum of ten bytes behind.
-    let length = rdb::dump(&mut rdb::Dumper::new(engine.config.rdbcompression), value)
+    let length = rdb::dump(&mut engine.dumper, value, engine.config.rdbcompression)
         .map_or(0, |payload| payload.len() - 11);
     let encoding = db.encoding(key).map_or("raw", store::Encoding::name);
     let idle = db.idle_seconds(key).unwrap_or(0);

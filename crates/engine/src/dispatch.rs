@@ -269,6 +269,7 @@ impl Engine {
                     effects: &mut self.effects,
                     settings: &self.settings,
                     rng: &mut self.rng,
+                    dumper: &mut self.dumper,
                     big: &mut self.big,
                     replaying: self.replaying,
                     may_block,

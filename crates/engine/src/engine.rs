@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use commands::{Effects, Rng, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
+use rdb::Dumper;
 use resp::{ArgsScratch, Reply};
 use slab::Slab;
 use store::{Keyspace, Limits, Prefetched};
@@ -64,6 +65,8 @@ pub struct Engine {
     pub(crate) index: Index,
     pub(crate) effects: Effects,
     pub(crate) rng: Rng,
+    /// What payloads are made with, for DUMP and MIGRATE.
+    pub(crate) dumper: Dumper,
     pub(crate) stats: Stats,
     /// When the server started, Unix milliseconds.
     pub(crate) started_ms: u64,
@@ -146,6 +149,7 @@ impl Engine {
             index: Index::new(),
             effects: Effects::default(),
             rng: Rng::new(seed),
+            dumper: Dumper::new(),
             stats: Stats::new(),
             started_ms: now.unix_ms(),
             started_bytes: 0,

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use commands::{Args, Done, Error, args, table};
-use rdb::Dumper;
 
 use crate::client::Waiting;
 use crate::index::Entry;
@@ -192,9 +191,8 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let listed = options.keys.map_or(&args[3..4], |first| &args[first..]);
     let db = engine.clients[id.0].db;
     let (mut keys, mut requests): (Vec<Box<[u8]>>, _) = (Vec::new(), Vec::new());
-    let mut dumper = Dumper::new(engine.config.rdbcompression);
     for &key in listed {
-        if let Some(request) = restore_request(engine, &mut dumper, db, key, options.replace) {
+        if let Some(request) = restore_request(engine, db, key, options.replace) {
             requests.extend_from_slice(&request);
             keys.push(key.into());
         }
@@ -255,13 +253,7 @@ fn port(word: &[u8]) -> Option<u16> {
 }
 
 /// The request that makes the key on the other side; `None` where there is no such key here.
-fn restore_request(
-    engine: &mut Engine,
-    dumper: &mut Dumper,
-    db: usize,
-    key: &[u8],
-    replace: bool,
-) -> Option<Vec<u8>> {
+fn restore_request(engine: &mut Engine, db: usize, key: &[u8], replace: bool) -> Option<Vec<u8>> {
     let now_ms = engine.now.unix_ms();
     let command: &[u8] = if engine.settings.cluster {
         b"RESTORE-ASKING"
@@ -274,7 +266,12 @@ fn restore_request(
         .expire_ms(key)
         .map_or(0, |at| at.saturating_sub(now_ms).max(1))
         .to_string();
-    let payload = rdb::dump(dumper, db.peek(key)?).ok()?;
+    let payload = rdb::dump(
+        &mut engine.dumper,
+        db.peek(key)?,
+        engine.config.rdbcompression,
+    )
+    .ok()?;
     let mut words = vec![command, key, ttl.as_bytes(), &payload];
     if replace {
         words.push(b"REPLACE");

@@ -1,47 +1,62 @@
 //! DUMP payloads: a value's type byte and bytes, the version in two bytes, and the checksum of all that in eight, little endian.
 
-use std::io;
+use std::{fmt, io};
 
 use crate::crc64::crc64;
 use crate::error::Error;
 use crate::format::{Encoding, Kind, NEWEST_VERSION, WRITE_VERSION};
 use crate::input::Input;
-use crate::liblzf::Compressor;
 use crate::value::ValueReader;
-use crate::writer::{Packer, Writer};
+use crate::writer::Writer;
 
 const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
-/// Makes payloads, one after the other.
-pub struct Dumper {
-    packer: Option<Packer>,
-}
+/// Makes payloads, one after the other. It is to be kept: to clear the compressor's table takes several times as long as to write a small
+/// value.
+pub struct Dumper(Writer<Vec<u8>>);
 
 impl Dumper {
-    /// A maker of payloads; `compress` is `rdbcompression`.
-    pub fn new(compress: bool) -> Self {
-        Self {
-            packer: compress.then(|| Packer::Exact(Compressor::new())),
-        }
+    /// A maker of payloads. The compressor's table comes with the first value that needs it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Writer::for_payloads())
     }
 
-    /// A payload of the value that `write` writes in the form of `encoding`.
+    /// A payload of the value that `write` writes in the form of `encoding`; `compress` is `rdbcompression`.
     ///
     /// # Errors
     /// Those of `write`: memory itself takes everything.
     pub fn dump(
         &mut self,
+        compress: bool,
         encoding: Encoding,
         write: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>,
     ) -> io::Result<Vec<u8>> {
-        let mut writer = Writer::for_payload(vec![encoding.code()], self.packer.take());
-        let written = write(&mut writer);
-        let (mut payload, packer) = writer.into_sink()?;
-        self.packer = packer;
+        self.0.begin_payload(compress, encoding)?;
+        let written = write(&mut self.0);
+        // Taken in any case: a value that was given up half way leaves nothing behind.
+        let mut payload = self.0.take_payload(VERSION_BYTES + CHECKSUM_BYTES)?;
         written?;
         seal(&mut payload);
         Ok(payload)
+    }
+
+    /// The memory that is kept from one payload to the next, bytes.
+    pub fn memory_bytes(&mut self) -> usize {
+        self.0.memory_bytes()
+    }
+}
+
+impl Default for Dumper {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Dumper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dumper").finish_non_exhaustive()
     }
 }
 
@@ -96,10 +111,67 @@ mod tests {
     #[test]
     fn a_payload_of_redis_is_read_and_written() {
         assert_eq!(open(TEN).unwrap().0.string().unwrap(), Str::Int(10));
-        let own = Dumper::new(true)
-            .dump(Encoding::String, |writer| writer.string(b"10"))
+        let own = Dumper::new()
+            .dump(true, Encoding::String, |writer| writer.string(b"10"))
             .unwrap();
         assert_eq!(own, TEN);
+    }
+
+    #[test]
+    fn a_payload_is_the_same_whatever_came_before() {
+        let text = [b'x'; 100];
+        let fresh = |compress| {
+            Dumper::new()
+                .dump(compress, Encoding::String, |writer| writer.string(&text))
+                .unwrap()
+        };
+        let mut dumper = Dumper::new();
+        for compress in [true, false, true, true, false] {
+            let failed = dumper.dump(compress, Encoding::List, |writer| {
+                writer.string(&[b'y'; 5000])?;
+                writer.string(b"a part")?;
+                Err(io::ErrorKind::Other.into())
+            });
+            assert!(failed.is_err());
+            let payload = dumper
+                .dump(compress, Encoding::String, |writer| writer.string(&text))
+                .unwrap();
+            assert_eq!(payload, fresh(compress));
+            assert_eq!(payload.len() < text.len(), compress);
+        }
+    }
+
+    #[test]
+    fn little_memory_is_kept_after_a_big_value() {
+        const KEPT_BYTES: usize = 1 << 20;
+        let big = vec![b'z'; 16 << 20];
+        // Half of it is noise to the compressor, so what is packed is big too.
+        let mixed: Vec<u8> = (0..8_u32 << 20)
+            .map(|at| at.wrapping_mul(0x9E37_79B1).to_be_bytes()[1])
+            .chain(big.iter().copied())
+            .collect();
+        let mut dumper = Dumper::new();
+        dumper
+            .dump(true, Encoding::String, |writer| writer.string(&mixed))
+            .unwrap();
+        assert!(dumper.memory_bytes() < KEPT_BYTES);
+        dumper
+            .dump(true, Encoding::ListZiplist, |writer| {
+                writer.ziplist(|ziplist| ziplist.push(&big))
+            })
+            .unwrap();
+        assert!(dumper.memory_bytes() < KEPT_BYTES);
+        dumper
+            .dump(true, Encoding::SetIntset, |writer| {
+                writer.intset(|| 0..1 << 20)
+            })
+            .unwrap();
+        assert!(dumper.memory_bytes() < KEPT_BYTES);
+        let failed = dumper.dump(false, Encoding::String, |writer| {
+            writer.string(&big)?;
+            Err(io::ErrorKind::Other.into())
+        });
+        assert!(failed.is_err() && dumper.memory_bytes() < KEPT_BYTES);
     }
 
     #[test]

@@ -20,6 +20,11 @@ impl Compressor {
         Self(Seen::new())
     }
 
+    /// The memory of its table, bytes: none before the first input.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
     /// Compresses `input` into `out` (cleared first); false where liblzf finds no room for it in `limit` bytes.
     pub(crate) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> bool {
         out.clear();

@@ -82,12 +82,13 @@ pub fn write_key<W: Write>(
     write_value(writer, value)
 }
 
-/// The DUMP payload of `value`.
+/// The DUMP payload of `value`; `compress` is `rdbcompression`.
 ///
 /// # Errors
 /// Where a compact value is too big for its form, which no configuration reaches.
-pub fn dump(dumper: &mut Dumper, value: Value<'_>) -> io::Result<Vec<u8>> {
-    dumper.dump(encoding_of(&value), |writer| write_value(writer, value))
+pub fn dump(dumper: &mut Dumper, value: Value<'_>, compress: bool) -> io::Result<Vec<u8>> {
+    let encoding = encoding_of(&value);
+    dumper.dump(compress, encoding, |writer| write_value(writer, value))
 }
 
 /// The form in which a value is written.

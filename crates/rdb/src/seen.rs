@@ -24,6 +24,11 @@ impl<const SLOTS: usize> Seen<SLOTS> {
         }
     }
 
+    /// The memory of the table, bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.places.as_deref().map_or(0, size_of_val)
+    }
+
     /// The table for an input of `len` bytes; `None` where so many cannot be counted.
     pub(crate) fn begin(&mut self, len: usize) -> Option<Places<'_, SLOTS>> {
         let len = u32::try_from(len).ok()?;

@@ -11,6 +11,8 @@ use crate::{liblzf, lzf};
 
 /// Bytes written to the sink at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// The same for payloads, which are written into memory.
+const PAYLOAD_BUFFER_BYTES: usize = 512;
 /// Shorter strings are not compressed: it never pays.
 const MIN_COMPRESSED: usize = 21;
 /// So many bytes hold every integer of 32 bits.
@@ -39,7 +41,8 @@ pub struct Writer<W> {
     sink: W,
     buffer: Vec<u8>,
     crc: Option<Crc64>,
-    packer: Option<Packer>,
+    compress: bool,
+    packer: Packer,
     packed: Vec<u8>,
     ziplist: ziplist::Builder,
     intset: Vec<u8>,
@@ -54,21 +57,12 @@ impl<W: Write> Writer<W> {
 
     /// The same with a buffer of `bytes`, for files that are known to be small.
     pub fn with_buffer(sink: W, compress: bool, checksum: bool, bytes: usize) -> Self {
-        let packer = compress.then(|| Packer::Quick(lzf::Compressor::new()));
-        Self::with_packer(sink, packer, checksum, bytes)
-    }
-
-    /// A writer of one value, not of a file.
-    pub(crate) fn for_payload(sink: W, packer: Option<Packer>) -> Self {
-        Self::with_packer(sink, packer, false, 512)
-    }
-
-    fn with_packer(sink: W, packer: Option<Packer>, checksum: bool, bytes: usize) -> Self {
         Self {
             sink,
             buffer: Vec::with_capacity(bytes),
             crc: checksum.then(Crc64::new),
-            packer,
+            compress,
+            packer: Packer::Quick(lzf::Compressor::new()),
             packed: Vec::new(),
             ziplist: ziplist::Builder::default(),
             intset: Vec::new(),
@@ -142,7 +136,7 @@ impl<W: Write> Writer<W> {
 
     /// Whether long strings are compressed.
     pub(crate) fn compresses(&self) -> bool {
-        self.packer.is_some()
+        self.compress
     }
 
     /// A string that is `value`'s decimal form.
@@ -183,6 +177,7 @@ impl<W: Write> Writer<W> {
             None => Err(too_big()),
         };
         self.ziplist = builder;
+        give_back(self.ziplist.memory());
         written
     }
 
@@ -195,6 +190,7 @@ impl<W: Write> Writer<W> {
             Err(too_big())
         };
         self.intset = blob;
+        give_back(&mut self.intset);
         written
     }
 
@@ -204,19 +200,14 @@ impl<W: Write> Writer<W> {
         self.flush_buffer()?;
         let checksum = self.crc.take().map_or(0, |crc| crc.value());
         self.put(&checksum.to_le_bytes())?;
-        self.into_sink().map(|(sink, _)| sink)
+        self.flush_buffer()?;
+        self.sink.flush()?;
+        Ok(self.sink)
     }
 
     /// How many bytes were written so far.
     pub fn written(&self) -> u64 {
         self.flushed + self.buffer.len() as u64
-    }
-
-    /// Flushes, and gives back what the writer was made of.
-    pub(crate) fn into_sink(mut self) -> io::Result<(W, Option<Packer>)> {
-        self.flush_buffer()?;
-        self.sink.flush()?;
-        Ok((self.sink, self.packer))
     }
 
     fn short_int(&mut self, value: i32) -> io::Result<()> {
@@ -245,20 +236,20 @@ impl<W: Write> Writer<W> {
     }
 
     fn compressed(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let Some(packer) = &mut self.packer else {
+        if !self.compress {
             return Ok(false);
-        };
+        }
         let mut packed = std::mem::take(&mut self.packed);
-        let fits = packer.compress(bytes, &mut packed, bytes.len() - MIN_SAVED);
+        let limit = bytes.len() - MIN_SAVED;
+        let fits = self.packer.compress(bytes, &mut packed, limit);
         if fits {
             self.put(&[0xc0 | string_encoding::LZF])?;
             self.length(packed.len() as u64)?;
             self.length(bytes.len() as u64)?;
             self.put(&packed)?;
         }
-        if packed.capacity() <= KEEP_BYTES {
-            self.packed = packed;
-        }
+        self.packed = packed;
+        give_back(&mut self.packed);
         Ok(fits)
     }
 
@@ -300,6 +291,52 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// What payloads are written with, one after the other: the same memory for all, and bytes as Redis packs them.
+impl Writer<Vec<u8>> {
+    pub(crate) fn for_payloads() -> Self {
+        Self {
+            packer: Packer::Exact(liblzf::Compressor::new()),
+            ..Self::with_buffer(Vec::new(), true, false, PAYLOAD_BUFFER_BYTES)
+        }
+    }
+
+    /// Begins a value of the form of `encoding`; nothing is left of the last one, however far it came.
+    pub(crate) fn begin_payload(&mut self, compress: bool, encoding: Encoding) -> io::Result<()> {
+        self.sink.clear();
+        self.buffer.clear();
+        self.compress = compress;
+        self.put(&[encoding.code()])
+    }
+
+    /// What was written since, with room for `more` bytes.
+    pub(crate) fn take_payload(&mut self, more: usize) -> io::Result<Vec<u8>> {
+        self.sink.reserve(self.buffer.len() + more);
+        self.flush_buffer()?;
+        Ok(std::mem::take(&mut self.sink))
+    }
+
+    /// The memory kept for the next value, bytes.
+    pub(crate) fn memory_bytes(&mut self) -> usize {
+        let Packer::Exact(compressor) = &self.packer else {
+            return 0;
+        };
+        let buffers = [&self.sink, &self.buffer, &self.packed, &self.intset];
+        buffers
+            .iter()
+            .map(|buffer| buffer.capacity())
+            .sum::<usize>()
+            + self.ziplist.memory().capacity()
+            + compressor.memory_bytes()
+    }
+}
+
+/// Gives memory back that one big value took.
+fn give_back(memory: &mut Vec<u8>) {
+    if memory.capacity() > KEEP_BYTES {
+        *memory = Vec::new();
+    }
+}
+
 /// Whether [`Writer::string`] would write a string of less than 64 bytes as a byte with its length and its bytes. False says nothing.
 #[inline]
 pub(crate) fn is_plain(bytes: &[u8], compress: bool) -> bool {
@@ -317,6 +354,7 @@ fn too_big() -> io::Error {
         "a compact collection is too big for its form",
     )
 }
+
 /// How strings are packed.
 pub(crate) enum Packer {
     /// Fast, for files.

@@ -229,11 +229,11 @@ fn a_list_is_written_as_its_elements_are_one_by_one() {
 #[test]
 fn every_value_goes_through_a_payload() {
     let keyspace = load(&data("redis-3.0.7.rdb"));
-    let mut dumper = Dumper::new(true);
+    let mut dumper = Dumper::new();
     let mut other = Keyspace::new(16, false);
     for database in 0..16 {
         keyspace.db_ref(database).for_each(|key, value, expire_ms| {
-            let payload = dump(&mut dumper, value).unwrap();
+            let payload = dump(&mut dumper, value, true).unwrap();
             other
                 .db(database)
                 .insert(key, restore(&payload, &Limits::default()).unwrap());
@@ -313,8 +313,8 @@ fn empty_collections_are_no_keys() {
     .unwrap();
     assert_eq!((loaded.empty, loaded.keys), (2, 1));
     assert_eq!(keyspace.db_ref(0).len(), 1);
-    let empty_list = Dumper::new(true)
-        .dump(rdb::Encoding::List, |writer| writer.length(0))
+    let empty_list = Dumper::new()
+        .dump(true, rdb::Encoding::List, |writer| writer.length(0))
         .unwrap();
     assert!(restore(&empty_list, &Limits::default()).is_err());
 }

@@ -418,7 +418,7 @@ proptest! {
 
     #[test]
     fn whatever_is_dumped_is_restored(text in prop::collection::vec(any::<u8>(), 0..200)) {
-        let payload = Dumper::new(true).dump(Encoding::String, |writer| writer.string(&text)).unwrap();
+        let payload = Dumper::new().dump(true, Encoding::String, |writer| writer.string(&text)).unwrap();
         prop_assert!(restore(&payload, &Limits::default()).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! A keyspace and what a command needs around it. Commands are lines, replies are printed on one line.
 
 use commands::{Ctx, Effects, EventClass, Propagation, Rng, Run, Settings, table};
+use rdb::Dumper;
 use resp::Reply;
 use store::Keyspace;
 
@@ -13,6 +14,7 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) effects: Effects,
     rng: Rng,
+    dumper: Dumper,
 }
 
 impl Server {
@@ -24,6 +26,7 @@ impl Server {
             settings: Settings::default(),
             effects: Effects::default(),
             rng: Rng::new(7),
+            dumper: Dumper::new(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Server {
             effects: &mut self.effects,
             settings: &self.settings,
             rng: &mut self.rng,
+            dumper: &mut self.dumper,
             big: &mut None,
             replaying: false,
             may_block: true,

@@ -330,3 +330,24 @@ fn payloads_with_a_good_checksum_and_bad_insides() {
         server.run("DEL k");
     }
 }
+
+/// Runs a request; what it allocates, whatever is freed again.
+fn cost(server: &mut Server, line: &str) -> u64 {
+    let allocated = || tikv_jemalloc_ctl::thread::allocatedp::read().unwrap().get();
+    let before = allocated();
+    server.run(line);
+    allocated() - before
+}
+
+#[test]
+fn one_table_serves_all_dumps() {
+    let mut server = Server::new();
+    server.run(&format!("SET text {}", "x".repeat(100)));
+    server.run("RPUSH list a b c d e f");
+    let first = cost(&mut server, "DUMP text");
+    assert!(first > 100_000, "the table is made for the first: {first}");
+    for line in ["DUMP text", "DUMP list", "DUMP text"] {
+        let again = cost(&mut server, line);
+        assert!(again < 4096, "{again} bytes for {line}");
+    }
+}

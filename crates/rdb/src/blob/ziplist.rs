@@ -215,6 +215,11 @@ impl Builder {
         self.count += 1;
     }
 
+    /// The memory that is used again.
+    pub(crate) fn memory(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// The finished ziplist; `None` where it outgrew what its header can say.
     pub(crate) fn finish(&mut self) -> Option<&[u8]> {
         self.bytes.push(END);
