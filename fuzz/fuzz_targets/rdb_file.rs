@@ -86,8 +86,8 @@ fuzz_target!(|data: &[u8]| {
         server.read_all(*db, key);
         server.write_all(*db, key);
     }
-    let keyspace = server.keyspace;
-    let all = content::of_keyspace(&keyspace);
-    let again = load(&saved(&keyspace)[..], 1 << 20, false).expect("what we save loads");
+    let keyspace = server.keyspace();
+    let all = content::of_keyspace(keyspace);
+    let again = load(&saved(keyspace)[..], 1 << 20, false).expect("what we save loads");
     assert!(content::of_keyspace(&again) == all);
 });

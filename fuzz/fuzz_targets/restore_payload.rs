@@ -83,6 +83,6 @@ fuzz_target!(|data: &[u8]| {
     server.read_all(0, b"key");
     server.write_all(0, b"key");
     for key in [&b"key"[..], b"\0another"] {
-        dump_and_restore(&server.keyspace, key, choice & 2 == 0);
+        dump_and_restore(server.keyspace(), key, choice & 2 == 0);
     }
 });

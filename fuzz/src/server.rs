@@ -1,19 +1,14 @@
 //! Every data command against a value, by its type: those that read walk over all of it in every direction, those that write
 //! change it at its ends and in its middle. Replies must be whole RESP.
 
-use commands::{Ctx, Effects, Rng, Run, Settings, table};
-use rdb::Dumper;
-use resp::Reply;
 use store::{Keyspace, Type};
 
-/// A keyspace and what a command needs around it.
-pub struct Server {
-    /// The databases.
-    pub keyspace: Keyspace,
-    settings: Settings,
-    rng: Rng,
-    dumper: Dumper,
-}
+#[path = "../../crates/commands/tests/it/harness.rs"]
+#[allow(dead_code, reason = "the commands' tests need more of it")]
+mod harness;
+
+/// A keyspace, with what a command needs around it.
+pub struct Server(harness::Server);
 
 const READ_ANY: &[&str] = &[
     "TYPE k",
@@ -155,53 +150,17 @@ const WRITE_HASH: &[&str] = &[
 impl Server {
     /// One that holds `keyspace`.
     pub fn new(keyspace: Keyspace) -> Self {
-        Self {
-            keyspace,
-            settings: Settings::default(),
-            rng: Rng::new(7),
-            dumper: Dumper::new(),
-        }
+        let mut server = harness::Server::new();
+        server.keyspace = keyspace;
+        Self(server)
     }
 
-    /// Runs a command in a database and gives its reply, which must be whole.
-    pub fn call(&mut self, db: usize, args: &[&[u8]]) -> Vec<u8> {
-        let mut effects = Effects {
-            notify_mask: u16::MAX,
-            watching: true,
-            blocking: true,
-            ..Effects::default()
-        };
-        let mut reply = Reply::new();
-        let command = table::find(args[0]).expect("a command of the table");
-        let Run::Data(run) = command.run else {
-            panic!("{} is the engine's", command.name)
-        };
-        let mut ctx = Ctx {
-            keyspace: &mut self.keyspace,
-            db,
-            reply: &mut reply,
-            effects: &mut effects,
-            settings: &self.settings,
-            rng: &mut self.rng,
-            dumper: &mut self.dumper,
-            big: &mut None,
-            replaying: false,
-            may_block: false,
-        };
-        if let Err(error) = run(&mut ctx, args) {
-            reply.error(error.to_string());
-        }
-        let bytes = reply.into_vec();
-        assert_eq!(
-            after_reply(&bytes),
-            Some(&b""[..]),
-            "{} answers a whole reply",
-            command.name
-        );
-        bytes
+    /// The databases.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.0.keyspace
     }
 
-    /// Runs a line on a key; `k` stands for the key, `$` for one of its elements, `d` for another key.
+    /// Runs a line on a key; its reply must be whole. `k` stands for the key, `$` for one of its elements, `d` for another key.
     fn line(&mut self, db: usize, line: &str, key: &[u8], element: &[u8]) {
         const OTHER: &[u8] = b"\0another";
         let words = line.split(' ').map(|word| match word {
@@ -211,7 +170,13 @@ impl Server {
             other => other.as_bytes(),
         });
         let args: Vec<&[u8]> = words.collect();
-        self.call(db, &args);
+        self.0.db = db;
+        let reply = self.0.call(&args);
+        assert_eq!(
+            after_reply(&reply),
+            Some(&b""[..]),
+            "{line} answers a whole reply"
+        );
     }
 
     /// Everything that reads the value of `key`.
@@ -236,7 +201,7 @@ impl Server {
 
     /// The type of the value, and its second element or its first.
     fn look(&self, db: usize, key: &[u8]) -> Option<(Type, Vec<u8>)> {
-        let value = self.keyspace.db_ref(db).peek(key)?;
+        let value = self.keyspace().db_ref(db).peek(key)?;
         let element = match value {
             store::Value::Str(_) => None,
             store::Value::List(list) => list.iter().take(2).last().map(<[u8]>::to_vec),

@@ -1,4 +1,4 @@
-//! A keyspace and what a command needs around it. Commands are lines, replies are printed on one line.
+//! A keyspace and what a command needs around it. Commands are lines, replies are printed on one line. The fuzz targets use it too.
 
 use commands::{Ctx, Effects, EventClass, Propagation, Rng, Run, Settings, table};
 use rdb::Dumper;
@@ -11,6 +11,7 @@ pub(crate) const NOW_MS: u64 = 1_500_000_000_000;
 /// A server without connections.
 pub(crate) struct Server {
     pub(crate) keyspace: Keyspace,
+    pub(crate) db: usize,
     pub(crate) settings: Settings,
     pub(crate) effects: Effects,
     rng: Rng,
@@ -23,6 +24,7 @@ impl Server {
         keyspace.clock().set_unix_ms(NOW_MS);
         Self {
             keyspace,
+            db: 0,
             settings: Settings::default(),
             effects: Effects::default(),
             rng: Rng::new(7),
@@ -57,7 +59,7 @@ impl Server {
         assert!(command.accepts(args.len()), "arity of {}", command.name);
         let mut ctx = Ctx {
             keyspace: &mut self.keyspace,
-            db: 0,
+            db: self.db,
             reply: &mut reply,
             effects: &mut self.effects,
             settings: &self.settings,
