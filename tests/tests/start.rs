@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
 
-use tern_tests::daemon::{Client, PATIENCE, binary, free_port, run, wait_for, wait_until};
+use tern_tests::daemon::{Client, Daemon, PATIENCE, binary, free_port, run, wait_for, wait_until};
 
 /// A daemonized server is no child of the test: it is told to end by its pid file.
 struct Detached(String);
@@ -135,4 +137,103 @@ fn what_stops_a_start_is_one_line_of_the_log() {
         let times = run.out.matches(text).count();
         assert_eq!(times, 1, "{arguments:?}: {}", run.out);
     }
+}
+
+/// A server with a key, whose save at the end never ends: its temporary file is a pipe that nobody reads.
+fn server_stuck_in_its_last_save() -> Daemon {
+    let server = Daemon::server("save 900 1");
+    assert_eq!(server.text("SET kept 1"), "OK");
+    assert_eq!(server.text("SAVE"), "OK");
+    let pipe = server.dir().join(format!("temp-{}.rdb", server.pid()));
+    assert_eq!(
+        run(Path::new("mkfifo"), &[pipe.to_str().unwrap()], "").code,
+        Some(0)
+    );
+    server.signal("TERM");
+    wait_until("the last save begins", || {
+        server.log().contains("Saving the final RDB snapshot")
+    });
+    server
+}
+
+/// Names of files beside the ones that a server was given and has to leave.
+fn left_behind(server: &Daemon) -> Vec<String> {
+    std::fs::read_dir(server.dir())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["test.conf", "test.log", "dump.rdb"].contains(&name.as_str()))
+        .collect()
+}
+
+#[test]
+fn who_insists_does_not_wait_for_the_last_save() {
+    let mut server = server_stuck_in_its_last_save();
+    // SIGTERM is patient, however often it comes.
+    server.signal("TERM");
+    wait_until("the second one is heard", || {
+        server.log().matches("Received SIGTERM scheduling").count() == 2
+    });
+    assert!(server.alive());
+    let pid = server.pid();
+    server.signal("INT");
+    assert_eq!(server.ended().code(), Some(1));
+    let log = server.log();
+    assert!(
+        log.lines().any(|line| {
+            line.starts_with(&format!("{pid}:signal-handler ("))
+                && line.ends_with(") You insist... exiting now.")
+        }),
+        "{log}"
+    );
+    assert!(!log.contains("Received SIGINT"), "{log}");
+    assert_eq!(left_behind(&server), [""; 0]);
+    server.start();
+    assert_eq!(server.text("GET kept"), "1");
+}
+
+#[test]
+fn who_insists_does_not_wait_for_a_script_and_no_child_leaves_its_file() {
+    let mut server = Daemon::server("save 900 1\nlua-time-limit 1");
+    assert_eq!(server.text("DEBUG POPULATE 500000"), "OK");
+    assert_eq!(server.text("BGSAVE"), "Background saving started");
+    let log = server.log();
+    let (_, started) = log.split_once("Background saving started by pid ").unwrap();
+    let child = started.lines().next().unwrap();
+    let temporary = server.dir().join(format!("temp-{child}.rdb"));
+    wait_until("the child saves", || temporary.exists());
+    let _ = run(Path::new("kill"), &["-STOP", child], "");
+    let mut busy = TcpStream::connect(server.address()).unwrap();
+    busy.write_all(b"EVAL \"while true do end\" 0\r\n").unwrap();
+    wait_until("the script runs", || {
+        server.text("PING").starts_with("BUSY")
+    });
+    server.signal("INT");
+    wait_until("it is heard", || {
+        let log = server.log();
+        log.contains("Received SIGINT scheduling shutdown...")
+    });
+    assert!(server.alive());
+    server.signal("INT");
+    assert_eq!(server.ended().code(), Some(1));
+    assert_eq!(left_behind(&server), [""; 0]);
+}
+
+#[test]
+fn a_server_that_could_not_save_goes_on_and_ends_when_it_can() {
+    let mut server = Daemon::server("save 900 1");
+    assert_eq!(server.text("SET kept 1"), "OK");
+    let in_the_way = server.dir().join(format!("temp-{}.rdb", server.pid()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    server.signal("INT");
+    wait_until("it gives up", || {
+        server
+            .log()
+            .contains("# SIGTERM received but errors trying to shut down the server")
+    });
+    assert_eq!(server.text("PING"), "PONG");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    // That one was the first again.
+    server.signal("INT");
+    assert_eq!(server.ended().code(), Some(0), "{}", server.log());
+    assert!(server.dir().join("dump.rdb").exists());
 }

@@ -77,7 +77,8 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             name = signals.ends() => {
-                daemon::log_signal(name, shell.machine.now().unix_ms / 1000);
+                let text = format!("Received {name} scheduling shutdown...");
+                daemon::log_signal(&text, shell.machine.now().unix_ms / 1000);
                 shell.ends = true;
             }
             () = timeout => shell.monitor.handle_timeout(shell.machine.now()),

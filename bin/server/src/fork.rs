@@ -159,11 +159,21 @@ pub(crate) fn ended(pid: i32) -> Option<ChildEnd> {
     }
 }
 
-/// Ends a child and waits until it is gone.
+/// Ends a child, stopped or not, and waits until it is gone.
 pub(crate) fn end(pid: i32) {
     // It may have ended by itself.
-    let _ = kill(Pid::from_raw(pid), Signal::SIGUSR1);
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     let _ = waitpid(Pid::from_raw(pid), None);
+}
+
+/// The same for who cannot wait long: the disk may hold the child for seconds.
+pub(crate) fn end_soon(pid: i32) {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let asked = Instant::now();
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    while ended(pid).is_none() && asked.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The most frames of a stack that are told.

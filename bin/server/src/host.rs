@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub(crate) struct Machine {
     /// How many loads of garbage the reaper has still to free.
     unfreed: Arc<AtomicUsize>,
     log: Log,
-    child: Rc<Cell<Option<i32>>>,
+    child: CurrentChild,
     /// Where a child writes a dump for replicas.
     pipe: Rc<RefCell<Option<OwnedFd>>>,
     config_file: Option<Rc<PathBuf>>,
@@ -51,7 +51,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Starts the thread that frees big values.
-    pub(crate) fn new(log: Log, config_file: Option<PathBuf>) -> Self {
+    pub(crate) fn new(log: Log, config_file: Option<PathBuf>, child: CurrentChild) -> Self {
         let (reaper, garbage) = channel::<Vec<Box<dyn Send>>>();
         let unfreed = Arc::new(AtomicUsize::new(0));
         let (left, freed) = (Arc::clone(&unfreed), Freed::default());
@@ -70,7 +70,7 @@ impl Machine {
             reaper,
             unfreed,
             log,
-            child: Rc::default(),
+            child,
             pipe: Rc::default(),
             config_file: config_file.map(Rc::new),
             meanwhile: Rc::default(),
@@ -149,6 +149,29 @@ impl Machine {
                 }
                 false
             }
+        }
+    }
+}
+
+/// The child that runs, as all threads know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CurrentChild(Arc<AtomicI32>);
+
+impl CurrentChild {
+    fn set(&self, pid: Option<i32>) {
+        self.0.store(pid.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<i32> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    }
+
+    /// Ends it by `end`, and removes what it has written.
+    pub(crate) fn end(&self, end: impl FnOnce(i32)) {
+        let pid = self.0.swap(0, Ordering::Relaxed);
+        if pid > 0 {
+            end(pid);
+            remove_temporary(pid.unsigned_abs());
         }
     }
 }
@@ -259,16 +282,13 @@ impl Host for Machine {
         let end = fork::ended(pid)?;
         self.child.set(None);
         if end != ChildEnd::Done {
-            remove_temporary(pid);
+            remove_temporary(pid.unsigned_abs());
         }
         Some(end)
     }
 
     fn kill_child(&mut self) {
-        if let Some(pid) = self.child.take() {
-            fork::end(pid);
-            remove_temporary(pid);
-        }
+        self.child.end(fork::end);
     }
 
     fn open_append(&mut self, path: &[u8]) -> Result<Box<dyn AppendFile>, String> {
@@ -409,9 +429,8 @@ fn operating_system() -> String {
     )
 }
 
-/// What a child that did not come to its end has left behind.
-fn remove_temporary(pid: i32) {
-    let pid = u32::try_from(pid).unwrap_or(0);
+/// What a process that did not come to the end of its work has left behind.
+pub(crate) fn remove_temporary(pid: u32) {
     // As a rule there is none.
     let _ = std::fs::remove_file(dump::temporary(Path::new("dump"), pid));
     let _ = std::fs::remove_file(append_only::temporary(Path::new("aof"), pid));

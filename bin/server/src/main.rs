@@ -1,7 +1,7 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
 //! `config.rs` reads the configuration, `fork.rs` makes processes, `listen.rs` takes
-//! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `watchdog.rs` reports a main thread that hangs, `shell.rs` holds the engine and runs its turns, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
+//! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `watchdog.rs` reports a main thread that hangs, `shell.rs` holds the engine and runs its turns, `signals.rs` hears when it is to end, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
 //! the engine asks of the machine, `memory.rs` is the allocator.
 
 mod append_only;
@@ -22,6 +22,7 @@ mod pace;
 mod reads;
 mod relay;
 mod shell;
+mod signals;
 mod transfer;
 mod watchdog;
 
@@ -39,9 +40,10 @@ use tokio::runtime::LocalOptions;
 
 use crate::check::Tool;
 use crate::config::Loaded;
-use crate::host::Machine;
+use crate::host::{CurrentChild, Machine};
 use crate::nodes_file::NodesFile;
 use crate::shell::Shell;
+use crate::signals::Signals;
 
 const HELP: &str = "\
 Usage: server [file | -] [--directive value …]
@@ -130,13 +132,19 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     daemon::raise_open_files(&mut loaded.config);
     fork::ignore_file_size_signal();
     let config = loaded.config.clone();
-    let machine = Machine::new(log, loaded.file);
+    let child = CurrentChild::default();
+    let left = child.clone();
+    let signals = Signals::take(move || {
+        left.end(fork::end_soon);
+        host::remove_temporary(std::process::id());
+    })?;
+    let machine = Machine::new(log, loaded.file, child);
     let (engine, nodes_file) = start_engine(&machine, loaded.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .context("cannot start the event loop")?;
-    let shell = Rc::new(Shell::new(engine, machine, nodes_file));
+    let shell = Rc::new(Shell::new(engine, machine, signals, nodes_file));
     runtime.block_on(run(shell, config, detached))
 }
 

@@ -19,6 +19,7 @@ use crate::host::Machine;
 use crate::meanwhile::{Door, Shared};
 use crate::nodes_file::NodesFile;
 use crate::reads::Reads;
+use crate::signals::Signals;
 use crate::transfer::{self, Sockets};
 use crate::{bus, links, relay};
 
@@ -33,6 +34,7 @@ const EXPIRE_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Shell {
     pub(crate) engine: RefCell<Engine>,
     pub(crate) machine: Machine,
+    signals: Signals,
     pub(crate) reads: Reads,
     /// The task of each client, by its place.
     tasks: RefCell<Vec<Option<Waker>>>,
@@ -61,10 +63,16 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn new(engine: Engine, machine: Machine, nodes_file: Option<NodesFile>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        machine: Machine,
+        signals: Signals,
+        nodes_file: Option<NodesFile>,
+    ) -> Self {
         Self {
             engine: RefCell::new(engine),
             machine,
+            signals,
             reads: Reads::new(),
             tasks: RefCell::default(),
             streams: RefCell::default(),
@@ -86,8 +94,6 @@ impl Shell {
 
     /// Runs until the engine ends the process ([`Action::Exit`]).
     pub(crate) async fn run(self: &Rc<Self>) -> anyhow::Result<Infallible> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut child = signal(SignalKind::child())?;
         // Taking it is ignoring it.
         let mut hangup = signal(SignalKind::hangup())?;
@@ -119,19 +125,18 @@ impl Shell {
                         self.child_ended.notify_waiters();
                     }
                 }
-                _ = terminate.recv() => self.signalled("SIGTERM"),
-                _ = interrupt.recv() => self.signalled("SIGINT"),
+                () = self.signals.asked() => self.terminate(),
                 _ = hangup.recv() => {}
             }
         }
     }
 
-    fn signalled(self: &Rc<Self>, name: &str) {
-        daemon::log_signal(name, self.machine.now().unix_ms() / 1000);
+    fn terminate(self: &Rc<Self>) {
         if !self.turn(Engine::terminate) {
             tracing::warn!(
-                "{name} received but errors trying to shut down the server, check the logs for more information"
+                "SIGTERM received but errors trying to shut down the server, check the logs for more information"
             );
+            self.signals.refused();
         }
     }
 

@@ -188,11 +188,11 @@ pub fn banner(mode: &str, config: &ServerConfig) {
     );
 }
 
-/// The line of Redis's signal handler, which has a form of its own. `unix_s` is the time.
-pub fn log_signal(name: &str, unix_s: u64) {
+/// A line as Redis's signal handler writes it: it has a form of its own. `unix_s` is the time.
+pub fn log_signal(text: &str, unix_s: u64) {
     tracing::warn!(
         target: RAW,
-        "{}:signal-handler ({unix_s}) Received {name} scheduling shutdown...\n",
+        "{}:signal-handler ({unix_s}) {text}\n",
         std::process::id()
     );
 }
