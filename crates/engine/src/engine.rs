@@ -7,7 +7,7 @@ use bytes::Bytes;
 use commands::{Effects, Rng, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use rdb::Dumper;
-use resp::{ArgsScratch, Reply};
+use resp::{ArgsScratch, Reply, Spare};
 use slab::Slab;
 use store::{Keyspace, Limits, Prefetched};
 
@@ -124,8 +124,8 @@ pub struct Engine {
     pub(crate) foreseen: Vec<Prefetched>,
     pub(crate) foreseen_db: usize,
     pub(crate) args: ArgsScratch,
-    /// Memory for the replies of the next client that is served.
-    pub(crate) spare: Vec<u8>,
+    /// Memory for the replies of the next clients that are served.
+    pub(crate) spare: Spare,
     woken: Vec<ClientId>,
     resumed: VecDeque<ClientId>,
     actions: VecDeque<Action>,
@@ -191,7 +191,7 @@ impl Engine {
             foreseen: Vec::new(),
             foreseen_db: 0,
             args: ArgsScratch::default(),
-            spare: Vec::new(),
+            spare: Spare::default(),
             woken: Vec::new(),
             resumed: VecDeque::new(),
             actions: VecDeque::new(),

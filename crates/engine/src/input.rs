@@ -49,6 +49,14 @@ struct Places {
     entries: usize,
 }
 
+impl Requests {
+    /// How many were cut off at once.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.batch.len()
+    }
+}
+
 impl Engine {
     /// Bytes came from a client. They are cut into requests, and these are run. Replies gather in [`Engine::output`].
     pub fn receive(&mut self, id: ClientId, bytes: &[u8]) {

@@ -21,8 +21,10 @@ pub const BIG_VALUE_BYTES: usize = 16 * 1024;
 
 /// What an empty reply keeps allocated.
 const KEPT_BYTES: usize = 16 * 1024;
-/// The memory that replies pass on from one to the next, at most.
-const SHARED_BYTES: usize = 1024 * 1024;
+/// The memory that a [`Spare`] holds, at most.
+const SPARE_BYTES: usize = 1024 * 1024;
+/// The pieces that it holds, at most.
+const MOST_SPARE: usize = 256;
 /// Sent bytes are moved out of the way when there are this many and they are most of the vector.
 const COMPACT_BYTES: usize = 64 * 1024;
 /// Room for the longest header: a type byte, twenty digits with a sign, a line end.
@@ -38,6 +40,14 @@ pub struct Reply {
     big: VecDeque<Big>,
     /// The sum of their lengths.
     big_bytes: usize,
+}
+
+/// Memory of replies that were sent, for the next ones. It holds a megabyte at most.
+#[derive(Debug, Default)]
+pub struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// The sum of their capacities.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -331,24 +341,29 @@ impl Reply {
 
     /// Takes over memory that another reply left with [`leave_memory`](Self::leave_memory), where this one has none.
     #[inline]
-    pub fn take_memory(&mut self, spare: &mut Vec<u8>) {
-        if self.buffer.capacity() == 0 {
-            self.buffer = std::mem::take(spare);
+    pub fn take_memory(&mut self, spare: &mut Spare) {
+        if self.buffer.capacity() == 0
+            && let Some(buffer) = spare.buffers.pop()
+        {
+            spare.bytes -= buffer.capacity();
+            self.buffer = buffer;
         }
     }
 
     /// Leaves the memory of a reply that has nothing pending to the next one, whoever's it is: so all write to the same few cache
     /// lines, and an idle one holds nothing.
     #[inline]
-    pub fn leave_memory(&mut self, spare: &mut Vec<u8>) {
+    pub fn leave_memory(&mut self, spare: &mut Spare) {
         if !self.is_empty() {
             return;
         }
         let mut own = std::mem::take(&mut self.buffer);
         self.sent = 0;
-        if (spare.capacity() + 1..=SHARED_BYTES).contains(&own.capacity()) {
+        let bytes = own.capacity();
+        if (1..=SPARE_BYTES - spare.bytes).contains(&bytes) && spare.buffers.len() < MOST_SPARE {
             own.clear();
-            *spare = own;
+            spare.bytes += bytes;
+            spare.buffers.push(own);
         }
         if self.big.capacity() > 0 {
             self.big = VecDeque::new();
@@ -525,28 +540,50 @@ mod tests {
 
     #[test]
     fn memory_is_passed_on() {
-        let (mut first, mut second, mut spare) = (Reply::new(), Reply::new(), Vec::new());
+        let (mut first, mut second, mut spare) = (Reply::new(), Reply::new(), Spare::default());
         first.take_memory(&mut spare);
         first.bulk(vec![b'x'; KEPT_BYTES * 2]);
         first.leave_memory(&mut spare);
-        assert_eq!(spare.capacity(), 0, "there is something to be sent yet");
+        assert_eq!(spare.bytes, 0, "there is something to be sent yet");
         first.advance(first.len());
         first.leave_memory(&mut spare);
         assert_eq!(first.memory(), 0);
-        assert!(spare.is_empty() && spare.capacity() > KEPT_BYTES * 2);
+        assert!(spare.bytes > KEPT_BYTES * 2);
         second.take_memory(&mut spare);
         second.ok();
-        assert!(second.memory() > KEPT_BYTES * 2 && spare.capacity() == 0);
+        assert!(second.memory() > KEPT_BYTES * 2 && spare.bytes == 0);
         assert_eq!(second.as_slice(), Some(&b"+OK\r\n"[..]));
         second = Reply::new();
-        second.bulk(vec![b'x'; SHARED_BYTES]);
+        second.bulk(vec![b'x'; SPARE_BYTES]);
         second.advance(second.len());
         second.leave_memory(&mut spare);
-        assert_eq!(
-            (second.memory(), spare.capacity()),
-            (0, 0),
-            "too big to be kept"
-        );
+        assert_eq!((second.memory(), spare.bytes), (0, 0), "too big to be kept");
+    }
+
+    #[test]
+    fn spare_memory_is_bounded() {
+        let mut spare = Spare::default();
+        let mut leave = |bytes: usize| {
+            let mut reply = Reply::new();
+            reply.bulk(vec![b'x'; bytes]);
+            reply.advance(reply.len());
+            reply.leave_memory(&mut spare);
+            (spare.buffers.len(), spare.bytes)
+        };
+        for _ in 0..MOST_SPARE {
+            leave(1);
+        }
+        let full = leave(1);
+        assert_eq!(full.0, MOST_SPARE);
+        assert_eq!(leave(1), full);
+        let mut spare = Spare::default();
+        for _ in 0..64 {
+            let mut reply = Reply::new();
+            reply.bulk(vec![b'x'; SPARE_BYTES / 16]);
+            reply.advance(reply.len());
+            reply.leave_memory(&mut spare);
+        }
+        assert!((SPARE_BYTES / 2..=SPARE_BYTES).contains(&spare.bytes));
     }
 
     #[test]
