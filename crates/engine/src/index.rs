@@ -1,5 +1,7 @@
 //! From a command's name to its row: an index that `rename-command` can change at start.
 
+use std::sync::LazyLock;
+
 use commands::table::{COMMANDS, Command};
 use commands::{Args, Done};
 
@@ -15,14 +17,33 @@ pub(crate) enum Runner {
     Engine(EngineFn),
 }
 
-/// A command as it can be called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
+/// A command as it can be called, one of [`CALLABLE`].
+pub(crate) type Entry = &'static Callable;
+
+/// See [`Entry`].
+#[derive(Debug)]
+pub(crate) struct Callable {
     pub(crate) command: &'static Command,
     pub(crate) runner: Runner,
     /// Its place in [`COMMANDS`], for statistics.
     pub(crate) number: usize,
 }
+
+/// Every command that something runs.
+static CALLABLE: LazyLock<Vec<Callable>> = LazyLock::new(|| {
+    let resolved = COMMANDS.iter().enumerate().filter_map(|(number, command)| {
+        let runner = match command.run {
+            commands::Run::Data(run) => Runner::Data(run),
+            commands::Run::Engine => Runner::Engine(crate::dispatch::engine_fn(command.name)?),
+        };
+        Some(Callable {
+            command,
+            runner,
+            number,
+        })
+    });
+    resolved.collect()
+});
 
 /// Longest name that is compared by its words alone.
 const SHORT: usize = 16;
@@ -53,23 +74,8 @@ impl Index {
         let mut index = Self {
             slots: vec![None; SLOTS],
         };
-        for (number, command) in COMMANDS.iter().enumerate() {
-            let runner = match command.run {
-                commands::Run::Data(run) => Some(Runner::Data(run)),
-                commands::Run::Engine => {
-                    crate::dispatch::engine_fn(command.name).map(Runner::Engine)
-                }
-            };
-            if let Some(runner) = runner {
-                index.insert(
-                    command.name.as_bytes(),
-                    Entry {
-                        command,
-                        runner,
-                        number,
-                    },
-                );
-            }
+        for entry in CALLABLE.iter() {
+            index.insert(entry.command.name.as_bytes(), entry);
         }
         index
     }

@@ -279,7 +279,7 @@ impl Parser {
         let resumed = self.is_partial();
         if !resumed {
             if let Some(length) = whole_request(bytes, start, self.limits, &mut batch.spans) {
-                batch.push(false, start..start + length);
+                batch.push(false, Span::new(start, length));
                 return Ok(Some(length));
             }
             self.progress.kind = if bytes[0] == b'*' {
@@ -313,7 +313,7 @@ impl Parser {
             return Ok(None);
         }
         let length = std::mem::take(&mut self.progress).at;
-        batch.push(false, start..start + length);
+        batch.push(false, Span::new(start, length));
         Ok(Some(length))
     }
 
@@ -346,7 +346,7 @@ impl Parser {
         if line.is_empty() {
             batch.empty_lines += 1;
         }
-        batch.push(true, start..start + end + 1);
+        batch.push(true, Span::new(start, end + 1));
         Ok(Some(end + 1))
     }
 }
@@ -559,9 +559,10 @@ pub struct Batch {
 
 #[derive(Debug)]
 struct Request {
-    spans: Range<usize>,
+    /// Where its arguments are among [`Batch::spans`], and how many there are.
+    arguments: Span,
+    wire: Span,
     inline: bool,
-    wire: Range<usize>,
 }
 
 impl Batch {
@@ -587,7 +588,7 @@ impl Batch {
         let bytes = if request.inline { &self.side } else { buffer };
         args.clear();
         args.extend(
-            self.spans[request.spans.clone()]
+            self.spans[request.arguments.range()]
                 .iter()
                 .map(|span| &bytes[span.range()]),
         );
@@ -600,7 +601,7 @@ impl Batch {
     /// When `index` is not below [`len`](Self::len).
     #[must_use]
     pub fn arg_count(&self, index: usize) -> usize {
-        self.requests[index].spans.len()
+        self.requests[index].arguments.length as usize
     }
 
     /// One argument of a request; `None` when it has not so many.
@@ -612,7 +613,7 @@ impl Batch {
     pub fn arg<'a>(&'a self, index: usize, argument: usize, buffer: &'a [u8]) -> Option<&'a [u8]> {
         let request = &self.requests[index];
         let bytes = if request.inline { &self.side } else { buffer };
-        self.spans[request.spans.clone()]
+        self.spans[request.arguments.range()]
             .get(argument)
             .map(|span| &bytes[span.range()])
     }
@@ -624,7 +625,7 @@ impl Batch {
     /// When `index` is not below [`len`](Self::len).
     #[must_use]
     pub fn wire(&self, index: usize) -> Range<usize> {
-        self.requests[index].wire.clone()
+        self.requests[index].wire.range()
     }
 
     /// How many empty lines were cut. A replica sends them while it is busy loading, to show that it lives.
@@ -642,16 +643,16 @@ impl Batch {
         self.empty_lines = 0;
     }
 
-    /// Makes a request of the spans that were added since the last one, if there are any.
-    fn push(&mut self, inline: bool, wire: Range<usize>) {
-        let spans = self.complete_spans..self.spans.len();
-        if !spans.is_empty() {
-            self.complete_spans = spans.end;
+    /// Makes a request of the spans that were added since the last one, if there are any. It took the bytes `wire`.
+    fn push(&mut self, inline: bool, wire: Span) {
+        let arguments = self.spans.len() - self.complete_spans;
+        if arguments > 0 {
             self.requests.push(Request {
-                spans,
-                inline,
+                arguments: Span::new(self.complete_spans, arguments),
                 wire,
+                inline,
             });
+            self.complete_spans = self.spans.len();
         }
     }
 }
@@ -664,7 +665,7 @@ fn reuse<T>(vector: &mut Vec<T>) {
     }
 }
 
-/// The place of an argument. Buffers of 4 GB and more are refused, so 32 bits do.
+/// A place in a buffer, or in what was cut off it. Buffers of 4 GB and more are refused, so 32 bits do.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: u32,
