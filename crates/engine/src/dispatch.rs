@@ -62,14 +62,10 @@ pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
+    #[inline]
     pub(crate) fn request(&mut self, id: ClientId, args: Args<'_>) -> bool {
         let Some(entry) = self.index.find(args[0]) else {
-            if self.is_paused(id) {
-                self.hold(id);
-                return false;
-            }
-            self.unknown(id, args[0]);
-            return true;
+            return self.request_unknown(id, args[0]);
         };
         if self.calm && self.is_plain(id, entry, args) {
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
@@ -77,6 +73,23 @@ impl Engine {
             self.call(id, entry, args);
             return true;
         }
+        self.request_through_gates(id, entry, args)
+    }
+
+    /// A command that is none.
+    #[cold]
+    fn request_unknown(&mut self, id: ClientId, name: &[u8]) -> bool {
+        if self.is_paused(id) {
+            self.hold(id);
+            return false;
+        }
+        self.unknown(id, name);
+        true
+    }
+
+    /// The long way, for whatever is not plain.
+    #[inline(never)]
+    fn request_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         if self.is_paused(id) || self.touches_moving(id, entry, args) {
             self.hold(id);
             return false;

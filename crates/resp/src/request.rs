@@ -246,13 +246,18 @@ impl Parser {
             return Err(ProtocolError::TooBigBuffer);
         }
         let mut start = 0;
-        while start < buffer.len() && batch.requests.len() < most {
+        loop {
+            if !self.is_partial() {
+                start = whole_requests(buffer, start, self.limits, batch, most);
+            }
+            if start == buffer.len() || batch.requests.len() >= most {
+                return Ok(start);
+            }
             match self.next(buffer, start, batch)? {
                 Some(length) => start += length,
-                None => break,
+                None => return Ok(start),
             }
         }
-        Ok(start)
     }
 
     /// The argument that the partial request waits for, when it has [`BIG_BULK_BYTES`] or more.
@@ -268,7 +273,8 @@ impl Parser {
         })
     }
 
-    /// Works on the request that starts at `start`; gives its length when it is complete.
+    /// Works on the request that starts at `start`, which need not be whole or usual; gives its length when it is complete.
+    #[inline(never)]
     fn next(
         &mut self,
         buffer: &[u8],
@@ -278,10 +284,6 @@ impl Parser {
         let bytes = &buffer[start..];
         let resumed = self.is_partial();
         if !resumed {
-            if let Some(length) = whole_request(bytes, start, self.limits, &mut batch.spans) {
-                batch.push(false, Span::new(start, length));
-                return Ok(Some(length));
-            }
             self.progress.kind = if bytes[0] == b'*' {
                 Kind::Multibulk
             } else {
@@ -470,40 +472,48 @@ impl Progress {
     }
 }
 
-/// The usual request, in one go: all of it is here, and nothing about it is odd. Gives its length; `None` decides nothing, and
-/// leaves `found` as it was: the slow way, which can stop anywhere, reads the same bytes again.
-fn whole_request(
-    bytes: &[u8],
-    base: usize,
+/// Cuts usual requests off `buffer` from `start` on: all of each is here, and nothing about it is odd. Gives the place where the first
+/// one starts that is not; the slow way, which can stop anywhere, reads it from there.
+#[inline(never)]
+fn whole_requests(
+    buffer: &[u8],
+    mut start: usize,
     limits: &Limits,
-    found: &mut Vec<Span>,
-) -> Option<usize> {
-    let kept = found.len();
-    let length = whole_arguments(bytes, base, limits, found);
-    if length.is_none() {
-        found.truncate(kept);
+    batch: &mut Batch,
+    most: usize,
+) -> usize {
+    while start < buffer.len() && batch.requests.len() < most {
+        let Some(end) = whole_arguments(buffer, start, limits, &mut batch.spans) else {
+            batch.spans.truncate(batch.complete_spans);
+            break;
+        };
+        batch.push(false, Span::new(start, end - start));
+        start = end;
     }
-    length
+    start
 }
 
+/// The places of a usual request's arguments, and where it ends; `None` where it is none.
+#[inline]
 fn whole_arguments(
-    bytes: &[u8],
-    base: usize,
+    buffer: &[u8],
+    start: usize,
     limits: &Limits,
     found: &mut Vec<Span>,
 ) -> Option<usize> {
-    let (count, mut at) = short_line(bytes, b'*')?;
+    let (count, used) = short_line(&buffer[start..], b'*')?;
     if count == 0 || count > limits.arguments {
         return None;
     }
+    let mut at = start + used;
     for _ in 0..count {
-        let (length, used) = short_line(bytes.get(at..)?, b'$')?;
-        let start = at + used;
-        let end = start + length as usize + 2;
-        if end > bytes.len() || length > limits.bulk_bytes {
+        let (length, used) = short_line(buffer.get(at..)?, b'$')?;
+        let bytes = length as usize;
+        let end = at + used + bytes + 2;
+        if end > buffer.len() || length > limits.bulk_bytes {
             return None;
         }
-        found.push(Span::new(base + start, length as usize));
+        found.push(Span::new(at + used, bytes));
         at = end;
     }
     Some(at)
@@ -519,12 +529,15 @@ fn short_line(line: &[u8], kind: u8) -> Option<(u32, usize)> {
         [first, ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _, ..] if first == kind => {
             Some((u32::from(ten - b'0') * 10 + u32::from(one - b'0'), 5))
         }
-        [first, ref number @ ..] if first == kind => {
-            let (number, used) = short_length(number)?;
-            Some((number, used + 1))
-        }
-        _ => None,
+        _ => longer_line(line, kind),
     }
+}
+
+#[cold]
+fn longer_line(line: &[u8], kind: u8) -> Option<(u32, usize)> {
+    let number = line.strip_prefix(&[kind])?;
+    let (number, used) = short_length(number)?;
+    Some((number, used + 1))
 }
 
 /// The usual count or length line: up to seven digits and a line end. Gives the number and the bytes it took; `None`
