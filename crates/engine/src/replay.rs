@@ -161,7 +161,7 @@ impl Engine {
         let entry = self
             .index
             .find(args[0])
-            .filter(|entry| entry.command.accepts(args.len()) && is_replayed(*entry))
+            .filter(|entry| entry.command.accepts(args.len()) && is_replayed(entry))
             .ok_or_else(|| ReplayError::Unknown(args[0].to_vec()))?;
         let client = &mut self.clients[id.0];
         let name = entry.command.name;
