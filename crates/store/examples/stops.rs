@@ -91,6 +91,10 @@ impl AtOnce {
                 }
             });
         }
+        let mixed = |number| number * 7919 % MEMBERS;
+        self.time_building("end of building a sorted set in order", |n| (n, n));
+        self.time_building("the same in mixed order", |n| (n, mixed(n)));
+        self.time_building("the same with equal scores", |n| (mixed(n), 1));
         self.time("LTRIM to the middle half", list, |db| {
             if let Some(ValueMut::List(list)) = db.write(b"key") {
                 list.trim(MEMBERS / 4, MEMBERS / 2);
@@ -121,6 +125,19 @@ impl AtOnce {
         change(&mut db);
         let took = start.elapsed();
         drop(db.take_garbage());
+        self.note(name, took);
+    }
+
+    /// Times the end of building a sorted set of what `row` gives.
+    fn time_building(&mut self, name: &'static str, row: impl Fn(usize) -> (usize, usize)) {
+        let builder = zset_of(row);
+        let start = Instant::now();
+        let zset = builder.finish();
+        self.note(name, start.elapsed());
+        drop(zset);
+    }
+
+    fn note(&mut self, name: &'static str, took: Duration) {
         match self.0.iter_mut().find(|(other, _, _)| *other == name) {
             Some((_, shortest, longest)) => {
                 *shortest = took.min(*shortest);
@@ -138,13 +155,20 @@ impl AtOnce {
 }
 
 fn zset(db: &mut Db) {
+    // Members and scores in different orders.
+    let builder = zset_of(|number| (number, number * 7919 % MEMBERS));
+    db.insert(b"key", Owned::Zset(builder.finish()));
+}
+
+/// A builder that has got all members; `row` gives the number in a member's name, and its score.
+fn zset_of(row: impl Fn(usize) -> (usize, usize)) -> ZsetBuilder {
     let mut builder = ZsetBuilder::new();
     for number in 0..MEMBERS {
-        // Members and scores in different orders.
-        let score = f64::from(u32::try_from(number * 7919 % MEMBERS).unwrap_or_default());
-        builder.push(&key(number), score, &Limits::default());
+        let (member, score) = row(number);
+        let score = f64::from(u32::try_from(score).unwrap_or_default());
+        builder.push(&key(member), score, &Limits::default());
     }
-    db.insert(b"key", Owned::Zset(builder.finish()));
+    builder
 }
 
 fn set(db: &mut Db) {

@@ -30,7 +30,8 @@ pub(super) struct Rest {
 /// Members that have no place in the order yet, or none in the table either.
 #[derive(Default)]
 pub(super) struct Pending {
-    unordered: Vec<(f64, ScoredRef)>,
+    /// With [`rising`] of the score; once there is one, all that were there before.
+    unordered: Vec<(u64, ScoredRef)>,
     waiting: Waiting<Scored>,
 }
 
@@ -47,6 +48,11 @@ impl Large {
     pub(super) fn add_later(&mut self, member: &[u8], score: f64, pending: &mut Pending) -> bool {
         let item = Scored::new(score.to_ne_bytes(), [member]);
         let Pending { unordered, waiting } = pending;
+        if unordered.is_empty() {
+            // Those that were there before come first, so that what comes in order is in order.
+            let settled = self.tree.range(0..self.tree.len());
+            unordered.extend(settled.map(|key| (rising(key.score()), *key)));
+        }
         waiting.push(&mut self.members, table::hash(member), item, |place| {
             unordered.push(unordered_at(place));
         })
@@ -60,19 +66,20 @@ impl Large {
         })
     }
 
-    /// Puts the members in order that are in the table.
+    /// Puts the members in order that are in the table. Where none was added later, they are.
     pub(super) fn order(&mut self, pending: Pending) {
         let mut unordered = pending.unordered;
-        let settled = self.tree.range(0..self.tree.len());
-        unordered.extend(settled.map(|key| (key.score(), *key)));
-        // Scores beside the references: most comparisons need not look at the member.
-        unordered.sort_by(|a, b| {
-            a.0.partial_cmp(&b.0)
-                .filter(|order| order.is_ne())
-                .unwrap_or_else(|| a.1.member().cmp(b.1.member()))
-        });
-        let keys: Vec<ScoredRef> = unordered.into_iter().map(|(_, key)| key).collect();
-        self.tree = Tree::from_sorted(&keys);
+        if unordered.is_empty() {
+            return;
+        }
+        // By scores first, as whole numbers: that sorts several times as fast as a comparison that may have to look at members.
+        unordered.sort_unstable_by_key(|(score, _)| *score);
+        for equal in unordered.chunk_by_mut(|(a, _), (b, _)| a == b) {
+            if equal.len() > 1 {
+                equal.sort_unstable_by(|(_, a), (_, b)| a.member().cmp(b.member()));
+            }
+        }
+        self.tree = Tree::from_sorted(&unordered, |(_, key)| *key);
     }
 
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
@@ -186,7 +193,41 @@ impl Large {
     }
 }
 
-fn unordered_at(place: &Occupied<'_, Scored>) -> (f64, ScoredRef) {
+fn unordered_at(place: &Occupied<'_, Scored>) -> (u64, ScoredRef) {
     // SAFETY: the table owns the block; the reference is used for nothing but `order`.
-    (place.view().score(), unsafe { ScoredRef::new(place.raw()) })
+    (rising(place.view().score()), unsafe {
+        ScoredRef::new(place.raw())
+    })
+}
+
+/// A number that rises with the score, which is not NaN; the same for -0 and 0.
+fn rising(score: f64) -> u64 {
+    const SIGN: u64 = 1 << 63;
+    let bits = (score + 0.0).to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_with_scores() {
+        let scores = [
+            f64::NEG_INFINITY,
+            f64::MIN,
+            -1.5,
+            -1.0,
+            -f64::from_bits(1),
+            0.0,
+            f64::from_bits(1),
+            f64::MIN_POSITIVE,
+            1.0,
+            1.5,
+            f64::MAX,
+            f64::INFINITY,
+        ];
+        assert!(scores.map(rising).is_sorted_by(|a, b| a < b));
+        assert_eq!(rising(-0.0), rising(0.0));
+    }
 }

@@ -56,11 +56,11 @@ impl<K: Key> Tree<K> {
         }
     }
 
-    /// A tree of keys that are in order: all nodes full.
-    pub(super) fn from_sorted(keys: &[K]) -> Self {
+    /// A tree of the keys of what is in order: all nodes full.
+    pub(super) fn from_sorted<T>(keys: &[T], key: impl Fn(&T) -> K) -> Self {
         let mut level: Vec<Node<K>> = keys
             .chunks(WIDTH)
-            .map(|keys| Node::Leaf(keys.to_vec()))
+            .map(|keys| Node::Leaf(keys.iter().map(&key).collect()))
             .collect();
         while level.len() > 1 {
             let mut above = Vec::with_capacity(level.len().div_ceil(WIDTH));
@@ -700,7 +700,7 @@ mod tests {
                 prop_assert_eq!(tree.rank(*pair), rank);
             }
             prop_assert_eq!(tree.count_while(|score, _| score < 4.0), all.iter().filter(|pair| pair.0 < 4).count());
-            let built = Tree::from_sorted(&all);
+            let built = Tree::from_sorted(&all, |key| *key);
             built.check();
             prop_assert!(built.range(0..all.len()).eq(&all));
         }
