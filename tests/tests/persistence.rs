@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tern_tests::daemon::{Client, Daemon, run, wait_until};
+use tern_tests::daemon::{Client, Daemon, run, wait_for, wait_until};
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 const WRITERS: usize = 8;
 const ROUNDS: u64 = 200;
@@ -256,4 +258,31 @@ fn a_damaged_file_stops_the_start_with_one_line() {
     let started = run(&program, &[config.to_str().unwrap()], "");
     assert_eq!(started.code, Some(1), "{}", started.out);
     assert!(started.out.contains("dump.rdb"), "{}", started.out);
+}
+
+#[test]
+fn a_child_that_is_told_to_end_does_and_leaves_nothing() {
+    let server = Daemon::server("save \"\"");
+    assert_eq!(server.text("DEBUG POPULATE 500000"), "OK");
+    assert_eq!(server.text("BGSAVE"), "Background saving started");
+    let child = wait_for("the child", TEN_SECONDS, || {
+        let log = server.log();
+        let (_, pid) = log.split_once("Background saving started by pid ")?;
+        pid.lines().next().map(str::to_owned)
+    });
+    // Stopped first, so that it cannot be done before it is told.
+    for signal in ["-STOP", "-TERM", "-CONT"] {
+        assert_eq!(run(Path::new("kill"), &[signal, &child], "").code, Some(0));
+    }
+    wait_until("it is noticed", || {
+        server
+            .log()
+            .contains("Background saving terminated by signal 15")
+    });
+    assert_eq!(
+        server.info_field("persistence", "rdb_last_bgsave_status"),
+        "err"
+    );
+    let temporary = server.dir().join(format!("temp-{child}.rdb"));
+    assert!(!temporary.exists() && !server.dir().join("dump.rdb").exists());
 }

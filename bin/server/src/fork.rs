@@ -19,6 +19,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setsid};
 use rustix::process::set_parent_process_death_signal;
 
+use crate::signals;
+
 /// How far a child that saves stands back (the scale of `nice`).
 const CHILD_NICE: i32 = 10;
 /// How long it runs before the scheduler looks again whether its parent has something to do; the least that Linux takes.
@@ -93,6 +95,8 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
             // When the server is killed its child must not go on holding its ports and locks, nor put an old dump into the place of
             // one that the next server has written. Where the system cannot do that, the child ends by itself a little later.
             let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            // The thread that takes these in the parent is not here: they end the child.
+            let _ = SigSet::from_iter(signals::TAKEN).thread_unblock();
             stand_back();
             // A panic must not unwind into the parent's event loop.
             let done =

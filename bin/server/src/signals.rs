@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 
 use crate::watchdog;
 
+/// The signals that are taken here.
+pub(crate) const TAKEN: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
+
 /// What the main thread knows of the signals. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals(Arc<State>);
@@ -28,7 +31,7 @@ impl Signals {
     /// Takes the signals from now on, until the process ends. To be called before other threads are started: it is from the calling one
     /// that they have it to leave these signals alone. `give_up` takes away what must not be left behind when the process ends at once.
     pub(crate) fn take(give_up: impl Fn() + Send + 'static) -> anyhow::Result<Self> {
-        let set = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
+        let set = SigSet::from_iter(TAKEN);
         set.thread_block().context("Cannot block signals")?;
         let signals = Self::default();
         let state = Arc::clone(&signals.0);
