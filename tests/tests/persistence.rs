@@ -157,12 +157,195 @@ fn a_full_disk_leaves_the_old_dump_whole() {
         server.info_field("persistence", "rdb_last_bgsave_status") == "ok"
     });
     assert_eq!(client.text("SET new value"), "OK");
+    assert_eq!(temporary_files(&server), 0);
+}
+
+fn temporary_files(server: &Daemon) -> usize {
     let names = std::fs::read_dir(server.dir()).unwrap();
     let temporary = names.filter(|entry| {
         let name = entry.as_ref().unwrap().file_name();
         name.to_string_lossy().starts_with("temp-")
     });
-    assert_eq!(temporary.count(), 0);
+    temporary.count()
+}
+
+/// Sends a signal. Who is gone already gets none.
+fn signal(name: &str, pid: &str) {
+    let _ = run(Path::new("kill"), &["-s", name, pid], "");
+}
+
+/// Starts a child by this command, and stops it while it writes its temporary file; its process id.
+fn stopped_child(server: &Daemon, command: &str) -> String {
+    assert_eq!(server.text("DEBUG POPULATE 1000000"), "OK");
+    let children = server.log().matches("started by pid ").count();
+    assert!(server.text(command).ends_with(" started"));
+    let log = server.log();
+    assert_eq!(log.matches("started by pid ").count(), children + 1);
+    let (_, pid) = log.rsplit_once("started by pid ").unwrap();
+    let pid = pid.lines().next().unwrap().to_owned();
+    wait_until("a temporary file", || temporary_files(server) == 1);
+    signal("STOP", &pid);
+    pid
+}
+
+#[test]
+fn a_child_that_is_ended_leaves_nothing_behind_and_its_server_notices() {
+    let commands = [
+        ("BGSAVE", "Background saving"),
+        ("BGREWRITEAOF", "Background AOF rewrite"),
+    ];
+    for (command, name) in commands {
+        let mut server = Daemon::server("save \"\"");
+        for (ending, number) in [("TERM", 15), ("KILL", 9)] {
+            let pid = stopped_child(&server, command);
+            signal(ending, &pid);
+            signal("CONT", &pid);
+            let line = format!("{name} terminated by signal {number}");
+            wait_until(&line, || server.log().contains(&line));
+            assert_eq!(temporary_files(&server), 0, "{command} {ending}");
+        }
+        let pid = stopped_child(&server, command);
+        server.kill();
+        // The port is free, even if the child is still there.
+        server.start();
+        signal("CONT", &pid);
+        wait_until("no temporary file", || temporary_files(&server) == 0);
+    }
+}
+
+#[test]
+fn who_leaves_while_a_child_saves_is_let_go() {
+    let server = Daemon::server("save \"\"");
+    let mut client = server.client();
+    let pid = stopped_child(&server, "BGSAVE");
+    assert_eq!(client.text("QUIT"), "OK");
+    assert!(client.try_call("PING").is_err());
+    signal("CONT", &pid);
+}
+
+#[test]
+fn a_replica_without_room_for_the_dump_keeps_its_data() {
+    let master = Daemon::server("save \"\"\nrdbcompression no");
+    fill(&mut master.client());
+    let replica = Daemon::server("save \"\"");
+    assert_eq!(replica.text("SET mine value"), "OK");
+    assert_eq!(replica.text("SAVE"), "OK");
+    let old = std::fs::read(replica.dir().join("dump.rdb")).unwrap();
+    limit_files(&replica, "65536");
+    let address = master.address().replace(':', " ");
+    assert_eq!(replica.text(&format!("SLAVEOF {address}")), "OK");
+    wait_until("a failed synchronization", || {
+        replica.log().contains("Write error or short write writing to the DB dump file needed for MASTER <-> SLAVE synchronization: File too large")
+    });
+    assert_eq!(replica.text("GET mine"), "value");
+    assert_eq!(replica.text("DBSIZE"), "1");
+    assert_eq!(std::fs::read(replica.dir().join("dump.rdb")).unwrap(), old);
+    limit_files(&replica, "unlimited");
+    wait_until("a synchronization", || replica.text("DBSIZE") == "200");
+    wait_until("the dump's place", || temporary_files(&replica) == 0);
+}
+
+#[test]
+fn a_replica_that_waits_for_a_rewrite_is_served_when_the_rewrite_is_given_up() {
+    let master = Daemon::server("save \"\"\nappendonly yes");
+    let replica = Daemon::server("save \"\"");
+    let pid = stopped_child(&master, "BGREWRITEAOF");
+    let address = master.address().replace(':', " ");
+    assert_eq!(replica.text(&format!("SLAVEOF {address}")), "OK");
+    wait_until("a replica that waits", || {
+        master
+            .info_field("replication", "slave0")
+            .contains("wait_bgsave")
+    });
+    // The server waits for the end of its child.
+    let server = std::thread::spawn(move || {
+        assert_eq!(master.text("CONFIG SET appendonly no"), "OK");
+        master
+    });
+    signal("CONT", &pid);
+    let master = server.join().unwrap();
+    wait_until("a synchronization", || {
+        replica.info_field("replication", "master_link_status") == "up"
+    });
+    assert_eq!(replica.text("DBSIZE"), master.text("DBSIZE"));
+}
+
+fn command(words: &[&str]) -> String {
+    let mut text = format!("*{}\r\n", words.len());
+    for word in words {
+        text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    text
+}
+
+#[test]
+fn forms_that_newer_servers_append_are_understood_or_refused() {
+    let mut server = Daemon::server("appendonly yes\nsave \"\"");
+    server.stop();
+    let path = server.dir().join("appendonly.aof");
+    let known = [
+        command(&["SET", "timed", "a", "PXAT", "32503680000000"]),
+        command(&["SET", "timed", "1.5", "KEEPTTL"]),
+        command(&["MULTI"]),
+        command(&["HSET", "hash", "one", "1", "two", "2"]),
+        command(&["EXEC"]),
+    ];
+    std::fs::write(&path, known.concat()).unwrap();
+    server.start();
+    assert_eq!(server.text("GET timed"), "1.5");
+    assert!(server.text("PTTL timed").parse::<u64>().unwrap() > 1_000_000);
+    assert_eq!(server.text("HGET hash two"), "2");
+    assert!(
+        server
+            .text("SET key value KEEPTTL")
+            .starts_with("ERR syntax error")
+    );
+    server.stop();
+    let unknown = [
+        command(&["SET", "key", "value", "GET"]),
+        command(&["SELECT", "16"]),
+    ];
+    for line in unknown {
+        std::fs::write(&path, known.concat() + &line).unwrap();
+        let program = tern_tests::daemon::binary("server");
+        let started = run(&program, &[server.config_path().to_str().unwrap()], "");
+        assert_eq!(started.code, Some(1), "{}", started.out);
+        assert!(
+            started
+                .out
+                .contains("has a form that this server does not know"),
+            "{}",
+            started.out
+        );
+    }
+}
+
+#[test]
+fn a_file_in_parts_is_not_overlooked() {
+    let mut server = Daemon::server("appendonly yes\nsave \"\"");
+    server.stop();
+    let parts = server.dir().join("appendonlydir");
+    std::fs::create_dir(&parts).unwrap();
+    std::fs::write(
+        parts.join("appendonly.aof.manifest"),
+        "file appendonly.aof.1.base.rdb seq 1 type b\n",
+    )
+    .unwrap();
+    let program = tern_tests::daemon::binary("server");
+    let started = run(&program, &[server.config_path().to_str().unwrap()], "");
+    assert_eq!(started.code, Some(1), "{}", started.out);
+    assert!(
+        started.out.contains("is in parts, as Redis 7 writes it"),
+        "{}",
+        started.out
+    );
+    std::fs::write(
+        server.dir().join("appendonly.aof"),
+        command(&["SET", "key", "value"]),
+    )
+    .unwrap();
+    server.start();
+    assert_eq!(server.text("GET key"), "value");
 }
 
 #[test]

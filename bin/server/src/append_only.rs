@@ -152,17 +152,16 @@ pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Resu
     written
 }
 
-/// Completes the file of the child `pid`, and puts it in the place of the old one.
+/// Completes the file that a child has written, and puts it in the place of the old one.
 pub(crate) fn finish_rewrite(
-    pid: u32,
+    temporary: &Path,
     path: &Path,
     tail: &[Vec<u8>],
 ) -> Result<(AppendOnlyFile, u64), String> {
-    let temporary = temporary(path, pid);
-    let finished = complete(&temporary, path, tail);
+    let finished = complete(temporary, path, tail);
     if finished.is_err() {
         // The error that matters is the one before.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = std::fs::remove_file(temporary);
     }
     finished
 }
@@ -194,8 +193,14 @@ fn complete(
             )
         })?;
     let start = std::time::Instant::now();
-    files::rename(temporary, path)
-        .map_err(|error| failed("Error trying to rename the temporary AOF file", &error))?;
+    if let Err(error) = files::rename(temporary, path) {
+        let line = failed("Error trying to rename the temporary AOF file", &error);
+        if temporary.exists() {
+            return Err(line);
+        }
+        // The new file has the name already: nobody would read what went on to the old one.
+        tracing::warn!("{line}");
+    }
     let rename_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     Ok((file, rename_us))
 }
@@ -214,6 +219,7 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<(Source, u64)> {
 /// # Errors
 /// The line to log before the process ends.
 pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
+    refuse_parts(path)?;
     let size = shell
         .turn(Engine::open_append_only)
         .map_err(|error| anyhow::anyhow!("Can't open the append-only file: {error}"))?;
@@ -235,6 +241,23 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
         );
     }
     shell.turn(Engine::start_append_only);
+    Ok(())
+}
+
+/// Redis keeps its file in parts from 7.0 on, in a folder. Who hands us that folder would find an empty dataset.
+fn refuse_parts(path: &Path) -> anyhow::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".manifest");
+    let manifest = path.with_file_name("appendonlydir").join(name);
+    let empty = path.metadata().map_or(true, |facts| facts.len() == 0);
+    if empty && manifest.exists() {
+        anyhow::bail!(
+            "The append only file is in parts, as Redis 7 writes it, and this server reads one file: join the files that {} lists, in \
+             its order, into {}, or remove it to start with nothing",
+            manifest.display(),
+            path.display()
+        );
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The cluster bus on sockets: the listener, and one task per connection.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
         "Redis port number too high. Cluster communication port is computed by adding 10,000 to the Redis base port. Your Redis port number must be lower than 55535.",
     )?;
     for listener in listen::tcp(config, port)? {
+        shell.machine.doors.borrow_mut().push(listener.as_raw_fd());
         let listener = TcpListener::from_std(listener)?;
         let shell = Rc::clone(shell);
         tokio::task::spawn_local(async move {

@@ -49,6 +49,7 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
                 })
                 .await;
                 poll_fn(|cx| connection.poll(cx)).await;
+                connection.hang_up().await;
                 connection.shell.engine.borrow_mut().close(id);
                 connection.shell.forget_task(id);
             });
@@ -83,6 +84,14 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Tells the other side that the connection is over. Closing the socket does that too, unless a child that saves has it as well.
+    async fn hang_up(&self) {
+        if self.shell.machine.has_child() {
+            // Where that cannot be, there is nobody to tell.
+            let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
+        }
+    }
+
     /// Goes on until there is nothing to do. Ready means that the connection is over.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let shell = &self.shell;

@@ -192,10 +192,13 @@ fn log_loaded(started: Instant) {
 /// one's place only if it could be. Clients are served again as soon as it is loaded, however long the disk takes.
 pub(crate) async fn load_received(
     shell: &Rc<Shell>,
-    received: SyncFile,
+    received: &SyncFile,
     dump: &Path,
 ) -> Result<(), String> {
-    let file = File::open(&received.path).map_err(|error| reason(&error))?;
+    const LOAD: &str = "Failed trying to load the MASTER synchronization DB from disk";
+    const RENAME: &str =
+        "Failed trying to rename the temp DB into dump.rdb in MASTER <-> SLAVE synchronization";
+    let file = File::open(&received.path).map_err(|error| format!("{LOAD}: {}", reason(&error)))?;
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     let started = Instant::now();
     shell.turn(|engine| engine.begin_load(bytes));
@@ -205,11 +208,14 @@ pub(crate) async fn load_received(
         loaded
     };
     let (loaded, synced) = tokio::join!(loading, received.sync());
-    loaded.map_err(|error| format!("{}: {error}", received.path.display()))?;
+    if let Err(error) = loaded {
+        shell.turn(engine::Engine::drop_half_loaded);
+        return Err(format!("{LOAD}: {}: {error}", received.path.display()));
+    }
     log_loaded(started);
-    let dump = dump.to_owned();
-    let kept = synced.and(aside(move || files::rename(&received.path, &dump)).await);
-    kept.map_err(|error| reason(&error))
+    let (from, to) = (received.path.clone(), dump.to_owned());
+    let kept = synced.and(aside(move || files::rename(&from, &to)).await);
+    kept.map_err(|error| format!("{RENAME}: {}", reason(&error)))
 }
 
 /// Does what may take long on another thread.
@@ -255,8 +261,8 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
 pub(crate) struct SyncFile {
     path: PathBuf,
     file: Arc<File>,
-    /// The first write that failed: the rest is not wanted any more.
-    failed: Option<io::Error>,
+    /// A write has failed: the rest is not wanted any more.
+    failed: bool,
     /// Written since the last sync was started.
     unsynced: usize,
     syncing: Option<JoinHandle<io::Result<()>>>,
@@ -278,17 +284,20 @@ impl SyncFile {
         Ok(Self {
             file: Arc::new(file?),
             path,
-            failed: None,
+            failed: false,
             unsynced: 0,
             syncing: None,
         })
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if self.failed.is_some() {
-            return;
+    /// Writes what came. The first failure is told; what comes after it is passed over.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.failed {
+            return Ok(());
         }
-        self.failed = (&*self.file).write_all(bytes).err();
+        let written = (&*self.file).write_all(bytes);
+        self.failed = written.is_err();
+        written?;
         self.unsynced += bytes.len();
         let idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
         if self.unsynced >= SYNC_BYTES && idle {
@@ -298,13 +307,16 @@ impl SyncFile {
             let sync = move || File::open(path)?.sync_data();
             self.syncing = Some(tokio::task::spawn_blocking(sync));
         }
+        Ok(())
     }
 
-    /// Waits until all is on the disk; tells if a write has failed before.
+    /// Removes the file. Once it is the dump file there is nothing left under this name.
+    pub(crate) fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// Waits until all is on the disk.
     async fn sync(&self) -> io::Result<()> {
-        if let Some(error) = &self.failed {
-            return Err(io::Error::new(error.kind(), error.to_string()));
-        }
         let file = Arc::clone(&self.file);
         aside(move || file.sync_all()).await
     }
@@ -312,7 +324,6 @@ impl SyncFile {
 
 impl Drop for SyncFile {
     fn drop(&mut self) {
-        // Once it is the dump file there is nothing left under this name.
-        let _ = std::fs::remove_file(&self.path);
+        self.remove();
     }
 }

@@ -2,10 +2,13 @@
 //! signals, one of which tells where the main thread stands; the processor's counter. The only `unsafe` of the server's shell is here.
 #![expect(unsafe_code, reason = "fork, signal handlers, the time stamp counter")]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -85,18 +88,36 @@ pub(crate) fn close_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a child does about what it has in common with its parent.
+pub(crate) struct Apart<'a> {
+    /// It does not listen: who starts the server anew finds the ports free.
+    pub(crate) doors: &'a [RawFd],
+    /// Removed by a signal that ends the child; the names hold its process id.
+    pub(crate) temporary: fn(u32) -> PathBuf,
+}
+
 /// Runs `work` in a child that sees memory as it is now, and ends with 0 where it was `true`.
-pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
+pub(crate) fn child(apart: &Apart<'_>, work: impl FnOnce() -> bool) -> Result<i32, String> {
+    let parent = nix::unistd::getpid();
     // SAFETY: the child has this thread alone. It uses the allocator, whose locks jemalloc takes care of at a fork, the log, whose
     // lock no other thread of this process takes, and files; then it ends without running the parent's exit handlers.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
         Ok(ForkResult::Child) => {
-            // When the server is killed its child must not go on holding its ports and locks, nor put an old dump into the place of
-            // one that the next server has written. Where the system cannot do that, the child ends by itself a little later.
-            let _ = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            remove_when_ended(&(apart.temporary)(std::process::id()));
+            // When the server is killed its child must not go on holding its locks, nor put an old dump into the place of one that
+            // the next server has written. Where the system cannot do that, the child ends by itself a little later.
+            let _ = set_parent_process_death_signal(Some(rustix::process::Signal::USR1));
+            if nix::unistd::getppid() != parent {
+                // It was killed just before.
+                let _ = raise(Signal::SIGUSR1);
+            }
             // The thread that takes these in the parent is not here: they end the child.
             let _ = SigSet::from_iter(signals::TAKEN).thread_unblock();
+            for &door in apart.doors {
+                // SAFETY: the child has a copy of the parent's descriptor, and nothing that uses it.
+                unsafe { nix::libc::close(door) };
+            }
             stand_back();
             // A panic must not unwind into the parent's event loop.
             let done =
@@ -105,6 +126,37 @@ pub(crate) fn child(work: impl FnOnce() -> bool) -> Result<i32, String> {
             unsafe { nix::libc::_exit(i32::from(!done)) }
         }
         Err(error) => Err(error.desc().to_owned()),
+    }
+}
+
+/// The temporary file of this process, if it is a child: a C string that is never freed.
+static TEMPORARY: AtomicPtr<nix::libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
+
+/// A signal that ends this process removes the file first.
+fn remove_when_ended(path: &Path) {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return;
+    };
+    TEMPORARY.store(path.into_raw(), Ordering::Release);
+    let remove = SigAction::new(
+        SigHandler::Handler(remove_and_end),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    for end in [Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT] {
+        // SAFETY: `remove_and_end` may run at any point of the thread: it takes no lock and no memory.
+        let set = unsafe { sigaction(end, &remove) };
+        debug_assert!(set.is_ok(), "the signal exists");
+    }
+}
+
+extern "C" fn remove_and_end(number: nix::libc::c_int) {
+    // SAFETY: the pointer is one to a C string that lives as long as the process, and the three functions may be called in a handler.
+    // The signal is held back until the handler returns; then it ends the process.
+    unsafe {
+        nix::libc::unlink(TEMPORARY.load(Ordering::Acquire));
+        nix::libc::signal(number, nix::libc::SIG_DFL);
+        nix::libc::raise(number);
     }
 }
 

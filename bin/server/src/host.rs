@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use store::{Keyspace, Limits};
 use crate::append_only::{self, AppendOnlyFile};
 use crate::clock::Clock;
 use crate::dump::Who;
+use crate::fork::Apart;
 use crate::memory::{Freed, Memory};
 use crate::watchdog::{self, Watchdog};
 use crate::{dump, fork};
@@ -38,6 +39,12 @@ pub(crate) struct Machine {
     unfreed: Arc<AtomicUsize>,
     log: Log,
     child: CurrentChild,
+    /// A child was ended before its time; taken by who waits for children.
+    pub(crate) child_killed: Rc<Cell<bool>>,
+    /// Where the last child works, and has its temporary file: the server's own folder may have changed since.
+    folder: Rc<RefCell<PathBuf>>,
+    /// The sockets that the server listens on.
+    pub(crate) doors: Rc<RefCell<Vec<RawFd>>>,
     /// Where a child writes a dump for replicas.
     pipe: Rc<RefCell<Option<OwnedFd>>>,
     config_file: Option<Rc<PathBuf>>,
@@ -71,6 +78,9 @@ impl Machine {
             unfreed,
             log,
             child,
+            child_killed: Rc::default(),
+            folder: Rc::default(),
+            doors: Rc::default(),
             pipe: Rc::default(),
             config_file: config_file.map(Rc::new),
             meanwhile: Rc::default(),
@@ -123,6 +133,11 @@ impl Machine {
         }
     }
 
+    /// Whether a child has, for now, all that this process had when it was forked.
+    pub(crate) fn has_child(&self) -> bool {
+        self.child.get().is_some()
+    }
+
     fn work(&self, keyspace: &Keyspace, job: &Job, pipe: Option<OwnedFd>) -> bool {
         self.log.set_role(Role::Child);
         let done = match (job, pipe) {
@@ -171,7 +186,7 @@ impl CurrentChild {
         let pid = self.0.swap(0, Ordering::Relaxed);
         if pid > 0 {
             end(pid);
-            remove_temporary(pid.unsigned_abs());
+            remove_temporary(Path::new(""), pid.unsigned_abs());
         }
     }
 }
@@ -268,9 +283,17 @@ impl Host for Machine {
         let start = Instant::now();
         let machine = self.clone();
         let quiet = watchdog::quiet();
-        let pid = fork::child(|| machine.work(keyspace, job, pipe))?;
+        let apart = Apart {
+            doors: &self.doors.borrow(),
+            temporary: match job {
+                Job::Save(_) | Job::Stream(_) => |pid| dump::temporary(Path::new("dump"), pid),
+                Job::Rewrite(_) => |pid| append_only::temporary(Path::new("aof"), pid),
+            },
+        };
+        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe))?;
         drop(quiet);
         self.child.set(Some(pid));
+        *self.folder.borrow_mut() = std::env::current_dir().unwrap_or_default();
         Ok(Child {
             pid,
             fork_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -282,12 +305,13 @@ impl Host for Machine {
         let end = fork::ended(pid)?;
         self.child.set(None);
         if end != ChildEnd::Done {
-            remove_temporary(pid.unsigned_abs());
+            remove_temporary(&self.folder.borrow(), pid.unsigned_abs());
         }
         Some(end)
     }
 
     fn kill_child(&mut self) {
+        self.child_killed.set(self.has_child());
         self.child.end(fork::end);
     }
 
@@ -309,7 +333,8 @@ impl Host for Machine {
         tail: &[Vec<u8>],
     ) -> Result<(Box<dyn AppendFile>, u64), String> {
         let pid = u32::try_from(pid).unwrap_or(0);
-        append_only::finish_rewrite(pid, as_path(path), tail)
+        let temporary = append_only::temporary(&self.folder.borrow().join("aof"), pid);
+        append_only::finish_rewrite(&temporary, as_path(path), tail)
             .map(|(file, rename_us)| (Box::new(file) as Box<dyn AppendFile>, rename_us))
     }
 
@@ -429,9 +454,10 @@ fn operating_system() -> String {
     )
 }
 
-/// What a process that did not come to the end of its work has left behind.
-pub(crate) fn remove_temporary(pid: u32) {
+/// What a process that works in this folder, and did not come to the end of its work, has left behind.
+pub(crate) fn remove_temporary(folder: &Path, pid: u32) {
+    let beside = folder.join("file");
     // As a rule there is none.
-    let _ = std::fs::remove_file(dump::temporary(Path::new("dump"), pid));
-    let _ = std::fs::remove_file(append_only::temporary(Path::new("aof"), pid));
+    let _ = std::fs::remove_file(dump::temporary(&beside, pid));
+    let _ = std::fs::remove_file(append_only::temporary(&beside, pid));
 }

@@ -16,6 +16,7 @@ use crate::shell::Shell;
 /// Opens what the configuration asks for, and serves what comes.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     for listener in listen::tcp(config, config.port)? {
+        shell.machine.doors.borrow_mut().push(listener.as_raw_fd());
         let listener = Rc::new(TcpListener::from_std(listener)?);
         let door = Door::Tcp(Rc::clone(&listener));
         shell.doors.borrow_mut().push(door);
@@ -23,7 +24,9 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
     }
     if let Some(path) = &config.unixsocket {
         let path = as_path(path);
-        let listener = UnixListener::from_std(listen::unix(path, config.unixsocketperm)?)?;
+        let listener = listen::unix(path, config.unixsocketperm)?;
+        shell.machine.doors.borrow_mut().push(listener.as_raw_fd());
+        let listener = UnixListener::from_std(listener)?;
         let (listener, path) = (Rc::new(listener), Rc::from(path.display().to_string()));
         let door = Door::Unix(Rc::clone(&listener), Rc::clone(&path));
         shell.doors.borrow_mut().push(door);

@@ -28,6 +28,7 @@ mod watchdog;
 
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -136,7 +137,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let left = child.clone();
     let signals = Signals::take(move || {
         left.end(fork::end_soon);
-        host::remove_temporary(std::process::id());
+        host::remove_temporary(Path::new(""), std::process::id());
     })?;
     let machine = Machine::new(log, loaded.file, child);
     let (engine, nodes_file) = start_engine(&machine, loaded.config)?;

@@ -17,9 +17,14 @@ const READ_BYTES: usize = 256 * 1024;
 const AHEAD_BYTES: usize = 1024 * 1024;
 
 /// Sends a file to a replica, its length first.
-pub(crate) async fn send_file(shell: Rc<Shell>, id: ClientId, path: PathBuf) {
+pub(crate) async fn send_file(
+    shell: Rc<Shell>,
+    id: ClientId,
+    path: PathBuf,
+    file: std::io::Result<std::fs::File>,
+) {
     let sent = async {
-        let mut file = File::open(&path).await?;
+        let mut file = File::from_std(file?);
         let length = file.metadata().await?.len();
         let mut left = length;
         let mut buffer = vec![0; READ_BYTES];

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -51,7 +51,9 @@ pub(crate) struct Shell {
     pub(crate) sockets: Sockets,
     /// Where a node of a cluster keeps its state.
     nodes_file: Option<NodesFile>,
+    /// A dump that comes from the master, and one that has come and is being loaded.
     sync_file: RefCell<Option<SyncFile>>,
+    loading_file: RefCell<Weak<SyncFile>>,
     /// How the last child ended, and who waits for that.
     child_ok: Cell<Option<bool>>,
     child_ended: Notify,
@@ -84,6 +86,7 @@ impl Shell {
             sockets: Sockets::default(),
             nodes_file,
             sync_file: RefCell::default(),
+            loading_file: RefCell::default(),
             child_ok: Cell::new(None),
             child_ended: Notify::new(),
             flush_due: Notify::new(),
@@ -119,7 +122,8 @@ impl Shell {
                     self.machine.migrate_sockets.set(self.sockets.len());
                 }
                 _ = child.recv() => {
-                    let ended = self.turn(Engine::look_after_child);
+                    let killed = self.machine.child_killed.take().then_some(false);
+                    let ended = self.turn(Engine::look_after_child).or(killed);
                     if ended.is_some() {
                         self.child_ok.set(ended);
                         self.child_ended.notify_waiters();
@@ -163,6 +167,9 @@ impl Shell {
     pub(crate) fn after_turn(self: &Rc<Self>, engine: &mut Engine) {
         engine.end_turn();
         while let Some(action) = engine.poll_action() {
+            if let Err(line) = self.keep_dump(&action) {
+                engine.sync_file_failed(&line);
+            }
             self.perform(action);
         }
         for id in engine.take_woken() {
@@ -192,6 +199,26 @@ impl Shell {
         self.deferred.borrow_mut().push(id);
     }
 
+    /// A dump that comes from the master goes to its file. Else the line to be logged.
+    fn keep_dump(&self, action: &Action) -> Result<(), String> {
+        let mut file = self.sync_file.borrow_mut();
+        match (action, file.as_mut()) {
+            (Action::BeginSyncFile, _) => {
+                let created = SyncFile::create(self.machine.now().unix_ms() / 1000);
+                *file = Some(created.map_err(|error| {
+                    let why = reason(&error);
+                    format!("Opening the temp file needed for MASTER <-> SLAVE synchronization: {why}")
+                })?);
+            }
+            (Action::WriteSyncFile { bytes }, Some(file)) => file.write(bytes).map_err(|error| {
+                let why = reason(&error);
+                format!("Write error or short write writing to the DB dump file needed for MASTER <-> SLAVE synchronization: {why}")
+            })?,
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn perform(self: &Rc<Self>, action: Action) {
         match action {
             Action::CloseClient { id, .. } => self.wake(id),
@@ -207,29 +234,21 @@ impl Shell {
                 }
             }
             Action::CloseLink { link } => self.forget_link(link),
-            Action::BeginSyncFile => match SyncFile::create(self.machine.now().unix_ms() / 1000) {
-                Ok(file) => *self.sync_file.borrow_mut() = Some(file),
-                Err(error) => {
-                    tracing::warn!(
-                        "Opening the temp file needed for MASTER <-> SLAVE synchronization: {}",
-                        reason(&error)
-                    );
-                }
-            },
-            Action::WriteSyncFile { bytes } => {
-                if let Some(file) = self.sync_file.borrow_mut().as_mut() {
-                    file.write(&bytes);
-                }
-            }
+            // See `keep_dump`.
+            Action::BeginSyncFile | Action::WriteSyncFile { .. } => {}
             Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
             Action::LoadSyncFile { path } => drop(tokio::task::spawn_local(
                 Rc::clone(self).load_sync_file(path),
             )),
             Action::SendFile { id, path } => {
+                // Opened now: a dump that is saved a moment later does not belong to the stream that follows.
+                let path = as_path(&path).to_owned();
+                let file = std::fs::File::open(&path);
                 drop(tokio::task::spawn_local(relay::send_file(
                     Rc::clone(self),
                     id,
-                    as_path(&path).to_owned(),
+                    path,
+                    file,
                 )));
             }
             Action::RelaySync { replicas } => {
@@ -280,12 +299,14 @@ impl Shell {
 
     async fn load_sync_file(self: Rc<Self>, path: Vec<u8>) {
         let path = as_path(&path).to_owned();
-        let file = self.sync_file.borrow_mut().take();
-        let result = match file {
-            Some(file) => dump::load_received(&self, file, &path).await,
-            None => Err("there is no file that was received".to_owned()),
+        let Some(file) = self.sync_file.borrow_mut().take().map(Rc::new) else {
+            return;
         };
-        self.turn(|engine| engine.sync_loaded(result));
+        *self.loading_file.borrow_mut() = Rc::downgrade(&file);
+        if self.turn(Engine::begin_sync_load) {
+            let result = dump::load_received(&self, &file, &path).await;
+            self.turn(|engine| engine.sync_loaded(result));
+        }
     }
 
     /// Whether the child that runs, or has just run, ends well.
@@ -317,6 +338,10 @@ impl Shell {
     pub(crate) fn end(&self, code: i32) {
         drop(self.pid_file.borrow_mut().take());
         self.doors.borrow().iter().for_each(Door::close);
+        drop(self.sync_file.borrow_mut().take());
+        if let Some(file) = self.loading_file.borrow().upgrade() {
+            file.remove();
+        }
         // Waits for a write that is under way. Whatever goes wrong now changes nothing any more.
         let _ = self.nodes_file.as_ref().map(NodesFile::write);
         if code == 0 {

@@ -1,6 +1,6 @@
 //! Keys on their way to another server: the sockets of MIGRATE, kept open for the next one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -63,8 +63,17 @@ enum Failure {
     /// There is no address to try.
     Address(std::io::Error),
     Connect,
-    Write,
-    Read,
+    Write(Fault),
+    Read(Fault),
+}
+
+/// What a socket did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Nothing for too long: nobody knows what was done on the other side.
+    Late,
+    /// It ended.
+    Ended,
 }
 
 impl Failure {
@@ -77,8 +86,8 @@ impl Failure {
                 format!("ERR Can't connect to target node: {reason}")
             }
             Self::Connect => "IOERR error or timeout connecting to the client".to_owned(),
-            Self::Write => "IOERR error or timeout writing to target instance".to_owned(),
-            Self::Read => "IOERR error or timeout reading to target instance".to_owned(),
+            Self::Write(_) => "IOERR error or timeout writing to target instance".to_owned(),
+            Self::Read(_) => "IOERR error or timeout reading to target instance".to_owned(),
         }
     }
 }
@@ -91,7 +100,11 @@ pub(crate) async fn run(shell: Rc<Shell>, transfer: TransferId, what: Transfer) 
     let (mut answers, mut failed) = (Vec::new(), None);
     let mut ended = attempt(kept, &what, &mut answers).await;
     // A kept socket may have been closed by the other side meanwhile: nothing was done then, and a new one is tried.
-    if reused && ended.is_err() && answers.is_empty() {
+    let closed = matches!(
+        ended,
+        Err(Failure::Write(Fault::Ended) | Failure::Read(Fault::Ended))
+    );
+    if reused && closed && answers.is_empty() {
         ended = attempt(None, &what, &mut answers).await;
     }
     match ended {
@@ -123,15 +136,16 @@ async fn attempt(
         aof::encode_command(&mut head, [&b"SELECT"[..], db.as_bytes()]);
         head_answers += 1;
     }
+    let moved = Cell::new(Instant::now());
     let (reader, mut writer) = socket.stream.get_mut().split();
     let mut reader = BufReader::new(reader);
     // Answers are read while requests are still written: neither side's buffers can fill up for good.
     let writing = async {
         for part in [&head, &what.requests] {
             for piece in part.chunks(64 * 1024) {
-                timed(limit, writer.write_all(piece))
+                timed(limit, &moved, writer.write_all(piece))
                     .await
-                    .ok_or(Failure::Write)?;
+                    .map_err(Failure::Write)?;
             }
         }
         Ok(())
@@ -139,11 +153,11 @@ async fn attempt(
     let mut refused = None;
     let reading = async {
         for _ in 0..head_answers {
-            let answer = line(&mut reader, limit).await?.err();
+            let answer = line(&mut reader, limit, &moved).await?.err();
             refused = refused.or(answer);
         }
         while answers.len() < what.count {
-            let answer = line(&mut reader, limit).await?;
+            let answer = line(&mut reader, limit, &moved).await?;
             answers.push(refused.clone().map_or(answer, Err));
         }
         Ok(())
@@ -166,7 +180,7 @@ async fn connect(what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
     let stream = match connected {
         Err(_) => return Err(Failure::Connect),
         // In Redis 3.0 the first write meets it.
-        Ok(Err(_)) => return Err(Failure::Write),
+        Ok(Err(_)) => return Err(Failure::Write(Fault::Ended)),
         Ok(Ok(stream)) => stream,
     };
     // Requests are written whole.
@@ -182,14 +196,15 @@ async fn connect(what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
 async fn line<R: tokio::io::AsyncRead + Unpin>(
     reader: &mut BufReader<R>,
     limit: Duration,
+    moved: &Cell<Instant>,
 ) -> Result<Result<(), String>, Failure> {
     let mut bytes = Vec::new();
     let mut bounded = tokio::io::AsyncReadExt::take(&mut *reader, MOST_LINE_BYTES as u64);
-    let count = timed(limit, bounded.read_until(b'\n', &mut bytes))
+    let count = timed(limit, moved, bounded.read_until(b'\n', &mut bytes))
         .await
-        .ok_or(Failure::Read)?;
+        .map_err(Failure::Read)?;
     if count == 0 || !bytes.ends_with(b"\n") {
-        return Err(Failure::Read);
+        return Err(Failure::Read(Fault::Ended));
     }
     let text = String::from_utf8_lossy(&bytes);
     Ok(match text.trim_end().strip_prefix('-') {
@@ -198,6 +213,21 @@ async fn line<R: tokio::io::AsyncRead + Unpin>(
     })
 }
 
-async fn timed<T>(limit: Duration, work: impl Future<Output = std::io::Result<T>>) -> Option<T> {
-    tokio::time::timeout(limit, work).await.ok()?.ok()
+/// Waits as long as something moves, here or in the other direction: what is big takes its time, and is answered only at the end.
+async fn timed<T>(
+    limit: Duration,
+    moved: &Cell<Instant>,
+    work: impl Future<Output = std::io::Result<T>>,
+) -> Result<T, Fault> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        let until = moved.get() + limit;
+        if let Ok(done) = tokio::time::timeout_at(until.into(), work.as_mut()).await {
+            moved.set(Instant::now());
+            return done.map_err(|_| Fault::Ended);
+        }
+        if moved.get() + limit <= Instant::now() {
+            return Err(Fault::Late);
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) fn reply_str(reply: &mut resp::Reply, string: Str<'_>) {
     }
 }
 
-/// SET key value [NX] [XX] [EX seconds] [PX milliseconds]
+/// SET key value [NX] [XX] [EX seconds] [PX milliseconds]; from a file that Redis 6 or later wrote also [PXAT milliseconds] [KEEPTTL]
 pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if args.len() == 3 {
         let value = ctx.take_str(args, 2);
@@ -48,7 +48,7 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     }
     let mut condition = Condition::default();
-    let mut expiry = None;
+    let (mut expiry, mut at_ms) = (None, None);
     let mut rest = args[3..].iter();
     while let Some(&word) = rest.next() {
         let unit_ms = match word {
@@ -62,13 +62,22 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             }
             word if is(word, "EX") => 1000,
             word if is(word, "PX") => 1,
+            word if ctx.replaying && is(word, "PXAT") => {
+                let at = int(rest.next().ok_or(Error::Syntax)?)?;
+                at_ms = Some(u64::try_from(at).map_err(|_| Error::Syntax)?);
+                continue;
+            }
+            word if ctx.replaying && is(word, "KEEPTTL") => {
+                at_ms = ctx.keyspace.db(ctx.db).expire_ms(args[1]);
+                continue;
+            }
             _ => return Err(Error::Syntax),
         };
         expiry = Some((*rest.next().ok_or(Error::Syntax)?, unit_ms));
     }
-    let at_ms = expiry
-        .map(|(word, unit_ms)| expire_at(ctx, word, unit_ms, "set"))
-        .transpose()?;
+    if let Some((word, unit_ms)) = expiry {
+        at_ms = Some(expire_at(ctx, word, unit_ms, "set")?);
+    }
     if set_if(ctx, args, 2, condition, at_ms) {
         ctx.reply.ok();
     } else {

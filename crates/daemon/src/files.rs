@@ -44,17 +44,26 @@ pub fn replace_by_rename<T>(
     placed
 }
 
-/// Renames a finished file into its place, and makes the name last.
+/// Renames a finished file into its place, and makes the name last where the folder lets itself be opened and synced; one that may
+/// be written but not read does not.
 ///
 /// # Errors
-/// Those of the rename and of the folder's fsync.
+/// Those of the rename, and the disk's at the folder's fsync.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)?;
     let folder = to
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    // Opened first: a rename cannot be taken back.
+    let folder = match File::open(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        opened => Some(opened?),
+    };
+    std::fs::rename(from, to)?;
+    match folder.map(|folder| folder.sync_all()) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Writes over a file's content in place: for where [`is_refused`] holds. Until the end is cut, what is left of a longer content

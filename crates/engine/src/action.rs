@@ -50,7 +50,8 @@ pub enum Action {
     },
     /// That file is not wanted any more.
     DropSyncFile,
-    /// Put that file in the place of the dump file and load it; the shell then calls [`crate::Engine::sync_loaded`].
+    /// Load that file, once [`crate::Engine::begin_sync_load`] agrees, and put it in the place of the dump file; the shell then
+    /// calls [`crate::Engine::sync_loaded`].
     LoadSyncFile {
         /// The dump file.
         path: Vec<u8>,

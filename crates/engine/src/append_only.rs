@@ -10,7 +10,7 @@ use commands::{Error, args};
 use conf::AppendFsync;
 
 use crate::Engine;
-use crate::persistence::Purpose;
+use crate::persistence::{Purpose, Running};
 
 pub(crate) use rewrite::bgrewriteaof;
 
@@ -482,9 +482,9 @@ impl Engine {
 
     fn turn_off(&mut self) {
         self.flush(true);
-        if let Some(running) = self.persistence.running
-            && running.purpose == Purpose::Rewrite
-        {
+        let rewrite = |running: &Running| running.purpose == Purpose::Rewrite;
+        let killed = self.persistence.running.filter(rewrite);
+        if let Some(running) = killed {
             tracing::info!("Killing running AOF rewrite child: {}", running.pid);
             self.persistence.running = None;
             self.host.kill_child();
@@ -502,6 +502,10 @@ impl Engine {
         (aof.delayed_syncs, aof.given_up) = (delayed_syncs, given_up);
         aof.unflushed = given_up;
         self.close_later(old.file);
+        if let Some(running) = killed {
+            // Replicas may have waited for its end.
+            self.sync_child_ended(running.purpose, false);
+        }
     }
 
     /// The dataset was replaced by a master's: the file is written anew.

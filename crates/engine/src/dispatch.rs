@@ -298,6 +298,9 @@ impl Engine {
         };
         if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
             client.out.error(error.line());
+            if self.replaying && !self.in_script() {
+                self.note_refusal(entry, &error);
+            }
         }
     }
 }

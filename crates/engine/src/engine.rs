@@ -26,6 +26,7 @@ use crate::observe::SlowLog;
 use crate::persistence::Persistence;
 use crate::propagate::Group;
 use crate::pubsub::PubSub;
+use crate::replay::Refusal;
 use crate::scripting::Scripting;
 use crate::slave::Slave;
 use crate::stats::Stats;
@@ -80,6 +81,8 @@ pub struct Engine {
     pub(crate) dirty: u64,
     /// Applying a file or a stream: nothing is propagated.
     pub(crate) replaying: bool,
+    /// A command of the file was refused, and has not been looked at yet.
+    pub(crate) refused: Option<Refusal>,
     pub(crate) group: Group,
     pub(crate) propagated_db: usize,
     pub(crate) pubsub: PubSub,
@@ -159,6 +162,7 @@ impl Engine {
             evictions: EvictionPools::default(),
             dirty: 0,
             replaying: false,
+            refused: None,
             group: Group::default(),
             propagated_db: 0,
             pubsub: PubSub::default(),

@@ -65,5 +65,5 @@ pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, RewriteRequest, S
 pub use input::Requests;
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};
-pub use replay::{Replay, ReplayError, Source};
+pub use replay::{Refusal, Replay, ReplayError, Source};
 pub use running::Running;

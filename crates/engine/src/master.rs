@@ -377,7 +377,7 @@ impl Engine {
                 }
                 self.act(Action::SendFile {
                     id,
-                    path: self.config.dbfilename.clone(),
+                    path: self.persistence.dump.clone(),
                 });
             }
         }

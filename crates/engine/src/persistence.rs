@@ -35,6 +35,8 @@ pub(crate) struct Running {
 #[derive(Debug, Default)]
 pub(crate) struct Persistence {
     pub(crate) running: Option<Running>,
+    /// The dump file of the last child that saved; both its name and the folder may be configured anew before it ends.
+    pub(crate) dump: Vec<u8>,
     /// Unix seconds of the last save that worked; the start of the server before the first.
     pub(crate) last_save: u64,
     pub(crate) last_failed: bool,
@@ -87,6 +89,7 @@ impl Engine {
             Purpose::Rewrite => return self.start_rewrite(),
         };
         self.persistence.last_try = self.now.unix_ms() / 1000;
+        self.persistence.dump = [&self.config.dir[..], b"/", &self.config.dbfilename].concat();
         self.note_fork_offset();
         match self.host.fork(&self.keyspace, &job) {
             Ok(child) => {
@@ -262,6 +265,19 @@ impl Engine {
 
     /// Saves if asked to (`None`: if there are save points), and ends.
     pub(crate) fn prepare_end(&mut self, save: Option<bool>) -> bool {
+        let child = self.persistence.running.map(|running| running.purpose);
+        let ends = self.try_end(save);
+        if let Some(purpose) = child
+            && !ends
+            && self.persistence.running.is_none()
+        {
+            // The server goes on without its child: who waits for its dump must not wait for ever.
+            self.sync_child_ended(purpose, false);
+        }
+        ends
+    }
+
+    fn try_end(&mut self, save: Option<bool>) -> bool {
         let saving = |running: Running| running.purpose.writes_dump();
         if self.persistence.running.is_some_and(saving) {
             self.persistence.running = None;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::Read;
 
+use commands::{Error, args};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
 use crate::index::{Entry, Runner};
@@ -21,6 +22,17 @@ pub enum ReplayError {
     Preamble(rdb::Error),
     /// A command that this server does not know, or does not run from a file.
     Unknown(Vec<u8>),
+    /// A command in a form that this server does not know: what it would have changed is missing.
+    Refused(Refusal),
+}
+
+/// A command of the file that was answered by an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    name: &'static str,
+    line: String,
+    /// No dataset would have made it right.
+    malformed: bool,
 }
 
 impl fmt::Display for ReplayError {
@@ -35,6 +47,11 @@ impl fmt::Display for ReplayError {
                 out,
                 "Unknown command '{}' reading the append only file",
                 rdb::Printable::new(name)
+            ),
+            Self::Refused(Refusal { name, line, .. }) => write!(
+                out,
+                "Command '{name}' in the append only file has a form that this server does not know ({line}): it was written by \
+                 another version, or with another configuration"
             ),
         }
     }
@@ -158,6 +175,16 @@ impl Engine {
     }
 
     fn replay_one(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
+        match *args {
+            // From 4.0 on HSET takes many fields.
+            [hset, ref rest @ ..] if rest.len() > 3 && args::is(hset, "HSET") => {
+                self.replay_known(id, &[&[&b"HMSET"[..]], rest].concat())
+            }
+            _ => self.replay_known(id, args),
+        }
+    }
+
+    fn replay_known(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
         let entry = self
             .index
             .find(args[0])
@@ -174,7 +201,30 @@ impl Engine {
         }
         // Nobody reads the replies.
         self.clients[id.0].out.clear();
-        Ok(())
+        match self.refused.take() {
+            Some(refusal) if refusal.malformed => Err(ReplayError::Refused(refusal)),
+            Some(Refusal { name, line, .. }) => {
+                tracing::warn!("Command '{name}' in the append only file was refused: {line}");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A command that runs from a file was answered by an error. A script's may be, after it has changed something.
+    pub(crate) fn note_refusal(&mut self, entry: Entry, error: &Error) {
+        let name = entry.command.name;
+        let malformed = matches!(error, Error::Syntax) || name == "select";
+        if malformed || matches!(entry.runner, Runner::Data(_)) {
+            let line = String::from_utf8_lossy(&error.line()).into_owned();
+            let refusal = Refusal {
+                name,
+                line,
+                malformed,
+            };
+            // Of several in a transaction, the first.
+            self.refused.get_or_insert(refusal);
+        }
     }
 
     /// DEBUG LOADAOF: replays the file while everything waits. Half a dataset is never kept: where the file is damaged, the process

@@ -202,7 +202,44 @@ impl Engine {
         }
     }
 
-    /// The dump that was received has been loaded, or cannot be.
+    /// The dump that comes cannot be kept: it is not wanted any more, and the data that are here stay. `line` is logged.
+    pub fn sync_file_failed(&mut self, line: &str) {
+        let now_ms = self.now.mono_ms;
+        if let Some(slave) = &mut self.slave {
+            slave.link.handle_input(now_ms, Input::Unusable(line));
+        }
+        self.perform_link();
+    }
+
+    /// The dump has come whole and is about to be loaded: what is here makes room for it. False where it is not wanted any more,
+    /// since the link was lost meanwhile.
+    pub fn begin_sync_load(&mut self) -> bool {
+        let wanted = self
+            .slave
+            .as_ref()
+            .is_some_and(|slave| slave.link.is_loading());
+        if wanted {
+            tracing::info!("MASTER <-> SLAVE sync: Flushing old data");
+            // If loading fails nothing is left.
+            if let Some(slave) = &mut self.slave {
+                slave.down_mono_ms = None;
+            }
+            // Our own replicas have to copy the new data.
+            self.disconnect_replicas();
+            self.free_backlog();
+            self.break_watches_on_flush(None);
+            self.empty_keyspace();
+            tracing::info!("MASTER <-> SLAVE sync: Loading DB in memory");
+        }
+        wanted
+    }
+
+    /// The dump cannot be loaded to its end: a part of a dataset is not kept.
+    pub fn drop_half_loaded(&mut self) {
+        self.empty_keyspace();
+    }
+
+    /// The dump that was received has been loaded, or cannot be: then the line to be logged.
     pub fn sync_loaded(&mut self, result: Result<(), String>) {
         let now_ms = self.now.mono_ms;
         let Some(slave) = &mut self.slave else { return };
@@ -230,13 +267,7 @@ impl Engine {
                 self.send_ack();
                 self.restart_append_only();
             }
-            Err(why) => {
-                tracing::warn!(
-                    "Failed trying to load the MASTER synchronization DB from disk: {why}"
-                );
-                self.close_link();
-                self.perform_link();
-            }
+            Err(line) => self.sync_file_failed(&line),
         }
     }
 
@@ -349,18 +380,9 @@ impl Engine {
     fn load_dump(&mut self, from: Option<(String, u64)>) {
         if let Some(slave) = &mut self.slave {
             slave.transfer = None;
-            // If loading fails, a part of the data is all there is.
-            slave.down_mono_ms = None;
             (slave.run_id, slave.received) =
                 from.map_or((None, 0), |(run_id, offset)| (Some(run_id), offset));
         }
-        tracing::info!("MASTER <-> SLAVE sync: Flushing old data");
-        // Our own replicas have to copy the new data.
-        self.disconnect_replicas();
-        self.free_backlog();
-        self.break_watches_on_flush(None);
-        self.empty_keyspace();
-        tracing::info!("MASTER <-> SLAVE sync: Loading DB in memory");
         self.act(Action::LoadSyncFile {
             path: self.config.dbfilename.clone(),
         });

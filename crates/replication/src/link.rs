@@ -66,6 +66,8 @@ pub enum Input<'a> {
     Received(&'a [u8]),
     /// The dump that was received has been loaded: the stream may be applied.
     Loaded,
+    /// The dump cannot be kept or loaded: the line to log.
+    Unusable(&'a str),
     /// The connection ended. With it: the master's run id and the offset that was applied, if the stream can be continued.
     Lost(Option<(String, u64)>),
 }
@@ -242,6 +244,7 @@ impl Link {
                     self.outputs.push_back(Output::Stream(waiting));
                 }
             }
+            Input::Unusable(line) => self.give_up(line),
             Input::Lost(cached) => {
                 if matches!(
                     self.step,
@@ -599,6 +602,25 @@ mod tests {
         }
         let mut link = link(None);
         assert!(run(&mut link, &vec![b'x'; 10_000], 1000).contains(&Output::Close));
+    }
+
+    #[test]
+    fn a_dump_that_cannot_be_kept_is_given_up_in_one_line() {
+        let mut link = link(None);
+        let start = format!(
+            "+PONG\r\n+OK\r\n+FULLRESYNC {} 1\r\n$9\r\nREDIS",
+            "r".repeat(40)
+        );
+        let outputs = run(&mut link, start.as_bytes(), 9);
+        assert!(outputs.contains(&Output::Dump(b"REDIS".to_vec())));
+        link.handle_input(3, Input::Unusable("no space"));
+        link.handle_input(3, Input::Lost(None));
+        let outputs = run(&mut link, b"", 1);
+        assert_eq!(
+            outputs,
+            [Output::Log(true, "no space".to_owned()), Output::Close]
+        );
+        assert_eq!(link.state(), State::Connect);
     }
 
     #[test]
