@@ -214,6 +214,35 @@ fn a_child_that_is_ended_leaves_nothing_behind_and_its_server_notices() {
 }
 
 #[test]
+fn flushall_empties_the_dump_too_where_there_are_save_points() {
+    let server = Daemon::server("save 3600 1000000");
+    let dump = server.dir().join("dump.rdb");
+    let pid = stopped_child(&server, "BGSAVE");
+    let mut client = server.client();
+    signal("CONT", &pid);
+    assert_eq!(client.text("FLUSHALL"), "OK");
+    assert_eq!(std::fs::read(&dump).unwrap().len(), 18);
+    wait_until("the child's end", || {
+        server
+            .log()
+            .contains("Background saving terminated by signal 10")
+    });
+    assert_eq!(std::fs::read(&dump).unwrap().len(), 18);
+    assert_eq!(temporary_files(&server), 0);
+    assert_eq!(
+        server.info_field("persistence", "rdb_last_bgsave_status"),
+        "ok"
+    );
+    assert_ne!(
+        server.info_field("persistence", "rdb_changes_since_last_save"),
+        "0"
+    );
+    let quiet = Daemon::server("save \"\"");
+    assert_eq!(quiet.text("FLUSHALL"), "OK");
+    assert!(!quiet.dir().join("dump.rdb").exists());
+}
+
+#[test]
 fn who_leaves_while_a_child_saves_is_let_go() {
     let server = Daemon::server("save \"\"");
     let mut client = server.client();

@@ -132,7 +132,11 @@ pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
 /// Writes the commands that make a keyspace into this process's temporary file.
 pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Result<()> {
     let path = temporary(as_path(&request.path), std::process::id());
-    let written = File::create(&path).and_then(|file| {
+    let file = File::create(&path).inspect_err(|error| {
+        let why = reason(error);
+        tracing::warn!("Opening the temp file for AOF rewrite in rewriteAppendOnlyFile(): {why}");
+    })?;
+    let written = (|| {
         let mut synced = 0;
         let handle = file.try_clone()?;
         let mut rewriter = aof::Rewriter::new(Paced::of_child(file));
@@ -144,6 +148,10 @@ pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Resu
             Ok(())
         })?;
         rewriter.finish()?.sink.sync_all()
+    })()
+    .inspect_err(|error: &io::Error| {
+        let why = reason(error);
+        tracing::warn!("Write error writing append only file on disk: {why}");
     });
     if written.is_err() {
         // The error that matters is the one before.

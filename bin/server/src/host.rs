@@ -202,13 +202,8 @@ fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> bool {
             );
             true
         }
-        Err(error) => {
-            tracing::warn!(
-                "Write error writing append only file on disk: {}",
-                reason(&error)
-            );
-            false
-        }
+        // It has been logged.
+        Err(_) => false,
     }
 }
 

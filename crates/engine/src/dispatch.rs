@@ -1,6 +1,6 @@
 //! One request: the gates it passes, in order, and the call.
 
-use commands::{Args, Ctx, Error, Flags};
+use commands::{Args, Ctx, Error, Flags, Propagation};
 
 use crate::index::{EngineFn, Entry, Runner};
 use crate::{
@@ -287,7 +287,13 @@ impl Engine {
                     replaying: self.replaying,
                     may_block,
                 };
-                run(&mut ctx, args)
+                let done = run(&mut ctx, args);
+                if matches!(self.effects.propagation, Propagation::Forced)
+                    && entry.command.name == "flushall"
+                {
+                    self.save_flushed();
+                }
+                done
             }
             Runner::Engine(run) => {
                 self.calm = false;

@@ -46,6 +46,8 @@ pub(crate) struct Persistence {
     pub(crate) last_seconds: Option<u64>,
     pub(crate) fork_us: u64,
     pub(crate) loading: Option<Loading>,
+    /// The child that saved was killed by FLUSHALL: its end is still to be noted.
+    flushed: bool,
     /// The process is about to end.
     pub(crate) ending: bool,
 }
@@ -78,6 +80,25 @@ impl Engine {
         self.persistence.last_save = self.now.unix_ms() / 1000;
         self.persistence.last_failed = false;
         Ok(())
+    }
+
+    /// FLUSHALL: where there are save points the dump becomes empty too, and a child must not put another one into its place. What
+    /// is counted as changed stays: the command has still to be told to the file and the replicas.
+    pub(crate) fn save_flushed(&mut self) {
+        if self.replaying {
+            return;
+        }
+        let saving = |running: Running| running.purpose.writes_dump();
+        if self.persistence.running.is_some_and(saving) && !self.persistence.flushed {
+            self.host.kill_child();
+            self.persistence.flushed = true;
+        }
+        if !self.config.save.is_empty() {
+            let dirty = self.dirty;
+            // What goes wrong is logged.
+            let _ = self.save_now();
+            self.dirty = dirty;
+        }
     }
 
     /// Starts a child that saves, or that streams to replicas.
@@ -149,7 +170,11 @@ impl Engine {
     /// Whether the child has ended since the last call, and if so whether it did its job.
     pub fn look_after_child(&mut self) -> Option<bool> {
         let start_us = self.host.mono_us();
-        let end = self.host.poll_child()?;
+        let end = if std::mem::take(&mut self.persistence.flushed) {
+            ChildEnd::Killed(SIGUSR1)
+        } else {
+            self.host.poll_child()?
+        };
         let saving = self.persistence.running.map(|running| running.purpose) == Some(Purpose::Save);
         if saving && matches!(end, ChildEnd::Killed(_)) {
             // What it left behind is gone now.

@@ -132,10 +132,12 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
     }
     engine.clients[id.0].out.array(multi.queue.len());
     engine.begin_group();
+    let mut may_write = false;
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
         if !queued.entry.command.flags.has(commands::Flags::READONLY) {
             engine.open_group(id);
+            may_write = true;
         }
         engine.call(id, queued.entry, &words);
         if engine.clients.get(id.0).is_none() {
@@ -143,6 +145,8 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         }
     }
     engine.end_group();
+    // EXEC counts as a change of its own.
+    engine.dirty += u64::from(may_write);
     Ok(())
 }
 
