@@ -39,8 +39,8 @@ pub(crate) struct Machine {
     unfreed: Arc<AtomicUsize>,
     log: Log,
     child: CurrentChild,
-    /// A child was ended before its time; taken by who waits for children.
-    pub(crate) child_killed: Rc<Cell<bool>>,
+    /// Whether the child that ended last did its job, whoever noticed its end; taken by who tells those that wait for it.
+    pub(crate) child_end: Rc<Cell<Option<bool>>>,
     /// Where the last child works, and has its temporary file: the server's own folder may have changed since.
     folder: Rc<RefCell<PathBuf>>,
     /// The sockets that the server listens on.
@@ -78,7 +78,7 @@ impl Machine {
             unfreed,
             log,
             child,
-            child_killed: Rc::default(),
+            child_end: Rc::default(),
             folder: Rc::default(),
             doors: Rc::default(),
             pipe: Rc::default(),
@@ -299,6 +299,7 @@ impl Host for Machine {
         let pid = self.child.get()?;
         let end = fork::ended(pid)?;
         self.child.set(None);
+        self.child_end.set(Some(end == ChildEnd::Done));
         if end != ChildEnd::Done {
             remove_temporary(&self.folder.borrow(), pid.unsigned_abs());
         }
@@ -306,7 +307,9 @@ impl Host for Machine {
     }
 
     fn kill_child(&mut self) {
-        self.child_killed.set(self.has_child());
+        if self.has_child() {
+            self.child_end.set(Some(false));
+        }
         self.child.end(fork::end);
     }
 

@@ -122,8 +122,9 @@ impl Shell {
                     self.machine.migrate_sockets.set(self.sockets.len());
                 }
                 _ = child.recv() => {
-                    let killed = self.machine.child_killed.take().then_some(false);
-                    let ended = self.turn(Engine::look_after_child).or(killed);
+                    self.turn(Engine::look_after_child);
+                    // A tick may have noticed it before.
+                    let ended = self.machine.child_end.take();
                     if ended.is_some() {
                         self.child_ok.set(ended);
                         self.child_ended.notify_waiters();
@@ -252,6 +253,8 @@ impl Shell {
                 )));
             }
             Action::RelaySync { replicas } => {
+                // How the child before it ended says nothing about this one.
+                self.machine.child_end.set(None);
                 self.child_ok.set(None);
                 tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
             }
