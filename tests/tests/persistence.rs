@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tern_tests::daemon::{Client, Daemon, run, wait_for, wait_until};
-
-const TEN_SECONDS: Duration = Duration::from_secs(10);
+use tern_tests::daemon::{Client, Daemon, run, wait_until};
 
 const WRITERS: usize = 8;
 const ROUNDS: u64 = 200;
@@ -191,10 +189,14 @@ fn stopped_child(server: &Daemon, command: &str) -> String {
 #[test]
 fn a_child_that_is_ended_leaves_nothing_behind_and_its_server_notices() {
     let commands = [
-        ("BGSAVE", "Background saving"),
-        ("BGREWRITEAOF", "Background AOF rewrite"),
+        ("BGSAVE", "Background saving", "rdb_last_bgsave_status"),
+        (
+            "BGREWRITEAOF",
+            "Background AOF rewrite",
+            "aof_last_bgrewrite_status",
+        ),
     ];
-    for (command, name) in commands {
+    for (command, name, status) in commands {
         let mut server = Daemon::server("save \"\"");
         for (ending, number) in [("TERM", 15), ("KILL", 9)] {
             let pid = stopped_child(&server, command);
@@ -203,6 +205,8 @@ fn a_child_that_is_ended_leaves_nothing_behind_and_its_server_notices() {
             let line = format!("{name} terminated by signal {number}");
             wait_until(&line, || server.log().contains(&line));
             assert_eq!(temporary_files(&server), 0, "{command} {ending}");
+            assert!(!server.dir().join("dump.rdb").exists());
+            assert_eq!(server.info_field("persistence", status), "err");
         }
         let pid = stopped_child(&server, command);
         server.kill();
@@ -470,31 +474,4 @@ fn a_damaged_file_stops_the_start_with_one_line() {
     let started = run(&program, &[config.to_str().unwrap()], "");
     assert_eq!(started.code, Some(1), "{}", started.out);
     assert!(started.out.contains("dump.rdb"), "{}", started.out);
-}
-
-#[test]
-fn a_child_that_is_told_to_end_does_and_leaves_nothing() {
-    let server = Daemon::server("save \"\"");
-    assert_eq!(server.text("DEBUG POPULATE 500000"), "OK");
-    assert_eq!(server.text("BGSAVE"), "Background saving started");
-    let child = wait_for("the child", TEN_SECONDS, || {
-        let log = server.log();
-        let (_, pid) = log.split_once("Background saving started by pid ")?;
-        pid.lines().next().map(str::to_owned)
-    });
-    // Stopped first, so that it cannot be done before it is told.
-    for signal in ["-STOP", "-TERM", "-CONT"] {
-        assert_eq!(run(Path::new("kill"), &[signal, &child], "").code, Some(0));
-    }
-    wait_until("it is noticed", || {
-        server
-            .log()
-            .contains("Background saving terminated by signal 15")
-    });
-    assert_eq!(
-        server.info_field("persistence", "rdb_last_bgsave_status"),
-        "err"
-    );
-    let temporary = server.dir().join(format!("temp-{child}.rdb"));
-    assert!(!temporary.exists() && !server.dir().join("dump.rdb").exists());
 }
