@@ -8,6 +8,8 @@ use std::fmt;
 
 /// The longest line that a master may answer during the handshake.
 const MOST_LINE_BYTES: usize = 4096;
+/// Between two attempts to connect there is at least this long. Milliseconds.
+const RETRY_MS: u64 = 1000;
 /// Length of the mark that ends a streamed transfer.
 const MARK_BYTES: usize = 40;
 /// Length of a run id.
@@ -133,6 +135,8 @@ pub struct Link {
     announced: Option<(String, u64)>,
     /// When something last came, or the attempt began. Milliseconds.
     active_ms: u64,
+    /// When the last attempt to connect began. Milliseconds.
+    attempt_ms: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -148,6 +152,7 @@ impl Link {
             cached,
             announced: None,
             active_ms: now_ms,
+            attempt_ms: now_ms,
             outputs: VecDeque::new(),
         }
     }
@@ -202,11 +207,7 @@ impl Link {
     /// Once a second: connects, or gives up what takes too long.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         if self.step == Step::Idle {
-            self.step = Step::Connecting;
-            self.active_ms = now_ms;
-            self.partial.clear();
-            self.outputs.push_back(Output::Connect);
-            return;
+            return self.connect(now_ms);
         }
         if self.step == Step::Loading
             || now_ms.saturating_sub(self.active_ms) <= self.config.timeout_ms
@@ -223,6 +224,14 @@ impl Link {
             ),
             _ => self.give_up("Timeout connecting to the MASTER..."),
         }
+    }
+
+    fn connect(&mut self, now_ms: u64) {
+        self.step = Step::Connecting;
+        self.active_ms = now_ms;
+        self.attempt_ms = now_ms;
+        self.partial.clear();
+        self.outputs.push_back(Output::Connect);
     }
 
     /// Something happened.
@@ -252,11 +261,18 @@ impl Link {
                 ) {
                     self.warn("I/O error trying to sync with MASTER: connection lost");
                 }
+                // The less the master writes meanwhile, the smaller a backlog will do. A link that was up for no time waits for the
+                // next second, as every other.
+                let at_once = self.step == Step::Streaming
+                    && now_ms.saturating_sub(self.attempt_ms) >= RETRY_MS;
                 if cached.is_some() {
                     self.cached = cached;
                 }
                 self.step = Step::Idle;
                 self.partial.clear();
+                if at_once {
+                    self.connect(now_ms);
+                }
             }
             Input::Received(bytes) => self.received(bytes),
         }
@@ -626,5 +642,31 @@ mod tests {
         run(&mut link, b"+PONG\r\n", 9);
         link.handle_timeout(60_002);
         assert!(run(&mut link, b"", 1).contains(&Output::Close));
+    }
+
+    #[test]
+    fn a_link_that_was_up_is_made_again_at_once_and_only_once() {
+        let cached = || Some((ID.to_owned(), 5));
+        let mut link = link(cached());
+        let outputs = run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
+        assert!(outputs.contains(&Output::Continued));
+        link.handle_input(RETRY_MS, Input::Lost(cached()));
+        assert_eq!(link.poll_output(), Some(Output::Connect));
+        // The master is not there: the rest is the timer's.
+        link.handle_input(RETRY_MS, Input::Failed("refused"));
+        link.handle_input(RETRY_MS, Input::Lost(cached()));
+        let mut outputs = std::iter::from_fn(|| link.poll_output());
+        assert!(outputs.all(|output| output != Output::Connect));
+        assert_eq!(link.state(), State::Connect);
+    }
+
+    #[test]
+    fn a_link_that_is_lost_as_soon_as_it_is_made_waits_for_the_timer() {
+        let mut link = link(None);
+        run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
+        link.handle_input(RETRY_MS - 1, Input::Lost(None));
+        assert_eq!(link.poll_output(), None);
+        link.handle_timeout(RETRY_MS);
+        assert_eq!(link.poll_output(), Some(Output::Connect));
     }
 }
