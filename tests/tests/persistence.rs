@@ -312,6 +312,19 @@ fn command(words: &[&str]) -> String {
 }
 
 #[test]
+fn an_increment_by_a_float_keeps_the_time_of_expiry_in_the_file() {
+    let server = Daemon::server("appendonly yes\nsave \"\"");
+    assert_eq!(server.text("SET timed 1 EX 1000"), "OK");
+    assert_eq!(server.text("INCRBYFLOAT timed 0.5"), "1.5");
+    assert_eq!(server.text("INCRBYFLOAT kept 0.5"), "0.5");
+    assert_eq!(server.text("DEBUG LOADAOF"), "OK");
+    assert_eq!(server.text("GET timed"), "1.5");
+    let left: u64 = server.text("TTL timed").parse().unwrap();
+    assert!((900..=1000).contains(&left), "{left}");
+    assert_eq!(server.text("TTL kept"), "-1");
+}
+
+#[test]
 fn forms_that_newer_servers_append_are_understood_or_refused() {
     let mut server = Daemon::server("appendonly yes\nsave \"\"");
     server.stop();

@@ -279,7 +279,8 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Done {
     Ok(())
 }
 
-/// INCRBYFLOAT key increment. Goes to replicas and files as a SET of the result, so that nobody has to compute it again.
+/// INCRBYFLOAT key increment. Goes to replicas and files as a SET of the result, so that nobody has to compute it again. Since a
+/// SET forgets the time of expiry, it is told after it.
 pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let db = ctx.keyspace.db(ctx.db);
@@ -294,10 +295,16 @@ pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     } else {
         db.set_str(key, StrNew::Bytes(text.as_bytes()));
     }
+    let expire_ms = db.expire_ms(key);
     ctx.changed(key, EventClass::String, "incrbyfloat");
     ctx.reply.bulk(text.as_bytes());
     ctx.effects
         .propagate_instead(&[b"SET", key, text.as_bytes()]);
+    if let Some(at) = expire_ms {
+        let at = itoa::Buffer::new().format(at).to_owned();
+        ctx.effects
+            .propagate_instead(&[b"PEXPIREAT", key, at.as_bytes()]);
+    }
     Ok(())
 }
 
