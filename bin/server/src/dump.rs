@@ -12,7 +12,7 @@ use std::time::Instant;
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
@@ -23,8 +23,12 @@ use crate::shell::Shell;
 const STEP_BYTES: u64 = 1024 * 1024;
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
-/// Of a dump that is saved, so much is given its place on the disk at once, and so much is begun with at once.
+/// So much of a dump that is saved is brought to the disk at once.
 const EARLY_BYTES: u64 = 1024 * 1024;
+/// At most so much of it is given its place on the disk at once.
+const RESERVED_BYTES: u64 = 16 * EARLY_BYTES;
+/// No place is asked for ahead where that would take more than this part of what is free: others write to the disk too.
+const RESERVED_PART: u64 = 16;
 
 /// The temporary file of this process's saves.
 pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
@@ -52,6 +56,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who) -> io::
         end: 0,
         begun: 0,
         reserved: 0,
+        expected: request.expected_bytes,
     };
     let file = match who {
         Who::Server => Paced::free(file),
@@ -81,17 +86,29 @@ struct EarlyFile {
     begun: u64,
     /// Up to here it has its place.
     reserved: u64,
+    /// About so long will it become.
+    expected: u64,
 }
 
 impl EarlyFile {
-    /// Asks for the place of what comes next. Where that is refused (a file system that cannot, a full disk), writing will tell.
+    /// Asks for the place of what comes next: at best of all at once, since each time may wait for what is on its way. Where that is
+    /// refused (a file system that cannot, a full disk), writing will tell.
     fn reserve(&mut self, bytes: usize) {
-        if self.end + bytes as u64 > self.reserved {
-            let length = EARLY_BYTES.max(bytes as u64);
-            // The size stays what was written, so a limit on it counts nothing else.
-            let _ = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, length);
-            self.reserved = self.end + length;
+        let needed = self.end + bytes as u64;
+        if needed <= self.reserved {
+            return;
         }
+        let ahead = self
+            .expected
+            .clamp(needed + EARLY_BYTES, needed + RESERVED_BYTES)
+            - self.end;
+        let free =
+            fstatvfs(&self.file).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        if ahead <= free / RESERVED_PART {
+            // The size stays what was written, so a limit on it counts nothing else.
+            let _ = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, ahead);
+        }
+        self.reserved = self.end + ahead;
     }
 
     /// Begins to bring to the disk what was written.

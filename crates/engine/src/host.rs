@@ -20,6 +20,8 @@ pub struct SaveRequest {
     pub checksum: bool,
     /// The time, Unix milliseconds: keys that expired before are left out.
     pub now_ms: u64,
+    /// About how long the dump will be, rather too much than too little: what the data take in memory.
+    pub expected_bytes: u64,
 }
 
 /// How a new append-only file is written.

@@ -63,11 +63,17 @@ pub(crate) struct Loading {
 
 impl Engine {
     pub(crate) fn save_request(&self) -> SaveRequest {
+        let data_bytes = self
+            .host
+            .memory_estimate()
+            .saturating_sub(self.started_bytes);
         SaveRequest {
             path: self.config.dbfilename.clone(),
             compress: self.config.rdbcompression,
             checksum: self.config.rdbchecksum,
             now_ms: self.now.unix_ms(),
+            // Big lists take an eighth more in a dump than in memory.
+            expected_bytes: (data_bytes + data_bytes / 8) as u64,
         }
     }
 
