@@ -21,6 +21,7 @@ use tern_tests::daemon::{Client, Daemon, fields, text_of, trib, wait_for, wait_u
 fn w14_to_w21_and_w25_a_cluster_without_replicas() {
     let mut cluster = w14_create();
     w15_redirections(&cluster);
+    asking_and_transactions(&cluster);
     w16_hash_tags(&cluster);
     w17_formats(&cluster);
     w25_what_a_cluster_refuses(&cluster);
@@ -35,6 +36,7 @@ fn w14_to_w21_and_w25_a_cluster_without_replicas() {
 fn w22_to_w24_a_cluster_with_replicas() {
     let mut cluster = w22_create_with_replicas();
     a_message_is_heard_once_everywhere(&cluster);
+    wait_is_for_what_the_client_has_seen(&cluster);
     w23_a_replica_dies(&mut cluster);
     w24_a_master_dies_under_load(&mut cluster);
 }
@@ -109,6 +111,54 @@ fn w15_redirections(cluster: &Cluster) {
             .iter()
             .all(|node| node.call("DBSIZE").as_int() > Some(0))
     );
+}
+
+/// ASKING holds for one request, whatever becomes of it, or for one transaction. A transaction may touch all slots of its node.
+fn asking_and_transactions(cluster: &Cluster) {
+    let [first, second, _] = &cluster.nodes[..] else {
+        panic!("three nodes");
+    };
+    let (hello, other) = (slot("hello"), "library:1");
+    assert_ne!(hello, slot(other));
+    for key in ["{hello}c", "{hello}a", other, "{hello}b"] {
+        assert_eq!(first.text(&format!("SET {key} 1")), "OK");
+    }
+    let listed = first.text(&format!("CLUSTER GETKEYSINSLOT {hello} 2"));
+    assert_eq!(listed, "{hello}a\n{hello}b", "in the order of their bytes");
+
+    let mut client = first.client();
+    assert_eq!(client.text("MULTI"), "OK");
+    assert_eq!(client.text("GET {hello}a"), "QUEUED");
+    assert_eq!(client.text(&format!("GET {other}")), "QUEUED");
+    assert_eq!(client.text("EXEC"), "1\n1");
+    assert_eq!(client.text("MULTI"), "OK");
+    assert!(client.text("GET abc").starts_with("MOVED 7638 "));
+    assert!(client.text("EXEC").starts_with("EXECABORT "));
+
+    let set_slot = |what: &str| second.text(&format!("CLUSTER SETSLOT {hello} {what}"));
+    assert_eq!(set_slot(&format!("IMPORTING {}", myself(first).id)), "OK");
+    let mut client = second.client();
+    let moved = format!("MOVED {hello} {}", first.address());
+    for (line, answer) in [
+        ("ASKING", "OK"),
+        ("MULTI", "OK"),
+        ("SET {hello}d 1", "QUEUED"),
+        ("GET {hello}d", "QUEUED"),
+        ("EXEC", "OK\n1"),
+        ("GET {hello}d", &moved),
+        ("ASKING", "OK"),
+        ("GET", "ERR wrong number of arguments for 'get' command"),
+        ("GET {hello}d", &moved),
+        ("ASKING", "OK"),
+        ("NOTHING", "ERR unknown command 'NOTHING'"),
+        ("GET {hello}d", &moved),
+        ("ASKING", "OK"),
+        ("DEL {hello}d", "1"),
+    ] {
+        assert_eq!(client.text(line), answer, "{line}");
+    }
+    assert_eq!(set_slot("STABLE"), "OK");
+    assert_eq!(first.text("DEL {hello}a {hello}b {hello}c"), "3");
 }
 
 fn w16_hash_tags(cluster: &Cluster) {
@@ -459,6 +509,22 @@ fn a_message_is_heard_once_everywhere(cluster: &Cluster) {
             // Whatever else could bring it has come by now.
             cluster.wait_in_step();
         }
+    }
+}
+
+/// WAIT counts replicas that have what was in the stream after the client's last command, whatever others wrote since.
+fn wait_is_for_what_the_client_has_seen(cluster: &Cluster) {
+    let master = &cluster.nodes[0];
+    let mut idle = master.client();
+    let mut busy = master.client();
+    let key = (0..)
+        .map(|number| format!("wait:{number}"))
+        .find(|key| master.text(&format!("SET {key} 1")) == "OK")
+        .unwrap();
+    assert_eq!(idle.text("WAIT 1 5000"), "1");
+    for number in 2..20 {
+        assert_eq!(busy.text(&format!("INCR {key}")), number.to_string());
+        assert_eq!(idle.text("WAIT 0 0"), "1");
     }
 }
 

@@ -118,7 +118,10 @@ const REFUSED: &[(&str, u64, &str)] = &[
     ("addslots x", 0, "Invalid or out of range slot"),
     ("addslots 2 2", 0, "Slot 2 specified multiple times"),
     ("addslots 2 1", 0, "Slot 1 is already busy"),
+    ("addslots 1 x", 0, "Slot 1 is already busy"),
+    ("addslots 2 x 1", 0, "Invalid or out of range slot"),
     ("delslots 1 2", 0, "Slot 2 is already unassigned"),
+    ("delslots 2 16384", 0, "Slot 2 is already unassigned"),
     (
         "flushslots",
         1,
@@ -225,12 +228,14 @@ fn a_cluster_refuses_what_would_harm_it() {
         0,
         "The specified node is not a master",
     );
+    let to_a_replica = format!("setslot 1 node {}", ids[3]);
+    refused(w, 0, &to_a_replica, 0, "Target node is not a master");
     refused(
         w,
         0,
-        &format!("setslot 1 node {}", ids[3]),
-        0,
-        "Target node is not a master",
+        &to_a_replica,
+        1,
+        "Can't assign hashslot 1 to a different node while I still hold keys for this hash slot.",
     );
     refused(
         w,

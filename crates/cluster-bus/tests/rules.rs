@@ -707,6 +707,11 @@ fn keys_of_an_open_slot_are_looked_for_on_both_sides() {
         format!("ASK {slot} 127.0.0.1:{}", port(to))
     );
     assert_eq!(ask(&world, from, &KEYS, migrate, false), Route::Here);
+    let to_itself = SlotChange::Migrating(world.id_text(from));
+    world.call(from, |node, now| {
+        node.set_slot(now, slot, &to_itself, 1).unwrap();
+    });
+    assert_eq!(ask(&world, from, &KEYS, plain, false), Route::Here);
     assert_eq!(ask(&world, to, &KEYS, plain, true), moved);
     assert_eq!(ask(&world, to, &KEYS, asking, true), Route::Here);
     assert_eq!(ask(&world, to, &KEYS[..1], asking, false), Route::Here);

@@ -2,6 +2,8 @@
 //!
 //! Names, arities, flags and key positions are those that COMMAND answers in Redis 3.0.7.
 
+use std::ops::RangeInclusive;
+
 use crate::{Args, Ctx, Done};
 use crate::{bits, hash, hyperloglog, keys, list, scan, set, sort, string, zset, zset_store};
 
@@ -454,10 +456,11 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
 pub fn key_positions(command: &Command, args: Args<'_>, keys: &mut Vec<usize>) {
     match command.name {
         "zunionstore" | "zinterstore" => {
-            keys.extend(args.get(1).map(|_| 1));
-            counted_keys(args, 2, keys);
+            let sources = counted_keys(args, 2);
+            keys.extend(sources.clone().into_iter().flatten());
+            keys.extend(sources.map(|_| 1));
         }
-        "eval" | "evalsha" => counted_keys(args, 2, keys),
+        "eval" | "evalsha" => keys.extend(counted_keys(args, 2).into_iter().flatten()),
         "sort" => sort_keys(args, keys),
         "migrate" => migrate_keys(args, keys),
         _ => plain_keys(command, args.len(), keys),
@@ -485,17 +488,17 @@ fn plain_keys(command: &Command, words: usize, keys: &mut Vec<usize>) {
     }
 }
 
-/// A count at position `at`, then that many keys. A count that does not fit gives no keys: the command itself will complain.
-fn counted_keys(args: Args<'_>, at: usize, keys: &mut Vec<usize>) {
-    let count = args
-        .get(at)
-        .and_then(|word| resp::number::parse_integer(word))
-        .and_then(|count| usize::try_from(count).ok());
-    if let Some(count) = count
-        && count <= args.len().saturating_sub(at + 1)
-    {
-        keys.extend(at + 1..=at + count);
-    }
+/// A count at position `at`, then that many keys. A count that is negative or too big gives none, and no other keys of the
+/// command either: it will complain, here as well as anywhere. Of a word that is no number, what it begins with counts.
+fn counted_keys(args: Args<'_>, at: usize) -> Option<RangeInclusive<usize>> {
+    let word = args.get(at).filter(|word| !word.starts_with(b"-"))?;
+    let digits = word.iter().take_while(|byte| byte.is_ascii_digit());
+    let count = digits.fold(0_usize, |count, digit| {
+        count
+            .saturating_mul(10)
+            .saturating_add(usize::from(digit - b'0'))
+    });
+    (count <= args.len().saturating_sub(at + 1)).then(|| at + 1..=at + count)
 }
 
 /// The sorted key, and STORE's (the last one counts).
@@ -570,8 +573,11 @@ mod tests {
 
     #[test]
     fn keys_by_arguments() {
-        assert_eq!(positions("zunionstore d 2 a b weights 1 2"), [1, 3, 4]);
-        assert_eq!(positions("zunionstore d 9 a b"), [1]);
+        assert_eq!(positions("zunionstore d 2 a b weights 1 2"), [3, 4, 1]);
+        assert_eq!(positions("zunionstore d 1.5 a b"), [3, 1]);
+        assert_eq!(positions("zunionstore d x a b"), [1]);
+        assert_eq!(positions("zunionstore d 9 a b"), [0_usize; 0]);
+        assert_eq!(positions("eval x 99999999999999999999 a"), [0_usize; 0]);
         assert_eq!(positions("eval x 2 a b c"), [3, 4]);
         assert_eq!(positions("eval x -1 a"), [0_usize; 0]);
         assert_eq!(

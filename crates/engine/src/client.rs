@@ -110,6 +110,8 @@ pub struct Client {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What is known of it as a replica.
     pub replica: Option<Box<crate::master::Replica>>,
+    /// How far the stream to the replicas was after its last command.
+    pub(crate) seen_offset: u64,
     /// REPLCONF listening-port.
     pub listening_port: u16,
     /// Since when its output has been over the soft limit, Unix milliseconds.
@@ -138,6 +140,7 @@ impl Client {
             watch_broken: false,
             subscriptions: None,
             replica: None,
+            seen_offset: 0,
             listening_port: 0,
             over_soft_since_ms: None,
             out: Reply::default(),

@@ -35,10 +35,6 @@ pub(crate) fn command(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         }
         let mut keys = Vec::new();
         key_positions(command, words, &mut keys);
-        // 3.0 tells the destination after the sources.
-        if matches!(command.name, "zunionstore" | "zinterstore") {
-            keys.rotate_left(1);
-        }
         out.array(keys.len());
         keys.iter().for_each(|&at| out.bulk(words[at]));
     } else {

@@ -71,6 +71,7 @@ impl Engine {
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
             self.clients[id.0].last_command = entry.command.name;
             self.call(id, entry, args);
+            self.note_offset(id);
             return true;
         }
         self.request_through_gates(id, entry, args)
@@ -84,6 +85,7 @@ impl Engine {
             return false;
         }
         self.unknown(id, name);
+        self.end_asking(id, "");
         true
     }
 
@@ -95,26 +97,49 @@ impl Engine {
             return false;
         }
         self.clients[id.0].last_command = entry.command.name;
-        if let Err(error) = self.gates(id, entry, args) {
-            self.break_transaction(id);
-            self.clients[id.0].out.error(error.line());
-            return true;
-        }
-        if self.clients[id.0].multi.is_some() && !runs_inside_multi(entry.command.name) {
-            self.queue(id, entry, args);
-            return true;
-        }
-        self.calm = self.is_calm();
-        self.call(id, entry, args);
-        if entry.command.name != "asking"
-            && let Some(client) = self.clients.get_mut(id.0)
-        {
-            client.flags.asking = false;
-        }
+        self.answer(id, entry, args);
+        self.end_asking(id, entry.command.name);
         if !self.ready.is_empty() && !self.in_script() {
             self.serve_blocked();
         }
         true
+    }
+
+    /// Refuses, queues or runs a request.
+    fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+        if let Err(error) = self.gates(id, entry, args) {
+            self.break_transaction(id);
+            self.clients[id.0].out.error(error.line());
+            return;
+        }
+        if self.clients[id.0].multi.is_some() && !runs_inside_multi(entry.command.name) {
+            self.queue(id, entry, args);
+            return;
+        }
+        self.calm = self.is_calm();
+        self.call(id, entry, args);
+        // WAIT itself puts a question to the replicas into the stream.
+        if entry.command.name != "wait" {
+            self.note_offset(id);
+        }
+    }
+
+    /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
+    fn end_asking(&mut self, id: ClientId, name: &str) {
+        if let Some(client) = self.clients.get_mut(id.0)
+            && client.multi.is_none()
+            && name != "asking"
+        {
+            client.flags.asking = false;
+        }
+    }
+
+    /// What WAIT will wait for: what was in the stream after this client's last command.
+    #[inline]
+    fn note_offset(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id.0) {
+            client.seen_offset = self.replicas.offset();
+        }
     }
 
     /// Whether none of the server's gates is closed to anybody, or will be after data commands. Looked at once, until something

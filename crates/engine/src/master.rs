@@ -654,7 +654,7 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
     let (offset, count) = (
-        engine.replicas.offset(),
+        engine.clients[id.0].seen_offset,
         usize::try_from(count).unwrap_or(0),
     );
     let have = engine.replicas_with(offset);

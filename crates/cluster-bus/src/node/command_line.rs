@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::commands::SlotsChange;
 use super::queries::SlotRange;
 use super::{CommandError, FailoverKind, Node, ResetKind, SlotChange};
 use crate::{Now, Slot, key_slot};
@@ -52,8 +53,8 @@ impl Node {
             (b"slots", []) => Ok(Reply::Slots(self.cluster_slots())),
             (b"info", []) => Ok(Reply::Bulk(self.cluster_info())),
             (b"flushslots", []) => self.flush_slots(now, keys.is_empty()).map(ok),
-            (b"addslots", [_, ..]) => self.command_slots(now, rest, Self::add_slots),
-            (b"delslots", [_, ..]) => self.command_slots(now, rest, Self::del_slots),
+            (b"addslots", [_, ..]) => self.command_slots(now, rest, SlotsChange::Add),
+            (b"delslots", [_, ..]) => self.command_slots(now, rest, SlotsChange::Del),
             (b"setslot", [slot, action, more @ ..]) => {
                 self.command_setslot(now, slot, action, more, keys)
             }
@@ -109,19 +110,21 @@ impl Node {
         }
     }
 
-    fn command_slots(
-        &mut self,
-        now: Now,
-        args: &[&[u8]],
-        verb: fn(&mut Self, Now, &[Slot]) -> Result<(), CommandError>,
-    ) -> Outcome {
-        // 3.0 looks at one argument after the other, so that the first problem of the list is the one that is told;
-        // the slots before a malformed one are checked, too.
-        let mut slots = Vec::with_capacity(args.len().min(usize::from(crate::SLOT_COUNT)));
-        for arg in args {
-            slots.push(slot_of(integer(arg).unwrap_or(-1)).ok_or(CommandError::BadSlot)?);
+    fn command_slots(&mut self, now: Now, args: &[&[u8]], change: SlotsChange) -> Outcome {
+        let words = args
+            .iter()
+            .map_while(|arg| slot_of(integer(arg).unwrap_or(-1)));
+        let slots: Vec<Slot> = words.collect();
+        // The first problem of the list is the one that is told: before a word that is no slot, what is wrong with those slots.
+        if slots.len() < args.len() {
+            self.check_slots(&slots, change)?;
+            return Err(CommandError::BadSlot);
         }
-        verb(self, now, &slots).map(ok)
+        match change {
+            SlotsChange::Add => self.add_slots(now, &slots),
+            SlotsChange::Del => self.del_slots(now, &slots),
+        }
+        .map(ok)
     }
 
     fn command_setslot(

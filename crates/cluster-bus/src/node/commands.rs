@@ -27,6 +27,13 @@ pub enum ResetKind {
     Hard,
 }
 
+/// What becomes of the slots that ADDSLOTS and DELSLOTS name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SlotsChange {
+    Add,
+    Del,
+}
+
 /// What CLUSTER SETSLOT may do to a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotChange {
@@ -135,8 +142,7 @@ impl Node {
         if !self.is_master() {
             return Err(CommandError::AddSlotsOnSlave);
         }
-        let myself = self.table.myself();
-        self.reassign(now, slots, Some(myself))
+        self.reassign(now, slots, SlotsChange::Add)
     }
 
     /// CLUSTER DELSLOTS.
@@ -144,20 +150,33 @@ impl Node {
     /// # Errors
     /// Nothing is changed if one of them has no owner or is named twice.
     pub fn del_slots(&mut self, now: Now, slots: &[Slot]) -> Done {
-        self.reassign(now, slots, None)
+        self.reassign(now, slots, SlotsChange::Del)
     }
 
-    fn reassign(&mut self, now: Now, slots: &[Slot], owner: Option<PeerKey>) -> Done {
+    /// The slots of ADDSLOTS or DELSLOTS as a set, or the first that cannot be added or deleted.
+    pub(super) fn check_slots(
+        &self,
+        slots: &[Slot],
+        change: SlotsChange,
+    ) -> Result<SlotSet, CommandError> {
         let mut seen = SlotSet::new();
         for &slot in slots {
-            match (owner, self.table.owner(slot)) {
-                (None, None) => return Err(CommandError::Unassigned(slot)),
-                (Some(_), Some(_)) => return Err(CommandError::Busy(slot)),
+            match (change, self.table.owner(slot)) {
+                (SlotsChange::Del, None) => return Err(CommandError::Unassigned(slot)),
+                (SlotsChange::Add, Some(_)) => return Err(CommandError::Busy(slot)),
                 _ if !seen.insert(slot) => return Err(CommandError::Repeated(slot)),
                 _ => {}
             }
         }
-        for slot in seen.iter() {
+        Ok(seen)
+    }
+
+    fn reassign(&mut self, now: Now, slots: &[Slot], change: SlotsChange) -> Done {
+        let owner = match change {
+            SlotsChange::Add => Some(self.table.myself()),
+            SlotsChange::Del => None,
+        };
+        for slot in self.check_slots(slots, change)?.iter() {
             self.table.importing.remove(&slot);
             self.table.set_owner(slot, owner);
         }
@@ -216,11 +235,11 @@ impl Node {
 
     fn give_slot(&mut self, slot: Slot, owner: PeerKey, keys: u64) -> Done {
         let myself = self.table.myself();
-        if !self.table[owner].is_master() {
-            return Err(CommandError::TargetNotMaster);
-        }
         if self.is_mine(slot) && owner != myself && keys != 0 {
             return Err(CommandError::StillHasKeys(slot));
+        }
+        if !self.table[owner].is_master() {
+            return Err(CommandError::TargetNotMaster);
         }
         if keys == 0 || owner != myself {
             self.table.migrating.remove(&slot);

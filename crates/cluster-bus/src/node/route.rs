@@ -117,6 +117,10 @@ impl Node {
             return Route::Here;
         }
         if let Some(target) = migrating_to.filter(|_| missing) {
+            // SETSLOT … MIGRATING takes this node, too.
+            if target == myself {
+                return Route::Here;
+            }
             let (ip, port) = self.address(target);
             return Route::Ask { slot, ip, port };
         }
