@@ -41,8 +41,10 @@ pub enum Propagation {
     /// The command as it came, if it changed anything.
     #[default]
     AsIs,
-    /// The command as it came, even if it changed nothing (PUBLISH, SCRIPT LOAD).
+    /// The command as it came, even if it changed nothing (FLUSHALL, SCRIPT LOAD).
     Forced,
+    /// The command as it came, to the replicas alone: it changes no data (PUBLISH).
+    Replicas,
     /// These commands instead; none where the list is empty.
     Instead(Vec<Vec<Box<[u8]>>>),
 }

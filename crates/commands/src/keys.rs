@@ -39,7 +39,6 @@ pub(crate) fn flushdb(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
     let db = ctx.keyspace.db(ctx.db);
     ctx.effects.dirty += db.len() as u64;
     db.clear();
-    ctx.effects.propagation = crate::Propagation::Forced;
     ctx.reply.ok();
     Ok(())
 }

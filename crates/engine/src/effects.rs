@@ -19,12 +19,11 @@ impl Engine {
         match std::mem::take(&mut self.effects.propagation) {
             // The script will be propagated, not its commands.
             propagation if self.in_script() && self.scripting.client == Some(id) => {
-                if dirty > 0 || propagation == Propagation::Forced {
-                    self.note_script_change();
-                }
+                self.note_for_script(dirty > 0, &propagation);
             }
             Propagation::AsIs if dirty == 0 => {}
             Propagation::AsIs | Propagation::Forced => self.propagate(db, args),
+            Propagation::Replicas => self.propagate_to_replicas(db, args),
             Propagation::Instead(commands) => {
                 for command in commands {
                     let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();

@@ -21,6 +21,13 @@ impl Engine {
         self.feed(db, args);
     }
 
+    /// One command that changes no data, for the replicas alone. By itself it makes no transaction: the file has nothing to frame.
+    pub(crate) fn propagate_to_replicas(&mut self, db: usize, args: &[&[u8]]) {
+        if !self.replaying {
+            self.feed_replicas(Some(db), args);
+        }
+    }
+
     /// What follows belongs together until [`Engine::end_group`].
     pub(crate) fn begin_group(&mut self) {
         self.group.depth += 1;

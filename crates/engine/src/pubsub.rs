@@ -210,7 +210,7 @@ pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         // The bus tells every node, replicas too: in the replication stream it would be heard twice.
         engine.publish_to_cluster(args[1], args[2]);
     } else {
-        engine.effects.propagation = Propagation::Forced;
+        engine.effects.propagation = Propagation::Replicas;
     }
     engine.clients[id.0].out.count(receivers);
     Ok(())

@@ -47,8 +47,18 @@ pub(crate) struct Running {
     random: bool,
     /// It called a command that writes.
     wrote: bool,
-    /// It is to be propagated.
-    changed: bool,
+    /// Whom it is to be propagated to.
+    audience: Audience,
+}
+
+/// Whom something is to be told to, each with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Audience {
+    Nobody,
+    /// What changes no data.
+    Replicas,
+    /// The append-only file too.
+    Everybody,
 }
 
 impl Engine {
@@ -150,10 +160,16 @@ impl Engine {
         Ok(entry)
     }
 
-    /// A command of the running script left something to propagate.
-    pub(crate) fn note_script_change(&mut self) {
+    /// What a command of the running script left to propagate.
+    pub(crate) fn note_for_script(&mut self, changed: bool, propagation: &Propagation) {
+        let audience = match propagation {
+            Propagation::Forced => Audience::Everybody,
+            _ if changed => Audience::Everybody,
+            Propagation::Replicas => Audience::Replicas,
+            Propagation::AsIs | Propagation::Instead(_) => Audience::Nobody,
+        };
         if let Some(running) = &mut self.scripting.running {
-            running.changed = true;
+            running.audience = running.audience.max(audience);
         }
     }
 
@@ -204,7 +220,7 @@ impl Engine {
             killed: false,
             random: false,
             wrote: false,
-            changed: false,
+            audience: Audience::Nobody,
         });
         id
     }
@@ -298,11 +314,13 @@ impl script::Host for Caller<'_> {
 pub(crate) fn eval(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let (keys, argv) = keys_and_arguments(args)?;
     let interpreter = engine.take_interpreter()?;
-    let changed = run(engine, id, interpreter, |interpreter, host, reply| {
+    let audience = run(engine, id, interpreter, |interpreter, host, reply| {
         interpreter.eval(args[1], keys, argv, host, reply);
     });
-    if changed {
-        engine.effects.propagation = Propagation::Forced;
+    match audience {
+        Audience::Nobody => {}
+        Audience::Replicas => engine.effects.propagation = Propagation::Replicas,
+        Audience::Everybody => engine.effects.propagation = Propagation::Forced,
     }
     Ok(())
 }
@@ -319,13 +337,14 @@ pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .and_then(|interpreter| interpreter.source(args[1]))
         .ok_or_else(unknown)?;
     let interpreter = engine.take_interpreter()?;
-    let changed = run(engine, id, interpreter, |interpreter, host, reply| {
+    let audience = run(engine, id, interpreter, |interpreter, host, reply| {
         interpreter.eval_sha(args[1], keys, argv, host, reply);
     });
-    if changed {
-        let mut command: Vec<&[u8]> = vec![b"EVAL", &source];
-        command.extend_from_slice(&args[2..]);
-        engine.effects.propagate_instead(&command);
+    let command = || [&[b"EVAL", &source[..]], &args[2..]].concat();
+    match audience {
+        Audience::Nobody => {}
+        Audience::Replicas => engine.propagate_to_replicas(engine.clients[id.0].db, &command()),
+        Audience::Everybody => engine.effects.propagate_instead(&command()),
     }
     Ok(())
 }
@@ -341,13 +360,13 @@ fn keys_and_arguments<'a>(args: Args<'a>) -> Result<(Args<'a>, Args<'a>), Error>
         .ok_or_else(|| Error::text(texts::TOO_MANY_KEYS))
 }
 
-/// Runs a script for client `id`, which gets its reply. Whether the script is to be propagated.
+/// Runs a script for client `id`, which gets its reply. Whom the script is to be propagated to.
 fn run(
     engine: &mut Engine,
     id: ClientId,
     mut interpreter: Box<Interpreter>,
     script: impl FnOnce(&mut Interpreter, &mut dyn script::Host, &mut Vec<u8>),
-) -> bool {
+) -> Audience {
     let runner = engine.begin_script(id);
     let mut reply = Vec::new();
     let mut host = Caller { engine, id: runner };
@@ -355,8 +374,11 @@ fn run(
     engine.put_interpreter(interpreter);
     let running = engine.scripting.running.take();
     engine.clients[id.0].out.raw(&reply);
-    // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
-    !engine.persistence.ending && running.is_some_and(|running| running.changed)
+    match running {
+        // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
+        _ if engine.persistence.ending => Audience::Nobody,
+        running => running.map_or(Audience::Nobody, |running| running.audience),
+    }
 }
 
 /// SCRIPT LOAD script | EXISTS sha1 … | FLUSH | KILL
