@@ -28,27 +28,39 @@ impl Tool {
         program: &[u8],
         arguments: &'a [Vec<u8>],
     ) -> Option<(Self, &'a [Vec<u8>])> {
-        let all = [
-            (Self::Aof, "check-aof"),
-            (Self::Dump, "check-dump"),
-            (Self::Rdb, "check-rdb"),
-        ];
         let (first, rest) = match arguments.split_first() {
             Some((first, rest)) => (first.strip_prefix(b"--"), rest),
             None => (None, arguments),
         };
-        all.into_iter().find_map(|(tool, name)| {
-            if program.ends_with(name.as_bytes()) {
-                Some((tool, arguments))
-            } else {
-                (first == Some(name.as_bytes())).then_some((tool, rest))
-            }
-        })
+        [Self::Aof, Self::Dump, Self::Rdb]
+            .into_iter()
+            .find_map(|tool| {
+                let name = tool.name().as_bytes();
+                if program.ends_with(name) {
+                    Some((tool, arguments))
+                } else {
+                    (first == Some(name)).then_some((tool, rest))
+                }
+            })
+    }
+
+    /// As the program's name ends, or the first argument.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Aof => "check-aof",
+            Self::Dump => "check-dump",
+            Self::Rdb => "check-rdb",
+        }
     }
 
     /// Runs it; 0 where the file is good, or was mended.
     pub(crate) fn run(self, program: &[u8], arguments: &[Vec<u8>]) -> ExitCode {
-        let name = String::from_utf8_lossy(program);
+        let called = String::from_utf8_lossy(program);
+        let name = if program.ends_with(self.name().as_bytes()) {
+            called.into_owned()
+        } else {
+            format!("{called} --{}", self.name())
+        };
         let (fix, path) = match (self, arguments) {
             (_, [path]) => (false, path),
             (Self::Aof, [word, path]) if word == b"--fix" => (true, path),

@@ -8,6 +8,8 @@ use resp::number::parse_i64;
 
 /// The longest line of a count or length, with its end. Redis reads no more either.
 const MAX_LINE: usize = 128;
+/// The longest argument that a server takes. What is announced longer is damage, and not a tail that was cut.
+const MAX_ARGUMENT: u64 = 512 << 20;
 /// The buffer that is kept after a command that needed a bigger one.
 const KEPT_BUFFER: usize = 1 << 20;
 
@@ -253,6 +255,7 @@ fn bulk(bytes: &[u8]) -> Part<Range<usize>> {
     };
     let Some(end) = usize::try_from(length)
         .ok()
+        .filter(|_| length <= MAX_ARGUMENT)
         .and_then(|length| start.checked_add(length))
     else {
         return Part::Bad;
@@ -291,6 +294,17 @@ mod tests {
                 Ok(None) => return (commands, Ok(reader.offset())),
                 Err(error) => return (commands, Err(error)),
             }
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_any_argument_is_damage_and_not_a_tail() {
+        let cut = |length: u64| format!("*1\r\n${length}\r\nx").into_bytes();
+        let (_, end) = read(&cut(MAX_ARGUMENT));
+        assert!(matches!(end, Err(Error::Truncated { valid_up_to: 0 })));
+        for length in [MAX_ARGUMENT + 1, u64::MAX] {
+            let (_, end) = read(&cut(length));
+            assert!(matches!(end, Err(Error::Format { .. })), "{length}");
         }
     }
 
@@ -373,7 +387,7 @@ mod tests {
 
     #[test]
     fn an_announced_length_costs_nothing() {
-        let mut reader = Reader::new(&b"*1000000000\r\n$400000000000\r\nabc"[..]);
+        let mut reader = Reader::new(&b"*1000000000\r\n$400000000\r\nabc"[..]);
         assert!(matches!(
             reader.next_command(),
             Err(Error::Truncated { valid_up_to: 0 })

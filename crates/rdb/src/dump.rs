@@ -92,7 +92,7 @@ pub(crate) fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
 /// # Errors
 /// [`Error::Payload`] for a bad footer, any other for a bad value.
 pub(crate) fn open(payload: &[u8]) -> Result<(ValueReader<&[u8]>, Kind, Encoding), Error> {
-    let (&code, value) = unseal(payload)?.split_first().ok_or(Error::Payload)?;
+    let (&code, value) = unseal(payload)?.split_first().ok_or(Error::short_read(0))?;
     let mut reader = ValueReader::new(Input::with_buffer(value, value.len()));
     let encoding =
         Encoding::from_code(code).ok_or_else(|| reader.decoder.corrupt("an unknown type"))?;
@@ -115,6 +115,13 @@ mod tests {
             .dump(true, Encoding::String, |writer| writer.string(b"10"))
             .unwrap();
         assert_eq!(own, TEN);
+    }
+
+    #[test]
+    fn a_payload_without_a_value_is_bad_data_under_a_good_footer() {
+        let mut empty = Vec::new();
+        seal(&mut empty);
+        assert!(matches!(open(&empty), Err(Error::ShortRead { .. })));
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub struct Reader<R> {
     version: u16,
     database: u32,
     key: Vec<u8>,
+    /// Of the key that is being read; none between keys.
+    encoding: Option<Encoding>,
     at_end: bool,
     unchecked: bool,
 }
@@ -121,6 +123,7 @@ impl<R: Read> Reader<R> {
             version,
             database: 0,
             key: Vec::new(),
+            encoding: None,
             at_end: false,
             unchecked: false,
         })
@@ -134,6 +137,11 @@ impl<R: Read> Reader<R> {
     /// The name of the key that was read last.
     pub fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    /// How the value is written of the key that is being read; none between keys.
+    pub(crate) fn encoding(&self) -> Option<Encoding> {
+        self.encoding
     }
 
     /// Offset of the next byte, from the start of the file.
@@ -162,6 +170,7 @@ impl<R: Read> Reader<R> {
         self.values
             .finish()
             .map_err(|error| error.in_key(self.database, &self.key))?;
+        self.encoding = None;
         let mut attributes = Attributes::default();
         loop {
             let code = self.values.decoder.input.byte()?;
@@ -270,6 +279,7 @@ impl<R: Read> Reader<R> {
         attributes: Attributes,
     ) -> Result<Record<'_>, Error> {
         self.values.decoder.string_into(&mut self.key)?;
+        self.encoding = Some(encoding);
         let Self { database, .. } = *self;
         if encoding.kind().is_none() {
             return self

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::Report;
 use crate::error::{Error, Printable};
 use crate::input::Input;
-use crate::reader::{KeyRecord, Options, Reader, Record};
+use crate::reader::{Options, Reader, Record};
 
 /// Reads the file `name` from `source` to its end. `now_ms` is Unix milliseconds: keys that expired before are counted.
 pub fn check_rdb(name: &str, source: impl Read, now_ms: i64) -> Report {
@@ -34,13 +34,12 @@ pub fn check_rdb_in<R: Read>(
     };
     match Reader::open(input, options) {
         Ok(mut reader) => {
-            let mut last = None;
-            let result = check.walk(&mut reader, now_ms, &mut last);
-            check.finish(result, Some(&reader), last);
+            let result = check.walk(&mut reader, now_ms);
+            check.finish(result, Some(&reader));
             (check.report, Some(reader.into_input()))
         }
         Err(error) => {
-            check.finish::<R>(Err(error), None, None);
+            check.finish::<R>(Err(error), None);
             (check.report, None)
         }
     }
@@ -55,12 +54,7 @@ struct Check {
 }
 
 impl Check {
-    fn walk<R: Read>(
-        &mut self,
-        reader: &mut Reader<R>,
-        now_ms: i64,
-        last: &mut Option<KeyRecord>,
-    ) -> Result<(), Error> {
+    fn walk<R: Read>(&mut self, reader: &mut Reader<R>, now_ms: i64) -> Result<(), Error> {
         loop {
             let line = match reader.next_record()? {
                 None => return Ok(()),
@@ -78,7 +72,6 @@ impl Check {
                     self.keys += 1;
                     self.expires += u64::from(key.expire_ms.is_some());
                     self.expired += u64::from(key.expire_ms.is_some_and(|at| at < now_ms));
-                    *last = Some(key);
                     continue;
                 }
             };
@@ -87,12 +80,7 @@ impl Check {
         }
     }
 
-    fn finish<R: Read>(
-        &mut self,
-        result: Result<(), Error>,
-        reader: Option<&Reader<R>>,
-        last: Option<KeyRecord>,
-    ) {
+    fn finish<R: Read>(&mut self, result: Result<(), Error>, reader: Option<&Reader<R>>) {
         let offset = reader.map_or(0, Reader::offset);
         match result {
             Ok(()) => {
@@ -114,12 +102,13 @@ impl Check {
                     "[offset {}] {error}",
                     error.offset().unwrap_or(offset)
                 ));
-                if let (Some(reader), Some(last)) = (reader, last) {
+                if let Some(reader) = reader
+                    && let Some(encoding) = reader.encoding()
+                {
                     self.report.line(format!(
                         "[additional info] Reading key '{}'",
                         Printable::new(reader.key())
                     ));
-                    let encoding = last.encoding;
                     self.report.line(format!(
                         "[additional info] Reading type {} ({})",
                         encoding.code(),
@@ -138,5 +127,23 @@ impl Check {
                 self.skipped
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_that_was_being_read_is_told_with_its_own_type() {
+        let told = |bytes: &[u8]| check_rdb("dump.rdb", bytes, 0).text;
+        let whole = b"REDIS0006\xfe\x00\x00\x01k\x01v\x0b\x03set\x0a\x02\x00\x00\x00\x01\x00\x00\x00\x07\x00";
+        let text = told(whole);
+        assert!(!text.contains("additional info"), "{text}");
+        let text = told(&whole[..whole.len() - 1]);
+        assert!(
+            text.contains("Reading key 'set'\n[additional info] Reading type 11 (set-intset)\n"),
+            "{text}"
+        );
     }
 }
