@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tern_tests::daemon::{Client, Daemon, run, wait_until};
+use tern_tests::daemon::{Client, Daemon, run, text_of, wait_until};
 
 const WRITERS: usize = 8;
 const ROUNDS: u64 = 200;
@@ -322,6 +322,95 @@ fn an_increment_by_a_float_keeps_the_time_of_expiry_in_the_file() {
     let left: u64 = server.text("TTL timed").parse().unwrap();
     assert!((900..=1000).contains(&left), "{left}");
     assert_eq!(server.text("TTL kept"), "-1");
+}
+
+#[test]
+fn what_changes_nothing_is_told_to_replicas_and_not_to_the_file() {
+    let server = Daemon::server("appendonly yes\nsave \"\"");
+    let replica = Daemon::server(&format!("slaveof {}", server.address().replace(':', " ")));
+    wait_until("a synchronization", || {
+        replica.info_field("replication", "master_link_status") == "up"
+    });
+    let mut listener = replica.client();
+    let _ = listener.call("SUBSCRIBE news");
+    let mut client = server.client();
+    let script = "redis.call('publish','news',ARGV[1])";
+    let _ = client.call_words(&[b"PUBLISH", b"news", b"plain"]);
+    let _ = client.call_words(&[b"EVAL", script.as_bytes(), b"0", b"script"]);
+    let sha1 = client.text(&format!("SCRIPT LOAD {script}"));
+    let loaded = command(&["SELECT", "0"]) + &command(&["SCRIPT", "LOAD", script]);
+    let _ = client.call(&format!("EVALSHA {sha1} 0 hash"));
+    for line in ["MULTI", "PUBLISH news transaction", "EXEC", "FLUSHDB"] {
+        let _ = client.call(line);
+    }
+    for word in ["plain", "script", "hash", "transaction"] {
+        let client::Value::Array(parts) = listener.message() else {
+            panic!("no message");
+        };
+        assert_eq!(text_of(&parts[2]), word);
+    }
+    let file = || std::fs::read_to_string(server.dir().join("appendonly.aof")).unwrap();
+    let folded = |text: String| text.to_lowercase();
+    assert_eq!(folded(file()), folded(loaded.clone()));
+    assert_eq!(client.text("SET key value"), "OK");
+    assert_eq!(
+        folded(file()),
+        folded(loaded + &command(&["SET", "key", "value"]))
+    );
+}
+
+#[test]
+fn what_a_child_copied_is_told() {
+    let server = Daemon::server("appendonly yes\nsave \"\"");
+    for (command, busy, copied) in [
+        ("BGSAVE", "rdb_bgsave_in_progress", "rdb_last_cow_size"),
+        (
+            "BGREWRITEAOF",
+            "aof_rewrite_in_progress",
+            "aof_last_cow_size",
+        ),
+    ] {
+        assert_eq!(server.info_field("persistence", copied), "0");
+        assert!(server.text(command).ends_with(" started"));
+        wait_until("the child's end", || {
+            server.info_field("persistence", busy) == "0"
+        });
+        let bytes: u64 = server.info_field("persistence", copied).parse().unwrap();
+        // Its stack at least.
+        assert!(bytes > 0);
+    }
+}
+
+#[test]
+fn a_dump_that_is_passed_over_for_an_empty_file_is_named() {
+    const WARNING: &str = "The append only file is empty, and dump.rdb is not loaded.";
+    let mut server = Daemon::server("save 3600 1000000");
+    assert_eq!(server.text("SET key value"), "OK");
+    assert_eq!(server.text("SAVE"), "OK");
+    server.kill();
+    let config = std::fs::read_to_string(server.config_path()).unwrap() + "\nappendonly yes\n";
+    std::fs::write(server.config_path(), config).unwrap();
+    server.start();
+    assert_eq!(server.text("DBSIZE"), "0");
+    assert!(server.log().contains(WARNING), "{}", server.log());
+    assert_eq!(server.text("SET key other"), "OK");
+    server.stop();
+    server.start();
+    assert_eq!(server.text("GET key"), "other");
+    assert_eq!(server.log().matches(WARNING).count(), 1);
+}
+
+#[test]
+fn a_check_tool_says_how_it_is_called() {
+    let program = tern_tests::daemon::binary("server");
+    for (argument, usage) in [
+        ("--check-aof", " --check-aof [--fix] <file.aof>"),
+        ("--check-dump", " --check-dump <dump.rdb>"),
+    ] {
+        let told = run(&program, &[argument], "");
+        assert_eq!(told.code, Some(1));
+        assert!(told.out.trim_end().ends_with(usage), "{}", told.out);
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::shell::Shell;
 
 /// How much of a file is replayed before clients get a turn.
 const STEP_BYTES: u64 = 256 * 1024;
+/// The length of a dump that holds nothing: header, end and checksum.
+const EMPTY_DUMP_BYTES: u64 = 18;
 /// A child that is to sync often does it after so many bytes (Redis 3.0: `REDIS_AOF_AUTOSYNC_BYTES`).
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -247,6 +249,8 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
             "DB loaded from append only file: {:.3} seconds",
             started.elapsed().as_secs_f64()
         );
+    } else {
+        warn_of_dump(as_path(&shell.engine.borrow().config().dbfilename));
     }
     shell.turn(Engine::start_append_only);
     Ok(())
@@ -267,6 +271,20 @@ fn refuse_parts(path: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Where an append-only file is kept it is all that is loaded, even if it is new, or its first rewrite was never done.
+fn warn_of_dump(dump: &Path) {
+    if dump
+        .metadata()
+        .is_ok_and(|facts| facts.len() > EMPTY_DUMP_BYTES)
+    {
+        tracing::warn!(
+            "The append only file is empty, and {} is not loaded. To begin with what that holds, start with appendonly no and turn it \
+             on with CONFIG SET",
+            dump.display()
+        );
+    }
 }
 
 async fn replay_steps(shell: &Rc<Shell>, replay: &mut Replay) -> Result<(), ReplayError> {

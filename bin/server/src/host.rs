@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -47,6 +48,9 @@ pub(crate) struct Machine {
     pub(crate) doors: Rc<RefCell<Vec<RawFd>>>,
     /// Where a child writes a dump for replicas.
     pipe: Rc<RefCell<Option<OwnedFd>>>,
+    /// Where a child that is done tells how much memory it had for itself.
+    report: Rc<RefCell<Option<File>>>,
+    child_own_bytes: Rc<Cell<u64>>,
     config_file: Option<Rc<PathBuf>>,
     meanwhile: Rc<RefCell<Option<Rc<dyn Meanwhile>>>>,
     /// The sockets of links to masters.
@@ -82,6 +86,8 @@ impl Machine {
             folder: Rc::default(),
             doors: Rc::default(),
             pipe: Rc::default(),
+            report: Rc::default(),
+            child_own_bytes: Rc::default(),
             config_file: config_file.map(Rc::new),
             meanwhile: Rc::default(),
             link_sockets: Rc::default(),
@@ -138,24 +144,27 @@ impl Machine {
         self.child.get().is_some()
     }
 
-    fn work(&self, keyspace: &Keyspace, job: &Job, pipe: Option<OwnedFd>) -> bool {
+    fn work(
+        &self,
+        keyspace: &Keyspace,
+        job: &Job,
+        pipe: Option<OwnedFd>,
+        report: Option<OwnedFd>,
+    ) -> bool {
         self.log.set_role(Role::Child);
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
             (Job::Save(request) | Job::Stream(request), _) => {
                 dump::save(keyspace, request, Who::Child)
             }
-            (Job::Rewrite(request), _) => return rewrite(keyspace, request),
+            (Job::Rewrite(request), _) => return rewrite(keyspace, request, report),
         };
         match done {
             Ok(()) => {
                 if matches!(job, Job::Save(_)) {
                     tracing::info!("DB saved on disk");
                 }
-                tracing::info!(
-                    "RDB: {} MB of memory used by copy-on-write",
-                    private_dirty_bytes() >> 20
-                );
+                tell_own_bytes("RDB", report);
                 true
             }
             Err(error) => {
@@ -192,18 +201,25 @@ impl CurrentChild {
 }
 
 /// What a child that writes a new append-only file does, and says.
-fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> bool {
+fn rewrite(keyspace: &Keyspace, request: &RewriteRequest, report: Option<OwnedFd>) -> bool {
     match append_only::rewrite(keyspace, request) {
         Ok(()) => {
             tracing::info!("SYNC append only file rewrite performed");
-            tracing::info!(
-                "AOF rewrite: {} MB of memory used by copy-on-write",
-                private_dirty_bytes() >> 20
-            );
+            tell_own_bytes("AOF rewrite", report);
             true
         }
         // It has been logged.
         Err(_) => false,
+    }
+}
+
+/// The child's last words: how much memory it had for itself, in the log and to its parent.
+fn tell_own_bytes(what: &str, report: Option<OwnedFd>) {
+    let bytes = private_dirty_bytes();
+    tracing::info!("{what}: {} MB of memory used by copy-on-write", bytes >> 20);
+    if let Some(report) = report {
+        // A parent that is gone has no use for it.
+        let _ = File::from(report).write_all(&bytes.to_ne_bytes());
     }
 }
 
@@ -285,7 +301,10 @@ impl Host for Machine {
                 Job::Rewrite(_) => |pid| append_only::temporary(Path::new("aof"), pid),
             },
         };
-        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe))?;
+        // Without one INFO tells 0, and the log knows.
+        let (reader, report) = fork::private_pipe().ok().unzip();
+        *self.report.borrow_mut() = reader.map(File::from);
+        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe, report))?;
         drop(quiet);
         self.child.set(Some(pid));
         *self.folder.borrow_mut() = std::env::current_dir().unwrap_or_default();
@@ -300,10 +319,21 @@ impl Host for Machine {
         let end = fork::ended(pid)?;
         self.child.set(None);
         self.child_end.set(Some(end == ChildEnd::Done));
-        if end != ChildEnd::Done {
+        let report = self.report.take();
+        if end == ChildEnd::Done {
+            // It has ended, and nobody else holds the other end: this does not wait.
+            let mut bytes = [0; 8];
+            let told = report.is_some_and(|mut report| report.read_exact(&mut bytes).is_ok());
+            self.child_own_bytes
+                .set(if told { u64::from_ne_bytes(bytes) } else { 0 });
+        } else {
             remove_temporary(&self.folder.borrow(), pid.unsigned_abs());
         }
         Some(end)
+    }
+
+    fn child_own_bytes(&self) -> u64 {
+        self.child_own_bytes.get()
     }
 
     fn kill_child(&mut self) {

@@ -140,6 +140,8 @@ pub(crate) struct AppendOnly {
     tail: Option<Tail>,
     last_rewrite_seconds: Option<u64>,
     last_rewrite_failed: bool,
+    /// What the last rewrite copied because of writes, bytes.
+    copied_bytes: u64,
     /// Unix seconds of the last rewrite that was started.
     last_rewrite_try: u64,
 }
@@ -169,8 +171,12 @@ impl Engine {
             None => put(words),
             Some((value, at_ms)) => {
                 let key = words[1];
-                if let Some(value) = value {
-                    put(&[b"SET", key, value]);
+                match value {
+                    Value::Stays => {}
+                    Value::Set(value) => put(&[b"SET", key, value]),
+                    Value::Restored(payload) => {
+                        put(&[&[words[0], key, b"0"], payload].concat());
+                    }
                 }
                 put(&[
                     b"PEXPIREAT",
@@ -499,6 +505,7 @@ impl Engine {
         let old = std::mem::take(aof);
         aof.last_rewrite_seconds = old.last_rewrite_seconds;
         aof.last_rewrite_failed = old.last_rewrite_failed;
+        aof.copied_bytes = old.copied_bytes;
         (aof.delayed_syncs, aof.given_up) = (delayed_syncs, given_up);
         aof.unflushed = given_up;
         self.close_later(old.file);
@@ -576,7 +583,7 @@ impl Engine {
         let _ = write!(
             text,
             "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_last_rewrite_time_sec:{}\r\n\
-             aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\n",
+             aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
             u8::from(rewriting.is_some()),
             u8::from(aof.rewrite_scheduled),
@@ -584,6 +591,7 @@ impl Engine {
             seconds(current),
             ok(aof.last_rewrite_failed),
             ok(broken),
+            aof.copied_bytes,
         );
         if aof.state != State::Off {
             let _ = write!(
@@ -615,17 +623,34 @@ impl Engine {
     }
 }
 
-/// The forms of commands that hold a relative time, or seconds: the value to be set, if one is, and the time in Unix milliseconds.
-/// None where the command is written as it is.
-fn absolute<'a>(name: &str, words: &[&'a [u8]], now_ms: i64) -> Option<(Option<&'a [u8]>, i64)> {
+/// What a command that gives a key its time of expiry does to its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value<'a> {
+    Stays,
+    Set(&'a [u8]),
+    /// By this payload, and the options behind it.
+    Restored(&'a [&'a [u8]]),
+}
+
+/// The forms of commands that hold a relative time, or seconds: the value, and the time in Unix milliseconds. None where the command
+/// is written as it is.
+fn absolute<'a>(name: &str, words: &'a [&'a [u8]], now_ms: i64) -> Option<(Value<'a>, i64)> {
     let number = |word: &[u8]| args::int(word).ok();
     let seconds = |word: &[u8]| Some(number(word)?.saturating_mul(1000));
     let (value, at_ms) = match (name, words) {
-        ("expire", [_, _, time]) => (None, now_ms.saturating_add(seconds(time)?)),
-        ("pexpire", [_, _, time]) => (None, now_ms.saturating_add(number(time)?)),
-        ("expireat", [_, _, time]) => (None, seconds(time)?),
-        ("setex", [_, _, time, value]) => (Some(*value), now_ms.saturating_add(seconds(time)?)),
-        ("psetex", [_, _, time, value]) => (Some(*value), now_ms.saturating_add(number(time)?)),
+        ("expire", [_, _, time]) => (Value::Stays, now_ms.saturating_add(seconds(time)?)),
+        ("pexpire", [_, _, time]) => (Value::Stays, now_ms.saturating_add(number(time)?)),
+        ("expireat", [_, _, time]) => (Value::Stays, seconds(time)?),
+        ("setex", [_, _, time, value]) => {
+            (Value::Set(value), now_ms.saturating_add(seconds(time)?))
+        }
+        ("psetex", [_, _, time, value]) => {
+            (Value::Set(value), now_ms.saturating_add(number(time)?))
+        }
+        ("restore" | "restore-asking", [_, _, time, payload @ ..]) => {
+            let time = number(time).filter(|time| *time > 0)?;
+            (Value::Restored(payload), now_ms.saturating_add(time))
+        }
         ("set", [_, _, value, options @ ..]) => {
             let after = |unit: &str| {
                 let at = options.iter().position(|word| args::is(word, unit))?;
@@ -636,7 +661,7 @@ fn absolute<'a>(name: &str, words: &[&'a [u8]], now_ms: i64) -> Option<(Option<&
                 (None, Some(time)) => number(time)?,
                 (None, None) => return None,
             };
-            (Some(*value), now_ms.saturating_add(time))
+            (Value::Set(value), now_ms.saturating_add(time))
         }
         _ => return None,
     };
@@ -653,8 +678,14 @@ mod tests {
         match absolute(&name, &words, 1_000_000) {
             None => "as is".to_owned(),
             Some((value, at_ms)) => {
-                let value = value.map(String::from_utf8_lossy);
-                format!("{} {at_ms}", value.as_deref().unwrap_or("-"))
+                let value = match value {
+                    Value::Stays => "-".into(),
+                    Value::Set(value) => String::from_utf8_lossy(value),
+                    Value::Restored(words) => String::from_utf8_lossy(&words.join(&b' '))
+                        .into_owned()
+                        .into(),
+                };
+                format!("{value} {at_ms}")
             }
         }
     }
@@ -671,6 +702,8 @@ mod tests {
         assert_eq!(translate("SET k v NX"), "as is");
         assert_eq!(translate("SET k ex NX eX 10"), "ex 1010000");
         assert_eq!(translate("SET k v px 10 XX"), "v 1000010");
+        assert_eq!(translate("RESTORE k 10 p REPLACE"), "p REPLACE 1000010");
+        assert_eq!(translate("RESTORE k 0 p"), "as is");
         assert_eq!(
             translate("EXPIRE k 9223372036854775807"),
             "- 9223372036854775807"

@@ -144,6 +144,11 @@ pub trait Host: fmt::Debug {
     /// Whether the child has ended since the last call, and how.
     fn poll_child(&mut self) -> Option<ChildEnd>;
 
+    /// How much memory the last child that did its job had for itself at its end, bytes: what was copied on writing.
+    fn child_own_bytes(&self) -> u64 {
+        0
+    }
+
     /// Ends the child; its temporary file goes.
     fn kill_child(&mut self);
 

@@ -163,6 +163,7 @@ impl Engine {
             "rdb_last_bgsave_status:{}", ok(state.last_failed);
             "rdb_last_bgsave_time_sec:{}", seconds(state.last_seconds);
             "rdb_current_bgsave_time_sec:{}", seconds(saving.map(|running| now_ms.saturating_sub(running.since_ms) / 1000));
+            "rdb_last_cow_size:{}", state.copied_bytes;
         );
         self.info_append_only(text);
         if let Some(loading) = state.loading {

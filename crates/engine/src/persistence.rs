@@ -45,6 +45,8 @@ pub(crate) struct Persistence {
     /// How long the last background save took, seconds.
     pub(crate) last_seconds: Option<u64>,
     pub(crate) fork_us: u64,
+    /// What the last background save copied because of writes, bytes.
+    pub(crate) copied_bytes: u64,
     pub(crate) loading: Option<Loading>,
     /// The child that saved was killed by FLUSHALL: its end is still to be noted.
     flushed: bool,
@@ -208,6 +210,9 @@ impl Engine {
             }
         }
         let now = self.now.unix_ms();
+        if end == ChildEnd::Done {
+            self.persistence.copied_bytes = self.host.child_own_bytes();
+        }
         if running.purpose == Purpose::Save {
             self.persistence.last_seconds = Some(now.saturating_sub(running.since_ms) / 1000);
             match end {
@@ -312,6 +317,7 @@ impl Engine {
         let saving = |running: Running| running.purpose.writes_dump();
         if self.persistence.running.is_some_and(saving) {
             self.persistence.running = None;
+            self.persistence.flushed = false;
             tracing::warn!("There is a child saving an .rdb. Killing it!");
             self.host.kill_child();
         }

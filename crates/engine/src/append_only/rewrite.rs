@@ -79,6 +79,7 @@ impl Engine {
         let ok = match end {
             ChildEnd::Done => {
                 tracing::info!("Background AOF rewrite terminated with success");
+                self.append_only.copied_bytes = self.host.child_own_bytes();
                 self.install(running.pid, &tail)
                     .inspect_err(|error| tracing::warn!("{error}"))
                     .is_ok()
