@@ -192,12 +192,14 @@ impl Engine {
         self.effects.propagation = commands::Propagation::AsIs;
     }
 
-    /// Ends all waits with an error: the server becomes a slave, whose lists are its master's.
+    /// Ends all waits with an error: the server becomes a slave, whose lists are its master's, and so are the replicas that WAIT
+    /// asked for.
     pub(crate) fn refuse_blocked(&mut self) {
         let waiting = |(at, client): (usize, &crate::Client)| {
             matches!(client.waiting, Waiting::Lists(_)).then_some(ClientId(at))
         };
-        let all: Vec<ClientId> = self.clients.iter().filter_map(waiting).collect();
+        let mut all: Vec<ClientId> = self.clients.iter().filter_map(waiting).collect();
+        all.extend(self.stop_waiting_for_replicas());
         for id in all {
             let refusal = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> slave?)";
             self.output_of(id).error(refusal);

@@ -274,8 +274,10 @@ impl Engine {
         if !self.clients.contains(id.0) {
             return;
         }
-        if let Waiting::Lists(_) = self.clients[id.0].waiting {
-            self.unblock_lists(id);
+        match self.clients[id.0].waiting {
+            Waiting::Lists(_) => self.unblock_lists(id),
+            Waiting::Replicas { .. } => self.replicas.waiters.retain(|other| *other != id),
+            _ => {}
         }
         self.forget_replica(id);
         if self.clients[id.0].flags.monitor {

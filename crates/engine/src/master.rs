@@ -549,6 +549,23 @@ impl Engine {
             .count()
     }
 
+    /// Nobody is in WAIT any more: who was.
+    pub(crate) fn stop_waiting_for_replicas(&mut self) -> Vec<ClientId> {
+        let mut ids = std::mem::take(&mut self.replicas.waiters);
+        ids.retain(|id| {
+            let client = self.clients.get_mut(id.0);
+            let waiting = client.map(|client| &mut client.waiting);
+            waiting.is_some_and(|waiting| {
+                let waits = matches!(waiting, Waiting::Replicas { .. });
+                if waits {
+                    *waiting = Waiting::No;
+                }
+                waits
+            })
+        });
+        ids
+    }
+
     /// Answers the clients in WAIT whose replicas have caught up, or whose time is over.
     pub(crate) fn serve_waiters(&mut self) {
         let now_ms = self.now.unix_ms();

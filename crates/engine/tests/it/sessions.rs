@@ -2,7 +2,7 @@
 
 use engine::ChildEnd;
 
-use crate::harness::{Server, taken};
+use crate::harness::{Server, peer, taken};
 
 #[test]
 fn errors_quote_the_bytes_that_came_up_to_a_nul() {
@@ -118,6 +118,24 @@ fn a_pop_that_had_to_wait_is_no_event() {
             .collect();
         assert_eq!(told, events);
     }
+}
+
+#[test]
+fn who_waits_is_sent_away_when_the_server_becomes_a_slave() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let c = server.engine.accept(peer()).expect("room");
+    assert_eq!(server.run(a, &["BLPOP", "list", "0"]), "");
+    assert_eq!(server.run(b, &["WAIT", "1", "0"]), "");
+    assert_eq!(server.run(c, &["SLAVEOF", "127.0.0.1", "1"]), "+OK\r\n");
+    let away = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> slave?)\r\n";
+    assert_eq!(taken(&mut server.engine, a), away);
+    assert_eq!(taken(&mut server.engine, b), away);
+    let listed = server.run(c, &["CLIENT", "LIST"]);
+    let flags = listed.lines().filter(|line| line.contains(" flags=c "));
+    assert_eq!(flags.count(), 2, "they are to be closed: {listed}");
+    let info = server.run(c, &["INFO", "clients"]);
+    assert!(info.contains("blocked_clients:0\r\n"), "{info}");
 }
 
 #[test]
