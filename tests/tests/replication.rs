@@ -181,6 +181,19 @@ fn w6_both_logs_tell_the_copy() {
     );
     assert!(log.contains(&format!("{}:M ", master.pid())));
     assert!(slave.log().contains(&format!("{}:S ", slave.pid())));
+    assert!(!slave.log().contains("DB loaded from disk"));
+
+    assert_eq!(slave.text("SLAVEOF NO ONE"), "OK");
+    assert_order(
+        &slave.log(),
+        &[
+            "* MASTER <-> SLAVE sync: Finished with success",
+            "# Connection with master lost.",
+            "* Caching the disconnected master state.",
+            "* Discarding previously cached master state.",
+            "* MASTER MODE enabled (user request",
+        ],
+    );
 }
 
 #[test]

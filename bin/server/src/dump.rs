@@ -194,15 +194,11 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     let result = load_steps(shell, file).await;
     shell.turn(engine::Engine::end_load);
     result.map_err(|error| format!("{}: {error}", path.display()))?;
-    log_loaded(started);
-    Ok(())
-}
-
-fn log_loaded(started: Instant) {
     tracing::info!(
         "DB loaded from disk: {:.3} seconds",
         started.elapsed().as_secs_f64()
     );
+    Ok(())
 }
 
 /// Loads a dump that came from the master, and makes it the dump file. It gets to the disk while it is loaded, and takes the old
@@ -217,7 +213,6 @@ pub(crate) async fn load_received(
         "Failed trying to rename the temp DB into dump.rdb in MASTER <-> SLAVE synchronization";
     let file = File::open(&received.path).map_err(|error| format!("{LOAD}: {}", reason(&error)))?;
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
-    let started = Instant::now();
     shell.turn(|engine| engine.begin_load(bytes));
     let loading = async {
         let loaded = load_steps(shell, file).await;
@@ -229,7 +224,6 @@ pub(crate) async fn load_received(
         shell.turn(engine::Engine::drop_half_loaded);
         return Err(format!("{LOAD}: {}: {error}", received.path.display()));
     }
-    log_loaded(started);
     let (from, to) = (received.path.clone(), dump.to_owned());
     let kept = synced.and(aside(move || files::rename(&from, &to)).await);
     kept.map_err(|error| format!("{RENAME}: {}", reason(&error)))

@@ -60,6 +60,7 @@ impl Engine {
 
     /// Becomes the slave of a master.
     pub fn follow(&mut self, host: &str, port: u16) {
+        self.host.set_role(true);
         self.drop_slave();
         self.disconnect_replicas();
         self.refuse_blocked();
@@ -86,7 +87,6 @@ impl Engine {
             });
         }
         self.keyspace.clock().set_expiry(ExpiryMode::Hide);
-        self.host.set_role(true);
     }
 
     /// Becomes a master.
@@ -100,10 +100,10 @@ impl Engine {
             self.free_backlog();
             self.replicas.offset = applied;
         }
+        self.host.set_role(false);
         self.drop_slave();
         self.config.slaveof = None;
         self.keyspace.clock().set_expiry(ExpiryMode::Delete);
-        self.host.set_role(false);
     }
 
     fn drop_slave(&mut self) {
@@ -114,6 +114,10 @@ impl Engine {
             self.act(Action::CloseLink { link: socket });
         }
         if let Some(client) = slave.client {
+            if slave.link.state() == State::Connected {
+                log_lost();
+            }
+            log_discarded();
             self.close(client);
         }
         if slave.transfer.is_some() {
@@ -346,8 +350,7 @@ impl Engine {
         let applied = self.applied_offset();
         let Some(slave) = &mut self.slave else { return };
         if was_up {
-            tracing::warn!("Connection with master lost.");
-            tracing::info!("Caching the disconnected master state.");
+            log_lost();
             slave.down_since_ms = unix_ms;
             slave.down_mono_ms = Some(now_ms);
         }
@@ -372,7 +375,7 @@ impl Engine {
         slave.run_id = None;
         slave.received = 0;
         if let Some(client) = slave.client.take() {
-            tracing::info!("Discarding previously cached master state.");
+            log_discarded();
             self.close(client);
         }
     }
@@ -505,4 +508,15 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
         out.bulk_display(acked);
     }
     Ok(())
+}
+
+/// The link was up, and is not any more.
+fn log_lost() {
+    tracing::warn!("Connection with master lost.");
+    tracing::info!("Caching the disconnected master state.");
+}
+
+/// What was known of a lost link is of no use any more.
+fn log_discarded() {
+    tracing::info!("Discarding previously cached master state.");
 }
