@@ -35,7 +35,12 @@ enum Verb {
     /// Create a cluster of empty nodes
     Create {
         /// Replicas of each master
-        #[arg(long, default_value_t = 0, value_name = "arg")]
+        #[arg(
+            long,
+            default_value_t = 0,
+            value_name = "arg",
+            allow_negative_numbers = true
+        )]
         replicas: usize,
         /// Do not ask
         #[arg(long)]

@@ -34,6 +34,7 @@ fn mistakes_get_one_line() {
         "create",
         "create --replicas",
         "create --replicas x a:1",
+        "create --replicas -1 a:1",
         "create --replicas 1 --replicas 2 a:1",
         "reshard --slots many a:1",
         "reshard --slots -1 a:1",
