@@ -49,7 +49,16 @@ pub(crate) struct Transfers {
     next: u64,
     running: BTreeMap<TransferId, Running>,
     /// Keys (database, key) that are on their way.
-    pub(crate) moving: BTreeMap<(usize, Box<[u8]>), usize>,
+    pub(crate) moving: BTreeMap<(usize, Box<[u8]>), Moving>,
+}
+
+/// A key on its way.
+#[derive(Debug, Default)]
+pub(crate) struct Moving {
+    /// In so many transfers.
+    transfers: usize,
+    /// It was changed meanwhile, by a script that did not declare it for one: what has arrived is not what is here.
+    pub(crate) changed: bool,
 }
 
 #[derive(Debug)]
@@ -67,9 +76,9 @@ impl Engine {
         if self.transfers.moving.is_empty() {
             return false;
         }
-        let db = self.clients[id.0].db;
+        let mut db = self.clients[id.0].db;
         let mut positions = Vec::new();
-        let mut touches = |entry: Entry, words: &[&[u8]]| {
+        let mut touches = |db: usize, entry: Entry, words: &[&[u8]]| {
             positions.clear();
             table::key_positions(entry.command, words, &mut positions);
             positions.iter().any(|&at| {
@@ -85,10 +94,14 @@ impl Engine {
                 .flat_map(|multi| &multi.queue);
             return queue.into_iter().any(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                touches(queued.entry, &words)
+                if queued.entry.command.name == "select" {
+                    // What is no database is an error when it runs, and selects nothing.
+                    db = args::int(words[1]).map_or(db, |at| usize::try_from(at).unwrap_or(db));
+                }
+                touches(db, queued.entry, &words)
             });
         }
-        touches(entry, args)
+        touches(db, entry, args)
     }
 
     /// A transfer has ended: what arrived is deleted here, and the client is answered.
@@ -97,8 +110,20 @@ impl Engine {
             return;
         };
         let mut gone: Vec<&[u8]> = vec![b"DEL"];
+        let mut kept = false;
         for (key, answer) in running.keys.iter().zip(&result.answers) {
-            if answer.is_ok() && !running.copy && self.keyspace.db(running.db).remove(key) {
+            if answer.is_err() || running.copy {
+                continue;
+            }
+            let at = (running.db, key.clone());
+            if self
+                .transfers
+                .moving
+                .get(&at)
+                .is_some_and(|key| key.changed)
+            {
+                kept = true;
+            } else if self.keyspace.db(running.db).remove(key) {
                 self.effects.dirty += 1;
                 self.effects.touch(running.db, key);
                 gone.push(key);
@@ -108,15 +133,7 @@ impl Engine {
             self.propagate(running.db, &gone);
         }
         self.settle();
-        for key in &running.keys {
-            let key = (running.db, key.clone());
-            if let Some(count) = self.transfers.moving.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    self.transfers.moving.remove(&key);
-                }
-            }
-        }
+        self.arrived(&running);
         let same = |client: &&mut crate::Client| {
             client.serial == running.serial && client.waiting == Waiting::Transfer
         };
@@ -131,6 +148,7 @@ impl Engine {
                     .out
                     .error(format!("ERR Target instance replied with error: {error}")),
                 (None, Some(error)) => client.out.error(error),
+                (None, None) if kept => client.out.error(CHANGED),
                 (None, None) => client.out.ok(),
             }
             self.wake(running.client);
@@ -138,7 +156,24 @@ impl Engine {
         }
         self.resume_held();
     }
+
+    /// The keys of a transfer are no longer on their way.
+    fn arrived(&mut self, running: &Running) {
+        for key in &running.keys {
+            let key = (running.db, key.clone());
+            if let Some(moving) = self.transfers.moving.get_mut(&key) {
+                moving.transfers -= 1;
+                if moving.transfers == 0 {
+                    self.transfers.moving.remove(&key);
+                }
+            }
+        }
+        self.note_watching();
+    }
 }
+
+/// Said where a key would be lost that is not the one that has arrived.
+const CHANGED: &str = "ERR A key was changed while it was on its way: it is kept here, and the target has what it was before";
 
 /// The options behind the timeout.
 struct Options {
@@ -211,12 +246,14 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     engine.transfers.next += 1;
     let transfer = TransferId(engine.transfers.next);
     for key in &keys {
-        *engine
+        engine
             .transfers
             .moving
             .entry((db, key.clone()))
-            .or_default() += 1;
+            .or_default()
+            .transfers += 1;
     }
+    engine.note_watching();
     let what = Transfer {
         host: String::from_utf8_lossy(args[1]).into_owned(),
         port,

@@ -63,12 +63,20 @@ impl Engine {
                 }
             }
         }
-        self.effects.watching = !self.watchers.is_empty();
+        self.note_watching();
+    }
+
+    /// Commands are to tell which keys they change while anybody wants to know.
+    pub(crate) fn note_watching(&mut self) {
+        self.effects.watching = !self.watchers.is_empty() || !self.transfers.moving.is_empty();
     }
 
     /// Breaks the watches on what the last command changed.
     pub(crate) fn break_watches(&mut self) {
         for key in self.effects.touched.drain(..) {
+            if let Some(moving) = self.transfers.moving.get_mut(&key) {
+                moving.changed = true;
+            }
             for id in self.watchers.get(&key).into_iter().flatten() {
                 self.clients[id.0].watch_broken = true;
             }

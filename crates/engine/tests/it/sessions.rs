@@ -1,6 +1,6 @@
 //! Replies about clients, and what clients learn of each other.
 
-use engine::ChildEnd;
+use engine::{Action, ChildEnd, Transferred};
 
 use crate::harness::{Server, peer, taken};
 
@@ -150,6 +150,52 @@ fn a_port_that_c_reads_as_negative_is_refused_before_anything_moves() {
         );
     }
     assert_eq!(server.run(a, &["DEL", "k"]), ":1\r\n");
+}
+
+/// MIGRATE of `k` in database 0, and while it is under way what `b` says; the reply to MIGRATE and what is left of `k`.
+fn migrate_while(lines: &[&[&str]]) -> (String, String) {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(a, &["SET", "k", "old"]);
+    let sent = server.run(a, &["MIGRATE", "127.0.0.1", "1", "k", "0", "100"]);
+    assert_eq!(sent, "");
+    for words in lines {
+        server.run(b, words);
+    }
+    let transfer =
+        std::iter::from_fn(|| server.engine.poll_action()).find_map(|action| match action {
+            Action::Transfer { transfer, .. } => Some(transfer),
+            _ => None,
+        });
+    let arrived = Transferred {
+        answers: vec![Ok(())],
+        failed: None,
+    };
+    server.engine.migrated(transfer.expect("one"), &arrived);
+    let reply = taken(&mut server.engine, a);
+    // What waited runs with the next turn.
+    server.engine.receive(b, b"");
+    (reply, server.run(a, &["GET", "k"]))
+}
+
+#[test]
+fn a_key_that_is_changed_on_its_way_is_not_deleted() {
+    let moved = ("+OK\r\n".to_owned(), "$-1\r\n".to_owned());
+    let reads = [&["EVAL", "return redis.call('get','k')", "0"][..]];
+    assert_eq!(migrate_while(&reads), moved);
+    let (reply, left) = migrate_while(&[&["EVAL", "return redis.call('set','k','new')", "0"]]);
+    assert!(reply.starts_with("-ERR A key was changed"), "{reply}");
+    assert_eq!(left, "$3\r\nnew\r\n");
+    // These wait, and then make a new key.
+    let waits = [
+        &["SELECT", "1"][..],
+        &["MULTI"],
+        &["SELECT", "0"],
+        &["APPEND", "k", "new"],
+        &["EXEC"],
+    ];
+    let (reply, left) = migrate_while(&waits);
+    assert_eq!((&*reply, &*left), ("+OK\r\n", "$3\r\nnew\r\n"));
 }
 
 #[test]
