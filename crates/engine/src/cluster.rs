@@ -12,7 +12,6 @@ use commands::{Args, Done, Error, EventClass, Flags};
 
 use crate::client::Waiting;
 use crate::index::Entry;
-use crate::transaction::Multi;
 use crate::{Action, ClientId, Engine};
 
 const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
@@ -265,9 +264,10 @@ impl Engine {
             };
         }
         // Slots may have moved since the commands were queued. A transaction that will not run has its own answer.
-        let runs = |multi: &&Box<Multi>| !multi.broken && !client.watch_broken;
-        let queue = client.multi.iter().filter(runs);
-        let elsewhere = queue.flat_map(|multi| &multi.queue).find_map(|queued| {
+        let multi = client.multi.as_deref();
+        let queue = multi.filter(|multi| !multi.broken && !client.watch_broken);
+        let mut queue = queue.into_iter().flat_map(|multi| &multi.queue);
+        let elsewhere = queue.find_map(|queued| {
             let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
             Some(route(queued.entry.command, &words)).filter(|route| *route != Route::Here)
         });
