@@ -1,11 +1,15 @@
 //! One client's task: reads into the shared buffer, hands the bytes to the engine, writes what the engine left.
+//!
+//! Of the clients that are ready at the same time, all are read from, then the requests of all run, then the replies of all are written:
+//! the processor's caches hold the code of one step at a time, and keys come from memory while others' reads are cut. A client's task
+//! reads; the other two steps are taken for all of them by one task of the shell ([`Shell::after_the_others`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Buf as _;
 use engine::{ClientId, Engine, Peer};
@@ -18,11 +22,9 @@ use crate::shell::Shell;
 
 /// Slices handed to one vectored write.
 const MOST_SLICES: usize = 16;
-/// From so many requests at once on, a client's replies wait until the other ready clients' requests have run. Reading and running for
-/// one after the other, and then writing to one after the other, is less work for the processor's caches than to change between them;
-/// for fewer requests than this, coming back for the replies costs more.
+/// So many requests of one read run at once, since their keys can be asked for ahead; only their replies wait for the others.
 const MANY_REQUESTS: usize = 8;
-/// Longer replies are written while they are in the cache.
+/// Longer replies wait for nobody: they are written while they are in the cache.
 const SHORT_REPLIES: usize = 4 * 1024;
 
 /// Starts the task that serves a new connection.
@@ -36,18 +38,18 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
         Ok(id) => {
             let stream = Rc::new(RefCell::new(stream));
             shell.add_stream(id, Rc::clone(&stream) as Rc<RefCell<dyn Socket>>);
-            let connection = Connection {
-                shell: Rc::clone(shell),
-                stream,
-                id,
-            };
+            let shell = Rc::clone(shell);
             tokio::task::spawn_local(async move {
-                // A task's waker is the same all its life.
-                poll_fn(|cx| {
-                    connection.shell.set_task(id, cx.waker());
-                    Poll::Ready(())
-                })
-                .await;
+                let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+                shell.set_task(id, &task);
+                let connection = Rc::new(Connection {
+                    shell,
+                    stream,
+                    id,
+                    task,
+                    waits: Cell::new(false),
+                    over: Cell::new(false),
+                });
                 poll_fn(|cx| connection.poll(cx)).await;
                 connection.hang_up().await;
                 connection.shell.engine.borrow_mut().close(id);
@@ -72,7 +74,7 @@ enum Came {
     Ran,
     /// [`MANY_REQUESTS`], which have run.
     RanMany,
-    /// Requests whose keys are not there yet.
+    /// Requests, which have still to run.
     Waits,
 }
 
@@ -81,9 +83,44 @@ struct Connection<S> {
     /// Borrowed while this task runs, and for a moment while somebody else's script does: see `meanwhile.rs`.
     stream: Rc<RefCell<S>>,
     id: ClientId,
+    /// Wakes this client's task. It is the same all the task's life.
+    task: Waker,
+    /// A read of it waits in [`Shell::reads`]: nothing more is read before that has run.
+    waits: Cell<bool>,
+    over: Cell<bool>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+/// A client that waits until those that were ready with it have had their turn.
+pub(crate) trait GoOn {
+    /// Runs what was read of it, if that has not happened yet. False where the replies are so long that they had better be written
+    /// while they are in the cache.
+    fn run_waiting(&self, engine: &mut Engine) -> bool;
+
+    /// Writes what there is to write, and waits for the socket.
+    fn go_on(self: Rc<Self>);
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> GoOn for Connection<S> {
+    fn run_waiting(&self, engine: &mut Engine) -> bool {
+        self.waits.set(false);
+        if let Some(read) = self.shell.reads.take(self.id) {
+            engine.set_now_for_requests(self.shell.machine.now());
+            self.run(engine, read);
+        }
+        engine
+            .output(self.id)
+            .is_none_or(|out| out.len() <= SHORT_REPLIES)
+    }
+
+    fn go_on(self: Rc<Self>) {
+        let over = self.poll(&mut Context::from_waker(&self.task));
+        if over.is_ready() {
+            self.task.wake_by_ref();
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
     /// Tells the other side that the connection is over. Closing the socket does that too, unless a child that saves has it as well.
     async fn hang_up(&self) {
         if self.shell.machine.has_child() {
@@ -93,15 +130,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Goes on until there is nothing to do. Ready means that the connection is over.
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.over.get() {
+            ready!(self.poll_open(cx));
+            self.over.set(true);
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_open(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let shell = &self.shell;
         let stream = &mut *self.stream.borrow_mut();
-        if let Some(read) = shell.reads.take(self.id) {
-            let mut engine = shell.engine.borrow_mut();
-            engine.set_now_for_requests(shell.machine.now());
-            self.run(&mut engine, read);
-            shell.after_turn(&mut engine);
-        }
         loop {
             let mut engine = shell.engine.borrow_mut();
             let flushed = match self.poll_write(cx, stream, &mut engine) {
@@ -122,24 +161,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Poll::Pending
                 };
             }
+            if self.waits.get() {
+                return Poll::Pending;
+            }
             match ready!(self.poll_read(cx, stream, &mut engine)) {
                 Ok(Came::Nothing) | Err(_) => return Poll::Ready(()),
                 Ok(Came::Ran) => shell.after_turn(&mut engine),
                 Ok(Came::RanMany) => {
                     shell.after_turn(&mut engine);
                     if self.has_short_output(&mut engine) {
-                        return Self::after_the_others(cx);
+                        shell.after_the_others(Rc::clone(self) as Rc<dyn GoOn>);
+                        return Poll::Pending;
                     }
                 }
-                Ok(Came::Waits) => return Self::after_the_others(cx),
+                Ok(Came::Waits) => {
+                    self.waits.set(true);
+                    shell.after_the_others(Rc::clone(self) as Rc<dyn GoOn>);
+                    return Poll::Pending;
+                }
             }
         }
-    }
-
-    /// Its turn comes again after the clients that are ready now.
-    fn after_the_others(cx: &Context<'_>) -> Poll<()> {
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn has_short_output(&self, engine: &mut Engine) -> bool {
@@ -175,12 +216,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         engine.set_now_for_requests(self.shell.machine.now());
         let mut read = reads.begin(count);
-        let asked = engine.cut(self.id, &reads.bytes(&read), &mut read.requests);
-        Poll::Ready(Ok(if asked && reads.may_wait(&read) {
+        engine.cut(self.id, &reads.bytes(&read), &mut read.requests);
+        let many = read.requests.count() >= MANY_REQUESTS;
+        Poll::Ready(Ok(if !many && reads.may_wait(&read) {
             reads.put(self.id, read);
             Came::Waits
         } else {
-            let many = read.requests.count() >= MANY_REQUESTS;
             self.run(engine, read);
             if many { Came::RanMany } else { Came::Ran }
         }))

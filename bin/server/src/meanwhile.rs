@@ -76,7 +76,10 @@ impl Meanwhile for Server {
             }
         }
         for id in shell.reads.clients() {
-            serve_waiting(&shell, engine, id);
+            run_waiting(&shell, engine, id);
+        }
+        for id in with_output(&shell, engine) {
+            answer_now(&shell, engine, id);
         }
         for (id, socket) in with_input(&shell, engine) {
             if let Ok(socket) = socket.try_borrow() {
@@ -148,14 +151,24 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
 }
 
 /// What was read of a client before the script began.
-fn serve_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
-    if !engine.serves_meanwhile(id) {
-        return;
-    }
-    if let Some(mut read) = shell.reads.take(id) {
+fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
+    if engine.serves_meanwhile(id)
+        && let Some(mut read) = shell.reads.take(id)
+    {
         engine.run_cut(id, &shell.reads.bytes(&read), &mut read.requests);
         shell.reads.end(read);
     }
+}
+
+/// The clients that wait for replies: also those whose requests ran just before the script.
+fn with_output(shell: &Shell, engine: &Engine) -> Vec<ClientId> {
+    let clients = (0..shell.streams.borrow().len()).map(ClientId);
+    clients
+        .filter(|&id| engine.has_output(id) && engine.serves_meanwhile(id))
+        .collect()
+}
+
+fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
     let socket = shell.streams.borrow().get(id.0).cloned().flatten();
     if let Some(socket) = socket
         && let Ok(socket) = socket.try_borrow()

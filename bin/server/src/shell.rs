@@ -12,8 +12,10 @@ use engine::{Action, ClientId, Engine, LinkId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::unconstrained;
 use tokio::time::MissedTickBehavior;
 
+use crate::connection::GoOn;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
 use crate::meanwhile::{Door, Shared};
@@ -28,6 +30,16 @@ const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
 
 /// Between two slices of the cycle that deletes expired keys.
 const EXPIRE_PAUSE: Duration = Duration::from_millis(2);
+
+/// Clients in the order in which they go on.
+#[derive(Default)]
+struct Later(RefCell<Vec<Rc<dyn GoOn>>>);
+
+impl std::fmt::Debug for Later {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().finish_non_exhaustive()
+    }
+}
 
 /// What all tasks of the one thread share.
 #[derive(Debug)]
@@ -57,6 +69,9 @@ pub(crate) struct Shell {
     /// How the last child ended, and who waits for that.
     child_ok: Cell<Option<bool>>,
     child_ended: Notify,
+    /// Clients that go on after those that are ready, and whether there are any.
+    later: Later,
+    later_due: Notify,
     /// Something is to be written to the append-only file.
     flush_due: Notify,
     /// Clients whose output waits for that.
@@ -89,6 +104,8 @@ impl Shell {
             loading_file: RefCell::default(),
             child_ok: Cell::new(None),
             child_ended: Notify::new(),
+            later: Later::default(),
+            later_due: Notify::new(),
             flush_due: Notify::new(),
             deferred: RefCell::default(),
             pid_file: RefCell::default(),
@@ -101,6 +118,8 @@ impl Shell {
         // Taking it is ignoring it.
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::task::spawn_local(Rc::clone(self).flush_turns());
+        // It stands in for many tasks, each of which might do as much as one task may before others get a turn.
+        tokio::task::spawn_local(unconstrained(Rc::clone(self).go_on()));
         let mut timer = self.timer();
         let mut cluster = tokio::time::interval(CLUSTER_PERIOD);
         cluster.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -178,6 +197,44 @@ impl Shell {
         }
         if engine.has_unflushed() {
             self.flush_due.notify_one();
+        }
+    }
+
+    /// Has a client go on after those that are ready now.
+    pub(crate) fn after_the_others(&self, client: Rc<dyn GoOn>) {
+        let mut later = self.later.0.borrow_mut();
+        if later.is_empty() {
+            self.later_due.notify_one();
+        }
+        later.push(client);
+    }
+
+    /// Goes on with the clients that wait for others: this task is woken by the first of them, so it runs after those that the same
+    /// poll of the sockets woke. To wake each client's own task once more would cost more.
+    async fn go_on(self: Rc<Self>) {
+        let mut clients = Vec::new();
+        loop {
+            self.later_due.notified().await;
+            std::mem::swap(&mut clients, &mut *self.later.0.borrow_mut());
+            for client in &clients {
+                let mut engine = self.engine.borrow_mut();
+                if !client.run_waiting(&mut engine) {
+                    self.after_turn(&mut engine);
+                    drop(engine);
+                    Rc::clone(client).go_on();
+                }
+            }
+            self.after_turn(&mut self.engine.borrow_mut());
+            // One write to the append-only file is for all of them.
+            let unflushed = self.engine.borrow().has_unflushed();
+            if unflushed && !self.turn(Engine::flush_append_only) {
+                return;
+            }
+            clients.drain(..).for_each(GoOn::go_on);
+            // Who waits again already does so until the sockets were looked at.
+            if !self.later.0.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 

@@ -66,17 +66,15 @@ impl Engine {
         self.requests = requests;
     }
 
-    /// The first half of [`Engine::receive`]. Whether others' reads had better be cut before the second: a key or a few were asked for,
-    /// and are on their way from memory.
-    pub fn cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) -> bool {
+    /// The first half of [`Engine::receive`]: keys are asked for, and come from memory while others' reads are cut.
+    pub fn cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         self.note_input(id, bytes.len());
         requests.cut = None;
         let client = &self.clients[id.0];
-        if !client.is_running() || !client.pending.is_empty() {
-            return false;
+        if client.is_running() && client.pending.is_empty() {
+            requests.cut = Some(self.cut_some(id, bytes, &mut requests.batch));
+            self.ask_ahead(id, bytes, requests);
         }
-        requests.cut = Some(self.cut_some(id, bytes, &mut requests.batch));
-        self.ask_ahead(id, bytes, requests)
     }
 
     /// The second half: runs what [`Engine::cut`] cut off these `bytes`. Anything may have happened to the client in between, but
@@ -265,8 +263,7 @@ impl Engine {
     }
 
     /// Asks for the table positions of the first requests' keys, and for the entries of those that were asked for by the last call.
-    /// Whether they are too few to be worked on one after the other while memory answers.
-    fn ask_ahead(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) -> bool {
+    fn ask_ahead(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         self.ask_foreseen();
         let Requests { batch, places, .. } = requests;
         places.db = self.clients[id.0].db;
@@ -274,7 +271,7 @@ impl Engine {
         places.entries = 0;
         let db = self.keyspace.db_ref(places.db);
         if db.len() < MANY_KEYS {
-            return false;
+            return;
         }
         places.ask_positions(db, bytes, batch, 2 * GROUP);
         for place in places.keys[..places.positions].iter().flatten() {
@@ -285,7 +282,6 @@ impl Engine {
         self.foreseen_db = places.db;
         // These are the ones that are foreseen.
         places.entries = places.positions;
-        batch.len() < GROUP && !self.foreseen.is_empty()
     }
 
     /// Asks for the entries of keys whose positions were asked for a while ago.
