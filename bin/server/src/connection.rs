@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use crate::meanwhile::Socket;
-use crate::reads::Read;
 use crate::shell::Shell;
 
 /// Slices handed to one vectored write.
@@ -47,7 +46,6 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
                     stream,
                     id,
                     task,
-                    waits: Cell::new(false),
                     over: Cell::new(false),
                 });
                 poll_fn(|cx| connection.poll(cx)).await;
@@ -85,8 +83,6 @@ struct Connection<S> {
     id: ClientId,
     /// Wakes this client's task. It is the same all the task's life.
     task: Waker,
-    /// A read of it waits in [`Shell::reads`]: nothing more is read before that has run.
-    waits: Cell<bool>,
     over: Cell<bool>,
 }
 
@@ -102,10 +98,9 @@ pub(crate) trait GoOn {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> GoOn for Connection<S> {
     fn run_waiting(&self, engine: &mut Engine) -> bool {
-        self.waits.set(false);
         if let Some(read) = self.shell.reads.take(self.id) {
             engine.set_now_for_requests(self.shell.machine.now());
-            self.run(engine, read);
+            self.shell.reads.run(engine, self.id, read);
         }
         engine
             .output(self.id)
@@ -161,7 +156,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                     Poll::Pending
                 };
             }
-            if self.waits.get() {
+            // Nothing more is read before what was read has run.
+            if shell.reads.has(self.id) {
                 return Poll::Pending;
             }
             match ready!(self.poll_read(cx, stream, &mut engine)) {
@@ -175,7 +171,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                     }
                 }
                 Ok(Came::Waits) => {
-                    self.waits.set(true);
                     shell.after_the_others(Rc::clone(self) as Rc<dyn GoOn>);
                     return Poll::Pending;
                 }
@@ -222,16 +217,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             reads.put(self.id, read);
             Came::Waits
         } else {
-            self.run(engine, read);
+            reads.run(engine, self.id, read);
             if many { Came::RanMany } else { Came::Ran }
         }))
-    }
-
-    /// Runs what was read.
-    fn run(&self, engine: &mut Engine, mut read: Read) {
-        let reads = &self.shell.reads;
-        engine.run_cut(self.id, &reads.bytes(&read), &mut read.requests);
-        reads.end(read);
     }
 
     /// Writes until everything is sent: replies, and a replica's share of the stream. Nothing leaves while changes of this turn

@@ -153,10 +153,9 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
 /// What was read of a client before the script began.
 fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
     if engine.serves_meanwhile(id)
-        && let Some(mut read) = shell.reads.take(id)
+        && let Some(read) = shell.reads.take(id)
     {
-        engine.run_cut(id, &shell.reads.bytes(&read), &mut read.requests);
-        shell.reads.end(read);
+        shell.reads.run(engine, id, read);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::ops::Range;
 
-use engine::{ClientId, Requests};
+use engine::{ClientId, Engine, Requests};
 
 /// Bytes read from a client at once.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
@@ -90,6 +90,17 @@ impl Reads {
         // Its bytes are safe: nothing is read to the buffer before this read has run.
         self.waiting.set(self.waiting.get() - 1);
         Some(read)
+    }
+
+    /// Whether something of a client waits.
+    pub(crate) fn has(&self, id: ClientId) -> bool {
+        matches!(self.by_client.borrow().get(id.0), Some(Some(_)))
+    }
+
+    /// Runs a read of a client, which ends it.
+    pub(crate) fn run(&self, engine: &mut Engine, id: ClientId, mut read: Read) {
+        engine.run_cut(id, &self.bytes(&read), &mut read.requests);
+        self.end(read);
     }
 
     /// A read has run.

@@ -216,14 +216,16 @@ impl Shell {
         loop {
             self.later_due.notified().await;
             std::mem::swap(&mut clients, &mut *self.later.0.borrow_mut());
-            for client in &clients {
+            clients.retain(|client| {
                 let mut engine = self.engine.borrow_mut();
-                if !client.run_waiting(&mut engine) {
+                let waits_on = client.run_waiting(&mut engine);
+                if !waits_on {
                     self.after_turn(&mut engine);
                     drop(engine);
                     Rc::clone(client).go_on();
                 }
-            }
+                waits_on
+            });
             self.after_turn(&mut self.engine.borrow_mut());
             // One write to the append-only file is for all of them.
             let unflushed = self.engine.borrow().has_unflushed();

@@ -301,9 +301,9 @@ pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     ctx.effects
         .propagate_instead(&[b"SET", key, text.as_bytes()]);
     if let Some(at) = expire_ms {
-        let at = itoa::Buffer::new().format(at).to_owned();
+        let mut digits = itoa::Buffer::new();
         ctx.effects
-            .propagate_instead(&[b"PEXPIREAT", key, at.as_bytes()]);
+            .propagate_instead(&[b"PEXPIREAT", key, digits.format(at).as_bytes()]);
     }
     Ok(())
 }

@@ -155,7 +155,6 @@ fn long_pipelines_are_asked_for_ahead_and_answered_in_order() {
         .map(|value| format!("${}\r\n{value}\r\n", value.len()))
         .collect();
     let mut requests = Requests::default();
-    // It keeps the processor busy by itself, so it need not wait for others.
     server.engine.cut(a, &gets, &mut requests);
     server.engine.run_cut(a, &gets, &mut requests);
     assert_eq!(taken(&mut server.engine, a), answers);
