@@ -20,5 +20,5 @@ pub mod reply;
 pub mod request;
 mod scan;
 
-pub use reply::{Reply, Spare};
+pub use reply::{OpenArray, Protocol, Reply, Spare};
 pub use request::{ArgsScratch, Batch, Limits, Parser, PendingBulk, ProtocolError};

@@ -4,6 +4,9 @@
 //! and goes out from where it lies. The sender reads the pending bytes as slices ([`Reply::chunks`], or [`bytes::Buf`],
 //! which vectored writes understand) and says how many it got rid of ([`Reply::advance`]).
 //!
+//! Every verb of RESP3 is here ([`Reply::map`], [`Reply::set`], [`Reply::push`], [`Reply::bool`], …); a client that speaks
+//! RESP2 gets the older shape of the same reply. Which of the two is the reply's [`Protocol`].
+//!
 //! A `Reply` is also a place to collect one answer for somebody else than a socket, a script for example:
 //! [`Reply::flatten`] makes it one slice.
 
@@ -30,9 +33,20 @@ const COMPACT_BYTES: usize = 64 * 1024;
 /// Room for the longest header: a type byte, twenty digits with a sign, a line end.
 const HEADER_BYTES: usize = 24;
 
+/// The version of the protocol that a client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// RESP2, what every client speaks until it says `HELLO 3`.
+    #[default]
+    Resp2,
+    /// RESP3
+    Resp3,
+}
+
 /// Pending replies of one client; see the [module](self).
 #[derive(Debug, Default)]
 pub struct Reply {
+    protocol: Protocol,
     buffer: Vec<u8>,
     /// What of `buffer` was sent already.
     sent: usize,
@@ -72,12 +86,36 @@ impl Reply {
     /// An empty reply. Allocates nothing yet.
     #[must_use]
     pub const fn new() -> Self {
+        Self::speaking(Protocol::Resp2)
+    }
+
+    /// An empty reply in this version of the protocol. Allocates nothing yet.
+    #[must_use]
+    pub const fn speaking(protocol: Protocol) -> Self {
         Reply {
+            protocol,
             buffer: Vec::new(),
             sent: 0,
             big: VecDeque::new(),
             big_bytes: 0,
         }
+    }
+
+    /// The version of the protocol that is written.
+    #[must_use]
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// From now on writes this version of the protocol. What was written stays as it is.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    #[inline]
+    fn is_resp3(&self) -> bool {
+        self.protocol == Protocol::Resp3
     }
 
     /// `+OK`.
@@ -149,19 +187,94 @@ impl Reply {
         self.bulk(text.to_string());
     }
 
-    /// A double, as a bulk string with up to 17 digits: `inf`, `-inf`, `3`, `0.10000000000000001`.
+    /// A double with the fewest digits that keep its value: `inf`, `-inf`, `3`, `0.1`. In RESP2 a bulk string.
     pub fn double(&mut self, value: f64) {
-        self.bulk(number::DoubleBuffer::new().format(value));
+        let mut digits = number::DoubleBuffer::new();
+        let digits = digits.format(value);
+        if self.is_resp3() {
+            self.line(b",", digits.as_bytes());
+        } else {
+            self.bulk(digits);
+        }
     }
 
-    /// The missing bulk string, `$-1`.
+    /// A double that is written already, as [`double`](Self::double).
+    pub fn double_text(&mut self, digits: impl AsRef<[u8]>) {
+        if self.is_resp3() {
+            self.line(b",", digits.as_ref());
+        } else {
+            self.bulk(digits);
+        }
+    }
+
+    /// True or false; in RESP2 the integers 1 and 0.
+    pub fn bool(&mut self, value: bool) {
+        if self.is_resp3() {
+            self.raw(if value { b"#t\r\n" } else { b"#f\r\n" });
+        } else {
+            self.int(value.into());
+        }
+    }
+
+    /// An integer of any size, as decimal digits; in RESP2 a bulk string.
+    pub fn big_number(&mut self, digits: impl AsRef<[u8]>) {
+        if self.is_resp3() {
+            self.line(b"(", digits.as_ref());
+        } else {
+            self.bulk(digits);
+        }
+    }
+
+    /// A text in a format that three letters name (`txt`, `mkd`); in RESP2 a bulk string.
+    pub fn verbatim(&mut self, format: &str, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        if self.is_resp3() {
+            debug_assert_eq!(format.len(), 3, "three letters name a format");
+            self.length(b'=', text.len() + 4);
+            self.raw(format.as_bytes());
+            self.raw(b":");
+            self.raw(text);
+            self.raw(b"\r\n");
+        } else {
+            self.bulk(text);
+        }
+    }
+
+    /// The missing bulk string: `$-1`, in RESP3 the null `_`.
     pub fn nil(&mut self) {
-        self.raw(b"$-1\r\n");
+        self.raw(if self.is_resp3() {
+            b"_\r\n"
+        } else {
+            b"$-1\r\n"
+        });
     }
 
-    /// The missing array, `*-1`.
+    /// The missing array: `*-1`, in RESP3 the null `_`.
     pub fn null_array(&mut self) {
-        self.raw(b"*-1\r\n");
+        self.raw(if self.is_resp3() {
+            b"_\r\n"
+        } else {
+            b"*-1\r\n"
+        });
+    }
+
+    /// The head of a map; `pairs` times a key and its value follow as replies of their own. In RESP2 an array of both.
+    pub fn map(&mut self, pairs: usize) {
+        if self.is_resp3() {
+            self.length(b'%', pairs);
+        } else {
+            self.length(b'*', pairs.saturating_mul(2));
+        }
+    }
+
+    /// The head of a set; its `length` members follow as replies of their own. In RESP2 an array.
+    pub fn set(&mut self, length: usize) {
+        self.length(if self.is_resp3() { b'~' } else { b'*' }, length);
+    }
+
+    /// The head of a push message: data that no request asked for. In RESP2 an array.
+    pub fn push(&mut self, length: usize) {
+        self.length(if self.is_resp3() { b'>' } else { b'*' }, length);
     }
 
     /// The head of an array; its `length` elements follow as replies of their own.
@@ -183,10 +296,28 @@ impl Reply {
     /// Ends an array: writes its head before its elements.
     ///
     /// Arrays may nest; the inner one ends first.
-    #[expect(clippy::needless_pass_by_value, reason = "an array ends once")]
     pub fn end_array(&mut self, array: OpenArray, length: usize) {
+        self.end(b'*', array, length);
+    }
+
+    /// As [`end_array`](Self::end_array), for a map of `pairs` keys and values.
+    pub fn end_map(&mut self, map: OpenArray, pairs: usize) {
+        if self.is_resp3() {
+            self.end(b'%', map, pairs);
+        } else {
+            self.end(b'*', map, pairs.saturating_mul(2));
+        }
+    }
+
+    /// As [`end_array`](Self::end_array), for a set.
+    pub fn end_set(&mut self, set: OpenArray, length: usize) {
+        self.end(if self.is_resp3() { b'~' } else { b'*' }, set, length);
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "an array ends once")]
+    fn end(&mut self, kind: u8, array: OpenArray, length: usize) {
         let mut header = Header::new();
-        let header = header.write(b'*', i64::try_from(length).unwrap_or(i64::MAX));
+        let header = header.write(kind, i64::try_from(length).unwrap_or(i64::MAX));
         if array.gap > 0 {
             let start = array.at + array.gap - header.len();
             self.buffer[start..array.at + array.gap].copy_from_slice(header);
@@ -213,6 +344,7 @@ impl Reply {
     /// Another collected reply, after what is here.
     pub fn append(&mut self, mut other: Reply) {
         if self.is_empty() {
+            other.protocol = self.protocol;
             *self = other;
             return;
         }
@@ -383,7 +515,7 @@ impl Reply {
             flat.extend(self.chunks().flatten());
             *self = Reply {
                 buffer: flat,
-                ..Reply::new()
+                ..Reply::speaking(self.protocol)
             };
         }
         &self.buffer[self.sent..]
@@ -499,10 +631,62 @@ mod tests {
         assert_eq!(written(|r| r.bulk("")), "$0\r\n\r\n");
         assert_eq!(written(|r| r.bulk("0123456789")), "$10\r\n0123456789\r\n");
         assert_eq!(written(|r| r.bulk_int(-42)), "$3\r\n-42\r\n");
-        assert_eq!(written(|r| r.double(0.1)), "$19\r\n0.10000000000000001\r\n");
+        assert_eq!(written(|r| r.double(0.1)), "$3\r\n0.1\r\n");
         assert_eq!(written(Reply::nil), "$-1\r\n");
         assert_eq!(written(Reply::null_array), "*-1\r\n");
         assert_eq!(written(|r| r.array(12)), "*12\r\n");
+    }
+
+    #[test]
+    fn each_verb_has_its_shape_in_both_protocols() {
+        let both = |write: &dyn Fn(&mut Reply)| {
+            [Protocol::Resp2, Protocol::Resp3].map(|protocol| {
+                let mut reply = Reply::speaking(protocol);
+                write(&mut reply);
+                assert_eq!(reply.protocol(), protocol);
+                String::from_utf8(reply.into_vec()).unwrap()
+            })
+        };
+        assert_eq!(both(&|r| r.map(3)), ["*6\r\n", "%3\r\n"]);
+        assert_eq!(both(&|r| r.set(3)), ["*3\r\n", "~3\r\n"]);
+        assert_eq!(both(&|r| r.push(3)), ["*3\r\n", ">3\r\n"]);
+        assert_eq!(both(&|r| r.bool(true)), [":1\r\n", "#t\r\n"]);
+        assert_eq!(both(&|r| r.bool(false)), [":0\r\n", "#f\r\n"]);
+        assert_eq!(both(&Reply::nil), ["$-1\r\n", "_\r\n"]);
+        assert_eq!(both(&Reply::null_array), ["*-1\r\n", "_\r\n"]);
+        assert_eq!(both(&|r| r.double(2.5)), ["$3\r\n2.5\r\n", ",2.5\r\n"]);
+        assert_eq!(
+            both(&|r| r.big_number("123")),
+            ["$3\r\n123\r\n", "(123\r\n"]
+        );
+        assert_eq!(
+            both(&|r| r.verbatim("txt", "hi")),
+            ["$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"]
+        );
+        let open = |r: &mut Reply| {
+            let map = r.begin_array();
+            r.bulk("k");
+            let set = r.begin_array();
+            r.int(1);
+            r.end_set(set, 1);
+            r.end_map(map, 1);
+        };
+        assert_eq!(
+            both(&open),
+            [
+                "*2\r\n$1\r\nk\r\n*1\r\n:1\r\n",
+                "%1\r\n$1\r\nk\r\n~1\r\n:1\r\n"
+            ]
+        );
+        let mut kept = Reply::speaking(Protocol::Resp3);
+        let mut other = Reply::new();
+        other.ok();
+        kept.append(other);
+        assert_eq!(
+            kept.protocol(),
+            Protocol::Resp3,
+            "a collected reply brings no protocol"
+        );
     }
 
     #[test]
