@@ -122,9 +122,9 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
     let streams = shell.streams.borrow();
     let open: Vec<(ClientId, &Shared, Ref<'_, dyn Socket>)> = streams
         .iter()
-        .enumerate()
-        .filter_map(|(place, stream)| {
-            let (id, stream) = (ClientId(place), stream.as_ref()?);
+        .flatten()
+        .filter_map(|(id, stream)| {
+            let id = *id;
             let borrowed = stream.try_borrow().ok()?;
             engine
                 .serves_meanwhile(id)
@@ -161,15 +161,17 @@ fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
 
 /// The clients that wait for replies: also those whose requests ran just before the script.
 fn with_output(shell: &Shell, engine: &Engine) -> Vec<ClientId> {
-    let clients = (0..shell.streams.borrow().len()).map(ClientId);
+    let streams = shell.streams.borrow();
+    let clients = streams.iter().flatten().map(|(id, _)| *id);
     clients
         .filter(|&id| engine.has_output(id) && engine.serves_meanwhile(id))
         .collect()
 }
 
 fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
-    let socket = shell.streams.borrow().get(id.0).cloned().flatten();
-    if let Some(socket) = socket
+    let socket = shell.streams.borrow().get(id.place()).cloned().flatten();
+    if let Some((owner, socket)) = socket
+        && owner == id
         && let Ok(socket) = socket.try_borrow()
     {
         answer(shell, engine, id, &SockRef::from(&socket.as_fd()));

@@ -21,7 +21,7 @@ pub(crate) struct Reads {
     used: Cell<usize>,
     waiting: Cell<usize>,
     /// By the client's place.
-    by_client: RefCell<Vec<Option<Read>>>,
+    by_client: RefCell<Vec<Option<(ClientId, Read)>>>,
     #[expect(clippy::vec_box, reason = "they go from hand to hand")]
     spare: RefCell<Vec<Box<Requests>>>,
 }
@@ -78,15 +78,18 @@ impl Reads {
         self.used.set(read.range.end);
         self.waiting.set(self.waiting.get() + 1);
         let mut by_client = self.by_client.borrow_mut();
-        if by_client.len() <= id.0 {
-            by_client.resize_with(id.0 + 1, || None);
+        if by_client.len() <= id.place() {
+            by_client.resize_with(id.place() + 1, || None);
         }
-        by_client[id.0] = Some(read);
+        by_client[id.place()] = Some((id, read));
     }
 
     /// What waits of a client; it is to be ended by [`Reads::end`].
     pub(crate) fn take(&self, id: ClientId) -> Option<Read> {
-        let read = self.by_client.borrow_mut().get_mut(id.0)?.take()?;
+        let mut by_client = self.by_client.borrow_mut();
+        let (_, read) = by_client
+            .get_mut(id.place())?
+            .take_if(|(owner, _)| *owner == id)?;
         // Its bytes are safe: nothing is read to the buffer before this read has run.
         self.waiting.set(self.waiting.get() - 1);
         Some(read)
@@ -94,7 +97,7 @@ impl Reads {
 
     /// Whether something of a client waits.
     pub(crate) fn has(&self, id: ClientId) -> bool {
-        matches!(self.by_client.borrow().get(id.0), Some(Some(_)))
+        matches!(self.by_client.borrow().get(id.place()), Some(Some((owner, _))) if *owner == id)
     }
 
     /// Runs a read of a client, which ends it.
@@ -114,11 +117,7 @@ impl Reads {
     /// The clients of whom something waits.
     pub(crate) fn clients(&self) -> Vec<ClientId> {
         let by_client = self.by_client.borrow();
-        let waiting = by_client.iter().enumerate();
-        waiting
-            .filter(|(_, read)| read.is_some())
-            .map(|(place, _)| ClientId(place))
-            .collect()
+        by_client.iter().flatten().map(|(id, _)| *id).collect()
     }
 }
 
@@ -135,18 +134,19 @@ mod tests {
     fn what_waits_is_not_overwritten() {
         let reads = Reads::new();
         let first = read(&reads, b"first");
-        reads.put(ClientId(3), first);
+        reads.put(ClientId::new(3, 8), first);
         let second = read(&reads, b"second");
         assert_eq!(&*reads.bytes(&second), b"second");
-        reads.put(ClientId(0), second);
+        reads.put(ClientId::new(0, 9), second);
         let third = read(&reads, b"third");
         reads.end(third);
-        assert_eq!(reads.clients(), [ClientId(0), ClientId(3)]);
-        let first = reads.take(ClientId(3)).unwrap();
+        assert_eq!(reads.clients(), [ClientId::new(0, 9), ClientId::new(3, 8)]);
+        let first = reads.take(ClientId::new(3, 8)).unwrap();
         assert_eq!(&*reads.bytes(&first), b"first");
         reads.end(first);
-        assert!(reads.take(ClientId(3)).is_none());
-        let second = reads.take(ClientId(0)).unwrap();
+        assert!(reads.take(ClientId::new(3, 8)).is_none());
+        assert!(reads.take(ClientId::new(0, 10)).is_none(), "another client");
+        let second = reads.take(ClientId::new(0, 9)).unwrap();
         assert_eq!(&*reads.bytes(&second), b"second");
         reads.end(second);
         assert_eq!(read(&reads, b"next").range, 0..4);
@@ -160,7 +160,7 @@ mod tests {
             if !reads.may_wait(&next) {
                 break;
             }
-            reads.put(ClientId(place), next);
+            reads.put(ClientId::new(place, 1), next);
         }
         assert_eq!(reads.clients().len(), WAITING_BYTES / 1000);
         assert_eq!(reads.room().len(), READ_BYTES);

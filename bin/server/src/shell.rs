@@ -49,9 +49,9 @@ pub(crate) struct Shell {
     signals: Signals,
     pub(crate) reads: Reads,
     /// The task of each client, by its place.
-    tasks: RefCell<Vec<Option<Waker>>>,
+    tasks: RefCell<Vec<Option<(ClientId, Waker)>>>,
     /// The socket of each client, by its place.
-    pub(crate) streams: RefCell<Vec<Option<Shared>>>,
+    pub(crate) streams: RefCell<Vec<Option<(ClientId, Shared)>>>,
     pub(crate) doors: RefCell<Vec<Door>>,
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
@@ -420,23 +420,25 @@ impl Shell {
     /// Remembers the socket of a client.
     pub(crate) fn add_stream(&self, id: ClientId, stream: Shared) {
         let mut streams = self.streams.borrow_mut();
-        if streams.len() <= id.0 {
-            streams.resize(id.0 + 1, None);
+        if streams.len() <= id.place() {
+            streams.resize(id.place() + 1, None);
         }
-        streams[id.0] = Some(stream);
+        streams[id.place()] = Some((id, stream));
     }
 
     /// Remembers the task that serves a client.
     pub(crate) fn set_task(&self, id: ClientId, waker: &Waker) {
         let mut tasks = self.tasks.borrow_mut();
-        if tasks.len() <= id.0 {
-            tasks.resize(id.0 + 1, None);
+        if tasks.len() <= id.place() {
+            tasks.resize(id.place() + 1, None);
         }
-        tasks[id.0] = Some(waker.clone());
+        tasks[id.place()] = Some((id, waker.clone()));
     }
 
     pub(crate) fn wake(&self, id: ClientId) {
-        if let Some(Some(waker)) = self.tasks.borrow().get(id.0) {
+        if let Some(Some((owner, waker))) = self.tasks.borrow().get(id.place())
+            && *owner == id
+        {
             waker.wake_by_ref();
         }
     }
@@ -455,11 +457,11 @@ impl Shell {
 
     /// The client is gone.
     pub(crate) fn forget_task(&self, id: ClientId) {
-        if let Some(task) = self.tasks.borrow_mut().get_mut(id.0) {
-            *task = None;
+        if let Some(task) = self.tasks.borrow_mut().get_mut(id.place()) {
+            task.take_if(|(owner, _)| *owner == id);
         }
-        if let Some(stream) = self.streams.borrow_mut().get_mut(id.0) {
-            *stream = None;
+        if let Some(stream) = self.streams.borrow_mut().get_mut(id.place()) {
+            stream.take_if(|(owner, _)| *owner == id);
         }
         if let Some(read) = self.reads.take(id) {
             self.reads.end(read);

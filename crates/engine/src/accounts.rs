@@ -30,7 +30,7 @@ impl Engine {
     pub(crate) fn info_bytes(&mut self, text: &mut String) {
         let used = self.host.memory_used();
         let (mut normal, mut replicas) = (0, 0);
-        for (_, client) in &self.clients {
+        for (_, client) in self.clients.iter() {
             let bytes = size_of::<crate::Client>() + client.out.memory() + client.pending_bytes();
             if client.flags.replica && !client.flags.monitor {
                 replicas += bytes;

@@ -43,7 +43,7 @@ impl Engine {
         self.calm = false;
         let now_ms = self.now.unix_ms();
         let until_ms = (block.timeout_ms > 0).then(|| now_ms.saturating_add(block.timeout_ms));
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         let db = client.db;
         for key in &block.keys {
             let queue = self.blocked.by_key.entry((db, key.clone())).or_default();
@@ -66,7 +66,7 @@ impl Engine {
 
     /// Ends a client's wait on lists: it is in no queue any more, and its next requests are run at the end of the turn.
     pub(crate) fn unblock_lists(&mut self, id: ClientId) {
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         let Waiting::Lists(on) = std::mem::take(&mut client.waiting) else {
             return;
         };
@@ -108,7 +108,7 @@ impl Engine {
             if !matches!(self.keyspace.db(db).write(key), Some(ValueMut::List(_))) {
                 return;
             }
-            let Waiting::Lists(on) = &self.clients[id.0].waiting else {
+            let Waiting::Lists(on) = &self.clients[id].waiting else {
                 return;
             };
             let kind = on.kind.clone();
@@ -128,7 +128,7 @@ impl Engine {
     }
 
     fn serve_pop(&mut self, id: ClientId, db: usize, key: &[u8], left: bool) {
-        let out = &mut self.clients[id.0].out;
+        let out = &mut self.clients[id].out;
         let Some(ValueMut::List(list)) = self.keyspace.db(db).write(key) else {
             return;
         };
@@ -148,7 +148,7 @@ impl Engine {
     fn serve_move(&mut self, id: ClientId, db: usize, key: &[u8], target: &[u8]) -> Served {
         let database = self.keyspace.db(db);
         if !matches!(database.write(target), None | Some(ValueMut::List(_))) {
-            self.clients[id.0]
+            self.clients[id]
                 .out
                 .error(commands::Error::WrongType.to_string());
             return Served::Refused;
@@ -164,7 +164,7 @@ impl Engine {
         {
             list.push_front(&element, &self.settings.limits);
         }
-        self.clients[id.0].out.bulk(&element);
+        self.clients[id].out.bulk(&element);
         self.after_pop(db, key, empty && key != target);
         self.effects.touch(db, target);
         self.effects.event(db, target, EventClass::List, "lpush");
@@ -195,8 +195,8 @@ impl Engine {
     /// Ends all waits with an error: the server becomes a slave, whose lists are its master's, and so are the replicas that WAIT
     /// asked for.
     pub(crate) fn refuse_blocked(&mut self) {
-        let waiting = |(at, client): (usize, &crate::Client)| {
-            matches!(client.waiting, Waiting::Lists(_)).then_some(ClientId(at))
+        let waiting = |(id, client): (ClientId, &crate::Client)| {
+            matches!(client.waiting, Waiting::Lists(_)).then_some(id)
         };
         let mut all: Vec<ClientId> = self.clients.iter().filter_map(waiting).collect();
         all.extend(self.stop_waiting_for_replicas());
@@ -214,7 +214,7 @@ impl Engine {
         while let Some(&(until, id)) = self.blocked.deadlines.first()
             && until <= now_ms
         {
-            self.clients[id.0].out.null_array();
+            self.clients[id].out.null_array();
             self.wake(id);
             self.unblock_lists(id);
         }

@@ -7,10 +7,6 @@ use resp::{Parser, Reply};
 
 use crate::transaction::Multi;
 
-/// The place of a client in the engine. It may be given to another client once this one is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(pub usize);
-
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {

@@ -235,7 +235,7 @@ impl Engine {
         let Some(node) = &self.cluster else {
             return Ok(());
         };
-        let client = &self.clients[id.0];
+        let client = &self.clients[id];
         let internal = client.flags.internal && self.scripting.client != Some(id);
         if client.flags.master || internal {
             return Ok(());
@@ -282,11 +282,11 @@ impl Engine {
     fn redirect_blocked(&mut self) {
         let Some(node) = &self.cluster else { return };
         let mut redirected = Vec::new();
-        for (index, client) in &self.clients {
+        for (id, client) in self.clients.iter() {
             if let Waiting::Lists(on) = &client.waiting
                 && let Some(route) = node.route_blocked(on.keys.iter().map(AsRef::as_ref))
             {
-                redirected.push((ClientId(index), route));
+                redirected.push((id, route));
             }
         }
         for (id, route) in redirected {
@@ -325,7 +325,7 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     {
         engine.perform_bus();
     }
-    let out = &mut engine.clients[id.0].out;
+    let out = &mut engine.clients[id].out;
     match result.map_err(|error| Error::owned(format!("ERR {error}")))? {
         Reply::Ok => out.ok(),
         Reply::Status(text) => out.status(text),
@@ -364,7 +364,7 @@ pub(crate) fn readonly(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Do
 
 /// READWRITE, which needs no cluster in 3.0
 pub(crate) fn readwrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     client.flags.readonly = false;
     client.out.ok();
     Ok(())
@@ -374,7 +374,7 @@ fn flag(engine: &mut Engine, id: ClientId, set: impl FnOnce(&mut crate::Client))
     if engine.cluster.is_none() {
         return Err(DISABLED);
     }
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     set(client);
     client.out.ok();
     Ok(())

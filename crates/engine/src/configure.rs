@@ -24,16 +24,16 @@ pub(crate) fn config(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
     } else if args::is(word, "SET") {
         arity(4)?;
         set(engine, args[2], args[3])?;
-        engine.clients[id.0].out.ok();
+        engine.clients[id].out.ok();
     } else if args::is(word, "RESETSTAT") {
         arity(2)?;
         let lookups = engine.keyspace.clock().lookups();
         engine.stats.reset(lookups);
-        engine.clients[id.0].out.ok();
+        engine.clients[id].out.ok();
     } else if args::is(word, "REWRITE") {
         arity(2)?;
         rewrite(engine)?;
-        engine.clients[id.0].out.ok();
+        engine.clients[id].out.ok();
     } else {
         return Err(Error::text(
             "ERR CONFIG subcommand must be one of GET, SET, RESETSTAT, REWRITE",
@@ -46,7 +46,7 @@ fn get(engine: &mut Engine, id: ClientId, pattern: &[u8]) {
     let Engine {
         config, clients, ..
     } = engine;
-    let out = &mut clients[id.0].out;
+    let out = &mut clients[id].out;
     let open = out.begin_array();
     let mut count = 0;
     for (name, value) in SERVER.get(config, pattern) {

@@ -6,7 +6,7 @@ use crate::{ClientId, Engine};
 
 /// PING. In pub/sub mode 3.0.7 answers like a message.
 pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     if args.len() > 2 {
         return Err(Error::text(
             "ERR wrong number of arguments for 'ping' command",
@@ -26,14 +26,14 @@ pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 
 /// ECHO word
 pub(crate) fn echo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    engine.clients[id.0].out.bulk(args[1]);
+    engine.clients[id].out.bulk(args[1]);
     Ok(())
 }
 
 impl Engine {
     /// Whether a client has still to give the password: also one that came when none was needed.
     pub(crate) fn lacks_password(&self, id: ClientId) -> bool {
-        self.config.requirepass.is_some() && !self.clients[id.0].flags.authenticated
+        self.config.requirepass.is_some() && !self.clients[id].flags.authenticated
     }
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn auth(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         return Err(Error::text("ERR Client sent AUTH, but no password is set"));
     };
     let right = same_in_constant_time(password, args[1]);
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     client.flags.authenticated = right;
     if !right {
         return Err(Error::text("ERR invalid password"));
@@ -69,7 +69,7 @@ pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
     }
     match usize::try_from(index) {
         Ok(index) if index < engine.keyspace.databases() => {
-            let client = &mut engine.clients[id.0];
+            let client = &mut engine.clients[id];
             client.db = index;
             client.out.ok();
             Ok(())
@@ -81,7 +81,7 @@ pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
 /// TIME
 pub(crate) fn time(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let unix_us = engine.moving_unix_us();
-    let out = &mut engine.clients[id.0].out;
+    let out = &mut engine.clients[id].out;
     out.array(2);
     out.bulk_display(unix_us / 1_000_000);
     out.bulk_display(unix_us % 1_000_000);

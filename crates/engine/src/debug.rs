@@ -33,7 +33,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix)?,
         (b"digest", [_, _]) => {
             let digest = dataset_digest(engine);
-            engine.clients[id.0].out.status(digest);
+            engine.clients[id].out.status(digest);
             return Ok(());
         }
         (b"sleep", [_, _, seconds]) => {
@@ -46,7 +46,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             engine.active_expire = resp::number::scan_integer(on).value != 0;
         }
         (b"error", [_, _, text]) => {
-            engine.clients[id.0].out.error(text);
+            engine.clients[id].out.error(text);
             return Ok(());
         }
         _ => {
@@ -57,7 +57,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             ));
         }
     }
-    engine.clients[id.0].out.ok();
+    engine.clients[id].out.ok();
     Ok(())
 }
 
@@ -83,7 +83,7 @@ fn reload(engine: &mut Engine) -> Done {
 }
 
 fn object(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
-    let client = &engine.clients[id.0];
+    let client = &engine.clients[id];
     let db = engine.keyspace.db_ref(client.db);
     let value = db.peek(key).ok_or(Error::NoSuchKey)?;
     // The payload has a type byte in front, and a version and checksum of ten bytes behind.
@@ -95,12 +95,12 @@ fn object(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
     let text = format!(
         "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length} lru:{lru} lru_seconds_idle:{idle}"
     );
-    engine.clients[id.0].out.status(text);
+    engine.clients[id].out.status(text);
     Ok(())
 }
 
 fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
-    let db = engine.keyspace.db_ref(engine.clients[id.0].db);
+    let db = engine.keyspace.db_ref(engine.clients[id].db);
     match db.peek(key).ok_or(Error::NoSuchKey)? {
         Value::Str(string) if db.encoding(key) != Some(store::Encoding::Int) => {
             let text = format!(
@@ -108,7 +108,7 @@ fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
                 key.len(),
                 string.len()
             );
-            engine.clients[id.0].out.status(text);
+            engine.clients[id].out.status(text);
             Ok(())
         }
         _ => Err(Error::text("ERR Not an sds encoded string.")),
@@ -117,7 +117,7 @@ fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
 
 fn populate(engine: &mut Engine, id: ClientId, count: &[u8], prefix: &[u8]) -> Done {
     let count = args::int(count)?;
-    let db = engine.keyspace.db(engine.clients[id.0].db);
+    let db = engine.keyspace.db(engine.clients[id].db);
     for number in 0..count.max(0) {
         let number = number.to_string();
         let key = [prefix, b":", number.as_bytes()].concat();

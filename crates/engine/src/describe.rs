@@ -9,7 +9,7 @@ use crate::{ClientId, Engine};
 /// COMMAND [INFO name … | COUNT | GETKEYS command …]
 pub(crate) fn command(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let Engine { index, clients, .. } = engine;
-    let out = &mut clients[id.0].out;
+    let out = &mut clients[id].out;
     let Some(&word) = args.get(1) else {
         out.array(COMMANDS.len());
         COMMANDS

@@ -69,7 +69,7 @@ impl Engine {
         };
         if self.calm && self.is_plain(id, entry, args) {
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
-            self.clients[id.0].last_command = entry.command.name;
+            self.clients[id].last_command = entry.command.name;
             self.call(id, entry, args);
             self.note_offset(id);
             return true;
@@ -96,7 +96,7 @@ impl Engine {
             self.hold(id);
             return false;
         }
-        self.clients[id.0].last_command = entry.command.name;
+        self.clients[id].last_command = entry.command.name;
         self.answer(id, entry, args);
         self.end_asking(id, entry.command.name);
         if !self.ready.is_empty() && !self.in_script() {
@@ -109,10 +109,10 @@ impl Engine {
     fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         if let Err(error) = self.gates(id, entry, args) {
             self.break_transaction(id);
-            self.clients[id.0].out.error(error.line());
+            self.clients[id].out.error(error.line());
             return;
         }
-        if self.clients[id.0].multi.is_some() && !runs_inside_multi(entry.command.name) {
+        if self.clients[id].multi.is_some() && !runs_inside_multi(entry.command.name) {
             self.queue(id, entry, args);
             return;
         }
@@ -126,7 +126,7 @@ impl Engine {
 
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
     fn end_asking(&mut self, id: ClientId, name: &str) {
-        if let Some(client) = self.clients.get_mut(id.0)
+        if let Some(client) = self.clients.get_mut(id)
             && client.multi.is_none()
             && name != "asking"
         {
@@ -137,7 +137,7 @@ impl Engine {
     /// What WAIT will wait for: what was in the stream after this client's last command.
     #[inline]
     fn note_offset(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id.0) {
+        if let Some(client) = self.clients.get_mut(id) {
             client.seen_offset = self.replicas.offset();
         }
     }
@@ -164,19 +164,19 @@ impl Engine {
     fn is_plain(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         matches!(entry.runner, Runner::Data(_))
             && entry.command.accepts(args.len())
-            && self.clients[id.0].is_ordinary()
+            && self.clients[id].is_ordinary()
             && !self.lacks_password(id)
     }
 
     fn unknown(&mut self, id: ClientId, name: &[u8]) {
         if name.eq_ignore_ascii_case(b"quit") {
-            self.clients[id.0].out.ok();
+            self.clients[id].out.ok();
             self.close_after_reply(id);
             return;
         }
-        self.clients[id.0].last_command = "NULL";
+        self.clients[id].last_command = "NULL";
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
-            let addr = &self.clients[id.0].peer.addr;
+            let addr = &self.clients[id].peer.addr;
             tracing::warn!(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
                  This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. \
@@ -186,7 +186,7 @@ impl Engine {
         } else {
             self.break_transaction(id);
             let error = Error::quoting("ERR unknown command '", name, "'");
-            self.clients[id.0].out.error(error.line());
+            self.clients[id].out.error(error.line());
         }
     }
 
@@ -202,7 +202,7 @@ impl Engine {
         if self.lacks_password(id) && command.name != "auth" {
             return Err(Error::text("NOAUTH Authentication required."));
         }
-        let client_is_master = self.clients[id.0].flags.master;
+        let client_is_master = self.clients[id].flags.master;
         self.gate_cluster(id, entry, args)?;
         if self.config.maxmemory > 0 && command.flags.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
@@ -237,7 +237,7 @@ impl Engine {
             name,
             "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ping"
         );
-        if self.clients[id.0].subscriptions.is_some() && !allowed {
+        if self.clients[id].subscriptions.is_some() && !allowed {
             return Err(Error::text(
                 "ERR only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT allowed in this context",
             ));
@@ -250,7 +250,7 @@ impl Engine {
         if !self.monitors.is_empty() {
             self.feed_monitors(id, entry, args);
         }
-        let db = self.clients[id.0].db;
+        let db = self.clients[id].db;
         // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
         // may run commands of its own.
         let start_ns = match entry.runner {
@@ -293,7 +293,7 @@ impl Engine {
 
     /// Runs a command; its error, if it has one, is its reply.
     pub(crate) fn run(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        let db = self.clients[id.0].db;
+        let db = self.clients[id].db;
         let done = match entry.runner {
             Runner::Data(run) => {
                 if self.effects.watching && entry.command.name.starts_with("flush") {
@@ -303,7 +303,7 @@ impl Engine {
                 let mut ctx = Ctx {
                     keyspace: &mut self.keyspace,
                     db,
-                    reply: &mut self.clients[id.0].out,
+                    reply: &mut self.clients[id].out,
                     effects: &mut self.effects,
                     settings: &self.settings,
                     rng: &mut self.rng,
@@ -327,7 +327,7 @@ impl Engine {
                 run(self, id, args)
             }
         };
-        if let (Err(error), Some(client)) = (done, self.clients.get_mut(id.0)) {
+        if let (Err(error), Some(client)) = (done, self.clients.get_mut(id)) {
             client.out.error(error.line());
             if self.replaying && !self.in_script() {
                 self.note_refusal(entry, &error);

@@ -8,12 +8,12 @@ use commands::{Effects, Rng, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use rdb::Dumper;
 use resp::{ArgsScratch, Reply, Spare};
-use slab::Slab;
 use store::{Keyspace, Limits, Prefetched};
 
 use crate::append_only::AppendOnly;
 use crate::blocking::Blocked;
-use crate::client::{Client, Waiting};
+use crate::client::Waiting;
+use crate::clients::Clients;
 use crate::evict::EvictionPools;
 use crate::expire::ExpireCycle;
 use crate::index::Index;
@@ -59,10 +59,9 @@ pub struct Engine {
     /// What data commands see of `config`.
     pub(crate) settings: Settings,
     pub(crate) keyspace: Keyspace,
-    pub(crate) clients: Slab<Client>,
+    pub(crate) clients: Clients,
     /// No gate of the server's is closed: see `dispatch.rs`. False where that is not known.
     pub(crate) calm: bool,
-    pub(crate) next_serial: u64,
     pub(crate) index: Index,
     pub(crate) effects: Effects,
     pub(crate) rng: Rng,
@@ -146,9 +145,8 @@ impl Engine {
             settings: Settings::default(),
             config,
             keyspace,
-            clients: Slab::new(),
+            clients: Clients::new(),
             calm: false,
-            next_serial: 1,
             index: Index::new(),
             effects: Effects::default(),
             rng: Rng::new(seed),
@@ -264,38 +262,36 @@ impl Engine {
     }
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {
-        let client = Client::new(self.next_serial, peer, self.now.unix_ms());
-        self.next_serial += 1;
-        ClientId(self.clients.insert(client))
+        self.clients.add(peer, self.now.unix_ms())
     }
 
     /// A connection is gone, or is to be forgotten.
     pub fn close(&mut self, id: ClientId) {
-        if !self.clients.contains(id.0) {
+        if !self.clients.contains(id) {
             return;
         }
-        match self.clients[id.0].waiting {
+        match self.clients[id].waiting {
             Waiting::Lists(_) => self.unblock_lists(id),
             Waiting::Replicas { .. } => self.replicas.waiters.retain(|other| *other != id),
             _ => {}
         }
         self.forget_replica(id);
-        if self.clients[id.0].flags.monitor {
+        if self.clients[id].flags.monitor {
             self.monitors.retain(|other| *other != id);
         }
         self.forget_watches(id);
         self.forget_subscriptions(id);
-        self.clients.remove(id.0);
+        self.clients.remove(id);
     }
 
     /// What is to be sent to a client. The shell sends it and advances it.
     pub fn output(&mut self, id: ClientId) -> Option<&mut Reply> {
-        self.clients.get_mut(id.0).map(|client| &mut client.out)
+        self.clients.get_mut(id).map(|client| &mut client.out)
     }
 
     /// All of a client's output was sent: its memory goes to the next one.
     pub fn output_done(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id.0) {
+        if let Some(client) = self.clients.get_mut(id) {
             client.out.leave_memory(&mut self.spare);
         }
     }
@@ -303,7 +299,7 @@ impl Engine {
     /// Whether anything is to be sent to a client: replies, or a replica's share of the stream.
     #[must_use]
     pub fn has_output(&self, id: ClientId) -> bool {
-        let client = self.clients.get(id.0);
+        let client = self.clients.get(id);
         client.is_some_and(|client| !client.out.is_empty()) || !self.stream(id).is_empty()
     }
 
@@ -311,7 +307,7 @@ impl Engine {
     #[must_use]
     pub fn wants_input(&self, id: ClientId) -> bool {
         self.clients
-            .get(id.0)
+            .get(id)
             .is_some_and(|client| !client.flags.closing)
     }
 
@@ -346,7 +342,7 @@ impl Engine {
 
     fn run_resumed(&mut self) {
         while let Some(id) = self.resumed.pop_front() {
-            if self.clients.contains(id.0) {
+            if self.clients.contains(id) {
                 self.run_pending(id);
                 self.wake(id);
             }
@@ -406,7 +402,7 @@ impl Engine {
             }
         }
         let (mut clients, mut slaves) = (0, 0);
-        for (_, client) in &self.clients {
+        for (_, client) in self.clients.iter() {
             if client.flags.replica {
                 slaves += 1;
             } else if !client.flags.internal {
@@ -424,7 +420,7 @@ impl Engine {
     /// A client's output, for somebody else than the client itself: it is woken to send it.
     pub(crate) fn output_of(&mut self, id: ClientId) -> &mut Reply {
         self.woken.push(id);
-        &mut self.clients[id.0].out
+        &mut self.clients[id].out
     }
 
     pub(crate) fn wake(&mut self, id: ClientId) {
@@ -447,7 +443,7 @@ impl Engine {
     }
 
     pub(crate) fn close_after_reply(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id.0) {
+        if let Some(client) = self.clients.get_mut(id) {
             client.flags.closing = true;
             self.act(Action::CloseClient {
                 id,
@@ -457,7 +453,7 @@ impl Engine {
     }
 
     pub(crate) fn close_now(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id.0) {
+        if let Some(client) = self.clients.get_mut(id) {
             if client.flags.master {
                 return self.drop_master_link();
             }

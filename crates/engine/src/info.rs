@@ -224,7 +224,7 @@ impl Engine {
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(id.0));
+            .filter_map(|id| self.clients.get(*id));
         for (number, client) in replicas.enumerate() {
             let Some(replica) = &client.replica else {
                 continue;
@@ -336,7 +336,7 @@ pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         |word| String::from_utf8_lossy(word).into_owned(),
     );
     let text = engine.info(&wanted);
-    engine.clients[id.0].out.bulk(text);
+    engine.clients[id].out.bulk(text);
     Ok(())
 }
 

@@ -70,7 +70,7 @@ impl Engine {
     pub fn cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         self.note_input(id, bytes.len());
         requests.cut = None;
-        let client = &self.clients[id.0];
+        let client = &self.clients[id];
         if client.is_running() && client.pending.is_empty() {
             requests.cut = Some(self.cut_some(id, bytes, &mut requests.batch));
             self.ask_ahead(id, bytes, requests);
@@ -80,7 +80,7 @@ impl Engine {
     /// The second half: runs what [`Engine::cut`] cut off these `bytes`. Anything may have happened to the client in between, but
     /// that it sent something.
     pub fn run_cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
-        let Some(client) = self.clients.get_mut(id.0) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         if !client.is_running() || !client.pending.is_empty() {
@@ -94,14 +94,14 @@ impl Engine {
         while let Some(cut) = requests.cut.take() {
             let taken = self.run_some(id, rest, None, cut, requests);
             rest = &rest[taken..];
-            let going = self.clients.get(id.0).is_some_and(Client::is_running);
+            let going = self.clients.get(id).is_some_and(Client::is_running);
             if rest.is_empty() || taken == 0 || !going {
                 break;
             }
             requests.cut = Some(self.cut_some(id, rest, &mut requests.batch));
             self.ask_ahead(id, rest, requests);
         }
-        let Some(client) = self.clients.get_mut(id.0) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         client.out.leave_memory(&mut self.spare);
@@ -116,7 +116,7 @@ impl Engine {
     pub fn read_target(&mut self, id: ClientId) -> Option<&mut BytesMut> {
         let client = self
             .clients
-            .get_mut(id.0)
+            .get_mut(id)
             .filter(|client| client.is_running())?;
         let missing = client.parser.pending_bulk()?.missing(client.pending.len());
         if missing == 0 {
@@ -145,7 +145,7 @@ impl Engine {
         let mut requests = std::mem::take(&mut self.requests);
         while let Some(client) = self
             .clients
-            .get_mut(id.0)
+            .get_mut(id)
             .filter(|client| client.is_running() && !client.pending.is_empty())
         {
             let waiting = std::mem::take(&mut client.pending);
@@ -173,7 +173,7 @@ impl Engine {
             let cut = self.cut_some(id, &whole, &mut requests.batch);
             self.ask_ahead(id, &whole, &mut requests);
             let taken = self.run_some(id, &whole, Some(&whole), cut, &mut requests);
-            if let Some(client) = self.clients.get_mut(id.0) {
+            if let Some(client) = self.clients.get_mut(id) {
                 if taken < whole.len() {
                     let mut kept = BytesMut::from(&whole[taken..]);
                     kept.extend_from_slice(&rest);
@@ -199,7 +199,7 @@ impl Engine {
         } else {
             &Limits::NORMAL
         };
-        let parser = &mut self.clients[id.0].parser;
+        let parser = &mut self.clients[id].parser;
         parser.set_limits(limits);
         parser.cut_all(bytes, batch)
     }
@@ -233,7 +233,7 @@ impl Engine {
                 self.big = big_argument(shared, &args);
             }
             let ran = self.request(id, &args);
-            let going = self.clients.get(id.0).is_some_and(Client::is_running);
+            let going = self.clients.get(id).is_some_and(Client::is_running);
             if !ran || !going {
                 let wire = batch.wire(index);
                 stopped = Some(if ran { wire.end } else { wire.start });
@@ -249,7 +249,7 @@ impl Engine {
         }
         match (stopped, cut) {
             (Some(at), _) => {
-                if let Some(client) = self.clients.get_mut(id.0) {
+                if let Some(client) = self.clients.get_mut(id) {
                     client.parser.reset();
                 }
                 at
@@ -266,7 +266,7 @@ impl Engine {
     fn ask_ahead(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         self.ask_foreseen();
         let Requests { batch, places, .. } = requests;
-        places.db = self.clients[id.0].db;
+        places.db = self.clients[id].db;
         places.positions = 0;
         places.entries = 0;
         let db = self.keyspace.db_ref(places.db);
@@ -303,7 +303,7 @@ impl Engine {
     }
 
     fn protocol_error(&mut self, id: ClientId, error: &ProtocolError) {
-        let Some(client) = self.clients.get_mut(id.0) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         tracing::debug!("Protocol error from client: {} ({error})", client.peer.addr);
@@ -316,7 +316,7 @@ impl Engine {
     fn note_input(&mut self, id: ClientId, count: usize) {
         self.stats.input_bytes += count as u64;
         let now_ms = self.now.unix_ms();
-        if let Some(client) = self.clients.get_mut(id.0) {
+        if let Some(client) = self.clients.get_mut(id) {
             client.active_ms = now_ms;
         }
     }
@@ -324,7 +324,7 @@ impl Engine {
     /// A client whose unread requests take more than a gigabyte is closed (Redis 3.0: `REDIS_MAX_QUERYBUF_LEN`).
     fn check_query_buffer(&mut self, id: ClientId) {
         const MOST: usize = 1024 * 1024 * 1024;
-        let Some(client) = self.clients.get_mut(id.0) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return;
         };
         if client.pending.is_empty() && client.pending.capacity() > 0 {

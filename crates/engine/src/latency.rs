@@ -57,7 +57,7 @@ pub(crate) fn latency(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         clients,
         ..
     } = engine;
-    let out = &mut clients[id.0].out;
+    let out = &mut clients[id].out;
     let named = |events: &BTreeMap<&'static str, Series>, name: &[u8]| {
         events
             .keys()

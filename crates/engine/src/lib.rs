@@ -4,7 +4,7 @@
 //! # Layout
 //!
 //! - [`Engine`] (`engine.rs`): the whole state, what a shell calls, and the periodic work.
-//! - `client.rs`: one connection's session. `input.rs`: from its bytes to requests. `dispatch.rs`: the gates a request
+//! - `client.rs`: one connection's session; `clients.rs`: all of them by name. `input.rs`: from its bytes to requests. `dispatch.rs`: the gates a request
 //!   passes, then the call. `effects.rs`: what a command left behind, applied.
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
 //!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
@@ -25,6 +25,7 @@ mod action;
 mod append_only;
 mod blocking;
 mod client;
+mod clients;
 mod cluster;
 mod configure;
 mod connection;
@@ -59,7 +60,8 @@ mod transaction;
 
 pub use action::{Action, LinkId};
 pub use append_only::{AppendFile, SyncState, WriteError};
-pub use client::{Client, ClientId, Peer};
+pub use client::{Client, Peer};
+pub use clients::ClientId;
 pub use engine::{Engine, Now};
 pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, RewriteRequest, SaveRequest};
 pub use input::Requests;

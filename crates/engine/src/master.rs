@@ -107,17 +107,17 @@ impl Engine {
     }
 
     fn replica(&mut self, id: ClientId) -> Option<&mut Replica> {
-        self.clients.get_mut(id.0)?.replica.as_deref_mut()
+        self.clients.get_mut(id)?.replica.as_deref_mut()
     }
 
     fn is_online(&self, id: ClientId) -> bool {
         let replica = self
             .clients
-            .get(id.0)
+            .get(id)
             .and_then(|client| client.replica.as_deref());
         let closing = self
             .clients
-            .get(id.0)
+            .get(id)
             .is_none_or(|client| client.flags.closing);
         !closing
             && replica
@@ -130,7 +130,7 @@ impl Engine {
         if !self.is_online(id) {
             return &[];
         }
-        let sent = self.clients[id.0]
+        let sent = self.clients[id]
             .replica
             .as_ref()
             .map_or(0, |replica| replica.sent);
@@ -160,7 +160,7 @@ impl Engine {
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(id.0)?.replica.as_ref());
+            .filter_map(|id| self.clients.get(*id)?.replica.as_ref());
         let slowest = slowest
             .filter(|replica| replica.state != ReplicaState::WaitStart)
             .map(|replica| replica.sent)
@@ -173,7 +173,7 @@ impl Engine {
 
     /// A replica's name in the log: its address with the port it listens on.
     fn replica_name(&self, id: ClientId) -> String {
-        let client = &self.clients[id.0];
+        let client = &self.clients[id];
         let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
         if client.listening_port == 0 {
             format!("{ip}:<unknown-slave-port>")
@@ -215,7 +215,7 @@ impl Engine {
             return false;
         };
         self.add_replica(id, ReplicaState::Online, true, from);
-        self.clients[id.0].out.raw(b"+CONTINUE\r\n");
+        self.clients[id].out.raw(b"+CONTINUE\r\n");
         let missed = self.replicas.offset() - from;
         tracing::info!(
             "Partial resynchronization request from {name} accepted. Sending {missed} bytes of backlog starting from offset {}.",
@@ -227,7 +227,7 @@ impl Engine {
 
     fn add_replica(&mut self, id: ClientId, state: ReplicaState, psync: bool, sent: u64) {
         let acked_ms = self.now.unix_ms();
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         client.flags.replica = true;
         let replica = Replica {
             state,
@@ -251,12 +251,12 @@ impl Engine {
 
     /// A replica is gone.
     pub(crate) fn forget_replica(&mut self, id: ClientId) {
-        if self.clients[id.0].replica.is_none() {
+        if self.clients[id].replica.is_none() {
             return;
         }
         tracing::warn!("Connection with slave {} lost.", self.replica_name(id));
         self.replicas.ids.retain(|other| *other != id);
-        self.clients[id.0].replica = None;
+        self.clients[id].replica = None;
         if self.replicas.ids.is_empty() {
             self.replicas.none_since_ms = self.now.unix_ms();
         }
@@ -309,7 +309,7 @@ impl Engine {
         if self.start_child(purpose).is_err() {
             tracing::warn!("BGSAVE for replication failed");
             for id in waiting {
-                self.clients[id.0]
+                self.clients[id]
                     .out
                     .error("ERR BGSAVE failed, replication can't continue");
                 self.close_after_reply(id);
@@ -345,7 +345,7 @@ impl Engine {
         replica.state = ReplicaState::WaitEnd;
         replica.sent = offset;
         if replica.psync {
-            self.clients[id.0]
+            self.clients[id]
                 .out
                 .raw(format!("+FULLRESYNC {run_id} {offset}\r\n").as_bytes());
             self.wake(id);
@@ -355,7 +355,7 @@ impl Engine {
     fn replicas_in(&self, state: ReplicaState) -> Vec<ClientId> {
         let in_state = |id: &ClientId| {
             self.clients
-                .get(id.0)
+                .get(*id)
                 .and_then(|client| client.replica.as_ref())
                 .is_some_and(|replica| replica.state == state)
         };
@@ -392,7 +392,7 @@ impl Engine {
     pub fn dump_sent(&mut self, id: ClientId, ok: bool) {
         if self
             .clients
-            .get(id.0)
+            .get(id)
             .is_none_or(|client| client.replica.is_none())
         {
             return;
@@ -522,7 +522,7 @@ impl Engine {
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
+            .filter_map(|id| self.clients.get(*id)?.replica.as_deref());
         all.filter(good).count()
     }
 
@@ -544,7 +544,7 @@ impl Engine {
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(id.0)?.replica.as_deref());
+            .filter_map(|id| self.clients.get(*id)?.replica.as_deref());
         all.filter(|replica| replica.state == ReplicaState::Online && replica.acked >= offset)
             .count()
     }
@@ -553,7 +553,7 @@ impl Engine {
     pub(crate) fn stop_waiting_for_replicas(&mut self) -> Vec<ClientId> {
         let mut ids = std::mem::take(&mut self.replicas.waiters);
         ids.retain(|id| {
-            let client = self.clients.get_mut(id.0);
+            let client = self.clients.get_mut(*id);
             let waiting = client.map(|client| &mut client.waiting);
             waiting.is_some_and(|waiting| {
                 let waits = matches!(waiting, Waiting::Replicas { .. });
@@ -574,7 +574,7 @@ impl Engine {
                 offset,
                 count,
                 until_ms,
-            }) = self.clients.get(id.0).map(|client| &client.waiting)
+            }) = self.clients.get(id).map(|client| &client.waiting)
             else {
                 self.replicas.waiters.retain(|other| *other != id);
                 continue;
@@ -585,7 +585,7 @@ impl Engine {
                 until_ms.is_some_and(|until| until <= now_ms),
             );
             if have >= count || over {
-                self.clients[id.0].waiting = Waiting::No;
+                self.clients[id].waiting = Waiting::No;
                 self.output_of(id).count(have);
                 self.replicas.waiters.retain(|other| *other != id);
                 self.resume(id);
@@ -596,7 +596,7 @@ impl Engine {
 
 /// SYNC, PSYNC run-id offset
 pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    if engine.clients[id.0].flags.replica {
+    if engine.clients[id].flags.replica {
         return Ok(());
     }
     if engine.is_slave() && !engine.is_linked() {
@@ -604,7 +604,7 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             "ERR Can't SYNC while not connected with my master",
         ));
     }
-    if !engine.clients[id.0].out.is_empty() {
+    if !engine.clients[id].out.is_empty() {
         return Err(Error::text(
             "ERR SYNC and PSYNC are invalid with pending output",
         ));
@@ -632,7 +632,7 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     for pair in args[1..].chunks_exact(2) {
         let (option, value) = (pair[0], pair[1]);
         if args::is(option, "LISTENING-PORT") {
-            engine.clients[id.0].listening_port = u16::try_from(args::int(value)?).unwrap_or(0);
+            engine.clients[id].listening_port = u16::try_from(args::int(value)?).unwrap_or(0);
         } else if args::is(option, "CAPA") {
             // Every replica that asks for PSYNC understands streamed dumps here; others get no promise.
         } else if args::is(option, "ACK") {
@@ -659,7 +659,7 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             ));
         }
     }
-    engine.clients[id.0].out.ok();
+    engine.clients[id].out.ok();
     Ok(())
 }
 
@@ -671,16 +671,16 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
     let (offset, count) = (
-        engine.clients[id.0].seen_offset,
+        engine.clients[id].seen_offset,
         usize::try_from(count).unwrap_or(0),
     );
     let have = engine.replicas_with(offset);
     if have >= count || engine.group.depth > 0 {
-        engine.clients[id.0].out.count(have);
+        engine.clients[id].out.count(have);
         return Ok(());
     }
     let until_ms = (timeout_ms > 0).then(|| engine.now.unix_ms().saturating_add(timeout_ms));
-    engine.clients[id.0].waiting = Waiting::Replicas {
+    engine.clients[id].waiting = Waiting::Replicas {
         offset,
         count,
         until_ms,

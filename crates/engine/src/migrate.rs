@@ -76,7 +76,7 @@ impl Engine {
         if self.transfers.moving.is_empty() {
             return false;
         }
-        let mut db = self.clients[id.0].db;
+        let mut db = self.clients[id].db;
         let mut positions = Vec::new();
         let mut touches = |db: usize, entry: Entry, words: &[&[u8]]| {
             positions.clear();
@@ -88,10 +88,7 @@ impl Engine {
             })
         };
         if entry.command.name == "exec" {
-            let queue = self.clients[id.0]
-                .multi
-                .iter()
-                .flat_map(|multi| &multi.queue);
+            let queue = self.clients[id].multi.iter().flat_map(|multi| &multi.queue);
             return queue.into_iter().any(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
                 if queued.entry.command.name == "select" {
@@ -134,10 +131,8 @@ impl Engine {
         }
         self.settle();
         self.arrived(&running);
-        let same = |client: &&mut crate::Client| {
-            client.serial == running.serial && client.waiting == Waiting::Transfer
-        };
-        if let Some(client) = self.clients.get_mut(running.client.0).filter(same) {
+        let same = |client: &&mut crate::Client| client.waiting == Waiting::Transfer;
+        if let Some(client) = self.clients.get_mut(running.client).filter(same) {
             client.waiting = Waiting::No;
             let refused = result
                 .answers
@@ -224,7 +219,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .unwrap_or(1000);
     let db_there = args::int(args[4])?;
     let listed = options.keys.map_or(&args[3..4], |first| &args[first..]);
-    let db = engine.clients[id.0].db;
+    let db = engine.clients[id].db;
     let (mut keys, mut requests): (Vec<Box<[u8]>>, _) = (Vec::new(), Vec::new());
     for &key in listed {
         if let Some(request) = restore_request(engine, db, key, options.replace) {
@@ -233,10 +228,10 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         }
     }
     if keys.is_empty() {
-        engine.clients[id.0].out.status("NOKEY");
+        engine.clients[id].out.status("NOKEY");
         return Ok(());
     }
-    if engine.group.depth > 0 || engine.clients[id.0].flags.internal {
+    if engine.group.depth > 0 || engine.clients[id].flags.internal {
         return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
     }
     let port = port(args[2]).ok_or(Error::text(
@@ -263,7 +258,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         requests,
         count: keys.len(),
     };
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     client.waiting = Waiting::Transfer;
     let running = Running {
         client: id,

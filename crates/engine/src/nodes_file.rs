@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn who_asked_is_answered_after_the_write_that_holds_the_change() {
-        let (first, second) = (ClientId(1), ClientId(2));
+        let (first, second) = (ClientId::new(1, 1), ClientId::new(2, 2));
         let mut file = NodesFile::default();
         file.replace("1".into(), false);
         file.wait(first);

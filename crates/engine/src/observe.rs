@@ -64,7 +64,7 @@ impl Engine {
 
     /// Shows a command of `id` to all monitors.
     pub(crate) fn tell_monitors(&mut self, id: ClientId, args: Args<'_>) {
-        let Some(client) = self.clients.get(id.0).filter(|_| !self.monitors.is_empty()) else {
+        let Some(client) = self.clients.get(id).filter(|_| !self.monitors.is_empty()) else {
             return;
         };
         let unix_us = self.now.unix_us;
@@ -123,7 +123,7 @@ pub(crate) fn slowlog(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let Engine {
         slowlog, clients, ..
     } = engine;
-    let out = &mut clients[id.0].out;
+    let out = &mut clients[id].out;
     match args {
         [_, word] if args::is(word, "RESET") => {
             slowlog.entries.clear();
@@ -157,7 +157,7 @@ pub(crate) fn slowlog(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 
 /// MONITOR
 pub(crate) fn monitor(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     if client.flags.replica {
         return Ok(());
     }

@@ -28,13 +28,13 @@ impl Engine {
 
     /// Whether a request of this client has to wait because of a pause. Replication goes on.
     pub(crate) fn is_paused(&self, id: ClientId) -> bool {
-        let flags = self.clients[id.0].flags;
+        let flags = self.clients[id].flags;
         self.paused_until_ms.is_some() && !flags.master && !flags.replica && !flags.internal
     }
 
     /// Makes a client's request wait until [`Engine::resume_held`]; it is then run again.
     pub(crate) fn hold(&mut self, id: ClientId) {
-        self.clients[id.0].waiting = Waiting::Held;
+        self.clients[id].waiting = Waiting::Held;
         self.held.push(id);
     }
 
@@ -43,7 +43,7 @@ impl Engine {
         for id in std::mem::take(&mut self.held) {
             if let Some(client) = self
                 .clients
-                .get_mut(id.0)
+                .get_mut(id)
                 .filter(|client| client.waiting == Waiting::Held)
             {
                 client.waiting = Waiting::No;

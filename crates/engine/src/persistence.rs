@@ -380,7 +380,7 @@ pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     }
     // Why it could not be saved is in the log.
     engine.save_now().map_err(|_| Error::text("ERR"))?;
-    engine.clients[id.0].out.ok();
+    engine.clients[id].out.ok();
     Ok(())
 }
 
@@ -398,14 +398,14 @@ pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
     engine
         .start_child(Purpose::Save)
         .map_err(|_| Error::text("ERR"))?;
-    engine.clients[id.0].out.status("Background saving started");
+    engine.clients[id].out.status("Background saving started");
     Ok(())
 }
 
 /// LASTSAVE
 pub(crate) fn lastsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let seconds = i64::try_from(engine.persistence.last_save).unwrap_or(0);
-    engine.clients[id.0].out.int(seconds);
+    engine.clients[id].out.int(seconds);
     Ok(())
 }
 

@@ -36,7 +36,7 @@ impl Engine {
     /// A transaction is about to run a command that may change something: MULTI goes out, whether it then does or not.
     pub(crate) fn open_group(&mut self, id: ClientId) {
         if !self.replaying {
-            self.open_group_in(self.clients[id.0].db);
+            self.open_group_in(self.clients[id].db);
         }
     }
 

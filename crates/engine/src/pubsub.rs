@@ -65,7 +65,7 @@ impl Engine {
 
     /// Ends all subscriptions of a client that goes away.
     pub(crate) fn forget_subscriptions(&mut self, id: ClientId) {
-        let Some(all) = self.clients[id.0].subscriptions.take() else {
+        let Some(all) = self.clients[id].subscriptions.take() else {
             return;
         };
         for channel in all.channels {
@@ -95,7 +95,7 @@ impl Engine {
 
     /// The confirmation of one change: kind, name (nil where there was nothing to leave), subscriptions left.
     fn confirm(&mut self, id: ClientId, kind: &str, name: Option<&[u8]>) {
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         let count = client.subscription_count();
         client.out.array(3);
         client.out.bulk(kind.as_bytes());
@@ -110,7 +110,7 @@ impl Engine {
 /// SUBSCRIBE channel …
 pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     for &channel in &args[1..] {
-        let all = engine.clients[id.0].subscriptions.get_or_insert_default();
+        let all = engine.clients[id].subscriptions.get_or_insert_default();
         if all.channels.insert(channel.into()) {
             engine
                 .pubsub
@@ -127,7 +127,7 @@ pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Do
 /// PSUBSCRIBE pattern …
 pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     for &pattern in &args[1..] {
-        let all = engine.clients[id.0].subscriptions.get_or_insert_default();
+        let all = engine.clients[id].subscriptions.get_or_insert_default();
         if all.patterns.insert(pattern.into()) {
             engine.pubsub.patterns.push((pattern.into(), id));
         }
@@ -138,7 +138,7 @@ pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> D
 
 /// UNSUBSCRIBE [channel …]
 pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let all = engine.clients[id.0].subscriptions.as_deref();
+    let all = engine.clients[id].subscriptions.as_deref();
     let all = all.into_iter().flat_map(|all| &all.channels);
     let named = named_or(args, all);
     leave(
@@ -189,7 +189,7 @@ fn leave(
     forget: fn(&mut Engine, ClientId, &[u8]),
 ) {
     for name in named {
-        let all = engine.clients[id.0].subscriptions.as_deref_mut();
+        let all = engine.clients[id].subscriptions.as_deref_mut();
         if all.is_some_and(|all| of(all).remove(name)) {
             forget(engine, id, name);
         }
@@ -198,8 +198,8 @@ fn leave(
     if named.is_empty() {
         engine.confirm(id, kind, None);
     }
-    if engine.clients[id.0].subscription_count() == 0 {
-        engine.clients[id.0].subscriptions = None;
+    if engine.clients[id].subscription_count() == 0 {
+        engine.clients[id].subscriptions = None;
     }
 }
 
@@ -212,7 +212,7 @@ pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     } else {
         engine.effects.propagation = Propagation::Replicas;
     }
-    engine.clients[id.0].out.count(receivers);
+    engine.clients[id].out.count(receivers);
     Ok(())
 }
 
@@ -221,7 +221,7 @@ pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
     let Engine {
         pubsub, clients, ..
     } = engine;
-    let out: &mut Reply = &mut clients[id.0].out;
+    let out: &mut Reply = &mut clients[id].out;
     let word = args[1];
     if word.eq_ignore_ascii_case(b"channels") && args.len() <= 3 {
         let wanted = |name: &[u8]| {

@@ -95,7 +95,7 @@ impl Engine {
             fd: -1,
             unix: false,
         });
-        let flags = &mut self.clients[client.0].flags;
+        let flags = &mut self.clients[client].flags;
         (flags.internal, flags.authenticated) = (true, true);
         self.begin_load(total_bytes);
         Ok(Replay { stage, client })
@@ -190,7 +190,7 @@ impl Engine {
             .find(args[0])
             .filter(|entry| entry.command.accepts(args.len()) && is_replayed(entry))
             .ok_or_else(|| ReplayError::Unknown(args[0].to_vec()))?;
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         let name = entry.command.name;
         if client.multi.is_some() && !matches!(name, "exec" | "discard" | "multi") {
             self.queue(id, entry, args);
@@ -200,7 +200,7 @@ impl Engine {
             self.apply_effects(id, db, args);
         }
         // Nobody reads the replies.
-        self.clients[id.0].out.clear();
+        self.clients[id].out.clear();
         match self.refused.take() {
             Some(refusal) if refusal.malformed => Err(ReplayError::Refused(refusal)),
             Some(Refusal { name, line, .. }) => {

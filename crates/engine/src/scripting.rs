@@ -133,7 +133,7 @@ impl Engine {
         if flags.has(Flags::NOSCRIPT) {
             return Err(Refusal::NotFromScripts);
         }
-        let caller = self.clients[running.caller.0].flags;
+        let caller = self.clients[running.caller].flags;
         if flags.has(Flags::WRITE) {
             if running.random {
                 return Err(Refusal::WriteAfterRandom);
@@ -152,7 +152,7 @@ impl Engine {
             running.wrote |= flags.has(Flags::WRITE);
         }
         if !caller.master && !caller.internal {
-            let own = &mut self.clients[id.0].flags;
+            let own = &mut self.clients[id].flags;
             (own.asking, own.readonly) = (caller.asking, caller.readonly);
             self.gate_cluster(id, entry, args)
                 .map_err(|_| Refusal::NonLocalKey)?;
@@ -199,13 +199,13 @@ impl Engine {
                     fd: -1,
                     unix: false,
                 });
-                let flags = &mut self.clients[id.0].flags;
+                let flags = &mut self.clients[id].flags;
                 (flags.internal, flags.authenticated) = (true, true);
                 self.scripting.client = Some(id);
                 id
             }
         };
-        self.clients[id.0].db = self.clients[caller.0].db;
+        self.clients[id].db = self.clients[caller].db;
         let start_us = self.host.mono_us();
         // A replica has to run what its master ran, however long it takes.
         let limit_ms = u64::try_from(self.config.lua_time_limit)
@@ -281,7 +281,7 @@ impl script::Host for Caller<'_> {
         // What the script did before is not the command's time.
         self.engine.last_ns = self.engine.host.mono_ns();
         self.engine.call(self.id, entry, args);
-        let out = &mut self.engine.clients[self.id.0].out;
+        let out = &mut self.engine.clients[self.id].out;
         for chunk in out.chunks() {
             reply.extend_from_slice(chunk);
         }
@@ -343,7 +343,7 @@ pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let command = || [&[b"EVAL", &source[..]], &args[2..]].concat();
     match audience {
         Audience::Nobody => {}
-        Audience::Replicas => engine.propagate_to_replicas(engine.clients[id.0].db, &command()),
+        Audience::Replicas => engine.propagate_to_replicas(engine.clients[id].db, &command()),
         Audience::Everybody => engine.effects.propagate_instead(&command()),
     }
     Ok(())
@@ -373,7 +373,7 @@ fn run(
     script(&mut interpreter, &mut host, &mut reply);
     engine.put_interpreter(interpreter);
     let running = engine.scripting.running.take();
-    engine.clients[id.0].out.raw(&reply);
+    engine.clients[id].out.raw(&reply);
     match running {
         // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
         _ if engine.persistence.ending => Audience::Nobody,
@@ -388,11 +388,11 @@ pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
             engine.scripting.interpreter = None;
             engine.scripting.memory_bytes = 0;
             engine.effects.dirty += 1;
-            engine.clients[id.0].out.ok();
+            engine.clients[id].out.ok();
         }
         [_, word, hashes @ ..] if args::is(word, "EXISTS") => {
             let interpreter = engine.scripting.interpreter.as_ref();
-            let out = &mut engine.clients[id.0].out;
+            let out = &mut engine.clients[id].out;
             out.array(hashes.len());
             for hash in hashes {
                 let known = interpreter.is_some_and(|interpreter| interpreter.exists(hash));
@@ -403,7 +403,7 @@ pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
             let mut interpreter = engine.take_interpreter()?;
             let loaded = interpreter.load(source);
             engine.put_interpreter(interpreter);
-            let out = &mut engine.clients[id.0].out;
+            let out = &mut engine.clients[id].out;
             match loaded {
                 Ok(sha1) => {
                     out.bulk(sha1.to_hex());
@@ -423,7 +423,7 @@ pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
                 return Err(Error::text(texts::UNKILLABLE));
             }
             running.killed = true;
-            engine.clients[id.0].out.ok();
+            engine.clients[id].out.ok();
         }
         _ => return Err(Error::text(texts::UNKNOWN_SUBCOMMAND)),
     }

@@ -14,7 +14,7 @@ const FIRST_BUFFER_BYTES: usize = 16 * 1024;
 impl Engine {
     /// A client's line, without its end.
     pub(crate) fn client_line(&self, id: ClientId) -> String {
-        let Some(client) = self.clients.get(id.0) else {
+        let Some(client) = self.clients.get(id) else {
             return String::new();
         };
         let now_ms = self.now.unix_ms();
@@ -109,14 +109,14 @@ pub(crate) fn client(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
             .clients
             .iter()
             .filter(|(_, client)| !client.flags.internal)
-            .map(|(at, client)| (client.serial, ClientId(at)))
+            .map(|(id, client)| (client.serial, id))
             .collect();
         all.sort_unstable();
         for (_, each) in all {
             text.push_str(&engine.client_line(each));
             text.push('\n');
         }
-        engine.clients[id.0].out.bulk(text);
+        engine.clients[id].out.bulk(text);
     } else if args::is(word, "KILL") {
         kill(engine, id, args)?;
     } else if args::is(word, "SETNAME") && args.len() == 3 {
@@ -125,11 +125,11 @@ pub(crate) fn client(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ));
         }
-        let client = &mut engine.clients[id.0];
+        let client = &mut engine.clients[id];
         client.name = (!args[2].is_empty()).then(|| args[2].into());
         client.out.ok();
     } else if args::is(word, "GETNAME") && args.len() == 2 {
-        let client = &mut engine.clients[id.0];
+        let client = &mut engine.clients[id];
         match &client.name {
             Some(name) => client.out.bulk(name),
             None => client.out.nil(),
@@ -139,7 +139,7 @@ pub(crate) fn client(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
             .map_err(|_| Error::text("ERR timeout is not an integer or out of range"))?;
         let ms = u64::try_from(ms).map_err(|_| Error::text("ERR timeout is negative"))?;
         engine.pause_clients(ms);
-        engine.clients[id.0].out.ok();
+        engine.clients[id].out.ok();
     } else {
         return Err(Error::text(
             "ERR Syntax error, try CLIENT (LIST | KILL ip:port | GETNAME | SETNAME connection-name)",
@@ -162,7 +162,7 @@ fn kill(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         .clients
         .iter()
         .filter(|(_, client)| filter.matches(client))
-        .map(|(at, _)| ClientId(at))
+        .map(|(id, _)| id)
         .collect();
     let mut killed = 0;
     let mut itself = false;
@@ -177,7 +177,7 @@ fn kill(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         }
         killed += 1;
     }
-    let out = &mut engine.clients[id.0].out;
+    let out = &mut engine.clients[id].out;
     match (old_style, killed) {
         (true, 0) => return Err(Error::text("ERR No such client")),
         (true, _) => out.ok(),
@@ -230,7 +230,7 @@ impl Engine {
         const BEFORE_AUTH_BYTES: usize = 64 * 1024;
         let now_ms = self.now.unix_ms();
         let guarded = self.config.requirepass.is_some();
-        let Some(client) = self.clients.get_mut(id.0) else {
+        let Some(client) = self.clients.get_mut(id) else {
             return false;
         };
         if client.flags.replica && !client.flags.monitor
@@ -268,9 +268,9 @@ impl Engine {
     pub(crate) fn tick_sessions(&mut self) {
         let now_ms = self.now.unix_ms();
         let timeout_ms = self.config.timeout.saturating_mul(1000);
-        let all: Vec<ClientId> = self.clients.iter().map(|(at, _)| ClientId(at)).collect();
+        let all: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
         for id in all {
-            let client = &self.clients[id.0];
+            let client = &self.clients[id];
             if !client.out.is_empty() {
                 self.limit_output(id);
                 continue;

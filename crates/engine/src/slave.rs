@@ -46,7 +46,7 @@ impl Engine {
     /// The bytes of the master's stream that were applied, once any were.
     pub(crate) fn applied_offset(&self) -> Option<u64> {
         let slave = self.slave.as_ref()?;
-        let waiting = self.clients.get(slave.client?.0)?.pending.len() as u64;
+        let waiting = self.clients.get(slave.client?)?.pending.len() as u64;
         Some(slave.received.saturating_sub(waiting))
     }
 
@@ -260,7 +260,7 @@ impl Engine {
                     unix: false,
                 };
                 let client = self.add_client(peer);
-                let flags = &mut self.clients[client.0].flags;
+                let flags = &mut self.clients[client].flags;
                 (flags.authenticated, flags.master) = (true, true);
                 tracing::info!("MASTER <-> SLAVE sync: Finished with success");
                 if let Some(slave) = &mut self.slave {
@@ -363,8 +363,8 @@ impl Engine {
             slave.received = applied;
         }
         if let Some(client) = slave.client {
-            self.clients[client.0].pending = BytesMut::new();
-            self.clients[client.0].parser.reset();
+            self.clients[client].pending = BytesMut::new();
+            self.clients[client].parser.reset();
         }
         let Some(slave) = &mut self.slave else { return };
         slave.link.handle_input(now_ms, Input::Lost(cached));
@@ -398,7 +398,7 @@ impl Engine {
         slave.received += bytes.len() as u64;
         self.keyspace.clock().set_expiry(ExpiryMode::Ignore);
         self.receive(client, bytes);
-        if let Some(client) = self.clients.get_mut(client.0) {
+        if let Some(client) = self.clients.get_mut(client) {
             client.out.clear();
         }
         if self.is_slave() {
@@ -440,7 +440,7 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
             engine.follow_nobody();
             tracing::info!("MASTER MODE enabled (user request from '{who}')");
         }
-        engine.clients[id.0].out.ok();
+        engine.clients[id].out.ok();
         return Ok(());
     }
     let port = args::int(args[2])?;
@@ -454,14 +454,14 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         tracing::info!(
             "SLAVE OF would result into synchronization with the master we are already connected with. No operation performed."
         );
-        engine.clients[id.0]
+        engine.clients[id]
             .out
             .status("OK Already connected to specified master");
         return Ok(());
     }
     engine.follow(host, port);
     tracing::info!("SLAVE OF {host}:{port} enabled (user request from '{who}')");
-    engine.clients[id.0].out.ok();
+    engine.clients[id].out.ok();
     Ok(())
 }
 
@@ -472,7 +472,7 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
             .applied_offset()
             .and_then(|offset| i64::try_from(offset).ok())
             .unwrap_or(-1);
-        let out = &mut engine.clients[id.0].out;
+        let out = &mut engine.clients[id].out;
         out.array(5);
         out.bulk(b"slave");
         out.bulk(&slave.host);
@@ -485,7 +485,7 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
         .replicas
         .ids
         .iter()
-        .filter_map(|id| engine.clients.get(id.0))
+        .filter_map(|id| engine.clients.get(*id))
         .filter_map(|client| {
             let replica = client
                 .replica
@@ -496,7 +496,7 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
         })
         .collect();
     let offset = engine.replicas.offset();
-    let out = &mut engine.clients[id.0].out;
+    let out = &mut engine.clients[id].out;
     out.array(3);
     out.bulk(b"master");
     out.int(i64::try_from(offset).unwrap_or(i64::MAX));

@@ -29,7 +29,7 @@ pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
 impl Engine {
     /// Queues a command of an open transaction.
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         if let Some(multi) = &mut client.multi {
             multi.queue.push(Queued {
                 entry,
@@ -41,19 +41,19 @@ impl Engine {
 
     /// A command was refused: an open transaction will not run.
     pub(crate) fn break_transaction(&mut self, id: ClientId) {
-        if let Some(multi) = &mut self.clients[id.0].multi {
+        if let Some(multi) = &mut self.clients[id].multi {
             multi.broken = true;
         }
     }
 
     /// Ends a transaction without running it, and forgets watched keys.
     pub(crate) fn drop_transaction(&mut self, id: ClientId) {
-        self.clients[id.0].multi = None;
+        self.clients[id].multi = None;
         self.forget_watches(id);
     }
 
     pub(crate) fn forget_watches(&mut self, id: ClientId) {
-        let client = &mut self.clients[id.0];
+        let client = &mut self.clients[id];
         client.watch_broken = false;
         for key in std::mem::take(&mut client.watched) {
             if let Some(ids) = self.watchers.get_mut(&key) {
@@ -78,7 +78,7 @@ impl Engine {
                 moving.changed = true;
             }
             for id in self.watchers.get(&key).into_iter().flatten() {
-                self.clients[id.0].watch_broken = true;
+                self.clients[*id].watch_broken = true;
             }
         }
     }
@@ -88,7 +88,7 @@ impl Engine {
         for ((at, key), ids) in &self.watchers {
             if db.is_none_or(|db| db == *at) && self.keyspace.db_ref(*at).peek(key).is_some() {
                 ids.iter()
-                    .for_each(|id| self.clients[id.0].watch_broken = true);
+                    .for_each(|id| self.clients[*id].watch_broken = true);
             }
         }
     }
@@ -96,7 +96,7 @@ impl Engine {
 
 /// MULTI
 pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id.0];
+    let client = &mut engine.clients[id];
     if client.multi.is_some() {
         return Err(Error::text("ERR MULTI calls can not be nested"));
     }
@@ -107,17 +107,17 @@ pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done 
 
 /// DISCARD
 pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    if engine.clients[id.0].multi.is_none() {
+    if engine.clients[id].multi.is_none() {
         return Err(Error::text("ERR DISCARD without MULTI"));
     }
     engine.drop_transaction(id);
-    engine.clients[id.0].out.ok();
+    engine.clients[id].out.ok();
     Ok(())
 }
 
 /// EXEC
 pub(crate) fn exec(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Some(multi) = engine.clients[id.0].multi.take() else {
+    let Some(multi) = engine.clients[id].multi.take() else {
         return Err(Error::text("ERR EXEC without MULTI"));
     };
     let done = run_queue(engine, id, &multi);
@@ -127,7 +127,7 @@ pub(crate) fn exec(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 }
 
 fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
-    let watch_broken = engine.clients[id.0].watch_broken;
+    let watch_broken = engine.clients[id].watch_broken;
     engine.forget_watches(id);
     if multi.broken {
         return Err(Error::text(
@@ -135,10 +135,10 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         ));
     }
     if watch_broken {
-        engine.clients[id.0].out.null_array();
+        engine.clients[id].out.null_array();
         return Ok(());
     }
-    engine.clients[id.0].out.array(multi.queue.len());
+    engine.clients[id].out.array(multi.queue.len());
     engine.begin_group();
     let mut may_write = false;
     for queued in &multi.queue {
@@ -148,7 +148,7 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
             may_write = true;
         }
         engine.call(id, queued.entry, &words);
-        if engine.clients.get(id.0).is_none() {
+        if engine.clients.get(id).is_none() {
             break;
         }
     }
@@ -160,7 +160,7 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
 
 /// WATCH key …
 pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let client: &mut Client = &mut engine.clients[id.0];
+    let client: &mut Client = &mut engine.clients[id];
     if client.multi.is_some() {
         return Err(Error::text("ERR WATCH inside MULTI is not allowed"));
     }
@@ -179,6 +179,6 @@ pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 /// UNWATCH
 pub(crate) fn unwatch(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     engine.forget_watches(id);
-    engine.clients[id.0].out.ok();
+    engine.clients[id].out.ok();
     Ok(())
 }

@@ -166,6 +166,6 @@ pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -
             "Background append only file rewriting started"
         }
     };
-    engine.clients[id.0].out.status(text);
+    engine.clients[id].out.status(text);
     Ok(())
 }

@@ -1,0 +1,153 @@
+//! The connected clients, each under a name that no other client ever has.
+
+use std::fmt;
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use crate::{Client, Peer};
+
+/// The name of a client: its place, which is used again after it, and its serial number, which never is. What was meant for a client
+/// that is gone finds nobody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId {
+    serial: u64,
+    place: u32,
+}
+
+impl ClientId {
+    /// For tests of tables that are keyed by clients.
+    #[must_use]
+    pub const fn new(place: u32, serial: u64) -> Self {
+        Self { serial, place }
+    }
+
+    /// The place, small and dense: for tables beside the engine's. Such a table compares the whole name.
+    #[must_use]
+    #[inline]
+    pub fn place(self) -> usize {
+        self.place as usize
+    }
+
+    /// What `CLIENT ID` answers.
+    #[must_use]
+    pub fn serial(self) -> u64 {
+        self.serial
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {} at {}", self.serial, self.place)
+    }
+}
+
+/// All clients. Indexing with the name of a client that is gone panics; [`Clients::get`] answers `None`.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    slab: Slab<Client>,
+    next_serial: u64,
+}
+
+impl Clients {
+    pub(crate) fn new() -> Self {
+        Self {
+            slab: Slab::new(),
+            next_serial: 1,
+        }
+    }
+
+    pub(crate) fn add(&mut self, peer: Peer, now_ms: u64) -> ClientId {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let place = self.slab.insert(Client::new(serial, peer, now_ms));
+        // Each takes a descriptor, of which a process has fewer.
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        ClientId { serial, place }
+    }
+
+    pub(crate) fn remove(&mut self, id: ClientId) {
+        if self.contains(id) {
+            self.slab.remove(id.place());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: ClientId) -> Option<&Client> {
+        let client = self.slab.get(id.place())?;
+        (client.serial == id.serial).then_some(client)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        let client = self.slab.get_mut(id.place())?;
+        (client.serial == id.serial).then_some(client)
+    }
+
+    pub(crate) fn contains(&self, id: ClientId) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// All, in the order of their places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
+        self.slab.iter().map(|(place, client)| {
+            let id = ClientId {
+                serial: client.serial,
+                place: u32::try_from(place).unwrap_or(u32::MAX),
+            };
+            (id, client)
+        })
+    }
+}
+
+impl Index<ClientId> for Clients {
+    type Output = Client;
+
+    #[inline]
+    fn index(&self, id: ClientId) -> &Client {
+        let client = &self.slab[id.place()];
+        assert!(client.serial == id.serial, "a client that is gone");
+        client
+    }
+}
+
+impl IndexMut<ClientId> for Clients {
+    #[inline]
+    fn index_mut(&mut self, id: ClientId) -> &mut Client {
+        let client = &mut self.slab[id.place()];
+        assert!(client.serial == id.serial, "a client that is gone");
+        client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_used_again_has_another_name() {
+        let mut clients = Clients::new();
+        let peer = Peer {
+            addr: "127.0.0.1:1".to_owned(),
+            fd: 3,
+            unix: false,
+        };
+        let first = clients.add(peer.clone(), 0);
+        clients.remove(first);
+        clients.remove(first);
+        let second = clients.add(peer, 0);
+        assert_eq!(first.place(), second.place());
+        assert!(clients.get(first).is_none() && clients.get_mut(first).is_none());
+        assert_eq!(clients[second].serial, second.serial());
+        clients.remove(first);
+        assert!(clients.contains(second), "the old name removes nobody");
+        assert_eq!(
+            clients.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+            [second]
+        );
+    }
+}
