@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use store::{Elem, Keyspace, Owned, ScoreBound, Value};
+use store::{Elem, Keyspace, Owned, ScoreBound, StreamId, Value};
 
 /// A value as plain collections. Scores are compared bit by bit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Content {
     Zset(BTreeMap<Vec<u8>, u64>),
     /// A hash.
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// A stream: its entries, and its last id.
+    Stream(BTreeMap<StreamId, Vec<Vec<u8>>>, StreamId),
 }
 
 /// The content of a value, after checking the value's inner order.
@@ -31,6 +33,7 @@ pub fn of(value: &Value<'_>) -> Content {
         Value::Set(set) => of_set(set),
         Value::Zset(zset) => of_zset(zset),
         Value::Hash(hash) => of_hash(*hash),
+        Value::Stream(stream) => of_stream(stream),
     }
 }
 
@@ -123,6 +126,30 @@ fn of_hash(hash: store::HashRef<'_>) -> Content {
         assert_eq!(hash.get(field), Some(&value[..]));
     }
     Content::Hash(fields)
+}
+
+fn of_stream(stream: &store::Stream) -> Content {
+    let text = |part: store::Str<'_>| part.bytes(&mut [0; 20]).to_vec();
+    let all = || stream.range(StreamId::MIN, StreamId::MAX);
+    let entries: BTreeMap<_, _> = all()
+        .map(|entry| {
+            let parts = entry.fields().flat_map(|(name, value)| [text(name), text(value)]);
+            (entry.id(), parts.collect())
+        })
+        .collect();
+    assert_eq!(entries.len() as u64, stream.len());
+    assert!(all().map(|entry| entry.id()).eq(entries.keys().copied()));
+    let back = stream.range_back(StreamId::MIN, StreamId::MAX);
+    assert!(back.map(|entry| entry.id()).eq(entries.keys().rev().copied()));
+    for id in sampled(entries.keys()) {
+        assert_eq!(stream.get(*id).map(|entry| entry.id()), Some(*id));
+    }
+    assert!(entries.keys().all(|id| *id <= stream.last_id()));
+    for (_, group) in stream.groups() {
+        let of_all: usize = group.consumers().map(|(_, one)| one.pending_len()).sum();
+        assert_eq!(of_all, group.pending_len());
+    }
+    Content::Stream(entries, stream.last_id())
 }
 
 /// All of a few; the first and some more of many.

@@ -146,6 +146,8 @@ const WRITE_HASH: &[&str] = &[
     "HMSET k a 1 b 2",
     "HGETALL k",
 ];
+const READ_STREAM: &[&str] = &["TYPE k", "OBJECT ENCODING k", "EXISTS k"];
+const WRITE_STREAM: &[&str] = &["LPUSH k x", "HGET k $", "EXPIRE k 100"];
 
 impl Server {
     /// One that holds `keyspace`.
@@ -212,6 +214,7 @@ impl Server {
                 .map(|member| member.bytes(&mut [0; 20]).to_vec()),
             store::Value::Zset(zset) => zset.iter().take(2).last().map(|row| row.0.to_vec()),
             store::Value::Hash(hash) => hash.iter().take(2).last().map(|pair| pair.0.to_vec()),
+            store::Value::Stream(stream) => stream.last().map(|entry| entry.id().to_string().into_bytes()),
         };
         Some((value.kind(), element.unwrap_or_default()))
     }
@@ -224,6 +227,7 @@ fn lines(kind: Type) -> (&'static [&'static str], &'static [&'static str]) {
         Type::Set => (READ_SET, WRITE_SET),
         Type::Zset => (READ_ZSET, WRITE_ZSET),
         Type::Hash => (READ_HASH, WRITE_HASH),
+        Type::Stream => (READ_STREAM, WRITE_STREAM),
     }
 }
 

@@ -14,6 +14,7 @@ mod check;
 mod encode;
 mod reader;
 mod rewrite;
+mod stream;
 
 pub use check::{CheckReport, check_aof};
 pub use encode::{Encoder, encode_command};

@@ -114,6 +114,7 @@ impl<W: Write> Rewriter<W> {
                     out.bulk(value)
                 },
             )?,
+            Value::Stream(stream) => self.stream(key, stream)?,
         }
         if let Some(expire_ms) = expire_ms {
             self.begin(3, b"PEXPIREAT");
@@ -159,12 +160,12 @@ impl<W: Write> Rewriter<W> {
         Ok(())
     }
 
-    fn begin(&mut self, args: usize, name: &[u8]) {
+    pub(crate) fn begin(&mut self, args: usize, name: &[u8]) {
         put_count(&mut self.buffer, b'*', args);
         put_bulk(&mut self.buffer, name);
     }
 
-    fn bulk(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn bulk(&mut self, bytes: &[u8]) -> io::Result<()> {
         /// Room for the count line and the end of the line.
         const AROUND: usize = 32;
         if self.buffer.len() + bytes.len() + AROUND > BUFFER_BYTES {

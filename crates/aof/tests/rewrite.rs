@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 
 use aof::{Error, ITEMS_PER_COMMAND, Reader, Rewriter, check_aof};
-use store::{Hash, Keyspace, Limits, List, Owned, Set, StrNew, Zset};
+use store::{
+    Group, Hash, Keyspace, Limits, List, Owned, Pending, Set, StrNew, Stream, StreamId, Zset,
+};
 
 type Command = Vec<Vec<u8>>;
 
@@ -112,6 +114,53 @@ fn commands_are_few_and_hold_everything() {
     }
     let scores = named(b"ZADD", "zset:1");
     assert_eq!(scores[0][2..], [b"0.5".to_vec(), b"element-0".to_vec()]);
+}
+
+#[test]
+fn streams_come_with_their_groups() {
+    let limits = Limits::default();
+    let id = |ms| StreamId::new(ms, 1);
+    let mut stream = Stream::new();
+    for ms in [5, 7] {
+        let fields = [(&b"f"[..], &b"12"[..]), (b"34", b"v")];
+        assert_eq!(stream.append(id(ms), fields.into_iter(), &limits), Ok(()));
+    }
+    assert!(stream.delete(id(7)));
+    let group = stream
+        .create_group(b"g", Group::new(id(5), Some(1)))
+        .unwrap();
+    let (reader, _) = group.find_or_create(b"reads", 1);
+    group.find_or_create(b"idle", 1);
+    let pending = Pending {
+        delivered_ms: 99,
+        count: 3,
+        consumer: reader,
+    };
+    group.deliver(id(5), pending);
+    let mut keyspace = Keyspace::new(1, false);
+    keyspace.db(0).insert(b"s", Owned::Stream(stream));
+    keyspace.db(0).insert(b"t", Owned::Stream(Stream::new()));
+    let (commands, _, end) = commands(&rewritten(&keyspace));
+    end.unwrap();
+    let mut lines: Vec<_> = commands
+        .iter()
+        .map(|command| String::from_utf8(command.join(&b' ')).unwrap())
+        .collect();
+    lines
+        .sort_by_key(|line| line.split(' ').find(|word| *word == "s" || *word == "t") == Some("t"));
+    assert_eq!(
+        lines,
+        [
+            "SELECT 0",
+            "XADD s 5-1 f 12 34 v",
+            "XSETID s 7-1 ENTRIESADDED 2 MAXDELETEDID 7-1",
+            "XGROUP CREATE s g 5-1 ENTRIESREAD 1",
+            "XGROUP CREATECONSUMER s g idle",
+            "XCLAIM s g reads 0 5-1 TIME 99 RETRYCOUNT 3 JUSTID FORCE",
+            "XADD t MAXLEN 0 0-1 x y",
+            "XSETID t 0-0 ENTRIESADDED 0 MAXDELETEDID 0-0",
+        ]
+    );
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl Sorter {
                 }
                 0..shown
             }
-            Value::Str(_) | Value::Hash(_) => 0..0,
+            Value::Str(_) | Value::Hash(_) | Value::Stream(_) => 0..0,
         }
     }
 

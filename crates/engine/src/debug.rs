@@ -5,7 +5,7 @@ use std::time::Duration;
 use commands::{Args, Done, Error, args};
 use resp::number::{DoubleBuffer, scan_double};
 use sha1::{Digest as _, Sha1};
-use store::{Db, StrNew, Type, Value};
+use store::{Db, StrNew, StreamId, Type, Value};
 
 use crate::{ClientId, Engine};
 
@@ -177,6 +177,7 @@ fn add_database(total: &mut Sum, db: &Db) {
             Type::Set => 2,
             Type::Zset => 3,
             Type::Hash => 4,
+            Type::Stream => 6,
         };
         mix(&mut sum, &code.to_be_bytes());
         add_value(&mut sum, value);
@@ -211,6 +212,16 @@ fn add_value(sum: &mut Sum, value: Value<'_>) {
                 mix(&mut each, field);
                 mix(&mut each, value);
                 add(sum, &each);
+            }
+        }
+        Value::Stream(stream) => {
+            for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+                let id = entry.id();
+                mix(sum, format!("{}.{}", id.ms, id.seq).as_bytes());
+                for (field, value) in entry.fields() {
+                    mix(sum, field.bytes(&mut [0; 20]));
+                    mix(sum, value.bytes(&mut [0; 20]));
+                }
             }
         }
     }

@@ -117,6 +117,8 @@ fn encoding_of(value: &Value<'_>) -> Encoding {
             Encoding::HashZiplist,
             Encoding::Hash,
         ),
+        // `write_value` refuses it.
+        Value::Stream(_) => Encoding::Hash,
     }
 }
 
@@ -130,6 +132,7 @@ fn write_value<W: Write>(writer: &mut Writer<W>, value: Value<'_>) -> io::Result
         Value::Set(set) => write_set(writer, set),
         Value::Zset(zset) => write_zset(writer, zset),
         Value::Hash(hash) => write_hash(writer, hash),
+        Value::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -24,7 +24,7 @@ use std::ptr::NonNull;
 use bytes::{Bytes, BytesMut};
 
 use crate::table::{Item, Occupied};
-use crate::{Encoding, Hash, HashRef, List, Owned, Set, Str, StrNew, Value, Zset, int};
+use crate::{Encoding, Hash, HashRef, List, Owned, Set, Str, StrNew, Stream, Value, Zset, int};
 use shape::{
     INLINE_MAX, KEY_BITS, Kind, NARROW_KEY, STEPS_MAX, STEPS_SHIFT, Shape, TINY_KEY, TINY_KEY_BITS,
 };
@@ -104,6 +104,7 @@ pub(crate) enum New<'a> {
     /// A hash whose fields go into the entry: [`Hash::fields`] gives them.
     Fields(Hash),
     Hash(Hash),
+    Stream(Stream),
 }
 
 impl<'a> New<'a> {
@@ -144,6 +145,7 @@ impl<'a> New<'a> {
             Owned::Zset(zset) => Self::Zset(zset),
             Owned::Hash(hash) if hash.fields().is_some() => Self::Fields(hash),
             Owned::Hash(hash) => Self::Hash(hash),
+            Owned::Stream(stream) => Self::Stream(stream),
         }
     }
 
@@ -170,6 +172,7 @@ impl<'a> New<'a> {
             Self::Zset(_) => Kind::Zset,
             Self::Fields(_) => Kind::Fields,
             Self::Hash(_) => Kind::Hash,
+            Self::Stream(_) => Kind::Stream,
         }
     }
 }
@@ -179,6 +182,7 @@ const _: () = {
     assert!(size_of::<Set>() <= 8 && align_of::<Set>() <= 8);
     assert!(size_of::<Zset>() <= 8 && align_of::<Zset>() <= 8);
     assert!(size_of::<Hash>() <= 8 && align_of::<Hash>() <= 8);
+    assert!(size_of::<Stream>() <= 8 && align_of::<Stream>() <= 8);
 };
 
 /// Owns a block with a key and a value.
@@ -223,6 +227,7 @@ impl Entry {
                 New::Set(set) => entry.write_at(word, set),
                 New::Zset(zset) => entry.write_at(word, zset),
                 New::Hash(hash) => entry.write_at(word, hash),
+                New::Stream(stream) => entry.write_at(word, stream),
             }
         }
         entry
@@ -532,6 +537,7 @@ impl Entry {
                 Kind::Set => Owned::Set(word.cast::<Set>().read()),
                 Kind::Zset => Owned::Zset(word.cast::<Zset>().read()),
                 Kind::Hash => Owned::Hash(word.cast::<Hash>().read()),
+                Kind::Stream => Owned::Stream(word.cast::<Stream>().read()),
             };
             self.free_block();
             (owned, expire_ms)
@@ -548,6 +554,7 @@ impl Entry {
             Value::Set(set) => set.len() > HEAVY_ELEMENTS,
             Value::Zset(zset) => zset.len() > HEAVY_ELEMENTS,
             Value::Hash(hash) => hash.is_large() && hash.len() > HEAVY_ELEMENTS,
+            Value::Stream(stream) => stream.free_effort() > HEAVY_ELEMENTS,
         }
     }
 }
@@ -566,6 +573,7 @@ impl Drop for Entry {
                 Kind::Set => word.cast::<Set>().drop_in_place(),
                 Kind::Zset => word.cast::<Zset>().drop_in_place(),
                 Kind::Hash => word.cast::<Hash>().drop_in_place(),
+                Kind::Stream => word.cast::<Stream>().drop_in_place(),
             }
             dealloc(self.0.as_ptr(), shape.layout());
         }
@@ -579,6 +587,7 @@ pub(crate) enum InPlace<'a> {
     Set(&'a mut Set),
     Zset(&'a mut Zset),
     Hash(&'a mut Hash),
+    Stream(&'a mut Stream),
     /// A hash in the entry; its own methods need more than the block, too.
     Fields,
 }
@@ -738,6 +747,7 @@ impl<'a> EntryMut<'a> {
                 Kind::Set => InPlace::Set(self.into_word()),
                 Kind::Zset => InPlace::Zset(self.into_word()),
                 Kind::Hash => InPlace::Hash(self.into_word()),
+                Kind::Stream => InPlace::Stream(self.into_word()),
                 Kind::Fields => InPlace::Fields,
                 Kind::Tiny | Kind::Int | Kind::Inline | Kind::Raw | Kind::Big => InPlace::Str,
             }
@@ -854,6 +864,7 @@ impl<'a> EntryRef<'a> {
                     Value::Hash(HashRef::of_fields(bytes))
                 }
                 Kind::Hash => Value::Hash(self.word::<Hash>(shape).see()),
+                Kind::Stream => Value::Stream(self.word(shape)),
             }
         }
     }
@@ -872,6 +883,7 @@ impl<'a> EntryRef<'a> {
             Value::Set(set) => set.encoding(),
             Value::Zset(zset) => zset.encoding(),
             Value::Hash(hash) => hash.encoding(),
+            Value::Stream(_) => Encoding::Stream,
         }
     }
 

@@ -5,7 +5,8 @@
 //! - [`Keyspace`] is all databases; [`Db`] is one of them. A command reaches a key through one door per kind of
 //!   access: [`Db::read`], [`Db::write`], [`Db::insert`], [`Db::remove`]. Expiry and LRU live behind the doors.
 //! - [`Value`], [`ValueMut`] and [`Owned`] are a value seen, a value to be changed, and a value on its own.
-//! - [`List`], [`Set`], [`Zset`] and [`Hash`] are handles of eight bytes to a heap block; their encoding is theirs to choose.
+//! - [`List`], [`Set`], [`Zset`], [`Hash`] and [`Stream`] are handles of eight bytes to a heap block; their encoding is theirs to
+//!   choose. `stream/mod.rs` says how streams are read, built and saved.
 //! - [`table`] is the one hash table that everything uses: keys, members and fields lie in hash order, so a scan cursor is
 //!   a position in that order and growing never stops the world.
 //!
@@ -28,6 +29,7 @@ mod list;
 mod packed;
 mod set;
 mod slots;
+mod stream;
 pub mod table;
 mod thin;
 mod value;
@@ -42,6 +44,10 @@ pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::{List, Part, Taken};
 pub use set::{Elem, Set, SetBuilder};
+pub use stream::{
+    Consumer, ConsumerId, Group, Keep, Pending, PendingIds, PendingRange, Refused, Stream,
+    StreamEntry, StreamFields, StreamId, StreamRange, StreamRangeBack, Trim, Trimmed,
+};
 pub use table::set_hash_seed;
 pub use value::{Encoding, Owned, Str, StrMut, StrNew, Type, Value, ValueMut};
 pub use zset::{Insert, LexBound, ScoreBound, Zset, ZsetBuilder};

@@ -18,10 +18,14 @@ pub struct Limits {
     pub zset_entries: usize,
     /// `zset-max-ziplist-value`, bytes
     pub zset_value: usize,
+    /// `stream-node-max-bytes`; 0 for as many as a node holds
+    pub stream_node_bytes: usize,
+    /// `stream-node-max-entries`; 0 for no bound
+    pub stream_node_entries: usize,
 }
 
 impl Default for Limits {
-    /// The defaults of Redis 3.0.
+    /// The defaults of the configuration.
     fn default() -> Self {
         Self {
             hash_entries: 512,
@@ -31,6 +35,8 @@ impl Default for Limits {
             set_intset_entries: 512,
             zset_entries: 128,
             zset_value: 64,
+            stream_node_bytes: 4096,
+            stream_node_entries: 100,
         }
     }
 }

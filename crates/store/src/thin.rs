@@ -204,6 +204,14 @@ impl Thin {
     }
 }
 
+impl Clone for Thin {
+    fn clone(&self) -> Self {
+        let mut copy = Self::from_bytes(self.bytes(), self.count());
+        copy.set_mark(self.mark());
+        copy
+    }
+}
+
 impl Drop for Thin {
     fn drop(&mut self) {
         if !self.0.is_null() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, EntryMut, InPlace};
 use crate::table::Occupied;
-use crate::{Hash, HashMut, HashRef, List, Set, Zset, int};
+use crate::{Hash, HashMut, HashRef, List, Set, Stream, Zset, int};
 
 /// The type of a value, as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,8 @@ pub enum Type {
     Zset,
     /// `hash`
     Hash,
+    /// `stream`
+    Stream,
 }
 
 impl Type {
@@ -31,6 +33,7 @@ impl Type {
             Self::Set => "set",
             Self::Zset => "zset",
             Self::Hash => "hash",
+            Self::Stream => "stream",
         }
     }
 }
@@ -54,6 +57,8 @@ pub enum Encoding {
     Hashtable,
     /// A large sorted set.
     Skiplist,
+    /// Any stream.
+    Stream,
 }
 
 impl Encoding {
@@ -69,6 +74,7 @@ impl Encoding {
             Self::Intset => "intset",
             Self::Hashtable => "hashtable",
             Self::Skiplist => "skiplist",
+            Self::Stream => "stream",
         }
     }
 }
@@ -149,9 +155,7 @@ impl StrMut<'_> {
     pub fn see(&self) -> Str<'_> {
         match self.slot.view().value() {
             Value::Str(value) => value,
-            Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::Hash(_) => {
-                unreachable!("made for strings only")
-            }
+            _ => unreachable!("made for strings only"),
         }
     }
 
@@ -216,6 +220,8 @@ pub enum Value<'a> {
     Zset(&'a Zset),
     /// A hash.
     Hash(HashRef<'a>),
+    /// A stream.
+    Stream(&'a Stream),
 }
 
 impl Value<'_> {
@@ -228,6 +234,7 @@ impl Value<'_> {
             Self::Set(_) => Type::Set,
             Self::Zset(_) => Type::Zset,
             Self::Hash(_) => Type::Hash,
+            Self::Stream(_) => Type::Stream,
         }
     }
 }
@@ -245,6 +252,8 @@ pub enum ValueMut<'a> {
     Zset(&'a mut Zset),
     /// A hash.
     Hash(HashMut<'a>),
+    /// A stream.
+    Stream(&'a mut Stream),
 }
 
 impl<'a> ValueMut<'a> {
@@ -261,6 +270,7 @@ impl<'a> ValueMut<'a> {
             InPlace::Set(set) => Self::Set(set),
             InPlace::Zset(zset) => Self::Zset(zset),
             InPlace::Hash(hash) => Self::Hash(HashMut::of_hash(hash)),
+            InPlace::Stream(stream) => Self::Stream(stream),
             InPlace::Str | InPlace::Fields => unreachable!("looked at above"),
         }
     }
@@ -286,14 +296,16 @@ pub enum Owned {
     Zset(Zset),
     /// A hash.
     Hash(Hash),
+    /// A stream.
+    Stream(Stream),
 }
 
 impl Owned {
-    /// Whether it is a collection without elements, which no key may hold.
+    /// Whether it is a collection without elements, which no key may hold. A stream may be empty.
     #[must_use]
     pub fn is_empty_collection(&self) -> bool {
         match self {
-            Self::Int(_) | Self::Bytes { .. } => false,
+            Self::Int(_) | Self::Bytes { .. } | Self::Stream(_) => false,
             Self::List(list) => list.is_empty(),
             Self::Set(set) => set.is_empty(),
             Self::Zset(zset) => zset.is_empty(),

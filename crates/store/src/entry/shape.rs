@@ -35,12 +35,13 @@ pub(super) enum Kind {
     Set,
     Zset,
     Hash,
+    Stream,
 }
 
 impl Kind {
     /// By number; all that four bits can say.
     pub(super) const ALL: [Self; 16] = {
-        let mut all = [Self::Hash; 16];
+        let mut all = [Self::Stream; 16];
         let known = [
             Self::Tiny,
             Self::Inline,
@@ -52,6 +53,7 @@ impl Kind {
             Self::Set,
             Self::Zset,
             Self::Hash,
+            Self::Stream,
         ];
         let mut at = 0;
         while at < known.len() {
