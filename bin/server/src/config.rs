@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use commands::table::COMMANDS;
 use conf::command_line::{Run, Source};
 use conf::load::cannot_open;
 use conf::{LoadError, Refusal, ServerConfig};
@@ -55,7 +54,7 @@ struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let names = COMMANDS.iter().map(|command| command.name.into());
+        let names = engine::command_facts().map(|command| command.name.into());
         Self {
             names: names.collect(),
         }

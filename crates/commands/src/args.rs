@@ -1,13 +1,13 @@
-//! Reading arguments: numbers, as Redis reads them.
+//! Reading arguments: numbers, keywords, and options in any order.
 
-use crate::Error;
+use crate::{Args, Error};
 
 /// A 64-bit integer in canonical decimal form.
 ///
 /// # Errors
 /// [`Error::NotInteger`]
 pub fn int(word: &[u8]) -> Result<i64, Error> {
-    resp::number::parse_integer(word).ok_or(Error::NotInteger)
+    resp::number::parse_i64(word).ok_or(Error::NotInteger)
 }
 
 /// A float, `inf` and `-inf` included, NaN not.
@@ -15,6 +15,9 @@ pub fn int(word: &[u8]) -> Result<i64, Error> {
 /// # Errors
 /// [`Error::NotFloat`]
 pub fn float(word: &[u8]) -> Result<f64, Error> {
+    if word.is_empty() {
+        return Err(Error::NotFloat);
+    }
     resp::number::parse_double(word).ok_or(Error::NotFloat)
 }
 
@@ -22,4 +25,179 @@ pub fn float(word: &[u8]) -> Result<f64, Error> {
 #[must_use]
 pub fn is(word: &[u8], keyword: &str) -> bool {
     word.eq_ignore_ascii_case(keyword.as_bytes())
+}
+
+/// Reads the words of a request one after the other: the one way in which commands parse options.
+///
+/// ```
+/// use commands::args::Reader;
+/// # fn main() -> Result<(), commands::Error> {
+/// let words: [&[u8]; 5] = [b"XTHING", b"key", b"COUNT", b"10", b"NOACK"];
+/// let mut reader = Reader::from(&words, 2);
+/// let (mut count, mut acknowledges) = (None, true);
+/// while !reader.is_empty() {
+///     if reader.takes("COUNT") {
+///         count = Some(reader.int()?);
+///     } else if reader.takes("NOACK") {
+///         acknowledges = false;
+///     } else {
+///         return Err(commands::Error::Syntax);
+///     }
+/// }
+/// assert_eq!((count, acknowledges), (Some(10), false));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    words: Args<'a>,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Begins at position `at`, which may be the end.
+    #[must_use]
+    pub fn from(words: Args<'a>, at: usize) -> Self {
+        Self {
+            words,
+            at: at.min(words.len()),
+        }
+    }
+
+    /// The position of the next word.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether no words are left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.at == self.words.len()
+    }
+
+    /// How many words are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.words.len() - self.at
+    }
+
+    /// The next word, which stays.
+    #[must_use]
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        self.words.get(self.at).copied()
+    }
+
+    /// Takes the next word if it is this keyword, in any case.
+    pub fn takes(&mut self, keyword: &str) -> bool {
+        let there = self.peek().is_some_and(|word| is(word, keyword));
+        self.at += usize::from(there);
+        there
+    }
+
+    /// Takes the next word if it is this keyword and at least `more` words follow it.
+    pub fn takes_with(&mut self, keyword: &str, more: usize) -> bool {
+        self.len() > more && self.takes(keyword)
+    }
+
+    /// Takes the next word.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] where none is left.
+    pub fn word(&mut self) -> Result<&'a [u8], Error> {
+        let word = self.peek().ok_or(Error::Syntax)?;
+        self.at += 1;
+        Ok(word)
+    }
+
+    /// Takes the next word as an integer.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] where none is left, [`Error::NotInteger`] where it is none.
+    pub fn int(&mut self) -> Result<i64, Error> {
+        int(self.word()?)
+    }
+
+    /// Takes the next word as an integer within a range.
+    ///
+    /// # Errors
+    /// As [`int`](Self::int); `outside` where it is not within the range.
+    pub fn int_in(
+        &mut self,
+        range: std::ops::RangeInclusive<i64>,
+        outside: &'static str,
+    ) -> Result<i64, Error> {
+        let value = self.int()?;
+        if range.contains(&value) {
+            Ok(value)
+        } else {
+            Err(Error::text(outside))
+        }
+    }
+
+    /// Takes the next word as a float.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] where none is left, [`Error::NotFloat`] where it is none.
+    pub fn float(&mut self) -> Result<f64, Error> {
+        float(self.word()?)
+    }
+
+    /// Takes this many words.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] where fewer are left.
+    pub fn words(&mut self, count: usize) -> Result<Args<'a>, Error> {
+        let end = self.at.checked_add(count).ok_or(Error::Syntax)?;
+        let words = self.words.get(self.at..end).ok_or(Error::Syntax)?;
+        self.at = end;
+        Ok(words)
+    }
+
+    /// Takes a number of keys, at least one, and then that many keys.
+    ///
+    /// # Errors
+    /// The texts that Redis's commands share.
+    pub fn counted_keys(&mut self) -> Result<Args<'a>, Error> {
+        const NOT_POSITIVE: &str = "ERR numkeys should be greater than 0";
+        let count = self.word()?;
+        let count = int(count).ok().filter(|count| *count > 0);
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let count = count.ok_or(Error::text(NOT_POSITIVE))?;
+        if count > self.len() {
+            return Err(Error::text(
+                "ERR Number of keys can't be greater than number of args",
+            ));
+        }
+        self.words(count)
+    }
+
+    /// Takes all words that are left.
+    pub fn rest(&mut self) -> Args<'a> {
+        let rest = &self.words[self.at..];
+        self.at = self.words.len();
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_words_in_order_and_stops_at_the_end() {
+        let words: [&[u8]; 6] = [b"CMD", b"2", b"a", b"b", b"limit", b"1.5"];
+        let mut reader = Reader::from(&words, 1);
+        assert_eq!(reader.counted_keys().unwrap(), [b"a", b"b"]);
+        assert!(!reader.takes("COUNT") && !reader.takes_with("LIMIT", 2));
+        assert!(reader.takes_with("LIMIT", 1));
+        assert_eq!(reader.clone().int(), Err(Error::NotInteger));
+        assert_eq!(reader.float(), Ok(1.5));
+        assert_eq!(reader.word(), Err(Error::Syntax));
+        assert!(Reader::from(&words, 99).is_empty());
+        for count in ["0", "-1", "x", "9", "99999999999999999999"] {
+            let words = [&b"CMD"[..], count.as_bytes(), b"a"];
+            assert!(Reader::from(&words, 1).counted_keys().is_err(), "{count}");
+        }
+    }
 }

@@ -2,13 +2,13 @@
 //!
 //! # Layout
 //!
-//! - [`table`]: one row per command: name, arity, flags, key positions and what runs it. Everything known about a command is in its row.
+//! - [`table`]: what a row of the command table says; [`rows`]: one row per data command, with everything known about it and its function.
 //! - [`Ctx`]: what a command may touch; [`Effects`]: what it leaves behind for the engine (dirty count, events, what to propagate).
 //! - [`Error`]: the error replies that many commands share.
 //! - One file per family: [`mod@string`], `bits`, `hyperloglog`, `list`, `set`, `zset`, `hash`, `keys`, `scan`, `sort`.
 //!
 //! A data command is one function `(ctx, args) → reply + effects`. It knows no connection, no replication and no file. Commands that do
-//! (AUTH, CLIENT, SLAVEOF …) have their row here and their function in the engine.
+//! (AUTH, CLIENT, REPLICAOF …) have their rows and their functions in the engine.
 
 pub mod args;
 mod bits;
@@ -21,6 +21,7 @@ mod hyperloglog;
 mod keys;
 mod list;
 pub mod rng;
+pub mod rows;
 mod scan;
 mod set;
 mod sort;
@@ -33,4 +34,4 @@ pub use context::{Args, Ctx, Done, Settings};
 pub use effects::{Block, BlockKind, Effects, EventClass, KeyEvent, Propagation};
 pub use error::Error;
 pub use rng::Rng;
-pub use table::{Command, Flags, Run};
+pub use table::{Facts, Flags, Traits};

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use commands::table::COMMANDS;
-
 use crate::Engine;
 use crate::histogram::Histogram;
 
@@ -17,8 +15,7 @@ impl Engine {
         }
         line(text, "turn", &self.stats.turns);
         line(text, "command", &all);
-        for (command, stats) in COMMANDS
-            .iter()
+        for (command, stats) in crate::index::facts()
             .zip(&self.stats.per_command)
             .filter(|(_, stats)| stats.calls > 0)
         {

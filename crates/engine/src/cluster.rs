@@ -7,8 +7,8 @@ use cluster_bus::{
     Event, Facts, Input, LinkId, LogLevel, Message, Node, NodesConf, Output, Query, Reply, Route,
     Slot, codec,
 };
-use commands::table::{self, Command};
-use commands::{Args, Done, Error, EventClass, Flags};
+use commands::table;
+use commands::{Args, Done, Error, EventClass, Flags, Traits};
 
 use crate::client::Waiting;
 use crate::index::Entry;
@@ -241,24 +241,30 @@ impl Engine {
             return Ok(());
         }
         let db = self.keyspace.db_ref(0);
-        let mut positions = Vec::new();
-        let mut route = |command: &Command, words: Args<'_>| {
-            if command.first_key == 0 && !command.flags.has(Flags::MOVABLE_KEYS) {
-                return Route::Here;
-            }
-            positions.clear();
-            table::key_positions(command, words, &mut positions);
+        let exists = |key: &[u8]| db.peek(key).is_some();
+        let route = |entry: Entry, words: Args<'_>| {
+            let command = entry.command;
             let query = Query {
                 asking: client.flags.asking || command.flags.has(Flags::ASKING),
                 client_is_readonly: client.flags.readonly,
                 command_is_readonly: command.flags.has(Flags::READONLY),
-                is_migrate: command.name == "migrate",
+                is_migrate: command.traits.has(Traits::MOVES_KEYS),
             };
-            let exists = |key: &[u8]| db.peek(key).is_some();
-            node.route(positions.iter().map(|&at| words[at]), query, exists)
+            if entry.keyless {
+                return Route::Here;
+            }
+            if let Some(&key) = entry.single_key.and_then(|at| words.get(at)) {
+                return node.route(std::iter::once(key), query, exists);
+            }
+            let mut keys = Vec::new();
+            table::find_keys(command, words, &mut keys);
+            if keys.is_empty() {
+                return Route::Here;
+            }
+            node.route(keys.iter().map(|key| words[key.at]), query, exists)
         };
-        if entry.command.name != "exec" {
-            return match route(entry.command, args) {
+        if !entry.command.traits.has(Traits::RUNS_QUEUE) {
+            return match route(entry, args) {
                 Route::Here => Ok(()),
                 elsewhere => Err(Error::owned(elsewhere.to_string())),
             };
@@ -269,7 +275,7 @@ impl Engine {
         let mut queue = queue.into_iter().flat_map(|multi| &multi.queue);
         let elsewhere = queue.find_map(|queued| {
             let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-            Some(route(queued.entry.command, &words)).filter(|route| *route != Route::Here)
+            Some(route(queued.entry, &words)).filter(|route| *route != Route::Here)
         });
         let Some(elsewhere) = elsewhere else {
             return Ok(());

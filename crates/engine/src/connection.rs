@@ -1,10 +1,11 @@
 //! PING, ECHO, AUTH, SELECT, TIME.
 
 use commands::{Args, Done, Error, args};
+use resp::Protocol;
 
 use crate::{ClientId, Engine};
 
-/// PING. In pub/sub mode 3.0.7 answers like a message.
+/// PING. A RESP2 client with subscriptions gets an answer that looks like a message.
 pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let client = &mut engine.clients[id];
     if args.len() > 2 {
@@ -12,7 +13,7 @@ pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             "ERR wrong number of arguments for 'ping' command",
         ));
     }
-    if client.subscriptions.is_some() {
+    if client.subscriptions.is_some() && client.out.protocol() == Protocol::Resp2 {
         client.out.array(2);
         client.out.bulk(b"pong");
         client.out.bulk(args.get(1).copied().unwrap_or_default());
@@ -21,6 +22,13 @@ pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     } else {
         client.out.status("PONG");
     }
+    Ok(())
+}
+
+/// QUIT
+pub(crate) fn quit(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    engine.clients[id].out.ok();
+    engine.close_after_reply(id);
     Ok(())
 }
 

@@ -1,71 +1,24 @@
 //! One request: the gates it passes, in order, and the call.
 
-use commands::{Args, Ctx, Error, Flags, Propagation};
+use commands::{Args, Ctx, Error, Flags, Propagation, Traits};
+use resp::Protocol;
 
-use crate::index::{EngineFn, Entry, Runner};
-use crate::{
-    ClientId, Engine, append_only, cluster, configure, connection, debug, describe, info, latency,
-    master, migrate, observe, persistence, pubsub, scripting, sessions, slave, transaction,
-};
+use crate::index::{self, Entry, Runner};
+use crate::{ClientId, Engine, describe};
 
 /// The latency monitor counts in milliseconds.
 const LATENCY_FROM_US: u64 = 1000;
-
-/// The engine's function for a command whose row says that the engine runs it.
-pub(crate) fn engine_fn(name: &str) -> Option<EngineFn> {
-    Some(match name {
-        "asking" => cluster::asking,
-        "auth" => connection::auth,
-        "bgrewriteaof" => append_only::bgrewriteaof,
-        "bgsave" => persistence::bgsave,
-        "client" => sessions::client,
-        "cluster" => cluster::cluster,
-        "command" => describe::command,
-        "config" => configure::config,
-        "debug" => debug::debug,
-        "discard" => transaction::discard,
-        "echo" => connection::echo,
-        "eval" => scripting::eval,
-        "evalsha" => scripting::evalsha,
-        "exec" => transaction::exec,
-        "info" => info::info,
-        "latency" => latency::latency,
-        "lastsave" => persistence::lastsave,
-        "migrate" => migrate::migrate,
-        "monitor" => observe::monitor,
-        "multi" => transaction::multi,
-        "ping" => connection::ping,
-        "psync" | "sync" => master::sync,
-        "readonly" => cluster::readonly,
-        "readwrite" => cluster::readwrite,
-        "replconf" => master::replconf,
-        "role" => slave::role,
-        "save" => persistence::save,
-        "script" => scripting::script,
-        "shutdown" => persistence::shutdown,
-        "slowlog" => observe::slowlog,
-        "slaveof" => slave::slaveof,
-        "wait" => master::wait,
-        "psubscribe" => pubsub::psubscribe,
-        "publish" => pubsub::publish,
-        "pubsub" => pubsub::pubsub,
-        "punsubscribe" => pubsub::punsubscribe,
-        "select" => connection::select,
-        "subscribe" => pubsub::subscribe,
-        "time" => connection::time,
-        "unsubscribe" => pubsub::unsubscribe,
-        "unwatch" => transaction::unwatch,
-        "watch" => transaction::watch,
-        _ => return None,
-    })
-}
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
     #[inline]
     pub(crate) fn request(&mut self, id: ClientId, args: Args<'_>) -> bool {
         let Some(entry) = self.index.find(args[0]) else {
-            return self.request_unknown(id, args[0]);
+            return self.request_unknown(id, args, None);
+        };
+        let entry = match index::resolve(entry, args) {
+            Ok(entry) => entry,
+            Err(error) => return self.request_unknown(id, args, Some(&error)),
         };
         if self.calm && self.is_plain(id, entry, args) {
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
@@ -77,15 +30,21 @@ impl Engine {
         self.request_through_gates(id, entry, args)
     }
 
-    /// A command that is none.
+    /// There is no such command, or it has no such subcommand.
     #[cold]
-    fn request_unknown(&mut self, id: ClientId, name: &[u8]) -> bool {
+    fn request_unknown(&mut self, id: ClientId, args: Args<'_>, error: Option<&Error>) -> bool {
         if self.is_paused(id) {
             self.hold(id);
             return false;
         }
-        self.unknown(id, name);
-        self.end_asking(id, "");
+        match error {
+            None => self.unknown(id, args),
+            Some(error) => {
+                self.break_transaction(id);
+                self.clients[id].out.error(error.line());
+            }
+        }
+        self.end_asking(id, Traits::default());
         true
     }
 
@@ -98,7 +57,7 @@ impl Engine {
         }
         self.clients[id].last_command = entry.command.name;
         self.answer(id, entry, args);
-        self.end_asking(id, entry.command.name);
+        self.end_asking(id, entry.command.traits);
         if !self.ready.is_empty() && !self.in_script() {
             self.serve_blocked();
         }
@@ -112,23 +71,23 @@ impl Engine {
             self.clients[id].out.error(error.line());
             return;
         }
-        if self.clients[id].multi.is_some() && !runs_inside_multi(entry.command.name) {
+        if self.clients[id].multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
             self.queue(id, entry, args);
             return;
         }
         self.calm = self.is_calm();
         self.call(id, entry, args);
         // WAIT itself puts a question to the replicas into the stream.
-        if entry.command.name != "wait" {
+        if !entry.command.traits.has(Traits::KEEPS_OFFSET) {
             self.note_offset(id);
         }
     }
 
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
-    fn end_asking(&mut self, id: ClientId, name: &str) {
+    fn end_asking(&mut self, id: ClientId, traits: Traits) {
         if let Some(client) = self.clients.get_mut(id)
             && client.multi.is_none()
-            && name != "asking"
+            && !traits.has(Traits::KEEPS_ASKING)
         {
             client.flags.asking = false;
         }
@@ -168,12 +127,8 @@ impl Engine {
             && !self.lacks_password(id)
     }
 
-    fn unknown(&mut self, id: ClientId, name: &[u8]) {
-        if name.eq_ignore_ascii_case(b"quit") {
-            self.clients[id].out.ok();
-            self.close_after_reply(id);
-            return;
-        }
+    fn unknown(&mut self, id: ClientId, args: Args<'_>) {
+        let name = args[0];
         self.clients[id].last_command = "NULL";
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let addr = &self.clients[id].peer.addr;
@@ -185,41 +140,47 @@ impl Engine {
             self.close_now(id);
         } else {
             self.break_transaction(id);
-            let error = Error::quoting("ERR unknown command '", name, "'");
+            let error = unknown_command(args);
             self.clients[id].out.error(error.line());
         }
     }
 
-    /// The gates between a request and its command, in the order of Redis 3.0.
+    /// The gates between a request and its command, in the order of Valkey.
     fn gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> Result<(), Error> {
         let command = entry.command;
         if !command.accepts(args.len()) {
-            return Err(Error::owned(format!(
-                "ERR wrong number of arguments for '{}' command",
-                command.name
-            )));
+            return Err(wrong_arity(entry));
         }
-        if self.lacks_password(id) && command.name != "auth" {
+        if self.lacks_password(id) && !command.flags.has(Flags::NO_AUTH) {
             return Err(Error::text("NOAUTH Authentication required."));
         }
-        let client_is_master = self.clients[id].flags.master;
+        let flags = self.clients[id].flags;
+        let from_master = flags.master;
+        if from_master
+            && command.flags.has(Flags::ADMIN)
+            && !command.traits.has(Traits::FROM_MASTER)
+        {
+            return Err(self.refuse_from_master(entry));
+        }
+        if self.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
+            return Err(Error::text("ERR Command not allowed inside a transaction"));
+        }
         self.gate_cluster(id, entry, args)?;
         if self.config.maxmemory > 0 && command.flags.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;
         }
-        let from_master = client_is_master;
         if command.flags.has(Flags::WRITE) {
             self.gate_disk()?;
             self.gate_min_slaves()?;
             if !from_master {
                 self.gate_read_only()?;
             }
-        } else if command.name == "ping" {
+        } else if command.traits.has(Traits::CHECKS_DISK) {
             self.gate_disk()?;
         }
-        self.gate_subscribed(id, command.name)?;
+        self.gate_subscribed(id, entry)?;
         if !command.flags.has(Flags::STALE) && !from_master {
             self.gate_stale()?;
         }
@@ -231,18 +192,29 @@ impl Engine {
         self.gate_script(entry, args)
     }
 
-    /// A subscribed client may only change its subscriptions, PING and QUIT.
-    fn gate_subscribed(&self, id: ClientId, name: &str) -> Result<(), Error> {
-        let allowed = matches!(
-            name,
-            "subscribe" | "unsubscribe" | "psubscribe" | "punsubscribe" | "ping"
-        );
-        if self.clients[id].subscriptions.is_some() && !allowed {
-            return Err(Error::text(
-                "ERR only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT allowed in this context",
-            ));
+    /// A master sends data. What would change this server's role or configuration is not for it to say.
+    #[cold]
+    fn refuse_from_master(&self, entry: Entry) -> Error {
+        let name = entry.command.name;
+        tracing::warn!("Refused the administrative command '{name}' in the stream of the primary");
+        Error::owned(format!(
+            "ERR '{name}' is not allowed in a replication stream"
+        ))
+    }
+
+    /// A RESP2 client with subscriptions may only change these, PING, QUIT and RESET: it could not tell replies from messages.
+    fn gate_subscribed(&self, id: ClientId, entry: Entry) -> Result<(), Error> {
+        let client = &self.clients[id];
+        if client.subscriptions.is_none()
+            || client.out.protocol() == Protocol::Resp3
+            || entry.command.traits.has(Traits::IN_SUBSCRIBED)
+        {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::owned(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            entry.command.name
+        )))
     }
 
     /// Calls a command that passed the gates, and applies its effects.
@@ -255,7 +227,7 @@ impl Engine {
         // may run commands of its own.
         let start_ns = match entry.runner {
             Runner::Data(_) => self.last_ns,
-            Runner::Engine(_) => self.host.mono_ns(),
+            Runner::Engine(_) | Runner::Help => self.host.mono_ns(),
         };
         self.running.begin(entry.number);
         self.run(id, entry, args);
@@ -278,7 +250,7 @@ impl Engine {
     #[cold]
     fn note_slow(&mut self, entry: Entry, args: Args<'_>, usec: u64) {
         // What EXEC ran was noted one by one.
-        if entry.command.name != "exec" {
+        if !entry.command.traits.has(Traits::RUNS_QUEUE) {
             self.note_duration(args, usec);
         }
         if usec >= LATENCY_FROM_US {
@@ -296,8 +268,12 @@ impl Engine {
         let db = self.clients[id].db;
         let done = match entry.runner {
             Runner::Data(run) => {
-                if self.effects.watching && entry.command.name.starts_with("flush") {
-                    self.break_watches_on_flush((entry.command.name == "flushdb").then_some(db));
+                let traits = entry.command.traits;
+                if self.effects.watching && traits.has(Traits::EMPTIES_DB) {
+                    self.break_watches_on_flush(Some(db));
+                }
+                if self.effects.watching && traits.has(Traits::EMPTIES_ALL) {
+                    self.break_watches_on_flush(None);
                 }
                 let may_block = self.group.depth == 0 && !self.in_script() && !self.replaying;
                 let mut ctx = Ctx {
@@ -314,12 +290,13 @@ impl Engine {
                 };
                 let done = run(&mut ctx, args);
                 if matches!(self.effects.propagation, Propagation::Forced)
-                    && entry.command.name == "flushall"
+                    && traits.has(Traits::EMPTIES_ALL)
                 {
                     self.save_flushed();
                 }
                 done
             }
+            Runner::Help => describe::help(self, id, args),
             Runner::Engine(run) => {
                 self.calm = false;
                 // It may run commands of its own.
@@ -336,7 +313,36 @@ impl Engine {
     }
 }
 
-/// Commands that an open transaction does not queue.
-fn runs_inside_multi(name: &str) -> bool {
-    matches!(name, "exec" | "discard" | "multi" | "watch")
+/// What a command of the wrong length is answered.
+pub(crate) fn wrong_arity(entry: Entry) -> Error {
+    let name = entry.command.name;
+    Error::owned(format!(
+        "ERR wrong number of arguments for '{name}' command"
+    ))
+}
+
+/// What an unknown command is answered: its name and the beginning of its arguments.
+fn unknown_command(args: Args<'_>) -> Error {
+    /// Bytes of the name and of all arguments that are shown, as in Redis.
+    const SHOWN: usize = 128;
+    let mut line = b"ERR unknown command '".to_vec();
+    line.extend_from_slice(shown(args[0], SHOWN));
+    line.extend_from_slice(b"', with args beginning with: ");
+    let start = line.len();
+    for arg in &args[1..] {
+        let used = line.len() - start;
+        if used >= SHOWN {
+            break;
+        }
+        line.push(b'\'');
+        line.extend_from_slice(shown(arg, SHOWN - used));
+        line.extend_from_slice(b"' ");
+    }
+    Error::Quoting(line.into())
+}
+
+/// A word of a request in an error: it ends at its first NUL, as text does in C, or after `most` bytes.
+fn shown(word: &[u8], most: usize) -> &[u8] {
+    let text = word.split(|byte| *byte == 0).next().unwrap_or_default();
+    &text[..text.len().min(most)]
 }

@@ -2,48 +2,124 @@
 
 use std::sync::LazyLock;
 
-use commands::table::{COMMANDS, Command};
-use commands::{Args, Done};
+use commands::table::{Begin, DataFn, Find, Row};
+use commands::{Args, Done, Error, Facts};
 
 use crate::{ClientId, Engine};
 
 /// A command that knows more than data. Its reply goes to the client's output.
 pub(crate) type EngineFn = fn(&mut Engine, ClientId, Args<'_>) -> Done;
 
-/// What runs a command, resolved.
+/// What runs a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Runner {
-    Data(commands::table::DataFn),
+    Data(DataFn),
     Engine(EngineFn),
+    /// Subcommands do; or it is the HELP of such a command.
+    Help,
 }
 
-/// A command as it can be called, one of [`CALLABLE`].
+/// A command or subcommand as it can be called.
 pub(crate) type Entry = &'static Callable;
 
 /// See [`Entry`].
 #[derive(Debug)]
 pub(crate) struct Callable {
-    pub(crate) command: &'static Command,
+    pub(crate) command: &'static Facts,
     pub(crate) runner: Runner,
-    /// Its place in [`COMMANDS`], for statistics.
+    /// Its place in [`entries`], for statistics.
     pub(crate) number: usize,
+    /// It touches no keys, whatever its arguments are.
+    pub(crate) keyless: bool,
+    /// Its only key is at this position, if that is all its specifications say.
+    pub(crate) single_key: Option<usize>,
+    /// Its subcommands.
+    pub(crate) subs: Vec<Callable>,
 }
 
-/// Every command that something runs.
-static CALLABLE: LazyLock<Vec<Callable>> = LazyLock::new(|| {
-    let resolved = COMMANDS.iter().enumerate().filter_map(|(number, command)| {
-        let runner = match command.run {
-            commands::Run::Data(run) => Runner::Data(run),
-            commands::Run::Engine => Runner::Engine(crate::dispatch::engine_fn(command.name)?),
+impl Callable {
+    fn new<F: Copy>(row: &'static Row<F>, run: fn(F) -> Runner, number: &mut usize) -> Self {
+        let own = *number;
+        *number += 1;
+        let facts = &row.facts;
+        let single_key = match (facts.key_finder, facts.keys) {
+            (None, [spec]) => match (spec.begin, spec.find) {
+                (Begin::Index(at), Find::Range { last: 0, .. }) => usize::try_from(at).ok(),
+                _ => None,
+            },
+            _ => None,
         };
-        Some(Callable {
-            command,
-            runner,
-            number,
-        })
-    });
-    resolved.collect()
+        Self {
+            command: facts,
+            runner: row.run.map_or(Runner::Help, run),
+            number: own,
+            keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
+            single_key,
+            subs: row
+                .subs
+                .iter()
+                .map(|sub| Self::new(sub, run, number))
+                .collect(),
+        }
+    }
+
+    /// Whether it is a container whose subcommands do everything.
+    pub(crate) fn is_container(&self) -> bool {
+        !self.subs.is_empty() && matches!(self.runner, Runner::Help)
+    }
+}
+
+/// Every command, those on data first, each before its subcommands.
+static CALLABLE: LazyLock<Vec<Callable>> = LazyLock::new(|| {
+    let mut number = 0;
+    let data = commands::rows::rows().map(|row| Callable::new(row, Runner::Data, &mut number));
+    let mut all: Vec<Callable> = data.collect();
+    all.extend(crate::rows::rows().map(|row| Callable::new(row, Runner::Engine, &mut number)));
+    all
 });
+
+/// Every command.
+pub(crate) fn commands() -> &'static [Callable] {
+    &CALLABLE
+}
+
+/// Every command and subcommand, in the order of their numbers.
+pub(crate) fn entries() -> impl Iterator<Item = Entry> {
+    CALLABLE
+        .iter()
+        .flat_map(|entry| std::iter::once(entry).chain(&entry.subs))
+}
+
+/// The facts about every command and subcommand.
+pub fn facts() -> impl Iterator<Item = &'static Facts> {
+    entries().map(|entry| entry.command)
+}
+
+/// The subcommand that a request names, or the command itself where it has none.
+///
+/// # Errors
+/// There is no such subcommand.
+#[inline]
+pub(crate) fn resolve(entry: Entry, args: Args<'_>) -> Result<Entry, Error> {
+    if entry.subs.is_empty() || args.len() < 2 {
+        return Ok(entry);
+    }
+    resolve_sub(entry, args[1])
+}
+
+/// The subcommand of this name, in any case.
+pub(crate) fn find_sub(entry: Entry, word: &[u8]) -> Option<Entry> {
+    let named = |sub: &&Callable| word.eq_ignore_ascii_case(sub.command.short_name().as_bytes());
+    entry.subs.iter().find(named)
+}
+
+fn resolve_sub(entry: Entry, word: &[u8]) -> Result<Entry, Error> {
+    find_sub(entry, word).ok_or_else(|| {
+        let word = &word[..word.len().min(128)];
+        let after = format!("'. Try {} HELP.", entry.command.name.to_ascii_uppercase());
+        Error::quoting("ERR unknown subcommand '", word, &after)
+    })
+}
 
 /// Longest name that is compared by its words alone.
 const SHORT: usize = 16;
@@ -171,11 +247,10 @@ mod tests {
     #[test]
     fn finds_every_command_in_any_case_and_nothing_else() {
         let index = Index::new();
-        for command in COMMANDS {
-            let found = index
-                .find(command.name.to_uppercase().as_bytes())
-                .map(|entry| entry.command.name);
-            assert_eq!(found, Some(command.name));
+        for entry in commands() {
+            let name = entry.command.name;
+            let found = index.find(name.to_uppercase().as_bytes());
+            assert_eq!(found.map(|entry| entry.command.name), Some(name));
         }
         for other in [
             &b"nosuchcommand"[..],
@@ -188,6 +263,43 @@ mod tests {
         ] {
             assert!(index.find(other).is_none(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn every_command_and_subcommand_has_a_function() {
+        let mut names = std::collections::BTreeSet::new();
+        for (number, entry) in entries().enumerate() {
+            assert_eq!(entry.number, number, "{}", entry.command.name);
+            assert!(
+                names.insert(entry.command.name),
+                "{} twice",
+                entry.command.name
+            );
+            let help = entry.command.short_name() == "help" && entry.command.name.contains('|');
+            let runs = !matches!(entry.runner, Runner::Help);
+            assert!(
+                runs != (help || entry.is_container()),
+                "{}",
+                entry.command.name
+            );
+        }
+    }
+
+    #[test]
+    fn subcommands_are_found_in_any_case() {
+        let index = Index::new();
+        let config = index.find(b"config").unwrap();
+        let found = resolve(config, &[b"config", b"GeT", b"x"]).unwrap();
+        assert_eq!(found.command.name, "config|get");
+        let unknown = resolve(config, &[b"config", b"gets"]).unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "ERR unknown subcommand 'gets'. Try CONFIG HELP."
+        );
+        assert_eq!(
+            resolve(config, &[b"config"]).unwrap().command.name,
+            "config"
+        );
     }
 
     #[test]

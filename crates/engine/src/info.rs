@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use commands::table::COMMANDS;
 use commands::{Args, Done, Error};
 
 use crate::{ClientId, Engine};
@@ -293,8 +292,7 @@ impl Engine {
     }
 
     fn info_commands(&self, text: &mut String) {
-        for (command, stats) in COMMANDS
-            .iter()
+        for (command, stats) in crate::index::facts()
             .zip(&self.stats.per_command)
             .filter(|(_, stats)| stats.calls > 0)
         {

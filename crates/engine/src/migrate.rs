@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use commands::{Args, Done, Error, args, table};
+use commands::{Args, Done, Error, Traits, args, table};
 
 use crate::client::Waiting;
 use crate::index::Entry;
@@ -80,18 +80,18 @@ impl Engine {
         let mut positions = Vec::new();
         let mut touches = |db: usize, entry: Entry, words: &[&[u8]]| {
             positions.clear();
-            table::key_positions(entry.command, words, &mut positions);
-            positions.iter().any(|&at| {
+            table::find_keys(entry.command, words, &mut positions);
+            positions.iter().any(|key| {
                 self.transfers
                     .moving
-                    .contains_key(&(db, Box::from(words[at])))
+                    .contains_key(&(db, Box::from(words[key.at])))
             })
         };
-        if entry.command.name == "exec" {
+        if entry.command.traits.has(Traits::RUNS_QUEUE) {
             let queue = self.clients[id].multi.iter().flat_map(|multi| &multi.queue);
             return queue.into_iter().any(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                if queued.entry.command.name == "select" {
+                if queued.entry.command.traits.has(Traits::SELECTS_DB) {
                     // What is no database is an error when it runs, and selects nothing.
                     db = args::int(words[1]).map_or(db, |at| usize::try_from(at).unwrap_or(db));
                 }

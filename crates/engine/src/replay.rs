@@ -4,10 +4,10 @@
 use std::fmt;
 use std::io::Read;
 
-use commands::{Error, args};
+use commands::{Error, Traits, args};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
-use crate::index::{Entry, Runner};
+use crate::index::{self, Entry, Runner};
 use crate::{ClientId, Engine, Peer};
 
 /// The bytes of a file that is read back.
@@ -188,11 +188,11 @@ impl Engine {
         let entry = self
             .index
             .find(args[0])
+            .and_then(|entry| index::resolve(entry, args).ok())
             .filter(|entry| entry.command.accepts(args.len()) && is_replayed(entry))
             .ok_or_else(|| ReplayError::Unknown(args[0].to_vec()))?;
         let client = &mut self.clients[id];
-        let name = entry.command.name;
-        if client.multi.is_some() && !matches!(name, "exec" | "discard" | "multi") {
+        if client.multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
             self.queue(id, entry, args);
         } else {
             let db = client.db;
@@ -214,7 +214,8 @@ impl Engine {
     /// A command that runs from a file was answered by an error. A script's may be, after it has changed something.
     pub(crate) fn note_refusal(&mut self, entry: Entry, error: &Error) {
         let name = entry.command.name;
-        let malformed = matches!(error, Error::Syntax) || name == "select";
+        let malformed =
+            matches!(error, Error::Syntax) || entry.command.traits.has(Traits::SELECTS_DB);
         if malformed || matches!(entry.runner, Runner::Data(_)) {
             let line = String::from_utf8_lossy(&error.line()).into_owned();
             let refusal = Refusal {
@@ -263,17 +264,6 @@ impl Engine {
 fn is_replayed(entry: Entry) -> bool {
     match entry.runner {
         Runner::Data(_) => true,
-        Runner::Engine(_) => matches!(
-            entry.command.name,
-            "select"
-                | "multi"
-                | "exec"
-                | "discard"
-                | "publish"
-                | "eval"
-                | "evalsha"
-                | "script"
-                | "ping"
-        ),
+        Runner::Engine(_) | Runner::Help => entry.command.traits.has(Traits::REPLAYED),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use commands::table::COMMANDS;
+use crate::index;
 
 /// The command that the engine is running. Written by its thread, read by any.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ impl Running {
     #[must_use]
     pub fn name(&self) -> Option<&'static str> {
         let place = self.0.load(Ordering::Relaxed).checked_sub(1)?;
-        COMMANDS.get(place).map(|command| command.name)
+        index::entries().nth(place).map(|entry| entry.command.name)
     }
 
     /// The command at this place of the table begins.
@@ -36,7 +36,10 @@ mod tests {
         let running = Running::default();
         assert_eq!(running.name(), None);
         running.begin(0);
-        assert_eq!(running.name(), Some(COMMANDS[0].name));
+        assert_eq!(
+            running.name(),
+            index::entries().next().map(|entry| entry.command.name)
+        );
         running.end();
         assert_eq!(running.name(), None);
     }

@@ -7,10 +7,10 @@
 
 use std::rc::Rc;
 
-use commands::{Args, Done, Error, Flags, Propagation, args};
+use commands::{Args, Done, Error, Flags, Propagation, Traits, args};
 use script::{Interpreter, Limits, LogLevel, Outcome, Refusal, Tick, texts};
 
-use crate::index::Entry;
+use crate::index::{self, Entry};
 use crate::{ClientId, Engine, Peer};
 
 /// Others are served this often while a slow script runs.
@@ -105,15 +105,10 @@ impl Engine {
         if !self.scripting.running.is_some_and(|running| running.slow) {
             return Ok(());
         }
-        let starts_with =
-            |letter| args.len() == 2 && args[1].first().map(u8::to_ascii_lowercase) == Some(letter);
-        let passes = match entry.command.name {
-            "auth" | "replconf" => true,
-            "shutdown" => starts_with(b'n'),
-            "script" => starts_with(b'k'),
-            _ => false,
-        };
-        if passes {
+        // What saves would save what a script has left half done.
+        let saves = entry.command.traits.has(Traits::SHUTDOWN)
+            && !args.iter().any(|word| args::is(word, "NOSAVE"));
+        if entry.command.flags.has(Flags::ALLOW_BUSY) && !saves {
             Ok(())
         } else {
             Err(Error::text(texts::BUSY))
@@ -123,6 +118,7 @@ impl Engine {
     /// The gates between a script and a command, in the order of Redis 3.0.
     fn gates_for_script(&mut self, id: ClientId, args: Args<'_>) -> Result<Entry, Refusal> {
         let entry = self.index.find(args[0]).ok_or(Refusal::UnknownCommand)?;
+        let entry = index::resolve(entry, args).map_err(|_| Refusal::UnknownCommand)?;
         let flags = entry.command.flags;
         if !entry.command.accepts(args.len()) {
             return Err(Refusal::WrongArity);
@@ -135,9 +131,6 @@ impl Engine {
         }
         let caller = self.clients[running.caller].flags;
         if flags.has(Flags::WRITE) {
-            if running.random {
-                return Err(Refusal::WriteAfterRandom);
-            }
             if !caller.master && self.persistence.loading.is_none() {
                 self.gate_read_only().map_err(as_line)?;
             }
@@ -148,7 +141,6 @@ impl Engine {
             self.make_room().map_err(as_line)?;
         }
         if let Some(running) = &mut self.scripting.running {
-            running.random |= flags.has(Flags::RANDOM);
             running.wrote |= flags.has(Flags::WRITE);
         }
         if !caller.master && !caller.internal {
@@ -290,9 +282,7 @@ impl script::Host for Caller<'_> {
             // SHUTDOWN that worked. The script ends at its next step.
             reply.extend_from_slice(b"$-1\r\n");
         }
-        Outcome::Reply {
-            sort: entry.command.flags.has(Flags::SORT_FOR_SCRIPT),
-        }
+        Outcome::Reply { sort: false }
     }
 
     fn tick(&mut self) -> Tick {
@@ -312,6 +302,7 @@ impl script::Host for Caller<'_> {
 
 /// EVAL script numkeys key … arg …
 pub(crate) fn eval(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.tell_monitors(id, args);
     let (keys, argv) = keys_and_arguments(args)?;
     let interpreter = engine.take_interpreter()?;
     let audience = run(engine, id, interpreter, |interpreter, host, reply| {
@@ -327,6 +318,7 @@ pub(crate) fn eval(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 
 /// EVALSHA sha1 numkeys key … arg … It goes to the file and the replicas as EVAL: they need not know the script.
 pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.tell_monitors(id, args);
     let unknown = || Error::text(texts::NO_SCRIPT);
     if args[1].len() != 40 {
         return Err(unknown());

@@ -1,7 +1,5 @@
 //! Counters that INFO shows and CONFIG RESETSTAT clears.
 
-use commands::table::COMMANDS;
-
 use crate::histogram::Histogram;
 
 /// How often a command was called, and how long it took.
@@ -72,7 +70,7 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn new() -> Self {
         Self {
-            per_command: vec![CommandStats::default(); COMMANDS.len()],
+            per_command: vec![CommandStats::default(); crate::index::entries().count()],
             ..Self::default()
         }
     }

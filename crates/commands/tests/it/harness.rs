@@ -1,6 +1,7 @@
 //! A keyspace and what a command needs around it. Commands are lines, replies are printed on one line. The fuzz targets use it too.
 
-use commands::{Ctx, Effects, EventClass, Propagation, Rng, Run, Settings, table};
+use commands::table::{DataFn, Row};
+use commands::{Ctx, Effects, EventClass, Propagation, Rng, Settings, rows};
 use rdb::Dumper;
 use resp::Reply;
 use store::Keyspace;
@@ -52,11 +53,14 @@ impl Server {
             ..Effects::default()
         };
         let mut reply = Reply::new();
-        let command = table::find(args[0]).expect("a command of the table");
-        let Run::Data(run) = command.run else {
-            panic!("{} is the engine's", command.name)
-        };
-        assert!(command.accepts(args.len()), "arity of {}", command.name);
+        let mut row = rows::find(args[0]).expect("a data command");
+        if let (None, Some(word)) = (row.run, args.get(1)) {
+            let word = word.to_ascii_lowercase();
+            let named = |sub: &&Row<DataFn>| sub.facts.short_name().as_bytes() == word;
+            row = row.subs.iter().find(named).expect("a subcommand");
+        }
+        let run = row.run.expect("a function");
+        assert!(row.facts.accepts(args.len()), "arity of {}", row.facts.name);
         let mut ctx = Ctx {
             keyspace: &mut self.keyspace,
             db: self.db,

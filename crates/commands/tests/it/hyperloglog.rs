@@ -40,10 +40,6 @@ fn looking_inside() {
         ("PFDEBUG TODENSE p", "0"),
         ("PFDEBUG DECODE p", "ERR HLL encoding is not sparse"),
         ("PFDEBUG FOO p", "ERR Unknown PFDEBUG subcommand 'FOO'"),
-        (
-            "PFDEBUG encoding p x",
-            "ERR Wrong number of arguments for the 'encoding' subcommand",
-        ),
         ("PFDEBUG FOO none", "ERR The specified key does not exist"),
         ("PFSELFTEST", "OK"),
     ]);

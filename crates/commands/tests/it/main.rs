@@ -1,7 +1,6 @@
 //! Tests of the commands through the table: a line in, the reply and the effects out.
 //!
-//! One file per family; `harness` runs lines, `models` runs random ones against plain collections, `docs` checks the command
-//! reference.
+//! One file per family; `harness` runs lines, `models` runs random ones against plain collections.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,7 +8,6 @@
 )]
 
 mod bits;
-mod docs;
 mod harness;
 mod hash;
 mod hostile;

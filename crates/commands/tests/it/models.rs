@@ -342,14 +342,17 @@ proptest! {
                     prop_assert_eq!(server.run(&format!("HDEL h '{field}'")), u8::from(gone).to_string());
                 }
                 HashOp::Incr(field, by) => {
-                    let old = model.get(field).map_or(Ok(0), |value| value.parse::<i64>());
+                    let old = model.get(field).map_or(Some(0), |value| {
+                        let number = value.parse::<i64>().ok();
+                        number.filter(|number| number.to_string() == *value)
+                    });
                     let expected = match old {
-                        Ok(old) => {
+                        Some(old) => {
                             let sum = old + i64::from(*by);
                             model.insert(field.clone(), sum.to_string());
                             sum.to_string()
                         }
-                        Err(_) => "ERR hash value is not an integer".to_owned(),
+                        None => "ERR hash value is not an integer".to_owned(),
                     };
                     prop_assert_eq!(server.run(&format!("HINCRBY h '{field}' {by}")), expected);
                 }

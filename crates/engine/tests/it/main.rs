@@ -2,5 +2,6 @@
 
 mod harness;
 mod requests;
+mod rows;
 mod scripting;
 mod sessions;

@@ -1,0 +1,110 @@
+//! Rows of the group "list".
+
+use crate::list;
+use crate::table::{DataFn, Group, Row, index, key, range, row};
+
+pub(super) static ROWS: &[Row<DataFn>] = &[
+    row("blpop", -3, "write blocking", Group::List)
+        .keys(&[key("RW access delete", index(1), range(-2, 1, 0))])
+        .args("key:key0* timeout:double")
+        .about(
+            "2.0.0",
+            "Pops the first element of the first list that has any, or waits",
+        )
+        .run(list::blpop),
+    row("brpop", -3, "write blocking", Group::List)
+        .keys(&[key("RW access delete", index(1), range(-2, 1, 0))])
+        .args("key:key0* timeout:double")
+        .about(
+            "2.0.0",
+            "Pops the last element of the first list that has any, or waits",
+        )
+        .run(list::brpop),
+    row("brpoplpush", 4, "write denyoom blocking", Group::List)
+        .keys(&[
+            key("RW access delete", index(1), range(0, 1, 0)),
+            key("RW insert", index(2), range(0, 1, 0)),
+        ])
+        .args("source:key0 destination:key1 timeout:double")
+        .about(
+            "2.2.0",
+            "Moves the last element of a list to the head of another, or waits",
+        )
+        .run(list::brpoplpush),
+    row("lindex", 3, "readonly", Group::List)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 index:int")
+        .about("1.0.0", "Returns an element of a list by its index")
+        .run(list::lindex),
+    row("linsert", 5, "write denyoom", Group::List)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 where{before:token=BEFORE after:token=AFTER} pivot element")
+        .about("2.2.0", "Inserts an element beside another one of a list")
+        .run(list::linsert),
+    row("llen", 2, "readonly fast", Group::List)
+        .keys(&[key("RO", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("1.0.0", "Counts the elements of a list")
+        .run(list::llen),
+    row("lpop", -2, "write fast", Group::List)
+        .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
+        .args("key:key0 count:int@6.2.0?")
+        .about("1.0.0", "Pops elements from the head of a list")
+        .run(list::lpop),
+    row("lpush", -3, "write denyoom fast", Group::List)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 element*")
+        .about("1.0.0", "Adds elements at the head of a list")
+        .run(list::lpush),
+    row("lpushx", -3, "write denyoom fast", Group::List)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 element*")
+        .about("2.2.0", "Adds elements at the head of a list that exists")
+        .run(list::lpushx),
+    row("lrange", 4, "readonly", Group::List)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 start:int stop:int")
+        .about("1.0.0", "Returns a range of a list")
+        .run(list::lrange),
+    row("lrem", 4, "write", Group::List)
+        .keys(&[key("RW delete", index(1), range(0, 1, 0))])
+        .args("key:key0 count:int element")
+        .about("1.0.0", "Removes equal elements from a list")
+        .run(list::lrem),
+    row("lset", 4, "write denyoom", Group::List)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args("key:key0 index:int element")
+        .about("1.0.0", "Replaces an element of a list by its index")
+        .run(list::lset),
+    row("ltrim", 4, "write", Group::List)
+        .keys(&[key("RW delete", index(1), range(0, 1, 0))])
+        .args("key:key0 start:int stop:int")
+        .about("1.0.0", "Keeps only a range of a list")
+        .run(list::ltrim),
+    row("rpop", -2, "write fast", Group::List)
+        .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
+        .args("key:key0 count:int@6.2.0?")
+        .about("1.0.0", "Pops elements from the tail of a list")
+        .run(list::rpop),
+    row("rpoplpush", 3, "write denyoom", Group::List)
+        .keys(&[
+            key("RW access delete", index(1), range(0, 1, 0)),
+            key("RW insert", index(2), range(0, 1, 0)),
+        ])
+        .args("source:key0 destination:key1")
+        .about(
+            "1.2.0",
+            "Moves the last element of a list to the head of another",
+        )
+        .run(list::rpoplpush),
+    row("rpush", -3, "write denyoom fast", Group::List)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 element*")
+        .about("1.0.0", "Adds elements at the tail of a list")
+        .run(list::rpush),
+    row("rpushx", -3, "write denyoom fast", Group::List)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 element*")
+        .about("2.2.0", "Adds elements at the tail of a list that exists")
+        .run(list::rpushx),
+];

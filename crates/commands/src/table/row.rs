@@ -1,0 +1,277 @@
+//! A row: the facts about a command, and the function that runs it.
+
+use super::{Categories, Flags, Key, KeySpec, Traits};
+use crate::{Args, Ctx, Done};
+
+/// The function of a data command.
+pub type DataFn = fn(&mut Ctx<'_>, Args<'_>) -> Done;
+
+/// What a command is about: the chapters of the command reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Bits of strings
+    Bitmap,
+    /// The cluster
+    Cluster,
+    /// The connection
+    Connection,
+    /// Keys of any type
+    Generic,
+    /// Geospatial indexes
+    Geo,
+    /// Hashes
+    Hash,
+    /// HyperLogLog
+    HyperLogLog,
+    /// Lists
+    List,
+    /// Publish and subscribe
+    PubSub,
+    /// Scripts and functions
+    Scripting,
+    /// The server
+    Server,
+    /// Sets
+    Set,
+    /// Sorted sets
+    SortedSet,
+    /// Streams
+    Stream,
+    /// Strings
+    String,
+    /// Transactions
+    Transactions,
+}
+
+impl Group {
+    /// All, in the order of the reference.
+    pub const ALL: [Self; 16] = [
+        Self::String,
+        Self::Bitmap,
+        Self::HyperLogLog,
+        Self::List,
+        Self::Set,
+        Self::SortedSet,
+        Self::Hash,
+        Self::Stream,
+        Self::Geo,
+        Self::Generic,
+        Self::Server,
+        Self::Connection,
+        Self::Cluster,
+        Self::Transactions,
+        Self::PubSub,
+        Self::Scripting,
+    ];
+
+    /// The word that COMMAND DOCS answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bitmap => "bitmap",
+            Self::Cluster => "cluster",
+            Self::Connection => "connection",
+            Self::Generic => "generic",
+            Self::Geo => "geo",
+            Self::Hash => "hash",
+            Self::HyperLogLog => "hyperloglog",
+            Self::List => "list",
+            Self::PubSub => "pubsub",
+            Self::Scripting => "scripting",
+            Self::Server => "server",
+            Self::Set => "set",
+            Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
+            Self::String => "string",
+            Self::Transactions => "transactions",
+        }
+    }
+
+    /// The chapter's title.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Bitmap => "Bits",
+            Self::Cluster => "Cluster",
+            Self::Connection => "Connection",
+            Self::Generic => "Keys",
+            Self::Geo => "Geospatial indexes",
+            Self::Hash => "Hashes",
+            Self::HyperLogLog => "HyperLogLog",
+            Self::List => "Lists",
+            Self::PubSub => "Publish and subscribe",
+            Self::Scripting => "Scripts and functions",
+            Self::Server => "Server",
+            Self::Set => "Sets",
+            Self::SortedSet => "Sorted sets",
+            Self::Stream => "Streams",
+            Self::String => "Strings",
+            Self::Transactions => "Transactions",
+        }
+    }
+}
+
+/// Finds the keys among a command's words where key specifications cannot say it all. Positions are within the words.
+pub type KeyFinder = fn(Args<'_>, &mut Vec<Key>);
+
+/// What is known about a command or subcommand.
+#[derive(Debug)]
+pub struct Facts {
+    /// In lower case; a subcommand's is `container|sub`.
+    pub name: &'static str,
+    /// What it is about.
+    pub group: Group,
+    /// Words including the name (and a subcommand's); negative: at least this many.
+    pub arity: i32,
+    /// Properties.
+    pub flags: Flags,
+    /// ACL categories.
+    pub categories: Categories,
+    /// Where its keys are.
+    pub keys: &'static [KeySpec],
+    /// Finds the keys where `keys` alone cannot.
+    pub key_finder: Option<KeyFinder>,
+    /// What the engine does otherwise for it.
+    pub traits: Traits,
+    /// Hints for clients and proxies.
+    pub tips: &'static [&'static str],
+    /// The grammar of its arguments: see [`super::parse_arguments`].
+    pub arguments: &'static str,
+    /// The version of Redis or Valkey that brought it.
+    pub since: &'static str,
+    /// One line for the documentation.
+    pub summary: &'static str,
+}
+
+impl Facts {
+    /// Whether this many words (the name included) fit the arity.
+    #[must_use]
+    #[inline]
+    pub fn accepts(&self, words: usize) -> bool {
+        let wanted = self.arity.unsigned_abs() as usize;
+        if self.arity > 0 {
+            words == wanted
+        } else {
+            words >= wanted
+        }
+    }
+
+    /// The name alone: of `config|get` what follows the bar.
+    #[must_use]
+    pub fn short_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, sub)| sub)
+    }
+
+    /// Position of the first key, of the last (negative: counted from the end), and the distance between keys, as COMMAND answers them;
+    /// zeros where positions cannot say it.
+    #[must_use]
+    pub fn positions(&self) -> (i32, i32, i32) {
+        super::keys::positions(self.keys)
+    }
+}
+
+/// One row: the facts and, but for containers of subcommands, the function.
+#[derive(Debug)]
+pub struct Row<F: 'static> {
+    /// What is known about the command.
+    pub facts: Facts,
+    /// What runs it; none for a container, and for `HELP`, which is made from the rows.
+    pub run: Option<F>,
+    /// Its subcommands.
+    pub subs: &'static [Row<F>],
+}
+
+/// Begins a row. The methods of [`Row`] add to it.
+#[must_use]
+pub const fn row<F: Copy + 'static>(
+    name: &'static str,
+    arity: i32,
+    flags: &str,
+    group: Group,
+) -> Row<F> {
+    let flags = Flags::parse(flags);
+    Row {
+        facts: Facts {
+            name,
+            group,
+            arity,
+            flags,
+            categories: Categories::of_group(group).with_implied(flags),
+            keys: &[],
+            key_finder: None,
+            traits: Traits::parse(""),
+            tips: &[],
+            arguments: "",
+            since: "",
+            summary: "",
+        },
+        run: None,
+        subs: &[],
+    }
+}
+
+impl<F: Copy> Row<F> {
+    /// ACL categories instead of those that follow from the group.
+    #[must_use]
+    pub const fn categories(mut self, names: &str) -> Self {
+        self.facts.categories = Categories::parse(names).with_implied(self.facts.flags);
+        self
+    }
+
+    /// Key specifications.
+    #[must_use]
+    pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
+        self.facts.keys = keys;
+        self
+    }
+
+    /// How keys are found that specifications cannot name.
+    #[must_use]
+    pub const fn key_finder(mut self, find: KeyFinder) -> Self {
+        self.facts.key_finder = Some(find);
+        self
+    }
+
+    /// Traits.
+    #[must_use]
+    pub const fn traits(mut self, words: &str) -> Self {
+        self.facts.traits = Traits::parse(words);
+        self
+    }
+
+    /// Tips.
+    #[must_use]
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.facts.tips = tips;
+        self
+    }
+
+    /// The grammar of the arguments.
+    #[must_use]
+    pub const fn args(mut self, grammar: &'static str) -> Self {
+        self.facts.arguments = grammar;
+        self
+    }
+
+    /// The version that brought it, and one line about it.
+    #[must_use]
+    pub const fn about(mut self, since: &'static str, summary: &'static str) -> Self {
+        self.facts.since = since;
+        self.facts.summary = summary;
+        self
+    }
+
+    /// Subcommands.
+    #[must_use]
+    pub const fn subs(mut self, subs: &'static [Row<F>]) -> Self {
+        self.subs = subs;
+        self
+    }
+
+    /// The function.
+    #[must_use]
+    pub const fn run(mut self, run: F) -> Self {
+        self.run = Some(run);
+        self
+    }
+}
