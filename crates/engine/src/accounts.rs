@@ -10,13 +10,13 @@ impl Engine {
     /// clients can have theirs: all requests of one read, or a tick.
     pub(crate) fn info_latencies(&self, text: &mut String) {
         let mut all = Histogram::default();
-        for command in &self.stats.per_command {
+        for command in &self.meter.stats.per_command {
             all.merge(&command.times);
         }
-        line(text, "turn", &self.stats.turns);
+        line(text, "turn", &self.meter.stats.turns);
         line(text, "command", &all);
         for (command, stats) in crate::index::facts()
-            .zip(&self.stats.per_command)
+            .zip(&self.meter.stats.per_command)
             .filter(|(_, stats)| stats.calls > 0)
         {
             line(text, command.name, &stats.times);
@@ -27,7 +27,7 @@ impl Engine {
     pub(crate) fn info_bytes(&mut self, text: &mut String) {
         let used = self.host.memory_used();
         let (mut normal, mut replicas) = (0, 0);
-        for (_, client) in self.clients.iter() {
+        for (_, client) in self.sessions.clients.iter() {
             let bytes = size_of::<crate::Client>() + client.out.memory() + client.pending_bytes();
             if client.flags.replica && !client.flags.monitor {
                 replicas += bytes;
@@ -35,21 +35,22 @@ impl Engine {
                 normal += bytes;
             }
         }
-        let tables: usize = (0..self.keyspace.databases())
-            .map(|db| self.keyspace.db_ref(db).table_bytes())
+        let tables: usize = (0..self.shard.keyspace.databases())
+            .map(|db| self.shard.keyspace.db_ref(db).table_bytes())
             .sum();
-        let keys: usize = (0..self.keyspace.databases())
-            .map(|db| self.keyspace.db_ref(db).len())
+        let keys: usize = (0..self.shard.keyspace.databases())
+            .map(|db| self.shard.keyspace.db_ref(db).len())
             .sum();
-        let backlog = self.replicas.backlog.as_ref();
+        let backlog = self.journal.replicas.backlog.as_ref();
         let backlog = backlog.map_or(0, replication::Backlog::memory);
         let aof = usize::try_from(self.append_only_bytes()).unwrap_or(usize::MAX);
         let scripts = self.script_memory();
-        let overhead = self.started_bytes + tables + normal + replicas + backlog + aof + scripts;
+        let overhead =
+            self.meter.started_bytes + tables + normal + replicas + backlog + aof + scripts;
         let dataset = used.saturating_sub(overhead);
         let rows = [
             ("used_memory", used),
-            ("used_memory_startup", self.started_bytes),
+            ("used_memory_startup", self.meter.started_bytes),
             ("used_memory_overhead", overhead),
             ("used_memory_dataset", dataset),
             ("used_memory_tables", tables),

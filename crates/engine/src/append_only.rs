@@ -151,7 +151,7 @@ impl Engine {
 
     /// One changing command. Relative times become absolute ones: they are read back later.
     pub(crate) fn feed_append_only(&mut self, db: usize, words: &[&[u8]]) {
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         let on = aof.state == State::On;
         if !on && (aof.state == State::Off || aof.tail.is_none()) {
             return;
@@ -199,7 +199,7 @@ impl Engine {
     /// [`Engine::flush_append_only`] once all clients that are ready were served.
     #[must_use]
     pub fn has_unflushed(&self) -> bool {
-        self.append_only.unflushed
+        self.journal.append_only.unflushed
     }
 
     /// The end of a turn: one write, and under `always` one sync, for all that the turn's commands changed.
@@ -207,15 +207,15 @@ impl Engine {
     /// False where that cannot be done and the process has to end: nothing may be sent any more.
     pub fn flush_append_only(&mut self) -> bool {
         self.flush(false);
-        !self.append_only.given_up
+        !self.journal.append_only.given_up
     }
 
     fn flush(&mut self, force: bool) {
-        if self.append_only.given_up {
+        if self.journal.append_only.given_up {
             return;
         }
-        if self.append_only.buffer.is_empty() {
-            self.append_only.unflushed = false;
+        if self.journal.append_only.buffer.is_empty() {
+            self.journal.append_only.unflushed = false;
             return;
         }
         let syncing = self.poll_sync();
@@ -224,18 +224,18 @@ impl Engine {
             return;
         }
         let start_us = self.host.mono_us();
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         let Some(file) = &mut aof.file else { return };
         let written = file.write(&aof.buffer);
         let usec = self.host.mono_us().saturating_sub(start_us);
-        let event = match (syncing, self.persistence.running) {
+        let event = match (syncing, self.keeper.persistence.running) {
             (true, _) => "aof-write-pending-fsync",
             (false, Some(_)) => "aof-write-active-child",
             (false, None) => "aof-write-alone",
         };
         self.note_latency(event, usec);
         self.note_latency("aof-write", usec);
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         aof.postponed_since = None;
         if let Err(error) = written {
             return self.write_failed(error);
@@ -255,7 +255,7 @@ impl Engine {
     /// A sync is under way: whether the write waits for it, since the system would make it wait in any case.
     fn postpone(&mut self) -> bool {
         let now = self.now.unix_ms() / 1000;
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         let since = *aof.postponed_since.get_or_insert(now);
         if now.saturating_sub(since) < POSTPONE_SECONDS {
             aof.unflushed = false;
@@ -273,10 +273,10 @@ impl Engine {
     fn sync_written(&mut self, syncing: bool) {
         let now = self.now.unix_ms() / 1000;
         let child_writes =
-            self.config.no_appendfsync_on_rewrite && self.persistence.running.is_some();
+            self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
         let start_us = self.host.mono_us();
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         let Some(file) = &mut aof.file else { return };
         if child_writes {
             aof.unflushed = false;
@@ -299,13 +299,13 @@ impl Engine {
             }
             aof.last_sync = now;
         }
-        self.append_only.unflushed = false;
+        self.journal.append_only.unflushed = false;
     }
 
     fn write_failed(&mut self, error: WriteError) {
         let now = self.now.unix_ms() / 1000;
         let always = self.config.appendfsync == AppendFsync::Always;
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         let log = aof
             .error_logged
             .is_none_or(|at| now.saturating_sub(at) > ERROR_LOG_SECONDS);
@@ -350,14 +350,14 @@ impl Engine {
 
     /// What was promised cannot be held: replies that wait are never sent.
     fn give_up(&mut self) {
-        self.append_only.given_up = true;
-        self.append_only.unflushed = true;
+        self.journal.append_only.given_up = true;
+        self.journal.append_only.unflushed = true;
         self.exit(1);
     }
 
     /// Takes note of how the sync on the other thread went; whether one is under way.
     fn poll_sync(&mut self) -> bool {
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         match aof
             .file
             .as_mut()
@@ -377,15 +377,15 @@ impl Engine {
 
     /// The periodic work: what was postponed or failed is tried again, and the last writes of a quiet server are synced.
     pub(crate) fn tick_append_only(&mut self) {
-        if self.append_only.state != State::On || self.append_only.given_up {
+        if self.journal.append_only.state != State::On || self.journal.append_only.given_up {
             return;
         }
         let syncing = self.poll_sync();
         let now = self.now.unix_ms() / 1000;
         let child_writes =
-            self.config.no_appendfsync_on_rewrite && self.persistence.running.is_some();
+            self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         if aof.postponed_since.is_some() || aof.write_error.is_some() {
             self.flush(false);
         } else if aof.unsynced
@@ -402,7 +402,7 @@ impl Engine {
 
     /// The gate for writes while the file cannot be written.
     pub(crate) fn gate_append_only(&self) -> Result<(), Error> {
-        let aof = &self.append_only;
+        let aof = &self.journal.append_only;
         match aof.write_error.as_ref().or(aof.sync_error.as_ref()) {
             Some(reason) if !self.is_slave() => Err(Error::owned(format!(
                 "MISCONF Errors writing to the AOF file: {reason}"
@@ -421,7 +421,7 @@ impl Engine {
     pub fn open_append_only(&mut self) -> Result<u64, String> {
         let file = self.host.open_append(&self.config.appendfilename)?;
         let size = file.size()?;
-        self.append_only.file = Some(file);
+        self.journal.append_only.file = Some(file);
         Ok(size)
     }
 
@@ -430,18 +430,18 @@ impl Engine {
     /// # Errors
     /// The system's words.
     pub fn truncate_append_only(&mut self, size: u64) -> Result<(), String> {
-        let file = self.append_only.file.as_mut();
+        let file = self.journal.append_only.file.as_mut();
         file.map_or(Ok(()), |file| file.truncate(size))
     }
 
     /// From here on changes are appended to the file that was opened.
     pub fn start_append_only(&mut self) {
         let now = self.now.unix_ms() / 1000;
-        let Some(file) = self.append_only.file.take() else {
+        let Some(file) = self.journal.append_only.file.take() else {
             return;
         };
         let size = self.file_size(&*file);
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         aof.file = Some(file);
         aof.size = size;
         aof.base_size = aof.size;
@@ -451,7 +451,7 @@ impl Engine {
 
     /// `CONFIG SET appendonly`
     pub(crate) fn apply_appendonly(&mut self) -> Result<(), String> {
-        match (self.config.appendonly, self.append_only.state) {
+        match (self.config.appendonly, self.journal.append_only.state) {
             (true, State::Off) => self
                 .turn_on()
                 .map_err(|()| "Unable to turn on AOF. Check server logs.".to_owned()),
@@ -470,11 +470,11 @@ impl Engine {
             );
             return Err(());
         }
-        if self.persistence.running.is_some() || self.persistence.loading.is_some() {
+        if self.keeper.persistence.running.is_some() || self.keeper.persistence.loading.is_some() {
             tracing::info!(
                 "AOF was enabled but there is already a background operation. An AOF background was scheduled to start when possible."
             );
-            self.append_only.rewrite_scheduled = true;
+            self.journal.append_only.rewrite_scheduled = true;
         } else if self.start_rewrite().is_err() {
             tracing::warn!(
                 "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more \
@@ -482,20 +482,20 @@ impl Engine {
             );
             return Err(());
         }
-        self.append_only.state = State::WaitRewrite;
+        self.journal.append_only.state = State::WaitRewrite;
         Ok(())
     }
 
     fn turn_off(&mut self) {
         self.flush(true);
         let rewrite = |running: &Running| running.purpose == Purpose::Rewrite;
-        let killed = self.persistence.running.filter(rewrite);
+        let killed = self.keeper.persistence.running.filter(rewrite);
         if let Some(running) = killed {
             tracing::info!("Killing running AOF rewrite child: {}", running.pid);
-            self.persistence.running = None;
+            self.keeper.persistence.running = None;
             self.host.kill_child();
         }
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         if let Some(file) = &mut aof.file
             && let Err(reason) = file.sync()
         {
@@ -517,7 +517,7 @@ impl Engine {
 
     /// The dataset was replaced by a master's: the file is written anew.
     pub(crate) fn restart_append_only(&mut self) {
-        if self.append_only.state == State::Off {
+        if self.journal.append_only.state == State::Off {
             return;
         }
         self.turn_off();
@@ -525,29 +525,29 @@ impl Engine {
             tracing::warn!(
                 "Failed enabling the AOF after successful master synchronization! Trying it again in one second."
             );
-            self.append_only.state = State::WaitRewrite;
-            self.append_only.rewrite_scheduled = true;
+            self.journal.append_only.state = State::WaitRewrite;
+            self.journal.append_only.rewrite_scheduled = true;
         }
     }
 
     /// The process is to end: everything is written and synced. False where it must not end yet.
     pub(crate) fn close_append_only(&mut self) -> bool {
-        let running = self.persistence.running;
+        let running = self.keeper.persistence.running;
         let rewriting = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
         if rewriting {
-            if self.append_only.state == State::WaitRewrite {
+            if self.journal.append_only.state == State::WaitRewrite {
                 tracing::warn!("Writing initial AOF, can't exit.");
                 return false;
             }
             tracing::warn!("There is a child rewriting the AOF. Killing it!");
-            self.persistence.running = None;
-            self.append_only.tail = None;
+            self.keeper.persistence.running = None;
+            self.journal.append_only.tail = None;
             self.host.kill_child();
         }
-        if self.append_only.state != State::Off {
+        if self.journal.append_only.state != State::Off {
             tracing::info!("Calling fsync() on the AOF file.");
             self.flush(true);
-            if let Some(file) = &mut self.append_only.file
+            if let Some(file) = &mut self.journal.append_only.file
                 && let Err(reason) = file.sync()
             {
                 tracing::warn!("Fail to fsync the AOF file: {reason}");
@@ -568,8 +568,9 @@ impl Engine {
     /// INFO's lines about the append-only file.
     pub(crate) fn info_append_only(&self, text: &mut String) {
         use std::fmt::Write as _;
-        let aof = &self.append_only;
+        let aof = &self.journal.append_only;
         let rewriting = self
+            .keeper
             .persistence
             .running
             .filter(|running| running.purpose == Purpose::Rewrite);
@@ -612,12 +613,12 @@ impl Engine {
     /// Whether no change has to be told to the file, nor will have to be.
     #[inline]
     pub(crate) fn appends_nothing(&self) -> bool {
-        self.append_only.state == State::Off
+        self.journal.append_only.state == State::Off
     }
 
     /// Bytes that wait to be written: they do not count as memory that eviction could free.
     pub(crate) fn append_only_bytes(&self) -> u64 {
-        let aof = &self.append_only;
+        let aof = &self.journal.append_only;
         let tail = aof.tail.as_ref().map_or(0, |tail| tail.len);
         (aof.buffer.len() + tail) as u64
     }

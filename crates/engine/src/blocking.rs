@@ -43,10 +43,15 @@ impl Engine {
         self.calm = false;
         let now_ms = self.now.unix_ms();
         let until_ms = (block.timeout_ms > 0).then(|| now_ms.saturating_add(block.timeout_ms));
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         let db = client.db;
         for key in &block.keys {
-            let queue = self.blocked.by_key.entry((db, key.clone())).or_default();
+            let queue = self
+                .sessions
+                .blocked
+                .by_key
+                .entry((db, key.clone()))
+                .or_default();
             if !queue.contains(&id) {
                 queue.push_back(id);
             }
@@ -57,41 +62,42 @@ impl Engine {
             db,
             until_ms,
         });
-        self.blocked
+        self.sessions
+            .blocked
             .deadlines
             .extend(until_ms.map(|until| (until, id)));
-        self.blocked.clients += 1;
-        self.effects.blocking = true;
+        self.sessions.blocked.clients += 1;
+        self.shard.effects.blocking = true;
     }
 
     /// Ends a client's wait on lists: it is in no queue any more, and its next requests are run at the end of the turn.
     pub(crate) fn unblock_lists(&mut self, id: ClientId) {
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         let Waiting::Lists(on) = std::mem::take(&mut client.waiting) else {
             return;
         };
-        self.blocked.clients -= 1;
+        self.sessions.blocked.clients -= 1;
         if let Some(until) = on.until_ms {
-            self.blocked.deadlines.remove(&(until, id));
+            self.sessions.blocked.deadlines.remove(&(until, id));
         }
         for key in on.keys {
             let key = (on.db, key);
-            if let Some(queue) = self.blocked.by_key.get_mut(&key) {
+            if let Some(queue) = self.sessions.blocked.by_key.get_mut(&key) {
                 queue.retain(|other| *other != id);
                 if queue.is_empty() {
-                    self.blocked.by_key.remove(&key);
+                    self.sessions.blocked.by_key.remove(&key);
                 }
             }
         }
-        self.effects.blocking = !self.blocked.by_key.is_empty();
+        self.shard.effects.blocking = !self.sessions.blocked.by_key.is_empty();
         self.resume(id);
     }
 
     /// Serves waiting clients from the lists that came to be since the last call.
     pub(crate) fn serve_blocked(&mut self) {
         // Serving BRPOPLPUSH can make another list ready: go on until there is none.
-        while !self.ready.is_empty() {
-            for (db, key) in std::mem::take(&mut self.ready) {
+        while !self.sessions.ready.is_empty() {
+            for (db, key) in std::mem::take(&mut self.sessions.ready) {
                 self.serve_key(db, &key);
             }
         }
@@ -100,15 +106,19 @@ impl Engine {
     fn serve_key(&mut self, db: usize, key: &[u8]) {
         let queue_key = (db, Box::from(key));
         while let Some(id) = self
+            .sessions
             .blocked
             .by_key
             .get(&queue_key)
             .and_then(|queue| queue.front().copied())
         {
-            if !matches!(self.keyspace.db(db).write(key), Some(ValueMut::List(_))) {
+            if !matches!(
+                self.shard.keyspace.db(db).write(key),
+                Some(ValueMut::List(_))
+            ) {
                 return;
             }
-            let Waiting::Lists(on) = &self.clients[id].waiting else {
+            let Waiting::Lists(on) = &self.sessions.clients[id].waiting else {
                 return;
             };
             let kind = on.kind.clone();
@@ -117,8 +127,8 @@ impl Engine {
                 BlockKind::PopRight => self.serve_pop(id, db, key, false),
                 BlockKind::PopRightPushLeft(target) => {
                     if matches!(self.serve_move(id, db, key, &target), Served::Yes) {
-                        self.effects.list_ready(db, &target);
-                        self.ready.append(&mut self.effects.ready);
+                        self.shard.effects.list_ready(db, &target);
+                        self.sessions.ready.append(&mut self.shard.effects.ready);
                     }
                 }
             }
@@ -128,8 +138,8 @@ impl Engine {
     }
 
     fn serve_pop(&mut self, id: ClientId, db: usize, key: &[u8], left: bool) {
-        let out = &mut self.clients[id].out;
-        let Some(ValueMut::List(list)) = self.keyspace.db(db).write(key) else {
+        let out = &mut self.sessions.clients[id].out;
+        let Some(ValueMut::List(list)) = self.shard.keyspace.db(db).write(key) else {
             return;
         };
         out.array(2);
@@ -146,9 +156,9 @@ impl Engine {
     }
 
     fn serve_move(&mut self, id: ClientId, db: usize, key: &[u8], target: &[u8]) -> Served {
-        let database = self.keyspace.db(db);
+        let database = self.shard.keyspace.db(db);
         if !matches!(database.write(target), None | Some(ValueMut::List(_))) {
-            self.clients[id]
+            self.sessions.clients[id]
                 .out
                 .error(commands::Error::WrongType.to_string());
             return Served::Refused;
@@ -162,12 +172,14 @@ impl Engine {
         let empty = list.is_empty();
         if let ValueMut::List(list) = database.write_or_insert(target, || Owned::List(List::new()))
         {
-            list.push_front(&element, &self.settings.limits);
+            list.push_front(&element, &self.shard.settings.limits);
         }
-        self.clients[id].out.bulk(&element);
+        self.sessions.clients[id].out.bulk(&element);
         self.after_pop(db, key, empty && key != target);
-        self.effects.touch(db, target);
-        self.effects.event(db, target, EventClass::List, "lpush");
+        self.shard.effects.touch(db, target);
+        self.shard
+            .effects
+            .event(db, target, EventClass::List, "lpush");
         self.propagate(db, &[b"RPOPLPUSH", key, target]);
         self.settle();
         Served::Yes
@@ -177,19 +189,19 @@ impl Engine {
     /// push that served it; of the pop, as in Redis 3.0, they do not hear.
     fn after_pop(&mut self, db: usize, key: &[u8], empty: bool) {
         if empty {
-            self.keyspace.db(db).remove(key);
+            self.shard.keyspace.db(db).remove(key);
         }
     }
 
     /// Effects of the server's own changes: counted and published, not propagated again.
     pub(crate) fn settle(&mut self) {
-        self.effects.propagate_nothing();
-        self.dirty += std::mem::take(&mut self.effects.dirty);
+        self.shard.effects.propagate_nothing();
+        self.journal.dirty += std::mem::take(&mut self.shard.effects.dirty);
         self.break_watches();
-        for event in std::mem::take(&mut self.effects.events) {
+        for event in std::mem::take(&mut self.shard.effects.events) {
             self.notify_key_event(&event);
         }
-        self.effects.propagation = commands::Propagation::AsIs;
+        self.shard.effects.propagation = commands::Propagation::AsIs;
     }
 
     /// Ends all waits with an error: the server becomes a slave, whose lists are its master's, and so are the replicas that WAIT
@@ -198,7 +210,7 @@ impl Engine {
         let waiting = |(id, client): (ClientId, &crate::Client)| {
             matches!(client.waiting, Waiting::Lists(_)).then_some(id)
         };
-        let mut all: Vec<ClientId> = self.clients.iter().filter_map(waiting).collect();
+        let mut all: Vec<ClientId> = self.sessions.clients.iter().filter_map(waiting).collect();
         all.extend(self.stop_waiting_for_replicas());
         for id in all {
             let refusal = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> slave?)";
@@ -211,10 +223,10 @@ impl Engine {
     /// Gives up the waits whose time is over.
     pub(crate) fn time_out_blocked(&mut self) {
         let now_ms = self.now.unix_ms();
-        while let Some(&(until, id)) = self.blocked.deadlines.first()
+        while let Some(&(until, id)) = self.sessions.blocked.deadlines.first()
             && until <= now_ms
         {
-            self.clients[id].out.null_array();
+            self.sessions.clients[id].out.null_array();
             self.wake(id);
             self.unblock_lists(id);
         }

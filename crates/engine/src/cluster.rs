@@ -51,7 +51,7 @@ impl Engine {
     pub fn join_cluster(&mut self, saved: Option<NodesConf>, seed: u64) {
         let now = self.bus_now();
         let node = Node::new(now, self.bus_config(), saved, seed);
-        self.cluster = Some(Box::new(node));
+        self.keeper.cluster = Some(Box::new(node));
         self.perform_bus();
     }
 
@@ -83,15 +83,15 @@ impl Engine {
     /// Takes over what CONFIG SET changed.
     pub(crate) fn apply_cluster_config(&mut self) {
         let config = self.bus_config();
-        if let Some(node) = &mut self.cluster {
+        if let Some(node) = &mut self.keeper.cluster {
             *node.config_mut() = config;
         }
     }
 
     fn facts(&self) -> Facts {
-        let Some(slave) = &self.slave else {
+        let Some(slave) = &self.keeper.slave else {
             return Facts {
-                repl_offset: self.replicas.offset(),
+                repl_offset: self.journal.replicas.offset(),
                 ..Facts::default()
             };
         };
@@ -103,14 +103,14 @@ impl Engine {
         Facts {
             repl_offset: self.applied_offset().unwrap_or(slave.received),
             data_as_of_ms,
-            loading: self.persistence.loading.is_some(),
+            loading: self.keeper.persistence.loading.is_some(),
         }
     }
 
     /// The cluster's periodic work; ten times a second.
     pub fn tick_cluster(&mut self) {
         let (now, facts) = (self.bus_now(), self.facts());
-        let Some(node) = &mut self.cluster else {
+        let Some(node) = &mut self.keeper.cluster else {
             return;
         };
         node.handle_input(now, Input::Facts(facts));
@@ -122,7 +122,7 @@ impl Engine {
     /// Something happened on the bus.
     pub fn bus_input(&mut self, input: Input) {
         let now = self.bus_now();
-        let Some(node) = &mut self.cluster else {
+        let Some(node) = &mut self.keeper.cluster else {
             return;
         };
         node.handle_input(now, input);
@@ -133,7 +133,7 @@ impl Engine {
     pub fn bus_received(&mut self, link: LinkId, message: Message) {
         let facts = self.facts();
         let now = self.bus_now();
-        if let Some(node) = &mut self.cluster {
+        if let Some(node) = &mut self.keeper.cluster {
             node.handle_input(now, Input::Facts(facts));
         }
         self.bus_input(Input::Received { link, message });
@@ -142,10 +142,10 @@ impl Engine {
     /// Keys were loaded: the slots that they are in are ours, or are marked.
     pub fn check_loaded_slots(&mut self) {
         let now = self.bus_now();
-        let Some(node) = &mut self.cluster else {
+        let Some(node) = &mut self.keeper.cluster else {
             return;
         };
-        let db = self.keyspace.db_ref(0);
+        let db = self.shard.keyspace.db_ref(0);
         let populated: Vec<Slot> = Slot::all()
             .filter(|slot| db.slot_len(slot.number()) > 0)
             .collect();
@@ -155,7 +155,7 @@ impl Engine {
 
     pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
         let now = self.bus_now();
-        if let Some(node) = &mut self.cluster {
+        if let Some(node) = &mut self.keeper.cluster {
             node.publish(now, channel, message);
             self.perform_bus();
         }
@@ -164,12 +164,17 @@ impl Engine {
     /// Does what the core wants done. What goes to other nodes may have to wait for nodes.conf; what this server does by itself
     /// need not, for nobody else has heard of it.
     pub(crate) fn perform_bus(&mut self) {
-        while let Some(output) = self.cluster.as_mut().and_then(|node| node.poll_output()) {
+        while let Some(output) = self
+            .keeper
+            .cluster
+            .as_mut()
+            .and_then(|node| node.poll_output())
+        {
             match output {
-                Output::Persist { text, promise } => self.nodes_file.replace(text, promise),
+                Output::Persist { text, promise } => self.keeper.nodes_file.replace(text, promise),
                 Output::Event(event) => self.bus_event(event),
                 output => {
-                    if let Some(output) = self.nodes_file.pass(output) {
+                    if let Some(output) = self.keeper.nodes_file.pass(output) {
                         self.perform_bus_output(output);
                     }
                 }
@@ -211,12 +216,15 @@ impl Engine {
 
     fn delete_slot(&mut self, slot: Slot) {
         let mut keys: Vec<Box<[u8]>> = Vec::new();
-        self.keyspace
+        self.shard
+            .keyspace
             .db_ref(0)
             .slot_keys(slot.number(), usize::MAX, |key| keys.push(key.into()));
         for key in keys {
-            if self.keyspace.db(0).remove(&key) {
-                self.effects.changed(0, &key, EventClass::Generic, "del");
+            if self.shard.keyspace.db(0).remove(&key) {
+                self.shard
+                    .effects
+                    .changed(0, &key, EventClass::Generic, "del");
                 self.propagate(0, &[b"DEL", &key]);
             }
         }
@@ -232,15 +240,15 @@ impl Engine {
         entry: Entry,
         args: Args<'_>,
     ) -> Result<(), Error> {
-        let Some(node) = &self.cluster else {
+        let Some(node) = &self.keeper.cluster else {
             return Ok(());
         };
-        let client = &self.clients[id];
+        let client = &self.sessions.clients[id];
         let internal = client.flags.internal && self.scripting.client != Some(id);
         if client.flags.master || internal {
             return Ok(());
         }
-        let db = self.keyspace.db_ref(0);
+        let db = self.shard.keyspace.db_ref(0);
         let exists = |key: &[u8]| db.peek(key).is_some();
         let route = |entry: Entry, words: Args<'_>| {
             let command = entry.command;
@@ -286,9 +294,11 @@ impl Engine {
 
     /// Tells clients that wait for lists whose slot went elsewhere.
     fn redirect_blocked(&mut self) {
-        let Some(node) = &self.cluster else { return };
+        let Some(node) = &self.keeper.cluster else {
+            return;
+        };
         let mut redirected = Vec::new();
-        for (id, client) in self.clients.iter() {
+        for (id, client) in self.sessions.clients.iter() {
             if let Waiting::Lists(on) = &client.waiting
                 && let Some(route) = node.route_blocked(on.keys.iter().map(AsRef::as_ref))
             {
@@ -315,14 +325,14 @@ fn log(level: LogLevel, text: &str) {
 pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let now = engine.bus_now();
     let facts = engine.facts();
-    let Some(node) = &mut engine.cluster else {
+    let Some(node) = &mut engine.keeper.cluster else {
         return Err(DISABLED);
     };
     node.handle_input(now, Input::Facts(facts));
-    let result = node.command(now, &args[1..], &Keys(engine.keyspace.db_ref(0)));
+    let result = node.command(now, &args[1..], &Keys(engine.shard.keyspace.db_ref(0)));
     // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
     if node.has_changed() {
-        engine.nodes_file.wait(id);
+        engine.keeper.nodes_file.wait(id);
     }
     // Changes of slots come many at a time; what they want done is done at the end, too.
     if args
@@ -331,7 +341,7 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     {
         engine.perform_bus();
     }
-    let out = &mut engine.clients[id].out;
+    let out = &mut engine.sessions.clients[id].out;
     match result.map_err(|error| Error::owned(format!("ERR {error}")))? {
         Reply::Ok => out.ok(),
         Reply::Status(text) => out.status(text),
@@ -370,17 +380,17 @@ pub(crate) fn readonly(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Do
 
 /// READWRITE, which needs no cluster in 3.0
 pub(crate) fn readwrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id];
+    let client = &mut engine.sessions.clients[id];
     client.flags.readonly = false;
     client.out.ok();
     Ok(())
 }
 
 fn flag(engine: &mut Engine, id: ClientId, set: impl FnOnce(&mut crate::Client)) -> Done {
-    if engine.cluster.is_none() {
+    if engine.keeper.cluster.is_none() {
         return Err(DISABLED);
     }
-    let client = &mut engine.clients[id];
+    let client = &mut engine.sessions.clients[id];
     set(client);
     client.out.ok();
     Ok(())

@@ -24,16 +24,16 @@ pub(crate) fn config(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
     } else if args::is(word, "SET") {
         arity(4)?;
         set(engine, args[2], args[3])?;
-        engine.clients[id].out.ok();
+        engine.sessions.clients[id].out.ok();
     } else if args::is(word, "RESETSTAT") {
         arity(2)?;
-        let lookups = engine.keyspace.clock().lookups();
-        engine.stats.reset(lookups);
-        engine.clients[id].out.ok();
+        let lookups = engine.shard.keyspace.clock().lookups();
+        engine.meter.stats.reset(lookups);
+        engine.sessions.clients[id].out.ok();
     } else if args::is(word, "REWRITE") {
         arity(2)?;
         rewrite(engine)?;
-        engine.clients[id].out.ok();
+        engine.sessions.clients[id].out.ok();
     } else {
         return Err(Error::text(
             "ERR CONFIG subcommand must be one of GET, SET, RESETSTAT, REWRITE",
@@ -44,9 +44,9 @@ pub(crate) fn config(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
 
 fn get(engine: &mut Engine, id: ClientId, pattern: &[u8]) {
     let Engine {
-        config, clients, ..
+        config, sessions, ..
     } = engine;
-    let out = &mut clients[id].out;
+    let out = &mut sessions.clients[id].out;
     let open = out.begin_array();
     let mut count = 0;
     for (name, value) in SERVER.get(config, pattern) {
@@ -91,7 +91,7 @@ impl Engine {
     /// Why the new value cannot be used; the caller puts the old one back.
     pub(crate) fn apply_config(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
-            Effect::Encoding => self.settings = crate::engine::settings(&self.config),
+            Effect::Encoding => self.shard.settings = crate::engine::settings(&self.config),
             Effect::MaxClients => {
                 if let Err(most) = self.host.allow_clients(self.config.maxclients) {
                     return Err(format!(
@@ -124,7 +124,7 @@ impl Engine {
             Effect::AppendOnly => self.apply_appendonly()?,
             Effect::Backlog => {
                 let size = self.config.repl_backlog_size;
-                if let Some(backlog) = &mut self.replicas.backlog {
+                if let Some(backlog) = &mut self.journal.replicas.backlog {
                     backlog.set_size(size);
                 }
             }
@@ -135,7 +135,7 @@ impl Engine {
                 if *period_ms > 0 {
                     *period_ms = least.max(*period_ms);
                 }
-                self.host.watch(*period_ms, &self.running);
+                self.host.watch(*period_ms, &self.meter.running);
             }
             Effect::Cluster | Effect::Replication => self.apply_cluster_config(),
             Effect::None
@@ -144,9 +144,10 @@ impl Engine {
             | Effect::MinSlaves
             | Effect::Observation => {}
         }
-        self.settings = crate::engine::settings(&self.config);
-        self.noted_from_ns = crate::engine::noted_from_ns(&self.config);
-        self.effects.notify_mask = crate::engine::notify_mask(self.config.notify_keyspace_events);
+        self.shard.settings = crate::engine::settings(&self.config);
+        self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
+        self.shard.effects.notify_mask =
+            crate::engine::notify_mask(self.config.notify_keyspace_events);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ const MOST_SLEEP_SECONDS: f64 = 3600.0;
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let word = args[1].to_ascii_lowercase();
     match (word.as_slice(), args) {
-        (b"segfault" | b"assert", _) => engine.host.crash(&engine.running),
+        (b"segfault" | b"assert", _) => engine.host.crash(&engine.meter.running),
         (b"oom", _) => {
             return Err(Error::text(
                 "ERR DEBUG OOM is not offered: the allocator would end the process",
@@ -33,7 +33,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix)?,
         (b"digest", [_, _]) => {
             let digest = dataset_digest(engine);
-            engine.clients[id].out.status(digest);
+            engine.sessions.clients[id].out.status(digest);
             return Ok(());
         }
         (b"sleep", [_, _, seconds]) => {
@@ -43,10 +43,10 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             engine.host.sleep(time);
         }
         (b"set-active-expire", [_, _, on]) => {
-            engine.active_expire = resp::number::scan_integer(on).value != 0;
+            engine.shard.active_expire = resp::number::scan_integer(on).value != 0;
         }
         (b"error", [_, _, text]) => {
-            engine.clients[id].out.error(text);
+            engine.sessions.clients[id].out.error(text);
             return Ok(());
         }
         _ => {
@@ -57,7 +57,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             ));
         }
     }
-    engine.clients[id].out.ok();
+    engine.sessions.clients[id].out.ok();
     Ok(())
 }
 
@@ -65,15 +65,18 @@ fn reload(engine: &mut Engine) -> Done {
     engine.save_now().map_err(|_| Error::text("ERR"))?;
     engine.empty_keyspace();
     let request = engine.save_request();
-    let before = engine.keyspace.clock().expiry();
+    let before = engine.shard.keyspace.clock().expiry();
     engine
+        .shard
         .keyspace
         .clock()
         .set_expiry(store::ExpiryMode::Ignore);
-    let loaded = engine
-        .host
-        .load(&mut engine.keyspace, &request, &engine.settings.limits);
-    engine.keyspace.clock().set_expiry(before);
+    let loaded = engine.host.load(
+        &mut engine.shard.keyspace,
+        &request,
+        &engine.shard.settings.limits,
+    );
+    engine.shard.keyspace.clock().set_expiry(before);
     loaded.map_err(|error| {
         tracing::warn!("{error}");
         Error::text("ERR Error trying to load the RDB dump")
@@ -83,24 +86,28 @@ fn reload(engine: &mut Engine) -> Done {
 }
 
 fn object(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
-    let client = &engine.clients[id];
-    let db = engine.keyspace.db_ref(client.db);
+    let client = &engine.sessions.clients[id];
+    let db = engine.shard.keyspace.db_ref(client.db);
     let value = db.peek(key).ok_or(Error::NoSuchKey)?;
     // The payload has a type byte in front, and a version and checksum of ten bytes behind.
-    let length = rdb::dump(&mut engine.dumper, value, engine.config.rdbcompression)
-        .map_or(0, |payload| payload.len() - 11);
+    let length = rdb::dump(
+        &mut engine.shard.dumper,
+        value,
+        engine.config.rdbcompression,
+    )
+    .map_or(0, |payload| payload.len() - 11);
     let encoding = db.encoding(key).map_or("raw", store::Encoding::name);
     let idle = db.idle_seconds(key).unwrap_or(0);
-    let lru = (u64::from(engine.keyspace.clock().lru())).saturating_sub(idle);
+    let lru = (u64::from(engine.shard.keyspace.clock().lru())).saturating_sub(idle);
     let text = format!(
         "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length} lru:{lru} lru_seconds_idle:{idle}"
     );
-    engine.clients[id].out.status(text);
+    engine.sessions.clients[id].out.status(text);
     Ok(())
 }
 
 fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
-    let db = engine.keyspace.db_ref(engine.clients[id].db);
+    let db = engine.shard.keyspace.db_ref(engine.sessions.clients[id].db);
     match db.peek(key).ok_or(Error::NoSuchKey)? {
         Value::Str(string) if db.encoding(key) != Some(store::Encoding::Int) => {
             let text = format!(
@@ -108,7 +115,7 @@ fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
                 key.len(),
                 string.len()
             );
-            engine.clients[id].out.status(text);
+            engine.sessions.clients[id].out.status(text);
             Ok(())
         }
         _ => Err(Error::text("ERR Not an sds encoded string.")),
@@ -117,7 +124,7 @@ fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
 
 fn populate(engine: &mut Engine, id: ClientId, count: &[u8], prefix: &[u8]) -> Done {
     let count = args::int(count)?;
-    let db = engine.keyspace.db(engine.clients[id].db);
+    let db = engine.shard.keyspace.db(engine.sessions.clients[id].db);
     for number in 0..count.max(0) {
         let number = number.to_string();
         let key = [prefix, b":", number.as_bytes()].concat();
@@ -153,8 +160,8 @@ fn mix(sum: &mut Sum, bytes: &[u8]) {
 /// A sum of all data that is equal for equal data, on Redis 3.0 too.
 fn dataset_digest(engine: &Engine) -> String {
     let mut total = Sum::default();
-    for number in 0..engine.keyspace.databases() {
-        let db = engine.keyspace.db_ref(number);
+    for number in 0..engine.shard.keyspace.databases() {
+        let db = engine.shard.keyspace.db_ref(number);
         if db.is_empty() {
             continue;
         }

@@ -12,7 +12,7 @@ use crate::{ClientId, Engine};
 
 /// COMMAND: all commands.
 pub(crate) fn command(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
-    let out = &mut engine.clients[id].out;
+    let out = &mut engine.sessions.clients[id].out;
     out.array(index::commands().len());
     index::commands()
         .iter()
@@ -22,7 +22,9 @@ pub(crate) fn command(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
 
 /// COMMAND COUNT
 pub(crate) fn count(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
-    engine.clients[id].out.count(index::commands().len());
+    engine.sessions.clients[id]
+        .out
+        .count(index::commands().len());
     Ok(())
 }
 
@@ -31,8 +33,10 @@ pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     if args.len() == 2 {
         return command(engine, id, args);
     }
-    let Engine { index, clients, .. } = engine;
-    let out = &mut clients[id].out;
+    let Engine {
+        index, sessions, ..
+    } = engine;
+    let out = &mut sessions.clients[id].out;
     out.array(args.len() - 2);
     for name in &args[2..] {
         match named(index, name) {
@@ -45,8 +49,10 @@ pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 
 /// COMMAND DOCS [name …]
 pub(crate) fn docs(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Engine { index, clients, .. } = engine;
-    let out = &mut clients[id].out;
+    let Engine {
+        index, sessions, ..
+    } = engine;
+    let out = &mut sessions.clients[id].out;
     if args.len() == 2 {
         out.map(index::commands().len());
         index::commands()
@@ -65,7 +71,7 @@ pub(crate) fn docs(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 
 /// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]
 pub(crate) fn list(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let out = &mut engine.clients[id].out;
+    let out = &mut engine.sessions.clients[id].out;
     let filter: Box<dyn Fn(&Facts) -> bool> = match args[2..] {
         [] => Box::new(|_| true),
         [by, kind, value] if args::is(by, "FILTERBY") => {
@@ -96,7 +102,7 @@ pub(crate) fn list(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 /// COMMAND GETKEYS command …
 pub(crate) fn getkeys(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let keys = keys_of(engine, &args[2..])?;
-    let out = &mut engine.clients[id].out;
+    let out = &mut engine.sessions.clients[id].out;
     out.array(keys.len());
     keys.iter().for_each(|key| out.bulk(args[2 + key.at]));
     Ok(())
@@ -105,7 +111,7 @@ pub(crate) fn getkeys(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 /// COMMAND GETKEYSANDFLAGS command …
 pub(crate) fn getkeysandflags(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let keys = keys_of(engine, &args[2..])?;
-    let out = &mut engine.clients[id].out;
+    let out = &mut engine.sessions.clients[id].out;
     out.array(keys.len());
     for key in keys {
         out.array(2);
@@ -321,7 +327,7 @@ fn argument(out: &mut Reply, argument: &Argument) {
 /// HELP of a command with subcommands, made from their rows.
 pub(crate) fn help(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let entry = engine.index.find(args[0]).ok_or(Error::Syntax)?;
-    let out = &mut engine.clients[id].out;
+    let out = &mut engine.sessions.clients[id].out;
     let name = entry.command.name.to_ascii_uppercase();
     let mut lines = vec![format!(
         "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"

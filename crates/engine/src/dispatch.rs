@@ -22,7 +22,7 @@ impl Engine {
         };
         if self.calm && self.is_plain(id, entry, args) {
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
-            self.clients[id].last_command = entry.command.name;
+            self.sessions.clients[id].last_command = entry.command.name;
             self.call(id, entry, args);
             self.note_offset(id);
             return true;
@@ -41,7 +41,7 @@ impl Engine {
             None => self.unknown(id, args),
             Some(error) => {
                 self.break_transaction(id);
-                self.clients[id].out.error(error.line());
+                self.sessions.clients[id].out.error(error.line());
             }
         }
         self.end_asking(id, Traits::default());
@@ -55,10 +55,10 @@ impl Engine {
             self.hold(id);
             return false;
         }
-        self.clients[id].last_command = entry.command.name;
+        self.sessions.clients[id].last_command = entry.command.name;
         self.answer(id, entry, args);
         self.end_asking(id, entry.command.traits);
-        if !self.ready.is_empty() && !self.in_script() {
+        if !self.sessions.ready.is_empty() && !self.in_script() {
             self.serve_blocked();
         }
         true
@@ -68,10 +68,12 @@ impl Engine {
     fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         if let Err(error) = self.gates(id, entry, args) {
             self.break_transaction(id);
-            self.clients[id].out.error(error.line());
+            self.sessions.clients[id].out.error(error.line());
             return;
         }
-        if self.clients[id].multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
+        if self.sessions.clients[id].multi.is_some()
+            && !entry.command.traits.has(Traits::NOT_QUEUED)
+        {
             self.queue(id, entry, args);
             return;
         }
@@ -85,7 +87,7 @@ impl Engine {
 
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
     fn end_asking(&mut self, id: ClientId, traits: Traits) {
-        if let Some(client) = self.clients.get_mut(id)
+        if let Some(client) = self.sessions.clients.get_mut(id)
             && client.multi.is_none()
             && !traits.has(Traits::KEEPS_ASKING)
         {
@@ -96,25 +98,25 @@ impl Engine {
     /// What WAIT will wait for: what was in the stream after this client's last command.
     #[inline]
     fn note_offset(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.seen_offset = self.replicas.offset();
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.seen_offset = self.journal.replicas.offset();
         }
     }
 
     /// Whether none of the server's gates is closed to anybody, or will be after data commands. Looked at once, until something
     /// else than a data command runs ([`Engine::set_now`]).
     fn is_calm(&self) -> bool {
-        self.paused_until_ms.is_none()
-            && self.transfers.moving.is_empty()
-            && self.cluster.is_none()
+        self.sessions.paused_until_ms.is_none()
+            && self.keeper.transfers.moving.is_empty()
+            && self.keeper.cluster.is_none()
             && !self.is_slave()
             && self.config.maxmemory == 0
             && self.config.min_slaves_to_write == 0
             && self.gate_disk().is_ok()
-            && self.persistence.loading.is_none()
+            && self.keeper.persistence.loading.is_none()
             && self.scripting.running.is_none()
-            && !self.effects.blocking
-            && self.ready.is_empty()
+            && !self.shard.effects.blocking
+            && self.sessions.ready.is_empty()
     }
 
     /// Whether this is a data command with the right number of words, from a client that is nothing special: then no gate but those
@@ -123,15 +125,15 @@ impl Engine {
     fn is_plain(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         matches!(entry.runner, Runner::Data(_))
             && entry.command.accepts(args.len())
-            && self.clients[id].is_ordinary()
+            && self.sessions.clients[id].is_ordinary()
             && !self.lacks_password(id)
     }
 
     fn unknown(&mut self, id: ClientId, args: Args<'_>) {
         let name = args[0];
-        self.clients[id].last_command = "NULL";
+        self.sessions.clients[id].last_command = "NULL";
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
-            let addr = &self.clients[id].peer.addr;
+            let addr = &self.sessions.clients[id].peer.addr;
             tracing::warn!(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
                  This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. \
@@ -141,7 +143,7 @@ impl Engine {
         } else {
             self.break_transaction(id);
             let error = unknown_command(args);
-            self.clients[id].out.error(error.line());
+            self.sessions.clients[id].out.error(error.line());
         }
     }
 
@@ -154,7 +156,7 @@ impl Engine {
         if self.lacks_password(id) && !command.flags.has(Flags::NO_AUTH) {
             return Err(Error::text("NOAUTH Authentication required."));
         }
-        let flags = self.clients[id].flags;
+        let flags = self.sessions.clients[id].flags;
         let from_master = flags.master;
         if from_master
             && command.flags.has(Flags::ADMIN)
@@ -162,7 +164,7 @@ impl Engine {
         {
             return Err(self.refuse_from_master(entry));
         }
-        if self.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
+        if self.sessions.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
             return Err(Error::text("ERR Command not allowed inside a transaction"));
         }
         self.gate_cluster(id, entry, args)?;
@@ -184,7 +186,7 @@ impl Engine {
         if !command.flags.has(Flags::STALE) && !from_master {
             self.gate_stale()?;
         }
-        if self.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {
+        if self.keeper.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {
             return Err(Error::text(
                 "LOADING Redis is loading the dataset in memory",
             ));
@@ -204,7 +206,7 @@ impl Engine {
 
     /// A RESP2 client with subscriptions may only change these, PING, QUIT and RESET: it could not tell replies from messages.
     fn gate_subscribed(&self, id: ClientId, entry: Entry) -> Result<(), Error> {
-        let client = &self.clients[id];
+        let client = &self.sessions.clients[id];
         if client.subscriptions.is_none()
             || client.out.protocol() == Protocol::Resp3
             || entry.command.traits.has(Traits::IN_SUBSCRIBED)
@@ -219,28 +221,28 @@ impl Engine {
 
     /// Calls a command that passed the gates, and applies its effects.
     pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        if !self.monitors.is_empty() {
+        if !self.sessions.monitors.is_empty() {
             self.feed_monitors(id, entry, args);
         }
-        let db = self.clients[id].db;
+        let db = self.sessions.clients[id].db;
         // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
         // may run commands of its own.
         let start_ns = match entry.runner {
-            Runner::Data(_) => self.last_ns,
+            Runner::Data(_) => self.meter.last_ns,
             Runner::Engine(_) | Runner::Help => self.host.mono_ns(),
         };
-        self.running.begin(entry.number);
+        self.meter.running.begin(entry.number);
         self.run(id, entry, args);
-        self.running.end();
+        self.meter.running.end();
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
-        self.last_ns = now_ns;
-        let stats = &mut self.stats.per_command[entry.number];
+        self.meter.last_ns = now_ns;
+        let stats = &mut self.meter.stats.per_command[entry.number];
         stats.calls += 1;
         stats.ns += ns;
         stats.times.add(ns);
-        self.stats.commands += 1;
-        if ns >= self.noted_from_ns {
+        self.meter.stats.commands += 1;
+        if ns >= self.meter.noted_from_ns {
             self.note_slow(entry, args, ns / 1000);
         }
         self.apply_effects(id, db, args);
@@ -265,31 +267,32 @@ impl Engine {
 
     /// Runs a command; its error, if it has one, is its reply.
     pub(crate) fn run(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        let db = self.clients[id].db;
+        let db = self.sessions.clients[id].db;
         let done = match entry.runner {
             Runner::Data(run) => {
                 let traits = entry.command.traits;
-                if self.effects.watching && traits.has(Traits::EMPTIES_DB) {
+                if self.shard.effects.watching && traits.has(Traits::EMPTIES_DB) {
                     self.break_watches_on_flush(Some(db));
                 }
-                if self.effects.watching && traits.has(Traits::EMPTIES_ALL) {
+                if self.shard.effects.watching && traits.has(Traits::EMPTIES_ALL) {
                     self.break_watches_on_flush(None);
                 }
-                let may_block = self.group.depth == 0 && !self.in_script() && !self.replaying;
+                let may_block =
+                    self.journal.group.depth == 0 && !self.in_script() && !self.journal.replaying;
                 let mut ctx = Ctx {
-                    keyspace: &mut self.keyspace,
+                    keyspace: &mut self.shard.keyspace,
                     db,
-                    reply: &mut self.clients[id].out,
-                    effects: &mut self.effects,
-                    settings: &self.settings,
-                    rng: &mut self.rng,
-                    dumper: &mut self.dumper,
-                    big: &mut self.big,
-                    replaying: self.replaying,
+                    reply: &mut self.sessions.clients[id].out,
+                    effects: &mut self.shard.effects,
+                    settings: &self.shard.settings,
+                    rng: &mut self.shard.rng,
+                    dumper: &mut self.shard.dumper,
+                    big: &mut self.shard.big,
+                    replaying: self.journal.replaying,
                     may_block,
                 };
                 let done = run(&mut ctx, args);
-                if matches!(self.effects.propagation, Propagation::Forced)
+                if matches!(self.shard.effects.propagation, Propagation::Forced)
                     && traits.has(Traits::EMPTIES_ALL)
                 {
                     self.save_flushed();
@@ -300,13 +303,13 @@ impl Engine {
             Runner::Engine(run) => {
                 self.calm = false;
                 // It may run commands of its own.
-                self.big = None;
+                self.shard.big = None;
                 run(self, id, args)
             }
         };
-        if let (Err(error), Some(client)) = (done, self.clients.get_mut(id)) {
+        if let (Err(error), Some(client)) = (done, self.sessions.clients.get_mut(id)) {
             client.out.error(error.line());
-            if self.replaying && !self.in_script() {
+            if self.journal.replaying && !self.in_script() {
                 self.note_refusal(entry, &error);
             }
         }

@@ -9,14 +9,14 @@ impl Engine {
     /// Answers whether data were changed.
     pub(crate) fn apply_effects(&mut self, id: ClientId, db: usize, args: &[&[u8]]) -> bool {
         self.propagate_expired();
-        let dirty = std::mem::take(&mut self.effects.dirty);
-        self.dirty += dirty;
-        if self.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
+        let dirty = std::mem::take(&mut self.shard.effects.dirty);
+        self.journal.dirty += dirty;
+        if self.shard.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
             return dirty > 0;
         }
         self.break_watches();
         self.publish_events();
-        match std::mem::take(&mut self.effects.propagation) {
+        match std::mem::take(&mut self.shard.effects.propagation) {
             // The script will be propagated, not its commands.
             propagation if self.in_script() && self.scripting.client == Some(id) => {
                 self.note_for_script(dirty > 0, &propagation);
@@ -31,10 +31,10 @@ impl Engine {
                 }
             }
         }
-        if !self.effects.ready.is_empty() {
-            self.ready.append(&mut self.effects.ready);
+        if !self.shard.effects.ready.is_empty() {
+            self.sessions.ready.append(&mut self.shard.effects.ready);
         }
-        if let Some(block) = self.effects.block.take() {
+        if let Some(block) = self.shard.effects.block.take() {
             self.block_on_lists(id, block);
         }
         dirty > 0
@@ -43,30 +43,32 @@ impl Engine {
     /// Whether changes need not be told to anybody: no file, no replica, no transaction or script that they belong to.
     fn nobody_listens(&self) -> bool {
         !self.in_script()
-            && self.group.depth == 0
+            && self.journal.group.depth == 0
             && self.appends_nothing()
-            && self.replicas.backlog.is_none()
+            && self.journal.replicas.backlog.is_none()
     }
 
     /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.
     pub(crate) fn propagate_expired(&mut self) {
-        if !self.keyspace.clock().take_expired() {
+        if !self.shard.keyspace.clock().take_expired() {
             return;
         }
-        for db in 0..self.keyspace.databases() {
-            if !self.keyspace.db_ref(db).has_expired() {
+        for db in 0..self.shard.keyspace.databases() {
+            if !self.shard.keyspace.db_ref(db).has_expired() {
                 continue;
             }
-            for key in self.keyspace.db(db).take_expired() {
-                self.stats.expired += 1;
+            for key in self.shard.keyspace.db(db).take_expired() {
+                self.meter.stats.expired += 1;
                 self.propagate(db, &[b"DEL", &key]);
-                self.effects.event(db, &key, EventClass::Expired, "expired");
+                self.shard
+                    .effects
+                    .event(db, &key, EventClass::Expired, "expired");
             }
         }
     }
 
     fn publish_events(&mut self) {
-        for event in std::mem::take(&mut self.effects.events) {
+        for event in std::mem::take(&mut self.shard.effects.events) {
             self.notify_key_event(&event);
         }
     }

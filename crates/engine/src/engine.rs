@@ -1,37 +1,22 @@
 //! The whole state of one server, what its shell calls, and the periodic work.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use commands::{Effects, Rng, Settings};
+use commands::Settings;
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
-use rdb::Dumper;
-use resp::{ArgsScratch, Reply, Spare};
-use store::{Keyspace, Limits, Prefetched};
+use resp::Reply;
+use store::{Keyspace, Limits};
 
-use crate::append_only::AppendOnly;
-use crate::blocking::Blocked;
 use crate::client::Waiting;
-use crate::clients::Clients;
-use crate::evict::EvictionPools;
-use crate::expire::ExpireCycle;
 use crate::index::Index;
-use crate::input::Requests;
-use crate::latency::Latency;
-use crate::master::Replicas;
-use crate::migrate::Transfers;
-use crate::nodes_file::NodesFile;
-use crate::observe::SlowLog;
-use crate::persistence::Persistence;
-use crate::propagate::Group;
-use crate::pubsub::PubSub;
-use crate::replay::Refusal;
+use crate::intake::Intake;
+use crate::journal::Journal;
+use crate::keeper::Keeper;
+use crate::meter::Meter;
 use crate::scripting::Scripting;
-use crate::slave::Slave;
-use crate::stats::Stats;
-use crate::transaction::Watchers;
-use crate::{Action, ClientId, Host, LinkId, Peer, Running};
+use crate::sessions::Sessions;
+use crate::shard::Shard;
+use crate::{Action, ClientId, Host, LinkId, Peer};
 
 /// The time, as the shell tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,86 +35,22 @@ impl Now {
     }
 }
 
-/// One server.
+/// One server: the hall. It takes a request, asks each room in turn, and hands the effects on.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) now: Now,
     pub(crate) host: Box<dyn Host>,
     pub(crate) config: ServerConfig,
-    /// What data commands see of `config`.
-    pub(crate) settings: Settings,
-    pub(crate) keyspace: Keyspace,
-    pub(crate) clients: Clients,
+    pub(crate) index: Index,
     /// No gate of the server's is closed: see `dispatch.rs`. False where that is not known.
     pub(crate) calm: bool,
-    pub(crate) index: Index,
-    pub(crate) effects: Effects,
-    pub(crate) rng: Rng,
-    /// What payloads are made with, for DUMP and MIGRATE.
-    pub(crate) dumper: Dumper,
-    pub(crate) stats: Stats,
-    /// When the server started, Unix milliseconds.
-    pub(crate) started_ms: u64,
-    /// Bytes in use then.
-    pub(crate) started_bytes: usize,
-    pub(crate) slowlog: SlowLog,
-    pub(crate) latency: Latency,
-    pub(crate) monitors: Vec<ClientId>,
-    pub(crate) evictions: EvictionPools,
-    /// Changes since the last save.
-    pub(crate) dirty: u64,
-    /// Applying a file or a stream: nothing is propagated.
-    pub(crate) replaying: bool,
-    /// A command of the file was refused, and has not been looked at yet.
-    pub(crate) refused: Option<Refusal>,
-    pub(crate) group: Group,
-    pub(crate) propagated_db: usize,
-    pub(crate) pubsub: PubSub,
-    pub(crate) watchers: Watchers,
-    pub(crate) blocked: Blocked,
-    /// Lists that came to be while clients wait.
-    pub(crate) ready: Vec<(usize, Box<[u8]>)>,
+    pub(crate) sessions: Sessions,
+    pub(crate) shard: Shard,
+    pub(crate) journal: Journal,
+    pub(crate) keeper: Keeper,
     pub(crate) scripting: Scripting,
-    pub(crate) persistence: Persistence,
-    pub(crate) append_only: AppendOnly,
-    pub(crate) replicas: Replicas,
-    pub(crate) slave: Option<Slave>,
-    pub(crate) cluster: Option<Box<cluster_bus::Node>>,
-    /// A nodes.conf that is to be written before the turn ends.
-    pub(crate) nodes_file: NodesFile,
-    pub(crate) transfers: Transfers,
-    /// Requests are held back until then ([`Now::mono_ms`]).
-    pub(crate) paused_until_ms: Option<u64>,
-    /// Clients whose requests are held back.
-    pub(crate) held: Vec<ClientId>,
-    /// Forty hexadecimal characters that name this run.
-    pub(crate) run_id: String,
-    links: u64,
-    last_second_ms: u64,
-    /// When the log was last told what there is.
-    told_ms: u64,
-    /// When the memory in use was last counted ([`Now::mono_ms`]).
-    counted_ms: u64,
-    pub(crate) active_expire: bool,
-    pub(crate) running: Arc<Running>,
-    /// When the last command ended ([`Host::mono_ns`]).
-    pub(crate) last_ns: u64,
-    /// When this turn began.
-    turn_from_ns: u64,
-    /// From which duration on the slow log or the latency monitor may want to know of a command.
-    pub(crate) noted_from_ns: u64,
-    pub(crate) expire: ExpireCycle,
-    pub(crate) requests: Requests,
-    /// An argument of the request that runs, where the store may keep its buffer: which one, and the buffer.
-    pub(crate) big: Option<(usize, Bytes)>,
-    /// Keys of `foreseen_db` whose table positions were asked for, but not yet their entries.
-    pub(crate) foreseen: Vec<Prefetched>,
-    pub(crate) foreseen_db: usize,
-    pub(crate) args: ArgsScratch,
-    /// Memory for the replies of the next clients that are served.
-    pub(crate) spare: Spare,
-    woken: Vec<ClientId>,
-    resumed: VecDeque<ClientId>,
+    pub(crate) meter: Meter,
+    pub(crate) intake: Intake,
     actions: VecDeque<Action>,
 }
 
@@ -142,81 +63,37 @@ impl Engine {
         let mut engine = Self {
             now,
             host,
-            settings: Settings::default(),
             config,
-            keyspace,
-            clients: Clients::new(),
-            calm: false,
             index: Index::new(),
-            effects: Effects::default(),
-            rng: Rng::new(seed),
-            dumper: Dumper::new(),
-            stats: Stats::new(),
-            started_ms: now.unix_ms(),
-            started_bytes: 0,
-            slowlog: SlowLog::default(),
-            latency: Latency::default(),
-            monitors: Vec::new(),
-            evictions: EvictionPools::default(),
-            dirty: 0,
-            replaying: false,
-            refused: None,
-            group: Group::default(),
-            propagated_db: 0,
-            pubsub: PubSub::default(),
-            watchers: Watchers::new(),
-            blocked: Blocked::default(),
-            ready: Vec::new(),
+            calm: false,
+            sessions: Sessions::new(),
+            shard: Shard::new(keyspace, seed),
+            journal: Journal::default(),
+            keeper: Keeper::default(),
             scripting: Scripting::default(),
-            persistence: Persistence::default(),
-            append_only: AppendOnly::default(),
-            replicas: Replicas::default(),
-            slave: None,
-            cluster: None,
-            nodes_file: NodesFile::default(),
-            transfers: Transfers::default(),
-            paused_until_ms: None,
-            held: Vec::new(),
-            run_id: String::new(),
-            links: 0,
-            last_second_ms: 0,
-            told_ms: 0,
-            counted_ms: 0,
-            active_expire: true,
-            running: Arc::default(),
-            last_ns: 0,
-            turn_from_ns: 0,
-            noted_from_ns: 0,
-            expire: ExpireCycle::default(),
-            requests: Requests::default(),
-            big: None,
-            foreseen: Vec::new(),
-            foreseen_db: 0,
-            args: ArgsScratch::default(),
-            spare: Spare::default(),
-            woken: Vec::new(),
-            resumed: VecDeque::new(),
+            meter: Meter::new(now.unix_ms()),
+            intake: Intake::default(),
             actions: VecDeque::new(),
         };
         engine.set_now(now);
-        engine.started_bytes = engine.host.memory_used();
-        engine.run_id = engine.rng.hex(40);
-        engine.persistence.last_save = now.unix_ms() / 1000;
-        engine.settings = settings(&engine.config);
-        engine.noted_from_ns = noted_from_ns(&engine.config);
-        engine.effects.notify_mask = notify_mask(engine.config.notify_keyspace_events);
+        engine.meter.started_bytes = engine.host.memory_used();
+        engine.keeper.run_id = engine.shard.rng.hex(40);
+        engine.keeper.persistence.last_save = now.unix_ms() / 1000;
+        engine.shard.settings = settings(&engine.config);
+        engine.meter.noted_from_ns = noted_from_ns(&engine.config);
+        engine.shard.effects.notify_mask = notify_mask(engine.config.notify_keyspace_events);
         engine
     }
 
     /// The thresholds between compact and large encodings.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        self.settings.limits.clone()
+        self.shard.settings.limits.clone()
     }
 
     /// Forty characters that will not be found in a dump by chance.
     pub fn new_mark(&mut self) -> String {
-        self.rng.hex(40)
+        self.shard.rng.hex(40)
     }
 
     /// The configuration.
@@ -239,9 +116,9 @@ impl Engine {
     /// The same, where nothing but a client's requests will run. What these have left as it was need not be looked at again.
     pub fn set_now_for_requests(&mut self, now: Now) {
         self.now = now;
-        self.last_ns = self.host.mono_ns();
-        self.turn_from_ns = self.last_ns;
-        self.keyspace.clock().set_unix_ms(now.unix_ms());
+        self.meter.last_ns = self.host.mono_ns();
+        self.meter.turn_from_ns = self.meter.last_ns;
+        self.shard.keyspace.clock().set_unix_ms(now.unix_ms());
     }
 
     // ---- connections -------------------------------------------------------------------------------------------------
@@ -253,67 +130,71 @@ impl Engine {
     pub fn accept(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
         let own = usize::from(self.scripting.client.is_some());
         let most = usize::try_from(self.config.maxclients).unwrap_or(usize::MAX);
-        if self.clients.len() - own >= most {
-            self.stats.rejected += 1;
+        if self.sessions.clients.len() - own >= most {
+            self.meter.stats.rejected += 1;
             return Err(b"-ERR max number of clients reached\r\n");
         }
-        self.stats.connections += 1;
+        self.meter.stats.connections += 1;
         Ok(self.add_client(peer))
     }
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {
-        self.clients.add(peer, self.now.unix_ms())
+        self.sessions.clients.add(peer, self.now.unix_ms())
     }
 
     /// A connection is gone, or is to be forgotten.
     pub fn close(&mut self, id: ClientId) {
-        if !self.clients.contains(id) {
+        if !self.sessions.clients.contains(id) {
             return;
         }
-        match self.clients[id].waiting {
+        match self.sessions.clients[id].waiting {
             Waiting::Lists(_) => self.unblock_lists(id),
-            Waiting::Replicas { .. } => self.replicas.waiters.retain(|other| *other != id),
+            Waiting::Replicas { .. } => self.journal.replicas.waiters.retain(|other| *other != id),
             _ => {}
         }
         self.forget_replica(id);
-        if self.clients[id].flags.monitor {
-            self.monitors.retain(|other| *other != id);
+        if self.sessions.clients[id].flags.monitor {
+            self.sessions.monitors.retain(|other| *other != id);
         }
         self.forget_watches(id);
         self.forget_subscriptions(id);
-        self.clients.remove(id);
+        self.sessions.clients.remove(id);
     }
 
     /// What is to be sent to a client. The shell sends it and advances it.
     pub fn output(&mut self, id: ClientId) -> Option<&mut Reply> {
-        self.clients.get_mut(id).map(|client| &mut client.out)
+        self.sessions
+            .clients
+            .get_mut(id)
+            .map(|client| &mut client.out)
     }
 
     /// All of a client's output was sent: its memory goes to the next one.
     pub fn output_done(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.out.leave_memory(&mut self.spare);
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.out.leave_memory(&mut self.intake.spare);
         }
     }
 
     /// Whether anything is to be sent to a client: replies, or a replica's share of the stream.
     #[must_use]
     pub fn has_output(&self, id: ClientId) -> bool {
-        let client = self.clients.get(id);
+        let client = self.sessions.clients.get(id);
         client.is_some_and(|client| !client.out.is_empty()) || !self.stream(id).is_empty()
     }
 
     /// Whether the shell should go on reading from a client.
     #[must_use]
     pub fn wants_input(&self, id: ClientId) -> bool {
-        self.clients
+        self.sessions
+            .clients
             .get(id)
             .is_some_and(|client| !client.flags.closing)
     }
 
     /// Clients other than the one that was served to whom something is to be sent, since the last call.
     pub fn take_woken(&mut self) -> Vec<ClientId> {
-        let woken = std::mem::take(&mut self.woken);
+        let woken = std::mem::take(&mut self.sessions.woken);
         for &id in &woken {
             self.limit_output(id);
         }
@@ -328,26 +209,26 @@ impl Engine {
     /// The end of a turn: clients whose wait ended run what they sent meanwhile. How long the turn took is noted.
     pub fn end_turn(&mut self) {
         self.run_resumed();
-        if self.keyspace.clock().take_garbage() {
+        if self.shard.keyspace.clock().take_garbage() {
             self.free_garbage();
         }
         // The end of the last command is near enough; where there was none, the clock is asked.
-        if self.last_ns == self.turn_from_ns {
-            self.last_ns = self.host.mono_ns();
+        if self.meter.last_ns == self.meter.turn_from_ns {
+            self.meter.last_ns = self.host.mono_ns();
         }
-        let ns = self.last_ns.saturating_sub(self.turn_from_ns);
-        self.stats.turns.add(ns);
-        self.turn_from_ns = self.last_ns;
+        let ns = self.meter.last_ns.saturating_sub(self.meter.turn_from_ns);
+        self.meter.stats.turns.add(ns);
+        self.meter.turn_from_ns = self.meter.last_ns;
     }
 
     fn run_resumed(&mut self) {
-        while let Some(id) = self.resumed.pop_front() {
-            if self.clients.contains(id) {
+        while let Some(id) = self.sessions.resumed.pop_front() {
+            if self.sessions.clients.contains(id) {
                 self.run_pending(id);
                 self.wake(id);
             }
         }
-        if self.cluster.is_some() {
+        if self.keeper.cluster.is_some() {
             self.perform_bus();
             self.save_nodes();
         }
@@ -355,22 +236,23 @@ impl Engine {
 
     /// The periodic work, `hz` times a second.
     pub fn tick(&mut self) {
-        self.stats.sample(self.now.mono_ms);
+        self.meter.stats.sample(self.now.mono_ms);
         self.time_out_blocked();
         self.tick_pause();
         self.serve_waiters();
         self.expire_cycle();
         self.tick_persistence();
         self.tick_memory();
-        if self.now.mono_ms.saturating_sub(self.last_second_ms) >= 1000 || self.last_second_ms == 0
+        if self.now.mono_ms.saturating_sub(self.meter.last_second_ms) >= 1000
+            || self.meter.last_second_ms == 0
         {
-            self.last_second_ms = self.now.mono_ms.max(1);
+            self.meter.last_second_ms = self.now.mono_ms.max(1);
             self.tick_slave();
             self.tick_replicas();
             self.tick_sessions();
         }
-        if self.now.mono_ms.saturating_sub(self.told_ms) >= 5000 || self.told_ms == 0 {
-            self.told_ms = self.now.mono_ms.max(1);
+        if self.now.mono_ms.saturating_sub(self.meter.told_ms) >= 5000 || self.meter.told_ms == 0 {
+            self.meter.told_ms = self.now.mono_ms.max(1);
             self.tell_log();
         }
         self.free_garbage();
@@ -380,17 +262,17 @@ impl Engine {
     /// Counts the memory in use: often where a limit depends on it, so that estimates have not far to go.
     fn tick_memory(&mut self) {
         let every_ms = if self.config.maxmemory > 0 { 100 } else { 1000 };
-        if self.now.mono_ms.saturating_sub(self.counted_ms) >= every_ms {
-            self.counted_ms = self.now.mono_ms;
+        if self.now.mono_ms.saturating_sub(self.meter.counted_ms) >= every_ms {
+            self.meter.counted_ms = self.now.mono_ms;
             let used = self.host.memory_used();
-            self.stats.memory_peak = self.stats.memory_peak.max(used);
+            self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);
         }
     }
 
     /// What there is, for who looks at the log.
     fn tell_log(&self) {
-        for index in 0..self.keyspace.databases() {
-            let db = self.keyspace.db_ref(index);
+        for index in 0..self.shard.keyspace.databases() {
+            let db = self.shard.keyspace.db_ref(index);
             if !db.is_empty() {
                 // Redis's table has the next power of two.
                 tracing::debug!(
@@ -402,7 +284,7 @@ impl Engine {
             }
         }
         let (mut clients, mut slaves) = (0, 0);
-        for (_, client) in self.clients.iter() {
+        for (_, client) in self.sessions.clients.iter() {
             if client.flags.replica {
                 slaves += 1;
             } else if !client.flags.internal {
@@ -419,23 +301,23 @@ impl Engine {
 
     /// A client's output, for somebody else than the client itself: it is woken to send it.
     pub(crate) fn output_of(&mut self, id: ClientId) -> &mut Reply {
-        self.woken.push(id);
-        &mut self.clients[id].out
+        self.sessions.woken.push(id);
+        &mut self.sessions.clients[id].out
     }
 
     pub(crate) fn wake(&mut self, id: ClientId) {
-        self.woken.push(id);
+        self.sessions.woken.push(id);
     }
 
     /// A client may run again; it does so at the end of the turn.
     pub(crate) fn resume(&mut self, id: ClientId) {
-        self.resumed.push_back(id);
+        self.sessions.resumed.push_back(id);
     }
 
     /// The name of a connection to be opened.
     pub(crate) fn new_link(&mut self) -> LinkId {
-        self.links += 1;
-        LinkId(self.links)
+        self.keeper.links += 1;
+        LinkId(self.keeper.links)
     }
 
     pub(crate) fn act(&mut self, action: Action) {
@@ -443,7 +325,7 @@ impl Engine {
     }
 
     pub(crate) fn close_after_reply(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
+        if let Some(client) = self.sessions.clients.get_mut(id) {
             client.flags.closing = true;
             self.act(Action::CloseClient {
                 id,
@@ -453,7 +335,7 @@ impl Engine {
     }
 
     pub(crate) fn close_now(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
+        if let Some(client) = self.sessions.clients.get_mut(id) {
             if client.flags.master {
                 return self.drop_master_link();
             }
@@ -467,8 +349,8 @@ impl Engine {
     }
 
     pub(crate) fn free_garbage(&mut self) {
-        for db in 0..self.keyspace.databases() {
-            let garbage = self.keyspace.db(db).take_garbage();
+        for db in 0..self.shard.keyspace.databases() {
+            let garbage = self.shard.keyspace.db(db).take_garbage();
             if !garbage.is_empty() {
                 self.host.free_later(garbage);
             }

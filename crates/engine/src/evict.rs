@@ -31,6 +31,7 @@ impl Engine {
     fn memory_in_question(&self) -> u64 {
         let used = u64::try_from(self.host.memory_estimate()).unwrap_or(u64::MAX);
         let stream = self
+            .journal
             .replicas
             .backlog
             .as_ref()
@@ -45,7 +46,7 @@ impl Engine {
     /// When it cannot: commands that would take more memory are refused.
     pub(crate) fn make_room(&mut self) -> Result<(), Error> {
         let limit = self.config.maxmemory;
-        if limit == 0 || self.is_slave() && self.replaying {
+        if limit == 0 || self.is_slave() && self.journal.replaying {
             return Ok(());
         }
         if self.memory_in_question() <= limit {
@@ -64,7 +65,7 @@ impl Engine {
     fn evict_until(&mut self, limit: u64) -> Result<(), Error> {
         loop {
             let mut evicted = 0;
-            for db in 0..self.keyspace.databases() {
+            for db in 0..self.shard.keyspace.databases() {
                 for _ in 0..BATCH {
                     if !self.evict_one(db) {
                         break;
@@ -77,8 +78,8 @@ impl Engine {
                 }
             }
             // What was given up is freed here and now: it is to be counted.
-            for db in 0..self.keyspace.databases() {
-                drop(self.keyspace.db(db).take_garbage());
+            for db in 0..self.shard.keyspace.databases() {
+                drop(self.shard.keyspace.db(db).take_garbage());
             }
             if evicted == 0 {
                 return Err(OUT_OF_MEMORY);
@@ -95,14 +96,16 @@ impl Engine {
             return false;
         };
         let start_us = self.host.mono_us();
-        let removed = self.keyspace.db(db).remove(&key);
+        let removed = self.shard.keyspace.db(db).remove(&key);
         let usec = self.host.mono_us().saturating_sub(start_us);
         self.note_latency("eviction-del", usec);
         if removed {
-            self.stats.evicted += 1;
+            self.meter.stats.evicted += 1;
             self.propagate(db, &[b"DEL", &key]);
-            self.effects.touch(db, &key);
-            self.effects.event(db, &key, EventClass::Evicted, "evicted");
+            self.shard.effects.touch(db, &key);
+            self.shard
+                .effects
+                .event(db, &key, EventClass::Evicted, "evicted");
             self.settle();
         }
         true
@@ -120,20 +123,20 @@ impl Engine {
             policy,
             MaxmemoryPolicy::VolatileRandom | MaxmemoryPolicy::AllkeysRandom
         );
-        let database = self.keyspace.db_ref(db);
+        let database = self.shard.keyspace.db_ref(db);
         if database.is_empty() || volatile && database.expires_len() == 0 {
             return None;
         }
-        if self.evictions.0.len() <= db {
-            self.evictions.0.resize_with(db + 1, Vec::new);
+        if self.shard.evictions.0.len() <= db {
+            self.shard.evictions.0.resize_with(db + 1, Vec::new);
         }
-        let pool = &mut self.evictions.0[db];
+        let pool = &mut self.shard.evictions.0[db];
         let samples = if random {
             1
         } else {
             usize::try_from(self.config.maxmemory_samples).unwrap_or(usize::MAX)
         };
-        let rng = &mut self.rng;
+        let rng = &mut self.shard.rng;
         if random {
             pool.clear();
         }

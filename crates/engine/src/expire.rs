@@ -25,7 +25,7 @@ impl Engine {
     /// Part of each tick: begins a cycle, unless the last one goes on, and runs its first slice.
     pub(crate) fn expire_cycle(&mut self) {
         if !self.is_expiring() {
-            self.expire.databases = self.keyspace.databases();
+            self.shard.expire.databases = self.shard.keyspace.databases();
         }
         self.expire_slice();
     }
@@ -33,32 +33,43 @@ impl Engine {
     /// Whether [`Engine::expire_slice`] is to be called again soon, after others had their turn.
     #[must_use]
     pub fn is_expiring(&self) -> bool {
-        self.expire.positions > 0 || self.expire.databases > 0
+        self.shard.expire.positions > 0 || self.shard.expire.databases > 0
     }
 
     /// One slice of the cycle: goes on from where the last one stopped, database by database.
     pub fn expire_slice(&mut self) {
-        if self.keyspace.clock().expiry() != store::ExpiryMode::Delete || !self.active_expire {
-            self.expire.positions = 0;
-            self.expire.databases = 0;
+        if self.shard.keyspace.clock().expiry() != store::ExpiryMode::Delete
+            || !self.shard.active_expire
+        {
+            self.shard.expire.positions = 0;
+            self.shard.expire.databases = 0;
             return;
         }
         let start_us = self.host.mono_us();
         while self.is_expiring() {
-            if self.expire.positions == 0 {
-                self.expire.databases -= 1;
-                self.expire.db = (self.expire.db + 1) % self.keyspace.databases();
+            if self.shard.expire.positions == 0 {
+                self.shard.expire.databases -= 1;
+                self.shard.expire.db = (self.shard.expire.db + 1) % self.shard.keyspace.databases();
                 // Enough steps to see all keys of a small database, or a good part of a big one.
-                let keys = self.keyspace.db_ref(self.expire.db).len();
-                self.expire.positions = keys.saturating_mul(2).clamp(STEP, MOST_POSITIONS);
+                let keys = self.shard.keyspace.db_ref(self.shard.expire.db).len();
+                self.shard.expire.positions = keys.saturating_mul(2).clamp(STEP, MOST_POSITIONS);
             }
-            if self.keyspace.db_ref(self.expire.db).expires_len() == 0 {
-                self.expire.positions = 0;
+            if self
+                .shard
+                .keyspace
+                .db_ref(self.shard.expire.db)
+                .expires_len()
+                == 0
+            {
+                self.shard.expire.positions = 0;
                 continue;
             }
-            self.keyspace.db(self.expire.db).expire_step(STEP);
+            self.shard
+                .keyspace
+                .db(self.shard.expire.db)
+                .expire_step(STEP);
             self.propagate_expired();
-            self.expire.positions = self.expire.positions.saturating_sub(STEP);
+            self.shard.expire.positions = self.shard.expire.positions.saturating_sub(STEP);
             let elapsed_us = self.host.mono_us().saturating_sub(start_us);
             self.note_latency("expire-cycle", elapsed_us);
             if elapsed_us >= SLICE_US {

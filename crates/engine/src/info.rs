@@ -65,7 +65,9 @@ impl Engine {
                 "Replication" => self.info_replication(&mut text),
                 "CPU" => self.info_cpu(&mut text),
                 "Commandstats" => self.info_commands(&mut text),
-                "Cluster" => lines!(text, "cluster_enabled:{}", u8::from(self.settings.cluster);),
+                "Cluster" => {
+                    lines!(text, "cluster_enabled:{}", u8::from(self.shard.settings.cluster);)
+                }
                 "Latencystats" => self.info_latencies(&mut text),
                 "Memorystats" => self.info_bytes(&mut text),
                 _ => self.info_keyspace(&mut text),
@@ -76,12 +78,12 @@ impl Engine {
 
     fn info_server(&self, text: &mut String) {
         let process = self.host.process();
-        let mode = if self.settings.cluster {
+        let mode = if self.shard.settings.cluster {
             "cluster"
         } else {
             "standalone"
         };
-        let uptime = self.now.unix_ms().saturating_sub(self.started_ms) / 1000;
+        let uptime = self.now.unix_ms().saturating_sub(self.meter.started_ms) / 1000;
         lines!(text,
             "redis_version:3.0.7";
             "redis_git_sha1:00000000";
@@ -95,18 +97,19 @@ impl Engine {
             "multiplexing_api:epoll";
             "gcc_version:0.0.0";
             "process_id:{}", process.pid;
-            "run_id:{}", self.run_id;
+            "run_id:{}", self.keeper.run_id;
             "tcp_port:{}", self.config.port;
             "uptime_in_seconds:{}", uptime;
             "uptime_in_days:{}", uptime / 86400;
             "hz:{}", self.config.hz;
-            "lru_clock:{}", self.keyspace.clock().lru();
+            "lru_clock:{}", self.shard.keyspace.clock().lru();
             "config_file:{}", process.config_file;
         );
     }
 
     fn info_clients(&self, text: &mut String) {
         let clients = self
+            .sessions
             .clients
             .iter()
             .map(|(_, client)| client)
@@ -121,7 +124,7 @@ impl Engine {
             "connected_clients:{}", count;
             "client_longest_output_list:{}", output;
             "client_biggest_input_buf:{}", input;
-            "blocked_clients:{}", self.blocked.clients + self.replicas.waiters.len();
+            "blocked_clients:{}", self.sessions.blocked.clients + self.journal.replicas.waiters.len();
         );
     }
 
@@ -129,7 +132,7 @@ impl Engine {
         self.free_garbage();
         self.host.settle_memory(SETTLE_MEMORY);
         let used = self.host.memory_used();
-        self.stats.memory_peak = self.stats.memory_peak.max(used);
+        self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);
         let rss = self.host.process().rss;
         #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
         let ratio = rss as f64 / used.max(1) as f64;
@@ -137,8 +140,8 @@ impl Engine {
             "used_memory:{}", used;
             "used_memory_human:{}", human(used);
             "used_memory_rss:{}", rss;
-            "used_memory_peak:{}", self.stats.memory_peak;
-            "used_memory_peak_human:{}", human(self.stats.memory_peak);
+            "used_memory_peak:{}", self.meter.stats.memory_peak;
+            "used_memory_peak_human:{}", human(self.meter.stats.memory_peak);
             "used_memory_lua:{}", self.script_memory();
             "mem_fragmentation_ratio:{:.2}", ratio;
             "mem_allocator:jemalloc-5.3.0";
@@ -146,7 +149,7 @@ impl Engine {
     }
 
     fn info_persistence(&self, text: &mut String) {
-        let state = &self.persistence;
+        let state = &self.keeper.persistence;
         let now_ms = self.now.unix_ms();
         let saving = state
             .running
@@ -156,7 +159,7 @@ impl Engine {
             |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
         lines!(text,
             "loading:{}", u8::from(state.loading.is_some());
-            "rdb_changes_since_last_save:{}", self.dirty;
+            "rdb_changes_since_last_save:{}", self.journal.dirty;
             "rdb_bgsave_in_progress:{}", u8::from(saving.is_some());
             "rdb_last_save_time:{}", state.last_save;
             "rdb_last_bgsave_status:{}", ok(state.last_failed);
@@ -186,8 +189,8 @@ impl Engine {
     }
 
     fn info_stats(&self, text: &mut String) {
-        let stats = &self.stats;
-        let (hits, misses) = self.keyspace.clock().lookups();
+        let stats = &self.meter.stats;
+        let (hits, misses) = self.shard.keyspace.clock().lookups();
         lines!(text,
             "total_connections_received:{}", stats.connections;
             "total_commands_processed:{}", stats.commands;
@@ -204,9 +207,9 @@ impl Engine {
             "evicted_keys:{}", stats.evicted;
             "keyspace_hits:{}", hits - stats.hits_before;
             "keyspace_misses:{}", misses - stats.misses_before;
-            "pubsub_channels:{}", self.pubsub.channels.len();
-            "pubsub_patterns:{}", self.pubsub.patterns.len();
-            "latest_fork_usec:{}", self.persistence.fork_us;
+            "pubsub_channels:{}", self.sessions.pubsub.channels.len();
+            "pubsub_patterns:{}", self.sessions.pubsub.patterns.len();
+            "latest_fork_usec:{}", self.keeper.persistence.fork_us;
             "migrate_cached_sockets:{}", self.host.process().migrate_sockets;
         );
     }
@@ -214,16 +217,17 @@ impl Engine {
     fn info_replication(&self, text: &mut String) {
         lines!(text, "role:{}", if self.is_slave() { "slave" } else { "master" };);
         self.info_slave(text);
-        lines!(text, "connected_slaves:{}", self.replicas.ids.len(););
+        lines!(text, "connected_slaves:{}", self.journal.replicas.ids.len(););
         if self.config.min_slaves_to_write > 0 && self.config.min_slaves_max_lag > 0 {
             lines!(text, "min_slaves_good_slaves:{}", self.good_replicas(););
         }
         let now_ms = self.now.unix_ms();
         let replicas = self
+            .journal
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(*id));
+            .filter_map(|id| self.sessions.clients.get(*id));
         for (number, client) in replicas.enumerate() {
             let Some(replica) = &client.replica else {
                 continue;
@@ -240,9 +244,9 @@ impl Engine {
                 number, ip, client.listening_port, replica.state.name(), replica.acked, lag;
             );
         }
-        let backlog = self.replicas.backlog.as_ref();
+        let backlog = self.journal.replicas.backlog.as_ref();
         lines!(text,
-            "master_repl_offset:{}", self.replicas.offset();
+            "master_repl_offset:{}", self.journal.replicas.offset();
             "repl_backlog_active:{}", u8::from(backlog.is_some());
             "repl_backlog_size:{}", self.config.repl_backlog_size;
             "repl_backlog_first_byte_offset:{}", backlog.map_or(0, |backlog| backlog.first() + 1);
@@ -251,7 +255,9 @@ impl Engine {
     }
 
     fn info_slave(&self, text: &mut String) {
-        let Some(slave) = &self.slave else { return };
+        let Some(slave) = &self.keeper.slave else {
+            return;
+        };
         let up = self.is_linked();
         let now_ms = self.now.mono_ms;
         let silent =
@@ -293,7 +299,7 @@ impl Engine {
 
     fn info_commands(&self, text: &mut String) {
         for (command, stats) in crate::index::facts()
-            .zip(&self.stats.per_command)
+            .zip(&self.meter.stats.per_command)
             .filter(|(_, stats)| stats.calls > 0)
         {
             #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
@@ -303,8 +309,8 @@ impl Engine {
     }
 
     fn info_keyspace(&self, text: &mut String) {
-        for number in 0..self.keyspace.databases() {
-            let db = self.keyspace.db_ref(number);
+        for number in 0..self.shard.keyspace.databases() {
+            let db = self.shard.keyspace.db_ref(number);
             if !db.is_empty() {
                 lines!(text, "db{}:keys={},expires={},avg_ttl={}", number, db.len(), db.expires_len(), db.avg_ttl_ms(););
             }
@@ -334,7 +340,7 @@ pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         |word| String::from_utf8_lossy(word).into_owned(),
     );
     let text = engine.info(&wanted);
-    engine.clients[id].out.bulk(text);
+    engine.sessions.clients[id].out.bulk(text);
     Ok(())
 }
 

@@ -60,17 +60,17 @@ impl Requests {
 impl Engine {
     /// Bytes came from a client. They are cut into requests, and these are run. Replies gather in [`Engine::output`].
     pub fn receive(&mut self, id: ClientId, bytes: &[u8]) {
-        let mut requests = std::mem::take(&mut self.requests);
+        let mut requests = std::mem::take(&mut self.intake.requests);
         self.cut(id, bytes, &mut requests);
         self.run_cut(id, bytes, &mut requests);
-        self.requests = requests;
+        self.intake.requests = requests;
     }
 
     /// The first half of [`Engine::receive`]: keys are asked for, and come from memory while others' reads are cut.
     pub fn cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         self.note_input(id, bytes.len());
         requests.cut = None;
-        let client = &self.clients[id];
+        let client = &self.sessions.clients[id];
         if client.is_running() && client.pending.is_empty() {
             requests.cut = Some(self.cut_some(id, bytes, &mut requests.batch));
             self.ask_ahead(id, bytes, requests);
@@ -80,7 +80,7 @@ impl Engine {
     /// The second half: runs what [`Engine::cut`] cut off these `bytes`. Anything may have happened to the client in between, but
     /// that it sent something.
     pub fn run_cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
-        let Some(client) = self.clients.get_mut(id) else {
+        let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
         if !client.is_running() || !client.pending.is_empty() {
@@ -89,22 +89,26 @@ impl Engine {
             self.run_pending(id);
             return;
         }
-        client.out.take_memory(&mut self.spare);
+        client.out.take_memory(&mut self.intake.spare);
         let mut rest = bytes;
         while let Some(cut) = requests.cut.take() {
             let taken = self.run_some(id, rest, None, cut, requests);
             rest = &rest[taken..];
-            let going = self.clients.get(id).is_some_and(Client::is_running);
+            let going = self
+                .sessions
+                .clients
+                .get(id)
+                .is_some_and(Client::is_running);
             if rest.is_empty() || taken == 0 || !going {
                 break;
             }
             requests.cut = Some(self.cut_some(id, rest, &mut requests.batch));
             self.ask_ahead(id, rest, requests);
         }
-        let Some(client) = self.clients.get_mut(id) else {
+        let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
-        client.out.leave_memory(&mut self.spare);
+        client.out.leave_memory(&mut self.intake.spare);
         if !rest.is_empty() && !client.flags.closing {
             client.pending.extend_from_slice(rest);
             self.check_query_buffer(id);
@@ -115,6 +119,7 @@ impl Engine {
     /// None while no big argument is on its way.
     pub fn read_target(&mut self, id: ClientId) -> Option<&mut BytesMut> {
         let client = self
+            .sessions
             .clients
             .get_mut(id)
             .filter(|client| client.is_running())?;
@@ -142,8 +147,9 @@ impl Engine {
 
     /// Runs what waits in a client's own buffer, as far as it may run.
     pub(crate) fn run_pending(&mut self, id: ClientId) {
-        let mut requests = std::mem::take(&mut self.requests);
+        let mut requests = std::mem::take(&mut self.intake.requests);
         while let Some(client) = self
+            .sessions
             .clients
             .get_mut(id)
             .filter(|client| client.is_running() && !client.pending.is_empty())
@@ -173,7 +179,7 @@ impl Engine {
             let cut = self.cut_some(id, &whole, &mut requests.batch);
             self.ask_ahead(id, &whole, &mut requests);
             let taken = self.run_some(id, &whole, Some(&whole), cut, &mut requests);
-            if let Some(client) = self.clients.get_mut(id) {
+            if let Some(client) = self.sessions.clients.get_mut(id) {
                 if taken < whole.len() {
                     let mut kept = BytesMut::from(&whole[taken..]);
                     kept.extend_from_slice(&rest);
@@ -183,7 +189,7 @@ impl Engine {
                 }
             }
         }
-        self.requests = requests;
+        self.intake.requests = requests;
         self.check_query_buffer(id);
     }
 
@@ -199,7 +205,7 @@ impl Engine {
         } else {
             &Limits::NORMAL
         };
-        let parser = &mut self.clients[id].parser;
+        let parser = &mut self.sessions.clients[id].parser;
         parser.set_limits(limits);
         parser.cut_all(bytes, batch)
     }
@@ -216,40 +222,44 @@ impl Engine {
     ) -> usize {
         self.ask_foreseen();
         let Requests { batch, places, .. } = requests;
-        let mut args = self.args.take();
+        let mut args = self.intake.args.take();
         let mut stopped = None;
         let ahead = places.positions > 0;
         for index in 0..batch.len() {
             batch.args(index, bytes, &mut args);
             if ahead {
                 if index % GROUP == 0 {
-                    let db = self.keyspace.db_ref(places.db);
+                    let db = self.shard.keyspace.db_ref(places.db);
                     places.ask_positions(db, bytes, batch, index + 3 * GROUP);
                     places.ask_entries(db, index + 2 * GROUP);
                 }
                 self.remember_hash(places, index, &args);
             }
             if let Some(shared) = shared {
-                self.big = big_argument(shared, &args);
+                self.shard.big = big_argument(shared, &args);
             }
             let ran = self.request(id, &args);
-            let going = self.clients.get(id).is_some_and(Client::is_running);
+            let going = self
+                .sessions
+                .clients
+                .get(id)
+                .is_some_and(Client::is_running);
             if !ran || !going {
                 let wire = batch.wire(index);
                 stopped = Some(if ran { wire.end } else { wire.start });
                 break;
             }
         }
-        self.args.put(args);
+        self.intake.args.put(args);
         if shared.is_some() {
-            self.big = None;
+            self.shard.big = None;
         }
         if ahead {
-            self.keyspace.db_ref(places.db).forget_hash();
+            self.shard.keyspace.db_ref(places.db).forget_hash();
         }
         match (stopped, cut) {
             (Some(at), _) => {
-                if let Some(client) = self.clients.get_mut(id) {
+                if let Some(client) = self.sessions.clients.get_mut(id) {
                     client.parser.reset();
                 }
                 at
@@ -266,28 +276,28 @@ impl Engine {
     fn ask_ahead(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         self.ask_foreseen();
         let Requests { batch, places, .. } = requests;
-        places.db = self.clients[id].db;
+        places.db = self.sessions.clients[id].db;
         places.positions = 0;
         places.entries = 0;
-        let db = self.keyspace.db_ref(places.db);
+        let db = self.shard.keyspace.db_ref(places.db);
         if db.len() < MANY_KEYS {
             return;
         }
         places.ask_positions(db, bytes, batch, 2 * GROUP);
         for place in places.keys[..places.positions].iter().flatten() {
-            if self.foreseen.last() != Some(place) {
-                self.foreseen.push(*place);
+            if self.intake.foreseen.last() != Some(place) {
+                self.intake.foreseen.push(*place);
             }
         }
-        self.foreseen_db = places.db;
+        self.intake.foreseen_db = places.db;
         // These are the ones that are foreseen.
         places.entries = places.positions;
     }
 
     /// Asks for the entries of keys whose positions were asked for a while ago.
     fn ask_foreseen(&mut self) {
-        let db = self.keyspace.db_ref(self.foreseen_db);
-        for place in self.foreseen.drain(..) {
+        let db = self.shard.keyspace.db_ref(self.intake.foreseen_db);
+        for place in self.intake.foreseen.drain(..) {
             db.prefetch_entry(place);
         }
     }
@@ -295,7 +305,7 @@ impl Engine {
     /// A key that was asked for was hashed: its command need not do it again.
     #[inline]
     fn remember_hash(&self, places: &Places, index: usize, args: &[&[u8]]) {
-        let db = self.keyspace.db_ref(places.db);
+        let db = self.shard.keyspace.db_ref(places.db);
         match (places.keys[index % PLACES], args) {
             (Some(place), [_, key, ..]) => db.remember_hash(key, place),
             _ => db.forget_hash(),
@@ -303,7 +313,7 @@ impl Engine {
     }
 
     fn protocol_error(&mut self, id: ClientId, error: &ProtocolError) {
-        let Some(client) = self.clients.get_mut(id) else {
+        let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
         tracing::debug!("Protocol error from client: {} ({error})", client.peer.addr);
@@ -314,9 +324,9 @@ impl Engine {
     }
 
     fn note_input(&mut self, id: ClientId, count: usize) {
-        self.stats.input_bytes += count as u64;
+        self.meter.stats.input_bytes += count as u64;
         let now_ms = self.now.unix_ms();
-        if let Some(client) = self.clients.get_mut(id) {
+        if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
         }
     }
@@ -324,7 +334,7 @@ impl Engine {
     /// A client whose unread requests take more than a gigabyte is closed (Redis 3.0: `REDIS_MAX_QUERYBUF_LEN`).
     fn check_query_buffer(&mut self, id: ClientId) {
         const MOST: usize = 1024 * 1024 * 1024;
-        let Some(client) = self.clients.get_mut(id) else {
+        let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
         if client.pending.is_empty() && client.pending.capacity() > 0 {

@@ -32,7 +32,7 @@ impl Engine {
             return;
         }
         let now = self.now.unix_ms() / 1000;
-        let series = self.latency.0.entry(event).or_default();
+        let series = self.meter.latency.0.entry(event).or_default();
         series.worst_ms = series.worst_ms.max(ms);
         match series.samples.last_mut() {
             Some((at, worst)) if *at == now => *worst = (*worst).max(ms),
@@ -53,11 +53,10 @@ pub(crate) fn latency(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let now = engine.now.unix_ms() / 1000;
     let threshold = engine.config.latency_monitor_threshold;
     let Engine {
-        latency: Latency(events),
-        clients,
-        ..
+        meter, sessions, ..
     } = engine;
-    let out = &mut clients[id].out;
+    let Latency(events) = &mut meter.latency;
+    let out = &mut sessions.clients[id].out;
     let named = |events: &BTreeMap<&'static str, Series>, name: &[u8]| {
         events
             .keys()

@@ -3,15 +3,15 @@
 //!
 //! # Layout
 //!
-//! - [`Engine`] (`engine.rs`): the whole state, what a shell calls, and the periodic work.
-//! - `client.rs`: one connection's session; `clients.rs`: all of them by name. `input.rs`: from its bytes to requests. `dispatch.rs`: the gates a request
-//!   passes, then the call. `effects.rs`: what a command left behind, applied.
-//! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH.
-//!   `cluster.rs`: this server as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait.
-//!   `persistence.rs`: saving and loading dumps. `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of replication.
-//!   `scripting.rs`: EVAL and who is served meanwhile. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
-//! - `connection.rs`, `sessions.rs`, `configure.rs`, `info.rs`, `accounts.rs`, `describe.rs`, `observe.rs`, `latency.rs`, `debug.rs`: the commands
-//!   that know more than data.
+//! - [`Engine`] (`engine.rs`): the hall: what a shell calls, and the periodic work. The rooms: `sessions.rs` (who is connected),
+//!   `shard.rs` (the data), `journal.rs` (what follows a write), `keeper.rs` (roles and saving), `meter.rs` (what is measured).
+//! - `rows/`: the rows of the commands that know more than data; `index.rs` merges them with the rows of `commands`.
+//! - `client.rs`: one connection's session; `clients.rs`: all of them by name. `input.rs`: from its bytes to requests. `dispatch.rs`: the
+//!   gates a request passes, then the call. `effects.rs`: what a command left behind, applied.
+//! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH. `cluster.rs`: this server
+//!   as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait. `persistence.rs`: saving and loading dumps.
+//!   `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of
+//!   replication. `scripting.rs`: scripts, and who is served meanwhile. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
 //!
 //! # How a shell drives it
@@ -25,6 +25,7 @@ mod action;
 mod append_only;
 mod blocking;
 mod client;
+mod client_command;
 mod clients;
 mod cluster;
 mod configure;
@@ -41,8 +42,12 @@ mod host;
 mod index;
 mod info;
 mod input;
+mod intake;
+mod journal;
+mod keeper;
 mod latency;
 mod master;
+mod meter;
 mod migrate;
 mod nodes_file;
 mod observe;
@@ -55,6 +60,7 @@ mod rows;
 mod running;
 mod scripting;
 mod sessions;
+mod shard;
 mod slave;
 mod stats;
 mod transaction;

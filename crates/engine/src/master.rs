@@ -82,15 +82,15 @@ impl Replicas {
 impl Engine {
     /// Writes one command to the stream, if anybody is or was there to read it.
     pub(crate) fn feed_replicas(&mut self, db: Option<usize>, words: &[&[u8]]) {
-        let Some(backlog) = &mut self.replicas.backlog else {
+        let Some(backlog) = &mut self.journal.replicas.backlog else {
             return;
         };
         let mut out =
             Vec::with_capacity(32 + words.iter().map(|word| word.len() + 16).sum::<usize>());
         if let Some(db) = db
-            && self.replicas.selected != Some(db)
+            && self.journal.replicas.selected != Some(db)
         {
-            self.replicas.selected = Some(db);
+            self.journal.replicas.selected = Some(db);
             aof::encode_command(
                 &mut out,
                 [&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()],
@@ -98,8 +98,8 @@ impl Engine {
         }
         aof::encode_command(&mut out, words.iter().copied());
         backlog.feed(&out);
-        for index in 0..self.replicas.ids.len() {
-            let id = self.replicas.ids[index];
+        for index in 0..self.journal.replicas.ids.len() {
+            let id = self.journal.replicas.ids[index];
             if self.is_online(id) {
                 self.wake(id);
             }
@@ -107,15 +107,17 @@ impl Engine {
     }
 
     fn replica(&mut self, id: ClientId) -> Option<&mut Replica> {
-        self.clients.get_mut(id)?.replica.as_deref_mut()
+        self.sessions.clients.get_mut(id)?.replica.as_deref_mut()
     }
 
     fn is_online(&self, id: ClientId) -> bool {
         let replica = self
+            .sessions
             .clients
             .get(id)
             .and_then(|client| client.replica.as_deref());
         let closing = self
+            .sessions
             .clients
             .get(id)
             .is_none_or(|client| client.flags.closing);
@@ -130,11 +132,12 @@ impl Engine {
         if !self.is_online(id) {
             return &[];
         }
-        let sent = self.clients[id]
+        let sent = self.sessions.clients[id]
             .replica
             .as_ref()
             .map_or(0, |replica| replica.sent);
-        self.replicas
+        self.journal
+            .replicas
             .backlog
             .as_ref()
             .and_then(|backlog| backlog.slice(sent))
@@ -151,29 +154,33 @@ impl Engine {
 
     /// So many bytes went to a client, for `total_net_output_bytes`.
     pub fn sent(&mut self, count: usize) {
-        self.stats.output_bytes += count as u64;
+        self.meter.stats.output_bytes += count as u64;
     }
 
     /// Forgets what no replica needs any more.
     pub(crate) fn trim_backlog(&mut self) {
         let slowest = self
+            .journal
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(*id)?.replica.as_ref());
+            .filter_map(|id| self.sessions.clients.get(*id)?.replica.as_ref());
         let slowest = slowest
             .filter(|replica| replica.state != ReplicaState::WaitStart)
             .map(|replica| replica.sent)
             .min();
-        let slowest = slowest.into_iter().chain(self.replicas.fork_offset).min();
-        if let Some(backlog) = &mut self.replicas.backlog {
+        let slowest = slowest
+            .into_iter()
+            .chain(self.journal.replicas.fork_offset)
+            .min();
+        if let Some(backlog) = &mut self.journal.replicas.backlog {
             backlog.trim(slowest);
         }
     }
 
     /// A replica's name in the log: its address with the port it listens on.
     fn replica_name(&self, id: ClientId) -> String {
-        let client = &self.clients[id];
+        let client = &self.sessions.clients[id];
         let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
         if client.listening_port == 0 {
             format!("{ip}:<unknown-slave-port>")
@@ -185,14 +192,14 @@ impl Engine {
     /// Continues the stream for a replica that comes back, if what it misses is still there.
     fn try_continue(&mut self, id: ClientId, run_id: &[u8], offset: &[u8]) -> bool {
         let name = self.replica_name(id);
-        if !run_id.eq_ignore_ascii_case(self.run_id.as_bytes()) {
+        if !run_id.eq_ignore_ascii_case(self.keeper.run_id.as_bytes()) {
             if run_id == b"?" {
                 tracing::info!("Full resync requested by slave {name}");
             } else {
                 let asked = String::from_utf8_lossy(run_id);
                 tracing::info!(
                     "Partial resynchronization not accepted: Runid mismatch (Client asked for runid '{asked}', my runid is '{}')",
-                    self.run_id
+                    self.keeper.run_id
                 );
             }
             return false;
@@ -202,7 +209,8 @@ impl Engine {
             .ok()
             .and_then(|offset| u64::try_from(offset).ok()?.checked_sub(1));
         let kept = from.filter(|from| {
-            self.replicas
+            self.journal
+                .replicas
                 .backlog
                 .as_ref()
                 .is_some_and(|backlog| (backlog.first()..=backlog.offset()).contains(from))
@@ -215,8 +223,8 @@ impl Engine {
             return false;
         };
         self.add_replica(id, ReplicaState::Online, true, from);
-        self.clients[id].out.raw(b"+CONTINUE\r\n");
-        let missed = self.replicas.offset() - from;
+        self.sessions.clients[id].out.raw(b"+CONTINUE\r\n");
+        let missed = self.journal.replicas.offset() - from;
         tracing::info!(
             "Partial resynchronization request from {name} accepted. Sending {missed} bytes of backlog starting from offset {}.",
             from + 1
@@ -227,7 +235,7 @@ impl Engine {
 
     fn add_replica(&mut self, id: ClientId, state: ReplicaState, psync: bool, sent: u64) {
         let acked_ms = self.now.unix_ms();
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         client.flags.replica = true;
         let replica = Replica {
             state,
@@ -239,32 +247,33 @@ impl Engine {
             over_soft_since_ms: None,
         };
         client.replica = Some(Box::new(replica));
-        if !self.replicas.ids.contains(&id) {
-            self.replicas.ids.push(id);
+        if !self.journal.replicas.ids.contains(&id) {
+            self.journal.replicas.ids.push(id);
         }
-        if self.replicas.backlog.is_none() {
+        if self.journal.replicas.backlog.is_none() {
             // The offset moves on by one, so that an offset from before has no meaning (Redis 3.0: createReplicationBacklog).
-            let offset = self.replicas.offset + 1;
-            self.replicas.backlog = Some(Backlog::new(offset, self.config.repl_backlog_size));
+            let offset = self.journal.replicas.offset + 1;
+            self.journal.replicas.backlog =
+                Some(Backlog::new(offset, self.config.repl_backlog_size));
         }
     }
 
     /// A replica is gone.
     pub(crate) fn forget_replica(&mut self, id: ClientId) {
-        if self.clients[id].replica.is_none() {
+        if self.sessions.clients[id].replica.is_none() {
             return;
         }
         tracing::warn!("Connection with slave {} lost.", self.replica_name(id));
-        self.replicas.ids.retain(|other| *other != id);
-        self.clients[id].replica = None;
-        if self.replicas.ids.is_empty() {
-            self.replicas.none_since_ms = self.now.unix_ms();
+        self.journal.replicas.ids.retain(|other| *other != id);
+        self.sessions.clients[id].replica = None;
+        if self.journal.replicas.ids.is_empty() {
+            self.journal.replicas.none_since_ms = self.now.unix_ms();
         }
     }
 
     /// Closes all replicas: our own data are about to be others.
     pub(crate) fn disconnect_replicas(&mut self) {
-        for id in self.replicas.ids.clone() {
+        for id in self.journal.replicas.ids.clone() {
             self.close_now(id);
         }
     }
@@ -272,18 +281,24 @@ impl Engine {
     // ---- full synchronization --------------------------------------------------------------------------------------------
 
     fn begin_full_sync(&mut self, id: ClientId, psync: bool) {
-        self.stats.sync_full += 1;
+        self.meter.stats.sync_full += 1;
         self.add_replica(id, ReplicaState::WaitStart, psync, 0);
-        match self.persistence.running.map(|running| running.purpose) {
-            Some(Purpose::Save) if self.replicas.fork_offset.is_some() => {
+        match self
+            .keeper
+            .persistence
+            .running
+            .map(|running| running.purpose)
+        {
+            Some(Purpose::Save) if self.journal.replicas.fork_offset.is_some() => {
                 tracing::info!("Waiting for end of BGSAVE for SYNC");
-                let offset = self.replicas.fork_offset.unwrap_or(0);
+                let offset = self.journal.replicas.fork_offset.unwrap_or(0);
                 self.announce_sync(id, offset);
             }
             Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
             None if self.config.repl_diskless_sync && self.config.repl_diskless_sync_delay > 0 => {
                 tracing::info!("Delay next BGSAVE for SYNC");
-                self.replicas
+                self.journal
+                    .replicas
                     .first_waiting_ms
                     .get_or_insert(self.now.unix_ms());
             }
@@ -293,7 +308,7 @@ impl Engine {
 
     /// Starts the child that makes the dump for all replicas that wait for one.
     fn start_sync(&mut self) {
-        self.replicas.first_waiting_ms = None;
+        self.journal.replicas.first_waiting_ms = None;
         let purpose = if self.config.repl_diskless_sync {
             Purpose::Sync
         } else {
@@ -309,14 +324,14 @@ impl Engine {
         if self.start_child(purpose).is_err() {
             tracing::warn!("BGSAVE for replication failed");
             for id in waiting {
-                self.clients[id]
+                self.sessions.clients[id]
                     .out
                     .error("ERR BGSAVE failed, replication can't continue");
                 self.close_after_reply(id);
             }
             return;
         }
-        let offset = self.replicas.offset();
+        let offset = self.journal.replicas.offset();
         for &id in &waiting {
             self.announce_sync(id, offset);
         }
@@ -333,19 +348,20 @@ impl Engine {
 
     /// A child was forked: the stream from here on completes its dump. Each dump's stream begins with a SELECT.
     pub(crate) fn note_fork_offset(&mut self) {
-        self.replicas.selected = None;
-        self.replicas.fork_offset = self.replicas.backlog.as_ref().map(Backlog::offset);
+        self.journal.replicas.selected = None;
+        self.journal.replicas.fork_offset =
+            self.journal.replicas.backlog.as_ref().map(Backlog::offset);
     }
 
     fn announce_sync(&mut self, id: ClientId, offset: u64) {
-        let run_id = self.run_id.clone();
+        let run_id = self.keeper.run_id.clone();
         let Some(replica) = self.replica(id) else {
             return;
         };
         replica.state = ReplicaState::WaitEnd;
         replica.sent = offset;
         if replica.psync {
-            self.clients[id]
+            self.sessions.clients[id]
                 .out
                 .raw(format!("+FULLRESYNC {run_id} {offset}\r\n").as_bytes());
             self.wake(id);
@@ -354,17 +370,24 @@ impl Engine {
 
     fn replicas_in(&self, state: ReplicaState) -> Vec<ClientId> {
         let in_state = |id: &ClientId| {
-            self.clients
+            self.sessions
+                .clients
                 .get(*id)
                 .and_then(|client| client.replica.as_ref())
                 .is_some_and(|replica| replica.state == state)
         };
-        self.replicas.ids.iter().copied().filter(in_state).collect()
+        self.journal
+            .replicas
+            .ids
+            .iter()
+            .copied()
+            .filter(in_state)
+            .collect()
     }
 
     /// The child that made dumps has ended.
     pub(crate) fn sync_child_ended(&mut self, purpose: Purpose, ok: bool) {
-        self.replicas.fork_offset = None;
+        self.journal.replicas.fork_offset = None;
         if purpose == Purpose::Save {
             for id in self.replicas_in(ReplicaState::WaitEnd) {
                 if !ok {
@@ -377,12 +400,12 @@ impl Engine {
                 }
                 self.act(Action::SendFile {
                     id,
-                    path: self.persistence.dump.clone(),
+                    path: self.keeper.persistence.dump.clone(),
                 });
             }
         }
         if !self.replicas_in(ReplicaState::WaitStart).is_empty()
-            && self.persistence.running.is_none()
+            && self.keeper.persistence.running.is_none()
         {
             self.start_sync();
         }
@@ -391,6 +414,7 @@ impl Engine {
     /// A replica has been sent its dump whole (`true`), or it cannot be.
     pub fn dump_sent(&mut self, id: ClientId, ok: bool) {
         if self
+            .sessions
             .clients
             .get(id)
             .is_none_or(|client| client.replica.is_none())
@@ -422,10 +446,10 @@ impl Engine {
     pub(crate) fn tick_replicas(&mut self) {
         let now_ms = self.now.unix_ms();
         let period_ms = u64::from(self.config.repl_ping_slave_period) * 1000;
-        if !self.replicas.ids.is_empty()
-            && now_ms.saturating_sub(self.replicas.last_ping_ms) >= period_ms
+        if !self.journal.replicas.ids.is_empty()
+            && now_ms.saturating_sub(self.journal.replicas.last_ping_ms) >= period_ms
         {
-            self.replicas.last_ping_ms = now_ms;
+            self.journal.replicas.last_ping_ms = now_ms;
             self.feed_replicas(None, &[b"PING"]);
         }
         // A byte that means nothing keeps those alive that wait for their dump.
@@ -445,22 +469,22 @@ impl Engine {
             }
         }
         self.limit_replicas(now_ms);
-        if let Some(first_ms) = self.replicas.first_waiting_ms
-            && self.persistence.running.is_none()
+        if let Some(first_ms) = self.journal.replicas.first_waiting_ms
+            && self.keeper.persistence.running.is_none()
             && now_ms.saturating_sub(first_ms)
                 >= u64::from(self.config.repl_diskless_sync_delay) * 1000
         {
             if self.replicas_in(ReplicaState::WaitStart).is_empty() {
-                self.replicas.first_waiting_ms = None;
+                self.journal.replicas.first_waiting_ms = None;
             } else {
                 self.start_sync();
             }
         }
         let ttl_ms = self.config.repl_backlog_ttl.saturating_mul(1000);
-        let unused = self.replicas.ids.is_empty() && ttl_ms > 0 && !self.is_slave();
+        let unused = self.journal.replicas.ids.is_empty() && ttl_ms > 0 && !self.is_slave();
         if unused
-            && self.replicas.backlog.is_some()
-            && now_ms.saturating_sub(self.replicas.none_since_ms) > ttl_ms
+            && self.journal.replicas.backlog.is_some()
+            && now_ms.saturating_sub(self.journal.replicas.none_since_ms) > ttl_ms
         {
             self.free_backlog();
             tracing::info!(
@@ -472,16 +496,16 @@ impl Engine {
     }
 
     pub(crate) fn free_backlog(&mut self) {
-        self.replicas.offset = self.replicas.offset();
-        self.replicas.backlog = None;
-        self.replicas.selected = None;
+        self.journal.replicas.offset = self.journal.replicas.offset();
+        self.journal.replicas.backlog = None;
+        self.journal.replicas.selected = None;
     }
 
     /// `client-output-buffer-limit slave`: what a replica has not been sent yet counts as its output.
     fn limit_replicas(&mut self, now_ms: u64) {
         let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
-        let offset = self.replicas.offset();
-        for id in self.replicas.ids.clone() {
+        let offset = self.journal.replicas.offset();
+        for id in self.journal.replicas.ids.clone() {
             let Some(replica) = self.replica(id) else {
                 continue;
             };
@@ -519,10 +543,11 @@ impl Engine {
                 && now_ms.saturating_sub(replica.acked_ms) <= most_ms
         };
         let all = self
+            .journal
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(*id)?.replica.as_deref());
+            .filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
         all.filter(good).count()
     }
 
@@ -541,19 +566,20 @@ impl Engine {
 
     fn replicas_with(&self, offset: u64) -> usize {
         let all = self
+            .journal
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.clients.get(*id)?.replica.as_deref());
+            .filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
         all.filter(|replica| replica.state == ReplicaState::Online && replica.acked >= offset)
             .count()
     }
 
     /// Nobody is in WAIT any more: who was.
     pub(crate) fn stop_waiting_for_replicas(&mut self) -> Vec<ClientId> {
-        let mut ids = std::mem::take(&mut self.replicas.waiters);
+        let mut ids = std::mem::take(&mut self.journal.replicas.waiters);
         ids.retain(|id| {
-            let client = self.clients.get_mut(*id);
+            let client = self.sessions.clients.get_mut(*id);
             let waiting = client.map(|client| &mut client.waiting);
             waiting.is_some_and(|waiting| {
                 let waits = matches!(waiting, Waiting::Replicas { .. });
@@ -569,14 +595,14 @@ impl Engine {
     /// Answers the clients in WAIT whose replicas have caught up, or whose time is over.
     pub(crate) fn serve_waiters(&mut self) {
         let now_ms = self.now.unix_ms();
-        for id in self.replicas.waiters.clone() {
+        for id in self.journal.replicas.waiters.clone() {
             let Some(Waiting::Replicas {
                 offset,
                 count,
                 until_ms,
-            }) = self.clients.get(id).map(|client| &client.waiting)
+            }) = self.sessions.clients.get(id).map(|client| &client.waiting)
             else {
-                self.replicas.waiters.retain(|other| *other != id);
+                self.journal.replicas.waiters.retain(|other| *other != id);
                 continue;
             };
             let (have, count, over) = (
@@ -585,9 +611,9 @@ impl Engine {
                 until_ms.is_some_and(|until| until <= now_ms),
             );
             if have >= count || over {
-                self.clients[id].waiting = Waiting::No;
+                self.sessions.clients[id].waiting = Waiting::No;
                 self.output_of(id).count(have);
-                self.replicas.waiters.retain(|other| *other != id);
+                self.journal.replicas.waiters.retain(|other| *other != id);
                 self.resume(id);
             }
         }
@@ -596,7 +622,7 @@ impl Engine {
 
 /// SYNC, PSYNC run-id offset
 pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    if engine.clients[id].flags.replica {
+    if engine.sessions.clients[id].flags.replica {
         return Ok(());
     }
     if engine.is_slave() && !engine.is_linked() {
@@ -604,7 +630,7 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             "ERR Can't SYNC while not connected with my master",
         ));
     }
-    if !engine.clients[id].out.is_empty() {
+    if !engine.sessions.clients[id].out.is_empty() {
         return Err(Error::text(
             "ERR SYNC and PSYNC are invalid with pending output",
         ));
@@ -613,11 +639,11 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let psync = args.len() == 3;
     if psync {
         if engine.try_continue(id, args[1], args[2]) {
-            engine.stats.sync_partial_ok += 1;
+            engine.meter.stats.sync_partial_ok += 1;
             return Ok(());
         }
         if args[1] != b"?" {
-            engine.stats.sync_partial_err += 1;
+            engine.meter.stats.sync_partial_err += 1;
         }
     }
     engine.begin_full_sync(id, psync);
@@ -632,7 +658,8 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     for pair in args[1..].chunks_exact(2) {
         let (option, value) = (pair[0], pair[1]);
         if args::is(option, "LISTENING-PORT") {
-            engine.clients[id].listening_port = u16::try_from(args::int(value)?).unwrap_or(0);
+            engine.sessions.clients[id].listening_port =
+                u16::try_from(args::int(value)?).unwrap_or(0);
         } else if args::is(option, "CAPA") {
             // Every replica that asks for PSYNC understands streamed dumps here; others get no promise.
         } else if args::is(option, "ACK") {
@@ -659,7 +686,7 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             ));
         }
     }
-    engine.clients[id].out.ok();
+    engine.sessions.clients[id].out.ok();
     Ok(())
 }
 
@@ -671,21 +698,21 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
     let (offset, count) = (
-        engine.clients[id].seen_offset,
+        engine.sessions.clients[id].seen_offset,
         usize::try_from(count).unwrap_or(0),
     );
     let have = engine.replicas_with(offset);
-    if have >= count || engine.group.depth > 0 {
-        engine.clients[id].out.count(have);
+    if have >= count || engine.journal.group.depth > 0 {
+        engine.sessions.clients[id].out.count(have);
         return Ok(());
     }
     let until_ms = (timeout_ms > 0).then(|| engine.now.unix_ms().saturating_add(timeout_ms));
-    engine.clients[id].waiting = Waiting::Replicas {
+    engine.sessions.clients[id].waiting = Waiting::Replicas {
         offset,
         count,
         until_ms,
     };
-    engine.replicas.waiters.push(id);
+    engine.journal.replicas.waiters.push(id);
     // A slave hands its master's stream on and puts nothing of its own into it; its replicas tell where they are every second.
     if !engine.is_slave() {
         engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);

@@ -73,22 +73,26 @@ struct Running {
 impl Engine {
     /// Whether a request touches a key that is on its way.
     pub(crate) fn touches_moving(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        if self.transfers.moving.is_empty() {
+        if self.keeper.transfers.moving.is_empty() {
             return false;
         }
-        let mut db = self.clients[id].db;
+        let mut db = self.sessions.clients[id].db;
         let mut positions = Vec::new();
         let mut touches = |db: usize, entry: Entry, words: &[&[u8]]| {
             positions.clear();
             table::find_keys(entry.command, words, &mut positions);
             positions.iter().any(|key| {
-                self.transfers
+                self.keeper
+                    .transfers
                     .moving
                     .contains_key(&(db, Box::from(words[key.at])))
             })
         };
         if entry.command.traits.has(Traits::RUNS_QUEUE) {
-            let queue = self.clients[id].multi.iter().flat_map(|multi| &multi.queue);
+            let queue = self.sessions.clients[id]
+                .multi
+                .iter()
+                .flat_map(|multi| &multi.queue);
             return queue.into_iter().any(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
                 if queued.entry.command.traits.has(Traits::SELECTS_DB) {
@@ -103,7 +107,7 @@ impl Engine {
 
     /// A transfer has ended: what arrived is deleted here, and the client is answered.
     pub fn migrated(&mut self, transfer: TransferId, result: &Transferred) {
-        let Some(running) = self.transfers.running.remove(&transfer) else {
+        let Some(running) = self.keeper.transfers.running.remove(&transfer) else {
             return;
         };
         let mut gone: Vec<&[u8]> = vec![b"DEL"];
@@ -114,15 +118,16 @@ impl Engine {
             }
             let at = (running.db, key.clone());
             if self
+                .keeper
                 .transfers
                 .moving
                 .get(&at)
                 .is_some_and(|key| key.changed)
             {
                 kept = true;
-            } else if self.keyspace.db(running.db).remove(key) {
-                self.effects.dirty += 1;
-                self.effects.touch(running.db, key);
+            } else if self.shard.keyspace.db(running.db).remove(key) {
+                self.shard.effects.dirty += 1;
+                self.shard.effects.touch(running.db, key);
                 gone.push(key);
             }
         }
@@ -132,7 +137,7 @@ impl Engine {
         self.settle();
         self.arrived(&running);
         let same = |client: &&mut crate::Client| client.waiting == Waiting::Transfer;
-        if let Some(client) = self.clients.get_mut(running.client).filter(same) {
+        if let Some(client) = self.sessions.clients.get_mut(running.client).filter(same) {
             client.waiting = Waiting::No;
             let refused = result
                 .answers
@@ -156,10 +161,10 @@ impl Engine {
     fn arrived(&mut self, running: &Running) {
         for key in &running.keys {
             let key = (running.db, key.clone());
-            if let Some(moving) = self.transfers.moving.get_mut(&key) {
+            if let Some(moving) = self.keeper.transfers.moving.get_mut(&key) {
                 moving.transfers -= 1;
                 if moving.transfers == 0 {
-                    self.transfers.moving.remove(&key);
+                    self.keeper.transfers.moving.remove(&key);
                 }
             }
         }
@@ -219,7 +224,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .unwrap_or(1000);
     let db_there = args::int(args[4])?;
     let listed = options.keys.map_or(&args[3..4], |first| &args[first..]);
-    let db = engine.clients[id].db;
+    let db = engine.sessions.clients[id].db;
     let (mut keys, mut requests): (Vec<Box<[u8]>>, _) = (Vec::new(), Vec::new());
     for &key in listed {
         if let Some(request) = restore_request(engine, db, key, options.replace) {
@@ -228,20 +233,21 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         }
     }
     if keys.is_empty() {
-        engine.clients[id].out.status("NOKEY");
+        engine.sessions.clients[id].out.status("NOKEY");
         return Ok(());
     }
-    if engine.group.depth > 0 || engine.clients[id].flags.internal {
+    if engine.journal.group.depth > 0 || engine.sessions.clients[id].flags.internal {
         return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
     }
     let port = port(args[2]).ok_or(Error::text(
         "ERR Can't connect to target node: Servname not supported for ai_socktype",
     ))?;
-    engine.effects.propagate_nothing();
-    engine.transfers.next += 1;
-    let transfer = TransferId(engine.transfers.next);
+    engine.shard.effects.propagate_nothing();
+    engine.keeper.transfers.next += 1;
+    let transfer = TransferId(engine.keeper.transfers.next);
     for key in &keys {
         engine
+            .keeper
             .transfers
             .moving
             .entry((db, key.clone()))
@@ -258,7 +264,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         requests,
         count: keys.len(),
     };
-    let client = &mut engine.clients[id];
+    let client = &mut engine.sessions.clients[id];
     client.waiting = Waiting::Transfer;
     let running = Running {
         client: id,
@@ -267,7 +273,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         keys,
         copy: options.copy,
     };
-    engine.transfers.running.insert(transfer, running);
+    engine.keeper.transfers.running.insert(transfer, running);
     engine.act(Action::Transfer { transfer, what });
     Ok(())
 }
@@ -287,19 +293,19 @@ fn port(word: &[u8]) -> Option<u16> {
 /// The request that makes the key on the other side; `None` where there is no such key here.
 fn restore_request(engine: &mut Engine, db: usize, key: &[u8], replace: bool) -> Option<Vec<u8>> {
     let now_ms = engine.now.unix_ms();
-    let command: &[u8] = if engine.settings.cluster {
+    let command: &[u8] = if engine.shard.settings.cluster {
         b"RESTORE-ASKING"
     } else {
         b"RESTORE"
     };
-    let db = engine.keyspace.db(db);
+    let db = engine.shard.keyspace.db(db);
     db.read(key)?;
     let ttl = db
         .expire_ms(key)
         .map_or(0, |at| at.saturating_sub(now_ms).max(1))
         .to_string();
     let payload = rdb::dump(
-        &mut engine.dumper,
+        &mut engine.shard.dumper,
         db.peek(key)?,
         engine.config.rdbcompression,
     )

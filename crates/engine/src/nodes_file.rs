@@ -85,7 +85,7 @@ impl Engine {
     /// Whether a client's replies have to stay here for now: it asked for a change that is not in nodes.conf yet.
     #[must_use]
     pub fn holds_replies(&self, id: ClientId) -> bool {
-        let file = &self.nodes_file;
+        let file = &self.keeper.nodes_file;
         !(file.asked.is_empty() && file.answered.is_empty())
             && (file.asked.contains(&id) || file.answered.contains(&id))
     }
@@ -93,7 +93,7 @@ impl Engine {
     /// The text for nodes.conf, if something has changed and no write is under way. Whoever takes it writes it, and then calls
     /// [`Engine::nodes_saved`]. At the end of a turn it is handed over as an [`Action::SaveNodes`].
     pub fn begin_saving_nodes(&mut self) -> Option<String> {
-        self.nodes_file.begin()
+        self.keeper.nodes_file.begin()
     }
 
     /// The end of a turn: many changes in one are one write.
@@ -102,8 +102,8 @@ impl Engine {
             self.act(Action::SaveNodes { text });
         }
         // Who asked, and nothing had to change.
-        if self.nodes_file.next.is_none() {
-            self.nodes_file.asked.clear();
+        if self.keeper.nodes_file.next.is_none() {
+            self.keeper.nodes_file.asked.clear();
         }
     }
 
@@ -111,10 +111,10 @@ impl Engine {
     pub fn nodes_saved(&mut self, result: Result<(), String>) {
         if let Err(error) = result {
             tracing::warn!("Fatal: can't update cluster config file: {error}");
-            self.cluster = None;
+            self.keeper.cluster = None;
             return self.act(Action::Exit { code: 1 });
         }
-        let (outputs, clients) = self.nodes_file.end();
+        let (outputs, clients) = self.keeper.nodes_file.end();
         for output in outputs {
             self.perform_bus_output(output);
         }
@@ -125,7 +125,7 @@ impl Engine {
 
     /// Ends the process; what nodes.conf does not say yet is written first.
     pub(crate) fn exit(&mut self, code: i32) {
-        if let Some(text) = self.nodes_file.next.take() {
+        if let Some(text) = self.keeper.nodes_file.next.take() {
             self.act(Action::SaveNodes { text });
         }
         self.act(Action::Exit { code });

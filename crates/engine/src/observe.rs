@@ -38,7 +38,7 @@ impl Engine {
         if usec < threshold {
             return;
         }
-        let log = &mut self.slowlog;
+        let log = &mut self.meter.slowlog;
         let unix_s = self.now.unix_ms() / 1000;
         log.entries.push_front(Slow {
             number: log.next,
@@ -53,7 +53,7 @@ impl Engine {
 
     /// Shows a command to the monitors.
     pub(crate) fn feed_monitors(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        if self.monitors.is_empty()
+        if self.sessions.monitors.is_empty()
             || entry.command.flags.has(Flags::SKIP_MONITOR)
             || entry.command.flags.has(Flags::ADMIN)
         {
@@ -64,7 +64,12 @@ impl Engine {
 
     /// Shows a command of `id` to all monitors.
     pub(crate) fn tell_monitors(&mut self, id: ClientId, args: Args<'_>) {
-        let Some(client) = self.clients.get(id).filter(|_| !self.monitors.is_empty()) else {
+        let Some(client) = self
+            .sessions
+            .clients
+            .get(id)
+            .filter(|_| !self.sessions.monitors.is_empty())
+        else {
             return;
         };
         let unix_us = self.now.unix_us;
@@ -90,7 +95,7 @@ impl Engine {
             resp::args::quote(word, &mut line);
         }
         line.extend_from_slice(b"\r\n");
-        for monitor in self.monitors.clone() {
+        for monitor in self.sessions.monitors.clone() {
             self.output_of(monitor).raw(&line);
         }
     }
@@ -121,9 +126,10 @@ fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
 /// SLOWLOG GET [count] | LEN | RESET
 pub(crate) fn slowlog(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let Engine {
-        slowlog, clients, ..
+        meter, sessions, ..
     } = engine;
-    let out = &mut clients[id].out;
+    let slowlog = &mut meter.slowlog;
+    let out = &mut sessions.clients[id].out;
     match args {
         [_, word] if args::is(word, "RESET") => {
             slowlog.entries.clear();
@@ -157,13 +163,13 @@ pub(crate) fn slowlog(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 
 /// MONITOR
 pub(crate) fn monitor(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id];
+    let client = &mut engine.sessions.clients[id];
     if client.flags.replica {
         return Ok(());
     }
     client.flags.replica = true;
     client.flags.monitor = true;
     client.out.ok();
-    engine.monitors.push(id);
+    engine.sessions.monitors.push(id);
     Ok(())
 }

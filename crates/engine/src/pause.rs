@@ -7,18 +7,23 @@ impl Engine {
     /// Holds back the requests of all clients for so long, or longer if they are held back already.
     pub(crate) fn pause_clients(&mut self, for_ms: u64) {
         let until = self.now.mono_ms.saturating_add(for_ms);
-        self.paused_until_ms = Some(self.paused_until_ms.map_or(until, |known| known.max(until)));
+        self.sessions.paused_until_ms = Some(
+            self.sessions
+                .paused_until_ms
+                .map_or(until, |known| known.max(until)),
+        );
     }
 
     /// Lets everybody go on.
     pub(crate) fn resume_clients(&mut self) {
-        self.paused_until_ms = None;
+        self.sessions.paused_until_ms = None;
         self.resume_held();
     }
 
     /// Part of each tick: a pause that is over ends.
     pub(crate) fn tick_pause(&mut self) {
         if self
+            .sessions
             .paused_until_ms
             .is_some_and(|until| until <= self.now.mono_ms)
         {
@@ -28,20 +33,24 @@ impl Engine {
 
     /// Whether a request of this client has to wait because of a pause. Replication goes on.
     pub(crate) fn is_paused(&self, id: ClientId) -> bool {
-        let flags = self.clients[id].flags;
-        self.paused_until_ms.is_some() && !flags.master && !flags.replica && !flags.internal
+        let flags = self.sessions.clients[id].flags;
+        self.sessions.paused_until_ms.is_some()
+            && !flags.master
+            && !flags.replica
+            && !flags.internal
     }
 
     /// Makes a client's request wait until [`Engine::resume_held`]; it is then run again.
     pub(crate) fn hold(&mut self, id: ClientId) {
-        self.clients[id].waiting = Waiting::Held;
-        self.held.push(id);
+        self.sessions.clients[id].waiting = Waiting::Held;
+        self.sessions.held.push(id);
     }
 
     /// Runs what was held back, as far as it may run now.
     pub(crate) fn resume_held(&mut self) {
-        for id in std::mem::take(&mut self.held) {
+        for id in std::mem::take(&mut self.sessions.held) {
             if let Some(client) = self
+                .sessions
                 .clients
                 .get_mut(id)
                 .filter(|client| client.waiting == Waiting::Held)

@@ -68,7 +68,7 @@ impl Engine {
         let data_bytes = self
             .host
             .memory_estimate()
-            .saturating_sub(self.started_bytes);
+            .saturating_sub(self.meter.started_bytes);
         SaveRequest {
             path: self.config.dbfilename.clone(),
             compress: self.config.rdbcompression,
@@ -82,30 +82,30 @@ impl Engine {
     /// Saves while everything waits.
     pub(crate) fn save_now(&mut self) -> Result<(), String> {
         let request = self.save_request();
-        self.host.save(&self.keyspace, &request)?;
+        self.host.save(&self.shard.keyspace, &request)?;
         tracing::info!("DB saved on disk");
-        self.dirty = 0;
-        self.persistence.last_save = self.now.unix_ms() / 1000;
-        self.persistence.last_failed = false;
+        self.journal.dirty = 0;
+        self.keeper.persistence.last_save = self.now.unix_ms() / 1000;
+        self.keeper.persistence.last_failed = false;
         Ok(())
     }
 
     /// FLUSHALL: where there are save points the dump becomes empty too, and a child must not put another one into its place. What
     /// is counted as changed stays: the command has still to be told to the file and the replicas.
     pub(crate) fn save_flushed(&mut self) {
-        if self.replaying {
+        if self.journal.replaying {
             return;
         }
         let saving = |running: Running| running.purpose.writes_dump();
-        if self.persistence.running.is_some_and(saving) && !self.persistence.flushed {
+        if self.keeper.persistence.running.is_some_and(saving) && !self.keeper.persistence.flushed {
             self.host.kill_child();
-            self.persistence.flushed = true;
+            self.keeper.persistence.flushed = true;
         }
         if !self.config.save.is_empty() {
-            let dirty = self.dirty;
+            let dirty = self.journal.dirty;
             // What goes wrong is logged.
             let _ = self.save_now();
-            self.dirty = dirty;
+            self.journal.dirty = dirty;
         }
     }
 
@@ -117,10 +117,11 @@ impl Engine {
             Purpose::Sync => Job::Stream(request),
             Purpose::Rewrite => return self.start_rewrite(),
         };
-        self.persistence.last_try = self.now.unix_ms() / 1000;
-        self.persistence.dump = [&self.config.dir[..], b"/", &self.config.dbfilename].concat();
+        self.keeper.persistence.last_try = self.now.unix_ms() / 1000;
+        self.keeper.persistence.dump =
+            [&self.config.dir[..], b"/", &self.config.dbfilename].concat();
         self.note_fork_offset();
-        match self.host.fork(&self.keyspace, &job) {
+        match self.host.fork(&self.shard.keyspace, &job) {
             Ok(child) => {
                 tracing::info!(
                     "Background {} started by pid {}",
@@ -128,17 +129,17 @@ impl Engine {
                     child.pid
                 );
                 self.note_latency("fork", child.fork_us);
-                self.persistence.fork_us = child.fork_us;
-                self.persistence.running = Some(Running {
+                self.keeper.persistence.fork_us = child.fork_us;
+                self.keeper.persistence.running = Some(Running {
                     purpose,
                     pid: child.pid,
                     since_ms: self.now.unix_ms(),
-                    dirty: self.dirty,
+                    dirty: self.journal.dirty,
                 });
                 Ok(())
             }
             Err(error) => {
-                self.persistence.last_failed = purpose == Purpose::Save;
+                self.keeper.persistence.last_failed = purpose == Purpose::Save;
                 tracing::warn!("Can't save in background: {error}");
                 Err(error)
             }
@@ -149,17 +150,18 @@ impl Engine {
     pub(crate) fn tick_persistence(&mut self) {
         self.look_after_child();
         self.tick_append_only();
-        if self.persistence.running.is_some() || self.persistence.loading.is_some() {
+        if self.keeper.persistence.running.is_some() || self.keeper.persistence.loading.is_some() {
             return;
         }
         if self.start_scheduled_rewrite() {
             return;
         }
         let now = self.now.unix_ms() / 1000;
-        let since = now.saturating_sub(self.persistence.last_save);
-        let rested = !self.persistence.last_failed
-            || now.saturating_sub(self.persistence.last_try) > RETRY_SECONDS;
-        let due = |point: &&conf::SavePoint| self.dirty >= point.changes && since > point.seconds;
+        let since = now.saturating_sub(self.keeper.persistence.last_save);
+        let rested = !self.keeper.persistence.last_failed
+            || now.saturating_sub(self.keeper.persistence.last_try) > RETRY_SECONDS;
+        let due =
+            |point: &&conf::SavePoint| self.journal.dirty >= point.changes && since > point.seconds;
         if let Some(point) = self.config.save.iter().find(due)
             && rested
         {
@@ -178,12 +180,17 @@ impl Engine {
     /// Whether the child has ended since the last call, and if so whether it did its job.
     pub fn look_after_child(&mut self) -> Option<bool> {
         let start_us = self.host.mono_us();
-        let end = if std::mem::take(&mut self.persistence.flushed) {
+        let end = if std::mem::take(&mut self.keeper.persistence.flushed) {
             ChildEnd::Killed(SIGUSR1)
         } else {
             self.host.poll_child()?
         };
-        let saving = self.persistence.running.map(|running| running.purpose) == Some(Purpose::Save);
+        let saving = self
+            .keeper
+            .persistence
+            .running
+            .map(|running| running.purpose)
+            == Some(Purpose::Save);
         if saving && matches!(end, ChildEnd::Killed(_)) {
             // What it left behind is gone now.
             let usec = self.host.mono_us().saturating_sub(start_us);
@@ -194,7 +201,7 @@ impl Engine {
     }
 
     fn child_ended(&mut self, end: ChildEnd) {
-        let Some(running) = self.persistence.running.take() else {
+        let Some(running) = self.keeper.persistence.running.take() else {
             return;
         };
         if running.purpose == Purpose::Rewrite {
@@ -211,19 +218,22 @@ impl Engine {
         }
         let now = self.now.unix_ms();
         if end == ChildEnd::Done {
-            self.persistence.copied_bytes = self.host.child_own_bytes();
+            self.keeper.persistence.copied_bytes = self.host.child_own_bytes();
         }
         if running.purpose == Purpose::Save {
-            self.persistence.last_seconds = Some(now.saturating_sub(running.since_ms) / 1000);
+            self.keeper.persistence.last_seconds =
+                Some(now.saturating_sub(running.since_ms) / 1000);
             match end {
                 ChildEnd::Done => {
-                    self.dirty = self.dirty.saturating_sub(running.dirty);
-                    self.persistence.last_save = now / 1000;
-                    self.persistence.last_failed = false;
+                    self.journal.dirty = self.journal.dirty.saturating_sub(running.dirty);
+                    self.keeper.persistence.last_save = now / 1000;
+                    self.keeper.persistence.last_failed = false;
                 }
                 // Killed by whom ever wanted it away: no reason to refuse writes (Redis looks for SIGUSR1).
                 ChildEnd::Killed(SIGUSR1) => {}
-                ChildEnd::Failed | ChildEnd::Killed(_) => self.persistence.last_failed = true,
+                ChildEnd::Failed | ChildEnd::Killed(_) => {
+                    self.keeper.persistence.last_failed = true
+                }
             }
         }
         self.sync_child_ended(running.purpose, end == ChildEnd::Done);
@@ -233,15 +243,15 @@ impl Engine {
 
     /// A file of this many bytes is about to be loaded, in steps. Until [`Engine::end_load`] most commands answer LOADING.
     pub fn begin_load(&mut self, total_bytes: u64) {
-        let before = self.keyspace.clock().expiry();
+        let before = self.shard.keyspace.clock().expiry();
         let since_ms = self.now.unix_ms();
-        self.persistence.loading = Some(Loading {
+        self.keeper.persistence.loading = Some(Loading {
             since_ms,
             total_bytes,
             loaded_bytes: 0,
             before,
         });
-        self.keyspace.clock().set_expiry(ExpiryMode::Ignore);
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
     }
 
     /// Loads about `bytes` more of a dump.
@@ -253,7 +263,7 @@ impl Engine {
         loader: &mut Loader<R>,
         bytes: u64,
     ) -> Result<Progress, rdb::Error> {
-        let progress = loader.step(&mut self.keyspace, bytes);
+        let progress = loader.step(&mut self.shard.keyspace, bytes);
         self.note_loaded(loader.offset());
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
@@ -263,24 +273,24 @@ impl Engine {
 
     /// So much of the file that is being loaded is done with.
     pub(crate) fn note_loaded(&mut self, bytes: u64) {
-        if let Some(loading) = &mut self.persistence.loading {
+        if let Some(loading) = &mut self.keeper.persistence.loading {
             loading.loaded_bytes = bytes;
         }
     }
 
     /// The load is over, well or not.
     pub fn end_load(&mut self) {
-        if let Some(loading) = self.persistence.loading.take() {
-            self.keyspace.clock().set_expiry(loading.before);
+        if let Some(loading) = self.keeper.persistence.loading.take() {
+            self.shard.keyspace.clock().set_expiry(loading.before);
         }
-        self.dirty = 0;
-        self.persistence.last_save = self.now.unix_ms() / 1000;
+        self.journal.dirty = 0;
+        self.keeper.persistence.last_save = self.now.unix_ms() / 1000;
     }
 
     /// Empties all databases, to be freed elsewhere.
     pub(crate) fn empty_keyspace(&mut self) {
-        for db in 0..self.keyspace.databases() {
-            self.keyspace.db(db).clear();
+        for db in 0..self.shard.keyspace.databases() {
+            self.shard.keyspace.db(db).clear();
         }
         self.free_garbage();
     }
@@ -290,7 +300,7 @@ impl Engine {
     /// Whether the process is about to end: everything that was to be saved is.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.persistence.ending
+        self.keeper.persistence.ending
     }
 
     /// SIGTERM, SIGINT: as SHUTDOWN. False where data could not be saved and the server goes on.
@@ -301,11 +311,15 @@ impl Engine {
 
     /// Saves if asked to (`None`: if there are save points), and ends.
     pub(crate) fn prepare_end(&mut self, save: Option<bool>) -> bool {
-        let child = self.persistence.running.map(|running| running.purpose);
+        let child = self
+            .keeper
+            .persistence
+            .running
+            .map(|running| running.purpose);
         let ends = self.try_end(save);
         if let Some(purpose) = child
             && !ends
-            && self.persistence.running.is_none()
+            && self.keeper.persistence.running.is_none()
         {
             // The server goes on without its child: who waits for its dump must not wait for ever.
             self.sync_child_ended(purpose, false);
@@ -315,16 +329,16 @@ impl Engine {
 
     fn try_end(&mut self, save: Option<bool>) -> bool {
         let saving = |running: Running| running.purpose.writes_dump();
-        if self.persistence.running.is_some_and(saving) {
-            self.persistence.running = None;
-            self.persistence.flushed = false;
+        if self.keeper.persistence.running.is_some_and(saving) {
+            self.keeper.persistence.running = None;
+            self.keeper.persistence.flushed = false;
             tracing::warn!("There is a child saving an .rdb. Killing it!");
             self.host.kill_child();
         }
         if !self.close_append_only() {
             return false;
         }
-        let loading = self.persistence.loading.is_some();
+        let loading = self.keeper.persistence.loading.is_some();
         if save.unwrap_or(!self.config.save.is_empty()) && !loading {
             tracing::info!("Saving the final RDB snapshot before exiting.");
             if self.save_now().is_err() {
@@ -332,7 +346,7 @@ impl Engine {
                 return false;
             }
         }
-        self.persistence.ending = true;
+        self.keeper.persistence.ending = true;
         self.exit(0);
         true
     }
@@ -340,7 +354,7 @@ impl Engine {
     /// The gate for writes while the last background save failed.
     pub(crate) fn gate_disk(&self) -> Result<(), Error> {
         self.gate_append_only()?;
-        let broken = self.persistence.last_failed
+        let broken = self.keeper.persistence.last_failed
             && self.config.stop_writes_on_bgsave_error
             && !self.config.save.is_empty()
             && !self.is_slave();
@@ -375,18 +389,23 @@ impl Purpose {
 /// SAVE
 pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let saving = |running: Running| running.purpose.writes_dump();
-    if engine.persistence.running.is_some_and(saving) {
+    if engine.keeper.persistence.running.is_some_and(saving) {
         return Err(Error::text("ERR Background save already in progress"));
     }
     // Why it could not be saved is in the log.
     engine.save_now().map_err(|_| Error::text("ERR"))?;
-    engine.clients[id].out.ok();
+    engine.sessions.clients[id].out.ok();
     Ok(())
 }
 
 /// BGSAVE
 pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    match engine.persistence.running.map(|running| running.purpose) {
+    match engine
+        .keeper
+        .persistence
+        .running
+        .map(|running| running.purpose)
+    {
         Some(Purpose::Rewrite) => {
             return Err(Error::text(
                 "ERR Can't BGSAVE while AOF log rewriting is in progress",
@@ -398,14 +417,16 @@ pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
     engine
         .start_child(Purpose::Save)
         .map_err(|_| Error::text("ERR"))?;
-    engine.clients[id].out.status("Background saving started");
+    engine.sessions.clients[id]
+        .out
+        .status("Background saving started");
     Ok(())
 }
 
 /// LASTSAVE
 pub(crate) fn lastsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let seconds = i64::try_from(engine.persistence.last_save).unwrap_or(0);
-    engine.clients[id].out.int(seconds);
+    let seconds = i64::try_from(engine.keeper.persistence.last_save).unwrap_or(0);
+    engine.sessions.clients[id].out.int(seconds);
     Ok(())
 }
 

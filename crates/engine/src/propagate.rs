@@ -12,10 +12,10 @@ pub(crate) struct Group {
 impl Engine {
     /// One changing command for the append-only file and the replicas.
     pub(crate) fn propagate(&mut self, db: usize, args: &[&[u8]]) {
-        if self.replaying {
+        if self.journal.replaying {
             return;
         }
-        if self.group.depth > 0 {
+        if self.journal.group.depth > 0 {
             self.open_group_in(db);
         }
         self.feed(db, args);
@@ -23,41 +23,41 @@ impl Engine {
 
     /// One command that changes no data, for the replicas alone. By itself it makes no transaction: the file has nothing to frame.
     pub(crate) fn propagate_to_replicas(&mut self, db: usize, args: &[&[u8]]) {
-        if !self.replaying {
+        if !self.journal.replaying {
             self.feed_replicas(Some(db), args);
         }
     }
 
     /// What follows belongs together until [`Engine::end_group`].
     pub(crate) fn begin_group(&mut self) {
-        self.group.depth += 1;
+        self.journal.group.depth += 1;
     }
 
     /// A transaction is about to run a command that may change something: MULTI goes out, whether it then does or not.
     pub(crate) fn open_group(&mut self, id: ClientId) {
-        if !self.replaying {
-            self.open_group_in(self.clients[id].db);
+        if !self.journal.replaying {
+            self.open_group_in(self.sessions.clients[id].db);
         }
     }
 
     fn open_group_in(&mut self, db: usize) {
-        if !self.group.opened {
-            self.group.opened = true;
+        if !self.journal.group.opened {
+            self.journal.group.opened = true;
             self.feed(db, &[b"MULTI"]);
         }
     }
 
     /// Ends what [`Engine::begin_group`] began.
     pub(crate) fn end_group(&mut self) {
-        self.group.depth -= 1;
-        if self.group.depth == 0 && std::mem::take(&mut self.group.opened) {
-            let db = self.propagated_db;
+        self.journal.group.depth -= 1;
+        if self.journal.group.depth == 0 && std::mem::take(&mut self.journal.group.opened) {
+            let db = self.journal.propagated_db;
             self.feed(db, &[b"EXEC"]);
         }
     }
 
     fn feed(&mut self, db: usize, args: &[&[u8]]) {
-        self.propagated_db = db;
+        self.journal.propagated_db = db;
         self.feed_append_only(db, args);
         self.feed_replicas(Some(db), args);
     }

@@ -8,6 +8,7 @@ use resp::Reply;
 use resp::glob;
 
 use crate::client::Subscriptions;
+use crate::sessions::Sessions;
 use crate::{ClientId, Engine};
 
 /// Who listens to what.
@@ -22,7 +23,7 @@ impl Engine {
     /// Delivers a message to this server's subscribers; how many there were.
     pub(crate) fn publish_local(&mut self, channel: &[u8], message: &[u8]) -> usize {
         let mut receivers = 0;
-        if let Some(clients) = self.pubsub.channels.get(channel) {
+        if let Some(clients) = self.sessions.pubsub.channels.get(channel) {
             let ids: Vec<ClientId> = clients.iter().copied().collect();
             for id in ids {
                 let out = self.output_of(id);
@@ -33,8 +34,8 @@ impl Engine {
                 receivers += 1;
             }
         }
-        for index in 0..self.pubsub.patterns.len() {
-            let (pattern, id) = &self.pubsub.patterns[index];
+        for index in 0..self.sessions.pubsub.patterns.len() {
+            let (pattern, id) = &self.sessions.pubsub.patterns[index];
             if !glob::matches(pattern, channel) {
                 continue;
             }
@@ -65,37 +66,39 @@ impl Engine {
 
     /// Ends all subscriptions of a client that goes away.
     pub(crate) fn forget_subscriptions(&mut self, id: ClientId) {
-        let Some(all) = self.clients[id].subscriptions.take() else {
+        let Some(all) = self.sessions.clients[id].subscriptions.take() else {
             return;
         };
         for channel in all.channels {
             self.drop_channel(id, &channel);
         }
         if !all.patterns.is_empty() {
-            self.pubsub
+            self.sessions
+                .pubsub
                 .patterns
                 .retain(|(_, subscriber)| *subscriber != id);
         }
     }
 
     fn drop_channel(&mut self, id: ClientId, channel: &[u8]) {
-        if let Some(clients) = self.pubsub.channels.get_mut(channel) {
+        if let Some(clients) = self.sessions.pubsub.channels.get_mut(channel) {
             clients.remove(&id);
             if clients.is_empty() {
-                self.pubsub.channels.remove(channel);
+                self.sessions.pubsub.channels.remove(channel);
             }
         }
     }
 
     fn drop_pattern(&mut self, id: ClientId, pattern: &[u8]) {
-        self.pubsub
+        self.sessions
+            .pubsub
             .patterns
             .retain(|(known, subscriber)| *subscriber != id || **known != *pattern);
     }
 
     /// The confirmation of one change: kind, name (nil where there was nothing to leave), subscriptions left.
     fn confirm(&mut self, id: ClientId, kind: &str, name: Option<&[u8]>) {
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         let count = client.subscription_count();
         client.out.array(3);
         client.out.bulk(kind.as_bytes());
@@ -110,9 +113,12 @@ impl Engine {
 /// SUBSCRIBE channel …
 pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     for &channel in &args[1..] {
-        let all = engine.clients[id].subscriptions.get_or_insert_default();
+        let all = engine.sessions.clients[id]
+            .subscriptions
+            .get_or_insert_default();
         if all.channels.insert(channel.into()) {
             engine
+                .sessions
                 .pubsub
                 .channels
                 .entry(channel.into())
@@ -127,9 +133,11 @@ pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Do
 /// PSUBSCRIBE pattern …
 pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     for &pattern in &args[1..] {
-        let all = engine.clients[id].subscriptions.get_or_insert_default();
+        let all = engine.sessions.clients[id]
+            .subscriptions
+            .get_or_insert_default();
         if all.patterns.insert(pattern.into()) {
-            engine.pubsub.patterns.push((pattern.into(), id));
+            engine.sessions.pubsub.patterns.push((pattern.into(), id));
         }
         engine.confirm(id, "psubscribe", Some(pattern));
     }
@@ -138,7 +146,7 @@ pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> D
 
 /// UNSUBSCRIBE [channel …]
 pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let all = engine.clients[id].subscriptions.as_deref();
+    let all = engine.sessions.clients[id].subscriptions.as_deref();
     let all = all.into_iter().flat_map(|all| &all.channels);
     let named = named_or(args, all);
     leave(
@@ -155,7 +163,7 @@ pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> 
 /// PUNSUBSCRIBE [pattern …]
 pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     // In the order of subscription.
-    let all = engine.pubsub.patterns.iter();
+    let all = engine.sessions.pubsub.patterns.iter();
     let all = all.filter(|(_, subscriber)| *subscriber == id);
     let named = named_or(args, all.map(|(pattern, _)| pattern));
     leave(
@@ -189,7 +197,7 @@ fn leave(
     forget: fn(&mut Engine, ClientId, &[u8]),
 ) {
     for name in named {
-        let all = engine.clients[id].subscriptions.as_deref_mut();
+        let all = engine.sessions.clients[id].subscriptions.as_deref_mut();
         if all.is_some_and(|all| of(all).remove(name)) {
             forget(engine, id, name);
         }
@@ -198,29 +206,29 @@ fn leave(
     if named.is_empty() {
         engine.confirm(id, kind, None);
     }
-    if engine.clients[id].subscription_count() == 0 {
-        engine.clients[id].subscriptions = None;
+    if engine.sessions.clients[id].subscription_count() == 0 {
+        engine.sessions.clients[id].subscriptions = None;
     }
 }
 
 /// PUBLISH channel message
 pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let receivers = engine.publish_local(args[1], args[2]);
-    if engine.cluster.is_some() {
+    if engine.keeper.cluster.is_some() {
         // The bus tells every node, replicas too: in the replication stream it would be heard twice.
         engine.publish_to_cluster(args[1], args[2]);
     } else {
-        engine.effects.propagation = Propagation::Replicas;
+        engine.shard.effects.propagation = Propagation::Replicas;
     }
-    engine.clients[id].out.count(receivers);
+    engine.sessions.clients[id].out.count(receivers);
     Ok(())
 }
 
 /// PUBSUB CHANNELS [pattern] | NUMSUB [channel …] | NUMPAT
 pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Engine {
+    let Sessions {
         pubsub, clients, ..
-    } = engine;
+    } = &mut engine.sessions;
     let out: &mut Reply = &mut clients[id].out;
     let word = args[1];
     if word.eq_ignore_ascii_case(b"channels") && args.len() <= 3 {

@@ -95,7 +95,7 @@ impl Engine {
             fd: -1,
             unix: false,
         });
-        let flags = &mut self.clients[client].flags;
+        let flags = &mut self.sessions.clients[client].flags;
         (flags.internal, flags.authenticated) = (true, true);
         self.begin_load(total_bytes);
         Ok(Replay { stage, client })
@@ -150,7 +150,7 @@ impl Engine {
         bytes: u64,
     ) -> Result<Progress, ReplayError> {
         let until = reader.offset().saturating_add(bytes);
-        self.replaying = true;
+        self.journal.replaying = true;
         let result = loop {
             if reader.offset() >= until {
                 break Ok(Progress::More);
@@ -160,15 +160,15 @@ impl Engine {
                 Ok(None) => break Ok(Progress::Done),
                 Err(error) => break Err(ReplayError::Aof(error)),
             };
-            let mut args = self.args.take();
+            let mut args = self.intake.args.take();
             args.extend(command.args());
             let result = self.replay_one(id, &args);
-            self.args.put(args);
+            self.intake.args.put(args);
             if let Err(error) = result {
                 break Err(error);
             }
         };
-        self.replaying = false;
+        self.journal.replaying = false;
         self.note_loaded(reader.offset());
         self.free_garbage();
         result
@@ -191,7 +191,7 @@ impl Engine {
             .and_then(|entry| index::resolve(entry, args).ok())
             .filter(|entry| entry.command.accepts(args.len()) && is_replayed(entry))
             .ok_or_else(|| ReplayError::Unknown(args[0].to_vec()))?;
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         if client.multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
             self.queue(id, entry, args);
         } else {
@@ -200,8 +200,8 @@ impl Engine {
             self.apply_effects(id, db, args);
         }
         // Nobody reads the replies.
-        self.clients[id].out.clear();
-        match self.refused.take() {
+        self.sessions.clients[id].out.clear();
+        match self.journal.refused.take() {
             Some(refusal) if refusal.malformed => Err(ReplayError::Refused(refusal)),
             Some(Refusal { name, line, .. }) => {
                 tracing::warn!("Command '{name}' in the append only file was refused: {line}");
@@ -224,7 +224,7 @@ impl Engine {
                 malformed,
             };
             // Of several in a transaction, the first.
-            self.refused.get_or_insert(refusal);
+            self.journal.refused.get_or_insert(refusal);
         }
     }
 

@@ -129,9 +129,9 @@ impl Engine {
         if flags.has(Flags::NOSCRIPT) {
             return Err(Refusal::NotFromScripts);
         }
-        let caller = self.clients[running.caller].flags;
+        let caller = self.sessions.clients[running.caller].flags;
         if flags.has(Flags::WRITE) {
-            if !caller.master && self.persistence.loading.is_none() {
+            if !caller.master && self.keeper.persistence.loading.is_none() {
                 self.gate_read_only().map_err(as_line)?;
             }
             self.gate_disk().map_err(as_line)?;
@@ -144,7 +144,7 @@ impl Engine {
             running.wrote |= flags.has(Flags::WRITE);
         }
         if !caller.master && !caller.internal {
-            let own = &mut self.clients[id].flags;
+            let own = &mut self.sessions.clients[id].flags;
             (own.asking, own.readonly) = (caller.asking, caller.readonly);
             self.gate_cluster(id, entry, args)
                 .map_err(|_| Refusal::NonLocalKey)?;
@@ -191,13 +191,13 @@ impl Engine {
                     fd: -1,
                     unix: false,
                 });
-                let flags = &mut self.clients[id].flags;
+                let flags = &mut self.sessions.clients[id].flags;
                 (flags.internal, flags.authenticated) = (true, true);
                 self.scripting.client = Some(id);
                 id
             }
         };
-        self.clients[id].db = self.clients[caller].db;
+        self.sessions.clients[id].db = self.sessions.clients[caller].db;
         let start_us = self.host.mono_us();
         // A replica has to run what its master ran, however long it takes.
         let limit_ms = u64::try_from(self.config.lua_time_limit)
@@ -240,7 +240,7 @@ impl Engine {
                 running.served_us = served_us;
             }
         }
-        if self.persistence.ending {
+        if self.keeper.persistence.ending {
             return Tick::Kill("the server ends".into());
         }
         if self.scripting.running.is_some_and(|running| running.killed) {
@@ -271,9 +271,9 @@ impl script::Host for Caller<'_> {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         // What the script did before is not the command's time.
-        self.engine.last_ns = self.engine.host.mono_ns();
+        self.engine.meter.last_ns = self.engine.host.mono_ns();
         self.engine.call(self.id, entry, args);
-        let out = &mut self.engine.clients[self.id].out;
+        let out = &mut self.engine.sessions.clients[self.id].out;
         for chunk in out.chunks() {
             reply.extend_from_slice(chunk);
         }
@@ -310,8 +310,8 @@ pub(crate) fn eval(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     });
     match audience {
         Audience::Nobody => {}
-        Audience::Replicas => engine.effects.propagation = Propagation::Replicas,
-        Audience::Everybody => engine.effects.propagation = Propagation::Forced,
+        Audience::Replicas => engine.shard.effects.propagation = Propagation::Replicas,
+        Audience::Everybody => engine.shard.effects.propagation = Propagation::Forced,
     }
     Ok(())
 }
@@ -335,8 +335,10 @@ pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let command = || [&[b"EVAL", &source[..]], &args[2..]].concat();
     match audience {
         Audience::Nobody => {}
-        Audience::Replicas => engine.propagate_to_replicas(engine.clients[id].db, &command()),
-        Audience::Everybody => engine.effects.propagate_instead(&command()),
+        Audience::Replicas => {
+            engine.propagate_to_replicas(engine.sessions.clients[id].db, &command())
+        }
+        Audience::Everybody => engine.shard.effects.propagate_instead(&command()),
     }
     Ok(())
 }
@@ -365,10 +367,10 @@ fn run(
     script(&mut interpreter, &mut host, &mut reply);
     engine.put_interpreter(interpreter);
     let running = engine.scripting.running.take();
-    engine.clients[id].out.raw(&reply);
+    engine.sessions.clients[id].out.raw(&reply);
     match running {
         // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
-        _ if engine.persistence.ending => Audience::Nobody,
+        _ if engine.keeper.persistence.ending => Audience::Nobody,
         running => running.map_or(Audience::Nobody, |running| running.audience),
     }
 }
@@ -379,12 +381,12 @@ pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
         [_, word] if args::is(word, "FLUSH") => {
             engine.scripting.interpreter = None;
             engine.scripting.memory_bytes = 0;
-            engine.effects.dirty += 1;
-            engine.clients[id].out.ok();
+            engine.shard.effects.dirty += 1;
+            engine.sessions.clients[id].out.ok();
         }
         [_, word, hashes @ ..] if args::is(word, "EXISTS") => {
             let interpreter = engine.scripting.interpreter.as_ref();
-            let out = &mut engine.clients[id].out;
+            let out = &mut engine.sessions.clients[id].out;
             out.array(hashes.len());
             for hash in hashes {
                 let known = interpreter.is_some_and(|interpreter| interpreter.exists(hash));
@@ -395,11 +397,11 @@ pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
             let mut interpreter = engine.take_interpreter()?;
             let loaded = interpreter.load(source);
             engine.put_interpreter(interpreter);
-            let out = &mut engine.clients[id].out;
+            let out = &mut engine.sessions.clients[id].out;
             match loaded {
                 Ok(sha1) => {
                     out.bulk(sha1.to_hex());
-                    engine.effects.propagation = Propagation::Forced;
+                    engine.shard.effects.propagation = Propagation::Forced;
                 }
                 Err(error) => {
                     let mut line = Vec::new();
@@ -415,7 +417,7 @@ pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
                 return Err(Error::text(texts::UNKILLABLE));
             }
             running.killed = true;
-            engine.clients[id].out.ok();
+            engine.sessions.clients[id].out.ok();
         }
         _ => return Err(Error::text(texts::UNKNOWN_SUBCOMMAND)),
     }

@@ -33,20 +33,21 @@ impl Engine {
     /// Whether this server has a master.
     #[must_use]
     pub fn is_slave(&self) -> bool {
-        self.slave.is_some()
+        self.keeper.slave.is_some()
     }
 
     /// Whether the link to the master is up.
     pub(crate) fn is_linked(&self) -> bool {
-        self.slave
+        self.keeper
+            .slave
             .as_ref()
             .is_some_and(|slave| slave.link.state() == State::Connected)
     }
 
     /// The bytes of the master's stream that were applied, once any were.
     pub(crate) fn applied_offset(&self) -> Option<u64> {
-        let slave = self.slave.as_ref()?;
-        let waiting = self.clients.get(slave.client?)?.pending.len() as u64;
+        let slave = self.keeper.slave.as_ref()?;
+        let waiting = self.sessions.clients.get(slave.client?)?.pending.len() as u64;
         Some(slave.received.saturating_sub(waiting))
     }
 
@@ -65,9 +66,9 @@ impl Engine {
         self.disconnect_replicas();
         self.refuse_blocked();
         self.free_backlog();
-        self.replicas.offset = 0;
+        self.journal.replicas.offset = 0;
         let link = Link::new(self.now.mono_ms, self.link_config(), None);
-        self.slave = Some(Slave {
+        self.keeper.slave = Some(Slave {
             host: host.to_owned(),
             port,
             link,
@@ -80,34 +81,34 @@ impl Engine {
             transfer: None,
         });
         // A node of a cluster is told by the cluster, at each start.
-        if self.cluster.is_none() {
+        if self.keeper.cluster.is_none() {
             self.config.slaveof = Some(conf::Master {
                 host: host.to_owned(),
                 port,
             });
         }
-        self.keyspace.clock().set_expiry(ExpiryMode::Hide);
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
     }
 
     /// Becomes a master.
     pub fn follow_nobody(&mut self) {
-        if self.slave.is_none() {
+        if self.keeper.slave.is_none() {
             return;
         }
-        if self.replicas.ids.is_empty()
+        if self.journal.replicas.ids.is_empty()
             && let Some(applied) = self.applied_offset()
         {
             self.free_backlog();
-            self.replicas.offset = applied;
+            self.journal.replicas.offset = applied;
         }
         self.host.set_role(false);
         self.drop_slave();
         self.config.slaveof = None;
-        self.keyspace.clock().set_expiry(ExpiryMode::Delete);
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
     }
 
     fn drop_slave(&mut self) {
-        let Some(slave) = self.slave.take() else {
+        let Some(slave) = self.keeper.slave.take() else {
             return;
         };
         if let Some(socket) = slave.socket {
@@ -128,8 +129,10 @@ impl Engine {
     /// Once a second: connects, gives up, acknowledges.
     pub(crate) fn tick_slave(&mut self) {
         let config = self.link_config();
-        let loading = self.persistence.loading.is_some();
-        let Some(slave) = &mut self.slave else { return };
+        let loading = self.keeper.persistence.loading.is_some();
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         if loading {
             return;
         }
@@ -144,7 +147,9 @@ impl Engine {
         let Some(offset) = self.applied_offset() else {
             return;
         };
-        let Some(slave) = &self.slave else { return };
+        let Some(slave) = &self.keeper.slave else {
+            return;
+        };
         let (Some(link), State::Connected) = (slave.socket, slave.link.state()) else {
             return;
         };
@@ -160,6 +165,7 @@ impl Engine {
     pub fn link_opened(&mut self, link: LinkId, result: Result<(), String>) {
         let now_ms = self.now.mono_ms;
         let Some(slave) = self
+            .keeper
             .slave
             .as_mut()
             .filter(|slave| slave.socket == Some(link))
@@ -180,13 +186,14 @@ impl Engine {
     pub fn link_received(&mut self, link: LinkId, bytes: &[u8]) {
         let now_ms = self.now.mono_ms;
         let Some(slave) = self
+            .keeper
             .slave
             .as_mut()
             .filter(|slave| slave.socket == Some(link))
         else {
             return;
         };
-        self.stats.input_bytes += bytes.len() as u64;
+        self.meter.stats.input_bytes += bytes.len() as u64;
         slave.link.handle_input(now_ms, Input::Received(bytes));
         self.perform_link();
     }
@@ -194,11 +201,12 @@ impl Engine {
     /// The connection to the master ended.
     pub fn link_closed(&mut self, link: LinkId) {
         if self
+            .keeper
             .slave
             .as_ref()
             .is_some_and(|slave| slave.socket == Some(link))
         {
-            if let Some(slave) = &mut self.slave {
+            if let Some(slave) = &mut self.keeper.slave {
                 slave.socket = None;
             }
             self.link_lost();
@@ -209,7 +217,7 @@ impl Engine {
     /// The dump that comes cannot be kept: it is not wanted any more, and the data that are here stay. `line` is logged.
     pub fn sync_file_failed(&mut self, line: &str) {
         let now_ms = self.now.mono_ms;
-        if let Some(slave) = &mut self.slave {
+        if let Some(slave) = &mut self.keeper.slave {
             slave.link.handle_input(now_ms, Input::Unusable(line));
         }
         self.perform_link();
@@ -219,13 +227,14 @@ impl Engine {
     /// since the link was lost meanwhile.
     pub fn begin_sync_load(&mut self) -> bool {
         let wanted = self
+            .keeper
             .slave
             .as_ref()
             .is_some_and(|slave| slave.link.is_loading());
         if wanted {
             tracing::info!("MASTER <-> SLAVE sync: Flushing old data");
             // If loading fails nothing is left.
-            if let Some(slave) = &mut self.slave {
+            if let Some(slave) = &mut self.keeper.slave {
                 slave.down_mono_ms = None;
             }
             // Our own replicas have to copy the new data.
@@ -246,7 +255,9 @@ impl Engine {
     /// The dump that was received has been loaded, or cannot be: then the line to be logged.
     pub fn sync_loaded(&mut self, result: Result<(), String>) {
         let now_ms = self.now.mono_ms;
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         if !slave.link.is_loading() {
             // The link was lost meanwhile: what was loaded is a start, but no stream follows it.
             slave.run_id = None;
@@ -260,10 +271,10 @@ impl Engine {
                     unix: false,
                 };
                 let client = self.add_client(peer);
-                let flags = &mut self.clients[client].flags;
+                let flags = &mut self.sessions.clients[client].flags;
                 (flags.authenticated, flags.master) = (true, true);
                 tracing::info!("MASTER <-> SLAVE sync: Finished with success");
-                if let Some(slave) = &mut self.slave {
+                if let Some(slave) = &mut self.keeper.slave {
                     slave.client = Some(client);
                     slave.link.handle_input(now_ms, Input::Loaded);
                 }
@@ -279,6 +290,7 @@ impl Engine {
 
     fn perform_link(&mut self) {
         while let Some(output) = self
+            .keeper
             .slave
             .as_mut()
             .and_then(|slave| slave.link.poll_output())
@@ -289,18 +301,19 @@ impl Engine {
                 Output::Connect => self.connect_master(),
                 Output::Close => self.close_link(),
                 Output::Send(bytes) => {
-                    if let Some(link) = self.slave.as_ref().and_then(|slave| slave.socket) {
+                    if let Some(link) = self.keeper.slave.as_ref().and_then(|slave| slave.socket) {
                         self.act(Action::SendLink { link, bytes });
                     }
                 }
                 Output::BeginTransfer(bytes) => {
-                    if let Some(slave) = &mut self.slave {
+                    if let Some(slave) = &mut self.keeper.slave {
                         slave.transfer = Some((bytes, 0));
                     }
                     self.act(Action::BeginSyncFile);
                 }
                 Output::Dump(bytes) => {
                     if let Some((_, came)) = self
+                        .keeper
                         .slave
                         .as_mut()
                         .and_then(|slave| slave.transfer.as_mut())
@@ -321,7 +334,9 @@ impl Engine {
 
     fn connect_master(&mut self) {
         let link = self.new_link();
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         tracing::info!("Connecting to MASTER {}:{}", slave.host, slave.port);
         tracing::info!("MASTER <-> SLAVE sync started");
         slave.socket = Some(link);
@@ -330,7 +345,12 @@ impl Engine {
     }
 
     fn close_link(&mut self) {
-        if let Some(link) = self.slave.as_mut().and_then(|slave| slave.socket.take()) {
+        if let Some(link) = self
+            .keeper
+            .slave
+            .as_mut()
+            .and_then(|slave| slave.socket.take())
+        {
             self.host.hang_up(link);
             self.act(Action::CloseLink { link });
         }
@@ -348,7 +368,9 @@ impl Engine {
         let (now_ms, unix_ms) = (self.now.mono_ms, self.now.unix_ms());
         let was_up = self.is_linked();
         let applied = self.applied_offset();
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         if was_up {
             log_lost();
             slave.down_since_ms = unix_ms;
@@ -357,21 +379,27 @@ impl Engine {
         if slave.transfer.take().is_some() {
             self.act(Action::DropSyncFile);
         }
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         let cached = slave.run_id.clone().zip(applied);
         if let Some(applied) = applied {
             slave.received = applied;
         }
         if let Some(client) = slave.client {
-            self.clients[client].pending = BytesMut::new();
-            self.clients[client].parser.reset();
+            self.sessions.clients[client].pending = BytesMut::new();
+            self.sessions.clients[client].parser.reset();
         }
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         slave.link.handle_input(now_ms, Input::Lost(cached));
     }
 
     fn discard_master(&mut self) {
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         slave.run_id = None;
         slave.received = 0;
         if let Some(client) = slave.client.take() {
@@ -381,7 +409,7 @@ impl Engine {
     }
 
     fn load_dump(&mut self, from: Option<(String, u64)>) {
-        if let Some(slave) = &mut self.slave {
+        if let Some(slave) = &mut self.keeper.slave {
             slave.transfer = None;
             (slave.run_id, slave.received) =
                 from.map_or((None, 0), |(run_id, offset)| (Some(run_id), offset));
@@ -393,16 +421,18 @@ impl Engine {
 
     /// Applies bytes of the master's stream: they are run as the master's own requests.
     fn apply_stream(&mut self, bytes: &[u8]) {
-        let Some(slave) = &mut self.slave else { return };
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
         let Some(client) = slave.client else { return };
         slave.received += bytes.len() as u64;
-        self.keyspace.clock().set_expiry(ExpiryMode::Ignore);
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
         self.receive(client, bytes);
-        if let Some(client) = self.clients.get_mut(client) {
+        if let Some(client) = self.sessions.clients.get_mut(client) {
             client.out.clear();
         }
         if self.is_slave() {
-            self.keyspace.clock().set_expiry(ExpiryMode::Hide);
+            self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
         }
     }
 
@@ -431,7 +461,7 @@ impl Engine {
 
 /// SLAVEOF host port | NO ONE
 pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    if engine.settings.cluster {
+    if engine.shard.settings.cluster {
         return Err(Error::text("ERR SLAVEOF not allowed in cluster mode."));
     }
     let who = engine.client_line(id);
@@ -440,13 +470,14 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
             engine.follow_nobody();
             tracing::info!("MASTER MODE enabled (user request from '{who}')");
         }
-        engine.clients[id].out.ok();
+        engine.sessions.clients[id].out.ok();
         return Ok(());
     }
     let port = args::int(args[2])?;
     let port = u16::try_from(port).map_err(|_| Error::text("ERR Invalid master port"))?;
     let host = std::str::from_utf8(args[1]).map_err(|_| Error::text("ERR Invalid master host"))?;
     if engine
+        .keeper
         .slave
         .as_ref()
         .is_some_and(|slave| slave.host.eq_ignore_ascii_case(host) && slave.port == port)
@@ -454,25 +485,25 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         tracing::info!(
             "SLAVE OF would result into synchronization with the master we are already connected with. No operation performed."
         );
-        engine.clients[id]
+        engine.sessions.clients[id]
             .out
             .status("OK Already connected to specified master");
         return Ok(());
     }
     engine.follow(host, port);
     tracing::info!("SLAVE OF {host}:{port} enabled (user request from '{who}')");
-    engine.clients[id].out.ok();
+    engine.sessions.clients[id].out.ok();
     Ok(())
 }
 
 /// ROLE
 pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    if let Some(slave) = &engine.slave {
+    if let Some(slave) = &engine.keeper.slave {
         let offset = engine
             .applied_offset()
             .and_then(|offset| i64::try_from(offset).ok())
             .unwrap_or(-1);
-        let out = &mut engine.clients[id].out;
+        let out = &mut engine.sessions.clients[id].out;
         out.array(5);
         out.bulk(b"slave");
         out.bulk(&slave.host);
@@ -482,10 +513,11 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
         return Ok(());
     }
     let rows: Vec<(String, u16, u64)> = engine
+        .journal
         .replicas
         .ids
         .iter()
-        .filter_map(|id| engine.clients.get(*id))
+        .filter_map(|id| engine.sessions.clients.get(*id))
         .filter_map(|client| {
             let replica = client
                 .replica
@@ -495,8 +527,8 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
             Some((ip.to_owned(), client.listening_port, replica.acked))
         })
         .collect();
-    let offset = engine.replicas.offset();
-    let out = &mut engine.clients[id].out;
+    let offset = engine.journal.replicas.offset();
+    let out = &mut engine.sessions.clients[id].out;
     out.array(3);
     out.bulk(b"master");
     out.int(i64::try_from(offset).unwrap_or(i64::MAX));

@@ -29,7 +29,7 @@ pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
 impl Engine {
     /// Queues a command of an open transaction.
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.multi {
             multi.queue.push(Queued {
                 entry,
@@ -41,25 +41,25 @@ impl Engine {
 
     /// A command was refused: an open transaction will not run.
     pub(crate) fn break_transaction(&mut self, id: ClientId) {
-        if let Some(multi) = &mut self.clients[id].multi {
+        if let Some(multi) = &mut self.sessions.clients[id].multi {
             multi.broken = true;
         }
     }
 
     /// Ends a transaction without running it, and forgets watched keys.
     pub(crate) fn drop_transaction(&mut self, id: ClientId) {
-        self.clients[id].multi = None;
+        self.sessions.clients[id].multi = None;
         self.forget_watches(id);
     }
 
     pub(crate) fn forget_watches(&mut self, id: ClientId) {
-        let client = &mut self.clients[id];
+        let client = &mut self.sessions.clients[id];
         client.watch_broken = false;
         for key in std::mem::take(&mut client.watched) {
-            if let Some(ids) = self.watchers.get_mut(&key) {
+            if let Some(ids) = self.sessions.watchers.get_mut(&key) {
                 ids.retain(|other| *other != id);
                 if ids.is_empty() {
-                    self.watchers.remove(&key);
+                    self.sessions.watchers.remove(&key);
                 }
             }
         }
@@ -68,27 +68,29 @@ impl Engine {
 
     /// Commands are to tell which keys they change while anybody wants to know.
     pub(crate) fn note_watching(&mut self) {
-        self.effects.watching = !self.watchers.is_empty() || !self.transfers.moving.is_empty();
+        self.shard.effects.watching =
+            !self.sessions.watchers.is_empty() || !self.keeper.transfers.moving.is_empty();
     }
 
     /// Breaks the watches on what the last command changed.
     pub(crate) fn break_watches(&mut self) {
-        for key in self.effects.touched.drain(..) {
-            if let Some(moving) = self.transfers.moving.get_mut(&key) {
+        for key in self.shard.effects.touched.drain(..) {
+            if let Some(moving) = self.keeper.transfers.moving.get_mut(&key) {
                 moving.changed = true;
             }
-            for id in self.watchers.get(&key).into_iter().flatten() {
-                self.clients[*id].watch_broken = true;
+            for id in self.sessions.watchers.get(&key).into_iter().flatten() {
+                self.sessions.clients[*id].watch_broken = true;
             }
         }
     }
 
     /// A database is about to be emptied (`None`: all of them): breaks the watches on keys that are in it.
     pub(crate) fn break_watches_on_flush(&mut self, db: Option<usize>) {
-        for ((at, key), ids) in &self.watchers {
-            if db.is_none_or(|db| db == *at) && self.keyspace.db_ref(*at).peek(key).is_some() {
+        for ((at, key), ids) in &self.sessions.watchers {
+            if db.is_none_or(|db| db == *at) && self.shard.keyspace.db_ref(*at).peek(key).is_some()
+            {
                 ids.iter()
-                    .for_each(|id| self.clients[*id].watch_broken = true);
+                    .for_each(|id| self.sessions.clients[*id].watch_broken = true);
             }
         }
     }
@@ -96,7 +98,7 @@ impl Engine {
 
 /// MULTI
 pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let client = &mut engine.clients[id];
+    let client = &mut engine.sessions.clients[id];
     if client.multi.is_some() {
         return Err(Error::text("ERR MULTI calls can not be nested"));
     }
@@ -107,17 +109,17 @@ pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done 
 
 /// DISCARD
 pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    if engine.clients[id].multi.is_none() {
+    if engine.sessions.clients[id].multi.is_none() {
         return Err(Error::text("ERR DISCARD without MULTI"));
     }
     engine.drop_transaction(id);
-    engine.clients[id].out.ok();
+    engine.sessions.clients[id].out.ok();
     Ok(())
 }
 
 /// EXEC
 pub(crate) fn exec(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Some(multi) = engine.clients[id].multi.take() else {
+    let Some(multi) = engine.sessions.clients[id].multi.take() else {
         return Err(Error::text("ERR EXEC without MULTI"));
     };
     let done = run_queue(engine, id, &multi);
@@ -127,7 +129,7 @@ pub(crate) fn exec(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 }
 
 fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
-    let watch_broken = engine.clients[id].watch_broken;
+    let watch_broken = engine.sessions.clients[id].watch_broken;
     engine.forget_watches(id);
     if multi.broken {
         return Err(Error::text(
@@ -135,10 +137,10 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         ));
     }
     if watch_broken {
-        engine.clients[id].out.null_array();
+        engine.sessions.clients[id].out.null_array();
         return Ok(());
     }
-    engine.clients[id].out.array(multi.queue.len());
+    engine.sessions.clients[id].out.array(multi.queue.len());
     engine.begin_group();
     let mut may_write = false;
     for queued in &multi.queue {
@@ -148,37 +150,42 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
             may_write = true;
         }
         engine.call(id, queued.entry, &words);
-        if engine.clients.get(id).is_none() {
+        if engine.sessions.clients.get(id).is_none() {
             break;
         }
     }
     engine.end_group();
     // EXEC counts as a change of its own.
-    engine.dirty += u64::from(may_write);
+    engine.journal.dirty += u64::from(may_write);
     Ok(())
 }
 
 /// WATCH key …
 pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let client: &mut Client = &mut engine.clients[id];
+    let client: &mut Client = &mut engine.sessions.clients[id];
     if client.multi.is_some() {
         return Err(Error::text("ERR WATCH inside MULTI is not allowed"));
     }
     for &key in &args[1..] {
         let key = (client.db, Box::from(key));
         if !client.watched.contains(&key) {
-            engine.watchers.entry(key.clone()).or_default().push(id);
+            engine
+                .sessions
+                .watchers
+                .entry(key.clone())
+                .or_default()
+                .push(id);
             client.watched.push(key);
         }
     }
     client.out.ok();
-    engine.effects.watching = true;
+    engine.shard.effects.watching = true;
     Ok(())
 }
 
 /// UNWATCH
 pub(crate) fn unwatch(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     engine.forget_watches(id);
-    engine.clients[id].out.ok();
+    engine.sessions.clients[id].out.ok();
     Ok(())
 }

@@ -4,8 +4,33 @@ use crate::keys;
 use crate::table::{DataFn, Group, Row, index, key, range, row};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
-    row("dbsize", 1, "readonly fast", Group::Server).categories("keyspace").tips(&["request_policy:all_shards", "response_policy:agg_sum"]).about("1.0.0", "Counts the keys of the database").run(keys::dbsize),
-    row("flushall", -1, "write", Group::Server).categories("dangerous keyspace").traits("empties_all").tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).args("flush-type{async:token=ASYNC@4.0.0 sync:token=SYNC@6.2.0}?").about("1.0.0", "Removes all keys of all databases").run(keys::flushall),
-    row("flushdb", -1, "write", Group::Server).categories("dangerous keyspace").traits("empties_db").tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).args("flush-type{async:token=ASYNC@4.0.0 sync:token=SYNC@6.2.0}?").about("1.0.0", "Removes all keys of the database").run(keys::flushdb),
-    row("restore-asking", -4, "write denyoom asking", Group::Server).categories("dangerous keyspace").keys(&[key("OW update", index(1), range(0, 1, 0))]).args("key:key0 ttl:int serialized-value replace:token=REPLACE@3.0.0? absttl:token=ABSTTL@5.0.0? seconds:int=IDLETIME@5.0.0? frequency:int=FREQ@5.0.0?").about("3.0.0", "RESTORE into a slot that is being imported").run(keys::restore),
+    row("dbsize", 1, "readonly fast", Group::Server)
+        .categories("keyspace")
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
+        .about("1.0.0", "Counts the keys of the database")
+        .run(keys::dbsize),
+    row("flushall", -1, "write", Group::Server)
+        .categories("dangerous keyspace")
+        .traits("empties_all")
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .args("flush-type{async:token=ASYNC@4.0.0 sync:token=SYNC@6.2.0}?")
+        .about("1.0.0", "Removes all keys of all databases")
+        .run(keys::flushall),
+    row("flushdb", -1, "write", Group::Server)
+        .categories("dangerous keyspace")
+        .traits("empties_db")
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .args("flush-type{async:token=ASYNC@4.0.0 sync:token=SYNC@6.2.0}?")
+        .about("1.0.0", "Removes all keys of the database")
+        .run(keys::flushdb),
+    row("restore-asking", -4, "write denyoom asking", Group::Server)
+        .categories("dangerous keyspace")
+        .keys(&[key("OW update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 ttl:int serialized-value replace:token=REPLACE@3.0.0? \
+                absttl:token=ABSTTL@5.0.0? seconds:int=IDLETIME@5.0.0? \
+                frequency:int=FREQ@5.0.0?",
+        )
+        .about("3.0.0", "RESTORE into a slot that is being imported")
+        .run(keys::restore),
 ];

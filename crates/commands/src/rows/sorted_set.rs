@@ -4,25 +4,155 @@ use crate::table::{DataFn, Group, Row, index, key, keynum, range, row};
 use crate::{scan, zset, zset_store};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
-    row("zadd", -4, "write denyoom fast", Group::SortedSet).keys(&[key("RW update", index(1), range(0, 1, 0))]).args("key:key0 condition@3.0.2{nx:token=NX xx:token=XX}? comparison@6.2.0{gt:token=GT lt:token=LT}? change:token=CH@3.0.2? increment:token=INCR@3.0.2? data(score:double member)*").about("1.2.0", "Adds members with scores to a sorted set").run(zset::zadd),
-    row("zcard", 2, "readonly fast", Group::SortedSet).keys(&[key("RO", index(1), range(0, 1, 0))]).args("key:key0").about("1.2.0", "Counts the members of a sorted set").run(zset::zcard),
-    row("zcount", 4, "readonly fast", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 min:double max:double").about("2.0.0", "Counts the members within a range of scores").run(zset::zcount),
-    row("zincrby", 4, "write denyoom fast", Group::SortedSet).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0 increment:int member").about("1.2.0", "Adds to the score of a member").run(zset::zincrby),
-    row("zinterstore", -4, "write denyoom movablekeys", Group::SortedSet).keys(&[key("OW update", index(1), range(0, 1, 0)), key("RO access", index(2), keynum(0, 1, 1))]).args("destination:key0 numkeys:int key:key1* weight:int=WEIGHTS?* aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}?").about("2.0.0", "Intersects sorted sets into a key").run(zset_store::zinterstore),
-    row("zlexcount", 4, "readonly fast", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 min max").about("2.8.9", "Counts the members within a lexicographical range").run(zset::zlexcount),
-    row("zrange", -4, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 start stop sortby@6.2.0{byscore:token=BYSCORE bylex:token=BYLEX}? rev:token=REV@6.2.0? limit=LIMIT@6.2.0(offset:int count:int)? withscores:token=WITHSCORES?").about("1.2.0", "Returns a range of a sorted set by rank, score or name").run(zset::zrange),
-    row("zrangebylex", -4, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 min max limit=LIMIT(offset:int count:int)?").about("2.8.9", "Returns a lexicographical range").run(zset::zrangebylex),
-    row("zrangebyscore", -4, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 min:double max:double withscores:token=WITHSCORES@2.0.0? limit=LIMIT(offset:int count:int)?").about("1.0.5", "Returns a range of scores").run(zset::zrangebyscore),
-    row("zrank", -3, "readonly fast", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 member withscore:token=WITHSCORE?").about("2.0.0", "Returns the rank of a member").run(zset::zrank),
-    row("zrem", -3, "write fast", Group::SortedSet).keys(&[key("RW delete", index(1), range(0, 1, 0))]).args("key:key0 member*").about("1.2.0", "Removes members of a sorted set").run(zset::zrem),
-    row("zremrangebylex", 4, "write", Group::SortedSet).keys(&[key("RW delete", index(1), range(0, 1, 0))]).args("key:key0 min max").about("2.8.9", "Removes a lexicographical range").run(zset::zremrangebylex),
-    row("zremrangebyrank", 4, "write", Group::SortedSet).keys(&[key("RW delete", index(1), range(0, 1, 0))]).args("key:key0 start:int stop:int").about("2.0.0", "Removes a range of ranks").run(zset::zremrangebyrank),
-    row("zremrangebyscore", 4, "write", Group::SortedSet).keys(&[key("RW delete", index(1), range(0, 1, 0))]).args("key:key0 min:double max:double").about("1.2.0", "Removes a range of scores").run(zset::zremrangebyscore),
-    row("zrevrange", -4, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 start:int stop:int withscores:token=WITHSCORES?").about("1.2.0", "Returns a range of ranks, highest scores first").run(zset::zrevrange),
-    row("zrevrangebylex", -4, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 max min limit=LIMIT(offset:int count:int)?").about("2.8.9", "Returns a lexicographical range backwards").run(zset::zrevrangebylex),
-    row("zrevrangebyscore", -4, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 max:double min:double withscores:token=WITHSCORES? limit=LIMIT(offset:int count:int)?").about("2.2.0", "Returns a range of scores, highest first").run(zset::zrevrangebyscore),
-    row("zrevrank", -3, "readonly fast", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 member withscore:token=WITHSCORE?").about("2.0.0", "Returns the rank of a member, counted from the highest score").run(zset::zrevrank),
-    row("zscan", -3, "readonly", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).tips(&["nondeterministic_output"]).args("key:key0 cursor:int pattern:pattern=MATCH? count:int=COUNT? noscores:token=NOSCORES?").about("2.8.0", "Iterates over the members of a sorted set").run(scan::zscan),
-    row("zscore", 3, "readonly fast", Group::SortedSet).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 member").about("1.2.0", "Returns the score of a member").run(zset::zscore),
-    row("zunionstore", -4, "write denyoom movablekeys", Group::SortedSet).keys(&[key("OW update", index(1), range(0, 1, 0)), key("RO access", index(2), keynum(0, 1, 1))]).args("destination:key0 numkeys:int key:key1* weight:int=WEIGHTS?* aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}?").about("2.0.0", "Unites sorted sets into a key").run(zset_store::zunionstore),
+    row("zadd", -4, "write denyoom fast", Group::SortedSet)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 condition@3.0.2{nx:token=NX xx:token=XX}? \
+                comparison@6.2.0{gt:token=GT lt:token=LT}? change:token=CH@3.0.2? \
+                increment:token=INCR@3.0.2? data(score:double member)*",
+        )
+        .about("1.2.0", "Adds members with scores to a sorted set")
+        .run(zset::zadd),
+    row("zcard", 2, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("1.2.0", "Counts the members of a sorted set")
+        .run(zset::zcard),
+    row("zcount", 4, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 min:double max:double")
+        .about("2.0.0", "Counts the members within a range of scores")
+        .run(zset::zcount),
+    row("zincrby", 4, "write denyoom fast", Group::SortedSet)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0 increment:int member")
+        .about("1.2.0", "Adds to the score of a member")
+        .run(zset::zincrby),
+    row(
+        "zinterstore",
+        -4,
+        "write denyoom movablekeys",
+        Group::SortedSet,
+    )
+    .keys(&[
+        key("OW update", index(1), range(0, 1, 0)),
+        key("RO access", index(2), keynum(0, 1, 1)),
+    ])
+    .args(
+        "destination:key0 numkeys:int key:key1* weight:int=WEIGHTS?* \
+                aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}?",
+    )
+    .about("2.0.0", "Intersects sorted sets into a key")
+    .run(zset_store::zinterstore),
+    row("zlexcount", 4, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 min max")
+        .about("2.8.9", "Counts the members within a lexicographical range")
+        .run(zset::zlexcount),
+    row("zrange", -4, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 start stop sortby@6.2.0{byscore:token=BYSCORE \
+                bylex:token=BYLEX}? rev:token=REV@6.2.0? limit=LIMIT@6.2.0(offset:int \
+                count:int)? withscores:token=WITHSCORES?",
+        )
+        .about(
+            "1.2.0",
+            "Returns a range of a sorted set by rank, score or name",
+        )
+        .run(zset::zrange),
+    row("zrangebylex", -4, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 min max limit=LIMIT(offset:int count:int)?")
+        .about("2.8.9", "Returns a lexicographical range")
+        .run(zset::zrangebylex),
+    row("zrangebyscore", -4, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 min:double max:double withscores:token=WITHSCORES@2.0.0? \
+                limit=LIMIT(offset:int count:int)?",
+        )
+        .about("1.0.5", "Returns a range of scores")
+        .run(zset::zrangebyscore),
+    row("zrank", -3, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 member withscore:token=WITHSCORE?")
+        .about("2.0.0", "Returns the rank of a member")
+        .run(zset::zrank),
+    row("zrem", -3, "write fast", Group::SortedSet)
+        .keys(&[key("RW delete", index(1), range(0, 1, 0))])
+        .args("key:key0 member*")
+        .about("1.2.0", "Removes members of a sorted set")
+        .run(zset::zrem),
+    row("zremrangebylex", 4, "write", Group::SortedSet)
+        .keys(&[key("RW delete", index(1), range(0, 1, 0))])
+        .args("key:key0 min max")
+        .about("2.8.9", "Removes a lexicographical range")
+        .run(zset::zremrangebylex),
+    row("zremrangebyrank", 4, "write", Group::SortedSet)
+        .keys(&[key("RW delete", index(1), range(0, 1, 0))])
+        .args("key:key0 start:int stop:int")
+        .about("2.0.0", "Removes a range of ranks")
+        .run(zset::zremrangebyrank),
+    row("zremrangebyscore", 4, "write", Group::SortedSet)
+        .keys(&[key("RW delete", index(1), range(0, 1, 0))])
+        .args("key:key0 min:double max:double")
+        .about("1.2.0", "Removes a range of scores")
+        .run(zset::zremrangebyscore),
+    row("zrevrange", -4, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 start:int stop:int withscores:token=WITHSCORES?")
+        .about("1.2.0", "Returns a range of ranks, highest scores first")
+        .run(zset::zrevrange),
+    row("zrevrangebylex", -4, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 max min limit=LIMIT(offset:int count:int)?")
+        .about("2.8.9", "Returns a lexicographical range backwards")
+        .run(zset::zrevrangebylex),
+    row("zrevrangebyscore", -4, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 max:double min:double withscores:token=WITHSCORES? \
+                limit=LIMIT(offset:int count:int)?",
+        )
+        .about("2.2.0", "Returns a range of scores, highest first")
+        .run(zset::zrevrangebyscore),
+    row("zrevrank", -3, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 member withscore:token=WITHSCORE?")
+        .about(
+            "2.0.0",
+            "Returns the rank of a member, counted from the highest score",
+        )
+        .run(zset::zrevrank),
+    row("zscan", -3, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .tips(&["nondeterministic_output"])
+        .args(
+            "key:key0 cursor:int pattern:pattern=MATCH? count:int=COUNT? \
+                noscores:token=NOSCORES?",
+        )
+        .about("2.8.0", "Iterates over the members of a sorted set")
+        .run(scan::zscan),
+    row("zscore", 3, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 member")
+        .about("1.2.0", "Returns the score of a member")
+        .run(zset::zscore),
+    row(
+        "zunionstore",
+        -4,
+        "write denyoom movablekeys",
+        Group::SortedSet,
+    )
+    .keys(&[
+        key("OW update", index(1), range(0, 1, 0)),
+        key("RO access", index(2), keynum(0, 1, 1)),
+    ])
+    .args(
+        "destination:key0 numkeys:int key:key1* weight:int=WEIGHTS?* \
+                aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}?",
+    )
+    .about("2.0.0", "Unites sorted sets into a key")
+    .run(zset_store::zunionstore),
 ];

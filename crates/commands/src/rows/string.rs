@@ -4,23 +4,121 @@ use crate::string;
 use crate::table::{DataFn, Group, Row, index, key, range, row, set_keys};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
-    row("append", 3, "write denyoom fast", Group::String).keys(&[key("RW insert", index(1), range(0, 1, 0))]).args("key:key0 value").about("2.0.0", "Appends bytes to a string").run(string::append),
-    row("decr", 2, "write denyoom fast", Group::String).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0").about("1.0.0", "Subtracts one from an integer").run(string::decr),
-    row("decrby", 3, "write denyoom fast", Group::String).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0 decrement:int").about("1.0.0", "Subtracts a number from an integer").run(string::decrby),
-    row("get", 2, "readonly fast", Group::String).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0").about("1.0.0", "Returns a string").run(string::get),
-    row("getrange", 4, "readonly", Group::String).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 start:int end:int").about("2.4.0", "Returns a part of a string").run(string::getrange),
-    row("getset", 3, "write denyoom fast", Group::String).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0 value").about("1.0.0", "Replaces a string and returns the old one").run(string::getset),
-    row("incr", 2, "write denyoom fast", Group::String).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0").about("1.0.0", "Adds one to an integer").run(string::incr),
-    row("incrby", 3, "write denyoom fast", Group::String).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0 increment:int").about("1.0.0", "Adds a number to an integer").run(string::incrby),
-    row("incrbyfloat", 3, "write denyoom fast", Group::String).keys(&[key("RW access update", index(1), range(0, 1, 0))]).args("key:key0 increment:double").about("2.6.0", "Adds a number to a number with fraction").run(string::incrbyfloat),
-    row("mget", -2, "readonly fast", Group::String).keys(&[key("RO access", index(1), range(-1, 1, 0))]).tips(&["request_policy:multi_shard"]).args("key:key0*").about("1.0.0", "Returns several strings").run(string::mget),
-    row("mset", -3, "write denyoom", Group::String).keys(&[key("OW update", index(1), range(-1, 2, 0))]).tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]).args("data(key:key0 value)*").about("1.0.1", "Sets several strings").run(string::mset),
-    row("msetnx", -3, "write denyoom", Group::String).keys(&[key("OW insert", index(1), range(-1, 2, 0))]).args("data(key:key0 value)*").about("1.0.1", "Sets several strings unless one of the keys exists").run(string::msetnx),
-    row("psetex", 4, "write denyoom", Group::String).keys(&[key("OW update", index(1), range(0, 1, 0))]).args("key:key0 milliseconds:int value").about("2.6.0", "Sets a string with a time to live in milliseconds").run(string::psetex),
-    row("set", -3, "write denyoom", Group::String).keys(&[key("RW access update variable_flags", index(1), range(0, 1, 0))]).key_finder(set_keys).args("key:key0 value condition{nx:token=NX@2.6.12 xx:token=XX@2.6.12 comparison-value=IFEQ@8.1.0}? get:token=GET@6.2.0? expiration{seconds:int=EX@2.6.12 milliseconds:int=PX@2.6.12 unix-time-seconds:time=EXAT@6.2.0 unix-time-milliseconds:time=PXAT@6.2.0 keepttl:token=KEEPTTL@6.0.0}?").about("1.0.0", "Sets a string").run(string::set),
-    row("setex", 4, "write denyoom", Group::String).keys(&[key("OW update", index(1), range(0, 1, 0))]).args("key:key0 seconds:int value").about("2.0.0", "Sets a string with a time to live in seconds").run(string::setex),
-    row("setnx", 3, "write denyoom fast", Group::String).keys(&[key("OW insert", index(1), range(0, 1, 0))]).args("key:key0 value").about("1.0.0", "Sets a string unless the key exists").run(string::setnx),
-    row("setrange", 4, "write denyoom", Group::String).keys(&[key("RW update", index(1), range(0, 1, 0))]).args("key:key0 offset:int value").about("2.2.0", "Overwrites a part of a string").run(string::setrange),
-    row("strlen", 2, "readonly fast", Group::String).keys(&[key("RO", index(1), range(0, 1, 0))]).args("key:key0").about("2.2.0", "Returns the length of a string").run(string::strlen),
-    row("substr", 4, "readonly", Group::String).keys(&[key("RO access", index(1), range(0, 1, 0))]).args("key:key0 start:int end:int").about("1.0.0", "Returns a part of a string; the old name of GETRANGE").run(string::getrange),
+    row("append", 3, "write denyoom fast", Group::String)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 value")
+        .about("2.0.0", "Appends bytes to a string")
+        .run(string::append),
+    row("decr", 2, "write denyoom fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("1.0.0", "Subtracts one from an integer")
+        .run(string::decr),
+    row("decrby", 3, "write denyoom fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0 decrement:int")
+        .about("1.0.0", "Subtracts a number from an integer")
+        .run(string::decrby),
+    row("get", 2, "readonly fast", Group::String)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("1.0.0", "Returns a string")
+        .run(string::get),
+    row("getrange", 4, "readonly", Group::String)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 start:int end:int")
+        .about("2.4.0", "Returns a part of a string")
+        .run(string::getrange),
+    row("getset", 3, "write denyoom fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0 value")
+        .about("1.0.0", "Replaces a string and returns the old one")
+        .run(string::getset),
+    row("incr", 2, "write denyoom fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("1.0.0", "Adds one to an integer")
+        .run(string::incr),
+    row("incrby", 3, "write denyoom fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0 increment:int")
+        .about("1.0.0", "Adds a number to an integer")
+        .run(string::incrby),
+    row("incrbyfloat", 3, "write denyoom fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args("key:key0 increment:double")
+        .about("2.6.0", "Adds a number to a number with fraction")
+        .run(string::incrbyfloat),
+    row("mget", -2, "readonly fast", Group::String)
+        .keys(&[key("RO access", index(1), range(-1, 1, 0))])
+        .tips(&["request_policy:multi_shard"])
+        .args("key:key0*")
+        .about("1.0.0", "Returns several strings")
+        .run(string::mget),
+    row("mset", -3, "write denyoom", Group::String)
+        .keys(&[key("OW update", index(1), range(-1, 2, 0))])
+        .tips(&[
+            "request_policy:multi_shard",
+            "response_policy:all_succeeded",
+        ])
+        .args("data(key:key0 value)*")
+        .about("1.0.1", "Sets several strings")
+        .run(string::mset),
+    row("msetnx", -3, "write denyoom", Group::String)
+        .keys(&[key("OW insert", index(1), range(-1, 2, 0))])
+        .args("data(key:key0 value)*")
+        .about(
+            "1.0.1",
+            "Sets several strings unless one of the keys exists",
+        )
+        .run(string::msetnx),
+    row("psetex", 4, "write denyoom", Group::String)
+        .keys(&[key("OW update", index(1), range(0, 1, 0))])
+        .args("key:key0 milliseconds:int value")
+        .about("2.6.0", "Sets a string with a time to live in milliseconds")
+        .run(string::psetex),
+    row("set", -3, "write denyoom", Group::String)
+        .keys(&[key(
+            "RW access update variable_flags",
+            index(1),
+            range(0, 1, 0),
+        )])
+        .key_finder(set_keys)
+        .args(
+            "key:key0 value condition{nx:token=NX@2.6.12 xx:token=XX@2.6.12 \
+                comparison-value=IFEQ@8.1.0}? get:token=GET@6.2.0? \
+                expiration{seconds:int=EX@2.6.12 milliseconds:int=PX@2.6.12 \
+                unix-time-seconds:time=EXAT@6.2.0 unix-time-milliseconds:time=PXAT@6.2.0 \
+                keepttl:token=KEEPTTL@6.0.0}?",
+        )
+        .about("1.0.0", "Sets a string")
+        .run(string::set),
+    row("setex", 4, "write denyoom", Group::String)
+        .keys(&[key("OW update", index(1), range(0, 1, 0))])
+        .args("key:key0 seconds:int value")
+        .about("2.0.0", "Sets a string with a time to live in seconds")
+        .run(string::setex),
+    row("setnx", 3, "write denyoom fast", Group::String)
+        .keys(&[key("OW insert", index(1), range(0, 1, 0))])
+        .args("key:key0 value")
+        .about("1.0.0", "Sets a string unless the key exists")
+        .run(string::setnx),
+    row("setrange", 4, "write denyoom", Group::String)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args("key:key0 offset:int value")
+        .about("2.2.0", "Overwrites a part of a string")
+        .run(string::setrange),
+    row("strlen", 2, "readonly fast", Group::String)
+        .keys(&[key("RO", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("2.2.0", "Returns the length of a string")
+        .run(string::strlen),
+    row("substr", 4, "readonly", Group::String)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 start:int end:int")
+        .about(
+            "1.0.0",
+            "Returns a part of a string; the old name of GETRANGE",
+        )
+        .run(string::getrange),
 ];

@@ -15,10 +15,10 @@ impl Engine {
             now_ms: self.now.unix_ms(),
             sync_often: self.config.aof_rewrite_incremental_fsync,
         };
-        self.append_only.last_rewrite_try = self.now.unix_ms() / 1000;
+        self.journal.append_only.last_rewrite_try = self.now.unix_ms() / 1000;
         let child = self
             .host
-            .fork(&self.keyspace, &Job::Rewrite(request))
+            .fork(&self.shard.keyspace, &Job::Rewrite(request))
             .inspect_err(|error| {
                 tracing::warn!("Can't rewrite append only file in background: fork: {error}");
             })?;
@@ -27,19 +27,19 @@ impl Engine {
             child.pid
         );
         self.note_latency("fork", child.fork_us);
-        self.persistence.fork_us = child.fork_us;
-        self.persistence.running = Some(Running {
+        self.keeper.persistence.fork_us = child.fork_us;
+        self.keeper.persistence.running = Some(Running {
             purpose: Purpose::Rewrite,
             pid: child.pid,
             since_ms: self.now.unix_ms(),
-            dirty: self.dirty,
+            dirty: self.journal.dirty,
         });
         let mut tail = Tail::default();
-        if self.group.opened {
+        if self.journal.group.opened {
             // The transaction that is under way ends in the new file.
             tail.push(b"*1\r\n$5\r\nMULTI\r\n");
         }
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         aof.rewrite_scheduled = false;
         aof.encoder.reset();
         aof.tail = Some(tail);
@@ -48,7 +48,7 @@ impl Engine {
 
     /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.
     pub(crate) fn start_scheduled_rewrite(&mut self) -> bool {
-        let aof = &self.append_only;
+        let aof = &self.journal.append_only;
         let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try || !aof.last_rewrite_failed;
         // A fork that failed has been logged, and is tried again.
         aof.rewrite_scheduled && rested && self.start_rewrite().is_ok()
@@ -56,7 +56,7 @@ impl Engine {
 
     /// Starts a rewrite if the file has grown as much as the configuration allows.
     pub(crate) fn start_automatic_rewrite(&mut self) {
-        let aof = &self.append_only;
+        let aof = &self.journal.append_only;
         let percentage = u64::from(self.config.auto_aof_rewrite_percentage);
         if aof.state != State::On
             || percentage == 0
@@ -75,11 +75,11 @@ impl Engine {
 
     /// The child that wrote the new file has ended.
     pub(crate) fn rewrite_ended(&mut self, running: Running, end: ChildEnd) {
-        let tail = self.append_only.tail.take().unwrap_or_default();
+        let tail = self.journal.append_only.tail.take().unwrap_or_default();
         let ok = match end {
             ChildEnd::Done => {
                 tracing::info!("Background AOF rewrite terminated with success");
-                self.append_only.copied_bytes = self.host.child_own_bytes();
+                self.journal.append_only.copied_bytes = self.host.child_own_bytes();
                 self.install(running.pid, &tail)
                     .inspect_err(|error| tracing::warn!("{error}"))
                     .is_ok()
@@ -94,7 +94,7 @@ impl Engine {
             }
         };
         let seconds = self.now.unix_ms().saturating_sub(running.since_ms) / 1000;
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         aof.last_rewrite_seconds = Some(seconds);
         aof.last_rewrite_failed = !ok;
         if aof.state == State::WaitRewrite || aof.sync_error.is_some() {
@@ -126,7 +126,7 @@ impl Engine {
         );
         let now = self.now.unix_ms() / 1000;
         let size = self.file_size(&*file);
-        let aof = &mut self.append_only;
+        let aof = &mut self.journal.append_only;
         let old = if aof.state == State::Off {
             Some(file)
         } else {
@@ -151,14 +151,14 @@ impl Engine {
 
 /// BGREWRITEAOF
 pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let text = match engine.persistence.running {
+    let text = match engine.keeper.persistence.running {
         Some(running) if running.purpose == Purpose::Rewrite => {
             return Err(Error::text(
                 "ERR Background append only file rewriting already in progress",
             ));
         }
         Some(_) => {
-            engine.append_only.rewrite_scheduled = true;
+            engine.journal.append_only.rewrite_scheduled = true;
             "Background append only file rewriting scheduled"
         }
         None => {
@@ -166,6 +166,6 @@ pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -
             "Background append only file rewriting started"
         }
     };
-    engine.clients[id].out.status(text);
+    engine.sessions.clients[id].out.status(text);
     Ok(())
 }

@@ -6,8 +6,183 @@ use crate::cluster;
 use crate::index::EngineFn;
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
-    row("asking", 1, "fast", Group::Cluster).categories("connection").traits("keeps_asking").about("3.0.0", "Lets the next command reach a slot that is being imported").run(cluster::asking),
-    row("cluster", -2, "", Group::Cluster).about("3.0.0", "Shows and changes the cluster as this node sees it").subs(&[row("cluster|addslots", -3, "admin stale no_async_loading", Group::Cluster).args("slot:int*").about("3.0.0", "Assigns slots to this node").run(cluster::cluster), row("cluster|bumpepoch", 2, "admin stale no_async_loading", Group::Cluster).tips(&["nondeterministic_output"]).about("3.0.0", "Takes a new configuration epoch").run(cluster::cluster), row("cluster|count-failure-reports", 3, "admin stale", Group::Cluster).tips(&["nondeterministic_output"]).args("node-id").about("3.0.0", "Counts the nodes that report a node as failing").run(cluster::cluster), row("cluster|countkeysinslot", 3, "stale", Group::Cluster).args("slot:int").about("3.0.0", "Counts the keys in a slot").run(cluster::cluster), row("cluster|delslots", -3, "admin stale no_async_loading", Group::Cluster).args("slot:int*").about("3.0.0", "Takes slots from this node's map").run(cluster::cluster), row("cluster|failover", -2, "admin stale no_async_loading", Group::Cluster).args("options{force:token=FORCE takeover:token=TAKEOVER}?").about("3.0.0", "Makes this replica the primary of its shard").run(cluster::cluster), row("cluster|flushslots", 2, "admin stale no_async_loading", Group::Cluster).about("3.0.0", "Takes all slots from this node's map").run(cluster::cluster), row("cluster|forget", 3, "admin stale no_async_loading", Group::Cluster).args("node-id").about("3.0.0", "Removes a node from this node's table").run(cluster::cluster), row("cluster|getkeysinslot", 4, "stale", Group::Cluster).tips(&["nondeterministic_output"]).args("slot:int count:int").about("3.0.0", "Returns keys of a slot").run(cluster::cluster), row("cluster|help", 2, "loading stale", Group::Cluster).about("5.0.0", "Describes the subcommands"), row("cluster|info", 2, "loading stale", Group::Cluster).tips(&["nondeterministic_output"]).about("3.0.0", "Describes the state of the cluster").run(cluster::cluster), row("cluster|keyslot", 3, "stale", Group::Cluster).args("key").about("3.0.0", "Returns the slot of a key").run(cluster::cluster), row("cluster|meet", -4, "admin stale no_async_loading", Group::Cluster).args("ip port:int cluster-bus-port:int@4.0.0?").about("3.0.0", "Makes two nodes know each other").run(cluster::cluster), row("cluster|myid", 2, "loading stale", Group::Cluster).about("3.0.0", "Returns the id of this node").run(cluster::cluster), row("cluster|nodes", 2, "loading stale", Group::Cluster).tips(&["nondeterministic_output"]).about("3.0.0", "Returns this node's view of the cluster, a line per node").run(cluster::cluster), row("cluster|replicate", -3, "admin stale no_async_loading", Group::Cluster).args("args{node-id no-one@9.0.0(no:token=NO one:token=ONE)}").about("3.0.0", "Makes this node a replica of a primary").run(cluster::cluster), row("cluster|reset", -2, "admin noscript stale", Group::Cluster).args("reset-type{hard:token=HARD soft:token=SOFT}?").about("3.0.0", "Makes this node forget the cluster").run(cluster::cluster), row("cluster|saveconfig", 2, "admin stale no_async_loading", Group::Cluster).about("3.0.0", "Writes the cluster's state to disk").run(cluster::cluster), row("cluster|set-config-epoch", 3, "admin stale no_async_loading", Group::Cluster).args("config-epoch:int").about("3.0.0", "Sets the configuration epoch of a new node").run(cluster::cluster), row("cluster|setslot", -4, "admin stale no_async_loading", Group::Cluster).args("slot:int subcommand{importing/node-id=IMPORTING migrating/node-id=MIGRATING node/node-id=NODE stable:token=STABLE} timeout:int=TIMEOUT@8.0.0?").about("3.0.0", "Binds a slot to a node or changes its migration state").run(cluster::cluster), row("cluster|slaves", 3, "admin stale", Group::Cluster).tips(&["nondeterministic_output"]).args("node-id").about("3.0.0", "Lists the replicas of a primary").run(cluster::cluster), row("cluster|slots", 2, "loading stale", Group::Cluster).tips(&["nondeterministic_output"]).about("3.0.0", "Returns which nodes serve which slots").run(cluster::cluster)]),
-    row("readonly", 1, "loading stale fast", Group::Cluster).categories("connection").about("3.0.0", "Lets a replica in a cluster answer reads").run(cluster::readonly),
-    row("readwrite", 1, "loading stale fast", Group::Cluster).categories("connection").about("3.0.0", "Ends READONLY").run(cluster::readwrite),
+    row("asking", 1, "fast", Group::Cluster)
+        .categories("connection")
+        .traits("keeps_asking")
+        .about(
+            "3.0.0",
+            "Lets the next command reach a slot that is being imported",
+        )
+        .run(cluster::asking),
+    row("cluster", -2, "", Group::Cluster)
+        .about(
+            "3.0.0",
+            "Shows and changes the cluster as this node sees it",
+        )
+        .subs(&[
+            row(
+                "cluster|addslots",
+                -3,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("slot:int*")
+            .about("3.0.0", "Assigns slots to this node")
+            .run(cluster::cluster),
+            row(
+                "cluster|bumpepoch",
+                2,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .tips(&["nondeterministic_output"])
+            .about("3.0.0", "Takes a new configuration epoch")
+            .run(cluster::cluster),
+            row(
+                "cluster|count-failure-reports",
+                3,
+                "admin stale",
+                Group::Cluster,
+            )
+            .tips(&["nondeterministic_output"])
+            .args("node-id")
+            .about("3.0.0", "Counts the nodes that report a node as failing")
+            .run(cluster::cluster),
+            row("cluster|countkeysinslot", 3, "stale", Group::Cluster)
+                .args("slot:int")
+                .about("3.0.0", "Counts the keys in a slot")
+                .run(cluster::cluster),
+            row(
+                "cluster|delslots",
+                -3,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("slot:int*")
+            .about("3.0.0", "Takes slots from this node's map")
+            .run(cluster::cluster),
+            row(
+                "cluster|failover",
+                -2,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("options{force:token=FORCE takeover:token=TAKEOVER}?")
+            .about("3.0.0", "Makes this replica the primary of its shard")
+            .run(cluster::cluster),
+            row(
+                "cluster|flushslots",
+                2,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .about("3.0.0", "Takes all slots from this node's map")
+            .run(cluster::cluster),
+            row(
+                "cluster|forget",
+                3,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("node-id")
+            .about("3.0.0", "Removes a node from this node's table")
+            .run(cluster::cluster),
+            row("cluster|getkeysinslot", 4, "stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .args("slot:int count:int")
+                .about("3.0.0", "Returns keys of a slot")
+                .run(cluster::cluster),
+            row("cluster|help", 2, "loading stale", Group::Cluster)
+                .about("5.0.0", "Describes the subcommands"),
+            row("cluster|info", 2, "loading stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .about("3.0.0", "Describes the state of the cluster")
+                .run(cluster::cluster),
+            row("cluster|keyslot", 3, "stale", Group::Cluster)
+                .args("key")
+                .about("3.0.0", "Returns the slot of a key")
+                .run(cluster::cluster),
+            row(
+                "cluster|meet",
+                -4,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("ip port:int cluster-bus-port:int@4.0.0?")
+            .about("3.0.0", "Makes two nodes know each other")
+            .run(cluster::cluster),
+            row("cluster|myid", 2, "loading stale", Group::Cluster)
+                .about("3.0.0", "Returns the id of this node")
+                .run(cluster::cluster),
+            row("cluster|nodes", 2, "loading stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .about(
+                    "3.0.0",
+                    "Returns this node's view of the cluster, a line per node",
+                )
+                .run(cluster::cluster),
+            row(
+                "cluster|replicate",
+                -3,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("args{node-id no-one@9.0.0(no:token=NO one:token=ONE)}")
+            .about("3.0.0", "Makes this node a replica of a primary")
+            .run(cluster::cluster),
+            row("cluster|reset", -2, "admin noscript stale", Group::Cluster)
+                .args("reset-type{hard:token=HARD soft:token=SOFT}?")
+                .about("3.0.0", "Makes this node forget the cluster")
+                .run(cluster::cluster),
+            row(
+                "cluster|saveconfig",
+                2,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .about("3.0.0", "Writes the cluster's state to disk")
+            .run(cluster::cluster),
+            row(
+                "cluster|set-config-epoch",
+                3,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("config-epoch:int")
+            .about("3.0.0", "Sets the configuration epoch of a new node")
+            .run(cluster::cluster),
+            row(
+                "cluster|setslot",
+                -4,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args(
+                "slot:int subcommand{importing/node-id=IMPORTING \
+                migrating/node-id=MIGRATING node/node-id=NODE stable:token=STABLE} \
+                timeout:int=TIMEOUT@8.0.0?",
+            )
+            .about(
+                "3.0.0",
+                "Binds a slot to a node or changes its migration state",
+            )
+            .run(cluster::cluster),
+            row("cluster|slaves", 3, "admin stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .args("node-id")
+                .about("3.0.0", "Lists the replicas of a primary")
+                .run(cluster::cluster),
+            row("cluster|slots", 2, "loading stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .about("3.0.0", "Returns which nodes serve which slots")
+                .run(cluster::cluster),
+        ]),
+    row("readonly", 1, "loading stale fast", Group::Cluster)
+        .categories("connection")
+        .about("3.0.0", "Lets a replica in a cluster answer reads")
+        .run(cluster::readonly),
+    row("readwrite", 1, "loading stale fast", Group::Cluster)
+        .categories("connection")
+        .about("3.0.0", "Ends READONLY")
+        .run(cluster::readwrite),
 ];

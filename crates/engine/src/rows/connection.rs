@@ -3,13 +3,131 @@
 use commands::table::{Group, Row, row};
 
 use crate::index::EngineFn;
-use crate::{connection, sessions};
+use crate::{client_command, connection};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
-    row("auth", -2, "noscript loading stale fast no_auth allow_busy", Group::Connection).args("username@6.0.0? password").about("1.0.0", "Authenticates the connection").run(connection::auth),
-    row("client", -2, "", Group::Connection).categories("").about("2.4.0", "Manages client connections").subs(&[row("client|getname", 2, "noscript loading stale allow_busy", Group::Connection).about("2.6.9", "Returns the name of the connection").run(sessions::client), row("client|help", 2, "loading stale", Group::Connection).about("5.0.0", "Describes the subcommands"), row("client|kill", -3, "admin noscript loading stale", Group::Connection).args("filter{old-format/ip:port new-format{client-id:int=ID@2.8.12?* client-type=TYPE@2.8.12{normal:token=NORMAL master:token=MASTER@3.2.0 primary:token=PRIMARY@8.0.0 slave:token=SLAVE replica:token=REPLICA@5.0.0 pubsub:token=PUBSUB}? username=USER? addr/ip:port=ADDR? laddr/ip:port=LADDR@6.2.0? skipme=SKIPME{yes:token=YES no:token=NO}? maxage:int=MAXAGE@8.0.0? name=NAME@9.0.0? idle:int=IDLE@9.0.0? flags=FLAGS@9.0.0? lib-name=LIB-NAME@9.0.0? lib-ver=LIB-VER@9.0.0? db:int=DB@9.0.0? capa=CAPA@9.0.0? ip=IP@9.0.0? not-client-type=NOT-TYPE@9.0.0{normal:token=NORMAL master:token=MASTER primary:token=PRIMARY slave:token=SLAVE replica:token=REPLICA pubsub:token=PUBSUB}? not-client-id:int=NOT-ID@9.0.0?* not-username=NOT-USER@9.0.0? not-addr/ip:port=NOT-ADDR@9.0.0? not-laddr/ip:port=NOT-LADDR@9.0.0? not-name=NOT-NAME@9.0.0? not-flags=NOT-FLAGS@9.0.0? not-lib-name=NOT-LIB-NAME@9.0.0? not-lib-ver=NOT-LIB-VER@9.0.0? not-db:int=NOT-DB@9.0.0? not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?}*}").about("2.4.0", "Closes connections").run(sessions::client), row("client|list", -2, "admin noscript loading stale", Group::Connection).tips(&["nondeterministic_output"]).args("client-type=TYPE@5.0.0{normal:token=NORMAL master:token=MASTER replica:token=REPLICA pubsub:token=PUBSUB}? client-id:int=ID@6.2.0?* username=USER@8.1.0? addr/ip:port=ADDR@8.1.0? laddr/ip:port=LADDR@8.1.0? skipme=SKIPME@8.1.0{yes:token=YES no:token=NO}? maxage:int=MAXAGE@8.1.0? name=NAME@9.0.0? idle:int=IDLE@9.0.0? flags=FLAGS@9.0.0? lib-name=LIB-NAME@9.0.0? lib-ver=LIB-VER@9.0.0? db:int=DB@9.0.0? capa=CAPA@9.0.0? ip=IP@9.0.0? not-client-type=NOT-TYPE@9.0.0{normal:token=NORMAL master:token=MASTER replica:token=REPLICA pubsub:token=PUBSUB}? not-client-id:int=NOT-ID@9.0.0?* not-username=NOT-USER@9.0.0? not-addr/ip:port=NOT-ADDR@9.0.0? not-laddr/ip:port=NOT-LADDR@9.0.0? not-name=NOT-NAME@9.0.0? not-flags=NOT-FLAGS@9.0.0? not-lib-name=NOT-LIB-NAME@9.0.0? not-lib-ver=NOT-LIB-VER@9.0.0? not-db:int=NOT-DB@9.0.0? not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?").about("2.4.0", "Describes the open connections").run(sessions::client), row("client|pause", -3, "admin noscript loading stale", Group::Connection).args("timeout:int mode@6.2.0{write:token=WRITE all:token=ALL}?").about("3.0.0", "Suspends the commands of clients for a while").run(sessions::client), row("client|setname", 3, "noscript loading stale allow_busy", Group::Connection).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).args("connection-name").about("2.6.9", "Names the connection").run(sessions::client)]),
-    row("echo", 2, "loading stale fast", Group::Connection).args("message").about("1.0.0", "Returns its argument").run(connection::echo),
-    row("ping", -1, "fast", Group::Connection).traits("in_subscribed checks_disk replayed").tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).args("message?").about("1.0.0", "Returns PONG, or its argument").run(connection::ping),
-    row("quit", -1, "noscript loading stale fast no_auth allow_busy", Group::Connection).traits("in_subscribed not_queued").about("1.0.0", "Closes the connection").run(connection::quit),
-    row("select", 2, "loading stale fast allow_busy", Group::Connection).traits("selects_db replayed").args("index:int").about("1.0.0", "Selects a database").run(connection::select),
+    row(
+        "auth",
+        -2,
+        "noscript loading stale fast no_auth allow_busy",
+        Group::Connection,
+    )
+    .args("username@6.0.0? password")
+    .about("1.0.0", "Authenticates the connection")
+    .run(connection::auth),
+    row("client", -2, "", Group::Connection)
+        .categories("")
+        .about("2.4.0", "Manages client connections")
+        .subs(&[
+            row(
+                "client|getname",
+                2,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .about("2.6.9", "Returns the name of the connection")
+            .run(client_command::client),
+            row("client|help", 2, "loading stale", Group::Connection)
+                .about("5.0.0", "Describes the subcommands"),
+            row(
+                "client|kill",
+                -3,
+                "admin noscript loading stale",
+                Group::Connection,
+            )
+            .args(
+                "filter{old-format/ip:port new-format{client-id:int=ID@2.8.12?* \
+                client-type=TYPE@2.8.12{normal:token=NORMAL master:token=MASTER@3.2.0 \
+                primary:token=PRIMARY@8.0.0 slave:token=SLAVE \
+                replica:token=REPLICA@5.0.0 pubsub:token=PUBSUB}? username=USER? \
+                addr/ip:port=ADDR? laddr/ip:port=LADDR@6.2.0? \
+                skipme=SKIPME{yes:token=YES no:token=NO}? maxage:int=MAXAGE@8.0.0? \
+                name=NAME@9.0.0? idle:int=IDLE@9.0.0? flags=FLAGS@9.0.0? \
+                lib-name=LIB-NAME@9.0.0? lib-ver=LIB-VER@9.0.0? db:int=DB@9.0.0? \
+                capa=CAPA@9.0.0? ip=IP@9.0.0? \
+                not-client-type=NOT-TYPE@9.0.0{normal:token=NORMAL master:token=MASTER \
+                primary:token=PRIMARY slave:token=SLAVE replica:token=REPLICA \
+                pubsub:token=PUBSUB}? not-client-id:int=NOT-ID@9.0.0?* \
+                not-username=NOT-USER@9.0.0? not-addr/ip:port=NOT-ADDR@9.0.0? \
+                not-laddr/ip:port=NOT-LADDR@9.0.0? not-name=NOT-NAME@9.0.0? \
+                not-flags=NOT-FLAGS@9.0.0? not-lib-name=NOT-LIB-NAME@9.0.0? \
+                not-lib-ver=NOT-LIB-VER@9.0.0? not-db:int=NOT-DB@9.0.0? \
+                not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?}*}",
+            )
+            .about("2.4.0", "Closes connections")
+            .run(client_command::client),
+            row(
+                "client|list",
+                -2,
+                "admin noscript loading stale",
+                Group::Connection,
+            )
+            .tips(&["nondeterministic_output"])
+            .args(
+                "client-type=TYPE@5.0.0{normal:token=NORMAL master:token=MASTER \
+                replica:token=REPLICA pubsub:token=PUBSUB}? client-id:int=ID@6.2.0?* \
+                username=USER@8.1.0? addr/ip:port=ADDR@8.1.0? laddr/ip:port=LADDR@8.1.0? \
+                skipme=SKIPME@8.1.0{yes:token=YES no:token=NO}? maxage:int=MAXAGE@8.1.0? \
+                name=NAME@9.0.0? idle:int=IDLE@9.0.0? flags=FLAGS@9.0.0? \
+                lib-name=LIB-NAME@9.0.0? lib-ver=LIB-VER@9.0.0? db:int=DB@9.0.0? \
+                capa=CAPA@9.0.0? ip=IP@9.0.0? \
+                not-client-type=NOT-TYPE@9.0.0{normal:token=NORMAL master:token=MASTER \
+                replica:token=REPLICA pubsub:token=PUBSUB}? \
+                not-client-id:int=NOT-ID@9.0.0?* not-username=NOT-USER@9.0.0? \
+                not-addr/ip:port=NOT-ADDR@9.0.0? not-laddr/ip:port=NOT-LADDR@9.0.0? \
+                not-name=NOT-NAME@9.0.0? not-flags=NOT-FLAGS@9.0.0? \
+                not-lib-name=NOT-LIB-NAME@9.0.0? not-lib-ver=NOT-LIB-VER@9.0.0? \
+                not-db:int=NOT-DB@9.0.0? not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?",
+            )
+            .about("2.4.0", "Describes the open connections")
+            .run(client_command::client),
+            row(
+                "client|pause",
+                -3,
+                "admin noscript loading stale",
+                Group::Connection,
+            )
+            .args("timeout:int mode@6.2.0{write:token=WRITE all:token=ALL}?")
+            .about("3.0.0", "Suspends the commands of clients for a while")
+            .run(client_command::client),
+            row(
+                "client|setname",
+                3,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .args("connection-name")
+            .about("2.6.9", "Names the connection")
+            .run(client_command::client),
+        ]),
+    row("echo", 2, "loading stale fast", Group::Connection)
+        .args("message")
+        .about("1.0.0", "Returns its argument")
+        .run(connection::echo),
+    row("ping", -1, "fast", Group::Connection)
+        .traits("in_subscribed checks_disk replayed")
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .args("message?")
+        .about("1.0.0", "Returns PONG, or its argument")
+        .run(connection::ping),
+    row(
+        "quit",
+        -1,
+        "noscript loading stale fast no_auth allow_busy",
+        Group::Connection,
+    )
+    .traits("in_subscribed not_queued")
+    .about("1.0.0", "Closes the connection")
+    .run(connection::quit),
+    row(
+        "select",
+        2,
+        "loading stale fast allow_busy",
+        Group::Connection,
+    )
+    .traits("selects_db replayed")
+    .args("index:int")
+    .about("1.0.0", "Selects a database")
+    .run(connection::select),
 ];

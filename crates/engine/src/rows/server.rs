@@ -9,23 +9,315 @@ use crate::{
 };
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
-    row("bgrewriteaof", 1, "admin noscript no_async_loading", Group::Server).about("1.0.0", "Rewrites the append-only file in the background").run(append_only::bgrewriteaof),
-    row("bgsave", -1, "admin noscript no_async_loading", Group::Server).args("operation{schedule:token=SCHEDULE@3.2.2 cancel:token=CANCEL@8.1.0}?").about("1.0.0", "Saves the data to disk in the background").run(persistence::bgsave),
-    row::<EngineFn>("command", -1, "loading stale", Group::Server).categories("connection").tips(&["nondeterministic_output_order"]).about("2.8.13", "Describes the commands").subs(&[row("command|count", 2, "loading stale", Group::Server).categories("connection").about("2.8.13", "Counts the commands").run(describe::count), row("command|docs", -2, "loading stale", Group::Server).categories("connection").tips(&["nondeterministic_output_order"]).args("command-name?*").about("7.0.0", "Returns documentation about commands").run(describe::docs), row("command|getkeys", -3, "loading stale", Group::Server).categories("connection").args("command arg?*").about("2.8.13", "Extracts the keys of a command line").run(describe::getkeys), row("command|getkeysandflags", -3, "loading stale", Group::Server).categories("connection").args("command arg?*").about("7.0.0", "Extracts the keys of a command line and how they are accessed").run(describe::getkeysandflags), row("command|help", 2, "loading stale", Group::Server).categories("connection").about("5.0.0", "Describes the subcommands"), row("command|info", -2, "loading stale", Group::Server).categories("connection").tips(&["nondeterministic_output_order"]).args("command-name?*").about("2.8.13", "Returns facts about commands").run(describe::info), row("command|list", -2, "loading stale", Group::Server).categories("connection").tips(&["nondeterministic_output_order"]).args("filterby=FILTERBY{module-name=MODULE category=ACLCAT pattern:pattern=PATTERN}?").about("7.0.0", "Returns the names of commands").run(describe::list)]).run(describe::command),
-    row("config", -2, "", Group::Server).about("2.0.0", "Reads, changes and rewrites the configuration").subs(&[row("config|get", -3, "admin noscript loading stale", Group::Server).args("parameter*").about("2.0.0", "Returns configuration directives").run(configure::config), row("config|help", 2, "loading stale", Group::Server).about("5.0.0", "Describes the subcommands"), row("config|resetstat", 2, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("2.0.0", "Resets the statistics of INFO").run(configure::config), row("config|rewrite", 2, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("2.8.0", "Writes the configuration in force to the configuration file").run(configure::config), row("config|set", -4, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).args("data(parameter value)*").about("2.0.0", "Changes configuration directives").run(configure::config)]),
-    row("debug", -2, "admin noscript loading stale", Group::Server).about("1.0.0", "Looks inside the server; for developers").run(debug::debug),
-    row("info", -1, "loading stale", Group::Server).categories("dangerous").tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]).args("section?*").about("1.0.0", "Returns facts and statistics about the server").run(info::info),
-    row("lastsave", 1, "loading stale fast", Group::Server).categories("admin dangerous").tips(&["nondeterministic_output"]).about("1.0.0", "Returns the time of the last save").run(persistence::lastsave),
-    row("latency", -2, "", Group::Server).about("2.8.13", "Shows where time was lost").subs(&[row("latency|doctor", 2, "admin noscript loading stale", Group::Server).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]).about("2.8.13", "Explains the latency events in words").run(latency::latency), row("latency|graph", 3, "admin noscript loading stale", Group::Server).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]).args("event").about("2.8.13", "Draws the samples of a latency event").run(latency::latency), row("latency|help", 2, "loading stale", Group::Server).about("2.8.13", "Describes the subcommands"), row("latency|history", 3, "admin noscript loading stale", Group::Server).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]).args("event").about("2.8.13", "Returns the samples of a latency event").run(latency::latency), row("latency|latest", 2, "admin noscript loading stale", Group::Server).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]).about("2.8.13", "Returns the newest sample of every latency event").run(latency::latency), row("latency|reset", -2, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:agg_sum"]).args("event?*").about("2.8.13", "Drops the samples of latency events").run(latency::latency)]),
-    row("monitor", 1, "admin noscript loading stale", Group::Server).about("1.0.0", "Shows every command as it runs").run(observe::monitor),
-    row("psync", -3, "admin noscript no_async_loading no_multi", Group::Server).args("replicationid offset:int").about("2.8.0", "Starts replication, continuing where possible").run(master::sync),
-    row("replconf", -1, "admin noscript loading stale allow_busy", Group::Server).traits("from_master").about("3.0.0", "Exchanges facts between a primary and its replica").run(master::replconf),
-    row("replicaof", 3, "admin noscript stale no_async_loading", Group::Server).args("args{host-port(host port:int) no-one(no:token=NO one:token=ONE)}").about("5.0.0", "Makes the server a replica of another, or a primary").run(slave::slaveof),
-    row("role", 1, "noscript loading stale fast", Group::Server).categories("admin dangerous").about("2.8.12", "Returns the role in replication").run(slave::role),
-    row("save", 1, "admin noscript no_async_loading no_multi", Group::Server).about("1.0.0", "Saves the data to disk while everything waits").run(persistence::save),
-    row("shutdown", -1, "admin noscript loading stale no_multi allow_busy", Group::Server).traits("shutdown").args("abort-selector{save-selector-block(save-selector{nosave:token=NOSAVE save:token=SAVE}? now:token=NOW@7.0.0? force:token=FORCE@7.0.0? safe:token=SAFE@9.0.0? failover:token=FAILOVER@9.0.0?) abort:token=ABORT@7.0.0}?").about("1.0.0", "Saves if asked to and ends the server").run(persistence::shutdown),
-    row("slaveof", 3, "admin noscript stale no_async_loading", Group::Server).args("args{host-port(host port:int) no-one(no:token=NO one:token=ONE)}").about("1.0.0", "Makes the server a replica of another, or a primary").run(slave::slaveof),
-    row("slowlog", -2, "", Group::Server).about("2.2.12", "Manages the log of slow commands").subs(&[row("slowlog|get", -2, "admin loading stale", Group::Server).tips(&["request_policy:all_nodes", "nondeterministic_output"]).args("count:int?").about("2.2.12", "Returns entries of the slow log").run(observe::slowlog), row("slowlog|help", 2, "loading stale", Group::Server).about("6.2.0", "Describes the subcommands"), row("slowlog|len", 2, "admin loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]).about("2.2.12", "Counts the entries of the slow log").run(observe::slowlog), row("slowlog|reset", 2, "admin loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("2.2.12", "Clears the slow log").run(observe::slowlog)]),
-    row("sync", 1, "admin noscript no_async_loading no_multi", Group::Server).about("1.0.0", "Starts replication with a full copy").run(master::sync),
-    row("time", 1, "loading stale fast", Group::Server).tips(&["nondeterministic_output"]).about("2.6.0", "Returns the server's time").run(connection::time),
+    row(
+        "bgrewriteaof",
+        1,
+        "admin noscript no_async_loading",
+        Group::Server,
+    )
+    .about("1.0.0", "Rewrites the append-only file in the background")
+    .run(append_only::bgrewriteaof),
+    row(
+        "bgsave",
+        -1,
+        "admin noscript no_async_loading",
+        Group::Server,
+    )
+    .args("operation{schedule:token=SCHEDULE@3.2.2 cancel:token=CANCEL@8.1.0}?")
+    .about("1.0.0", "Saves the data to disk in the background")
+    .run(persistence::bgsave),
+    row::<EngineFn>("command", -1, "loading stale", Group::Server)
+        .categories("connection")
+        .tips(&["nondeterministic_output_order"])
+        .about("2.8.13", "Describes the commands")
+        .subs(&[
+            row("command|count", 2, "loading stale", Group::Server)
+                .categories("connection")
+                .about("2.8.13", "Counts the commands")
+                .run(describe::count),
+            row("command|docs", -2, "loading stale", Group::Server)
+                .categories("connection")
+                .tips(&["nondeterministic_output_order"])
+                .args("command-name?*")
+                .about("7.0.0", "Returns documentation about commands")
+                .run(describe::docs),
+            row("command|getkeys", -3, "loading stale", Group::Server)
+                .categories("connection")
+                .args("command arg?*")
+                .about("2.8.13", "Extracts the keys of a command line")
+                .run(describe::getkeys),
+            row(
+                "command|getkeysandflags",
+                -3,
+                "loading stale",
+                Group::Server,
+            )
+            .categories("connection")
+            .args("command arg?*")
+            .about(
+                "7.0.0",
+                "Extracts the keys of a command line and how they are accessed",
+            )
+            .run(describe::getkeysandflags),
+            row("command|help", 2, "loading stale", Group::Server)
+                .categories("connection")
+                .about("5.0.0", "Describes the subcommands"),
+            row("command|info", -2, "loading stale", Group::Server)
+                .categories("connection")
+                .tips(&["nondeterministic_output_order"])
+                .args("command-name?*")
+                .about("2.8.13", "Returns facts about commands")
+                .run(describe::info),
+            row("command|list", -2, "loading stale", Group::Server)
+                .categories("connection")
+                .tips(&["nondeterministic_output_order"])
+                .args(
+                    "filterby=FILTERBY{module-name=MODULE category=ACLCAT \
+                pattern:pattern=PATTERN}?",
+                )
+                .about("7.0.0", "Returns the names of commands")
+                .run(describe::list),
+        ])
+        .run(describe::command),
+    row("config", -2, "", Group::Server)
+        .about("2.0.0", "Reads, changes and rewrites the configuration")
+        .subs(&[
+            row(
+                "config|get",
+                -3,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .args("parameter*")
+            .about("2.0.0", "Returns configuration directives")
+            .run(configure::config),
+            row("config|help", 2, "loading stale", Group::Server)
+                .about("5.0.0", "Describes the subcommands"),
+            row(
+                "config|resetstat",
+                2,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .about("2.0.0", "Resets the statistics of INFO")
+            .run(configure::config),
+            row(
+                "config|rewrite",
+                2,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .about(
+                "2.8.0",
+                "Writes the configuration in force to the configuration file",
+            )
+            .run(configure::config),
+            row(
+                "config|set",
+                -4,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .args("data(parameter value)*")
+            .about("2.0.0", "Changes configuration directives")
+            .run(configure::config),
+        ]),
+    row("debug", -2, "admin noscript loading stale", Group::Server)
+        .about("1.0.0", "Looks inside the server; for developers")
+        .run(debug::debug),
+    row("info", -1, "loading stale", Group::Server)
+        .categories("dangerous")
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ])
+        .args("section?*")
+        .about("1.0.0", "Returns facts and statistics about the server")
+        .run(info::info),
+    row("lastsave", 1, "loading stale fast", Group::Server)
+        .categories("admin dangerous")
+        .tips(&["nondeterministic_output"])
+        .about("1.0.0", "Returns the time of the last save")
+        .run(persistence::lastsave),
+    row("latency", -2, "", Group::Server)
+        .about("2.8.13", "Shows where time was lost")
+        .subs(&[
+            row(
+                "latency|doctor",
+                2,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ])
+            .about("2.8.13", "Explains the latency events in words")
+            .run(latency::latency),
+            row(
+                "latency|graph",
+                3,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ])
+            .args("event")
+            .about("2.8.13", "Draws the samples of a latency event")
+            .run(latency::latency),
+            row("latency|help", 2, "loading stale", Group::Server)
+                .about("2.8.13", "Describes the subcommands"),
+            row(
+                "latency|history",
+                3,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ])
+            .args("event")
+            .about("2.8.13", "Returns the samples of a latency event")
+            .run(latency::latency),
+            row(
+                "latency|latest",
+                2,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ])
+            .about("2.8.13", "Returns the newest sample of every latency event")
+            .run(latency::latency),
+            row(
+                "latency|reset",
+                -2,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:agg_sum"])
+            .args("event?*")
+            .about("2.8.13", "Drops the samples of latency events")
+            .run(latency::latency),
+        ]),
+    row("monitor", 1, "admin noscript loading stale", Group::Server)
+        .about("1.0.0", "Shows every command as it runs")
+        .run(observe::monitor),
+    row(
+        "psync",
+        -3,
+        "admin noscript no_async_loading no_multi",
+        Group::Server,
+    )
+    .args("replicationid offset:int")
+    .about("2.8.0", "Starts replication, continuing where possible")
+    .run(master::sync),
+    row(
+        "replconf",
+        -1,
+        "admin noscript loading stale allow_busy",
+        Group::Server,
+    )
+    .traits("from_master")
+    .about("3.0.0", "Exchanges facts between a primary and its replica")
+    .run(master::replconf),
+    row(
+        "replicaof",
+        3,
+        "admin noscript stale no_async_loading",
+        Group::Server,
+    )
+    .args("args{host-port(host port:int) no-one(no:token=NO one:token=ONE)}")
+    .about(
+        "5.0.0",
+        "Makes the server a replica of another, or a primary",
+    )
+    .run(slave::slaveof),
+    row("role", 1, "noscript loading stale fast", Group::Server)
+        .categories("admin dangerous")
+        .about("2.8.12", "Returns the role in replication")
+        .run(slave::role),
+    row(
+        "save",
+        1,
+        "admin noscript no_async_loading no_multi",
+        Group::Server,
+    )
+    .about("1.0.0", "Saves the data to disk while everything waits")
+    .run(persistence::save),
+    row(
+        "shutdown",
+        -1,
+        "admin noscript loading stale no_multi allow_busy",
+        Group::Server,
+    )
+    .traits("shutdown")
+    .args(
+        "abort-selector{save-selector-block(save-selector{nosave:token=NOSAVE \
+                save:token=SAVE}? now:token=NOW@7.0.0? force:token=FORCE@7.0.0? \
+                safe:token=SAFE@9.0.0? failover:token=FAILOVER@9.0.0?) \
+                abort:token=ABORT@7.0.0}?",
+    )
+    .about("1.0.0", "Saves if asked to and ends the server")
+    .run(persistence::shutdown),
+    row(
+        "slaveof",
+        3,
+        "admin noscript stale no_async_loading",
+        Group::Server,
+    )
+    .args("args{host-port(host port:int) no-one(no:token=NO one:token=ONE)}")
+    .about(
+        "1.0.0",
+        "Makes the server a replica of another, or a primary",
+    )
+    .run(slave::slaveof),
+    row("slowlog", -2, "", Group::Server)
+        .about("2.2.12", "Manages the log of slow commands")
+        .subs(&[
+            row("slowlog|get", -2, "admin loading stale", Group::Server)
+                .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+                .args("count:int?")
+                .about("2.2.12", "Returns entries of the slow log")
+                .run(observe::slowlog),
+            row("slowlog|help", 2, "loading stale", Group::Server)
+                .about("6.2.0", "Describes the subcommands"),
+            row("slowlog|len", 2, "admin loading stale", Group::Server)
+                .tips(&[
+                    "request_policy:all_nodes",
+                    "response_policy:agg_sum",
+                    "nondeterministic_output",
+                ])
+                .about("2.2.12", "Counts the entries of the slow log")
+                .run(observe::slowlog),
+            row("slowlog|reset", 2, "admin loading stale", Group::Server)
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .about("2.2.12", "Clears the slow log")
+                .run(observe::slowlog),
+        ]),
+    row(
+        "sync",
+        1,
+        "admin noscript no_async_loading no_multi",
+        Group::Server,
+    )
+    .about("1.0.0", "Starts replication with a full copy")
+    .run(master::sync),
+    row("time", 1, "loading stale fast", Group::Server)
+        .tips(&["nondeterministic_output"])
+        .about("2.6.0", "Returns the server's time")
+        .run(connection::time),
 ];

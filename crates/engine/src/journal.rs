@@ -1,0 +1,23 @@
+//! The room of what follows a write: the append-only file, the stream to the replicas, and WAIT.
+
+use crate::append_only::AppendOnly;
+use crate::master::Replicas;
+use crate::propagate::Group;
+use crate::replay::Refusal;
+
+/// What follows a write.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// Commands that belong together: a transaction, a script.
+    pub(crate) group: Group,
+    /// The database that the stream's readers have selected.
+    pub(crate) propagated_db: usize,
+    pub(crate) append_only: AppendOnly,
+    pub(crate) replicas: Replicas,
+    /// Changes since the last save.
+    pub(crate) dirty: u64,
+    /// Applying a file or a stream: nothing is propagated.
+    pub(crate) replaying: bool,
+    /// A command of the file was refused, and has not been looked at yet.
+    pub(crate) refused: Option<Refusal>,
+}

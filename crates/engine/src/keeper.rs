@@ -1,0 +1,23 @@
+//! The room of the roles: what this server is to other servers, and when it saves.
+
+use crate::migrate::Transfers;
+use crate::nodes_file::NodesFile;
+use crate::persistence::Persistence;
+use crate::slave::Slave;
+
+/// What this server is to others, and when it saves.
+#[derive(Debug, Default)]
+pub(crate) struct Keeper {
+    pub(crate) persistence: Persistence,
+    /// The primary that is followed.
+    pub(crate) slave: Option<Slave>,
+    /// This server as a node of a cluster.
+    pub(crate) cluster: Option<Box<cluster_bus::Node>>,
+    /// A nodes.conf that is to be written before the turn ends.
+    pub(crate) nodes_file: NodesFile,
+    pub(crate) transfers: Transfers,
+    /// Forty hexadecimal characters that name this run.
+    pub(crate) run_id: String,
+    /// How many connections were opened.
+    pub(crate) links: u64,
+}

@@ -1,0 +1,53 @@
+//! What is measured: statistics, slow commands, latency events, and when the periodic work was last done.
+
+use std::sync::Arc;
+
+use crate::Running;
+use crate::latency::Latency;
+use crate::observe::SlowLog;
+use crate::stats::Stats;
+
+/// What is measured.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pub(crate) stats: Stats,
+    pub(crate) slowlog: SlowLog,
+    pub(crate) latency: Latency,
+    /// Which command runs, for other threads to see.
+    pub(crate) running: Arc<Running>,
+    /// When the server started, Unix milliseconds.
+    pub(crate) started_ms: u64,
+    /// Bytes in use then.
+    pub(crate) started_bytes: usize,
+    /// When the last command ended ([`crate::Host::mono_ns`]).
+    pub(crate) last_ns: u64,
+    /// When this turn began.
+    pub(crate) turn_from_ns: u64,
+    /// From which duration on the slow log or the latency monitor may want to know of a command.
+    pub(crate) noted_from_ns: u64,
+    /// When the work of each second was last done ([`crate::Now::mono_ms`]).
+    pub(crate) last_second_ms: u64,
+    /// When the log was last told what there is.
+    pub(crate) told_ms: u64,
+    /// When the memory in use was last counted.
+    pub(crate) counted_ms: u64,
+}
+
+impl Meter {
+    pub(crate) fn new(started_ms: u64) -> Self {
+        Self {
+            stats: Stats::new(),
+            slowlog: SlowLog::default(),
+            latency: Latency::default(),
+            running: Arc::default(),
+            started_ms,
+            started_bytes: 0,
+            last_ns: 0,
+            turn_from_ns: 0,
+            noted_from_ns: 0,
+            last_second_ms: 0,
+            told_ms: 0,
+            counted_ms: 0,
+        }
+    }
+}

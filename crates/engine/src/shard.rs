@@ -1,0 +1,42 @@
+//! The room of the data: the keyspace and what data commands work with. It knows no client and no file.
+
+use bytes::Bytes;
+use commands::{Effects, Rng, Settings};
+use rdb::Dumper;
+use store::Keyspace;
+
+use crate::evict::EvictionPools;
+use crate::expire::ExpireCycle;
+
+/// The data and what data commands work with.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) keyspace: Keyspace,
+    /// What data commands see of the configuration.
+    pub(crate) settings: Settings,
+    pub(crate) effects: Effects,
+    pub(crate) rng: Rng,
+    /// What payloads are made with, for DUMP and MIGRATE.
+    pub(crate) dumper: Dumper,
+    pub(crate) evictions: EvictionPools,
+    pub(crate) expire: ExpireCycle,
+    pub(crate) active_expire: bool,
+    /// An argument of the request that runs, whose buffer the store may keep: which one, and the buffer.
+    pub(crate) big: Option<(usize, Bytes)>,
+}
+
+impl Shard {
+    pub(crate) fn new(keyspace: Keyspace, seed: u64) -> Self {
+        Self {
+            keyspace,
+            settings: Settings::default(),
+            effects: Effects::default(),
+            rng: Rng::new(seed),
+            dumper: Dumper::new(),
+            evictions: EvictionPools::default(),
+            expire: ExpireCycle::default(),
+            active_expire: true,
+            big: None,
+        }
+    }
+}
