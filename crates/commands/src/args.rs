@@ -21,6 +21,30 @@ pub fn float(word: &[u8]) -> Result<f64, Error> {
     resp::number::parse_double(word).ok_or(Error::NotFloat)
 }
 
+/// The timeout of a blocking command in seconds, as milliseconds, rounded up. 0 is for ever.
+///
+/// # Errors
+/// The texts that blocking commands share.
+pub fn timeout_ms(word: &[u8]) -> Result<u64, Error> {
+    /// The longest, milliseconds.
+    const MOST: f64 = i64::MAX as f64;
+    let seconds =
+        float(word).map_err(|_| Error::text("ERR timeout is not a float or out of range"))?;
+    if seconds < 0.0 {
+        return Err(Error::text("ERR timeout is negative"));
+    }
+    let ms = (seconds * 1000.0).ceil();
+    if ms >= MOST {
+        return Err(Error::text("ERR timeout is out of range"));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and MOST"
+    )]
+    Ok(ms as u64)
+}
+
 /// Whether a word is this keyword, in any case. `keyword` is upper case.
 #[must_use]
 pub fn is(word: &[u8], keyword: &str) -> bool {
@@ -170,6 +194,36 @@ impl<'a> Reader<'a> {
             ));
         }
         self.words(count)
+    }
+
+    /// As [`counted_keys`](Self::counted_keys) where a word has to follow the keys: [`Error::Syntax`] where too few are left.
+    ///
+    /// # Errors
+    /// The texts that LMPOP, ZMPOP and their like share.
+    pub fn counted_keys_before_more(&mut self) -> Result<Args<'a>, Error> {
+        let count = int(self.word()?).ok().filter(|count| *count > 0);
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let count = count.ok_or(Error::text("ERR numkeys should be greater than 0"))?;
+        if count >= self.len() {
+            return Err(Error::Syntax);
+        }
+        self.words(count)
+    }
+
+    /// Takes `[COUNT count]` at the end of a request; 1 without it.
+    ///
+    /// # Errors
+    /// The texts that LMPOP, ZMPOP and their like share.
+    pub fn positive_count(&mut self) -> Result<usize, Error> {
+        if self.is_empty() {
+            return Ok(1);
+        }
+        if self.len() != 2 || !self.takes("COUNT") {
+            return Err(Error::Syntax);
+        }
+        let count = int(self.word()?).ok().filter(|count| *count > 0);
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        count.ok_or(Error::text("ERR count should be greater than 0"))
     }
 
     /// Takes all words that are left.

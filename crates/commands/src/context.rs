@@ -5,7 +5,7 @@ use rdb::Dumper;
 use resp::Reply;
 use store::{Keyspace, Limits, StrNew};
 
-use crate::{Effects, Error, Rng};
+use crate::{Awaited, Block, Effects, Error, Rng};
 
 /// Keys of one command that are brought to the cache at a time.
 const PREFETCH_WINDOW: usize = 16;
@@ -108,6 +108,20 @@ impl Ctx<'_> {
             }
         }
         self.keyspace.db(self.db).forget_hash();
+    }
+
+    /// The command has found nothing and waits for one of these keys, where its client may wait: then it is run again when a key has got
+    /// what is awaited, and the client is answered the null array after `timeout_ms` (0: never). False where the client may not wait:
+    /// the command answers that there is nothing.
+    pub fn block(&mut self, awaited: Awaited, keys: &[&[u8]], timeout_ms: u64) -> bool {
+        if self.may_block {
+            self.effects.block = Some(Block {
+                awaited,
+                keys: keys.iter().map(|&key| key.into()).collect(),
+                timeout_ms,
+            });
+        }
+        self.may_block
     }
 
     /// Milliseconds since the Unix epoch.

@@ -1,5 +1,7 @@
 //! What a command leaves behind beside its reply. The engine applies it: statistics, WATCH, events, AOF, replicas, wake-ups.
 
+use store::Value;
+
 /// The classes of keyspace events, as the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
@@ -49,23 +51,40 @@ pub enum Propagation {
     Instead(Vec<Vec<Box<[u8]>>>),
 }
 
-/// What a blocked client waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BlockKind {
-    /// BLPOP
-    PopLeft,
-    /// BRPOP
-    PopRight,
-    /// BRPOPLPUSH to this key.
-    PopRightPushLeft(Box<[u8]>),
+/// The type of value that a blocked client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// A list with an element.
+    List,
+    /// A sorted set with a member.
+    Zset,
+    /// A stream that has got an entry.
+    Stream,
+    /// The same, and also that the key is gone or is of another type: a consumer group's reader is answered then.
+    StreamOrEnd,
 }
 
-/// The wish of a command to wait. The engine grants it outside MULTI and scripts.
+impl Awaited {
+    /// Whether the request is to be run again, given what its key holds.
+    #[must_use]
+    pub fn is_there(self, value: Option<&Value<'_>>) -> bool {
+        match (self, value) {
+            (Self::List, Some(Value::List(_)))
+            | (Self::Zset, Some(Value::Zset(_)))
+            | (Self::Stream, Some(Value::Stream(_)))
+            | (Self::StreamOrEnd, _) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The wish of a command to wait: it has found nothing, and is to be run again when one of the keys has got what it awaits. The engine
+/// grants that outside MULTI and scripts. Written by [`crate::Ctx::block`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What for.
-    pub kind: BlockKind,
-    /// The lists waited on, in the order of preference.
+    pub awaited: Awaited,
+    /// The keys waited on, in the order of preference.
     pub keys: Vec<Box<[u8]>>,
     /// Milliseconds to wait; 0 is for ever.
     pub timeout_ms: u64,
@@ -82,7 +101,7 @@ pub struct Effects {
     pub events: Vec<KeyEvent>,
     /// Changed keys (database, key), filled only while somebody watches a key.
     pub touched: Vec<(usize, Box<[u8]>)>,
-    /// Keys (database, key) that became a list, filled only while somebody is blocked on a list.
+    /// Keys (database, key) that may have what somebody waits for, filled only while clients are blocked on keys.
     pub ready: Vec<(usize, Box<[u8]>)>,
     /// The wish to wait.
     pub block: Option<Block>,
@@ -90,7 +109,7 @@ pub struct Effects {
     pub notify_mask: u16,
     /// Set by the engine: somebody watches a key.
     pub watching: bool,
-    /// Set by the engine: somebody is blocked on a list.
+    /// Set by the engine: somebody is blocked on a key.
     pub blocking: bool,
 }
 
@@ -122,8 +141,9 @@ impl Effects {
         }
     }
 
-    /// `key` has become a list (created, renamed, restored …): blocked clients may be served after this command.
-    pub fn list_ready(&mut self, db: usize, key: &[u8]) {
+    /// `key` has become a list or a sorted set (created, renamed, restored …), or its stream has changed: blocked clients may be served
+    /// after this command.
+    pub fn key_ready(&mut self, db: usize, key: &[u8]) {
         if self.blocking {
             self.ready.push((db, key.into()));
         }

@@ -137,7 +137,7 @@ fn rename_if(ctx: &mut Ctx<'_>, args: Args<'_>, overwrite: bool) -> Result<bool,
         db.set_expire_ms(to, expire_ms);
     }
     if list {
-        ctx.effects.list_ready(ctx.db, to);
+        ctx.effects.key_ready(ctx.db, to);
     }
     ctx.effects.touch(ctx.db, from);
     ctx.event(from, EventClass::Generic, "rename_from");
@@ -172,7 +172,7 @@ pub(crate) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             to.set_expire_ms(key, expire_ms);
         }
         if list {
-            ctx.effects.list_ready(target, key);
+            ctx.effects.key_ready(target, key);
         }
         ctx.effects.dirty += 1;
         ctx.effects.touch(ctx.db, key);
@@ -353,7 +353,7 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     ctx.effects.dirty += 1;
     ctx.effects.touch(ctx.db, key);
     if list {
-        ctx.effects.list_ready(ctx.db, key);
+        ctx.effects.key_ready(ctx.db, key);
     }
     ctx.reply.ok();
     Ok(())

@@ -31,7 +31,7 @@ mod zset;
 mod zset_store;
 
 pub use context::{Args, Ctx, Done, Settings};
-pub use effects::{Block, BlockKind, Effects, EventClass, KeyEvent, Propagation};
+pub use effects::{Awaited, Block, Effects, EventClass, KeyEvent, Propagation};
 pub use error::Error;
 pub use rng::Rng;
 pub use table::{Facts, Flags, Traits};

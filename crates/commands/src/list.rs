@@ -1,11 +1,11 @@
-//! Lists. Waiting for an element is the engine's; the commands here say what they would wait for.
+//! Lists. A blocking command that finds nothing says what it waits for, and is run again when there is something.
 
 use std::ops::Range;
 
 use store::{Encoding, List, Owned, Value, ValueMut};
 
-use crate::args::{int, is};
-use crate::{Args, Block, BlockKind, Ctx, Done, Error, EventClass};
+use crate::args::{Reader, int, is, timeout_ms};
+use crate::{Args, Awaited, Ctx, Done, Error, EventClass};
 
 /// An end of a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,10 @@ enum End {
 impl End {
     fn push_event(self) -> &'static str {
         if self == Self::Head { "lpush" } else { "rpush" }
+    }
+
+    fn pop_command(self) -> &'static [u8] {
+        if self == Self::Head { b"LPOP" } else { b"RPOP" }
     }
 
     fn pop_event(self) -> &'static str {
@@ -80,7 +84,7 @@ fn push(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Done {
     }
     let length = list.len();
     if created {
-        ctx.effects.list_ready(ctx.db, key);
+        ctx.effects.key_ready(ctx.db, key);
     }
     ctx.changed(key, EventClass::List, end.push_event());
     ctx.effects.dirty += args.len() as u64 - 3;
@@ -88,7 +92,7 @@ fn push(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Done {
     Ok(())
 }
 
-/// LPUSHX key element
+/// LPUSHX key element …
 pub(crate) fn lpushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     push_if_there(ctx, args, End::Head)
 }
@@ -135,16 +139,6 @@ pub(crate) fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// The place that an index means in a list, if it is there. 3.0 keeps the low 32 bits of an index into a compact list.
-fn place_in(list: &List, index: i64) -> Option<usize> {
-    #[expect(clippy::cast_possible_truncation, reason = "as in 3.0")]
-    let index = match list.encoding() {
-        Encoding::Ziplist => i64::from(index as i32),
-        _ => index,
-    };
-    place(index, list.len())
-}
-
 /// The place that an index means, counted from the head; negative ones count from the tail.
 fn place(index: i64, length: usize) -> Option<usize> {
     let from_head = if index < 0 {
@@ -185,7 +179,7 @@ pub(crate) fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         Some(_) => return Err(Error::WrongType),
     };
     let index = int(args[2])?;
-    match place_in(list, index).and_then(|place| list.index(place)) {
+    match place(index, list.len()).and_then(|place| list.index(place)) {
         Some(element) => ctx.reply.bulk(element),
         None => ctx.reply.nil(),
     }
@@ -198,41 +192,55 @@ pub(crate) fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let list = write(ctx, args[1])?.ok_or(Error::NoSuchKey)?;
     let index = int(args[2])?;
     list.expect(args[3], limits);
-    let place = place_in(list, index).ok_or(Error::IndexOutOfRange)?;
+    let place = place(index, list.len()).ok_or(Error::IndexOutOfRange)?;
     list.set(place, args[3], limits);
     ctx.changed(args[1], EventClass::List, "lset");
     ctx.reply.ok();
     Ok(())
 }
 
-/// LPOP key
+/// LPOP key [count]
 pub(crate) fn lpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    pop(ctx, args[1], End::Head)
+    pop(ctx, args, End::Head)
 }
 
-/// RPOP key
+/// RPOP key [count]
 pub(crate) fn rpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    pop(ctx, args[1], End::Tail)
+    pop(ctx, args, End::Tail)
 }
 
-fn pop(ctx: &mut Ctx<'_>, key: &[u8], end: End) -> Done {
-    if !pop_one(ctx, key, end, false)? {
-        ctx.reply.nil();
+fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Done {
+    let Some(count) = args.get(2) else {
+        if !pop_one(ctx, args[1], end)? {
+            ctx.reply.nil();
+        }
+        return Ok(());
+    };
+    if args.len() > 3 {
+        return Err(Error::owned(format!(
+            "ERR wrong number of arguments for '{}' command",
+            if end == End::Head { "lpop" } else { "rpop" }
+        )));
+    }
+    let count = int(count)
+        .ok()
+        .and_then(|count| usize::try_from(count).ok())
+        .ok_or(Error::text("ERR value is out of range, must be positive"))?;
+    match write(ctx, args[1])? {
+        None => ctx.reply.null_array(),
+        Some(_) if count == 0 => ctx.reply.array(0),
+        Some(_) => pop_many(ctx, args[1], end, count),
     }
     Ok(())
 }
 
-/// Takes an element and replies it, after the key's name if `named`; false where there is no list.
-fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: End, named: bool) -> Result<bool, Error> {
+/// Takes an element and replies it; false if there is no list.
+fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: End) -> Result<bool, Error> {
     let list = match ctx.keyspace.db(ctx.db).write(key) {
         None => return Ok(false),
         Some(ValueMut::List(list)) => list,
         Some(_) => return Err(Error::WrongType),
     };
-    if named {
-        ctx.reply.array(2);
-        ctx.reply.bulk(key);
-    }
     let reply = &mut *ctx.reply;
     match end {
         End::Head => list.pop_front(|element| reply.bulk(element)),
@@ -241,6 +249,25 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: End, named: bool) -> Result<bool,
     let empty = list.is_empty();
     after_removal(ctx, key, end.pop_event(), empty);
     Ok(true)
+}
+
+/// Takes up to `count` elements, at least one, of a list that is there, and replies them as an array.
+fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) {
+    let Some(ValueMut::List(list)) = ctx.keyspace.db(ctx.db).write(key) else {
+        return;
+    };
+    let count = count.min(list.len());
+    let reply = &mut *ctx.reply;
+    reply.array(count);
+    for _ in 0..count {
+        match end {
+            End::Head => list.pop_front(|element| reply.bulk(element)),
+            End::Tail => list.pop_back(|element| reply.bulk(element)),
+        };
+    }
+    let empty = list.is_empty();
+    after_removal(ctx, key, end.pop_event(), empty);
+    ctx.effects.dirty += count as u64 - 1;
 }
 
 /// LRANGE key start end
@@ -284,12 +311,8 @@ pub(crate) fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let removed = list.remove(args[3], most, count < 0);
     let empty = list.is_empty();
     if removed > 0 {
-        // 3.0 has no event for LREM, nor for the end of the key.
-        ctx.effects.dirty += removed as u64;
-        ctx.effects.touch(ctx.db, args[1]);
-    }
-    if empty {
-        ctx.keyspace.db(ctx.db).remove(args[1]);
+        after_removal(ctx, args[1], "lrem", empty);
+        ctx.effects.dirty += removed as u64 - 1;
     }
     ctx.reply.count(removed);
     Ok(())
@@ -297,14 +320,40 @@ pub(crate) fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// RPOPLPUSH source destination
 pub(crate) fn rpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    if !move_element(ctx, args[1], args[2])? {
+    if !move_element(ctx, args[1], args[2], End::Tail, End::Head)? {
         ctx.reply.nil();
     }
     Ok(())
 }
 
-/// Moves the tail of one list to the head of another, and replies the element; false where there is no source.
-fn move_element(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8]) -> Result<bool, Error> {
+/// LMOVE source destination LEFT|RIGHT LEFT|RIGHT
+pub(crate) fn lmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (from, to) = (end(args[3])?, end(args[4])?);
+    if !move_element(ctx, args[1], args[2], from, to)? {
+        ctx.reply.nil();
+    }
+    Ok(())
+}
+
+/// LEFT or RIGHT
+fn end(word: &[u8]) -> Result<End, Error> {
+    if is(word, "LEFT") {
+        Ok(End::Head)
+    } else if is(word, "RIGHT") {
+        Ok(End::Tail)
+    } else {
+        Err(Error::Syntax)
+    }
+}
+
+/// Moves an element from one list to another, and replies it; false if there is no source.
+fn move_element(
+    ctx: &mut Ctx<'_>,
+    from: &[u8],
+    to: &[u8],
+    take: End,
+    put: End,
+) -> Result<bool, Error> {
     let limits = &ctx.settings.limits;
     if write(ctx, from)?.is_none() {
         return Ok(false);
@@ -315,34 +364,33 @@ fn move_element(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8]) -> Result<bool, Error
     };
     // A list that is turned round stays what it is, also with one element.
     let linked = from == to && list.encoding() == Encoding::Linkedlist;
-    let element = list.pop_back(<[u8]>::to_vec).unwrap_or_default();
+    let element = match take {
+        End::Head => list.pop_front(<[u8]>::to_vec),
+        End::Tail => list.pop_back(<[u8]>::to_vec),
+    };
+    let element = element.unwrap_or_default();
     let empty = list.is_empty() && from != to;
     if let ValueMut::List(list) = ctx
         .keyspace
         .db(ctx.db)
         .write_or_insert(to, || Owned::List(List::new()))
     {
-        list.push_front(&element, limits);
+        match put {
+            End::Head => list.push_front(&element, limits),
+            End::Tail => list.push_back(&element, limits),
+        }
         if linked {
             list.forget_compact();
         }
     }
     if created {
-        ctx.effects.list_ready(ctx.db, to);
+        ctx.effects.key_ready(ctx.db, to);
     }
     ctx.effects.touch(ctx.db, to);
-    ctx.event(to, EventClass::List, "lpush");
+    ctx.event(to, EventClass::List, put.push_event());
     ctx.reply.bulk(&element);
-    after_removal(ctx, from, "rpop", empty);
+    after_removal(ctx, from, take.pop_event(), empty);
     Ok(true)
-}
-
-/// The last argument of a blocking command, milliseconds.
-fn timeout_ms(word: &[u8]) -> Result<u64, Error> {
-    let out_of_range = Error::text("ERR timeout is not an integer or out of range");
-    let seconds = int(word).map_err(|_| out_of_range.clone())?;
-    let seconds = u64::try_from(seconds).map_err(|_| Error::text("ERR timeout is negative"))?;
-    seconds.checked_mul(1000).ok_or(out_of_range)
 }
 
 /// BLPOP key … timeout
@@ -359,25 +407,15 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Done {
     let last = args.len() - 1;
     let timeout_ms = timeout_ms(args[last])?;
     for key in &args[1..last] {
-        if pop_one(ctx, key, end, true)? {
-            let command: &[u8] = if end == End::Head { b"LPOP" } else { b"RPOP" };
-            ctx.effects.propagate_instead(&[command, key]);
+        if write(ctx, key)?.is_some() {
+            ctx.reply.array(2);
+            ctx.reply.bulk(key);
+            pop_one(ctx, key, end)?;
+            ctx.effects.propagate_instead(&[end.pop_command(), key]);
             return Ok(());
         }
     }
-    if ctx.may_block {
-        let kind = if end == End::Head {
-            BlockKind::PopLeft
-        } else {
-            BlockKind::PopRight
-        };
-        let keys = args[1..last].iter().map(|&key| key.into()).collect();
-        ctx.effects.block = Some(Block {
-            kind,
-            keys,
-            timeout_ms,
-        });
-    } else {
+    if !ctx.block(Awaited::List, &args[1..last], timeout_ms) {
         ctx.reply.null_array();
     }
     Ok(())
@@ -386,18 +424,145 @@ fn blocking_pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Done {
 /// BRPOPLPUSH source destination timeout
 pub(crate) fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let timeout_ms = timeout_ms(args[3])?;
-    if move_element(ctx, args[1], args[2])? {
-        return Ok(());
-    }
-    if ctx.may_block {
-        let kind = BlockKind::PopRightPushLeft(args[2].into());
-        ctx.effects.block = Some(Block {
-            kind,
-            keys: vec![args[1].into()],
-            timeout_ms,
-        });
-    } else {
+    if move_element(ctx, args[1], args[2], End::Tail, End::Head)? {
+        ctx.effects
+            .propagate_instead(&[b"RPOPLPUSH", args[1], args[2]]);
+    } else if !ctx.block(Awaited::List, &args[1..2], timeout_ms) {
         ctx.reply.nil();
+    }
+    Ok(())
+}
+
+/// BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout
+pub(crate) fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (from, to) = (end(args[3])?, end(args[4])?);
+    let timeout_ms = timeout_ms(args[5])?;
+    if move_element(ctx, args[1], args[2], from, to)? {
+        ctx.effects
+            .propagate_instead(&[b"LMOVE", args[1], args[2], args[3], args[4]]);
+    } else if !ctx.block(Awaited::List, &args[1..2], timeout_ms) {
+        ctx.reply.nil();
+    }
+    Ok(())
+}
+
+/// LMPOP numkeys key … LEFT|RIGHT [COUNT count]
+pub(crate) fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (keys, end, count) = multi_pop_arguments(Reader::from(args, 1))?;
+    if !multi_pop(ctx, keys, end, count)? {
+        ctx.reply.null_array();
+    }
+    Ok(())
+}
+
+/// BLMPOP timeout numkeys key … LEFT|RIGHT [COUNT count]
+pub(crate) fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let timeout_ms = timeout_ms(args[1])?;
+    let (keys, end, count) = multi_pop_arguments(Reader::from(args, 2))?;
+    if !multi_pop(ctx, keys, end, count)? && !ctx.block(Awaited::List, keys, timeout_ms) {
+        ctx.reply.null_array();
+    }
+    Ok(())
+}
+
+fn multi_pop_arguments(mut reader: Reader<'_>) -> Result<(Args<'_>, End, usize), Error> {
+    let keys = reader.counted_keys_before_more()?;
+    let end = end(reader.word()?)?;
+    let count = reader.positive_count()?;
+    Ok((keys, end, count))
+}
+
+/// Pops from the first list that is there; false if none is.
+fn multi_pop(ctx: &mut Ctx<'_>, keys: Args<'_>, end: End, count: usize) -> Result<bool, Error> {
+    for key in keys {
+        let Some(list) = write(ctx, key)? else {
+            continue;
+        };
+        let count = count.min(list.len());
+        ctx.reply.array(2);
+        ctx.reply.bulk(key);
+        pop_many(ctx, key, end, count);
+        let mut digits = itoa::Buffer::new();
+        ctx.effects
+            .propagate_instead(&[end.pop_command(), key, digits.format(count).as_bytes()]);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// LPOS key element [RANK rank] [COUNT matches] [MAXLEN length]
+pub(crate) fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let mut reader = Reader::from(args, 3);
+    let (mut rank, mut count, mut most) = (1, None, 0);
+    while !reader.is_empty() {
+        if reader.takes_with("RANK", 1) {
+            rank = reader.int()?;
+            if rank == i64::MIN {
+                return Err(Error::text(
+                    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+                ));
+            }
+            if rank == 0 {
+                return Err(Error::text(
+                    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
+                ));
+            }
+        } else if reader.takes_with("COUNT", 1) {
+            count = Some(reader.int_in(0..=i64::MAX, "ERR COUNT can't be negative")?);
+        } else if reader.takes_with("MAXLEN", 1) {
+            most = reader.int_in(0..=i64::MAX, "ERR MAXLEN can't be negative")?;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    let list = match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => {
+            match count {
+                None => ctx.reply.nil(),
+                Some(_) => ctx.reply.array(0),
+            }
+            return Ok(());
+        }
+        Some(Value::List(list)) => list,
+        Some(_) => return Err(Error::WrongType),
+    };
+    let unlimited = |limit: i64| {
+        usize::try_from(limit)
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX)
+    };
+    let (skip, wanted, most) = (
+        usize::try_from(rank.unsigned_abs()).unwrap_or(usize::MAX) - 1,
+        count.map_or(1, unlimited),
+        unlimited(most),
+    );
+    let length = list.len();
+    let found: Vec<usize> = if rank > 0 {
+        let places = list.iter().enumerate().take(most);
+        let equal = places
+            .filter(|(_, element)| *element == args[2])
+            .map(|(place, _)| place);
+        equal.skip(skip).take(wanted).collect()
+    } else {
+        // From the tail: the list knows no way back, so the last matches of the part that counts are kept.
+        let from = length.saturating_sub(most);
+        let places = list.iter_from(from).enumerate();
+        let equal = places
+            .filter(|(_, element)| *element == args[2])
+            .map(|(place, _)| from + place);
+        let mut all: Vec<usize> = equal.collect();
+        all.reverse();
+        all.into_iter().skip(skip).take(wanted).collect()
+    };
+    if count.is_some() {
+        ctx.reply.array(found.len());
+        found.into_iter().for_each(|place| ctx.reply.count(place));
+    } else {
+        match found.first() {
+            Some(&place) => ctx.reply.count(place),
+            None => ctx.reply.nil(),
+        }
     }
     Ok(())
 }

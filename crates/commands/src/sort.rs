@@ -379,7 +379,7 @@ fn store(ctx: &mut Ctx<'_>, to: &[u8], sorter: &Sorter, window: Range<usize>, pl
     let length = list.len();
     if length > 0 {
         db.insert(to, Owned::List(list));
-        ctx.effects.list_ready(ctx.db, to);
+        ctx.effects.key_ready(ctx.db, to);
         ctx.changed(to, EventClass::List, "sortstore");
         ctx.effects.dirty += length as u64 - 1;
     } else if db.remove(to) {

@@ -1,101 +1,109 @@
-//! Clients that wait for an element of a list: BLPOP, BRPOP, BRPOPLPUSH.
+//! Clients that wait for keys: BLPOP, BZPOPMIN, XREAD BLOCK and their like.
 //!
-//! Clients are served in the order in which they began to wait, after the command (or transaction, or script) that made a
-//! list of the key has run whole.
+//! A blocked client is a held request and the keys that it waits for. When a key may have what is awaited, the request is run again, after
+//! the command (or transaction, or script) that changed the key has run whole; clients are served in the order in which they began to
+//! wait. So no blocking command is written twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use commands::{Block, BlockKind, EventClass};
-use store::{List, Owned, ValueMut};
+use commands::{Awaited, Block};
 
 use crate::client::Waiting;
+use crate::index::Entry;
+use crate::transaction::Queued;
 use crate::{ClientId, Engine};
 
-/// What a client blocked on lists waits for.
+/// What a client that is blocked on keys waits for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct OnLists {
-    pub(crate) kind: BlockKind,
+pub struct OnKeys {
+    /// Run again when a key is ready.
+    request: Queued,
+    awaited: Awaited,
     pub(crate) keys: Vec<Box<[u8]>>,
-    pub(crate) db: usize,
-    /// Unix milliseconds; none waits for ever.
-    pub(crate) until_ms: Option<u64>,
+    db: usize,
+    /// [`crate::Now::mono_ms`]; none waits for ever.
+    until_ms: Option<u64>,
 }
 
-/// All waiting clients.
+/// All clients that wait for keys.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked {
     by_key: BTreeMap<(usize, Box<[u8]>), VecDeque<ClientId>>,
-    pub(crate) deadlines: BTreeSet<(u64, ClientId)>,
+    deadlines: BTreeSet<(u64, ClientId)>,
     /// How many clients wait (INFO's `blocked_clients`).
     pub(crate) clients: usize,
+    /// The client whose request is run again, and whether it has to go on waiting.
+    again: Option<(ClientId, bool)>,
 }
 
-/// What serving one client from one list came to.
-enum Served {
-    Yes,
-    /// The client got an error; the element stays.
-    Refused,
-}
+/// How CLIENT UNBLOCK, or a change of role, ends a wait.
+pub(crate) const FORCED: &str =
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 impl Engine {
-    /// Makes a client wait. Its requests are not run until [`Engine::unblock`].
-    pub(crate) fn block_on_lists(&mut self, id: ClientId, block: Block) {
+    /// Grants the wish of a request to wait. The client's requests are not run until [`Engine::unblock`].
+    pub(crate) fn block_on_keys(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        args: &[&[u8]],
+        block: Block,
+    ) {
+        let blocked = &mut self.sessions.blocked;
+        if let Some((_, goes_on)) = blocked.again.as_mut().filter(|(client, _)| *client == id) {
+            *goes_on = true;
+            return;
+        }
         self.calm = false;
-        let now_ms = self.now.unix_ms();
-        let until_ms = (block.timeout_ms > 0).then(|| now_ms.saturating_add(block.timeout_ms));
+        let until_ms =
+            (block.timeout_ms > 0).then(|| self.now.mono_ms.saturating_add(block.timeout_ms));
         let client = &mut self.sessions.clients[id];
         let db = client.db;
         for key in &block.keys {
-            let queue = self
-                .sessions
-                .blocked
-                .by_key
-                .entry((db, key.clone()))
-                .or_default();
+            let queue = blocked.by_key.entry((db, key.clone())).or_default();
             if !queue.contains(&id) {
                 queue.push_back(id);
             }
         }
-        client.waiting = Waiting::Lists(OnLists {
-            kind: block.kind,
+        client.waiting = Waiting::Keys(OnKeys {
+            request: Queued::new(entry, args),
+            awaited: block.awaited,
             keys: block.keys,
             db,
             until_ms,
         });
-        self.sessions
-            .blocked
-            .deadlines
-            .extend(until_ms.map(|until| (until, id)));
-        self.sessions.blocked.clients += 1;
+        blocked.deadlines.extend(until_ms.map(|until| (until, id)));
+        blocked.clients += 1;
         self.shard.effects.blocking = true;
     }
 
-    /// Ends a client's wait on lists: it is in no queue any more, and its next requests are run at the end of the turn.
-    pub(crate) fn unblock_lists(&mut self, id: ClientId) {
+    /// Ends a client's wait for keys: it is in no queue any more, and its next requests are run at the end of the turn.
+    pub(crate) fn unblock(&mut self, id: ClientId) {
         let client = &mut self.sessions.clients[id];
-        let Waiting::Lists(on) = std::mem::take(&mut client.waiting) else {
+        let Waiting::Keys(on) = std::mem::take(&mut client.waiting) else {
             return;
         };
-        self.sessions.blocked.clients -= 1;
+        let blocked = &mut self.sessions.blocked;
+        blocked.clients -= 1;
         if let Some(until) = on.until_ms {
-            self.sessions.blocked.deadlines.remove(&(until, id));
+            blocked.deadlines.remove(&(until, id));
         }
         for key in on.keys {
             let key = (on.db, key);
-            if let Some(queue) = self.sessions.blocked.by_key.get_mut(&key) {
+            if let Some(queue) = blocked.by_key.get_mut(&key) {
                 queue.retain(|other| *other != id);
                 if queue.is_empty() {
-                    self.sessions.blocked.by_key.remove(&key);
+                    blocked.by_key.remove(&key);
                 }
             }
         }
-        self.shard.effects.blocking = !self.sessions.blocked.by_key.is_empty();
+        self.shard.effects.blocking = !blocked.by_key.is_empty();
         self.resume(id);
     }
 
-    /// Serves waiting clients from the lists that came to be since the last call.
+    /// Runs the requests of waiting clients again whose keys may be ready since the last call.
     pub(crate) fn serve_blocked(&mut self) {
-        // Serving BRPOPLPUSH can make another list ready: go on until there is none.
+        // Serving BLMOVE can make another list ready: go on until there is none.
         while !self.sessions.ready.is_empty() {
             for (db, key) in std::mem::take(&mut self.sessions.ready) {
                 self.serve_key(db, &key);
@@ -104,92 +112,88 @@ impl Engine {
     }
 
     fn serve_key(&mut self, db: usize, key: &[u8]) {
-        let queue_key = (db, Box::from(key));
-        while let Some(id) = self
-            .sessions
-            .blocked
-            .by_key
-            .get(&queue_key)
-            .and_then(|queue| queue.front().copied())
-        {
-            if !matches!(
-                self.shard.keyspace.db(db).write(key),
-                Some(ValueMut::List(_))
-            ) {
-                return;
-            }
-            let Waiting::Lists(on) = &self.sessions.clients[id].waiting else {
-                return;
+        let queue = self.sessions.blocked.by_key.get(&(db, Box::from(key)));
+        let waiting: Vec<ClientId> = queue.into_iter().flatten().copied().collect();
+        for id in waiting {
+            let Some(Waiting::Keys(on)) =
+                self.sessions.clients.get(id).map(|client| &client.waiting)
+            else {
+                continue;
             };
-            let kind = on.kind.clone();
-            match kind {
-                BlockKind::PopLeft => self.serve_pop(id, db, key, true),
-                BlockKind::PopRight => self.serve_pop(id, db, key, false),
-                BlockKind::PopRightPushLeft(target) => {
-                    if matches!(self.serve_move(id, db, key, &target), Served::Yes) {
-                        self.shard.effects.list_ready(db, &target);
-                        self.sessions.ready.append(&mut self.shard.effects.ready);
-                    }
-                }
+            let value = self.shard.keyspace.db_ref(db).peek(key);
+            if on.awaited.is_there(value.as_ref()) {
+                self.run_again(id);
             }
-            self.wake(id);
-            self.unblock_lists(id);
         }
     }
 
-    fn serve_pop(&mut self, id: ClientId, db: usize, key: &[u8], left: bool) {
-        let out = &mut self.sessions.clients[id].out;
-        let Some(ValueMut::List(list)) = self.shard.keyspace.db(db).write(key) else {
+    fn run_again(&mut self, id: ClientId) {
+        let Waiting::Keys(on) = &mut self.sessions.clients[id].waiting else {
             return;
         };
-        out.array(2);
-        out.bulk(key);
-        if left {
-            list.pop_front(|element| out.bulk(element));
-        } else {
-            list.pop_back(|element| out.bulk(element));
+        let entry = on.request.entry;
+        let args = std::mem::take(&mut on.request.args);
+        let words: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+        self.sessions.blocked.again = Some((id, false));
+        match self.gates(id, entry, &words) {
+            Ok(()) => self.call(id, entry, &words),
+            Err(error) => self.refuse(id, &error),
         }
-        let empty = list.is_empty();
-        let command: &[u8] = if left { b"LPOP" } else { b"RPOP" };
-        self.after_pop(db, key, empty);
-        self.propagate(db, &[command, key]);
-    }
-
-    fn serve_move(&mut self, id: ClientId, db: usize, key: &[u8], target: &[u8]) -> Served {
-        let database = self.shard.keyspace.db(db);
-        if !matches!(database.write(target), None | Some(ValueMut::List(_))) {
-            self.sessions.clients[id]
-                .out
-                .error(commands::Error::WrongType.to_string());
-            return Served::Refused;
-        }
-        let Some(ValueMut::List(list)) = database.write(key) else {
-            return Served::Refused;
-        };
-        let Some(element) = list.pop_back(<[u8]>::to_vec) else {
-            return Served::Refused;
-        };
-        let empty = list.is_empty();
-        if let ValueMut::List(list) = database.write_or_insert(target, || Owned::List(List::new()))
+        let goes_on = self
+            .sessions
+            .blocked
+            .again
+            .take()
+            .is_some_and(|(_, goes_on)| goes_on);
+        match self
+            .sessions
+            .clients
+            .get_mut(id)
+            .map(|client| &mut client.waiting)
         {
-            list.push_front(&element, &self.shard.settings.limits);
+            Some(Waiting::Keys(on)) if goes_on => on.request.args = args,
+            Some(_) => {
+                self.note_offset(id);
+                self.wake(id);
+                self.unblock(id);
+            }
+            None => {}
         }
-        self.sessions.clients[id].out.bulk(&element);
-        self.after_pop(db, key, empty && key != target);
-        self.shard.effects.touch(db, target);
-        self.shard
-            .effects
-            .event(db, target, EventClass::List, "lpush");
-        self.propagate(db, &[b"RPOPLPUSH", key, target]);
-        self.settle();
-        Served::Yes
     }
 
-    /// The source of a served pop is removed where it is empty now. Who watches the key, and who listens to events, has heard of the
-    /// push that served it; of the pop, as in Redis 3.0, they do not hear.
-    fn after_pop(&mut self, db: usize, key: &[u8], empty: bool) {
-        if empty {
-            self.shard.keyspace.db(db).remove(key);
+    /// Answers an error to a client that waits for keys, and ends its wait.
+    pub(crate) fn unblock_with_error(&mut self, id: ClientId, error: &str) {
+        self.output_of(id).error(error);
+        self.unblock(id);
+    }
+
+    /// Answers a client that waits for keys as if its time were over.
+    pub(crate) fn unblock_with_timeout(&mut self, id: ClientId) {
+        self.output_of(id).null_array();
+        self.unblock(id);
+    }
+
+    /// Ends all waits with an error: the server becomes a replica, whose data are its primary's, and so are the replicas that WAIT
+    /// asked for.
+    pub(crate) fn refuse_blocked(&mut self) {
+        let waiting = |(id, client): (ClientId, &crate::Client)| {
+            matches!(client.waiting, Waiting::Keys(_)).then_some(id)
+        };
+        let mut all: Vec<ClientId> = self.sessions.clients.iter().filter_map(waiting).collect();
+        all.extend(self.stop_waiting_for_replicas());
+        for id in all {
+            self.unblock_with_error(id, FORCED);
+            self.close_after_reply(id);
+        }
+    }
+
+    /// Gives up the waits whose time is over.
+    pub(crate) fn time_out_blocked(&mut self) {
+        let now_ms = self.now.mono_ms;
+        while let Some(&(until, id)) = self.sessions.blocked.deadlines.first()
+            && until <= now_ms
+        {
+            self.unblock_with_timeout(id);
         }
     }
 
@@ -202,33 +206,5 @@ impl Engine {
             self.notify_key_event(&event);
         }
         self.shard.effects.propagation = commands::Propagation::AsIs;
-    }
-
-    /// Ends all waits with an error: the server becomes a slave, whose lists are its master's, and so are the replicas that WAIT
-    /// asked for.
-    pub(crate) fn refuse_blocked(&mut self) {
-        let waiting = |(id, client): (ClientId, &crate::Client)| {
-            matches!(client.waiting, Waiting::Lists(_)).then_some(id)
-        };
-        let mut all: Vec<ClientId> = self.sessions.clients.iter().filter_map(waiting).collect();
-        all.extend(self.stop_waiting_for_replicas());
-        for id in all {
-            let refusal = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> slave?)";
-            self.output_of(id).error(refusal);
-            self.unblock_lists(id);
-            self.close_after_reply(id);
-        }
-    }
-
-    /// Gives up the waits whose time is over.
-    pub(crate) fn time_out_blocked(&mut self) {
-        let now_ms = self.now.unix_ms();
-        while let Some(&(until, id)) = self.sessions.blocked.deadlines.first()
-            && until <= now_ms
-        {
-            self.sessions.clients[id].out.null_array();
-            self.wake(id);
-            self.unblock_lists(id);
-        }
     }
 }

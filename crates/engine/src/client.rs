@@ -49,8 +49,8 @@ pub enum Waiting {
     /// They do not.
     #[default]
     No,
-    /// Blocked on lists.
-    Lists(crate::blocking::OnLists),
+    /// Blocked on keys.
+    Keys(crate::blocking::OnKeys),
     /// WAIT: for `count` replicas to have applied the stream up to `offset`.
     Replicas {
         /// Of the stream.

@@ -25,7 +25,7 @@ impl Engine {
             (client.flags.master, 'M'),
             (client.multi.is_some(), 'x'),
             (
-                matches!(client.waiting, Waiting::Lists(_) | Waiting::Replicas { .. }),
+                matches!(client.waiting, Waiting::Keys(_) | Waiting::Replicas { .. }),
                 'b',
             ),
             (client.watch_broken, 'd'),

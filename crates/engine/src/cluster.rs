@@ -299,15 +299,14 @@ impl Engine {
         };
         let mut redirected = Vec::new();
         for (id, client) in self.sessions.clients.iter() {
-            if let Waiting::Lists(on) = &client.waiting
+            if let Waiting::Keys(on) = &client.waiting
                 && let Some(route) = node.route_blocked(on.keys.iter().map(AsRef::as_ref))
             {
                 redirected.push((id, route));
             }
         }
         for (id, route) in redirected {
-            self.output_of(id).error(route.to_string());
-            self.unblock_lists(id);
+            self.unblock_with_error(id, &route.to_string());
         }
     }
 }

@@ -40,8 +40,7 @@ impl Engine {
         match error {
             None => self.unknown(id, args),
             Some(error) => {
-                self.break_transaction(id);
-                self.sessions.clients[id].out.error(error.line());
+                self.refuse(id, error);
             }
         }
         self.end_asking(id, Traits::default());
@@ -67,8 +66,7 @@ impl Engine {
     /// Refuses, queues or runs a request.
     fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         if let Err(error) = self.gates(id, entry, args) {
-            self.break_transaction(id);
-            self.sessions.clients[id].out.error(error.line());
+            self.refuse(id, &error);
             return;
         }
         if self.sessions.clients[id].multi.is_some()
@@ -85,6 +83,12 @@ impl Engine {
         }
     }
 
+    /// Answers an error instead of running a request. An open transaction will not run.
+    pub(crate) fn refuse(&mut self, id: ClientId, error: &Error) {
+        self.break_transaction(id);
+        self.sessions.clients[id].out.error(error.line());
+    }
+
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
     fn end_asking(&mut self, id: ClientId, traits: Traits) {
         if let Some(client) = self.sessions.clients.get_mut(id)
@@ -97,7 +101,7 @@ impl Engine {
 
     /// What WAIT will wait for: what was in the stream after this client's last command.
     #[inline]
-    fn note_offset(&mut self, id: ClientId) {
+    pub(crate) fn note_offset(&mut self, id: ClientId) {
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.seen_offset = self.journal.replicas.offset();
         }
@@ -148,7 +152,12 @@ impl Engine {
     }
 
     /// The gates between a request and its command, in the order of Valkey.
-    fn gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> Result<(), Error> {
+    pub(crate) fn gates(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+    ) -> Result<(), Error> {
         let command = entry.command;
         if !command.accepts(args.len()) {
             return Err(wrong_arity(entry));
@@ -237,15 +246,18 @@ impl Engine {
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
         self.meter.last_ns = now_ns;
-        let stats = &mut self.meter.stats.per_command[entry.number];
-        stats.calls += 1;
-        stats.ns += ns;
-        stats.times.add(ns);
-        self.meter.stats.commands += 1;
+        // A request that waits is counted when it has been served.
+        if self.shard.effects.block.is_none() {
+            let stats = &mut self.meter.stats.per_command[entry.number];
+            stats.calls += 1;
+            stats.ns += ns;
+            stats.times.add(ns);
+            self.meter.stats.commands += 1;
+        }
         if ns >= self.meter.noted_from_ns {
             self.note_slow(entry, args, ns / 1000);
         }
-        self.apply_effects(id, db, args);
+        self.apply_effects(id, entry, db, args);
     }
 
     /// For a command that took as long as somebody may want to know of.

@@ -2,12 +2,19 @@
 
 use commands::{EventClass, Propagation};
 
+use crate::index::Entry;
 use crate::{ClientId, Engine};
 
 impl Engine {
     /// Applies the effects of the command `args` that ran for `id` in database `db`, and leaves [`Engine::effects`] empty.
     /// Answers whether data were changed.
-    pub(crate) fn apply_effects(&mut self, id: ClientId, db: usize, args: &[&[u8]]) -> bool {
+    pub(crate) fn apply_effects(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        db: usize,
+        args: &[&[u8]],
+    ) -> bool {
         self.propagate_expired();
         let dirty = std::mem::take(&mut self.shard.effects.dirty);
         self.journal.dirty += dirty;
@@ -35,7 +42,7 @@ impl Engine {
             self.sessions.ready.append(&mut self.shard.effects.ready);
         }
         if let Some(block) = self.shard.effects.block.take() {
-            self.block_on_lists(id, block);
+            self.block_on_keys(id, entry, args, block);
         }
         dirty > 0
     }

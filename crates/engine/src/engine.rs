@@ -148,7 +148,7 @@ impl Engine {
             return;
         }
         match self.sessions.clients[id].waiting {
-            Waiting::Lists(_) => self.unblock_lists(id),
+            Waiting::Keys(_) => self.unblock(id),
             Waiting::Replicas { .. } => self.journal.replicas.waiters.retain(|other| *other != id),
             _ => {}
         }

@@ -64,7 +64,6 @@ pub(crate) struct Moving {
 #[derive(Debug)]
 struct Running {
     client: ClientId,
-    serial: u64,
     db: usize,
     keys: Vec<Box<[u8]>>,
     copy: bool,
@@ -268,7 +267,6 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     client.waiting = Waiting::Transfer;
     let running = Running {
         client: id,
-        serial: client.serial,
         db,
         keys,
         copy: options.copy,

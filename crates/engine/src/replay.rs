@@ -197,7 +197,7 @@ impl Engine {
         } else {
             let db = client.db;
             self.run(id, entry, args);
-            self.apply_effects(id, db, args);
+            self.apply_effects(id, entry, db, args);
         }
         // Nobody reads the replies.
         self.sessions.clients[id].out.clear();

@@ -43,8 +43,6 @@ pub(crate) struct Running {
     slow: bool,
     /// SCRIPT KILL was said.
     killed: bool,
-    /// It called a command whose result is by chance.
-    random: bool,
     /// It called a command that writes.
     wrote: bool,
     /// Whom it is to be propagated to.
@@ -210,7 +208,6 @@ impl Engine {
             served_us: 0,
             slow: false,
             killed: false,
-            random: false,
             wrote: false,
             audience: Audience::Nobody,
         });

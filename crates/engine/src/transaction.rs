@@ -23,6 +23,24 @@ pub(crate) struct Queued {
     pub(crate) args: Vec<Box<[u8]>>,
 }
 
+impl Queued {
+    /// A request to be run later.
+    pub(crate) fn new(entry: Entry, args: Args<'_>) -> Self {
+        Self {
+            entry,
+            args: args.iter().map(|&word| word.into()).collect(),
+        }
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.entry, other.entry) && self.args == other.args
+    }
+}
+
+impl Eq for Queued {}
+
 /// Who watches which key: (database, key) to clients.
 pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
 
@@ -31,10 +49,7 @@ impl Engine {
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.multi {
-            multi.queue.push(Queued {
-                entry,
-                args: args.iter().map(|&word| word.into()).collect(),
-            });
+            multi.queue.push(Queued::new(entry, args));
             client.out.status("QUEUED");
         }
     }

@@ -1,7 +1,7 @@
 //! Rows of the group "list".
 
 use crate::list;
-use crate::table::{DataFn, Group, Row, index, key, range, row};
+use crate::table::{DataFn, Group, Row, index, key, keynum, range, row};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("blpop", -3, "write blocking", Group::List)
@@ -107,4 +107,51 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .args("key:key0 element*")
         .about("2.2.0", "Adds elements at the tail of a list that exists")
         .run(list::rpushx),
+    row("blmove", 6, "write denyoom blocking", Group::List)
+        .keys(&[
+            key("RW access delete", index(1), range(0, 1, 0)),
+            key("RW insert", index(2), range(0, 1, 0)),
+        ])
+        .args(
+            "source:key0 destination:key1 wherefrom{left:token=LEFT \
+                right:token=RIGHT} whereto{left:token=LEFT right:token=RIGHT} \
+                timeout:double",
+        )
+        .about("6.2.0", "Moves an element between lists, or waits for one")
+        .run(list::blmove),
+    row("blmpop", -5, "write blocking movablekeys", Group::List)
+        .keys(&[key("RW access delete", index(2), keynum(0, 1, 1))])
+        .args(
+            "timeout:double numkeys:int key:key0* where{left:token=LEFT \
+                right:token=RIGHT} count:int=COUNT?",
+        )
+        .about(
+            "7.0.0",
+            "Pops elements from the first list that has any, or waits",
+        )
+        .run(list::blmpop),
+    row("lmove", 5, "write denyoom", Group::List)
+        .keys(&[
+            key("RW access delete", index(1), range(0, 1, 0)),
+            key("RW insert", index(2), range(0, 1, 0)),
+        ])
+        .args(
+            "source:key0 destination:key1 wherefrom{left:token=LEFT \
+                right:token=RIGHT} whereto{left:token=LEFT right:token=RIGHT}",
+        )
+        .about("6.2.0", "Moves an element between lists")
+        .run(list::lmove),
+    row("lmpop", -4, "write movablekeys", Group::List)
+        .keys(&[key("RW access delete", index(1), keynum(0, 1, 1))])
+        .args(
+            "numkeys:int key:key0* where{left:token=LEFT right:token=RIGHT} \
+                count:int=COUNT?",
+        )
+        .about("7.0.0", "Pops elements from the first list that has any")
+        .run(list::lmpop),
+    row("lpos", -3, "readonly", Group::List)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 element rank:int=RANK? num-matches:int=COUNT? len:int=MAXLEN?")
+        .about("6.0.6", "Finds elements of a list")
+        .run(list::lpos),
 ];

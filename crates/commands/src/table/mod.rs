@@ -17,4 +17,4 @@ pub use keys::{
     Begin, Find, Key, KeyFlags, KeySpec, find_keys, index, key, keynum, keyword, range,
 };
 pub use keys::{bitfield_keys, migrate_keys, set_keys, sort_keys};
-pub use row::{DataFn, Facts, Group, Row, row};
+pub use row::{DataFn, Facts, Group, KeyFinder, Row, row};

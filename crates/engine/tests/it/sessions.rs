@@ -86,7 +86,7 @@ fn client_list_tells_the_last_command_that_came_even_where_it_was_refused() {
 }
 
 #[test]
-fn a_pop_that_had_to_wait_is_no_event() {
+fn a_pop_that_had_to_wait_is_an_event_as_any_other() {
     let mut server = Server::new();
     let (a, b) = (server.a, server.b);
     let c = server.engine.accept(crate::harness::peer()).expect("room");
@@ -96,12 +96,12 @@ fn a_pop_that_had_to_wait_is_no_event() {
         (
             &["BLPOP", "l", "0"][..],
             &["RPUSH", "l", "1"][..],
-            &["rpush l"][..],
+            &["rpush l", "lpop l", "del l"][..],
         ),
         (
             &["BRPOPLPUSH", "l", "m", "0"],
             &["LPUSH", "l", "1", "2"],
-            &["lpush l", "lpush m"],
+            &["lpush l", "lpush m", "rpop l"],
         ),
     ] {
         assert_eq!(server.run(b, wait), "");
@@ -131,7 +131,7 @@ fn who_waits_is_sent_away_when_the_server_becomes_a_slave() {
     assert_eq!(server.run(a, &["BLPOP", "list", "0"]), "");
     assert_eq!(server.run(b, &["WAIT", "1", "0"]), "");
     assert_eq!(server.run(c, &["SLAVEOF", "127.0.0.1", "1"]), "+OK\r\n");
-    let away = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> slave?)\r\n";
+    let away = "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
     assert_eq!(taken(&mut server.engine, a), away);
     assert_eq!(taken(&mut server.engine, b), away);
     let listed = server.run(c, &["CLIENT", "LIST"]);
