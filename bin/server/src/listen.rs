@@ -60,6 +60,10 @@ pub(crate) fn start_tcp(
 ) {
     let peer = Peer {
         addr: addr.to_string(),
+        local_addr: stream
+            .local_addr()
+            .map(|addr| addr.to_string())
+            .unwrap_or_default(),
         fd: stream.as_raw_fd(),
         unix: false,
     };
@@ -84,6 +88,7 @@ async fn accept_unix(shell: Rc<Shell>, listener: Rc<UnixListener>, path: Rc<str>
 pub(crate) fn start_unix(shell: &Rc<Shell>, engine: &mut Engine, stream: UnixStream, path: &str) {
     let peer = Peer {
         addr: format!("{path}:0"),
+        local_addr: format!("{path}:0"),
         fd: stream.as_raw_fd(),
         unix: true,
     };

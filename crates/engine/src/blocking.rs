@@ -36,9 +36,12 @@ pub(crate) struct Blocked {
     again: Option<(ClientId, bool)>,
 }
 
-/// How CLIENT UNBLOCK, or a change of role, ends a wait.
+/// How a change of role ends a wait.
 pub(crate) const FORCED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+
+/// How CLIENT UNBLOCK with ERROR ends a wait.
+pub(crate) const BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 impl Engine {
     /// Grants the wish of a request to wait. The client's requests are not run until [`Engine::unblock`].

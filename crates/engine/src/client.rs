@@ -12,6 +12,8 @@ use crate::transaction::Multi;
 pub struct Peer {
     /// `ip:port`, or the socket's path followed by `:0`.
     pub addr: String,
+    /// The same of this end.
+    pub local_addr: String,
     /// The connection's file descriptor, as CLIENT LIST shows it.
     pub fd: i32,
     /// Whether it came by the Unix socket.
@@ -41,6 +43,28 @@ pub struct Flags {
     pub readonly: bool,
     /// It is to be closed once its replies are sent; what it sends is not read any more.
     pub closing: bool,
+    /// CLIENT NO-EVICT
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH
+    pub no_touch: bool,
+    /// CLIENT IMPORT-SOURCE
+    pub import_source: bool,
+    /// CLIENT CAPA redirect
+    pub redirect: bool,
+    /// CLIENT REPLY
+    pub quiet: Quiet,
+}
+
+/// CLIENT REPLY: which replies are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quiet {
+    /// None.
+    #[default]
+    No,
+    /// That of the next request.
+    Next,
+    /// All.
+    Yes,
 }
 
 /// Why a client's requests wait.
@@ -73,6 +97,19 @@ pub struct Subscriptions {
     pub channels: BTreeSet<Box<[u8]>>,
     /// By PSUBSCRIBE.
     pub patterns: BTreeSet<Box<[u8]>>,
+    /// By SSUBSCRIBE.
+    pub sharded: BTreeSet<Box<[u8]>>,
+}
+
+/// What went through a connection so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that came.
+    pub input: u64,
+    /// Bytes that were sent.
+    pub output: u64,
+    /// Commands that ran.
+    pub commands: u64,
 }
 
 /// One connection's session.
@@ -84,6 +121,8 @@ pub struct Client {
     pub peer: Peer,
     /// CLIENT SETNAME.
     pub name: Option<Box<[u8]>>,
+    /// CLIENT SETINFO lib-name and lib-ver.
+    pub library: [Box<str>; 2],
     /// The selected database.
     pub db: usize,
     /// What it is.
@@ -102,7 +141,7 @@ pub struct Client {
     pub watched: Vec<(usize, Box<[u8]>)>,
     /// A watched key was changed: EXEC will fail.
     pub watch_broken: bool,
-    /// SUBSCRIBE and PSUBSCRIBE; none while there are no subscriptions.
+    /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE; none while there are no subscriptions.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// What is known of it as a replica.
     pub replica: Option<Box<crate::master::Replica>>,
@@ -110,6 +149,8 @@ pub struct Client {
     pub(crate) seen_offset: u64,
     /// REPLCONF listening-port.
     pub listening_port: u16,
+    /// Bytes that it has sent, bytes that it was sent, and commands that it ran.
+    pub traffic: Traffic,
     /// Since when its output has been over the soft limit, Unix milliseconds.
     pub(crate) over_soft_since_ms: Option<u64>,
     /// Replies to be sent.
@@ -125,6 +166,7 @@ impl Client {
             serial,
             peer,
             name: None,
+            library: Default::default(),
             db: 0,
             flags: Flags::default(),
             waiting: Waiting::No,
@@ -138,6 +180,7 @@ impl Client {
             replica: None,
             seen_offset: 0,
             listening_port: 0,
+            traffic: Traffic::default(),
             over_soft_since_ms: None,
             out: Reply::default(),
             pending: BytesMut::new(),
@@ -148,9 +191,15 @@ impl Client {
     /// How many channels and patterns it is subscribed to.
     #[must_use]
     pub fn subscription_count(&self) -> usize {
-        self.subscriptions
-            .as_ref()
-            .map_or(0, |all| all.channels.len() + all.patterns.len())
+        self.subscriptions.as_ref().map_or(0, |all| {
+            all.channels.len() + all.patterns.len() + all.sharded.len()
+        })
+    }
+
+    /// The name of the user that it has authenticated as.
+    #[must_use]
+    pub fn user_name(&self) -> &str {
+        "default"
     }
 
     /// Memory of what came and was not run yet, bytes.
@@ -182,8 +231,15 @@ impl Client {
             asking,
             readonly,
             closing,
+            no_evict: _,
+            no_touch,
+            import_source,
+            redirect: _,
+            quiet,
         } = self.flags;
-        !(master | replica | monitor | internal | asking | readonly | closing)
+        let special = master | replica | monitor | internal | asking | readonly | closing;
+        !(special | no_touch | import_source)
+            && quiet == Quiet::No
             && self.multi.is_none()
             && self.subscriptions.is_none()
     }

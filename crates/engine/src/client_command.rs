@@ -1,15 +1,51 @@
 //! The clients as an operator sees them: CLIENT, the limits of their output, idle ones.
 
+mod filter;
+
 use std::fmt::Write as _;
 
 use commands::{Args, Done, Error, args};
-use conf::ClientClass;
+use resp::Protocol;
 
-use crate::client::{Client, Waiting};
+use crate::blocking;
+use crate::client::{Client, Quiet, Waiting};
 use crate::{ClientId, Engine};
+use filter::Filter;
 
-/// The output of a client that Redis 3.0 does not count as memory of its own (`REDIS_REPLY_CHUNK_BYTES`).
+/// The output of a client that is not counted as memory of its own.
 const FIRST_BUFFER_BYTES: usize = 16 * 1024;
+
+/// The letters of a client's state, as CLIENT LIST shows them.
+fn marks(client: &Client) -> String {
+    let marks = [
+        (client.flags.replica && client.flags.monitor, 'O'),
+        (client.flags.replica && !client.flags.monitor, 'S'),
+        (client.flags.monitor && !client.flags.replica, 'O'),
+        (client.flags.master, 'M'),
+        (client.subscriptions.is_some(), 'P'),
+        (client.multi.is_some(), 'x'),
+        (
+            matches!(client.waiting, Waiting::Keys(_) | Waiting::Replicas { .. }),
+            'b',
+        ),
+        (client.watch_broken, 'd'),
+        (client.flags.closing, 'c'),
+        (client.peer.unix, 'U'),
+        (client.flags.readonly, 'r'),
+        (client.flags.no_evict, 'e'),
+        (client.flags.no_touch, 'T'),
+        (client.flags.import_source, 'I'),
+    ];
+    let mut text: String = marks
+        .iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, mark)| mark)
+        .collect();
+    if text.is_empty() {
+        text.push('N');
+    }
+    text
+}
 
 impl Engine {
     /// A client's line, without its end.
@@ -18,211 +54,290 @@ impl Engine {
             return String::new();
         };
         let now_ms = self.now.unix_ms();
-        let mut flags = String::new();
-        let marks = [
-            (client.flags.replica && client.flags.monitor, 'O'),
-            (client.flags.replica && !client.flags.monitor, 'S'),
-            (client.flags.master, 'M'),
-            (client.multi.is_some(), 'x'),
-            (
-                matches!(client.waiting, Waiting::Keys(_) | Waiting::Replicas { .. }),
-                'b',
-            ),
-            (client.watch_broken, 'd'),
-            (client.flags.closing, 'c'),
-            (client.peer.unix, 'U'),
-            (client.flags.readonly, 'r'),
-        ];
-        flags.extend(marks.iter().filter(|(set, _)| *set).map(|(_, mark)| mark));
-        if flags.is_empty() {
-            flags.push('N');
-        }
-        let name = client
-            .name
-            .as_deref()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default();
-        let (channels, patterns) = client
-            .subscriptions
-            .as_ref()
-            .map_or((0, 0), |all| (all.channels.len(), all.patterns.len()));
-        let multi = client.multi.as_ref().map_or(-1, |multi| {
-            i64::try_from(multi.queue.len()).unwrap_or(i64::MAX)
+        let text = |name: Option<&[u8]>| {
+            name.map(|name| String::from_utf8_lossy(name).into_owned())
+                .unwrap_or_default()
+        };
+        let name = text(client.name.as_deref());
+        let (channels, patterns, sharded) =
+            client.subscriptions.as_ref().map_or((0, 0, 0), |all| {
+                (all.channels.len(), all.patterns.len(), all.sharded.len())
+            });
+        let (multi, multi_bytes) = client.multi.as_ref().map_or((-1, 0), |multi| {
+            let count = i64::try_from(multi.queue.len()).unwrap_or(i64::MAX);
+            let bytes = multi
+                .queue
+                .iter()
+                .flat_map(|queued| &queued.args)
+                .map(|word| word.len());
+            (count, bytes.sum())
         });
+        let output = client.out.memory();
+        let beyond = if client.out.len() > FIRST_BUFFER_BYTES {
+            output
+        } else {
+            0
+        };
+        let total = size_of::<Client>() + output + client.pending.capacity() + multi_bytes;
         let mut line = String::new();
         // Writing to a string does not fail.
         let _ = write!(
             line,
-            "id={} addr={} fd={} name={name} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} multi={multi} \
-             qbuf={} qbuf-free={} obl={} oll=0 omem={} events={} cmd={}",
+            "id={} addr={} laddr={} fd={} name={name} age={} idle={} flags={} capa={} db={} sub={channels} psub={patterns} ssub={sharded} \
+             multi={multi} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={multi_bytes} rbs={output} rbp={output} obl={} oll=0 omem={beyond} \
+             tot-mem={total} events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             client.serial,
             client.peer.addr,
+            client.peer.local_addr,
             client.peer.fd,
             now_ms.saturating_sub(client.since_ms) / 1000,
             now_ms.saturating_sub(client.active_ms) / 1000,
+            marks(client),
+            if client.flags.redirect { "r" } else { "" },
             client.db,
+            client.watched.len(),
             client.pending.len(),
             client.pending.capacity() - client.pending.len(),
             client.out.len(),
-            // Redis counts what does not fit into a client's first buffer.
-            if client.out.len() > FIRST_BUFFER_BYTES {
-                client.out.memory()
-            } else {
-                0
-            },
             if client.out.is_empty() { "r" } else { "rw" },
             client.last_command,
+            client.user_name(),
+            if client.out.protocol() == Protocol::Resp3 {
+                3
+            } else {
+                2
+            },
+            client.library[0],
+            client.library[1],
+            client.traffic.input,
+            client.traffic.output,
+            client.traffic.commands,
         );
         line
     }
-}
 
-/// What CLIENT KILL looks for.
-#[derive(Default)]
-struct Filter<'a> {
-    serial: Option<i64>,
-    addr: Option<&'a [u8]>,
-    class: Option<ClientClass>,
-    spare_self: bool,
-}
+    /// The clients that a filter lets through, in the order in which they came.
+    fn filtered(&self, filter: &Filter<'_>, id: ClientId) -> Vec<ClientId> {
+        let now_ms = self.now.unix_ms();
+        let matching = self.sessions.clients.iter().filter(|(each, client)| {
+            !client.flags.internal
+                && !(filter.skip_me && *each == id)
+                && filter.matches(client, now_ms)
+        });
+        let mut found: Vec<ClientId> = matching.map(|(each, _)| each).collect();
+        found.sort_unstable();
+        found
+    }
 
-impl Filter<'_> {
-    fn matches(&self, client: &Client) -> bool {
-        self.serial
-            .is_none_or(|serial| u64::try_from(serial).is_ok_and(|serial| serial == client.serial))
-            && self
-                .addr
-                .is_none_or(|addr| addr == client.peer.addr.as_bytes())
-            && self
-                .class
-                .is_none_or(|class| !client.flags.master && client.class() == class)
-            && !client.flags.internal
+    fn client_out(&mut self, id: ClientId) -> &mut resp::Reply {
+        &mut self.sessions.clients[id].out
     }
 }
 
-/// CLIENT LIST | KILL … | SETNAME name | GETNAME | PAUSE milliseconds
-pub(crate) fn client(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let word = args[1];
-    if args::is(word, "LIST") && args.len() == 2 {
-        let mut text = String::new();
-        let mut all: Vec<(u64, ClientId)> = engine
-            .sessions
-            .clients
-            .iter()
-            .filter(|(_, client)| !client.flags.internal)
-            .map(|(id, client)| (client.serial, id))
-            .collect();
-        all.sort_unstable();
-        for (_, each) in all {
-            text.push_str(&engine.client_line(each));
-            text.push('\n');
-        }
-        engine.sessions.clients[id].out.bulk(text);
-    } else if args::is(word, "KILL") {
-        kill(engine, id, args)?;
-    } else if args::is(word, "SETNAME") && args.len() == 3 {
-        if !args[2].iter().all(u8::is_ascii_graphic) {
-            return Err(Error::text(
-                "ERR Client names cannot contain spaces, newlines or special characters.",
-            ));
-        }
-        let client = &mut engine.sessions.clients[id];
-        client.name = (!args[2].is_empty()).then(|| args[2].into());
-        client.out.ok();
-    } else if args::is(word, "GETNAME") && args.len() == 2 {
-        let client = &mut engine.sessions.clients[id];
-        match &client.name {
-            Some(name) => client.out.bulk(name),
-            None => client.out.nil(),
-        }
-    } else if args::is(word, "PAUSE") && args.len() == 3 {
-        let ms = args::int(args[2])
-            .map_err(|_| Error::text("ERR timeout is not an integer or out of range"))?;
-        let ms = u64::try_from(ms).map_err(|_| Error::text("ERR timeout is negative"))?;
-        engine.pause_clients(ms);
-        engine.sessions.clients[id].out.ok();
-    } else {
-        return Err(Error::text(
-            "ERR Syntax error, try CLIENT (LIST | KILL ip:port | GETNAME | SETNAME connection-name)",
-        ));
+/// CLIENT LIST [filters]
+pub(crate) fn list(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let filter = Filter::read(engine, args, false)?;
+    let mut text = String::new();
+    for each in engine.filtered(&filter, id) {
+        text.push_str(&engine.client_line(each));
+        text.push('\n');
+    }
+    engine.client_out(id).verbatim("txt", text);
+    Ok(())
+}
+
+/// CLIENT INFO
+pub(crate) fn info(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    let mut line = engine.client_line(id);
+    line.push('\n');
+    engine.client_out(id).verbatim("txt", line);
+    Ok(())
+}
+
+/// CLIENT ID
+pub(crate) fn id(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    let serial = i64::try_from(id.serial()).unwrap_or(i64::MAX);
+    engine.client_out(id).int(serial);
+    Ok(())
+}
+
+/// CLIENT SETNAME name
+pub(crate) fn setname(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.set_client_name(id, args[2])?;
+    engine.client_out(id).ok();
+    Ok(())
+}
+
+/// CLIENT GETNAME
+pub(crate) fn getname(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    match &client.name {
+        Some(name) => client.out.bulk(name),
+        None => client.out.nil(),
     }
     Ok(())
 }
 
-fn kill(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let old_style = args.len() == 3;
-    let filter = if old_style {
-        Filter {
-            addr: Some(args[2]),
-            ..Filter::default()
+/// CLIENT SETINFO LIB-NAME name | LIB-VER version
+pub(crate) fn setinfo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let (word, value) = (args[2], args[3]);
+    let (place, name) = if args::is(word, "LIB-NAME") {
+        (0, "lib-name")
+    } else if args::is(word, "LIB-VER") {
+        (1, "lib-ver")
+    } else {
+        return Err(Error::quoting("ERR Unrecognized option '", word, "'"));
+    };
+    if !value.iter().all(u8::is_ascii_graphic) {
+        return Err(Error::owned(format!(
+            "ERR {name} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    let client = &mut engine.sessions.clients[id];
+    client.library[place] = String::from_utf8_lossy(value).into();
+    client.out.ok();
+    Ok(())
+}
+
+/// ON or OFF, as the last word of a subcommand.
+fn switch(args: Args<'_>) -> Result<bool, Error> {
+    if args::is(args[2], "ON") {
+        Ok(true)
+    } else if args::is(args[2], "OFF") {
+        Ok(false)
+    } else {
+        Err(Error::Syntax)
+    }
+}
+
+/// CLIENT NO-EVICT ON|OFF
+pub(crate) fn no_evict(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.sessions.clients[id].flags.no_evict = switch(args)?;
+    engine.client_out(id).ok();
+    Ok(())
+}
+
+/// CLIENT NO-TOUCH ON|OFF
+pub(crate) fn no_touch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.sessions.clients[id].flags.no_touch = switch(args)?;
+    engine.client_out(id).ok();
+    Ok(())
+}
+
+/// CLIENT CAPA capability … What is not known is ignored.
+pub(crate) fn capa(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    client.flags.redirect |= args[2..].iter().any(|word| args::is(word, "REDIRECT"));
+    client.out.ok();
+    Ok(())
+}
+
+/// CLIENT REPLY ON|OFF|SKIP
+pub(crate) fn reply(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    if args::is(args[2], "ON") {
+        client.flags.quiet = Quiet::No;
+        client.out.ok();
+    } else if args::is(args[2], "OFF") {
+        client.flags.quiet = Quiet::Yes;
+    } else if args::is(args[2], "SKIP") {
+        // After OFF nothing is left to be skipped.
+        if client.flags.quiet == Quiet::No {
+            client.flags.quiet = Quiet::Next;
         }
     } else {
-        filter(args)?
+        return Err(Error::Syntax);
+    }
+    Ok(())
+}
+
+/// CLIENT PAUSE milliseconds [WRITE|ALL]
+pub(crate) fn pause(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let writes_only = match args[3..] {
+        [] => false,
+        [mode] if args::is(mode, "ALL") => false,
+        [mode] if args::is(mode, "WRITE") => true,
+        [_] => return Err(Error::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(Error::Syntax),
     };
-    let found: Vec<ClientId> = engine
+    let ms = args::int(args[2])
+        .map_err(|_| Error::text("ERR timeout is not an integer or out of range"))?;
+    let ms = u64::try_from(ms).map_err(|_| Error::text("ERR timeout is negative"))?;
+    engine.pause_clients(ms, writes_only);
+    engine.client_out(id).ok();
+    Ok(())
+}
+
+/// CLIENT UNPAUSE
+pub(crate) fn unpause(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    engine.resume_clients();
+    engine.client_out(id).ok();
+    Ok(())
+}
+
+/// CLIENT UNBLOCK id [TIMEOUT|ERROR]
+pub(crate) fn unblock(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let with_error = match args[3..] {
+        [] => false,
+        [reason] if args::is(reason, "TIMEOUT") => false,
+        [reason] if args::is(reason, "ERROR") => true,
+        _ => {
+            return Err(Error::text(
+                "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+            ));
+        }
+    };
+    let serial = args::int(args[2])?;
+    let same = |(other, _): &(ClientId, &Client)| i64::try_from(other.serial()) == Ok(serial);
+    let found = engine
         .sessions
         .clients
         .iter()
-        .filter(|(_, client)| filter.matches(client))
-        .map(|(id, _)| id)
-        .collect();
-    let mut killed = 0;
-    let mut itself = false;
-    for each in found {
-        if each == id {
-            if filter.spare_self {
-                continue;
-            }
-            itself = true;
-        } else {
-            engine.close_now(each);
-        }
-        killed += 1;
-    }
-    let out = &mut engine.sessions.clients[id].out;
-    match (old_style, killed) {
-        (true, 0) => return Err(Error::text("ERR No such client")),
-        (true, _) => out.ok(),
-        (false, _) => out.int(killed),
-    }
-    if itself {
-        engine.close_after_reply(id);
-    }
+        .find(same)
+        .map(|(other, _)| other);
+    let ended = found.is_some_and(|other| engine.end_wait(other, with_error));
+    engine.client_out(id).int(ended.into());
     Ok(())
 }
 
-fn filter<'a>(args: Args<'a>) -> Result<Filter<'a>, Error> {
-    let mut filter = Filter {
-        spare_self: true,
-        ..Filter::default()
-    };
-    if args.len() < 4 {
-        return Err(Error::Syntax);
-    }
-    for pair in args[2..].chunks(2) {
-        let &[option, value] = pair else {
-            return Err(Error::Syntax);
-        };
-        if args::is(option, "ID") {
-            filter.serial = Some(args::int(value)?);
-        } else if args::is(option, "ADDR") {
-            filter.addr = Some(value);
-        } else if args::is(option, "TYPE") {
-            filter.class = Some(match value {
-                value if args::is(value, "NORMAL") => ClientClass::Normal,
-                value if args::is(value, "SLAVE") => ClientClass::Slave,
-                value if args::is(value, "PUBSUB") => ClientClass::Pubsub,
-                _ => return Err(Error::quoting("ERR Unknown client type '", value, "'")),
-            });
-        } else if args::is(option, "SKIPME") && args::is(value, "YES") {
-            filter.spare_self = true;
-        } else if args::is(option, "SKIPME") && args::is(value, "NO") {
-            filter.spare_self = false;
-        } else {
-            return Err(Error::Syntax);
+impl Engine {
+    /// Ends the wait of a blocked client before its time; false if it does not wait for anything that can be given up.
+    fn end_wait(&mut self, id: ClientId, with_error: bool) -> bool {
+        match &mut self.sessions.clients[id].waiting {
+            Waiting::Keys(_) if with_error => self.unblock_with_error(id, blocking::BY_CLIENT),
+            Waiting::Keys(_) => self.unblock_with_timeout(id),
+            Waiting::Replicas { until_ms, .. } => {
+                *until_ms = Some(0);
+                self.serve_waiters();
+            }
+            _ => return false,
         }
+        true
     }
-    Ok(filter)
+}
+
+/// CLIENT KILL ip:port | filters
+pub(crate) fn kill(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let by_address = args.len() == 3;
+    let filter = if by_address {
+        Filter::address(args[2])
+    } else {
+        Filter::read(engine, args, true)?
+    };
+    let found = engine.filtered(&filter, id);
+    for &each in found.iter().filter(|each| **each != id) {
+        engine.close_now(each);
+    }
+    let out = engine.client_out(id);
+    match (by_address, found.len()) {
+        (true, 0) => return Err(Error::text("ERR No such client")),
+        (true, _) => out.ok(),
+        (false, killed) => out.count(killed),
+    }
+    if found.contains(&id) {
+        engine.close_after_reply(id);
+    }
+    Ok(())
 }
 
 impl Engine {

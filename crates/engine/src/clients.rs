@@ -133,6 +133,7 @@ mod tests {
         let mut clients = Clients::new();
         let peer = Peer {
             addr: "127.0.0.1:1".to_owned(),
+            local_addr: String::new(),
             fd: 3,
             unix: false,
         };

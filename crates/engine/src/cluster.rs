@@ -208,7 +208,7 @@ impl Engine {
             Event::Publish { channel, message } => {
                 self.publish_local(&channel, &message);
             }
-            Event::PauseClients { for_ms } => self.pause_clients(for_ms),
+            Event::PauseClients { for_ms } => self.pause_clients(for_ms, true),
             Event::ResumeClients => self.resume_clients(),
             Event::Log { level, text } => log(level, &text),
         }

@@ -1,11 +1,16 @@
-//! PING, ECHO, AUTH, SELECT, TIME.
+//! PING, ECHO, HELLO, AUTH, RESET, QUIT, SELECT, TIME.
 
+use commands::args::Reader;
 use commands::{Args, Done, Error, args};
 use resp::Protocol;
 
+use crate::client::Quiet;
 use crate::{ClientId, Engine};
 
-/// PING. A RESP2 client with subscriptions gets an answer that looks like a message.
+/// The version of Redis whose dialect is spoken: drivers and frameworks ask for it. Valkey reports the same.
+pub(crate) const REDIS_VERSION: &str = "7.2.4";
+
+/// PING [message]. A RESP2 client with subscriptions gets an answer that looks like a message.
 pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
     if args.len() > 2 {
@@ -32,31 +37,174 @@ pub(crate) fn quit(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     Ok(())
 }
 
-/// ECHO word
+/// ECHO message
 pub(crate) fn echo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     engine.sessions.clients[id].out.bulk(args[1]);
     Ok(())
 }
+
+const WRONG_PASSWORD: Error =
+    Error::text("WRONGPASS invalid username-password pair or user is disabled.");
 
 impl Engine {
     /// Whether a client has still to give the password: also one that came when none was needed.
     pub(crate) fn lacks_password(&self, id: ClientId) -> bool {
         self.config.requirepass.is_some() && !self.sessions.clients[id].flags.authenticated
     }
+
+    /// Authenticates a client as `user`.
+    fn authenticate(&mut self, id: ClientId, user: &[u8], password: &[u8]) -> Result<(), Error> {
+        let right = user == b"default"
+            && self
+                .config
+                .requirepass
+                .as_ref()
+                .is_none_or(|secret| same_in_constant_time(secret, password));
+        if !right {
+            return Err(WRONG_PASSWORD);
+        }
+        self.sessions.clients[id].flags.authenticated = true;
+        Ok(())
+    }
+
+    /// Whether there is a user of this name.
+    pub(crate) fn has_user(&self, name: &[u8]) -> bool {
+        name == b"default"
+    }
+
+    /// CLIENT SETNAME and HELLO SETNAME.
+    ///
+    /// # Errors
+    /// The name has blanks or control characters.
+    pub(crate) fn set_client_name(&mut self, id: ClientId, name: &[u8]) -> Result<(), Error> {
+        if !name.iter().all(u8::is_ascii_graphic) {
+            return Err(Error::text(
+                "ERR Client names cannot contain spaces, newlines or special characters.",
+            ));
+        }
+        self.sessions.clients[id].name = (!name.is_empty()).then(|| name.into());
+        Ok(())
+    }
 }
 
-/// AUTH password
+/// AUTH [username] password
 pub(crate) fn auth(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Some(password) = &engine.config.requirepass else {
-        return Err(Error::text("ERR Client sent AUTH, but no password is set"));
+    let (user, password): (&[u8], &[u8]) = match *args {
+        [_, password] => {
+            if engine.config.requirepass.is_none() {
+                return Err(Error::text(
+                    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+                ));
+            }
+            (b"default", password)
+        }
+        [_, user, password] => (user, password),
+        _ => return Err(Error::Syntax),
     };
-    let right = same_in_constant_time(password, args[1]);
-    let client = &mut engine.sessions.clients[id];
-    client.flags.authenticated = right;
-    if !right {
-        return Err(Error::text("ERR invalid password"));
+    engine.authenticate(id, user, password)?;
+    engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+/// HELLO [protover [AUTH username password] [SETNAME clientname]]
+pub(crate) fn hello(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let mut reader = Reader::from(args, 1);
+    let mut protocol = None;
+    if let Some(word) = reader.peek() {
+        let version = args::int(word)
+            .map_err(|_| Error::text("ERR Protocol version is not an integer or out of range"))?;
+        protocol = Some(match version {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Error::text("NOPROTO unsupported protocol version")),
+        });
+        reader.word()?;
     }
-    client.out.ok();
+    let (mut login, mut name) = (None, None);
+    while let Some(option) = reader.peek() {
+        if reader.takes_with("AUTH", 2) {
+            login = Some((reader.word()?, reader.word()?));
+        } else if reader.takes_with("SETNAME", 1) {
+            name = Some(reader.word()?);
+        } else {
+            return Err(Error::quoting(
+                "ERR Syntax error in HELLO option '",
+                option,
+                "'",
+            ));
+        }
+    }
+    if let Some((user, password)) = login {
+        engine.authenticate(id, user, password)?;
+    }
+    if engine.lacks_password(id) {
+        return Err(Error::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        engine.set_client_name(id, name)?;
+    }
+    if let Some(protocol) = protocol {
+        engine.sessions.clients[id].out.set_protocol(protocol);
+    }
+    greet(engine, id);
+    Ok(())
+}
+
+/// The answer to HELLO: facts about the server.
+fn greet(engine: &mut Engine, id: ClientId) {
+    let mode = if engine.keeper.cluster.is_some() {
+        "cluster"
+    } else {
+        "standalone"
+    };
+    let role = if engine.is_slave() {
+        "replica"
+    } else {
+        "master"
+    };
+    let out = &mut engine.sessions.clients[id].out;
+    let version = if out.protocol() == Protocol::Resp3 {
+        3
+    } else {
+        2
+    };
+    out.map(7);
+    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        out.bulk(name);
+        out.bulk(value);
+    }
+    out.bulk("proto");
+    out.int(version);
+    out.bulk("id");
+    out.int(i64::try_from(id.serial()).unwrap_or(i64::MAX));
+    for (name, value) in [("mode", mode), ("role", role)] {
+        out.bulk(name);
+        out.bulk(value);
+    }
+    out.bulk("modules");
+    out.array(0);
+}
+
+/// RESET: the connection is as if it had just been opened.
+pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    engine.drop_transaction(id);
+    engine.forget_subscriptions(id);
+    engine.sessions.monitors.retain(|other| *other != id);
+    let client = &mut engine.sessions.clients[id];
+    client.db = 0;
+    client.name = None;
+    client.flags.monitor = false;
+    client.flags.asking = false;
+    client.flags.readonly = false;
+    client.flags.no_evict = false;
+    client.flags.no_touch = false;
+    client.flags.redirect = false;
+    client.flags.quiet = Quiet::No;
+    client.flags.authenticated = false;
+    client.out.set_protocol(Protocol::Resp2);
+    client.out.status("RESET");
     Ok(())
 }
 
@@ -82,7 +230,7 @@ pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
             client.out.ok();
             Ok(())
         }
-        _ => Err(Error::text("ERR invalid DB index")),
+        _ => Err(Error::text("ERR DB index is out of range")),
     }
 }
 

@@ -1,8 +1,9 @@
 //! One request: the gates it passes, in order, and the call.
 
 use commands::{Args, Ctx, Error, Flags, Propagation, Traits};
-use resp::Protocol;
+use resp::{Protocol, Reply};
 
+use crate::client::Quiet;
 use crate::index::{self, Entry, Runner};
 use crate::{ClientId, Engine, describe};
 
@@ -33,15 +34,21 @@ impl Engine {
     /// There is no such command, or it has no such subcommand.
     #[cold]
     fn request_unknown(&mut self, id: ClientId, args: Args<'_>, error: Option<&Error>) -> bool {
-        if self.is_paused(id) {
+        if self.is_paused(id, None) {
             self.hold(id);
             return false;
         }
-        match error {
-            None => self.unknown(id, args),
-            Some(error) => {
-                self.refuse(id, error);
+        let answer = |engine: &mut Self| {
+            match error {
+                None => engine.unknown(id, args),
+                Some(error) => engine.refuse(id, error),
             }
+            true
+        };
+        if self.sessions.clients[id].flags.quiet == Quiet::No {
+            answer(self);
+        } else {
+            self.quietly(id, false, answer);
         }
         self.end_asking(id, Traits::default());
         true
@@ -50,7 +57,43 @@ impl Engine {
     /// The long way, for whatever is not plain.
     #[inline(never)]
     fn request_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        if self.is_paused(id) || self.touches_moving(id, entry, args) {
+        if self.sessions.clients[id].flags.quiet == Quiet::No {
+            return self.run_through_gates(id, entry, args);
+        }
+        let messages = entry.command.flags.has(Flags::PUBSUB);
+        self.quietly(id, messages, |engine| {
+            engine.run_through_gates(id, entry, args)
+        })
+    }
+
+    /// Leaves out the reply of what runs, as CLIENT REPLY asked for. Messages go on coming.
+    fn quietly(
+        &mut self,
+        id: ClientId,
+        messages: bool,
+        run: impl FnOnce(&mut Self) -> bool,
+    ) -> bool {
+        let client = &mut self.sessions.clients[id];
+        let before = client.flags.quiet;
+        let apart = Reply::speaking(client.out.protocol());
+        let kept = std::mem::replace(&mut client.out, apart);
+        let ran = run(self);
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            let protocol = client.out.protocol();
+            let written = std::mem::replace(&mut client.out, kept);
+            client.out.set_protocol(protocol);
+            if client.flags.quiet == Quiet::No || messages {
+                client.out.append(written);
+            }
+            if ran && before == Quiet::Next && client.flags.quiet == Quiet::Next {
+                client.flags.quiet = Quiet::No;
+            }
+        }
+        ran
+    }
+
+    fn run_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
+        if self.is_paused(id, Some(entry)) || self.touches_moving(id, entry, args) {
             self.hold(id);
             return false;
         }
@@ -253,6 +296,9 @@ impl Engine {
             stats.ns += ns;
             stats.times.add(ns);
             self.meter.stats.commands += 1;
+            if let Some(client) = self.sessions.clients.get_mut(id) {
+                client.traffic.commands += 1;
+            }
         }
         if ns >= self.meter.noted_from_ns {
             self.note_slow(entry, args, ns / 1000);

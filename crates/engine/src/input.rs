@@ -328,6 +328,7 @@ impl Engine {
         let now_ms = self.now.unix_ms();
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
+            client.traffic.input += count as u64;
         }
     }
 

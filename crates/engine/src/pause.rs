@@ -1,11 +1,18 @@
 //! Requests that wait before they run: CLIENT PAUSE, a manual failover, keys on their way to another server.
 
+use commands::{Flags, Traits};
+
 use crate::client::Waiting;
+use crate::index::Entry;
 use crate::{ClientId, Engine};
 
 impl Engine {
-    /// Holds back the requests of all clients for so long, or longer if they are held back already.
-    pub(crate) fn pause_clients(&mut self, for_ms: u64) {
+    /// Holds back the requests of all clients, or only those that may write, for this long, or longer if they are held back already.
+    pub(crate) fn pause_clients(&mut self, for_ms: u64, writes_only: bool) {
+        self.calm = false;
+        // A stricter pause that is on stays as strict.
+        self.sessions.paused_writes_only = writes_only
+            && (self.sessions.paused_until_ms.is_none() || self.sessions.paused_writes_only);
         let until = self.now.mono_ms.saturating_add(for_ms);
         self.sessions.paused_until_ms = Some(
             self.sessions
@@ -32,9 +39,24 @@ impl Engine {
     }
 
     /// Whether a request of this client has to wait because of a pause. Replication goes on.
-    pub(crate) fn is_paused(&self, id: ClientId) -> bool {
-        let flags = self.sessions.clients[id].flags;
+    pub(crate) fn is_paused(&self, id: ClientId, entry: Option<Entry>) -> bool {
+        let client = &self.sessions.clients[id];
+        let flags = client.flags;
+        let may_write = |entry: Entry| {
+            entry.command.flags.has(Flags::WRITE) || entry.command.traits.has(Traits::MAY_REPLICATE)
+        };
+        let concerned = !self.sessions.paused_writes_only
+            || entry.is_some_and(|entry| {
+                let queue = client.multi.iter().flat_map(|multi| &multi.queue);
+                let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
+                if runs_queue {
+                    queue.into_iter().any(|queued| may_write(queued.entry))
+                } else {
+                    may_write(entry) && client.multi.is_none()
+                }
+            });
         self.sessions.paused_until_ms.is_some()
+            && concerned
             && !flags.master
             && !flags.replica
             && !flags.internal

@@ -2,53 +2,109 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::{Args, Done, Error, KeyEvent, Propagation};
+use commands::{Args, Done, KeyEvent, Propagation};
 use conf::KeyspaceEvents;
-use resp::Reply;
 use resp::glob;
 
 use crate::client::Subscriptions;
-use crate::sessions::Sessions;
 use crate::{ClientId, Engine};
+
+/// Names and the clients that are subscribed to each.
+type Subscribers = BTreeMap<Box<[u8]>, BTreeSet<ClientId>>;
 
 /// Who listens to what.
 #[derive(Debug, Default)]
 pub(crate) struct PubSub {
-    pub(crate) channels: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
-    /// In the order of subscription, which is the order of delivery.
-    pub(crate) patterns: Vec<(Box<[u8]>, ClientId)>,
+    pub(crate) channels: Subscribers,
+    pub(crate) patterns: Subscribers,
+    /// Channels that belong to slots.
+    pub(crate) sharded: Subscribers,
+}
+
+/// A way of subscribing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Channel,
+    Pattern,
+    Sharded,
+}
+
+impl Kind {
+    fn joined(self) -> &'static str {
+        match self {
+            Self::Channel => "subscribe",
+            Self::Pattern => "psubscribe",
+            Self::Sharded => "ssubscribe",
+        }
+    }
+
+    fn left(self) -> &'static str {
+        match self {
+            Self::Channel => "unsubscribe",
+            Self::Pattern => "punsubscribe",
+            Self::Sharded => "sunsubscribe",
+        }
+    }
+
+    fn subscribers(self, all: &mut PubSub) -> &mut Subscribers {
+        match self {
+            Self::Channel => &mut all.channels,
+            Self::Pattern => &mut all.patterns,
+            Self::Sharded => &mut all.sharded,
+        }
+    }
+
+    fn names(self, all: &mut Subscriptions) -> &mut BTreeSet<Box<[u8]>> {
+        match self {
+            Self::Channel => &mut all.channels,
+            Self::Pattern => &mut all.patterns,
+            Self::Sharded => &mut all.sharded,
+        }
+    }
+}
+
+impl PubSub {
+    fn leave(&mut self, kind: Kind, id: ClientId, name: &[u8]) {
+        let subscribers = kind.subscribers(self);
+        if let Some(clients) = subscribers.get_mut(name) {
+            clients.remove(&id);
+            if clients.is_empty() {
+                subscribers.remove(name);
+            }
+        }
+    }
 }
 
 impl Engine {
     /// Delivers a message to this server's subscribers; how many there were.
     pub(crate) fn publish_local(&mut self, channel: &[u8], message: &[u8]) -> usize {
-        let mut receivers = 0;
-        if let Some(clients) = self.sessions.pubsub.channels.get(channel) {
-            let ids: Vec<ClientId> = clients.iter().copied().collect();
-            for id in ids {
-                let out = self.output_of(id);
-                out.array(3);
-                out.bulk(b"message");
-                out.bulk(channel);
-                out.bulk(message);
-                receivers += 1;
-            }
-        }
-        for index in 0..self.sessions.pubsub.patterns.len() {
-            let (pattern, id) = &self.sessions.pubsub.patterns[index];
-            if !glob::matches(pattern, channel) {
-                continue;
-            }
-            let (pattern, id) = (pattern.clone(), *id);
-            let out = self.output_of(id);
-            out.array(4);
-            out.bulk(b"pmessage");
-            out.bulk(&pattern);
-            out.bulk(channel);
-            out.bulk(message);
-            receivers += 1;
+        let mut receivers = self.deliver(Kind::Channel, channel, &[b"message", channel, message]);
+        let matching = self.sessions.pubsub.patterns.keys();
+        let matching: Vec<Box<[u8]>> = matching
+            .filter(|pattern| glob::matches(pattern, channel))
+            .cloned()
+            .collect();
+        for pattern in matching {
+            let words = [b"pmessage", &pattern[..], channel, message];
+            receivers += self.deliver(Kind::Pattern, &pattern, &words);
         }
         receivers
+    }
+
+    /// The same for a channel that belongs to a slot.
+    pub(crate) fn publish_sharded(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        self.deliver(Kind::Sharded, channel, &[b"smessage", channel, message])
+    }
+
+    fn deliver(&mut self, kind: Kind, name: &[u8], words: &[&[u8]]) -> usize {
+        let clients = kind.subscribers(&mut self.sessions.pubsub).get(name);
+        let ids: Vec<ClientId> = clients.into_iter().flatten().copied().collect();
+        for &id in &ids {
+            let out = self.output_of(id);
+            out.push(words.len());
+            words.iter().for_each(|word| out.bulk(word));
+        }
+        ids.len()
     }
 
     /// Publishes one keyspace event under the names that `notify-keyspace-events` asks for.
@@ -64,151 +120,109 @@ impl Engine {
         }
     }
 
-    /// Ends all subscriptions of a client that goes away.
+    /// A client is gone, or RESET: it hears of nothing any more.
     pub(crate) fn forget_subscriptions(&mut self, id: ClientId) {
-        let Some(all) = self.sessions.clients[id].subscriptions.take() else {
+        let Some(mut all) = self.sessions.clients[id].subscriptions.take() else {
             return;
         };
-        for channel in all.channels {
-            self.drop_channel(id, &channel);
-        }
-        if !all.patterns.is_empty() {
-            self.sessions
-                .pubsub
-                .patterns
-                .retain(|(_, subscriber)| *subscriber != id);
-        }
-    }
-
-    fn drop_channel(&mut self, id: ClientId, channel: &[u8]) {
-        if let Some(clients) = self.sessions.pubsub.channels.get_mut(channel) {
-            clients.remove(&id);
-            if clients.is_empty() {
-                self.sessions.pubsub.channels.remove(channel);
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Sharded] {
+            for name in std::mem::take(kind.names(&mut all)) {
+                self.sessions.pubsub.leave(kind, id, &name);
             }
         }
     }
 
-    fn drop_pattern(&mut self, id: ClientId, pattern: &[u8]) {
-        self.sessions
-            .pubsub
-            .patterns
-            .retain(|(known, subscriber)| *subscriber != id || **known != *pattern);
-    }
-
-    /// The confirmation of one change: kind, name (nil where there was nothing to leave), subscriptions left.
-    fn confirm(&mut self, id: ClientId, kind: &str, name: Option<&[u8]>) {
+    /// The confirmation of one change: what happened, the name (nil if there was nothing to leave), subscriptions left. Sharded
+    /// ones are counted apart.
+    fn confirm(&mut self, id: ClientId, kind: Kind, word: &str, name: Option<&[u8]>) {
         let client = &mut self.sessions.clients[id];
-        let count = client.subscription_count();
-        client.out.array(3);
-        client.out.bulk(kind.as_bytes());
+        let all = client.subscriptions.as_deref();
+        let count = all.map_or(0, |all| match kind {
+            Kind::Sharded => all.sharded.len(),
+            Kind::Channel | Kind::Pattern => all.channels.len() + all.patterns.len(),
+        });
+        client.out.push(3);
+        client.out.bulk(word);
         match name {
             Some(name) => client.out.bulk(name),
             None => client.out.nil(),
         }
         client.out.count(count);
     }
+
+    fn join(&mut self, id: ClientId, kind: Kind, names: &[&[u8]]) {
+        for &name in names {
+            let all = self.sessions.clients[id]
+                .subscriptions
+                .get_or_insert_default();
+            if kind.names(all).insert(name.into()) {
+                let subscribers = kind.subscribers(&mut self.sessions.pubsub);
+                subscribers.entry(name.into()).or_default().insert(id);
+            }
+            self.confirm(id, kind, kind.joined(), Some(name));
+        }
+    }
+
+    /// Leaves what is named, or everything. Leaving everything while subscribed to nothing is confirmed too.
+    fn leave(&mut self, id: ClientId, kind: Kind, names: &[&[u8]]) {
+        let named: Vec<Box<[u8]>> = if names.is_empty() {
+            let all = self.sessions.clients[id].subscriptions.as_deref_mut();
+            all.map(|all| kind.names(all).iter().cloned().collect())
+                .unwrap_or_default()
+        } else {
+            names.iter().map(|&name| name.into()).collect()
+        };
+        for name in &named {
+            let all = self.sessions.clients[id].subscriptions.as_deref_mut();
+            if all.is_some_and(|all| kind.names(all).remove(name)) {
+                self.sessions.pubsub.leave(kind, id, name);
+            }
+            self.confirm(id, kind, kind.left(), Some(name));
+        }
+        if named.is_empty() {
+            self.confirm(id, kind, kind.left(), None);
+        }
+        let client = &mut self.sessions.clients[id];
+        if client.subscription_count() == 0 {
+            client.subscriptions = None;
+        }
+    }
 }
 
 /// SUBSCRIBE channel …
 pub(crate) fn subscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    for &channel in &args[1..] {
-        let all = engine.sessions.clients[id]
-            .subscriptions
-            .get_or_insert_default();
-        if all.channels.insert(channel.into()) {
-            engine
-                .sessions
-                .pubsub
-                .channels
-                .entry(channel.into())
-                .or_default()
-                .insert(id);
-        }
-        engine.confirm(id, "subscribe", Some(channel));
-    }
+    engine.join(id, Kind::Channel, &args[1..]);
     Ok(())
 }
 
 /// PSUBSCRIBE pattern …
 pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    for &pattern in &args[1..] {
-        let all = engine.sessions.clients[id]
-            .subscriptions
-            .get_or_insert_default();
-        if all.patterns.insert(pattern.into()) {
-            engine.sessions.pubsub.patterns.push((pattern.into(), id));
-        }
-        engine.confirm(id, "psubscribe", Some(pattern));
-    }
+    engine.join(id, Kind::Pattern, &args[1..]);
+    Ok(())
+}
+
+/// SSUBSCRIBE channel …
+pub(crate) fn ssubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.join(id, Kind::Sharded, &args[1..]);
     Ok(())
 }
 
 /// UNSUBSCRIBE [channel …]
 pub(crate) fn unsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let all = engine.sessions.clients[id].subscriptions.as_deref();
-    let all = all.into_iter().flat_map(|all| &all.channels);
-    let named = named_or(args, all);
-    leave(
-        engine,
-        id,
-        &named,
-        "unsubscribe",
-        |all| &mut all.channels,
-        Engine::drop_channel,
-    );
+    engine.leave(id, Kind::Channel, &args[1..]);
     Ok(())
 }
 
 /// PUNSUBSCRIBE [pattern …]
 pub(crate) fn punsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    // In the order of subscription.
-    let all = engine.sessions.pubsub.patterns.iter();
-    let all = all.filter(|(_, subscriber)| *subscriber == id);
-    let named = named_or(args, all.map(|(pattern, _)| pattern));
-    leave(
-        engine,
-        id,
-        &named,
-        "punsubscribe",
-        |all| &mut all.patterns,
-        Engine::drop_pattern,
-    );
+    engine.leave(id, Kind::Pattern, &args[1..]);
     Ok(())
 }
 
-/// What a request names, or everything.
-fn named_or<'a>(args: Args<'_>, all: impl Iterator<Item = &'a Box<[u8]>>) -> Vec<Box<[u8]>> {
-    if args.len() > 1 {
-        args[1..].iter().map(|&name| name.into()).collect()
-    } else {
-        all.cloned().collect()
-    }
-}
-
-/// Leaves what is named in the set that `of` picks; `forget` takes the client off the other side's list. Leaving everything while
-/// subscribed to nothing is confirmed too.
-fn leave(
-    engine: &mut Engine,
-    id: ClientId,
-    named: &[Box<[u8]>],
-    kind: &str,
-    of: fn(&mut Subscriptions) -> &mut BTreeSet<Box<[u8]>>,
-    forget: fn(&mut Engine, ClientId, &[u8]),
-) {
-    for name in named {
-        let all = engine.sessions.clients[id].subscriptions.as_deref_mut();
-        if all.is_some_and(|all| of(all).remove(name)) {
-            forget(engine, id, name);
-        }
-        engine.confirm(id, kind, Some(name));
-    }
-    if named.is_empty() {
-        engine.confirm(id, kind, None);
-    }
-    if engine.sessions.clients[id].subscription_count() == 0 {
-        engine.sessions.clients[id].subscriptions = None;
-    }
+/// SUNSUBSCRIBE [channel …]
+pub(crate) fn sunsubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    engine.leave(id, Kind::Sharded, &args[1..]);
+    Ok(())
 }
 
 /// PUBLISH channel message
@@ -224,35 +238,61 @@ pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     Ok(())
 }
 
-/// PUBSUB CHANNELS [pattern] | NUMSUB [channel …] | NUMPAT
-pub(crate) fn pubsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let Sessions {
-        pubsub, clients, ..
-    } = &mut engine.sessions;
-    let out: &mut Reply = &mut clients[id].out;
-    let word = args[1];
-    if word.eq_ignore_ascii_case(b"channels") && args.len() <= 3 {
-        let wanted = |name: &[u8]| {
-            args.get(2)
-                .is_none_or(|pattern| glob::matches(pattern, name))
-        };
-        let names: Vec<&Box<[u8]>> = pubsub.channels.keys().filter(|name| wanted(name)).collect();
-        out.array(names.len());
-        names.into_iter().for_each(|name| out.bulk(name));
-    } else if word.eq_ignore_ascii_case(b"numsub") {
-        out.array((args.len() - 2) * 2);
-        for &channel in &args[2..] {
-            out.bulk(channel);
-            out.count(pubsub.channels.get(channel).map_or(0, BTreeSet::len));
-        }
-    } else if word.eq_ignore_ascii_case(b"numpat") && args.len() == 2 {
-        out.count(pubsub.patterns.len());
-    } else {
-        return Err(Error::quoting(
-            "ERR Unknown PUBSUB subcommand or wrong number of arguments for '",
-            word,
-            "'",
-        ));
+/// SPUBLISH channel message
+pub(crate) fn spublish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let receivers = engine.publish_sharded(args[1], args[2]);
+    engine.shard.effects.propagation = Propagation::Replicas;
+    engine.sessions.clients[id].out.count(receivers);
+    Ok(())
+}
+
+/// PUBSUB CHANNELS [pattern]
+pub(crate) fn channels(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    list(engine, id, Kind::Channel, args)
+}
+
+/// PUBSUB SHARDCHANNELS [pattern]
+pub(crate) fn shardchannels(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    list(engine, id, Kind::Sharded, args)
+}
+
+fn list(engine: &mut Engine, id: ClientId, kind: Kind, args: Args<'_>) -> Done {
+    let pattern = args.get(2);
+    let names = kind.subscribers(&mut engine.sessions.pubsub).keys();
+    let names: Vec<Box<[u8]>> = names
+        .filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name)))
+        .cloned()
+        .collect();
+    let out = &mut engine.sessions.clients[id].out;
+    out.array(names.len());
+    names.iter().for_each(|name| out.bulk(name));
+    Ok(())
+}
+
+/// PUBSUB NUMSUB [channel …]
+pub(crate) fn numsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    count(engine, id, Kind::Channel, args)
+}
+
+/// PUBSUB SHARDNUMSUB [channel …]
+pub(crate) fn shardnumsub(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    count(engine, id, Kind::Sharded, args)
+}
+
+fn count(engine: &mut Engine, id: ClientId, kind: Kind, args: Args<'_>) -> Done {
+    let subscribers = kind.subscribers(&mut engine.sessions.pubsub);
+    let out = &mut engine.sessions.clients[id].out;
+    out.array((args.len() - 2) * 2);
+    for &channel in &args[2..] {
+        out.bulk(channel);
+        out.count(subscribers.get(channel).map_or(0, BTreeSet::len));
     }
+    Ok(())
+}
+
+/// PUBSUB NUMPAT
+pub(crate) fn numpat(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    let count = engine.sessions.pubsub.patterns.len();
+    engine.sessions.clients[id].out.count(count);
     Ok(())
 }

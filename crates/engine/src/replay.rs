@@ -92,6 +92,7 @@ impl Engine {
         };
         let client = self.add_client(Peer {
             addr: String::new(),
+            local_addr: String::new(),
             fd: -1,
             unix: false,
         });

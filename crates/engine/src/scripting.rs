@@ -186,6 +186,7 @@ impl Engine {
             None => {
                 let id = self.add_client(Peer {
                     addr: String::new(),
+                    local_addr: String::new(),
                     fd: -1,
                     unix: false,
                 });

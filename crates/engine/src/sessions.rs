@@ -20,6 +20,8 @@ pub(crate) struct Sessions {
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
     /// Requests are held back until then ([`crate::Now::mono_ms`]).
     pub(crate) paused_until_ms: Option<u64>,
+    /// Only requests that may write are held back.
+    pub(crate) paused_writes_only: bool,
     /// Clients whose requests are held back.
     pub(crate) held: Vec<ClientId>,
     /// Clients to whom something is to be sent, other than the one that is served.
@@ -38,6 +40,7 @@ impl Sessions {
             blocked: Blocked::default(),
             ready: Vec::new(),
             paused_until_ms: None,
+            paused_writes_only: false,
             held: Vec::new(),
             woken: Vec::new(),
             resumed: VecDeque::new(),

@@ -267,6 +267,7 @@ impl Engine {
             Ok(()) => {
                 let peer = Peer {
                     addr: format!("{}:{}", slave.host, slave.port),
+                    local_addr: String::new(),
                     fd: -1,
                     unix: false,
                 };

@@ -137,7 +137,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 13] = [
+const TRAIT_WORDS: [&str; 14] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -151,6 +151,7 @@ const TRAIT_WORDS: [&str; 13] = [
     "replayed",
     "selects_db",
     "shutdown",
+    "may_replicate",
 ];
 
 impl Traits {
@@ -180,6 +181,9 @@ impl Traits {
     pub const SELECTS_DB: Self = Self::parse("selects_db");
     /// Ends the server.
     pub const SHUTDOWN: Self = Self::parse("shutdown");
+
+    /// May write to the replication stream although it is no write.
+    pub const MAY_REPLICATE: Self = Self::parse("may_replicate");
 
     /// Whether any of `other`'s traits is set.
     #[must_use]

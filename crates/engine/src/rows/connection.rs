@@ -20,15 +20,41 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .about("2.4.0", "Manages client connections")
         .subs(&[
             row(
+                "client|capa",
+                -3,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .args("capability*")
+            .about("8.0.0", "Declares what the client is capable of")
+            .run(client_command::capa),
+            row(
                 "client|getname",
                 2,
                 "noscript loading stale allow_busy",
                 Group::Connection,
             )
             .about("2.6.9", "Returns the name of the connection")
-            .run(client_command::client),
+            .run(client_command::getname),
             row("client|help", 2, "loading stale", Group::Connection)
                 .about("5.0.0", "Describes the subcommands"),
+            row(
+                "client|id",
+                2,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .about("5.0.0", "Returns the id of the connection")
+            .run(client_command::id),
+            row(
+                "client|info",
+                2,
+                "noscript loading stale",
+                Group::Connection,
+            )
+            .tips(&["nondeterministic_output"])
+            .about("6.2.0", "Describes the connection")
+            .run(client_command::info),
             row(
                 "client|kill",
                 -3,
@@ -55,7 +81,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?}*}",
             )
             .about("2.4.0", "Closes connections")
-            .run(client_command::client),
+            .run(client_command::kill),
             row(
                 "client|list",
                 -2,
@@ -80,7 +106,28 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 not-db:int=NOT-DB@9.0.0? not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?",
             )
             .about("2.4.0", "Describes the open connections")
-            .run(client_command::client),
+            .run(client_command::list),
+            row(
+                "client|no-evict",
+                3,
+                "admin noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .args("enabled{on:token=ON off:token=OFF}")
+            .about("7.0.0", "Exempts the connection from client eviction")
+            .run(client_command::no_evict),
+            row(
+                "client|no-touch",
+                3,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .args("enabled{on:token=ON off:token=OFF}")
+            .about(
+                "7.2.0",
+                "Keeps the connection's commands from changing when keys were last used",
+            )
+            .run(client_command::no_touch),
             row(
                 "client|pause",
                 -3,
@@ -89,7 +136,26 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("timeout:int mode@6.2.0{write:token=WRITE all:token=ALL}?")
             .about("3.0.0", "Suspends the commands of clients for a while")
-            .run(client_command::client),
+            .run(client_command::pause),
+            row(
+                "client|reply",
+                3,
+                "noscript loading stale no_multi allow_busy",
+                Group::Connection,
+            )
+            .args("action{on:token=ON off:token=OFF skip:token=SKIP}")
+            .about("3.2.0", "Turns replies on or off")
+            .run(client_command::reply),
+            row(
+                "client|setinfo",
+                4,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .args("attr{libname=LIB-NAME libver=LIB-VER}")
+            .about("7.2.0", "Names the client library and its version")
+            .run(client_command::setinfo),
             row(
                 "client|setname",
                 3,
@@ -99,12 +165,44 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args("connection-name")
             .about("2.6.9", "Names the connection")
-            .run(client_command::client),
+            .run(client_command::setname),
+            row(
+                "client|unblock",
+                -3,
+                "admin noscript loading stale",
+                Group::Connection,
+            )
+            .args("client-id:int unblock-type{timeout:token=TIMEOUT error:token=ERROR}?")
+            .about("5.0.0", "Ends the wait of a blocked client")
+            .run(client_command::unblock),
+            row(
+                "client|unpause",
+                2,
+                "admin noscript loading stale",
+                Group::Connection,
+            )
+            .about("6.2.0", "Ends CLIENT PAUSE")
+            .run(client_command::unpause),
         ]),
     row("echo", 2, "loading stale fast", Group::Connection)
         .args("message")
         .about("1.0.0", "Returns its argument")
         .run(connection::echo),
+    row(
+        "hello",
+        -1,
+        "noscript loading stale fast no_auth allow_busy",
+        Group::Connection,
+    )
+    .args(
+        "arguments(protover:int auth=AUTH(username password)? \
+                clientname=SETNAME?)?",
+    )
+    .about(
+        "6.0.0",
+        "Greets the server and chooses the protocol's version",
+    )
+    .run(connection::hello),
     row("ping", -1, "fast", Group::Connection)
         .traits("in_subscribed checks_disk replayed")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
@@ -120,6 +218,15 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed not_queued")
     .about("1.0.0", "Closes the connection")
     .run(connection::quit),
+    row(
+        "reset",
+        1,
+        "noscript loading stale fast no_auth allow_busy",
+        Group::Connection,
+    )
+    .traits("in_subscribed not_queued")
+    .about("6.2.0", "Brings the connection back to its first state")
+    .run(connection::reset),
     row(
         "select",
         2,

@@ -1,6 +1,6 @@
 //! Rows of the group "pubsub" that know more than data.
 
-use commands::table::{Group, Row, row};
+use commands::table::{Group, Row, index, key, range, row};
 
 use crate::index::EngineFn;
 use crate::pubsub;
@@ -17,7 +17,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .about("2.0.0", "Subscribes to channels by pattern")
     .run(pubsub::psubscribe),
     row("publish", 3, "pubsub loading stale fast", Group::PubSub)
-        .traits("replayed")
+        .traits("replayed may_replicate")
         .args("channel message")
         .about("2.0.0", "Sends a message to a channel")
         .run(pubsub::publish),
@@ -28,17 +28,35 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             row("pubsub|channels", -2, "pubsub loading stale", Group::PubSub)
                 .args("pattern:pattern?")
                 .about("2.8.0", "Lists the channels with subscribers")
-                .run(pubsub::pubsub),
+                .run(pubsub::channels),
             row("pubsub|help", 2, "loading stale", Group::PubSub)
                 .categories("")
                 .about("6.2.0", "Describes the subcommands"),
             row("pubsub|numpat", 2, "pubsub loading stale", Group::PubSub)
                 .about("2.8.0", "Counts the patterns with subscribers")
-                .run(pubsub::pubsub),
+                .run(pubsub::numpat),
             row("pubsub|numsub", -2, "pubsub loading stale", Group::PubSub)
                 .args("channel?*")
                 .about("2.8.0", "Counts the subscribers of channels")
-                .run(pubsub::pubsub),
+                .run(pubsub::numsub),
+            row(
+                "pubsub|shardchannels",
+                -2,
+                "pubsub loading stale",
+                Group::PubSub,
+            )
+            .args("pattern:pattern?")
+            .about("7.0.0", "Lists the sharded channels with subscribers")
+            .run(pubsub::shardchannels),
+            row(
+                "pubsub|shardnumsub",
+                -2,
+                "pubsub loading stale",
+                Group::PubSub,
+            )
+            .args("shardchannel?*")
+            .about("7.0.0", "Counts the subscribers of sharded channels")
+            .run(pubsub::shardnumsub),
         ]),
     row(
         "punsubscribe",
@@ -50,6 +68,23 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .args("pattern:pattern?*")
     .about("2.0.0", "Ends subscriptions by pattern")
     .run(pubsub::punsubscribe),
+    row("spublish", 3, "pubsub loading stale fast", Group::PubSub)
+        .keys(&[key("not_key", index(1), range(0, 1, 0))])
+        .traits("replayed may_replicate")
+        .args("shardchannel message")
+        .about("7.0.0", "Sends a message to a sharded channel")
+        .run(pubsub::spublish),
+    row(
+        "ssubscribe",
+        -2,
+        "pubsub noscript loading stale",
+        Group::PubSub,
+    )
+    .keys(&[key("not_key", index(1), range(-1, 1, 0))])
+    .traits("in_subscribed")
+    .args("shardchannel*")
+    .about("7.0.0", "Subscribes to sharded channels")
+    .run(pubsub::ssubscribe),
     row(
         "subscribe",
         -2,
@@ -60,6 +95,17 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .args("channel*")
     .about("2.0.0", "Subscribes to channels")
     .run(pubsub::subscribe),
+    row(
+        "sunsubscribe",
+        -1,
+        "pubsub noscript loading stale",
+        Group::PubSub,
+    )
+    .keys(&[key("not_key", index(1), range(-1, 1, 0))])
+    .traits("in_subscribed")
+    .args("shardchannel?*")
+    .about("7.0.0", "Ends subscriptions to sharded channels")
+    .run(pubsub::sunsubscribe),
     row(
         "unsubscribe",
         -1,

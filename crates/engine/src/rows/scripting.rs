@@ -13,7 +13,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         Group::Scripting,
     )
     .keys(&[key("RW access update", index(2), keynum(0, 1, 1))])
-    .traits("replayed")
+    .traits("replayed may_replicate")
     .args("script numkeys:int key:key0?* arg?*")
     .about("2.6.0", "Runs a Lua script")
     .run(scripting::eval),
@@ -24,7 +24,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         Group::Scripting,
     )
     .keys(&[key("RW access update", index(2), keynum(0, 1, 1))])
-    .traits("replayed")
+    .traits("replayed may_replicate")
     .args("sha1 numkeys:int key:key0?* arg?*")
     .about("2.6.0", "Runs a cached Lua script by its SHA1")
     .run(scripting::evalsha),

@@ -135,6 +135,7 @@ impl AppendFile for Paper {
 pub(crate) fn peer() -> Peer {
     Peer {
         addr: "127.0.0.1:1".to_owned(),
+        local_addr: "127.0.0.1:6379".to_owned(),
         fd: 1,
         unix: false,
     }

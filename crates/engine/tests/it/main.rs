@@ -1,5 +1,6 @@
 //! One engine, driven as its shell drives it: what its clients are answered, and what they notice of each other.
 
+mod connection;
 mod harness;
 mod requests;
 mod rows;

@@ -81,7 +81,7 @@ fn client_list_tells_the_last_command_that_came_even_where_it_was_refused() {
         seen(&["EVAL", "return redis.call('dbsize')", "0"]),
         is("N", "eval")
     );
-    assert_eq!(seen(&["SUBSCRIBE", "c"]), is("N", "subscribe"));
+    assert_eq!(seen(&["SUBSCRIBE", "c"]), is("P", "subscribe"));
     assert_eq!(seen(&["BLPOP", "l", "0"]), is("N", "blpop"));
 }
 
