@@ -82,7 +82,7 @@ fn client_list_tells_the_last_command_that_came_even_where_it_was_refused() {
         is("N", "eval")
     );
     assert_eq!(seen(&["SUBSCRIBE", "c"]), is("P", "subscribe"));
-    assert_eq!(seen(&["BLPOP", "l", "0"]), is("N", "blpop"));
+    assert_eq!(seen(&["BLPOP", "l", "0"]), is("P", "blpop"));
 }
 
 #[test]
