@@ -6,7 +6,7 @@ use std::cell::Cell;
 use engine::Now;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::fork::processor_ticks;
+use crate::ticks::processor_ticks;
 
 /// For so long a reading of the kernel's clocks serves: a clock that is set is noticed within this time.
 const SERVES_NS: u64 = 1_000_000;

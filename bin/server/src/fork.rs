@@ -1,92 +1,18 @@
-//! What the system offers only through `unsafe`: forked processes (the daemon that leaves the terminal, the child that saves) and
-//! signals, one of which tells where the main thread stands; the processor's counter. The only `unsafe` of the server's shell is here.
-#![expect(unsafe_code, reason = "fork, signal handlers, the time stamp counter")]
+//! Children: processes that are forked to save, and how they end.
+#![expect(unsafe_code, reason = "fork")]
 
-use std::ffi::CString;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use engine::ChildEnd;
 use nix::errno::Errno;
-use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
-use nix::sys::signal::{
-    SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction, signal,
-};
+use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe, setsid};
+use nix::unistd::{ForkResult, Pid, fork};
 use rustix::process::set_parent_process_death_signal;
 
-use crate::signals;
-
-/// How far a child that saves stands back (the scale of `nice`).
-const CHILD_NICE: i32 = 10;
-/// How long it runs before the scheduler looks again whether its parent has something to do; the least that Linux takes.
-const SLICE_NS: u64 = 100_000;
-
-/// Held by a detached process until it is ready: the process that was started from the terminal waits for it, so that its
-/// exit code tells whether the server started.
-#[derive(Debug)]
-pub(crate) struct Detached(File);
-
-impl Detached {
-    /// The server listens: the waiting process may end with success.
-    pub(crate) fn ready(mut self) {
-        // If that process was killed there is nobody to tell.
-        let _ = self.0.write_all(b"+");
-    }
-}
-
-/// Continues in a process of its own, in a session of its own. The old process ends when the new one is ready, or has failed.
-pub(crate) fn detach() -> anyhow::Result<Detached> {
-    let (reader, writer) = pipe().context("Cannot make a pipe")?;
-    // SAFETY: no other thread has been started yet, so the child has a whole process to itself.
-    match unsafe { fork() }.context("Cannot start in the background")? {
-        ForkResult::Child => {
-            drop(reader);
-            setsid().context("Cannot leave the terminal's session")?;
-            Ok(Detached(File::from(writer)))
-        }
-        ForkResult::Parent { .. } => {
-            drop(writer);
-            let mut answer = [0; 1];
-            let started = File::from(reader)
-                .read(&mut answer)
-                .is_ok_and(|count| count == 1);
-            std::process::exit(i32::from(!started))
-        }
-    }
-}
-
-/// The processor's counter of time, where it has one that needs no call of the kernel's. Whether it can be gone by, the kernel knows.
-#[inline]
-pub(crate) fn processor_ticks() -> Option<u64> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // SAFETY: every x86-64 has the instruction, and the kernel would have to forbid it.
-        Some(unsafe { core::arch::x86_64::_rdtsc() })
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    None
-}
-
-/// Points the standard streams at nothing, once the daemon needs them no more.
-pub(crate) fn close_terminal() -> anyhow::Result<()> {
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .context("Cannot open /dev/null")?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
-    nix::unistd::dup2_stderr(&null)?;
-    Ok(())
-}
+use crate::{crash, handlers, sched, signals};
 
 /// What a child does about what it has in common with its parent.
 pub(crate) struct Apart<'a> {
@@ -104,7 +30,7 @@ pub(crate) fn child(apart: &Apart<'_>, work: impl FnOnce() -> bool) -> Result<i3
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
         Ok(ForkResult::Child) => {
-            remove_when_ended(&(apart.temporary)(std::process::id()));
+            handlers::remove_when_ended(&(apart.temporary)(std::process::id()));
             // When the server is killed its child must not go on holding its locks, nor put an old dump into the place of one that
             // the next server has written. Where the system cannot do that, the child ends by itself a little later.
             let _ = set_parent_process_death_signal(Some(rustix::process::Signal::USR1));
@@ -118,8 +44,9 @@ pub(crate) fn child(apart: &Apart<'_>, work: impl FnOnce() -> bool) -> Result<i3
                 // SAFETY: the child has a copy of the parent's descriptor, and nothing that uses it.
                 unsafe { nix::libc::close(door) };
             }
-            stand_back();
-            // A panic must not unwind into the parent's event loop.
+            sched::stand_back();
+            // A panic is a failed job, and must not unwind into the parent's event loop.
+            crash::outlive_panics();
             let done =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
             // SAFETY: `_exit` only ends the process.
@@ -127,76 +54,6 @@ pub(crate) fn child(apart: &Apart<'_>, work: impl FnOnce() -> bool) -> Result<i3
         }
         Err(error) => Err(error.desc().to_owned()),
     }
-}
-
-/// The temporary file of this process, if it is a child: a C string that is never freed.
-static TEMPORARY: AtomicPtr<nix::libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
-
-/// A signal that ends this process removes the file first.
-fn remove_when_ended(path: &Path) {
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-        return;
-    };
-    TEMPORARY.store(path.into_raw(), Ordering::Release);
-    let remove = SigAction::new(
-        SigHandler::Handler(remove_and_end),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
-    for end in [Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT] {
-        // SAFETY: `remove_and_end` may run at any point of the thread: it takes no lock and no memory.
-        let set = unsafe { sigaction(end, &remove) };
-        debug_assert!(set.is_ok(), "the signal exists");
-    }
-}
-
-extern "C" fn remove_and_end(number: nix::libc::c_int) {
-    // SAFETY: the pointer is one to a C string that lives as long as the process, and the three functions may be called in a handler.
-    // The signal is held back until the handler returns; then it ends the process.
-    unsafe {
-        nix::libc::unlink(TEMPORARY.load(Ordering::Acquire));
-        nix::libc::signal(number, nix::libc::SIG_DFL);
-        nix::libc::raise(number);
-    }
-}
-
-/// Where the child has to share its parent's core, clients come first: at nice 10 a busy server leaves it a tenth of the core, and with a
-/// short slice a request that comes waits for it no longer than that. Refused, it is as fast as its parent.
-fn stand_back() {
-    if !schedule(nix::libc::SCHED_OTHER, CHILD_NICE) {
-        let _ = rustix::process::nice(CHILD_NICE);
-    }
-}
-
-/// For a thread whose work can wait: it does not take the core from who has just given it something to do.
-pub(crate) fn wait_for_the_core() {
-    // Where that is refused, it is a thread like others.
-    let _ = schedule(nix::libc::SCHED_BATCH, 0);
-}
-
-/// Sets how the calling thread is scheduled, with short slices (Linux 6.12; older ones overlook that). Tells whether it could.
-fn schedule(policy: i32, nice: i32) -> bool {
-    let attributes = nix::libc::sched_attr {
-        size: u32::try_from(size_of::<nix::libc::sched_attr>()).unwrap_or(0),
-        sched_policy: policy.unsigned_abs(),
-        sched_flags: 0,
-        sched_nice: nice,
-        sched_priority: 0,
-        sched_runtime: SLICE_NS,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    // SAFETY: the kernel reads as many bytes as the structure says that it has, and writes none.
-    let refused =
-        unsafe { nix::libc::syscall(nix::libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    refused == 0
-}
-
-/// A file that reaches the limit of its size gives an error, as a full disk does; by itself the system would end the process.
-pub(crate) fn ignore_file_size_signal() {
-    // SAFETY: nothing is run when the signal comes.
-    let ignored = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
-    debug_assert!(ignored.is_ok(), "the signal exists");
 }
 
 /// A pipe whose ends children of other forks do not keep open.
@@ -232,90 +89,25 @@ pub(crate) fn end_soon(pid: i32) {
     }
 }
 
-/// The most frames of a stack that are told.
-const MOST_FRAMES: usize = 64;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Return addresses of the thread that answered a look, innermost first.
-static FRAMES: [AtomicUsize; MOST_FRAMES] = [const { AtomicUsize::new(0) }; MOST_FRAMES];
-
-/// How many of them there are; 0 until the thread has answered.
-static FRAME_COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// A thread that can be looked into from others: it lives as long as the process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MainThread(Pthread);
-
-impl MainThread {
-    /// The calling thread, which must not end before the last look.
-    pub(crate) fn this() -> Self {
-        Self(pthread_self())
-    }
-
-    /// Where the thread stands: return addresses, innermost first; none where it does not answer within a second. One look at a
-    /// time, after [`answer_looks`].
-    pub(crate) fn frames(self) -> Vec<usize> {
-        const PATIENCE: Duration = Duration::from_secs(1);
-        FRAME_COUNT.store(0, Ordering::Relaxed);
-        let asked = Instant::now();
-        if pthread_kill(self.0, Signal::SIGALRM).is_err() {
-            return Vec::new();
-        }
-        while asked.elapsed() < PATIENCE {
-            let count = FRAME_COUNT.load(Ordering::Acquire);
-            if count > 0 {
-                let frames = FRAMES[..count].iter();
-                return frames.map(|frame| frame.load(Ordering::Relaxed)).collect();
+    #[test]
+    fn a_panic_of_a_child_is_a_failed_job() {
+        let apart = Apart {
+            doors: &[],
+            temporary: |pid| std::env::temp_dir().join(format!("no-such-file-{pid}")),
+        };
+        let pid = child(&apart, || std::panic::resume_unwind(Box::new("told to"))).unwrap();
+        let begun = Instant::now();
+        let end = loop {
+            if let Some(end) = ended(pid) {
+                break end;
             }
+            assert!(begun.elapsed() < Duration::from_secs(30), "the child hangs");
             std::thread::sleep(Duration::from_millis(1));
-        }
-        Vec::new()
+        };
+        assert_eq!(end, ChildEnd::Failed);
     }
-}
-
-/// Makes threads of this process answer [`MainThread::frames`].
-pub(crate) fn answer_looks() {
-    // The first walk over a stack may load and allocate; it is done here and not in the handler.
-    drop(own_frames());
-    let answer = SigAction::new(
-        SigHandler::Handler(note_frames),
-        SaFlags::SA_RESTART,
-        SigSet::empty(),
-    );
-    // SAFETY: `note_frames` may run at any point of the thread: it takes no lock and no memory.
-    let set = unsafe { sigaction(Signal::SIGALRM, &answer) };
-    debug_assert!(set.is_ok(), "the signal exists");
-}
-
-extern "C" fn note_frames(_: nix::libc::c_int) {
-    let mut count = 0;
-    // SAFETY: one look at a time, so no other thread walks with this function. The walk reads the stack and the unwinder's tables,
-    // which glibc finds without a lock, and stores into atomics.
-    unsafe {
-        backtrace::trace_unsynchronized(|frame| {
-            FRAMES[count].store(frame.ip() as usize, Ordering::Relaxed);
-            count += 1;
-            count < MOST_FRAMES
-        });
-    }
-    FRAME_COUNT.store(count, Ordering::Release);
-}
-
-/// Where the calling thread stands.
-pub(crate) fn own_frames() -> Vec<usize> {
-    let mut frames = Vec::new();
-    backtrace::trace(|frame| {
-        frames.push(frame.ip() as usize);
-        frames.len() < MOST_FRAMES
-    });
-    frames
-}
-
-/// Ends the process as a memory fault does.
-pub(crate) fn die_of_segfault() -> ! {
-    // SAFETY: nothing is run when the signal comes: the system ends the process.
-    let reset = unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) };
-    debug_assert!(reset.is_ok(), "the signal exists");
-    let _ = raise(Signal::SIGSEGV);
-    // Where something holds the signal back.
-    std::process::abort();
 }

@@ -1,8 +1,14 @@
 //! The server daemon: wiring of the engine to sockets, files, processes and clocks. Nothing here decides anything.
 //!
-//! `config.rs` reads the configuration, `fork.rs` makes processes, `listen.rs` takes
-//! connections, `dump.rs` reads and writes dump files, `append_only.rs` append-only files, `check.rs` checks both, `relay.rs` sends them to replicas, `links.rs` connects to masters, `bus.rs` to the cluster, `transfer.rs` is MIGRATE's sockets, `watchdog.rs` reports a main thread that hangs, `shell.rs` holds the engine and runs its turns, `signals.rs` hears when it is to end, `connection.rs` is one client's task, `meanwhile.rs` serves clients while a script runs on, `host.rs` is what
-//! the engine asks of the machine, `memory.rs` is the allocator.
+//! | concern | modules |
+//! |---|---|
+//! | turns of the engine, what it wants done | `shell`, `host`, `clock`, `ticks`, `signals`, `memory` |
+//! | clients | `listen`, `connection`, `reads`, `meanwhile` |
+//! | other servers | `links`, `relay`, `transfer`, `bus`, `nodes_file` |
+//! | files | `dump`, `append_only`, `check`, `config` |
+//! | children that save | `fork`, `pace`, `gathered`, `sched`, `handlers` |
+//! | trouble | `watchdog`, `crash`, `stack` |
+//! | the start | `main`, `daemonise`, `title` |
 
 mod append_only;
 mod bus;
@@ -10,8 +16,12 @@ mod check;
 mod clock;
 mod config;
 mod connection;
+mod crash;
+mod daemonise;
 mod dump;
 mod fork;
+mod gathered;
+mod handlers;
 mod host;
 mod links;
 mod listen;
@@ -21,8 +31,12 @@ mod nodes_file;
 mod pace;
 mod reads;
 mod relay;
+mod sched;
 mod shell;
 mod signals;
+mod stack;
+mod ticks;
+mod title;
 mod transfer;
 mod watchdog;
 
@@ -127,11 +141,15 @@ fn hand_over(arguments: &[Vec<u8>]) -> ExitCode {
 }
 
 fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
-    let detached = loaded.config.daemonize.then(fork::detach).transpose()?;
+    let detached = loaded
+        .config
+        .daemonize
+        .then(daemonise::detach)
+        .transpose()?;
     let log = start_log(&loaded)?;
     loaded.config.dir = daemon::current_dir();
     daemon::raise_open_files(&mut loaded.config);
-    fork::ignore_file_size_signal();
+    handlers::ignore_file_size_signal();
     let config = loaded.config.clone();
     let child = CurrentChild::default();
     let left = child.clone();
@@ -141,6 +159,9 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     })?;
     let machine = Machine::new(log, loaded.file, child);
     let (engine, nodes_file) = start_engine(&machine, loaded.config)?;
+    let log_file = daemon::as_path(&config.logfile);
+    let log_file = (!config.logfile.is_empty()).then_some(log_file);
+    crash::report_from_now_on(log_file, engine.running());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -204,7 +225,7 @@ fn start_engine(
 async fn run(
     shell: Rc<Shell>,
     config: ServerConfig,
-    detached: Option<fork::Detached>,
+    detached: Option<daemonise::Detached>,
 ) -> anyhow::Result<ExitCode> {
     let serving = meanwhile::Server(Rc::downgrade(&shell));
     shell.machine.set_meanwhile(Rc::new(serving));
@@ -218,13 +239,14 @@ async fn run(
     }
     if let Some(detached) = detached {
         detached.ready();
-        fork::close_terminal()?;
+        daemonise::close_terminal()?;
     }
     let mode = if config.cluster_enabled {
         "cluster"
     } else {
         "standalone"
     };
+    set_title(&config);
     daemon::banner(mode, &config);
     daemon::warn_of_backlog(config.tcp_backlog);
     tracing::warn!("Server started, Redis version 3.0.7");
@@ -242,6 +264,22 @@ async fn run(
         shell.turn(|engine| engine.follow(&master.host, master.port));
     }
     match run.await? {}
+}
+
+/// What a list of processes shows: the program, where it listens, and what it is.
+fn set_title(config: &ServerConfig) {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let bind = config.bind.first().map_or("*", String::as_str);
+    let mode = if config.cluster_enabled {
+        " [cluster]"
+    } else {
+        ""
+    };
+    title::set(&format!(
+        "{} {bind}:{}{mode}",
+        program.to_string_lossy(),
+        config.port
+    ));
 }
 
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.

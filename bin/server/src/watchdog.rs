@@ -1,5 +1,5 @@
 //! The software watchdog (`watchdog-period`): a thread that reports where the main thread stands when the engine's timer has not come
-//! round. The report of DEBUG SEGFAULT is written here too. How the main thread is looked into stands in `fork.rs`.
+//! round. How the main thread is looked into stands in `stack.rs`.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use engine::Running;
 
-use crate::fork::{self, MainThread};
+use crate::stack::{self, MainThread};
 
 /// Characters of a function's name that are told: those of generic ones go on without end.
 const LONGEST_NAME: usize = 120;
@@ -61,7 +61,7 @@ impl Watchdog {
         match &*watcher {
             Some(thread) => thread.unpark(),
             None if period_ms > 0 => {
-                fork::answer_looks();
+                stack::answer_looks();
                 let (state, running) = (Arc::clone(&self.0), Arc::clone(running));
                 let handle = std::thread::spawn(move || state.watch(&running));
                 *watcher = Some(handle.thread().clone());
@@ -112,19 +112,8 @@ pub(crate) fn quiet() -> impl Sized {
     LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What DEBUG SEGFAULT logs before it ends the process.
-pub(crate) fn log_crash(running: Option<&str>) {
-    let trace = describe(&fork::own_frames(), running);
-    tracing::warn!(
-        "\n\n=== REDIS BUG REPORT START: Cut & paste starting from here ===\n    \
-         Redis 3.0.7 crashed by signal: 11\n    \
-         DEBUG SEGFAULT asked for it\n--- STACK TRACE\n{trace}\
-         === REDIS BUG REPORT END. Make sure to include from START to END. ==="
-    );
-}
-
 /// The running command under Redis's name for its function, then a line for each frame.
-fn describe(frames: &[usize], running: Option<&str>) -> String {
+pub(crate) fn describe(frames: &[usize], running: Option<&str>) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = match running {
@@ -157,14 +146,14 @@ mod tests {
 
     #[test]
     fn a_report_names_the_command_and_the_functions() {
-        let text = describe(&fork::own_frames(), Some("debug"));
+        let text = describe(&stack::own_frames(), Some("debug"));
         assert!(text.starts_with("running: debugCommand\n"), "{text}");
         assert!(text.contains("a_report_names_the_command"), "{text}");
     }
 
     #[test]
     fn the_frames_of_a_thread_that_waits_are_found() {
-        fork::answer_looks();
+        stack::answer_looks();
         let (tell, told) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let waiting = std::thread::spawn(move || {

@@ -7,7 +7,7 @@ use resp::number::{DoubleBuffer, scan_double};
 use sha1::{Digest as _, Sha1};
 use store::{Db, StrNew, StreamId, Type, Value};
 
-use crate::{ClientId, Engine};
+use crate::{ClientId, Crash, Engine};
 
 /// The longest DEBUG SLEEP, seconds.
 const MOST_SLEEP_SECONDS: f64 = 3600.0;
@@ -16,7 +16,9 @@ const MOST_SLEEP_SECONDS: f64 = 3600.0;
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let word = args[1].to_ascii_lowercase();
     match (word.as_slice(), args) {
-        (b"segfault" | b"assert", _) => engine.host.crash(&engine.meter.running),
+        (b"segfault", _) => engine.host.crash(Crash::Fault),
+        (b"assert", _) => engine.host.crash(Crash::Abort),
+        (b"panic", _) => engine.host.crash(Crash::Panic),
         (b"oom", _) => {
             return Err(Error::text(
                 "ERR DEBUG OOM is not offered: the allocator would end the process",

@@ -1,8 +1,11 @@
 //! Which command runs, for other threads to see: a watchdog asks when the engine does not come round.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::index;
+
+use crate::Engine;
 
 /// The command that the engine is running. Written by its thread, read by any.
 #[derive(Debug, Default)]
@@ -24,6 +27,14 @@ impl Running {
     /// It has ended.
     pub(crate) fn end(&self) {
         self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// What runs, for other threads and for crash reports.
+    #[must_use]
+    pub fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.meter.running)
     }
 }
 
