@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tern_tests::daemon::{Client, Daemon, run, text_of, wait_until};
+use tern_tests::daemon::{Client, Daemon, fields, run, text_of, wait_until};
 
 const WRITERS: usize = 8;
 const ROUNDS: u64 = 200;
@@ -481,6 +481,60 @@ fn a_file_in_parts_is_not_overlooked() {
     .unwrap();
     server.start();
     assert_eq!(server.text("GET key"), "value");
+}
+
+#[test]
+fn what_is_written_during_a_rewrite_takes_no_memory_and_is_in_the_new_file() {
+    const WRITES: usize = 4000;
+    for on in ["yes", "no"] {
+        let mut server = Daemon::server(&format!("appendonly {on}\nsave \"\""));
+        let command = if on == "yes" {
+            "BGREWRITEAOF"
+        } else {
+            "CONFIG SET appendonly yes"
+        };
+        assert_eq!(server.text("DEBUG POPULATE 1000000"), "OK");
+        let mut client = server.client();
+        let answer = client.text(command);
+        assert!(answer == "OK" || answer.ends_with("started"), "{answer}");
+        let log = server.log();
+        let (_, pid) = log.rsplit_once("started by pid ").unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        signal("STOP", &pid);
+        let used = |client: &mut Client| -> usize {
+            fields(&client.text("INFO memory"))["used_memory"]
+                .parse()
+                .unwrap()
+        };
+        let value = "x".repeat(10_000);
+        assert_eq!(client.text(&format!("SET big {value}")), "OK");
+        let before = used(&mut client);
+        for number in 0..WRITES {
+            assert_eq!(client.text(&format!("SET big {number}{value}")), "OK");
+        }
+        let after = used(&mut client);
+        assert!(after < before + (8 << 20), "{before} {after}");
+        assert_eq!(client.text("LPUSH list during"), "1");
+        signal("CONT", &pid);
+        wait_until("a rewrite", || {
+            let info = server.info("persistence");
+            info["aof_rewrite_in_progress"] == "0" && info["aof_last_bgrewrite_status"] == "ok"
+        });
+        assert_eq!(client.text("LPUSH list after"), "2");
+        assert_eq!(temporary_files(&server), 0);
+        server.kill();
+        std::fs::write(
+            server.config_path(),
+            std::fs::read_to_string(server.config_path())
+                .unwrap()
+                .replace("appendonly no", "appendonly yes"),
+        )
+        .unwrap();
+        server.start();
+        assert_eq!(server.text("GET big"), format!("{}{value}", WRITES - 1));
+        assert_eq!(server.text("LRANGE list 0 -1"), "after\nduring");
+        assert_eq!(server.text("DBSIZE"), "1000002");
+    }
 }
 
 #[test]

@@ -2,21 +2,26 @@
 //! answered. What goes in and when is the engine's.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use anyhow::Context as _;
 use daemon::{as_path, files, reason};
 use engine::{
-    AppendFile, Engine, Replay, ReplayError, RewriteRequest, Source, SyncState, WriteError,
+    AppendFile, Completed, Completion, Engine, Replay, ReplayError, RewriteRequest, Source,
+    SyncState, WriteError,
 };
 use rdb::Progress;
 use store::Keyspace;
 
+use crate::gathered::Gathered;
 use crate::pace::Paced;
+use crate::sched;
 use crate::shell::Shell;
 
 /// How much of a file is replayed before clients get a turn.
@@ -25,6 +30,12 @@ const STEP_BYTES: u64 = 256 * 1024;
 const EMPTY_DUMP_BYTES: u64 = 18;
 /// A child that is to sync often does it after so many bytes (Redis 3.0: `REDIS_AOF_AUTOSYNC_BYTES`).
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
+/// How much of what was written during a rewrite is added to its file at once.
+const COPY_BYTES: usize = 256 * 1024;
+/// So little may be left to add while clients wait.
+const LITTLE_BYTES: u64 = 1024 * 1024;
+/// After this many rounds the disk is what is too slow, and one more would not change that.
+const MOST_ROUNDS: usize = 20;
 
 /// A file that is appended to, with a thread that syncs it.
 #[derive(Debug)]
@@ -38,7 +49,23 @@ pub(crate) struct AppendOnlyFile {
 impl AppendOnlyFile {
     /// Opens a file to be written at its end; one that is missing is made.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options().append(true).create(true).open(path)?;
+        let file = File::options()
+            .append(true)
+            .read(true)
+            .create(true)
+            .open(path)?;
+        Self::start(file)
+    }
+
+    /// A file in the working directory that has no name.
+    pub(crate) fn scratch() -> io::Result<Self> {
+        let path = PathBuf::from(format!("temp-aof-incr-{}.aof", std::process::id()));
+        let file = File::options()
+            .append(true)
+            .read(true)
+            .create_new(true)
+            .open(&path)?;
+        std::fs::remove_file(&path)?;
         Self::start(file)
     }
 
@@ -122,6 +149,13 @@ impl AppendFile for AppendOnlyFile {
             .map(|facts| facts.len())
             .map_err(|error| reason(&error))
     }
+
+    fn read_from(&self, start: u64) -> Source {
+        Box::new(Following {
+            file: Arc::clone(&self.file),
+            at: start,
+        })
+    }
 }
 
 // ---- rewriting -----------------------------------------------------------------------------------------------------------
@@ -132,7 +166,11 @@ pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
 }
 
 /// Writes the commands that make a keyspace into this process's temporary file.
-pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Result<()> {
+pub(crate) fn rewrite(
+    keyspace: &Keyspace,
+    request: &RewriteRequest,
+    gathered: &Gathered,
+) -> io::Result<()> {
     let path = temporary(as_path(&request.path), std::process::id());
     let file = File::create(&path).inspect_err(|error| {
         let why = reason(error);
@@ -141,7 +179,7 @@ pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Resu
     let written = (|| {
         let mut synced = 0;
         let handle = file.try_clone()?;
-        let mut rewriter = aof::Rewriter::new(Paced::of_child(file));
+        let mut rewriter = aof::Rewriter::new(Paced::of_child(file, gathered));
         rewriter.keyspace(keyspace, request.now_ms, |written| {
             if request.sync_often && written - synced >= SYNC_BYTES {
                 synced = written;
@@ -162,57 +200,166 @@ pub(crate) fn rewrite(keyspace: &Keyspace, request: &RewriteRequest) -> io::Resu
     written
 }
 
-/// Completes the file that a child has written, and puts it in the place of the old one.
-pub(crate) fn finish_rewrite(
-    temporary: &Path,
-    path: &Path,
-    tail: &[Vec<u8>],
-) -> Result<(AppendOnlyFile, u64), String> {
-    let finished = complete(temporary, path, tail);
-    if finished.is_err() {
-        // The error that matters is the one before.
-        let _ = std::fs::remove_file(temporary);
-    }
-    finished
+/// The file of a child on its way into its place: another thread adds what was written meanwhile.
+#[derive(Debug)]
+pub(crate) struct Completing {
+    temporary: PathBuf,
+    thread: Receiver<io::Result<Added>>,
+    added: Option<Added>,
+    given_up: Arc<AtomicBool>,
 }
 
-/// The file, and how many microseconds its renaming took.
-fn complete(
-    temporary: &Path,
-    path: &Path,
-    tail: &[Vec<u8>],
-) -> Result<(AppendOnlyFile, u64), String> {
-    let failed = |what: &str, error: &io::Error| format!("{what}: {}", reason(error));
-    let file = File::options()
-        .append(true)
-        .open(temporary)
-        .and_then(AppendOnlyFile::start)
-        .map_err(|error| {
-            failed(
-                "Unable to open the temporary AOF produced by the child",
-                &error,
-            )
-        })?;
-    tail.iter()
-        .try_for_each(|block| (&*file.file).write_all(block))
-        .and_then(|()| file.file.sync_all())
-        .map_err(|error| {
-            failed(
-                "Error trying to flush the parent diff to the rewritten AOF",
-                &error,
-            )
-        })?;
-    let start = std::time::Instant::now();
-    if let Err(error) = files::rename(temporary, path) {
-        let line = failed("Error trying to rename the temporary AOF file", &error);
-        if temporary.exists() {
-            return Err(line);
-        }
-        // The new file has the name already: nobody would read what went on to the old one.
-        tracing::warn!("{line}");
+/// The new file, and where what belongs to its end comes from.
+struct Added {
+    file: File,
+    tail: Source,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for Added {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Added")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
-    let rename_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok((file, rename_us))
+}
+
+impl Completing {
+    /// Starts the thread.
+    pub(crate) fn start(temporary: PathBuf, tail: Source) -> Result<Self, String> {
+        let file = File::options()
+            .append(true)
+            .open(&temporary)
+            .map_err(|error| {
+                let why = reason(&error);
+                format!("Unable to open the temporary AOF produced by the child: {why}")
+            })?;
+        let (tell, thread) = channel();
+        let given_up = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&given_up);
+        let completing = Self {
+            temporary,
+            thread,
+            added: None,
+            given_up,
+        };
+        let mut added = Added {
+            file,
+            tail,
+            bytes: 0,
+        };
+        std::thread::Builder::new()
+            .name("aof-rewrite".to_owned())
+            .spawn(move || {
+                sched::wait_for_the_core();
+                let done = added.catch_up(&end);
+                // Nobody waits for it any more, perhaps.
+                let _ = tell.send(done.map(|()| added));
+            })
+            .map_err(|error| format!("Unable to complete the rewritten AOF: {}", reason(&error)))?;
+        Ok(completing)
+    }
+}
+
+impl Added {
+    /// Adds what there is, and again what has come while that was brought to the disk, until little comes.
+    fn catch_up(&mut self, end: &AtomicBool) -> io::Result<()> {
+        for _ in 0..MOST_ROUNDS {
+            let count = self.copy(end)?;
+            self.file.sync_data()?;
+            if count < LITTLE_BYTES || end.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what there is.
+    fn copy(&mut self, end: &AtomicBool) -> io::Result<u64> {
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut all = 0;
+        while !end.load(Ordering::Relaxed) {
+            let count = self.tail.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            self.file.write_all(&buffer[..count])?;
+            all += count as u64;
+        }
+        self.bytes += all;
+        Ok(all)
+    }
+}
+
+impl Completion for Completing {
+    fn poll(&mut self) -> Option<Result<(), String>> {
+        let failed = |why: &str| {
+            format!("Error trying to flush the parent diff to the rewritten AOF: {why}")
+        };
+        match self.thread.try_recv() {
+            Ok(Ok(added)) => {
+                self.added = Some(added);
+                Some(Ok(()))
+            }
+            Ok(Err(error)) => Some(Err(failed(&reason(&error)))),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(failed("the thread is gone"))),
+        }
+    }
+
+    fn finish(mut self: Box<Self>, path: &[u8], sync: bool) -> Result<Completed, String> {
+        let failed = |what: &str, error: &io::Error| format!("{what}: {}", reason(error));
+        let Some(mut added) = self.added.take() else {
+            return Err("The rewritten AOF is not complete".to_owned());
+        };
+        added
+            .copy(&AtomicBool::new(false))
+            .and_then(|_| if sync { added.file.sync_data() } else { Ok(()) })
+            .map_err(|error| {
+                failed(
+                    "Error trying to flush the parent diff to the rewritten AOF",
+                    &error,
+                )
+            })?;
+        let file = AppendOnlyFile::open(&self.temporary)
+            .map_err(|error| failed("Unable to open the rewritten AOF", &error))?;
+        let start = std::time::Instant::now();
+        if let Err(error) = files::rename(&self.temporary, as_path(path)) {
+            let line = failed("Error trying to rename the temporary AOF file", &error);
+            if self.temporary.exists() {
+                return Err(line);
+            }
+            // The new file has the name already: nobody would read what went on to the old one.
+            tracing::warn!("{line}");
+        }
+        Ok(Completed {
+            file: Box::new(file),
+            added: added.bytes,
+            rename_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+impl Drop for Completing {
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        // Once the file has its name there is none of this one.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+/// Reads a file that another handle is writing to.
+struct Following {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl io::Read for Following {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 // ---- loading -------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
+use crate::gathered::Gathered;
 use crate::pace::Paced;
 use crate::shell::Shell;
 
@@ -36,16 +37,16 @@ pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
 }
 
 /// Who saves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
+#[derive(Clone, Copy)]
+pub(crate) enum Who<'a> {
     /// The server, while everybody waits.
     Server,
     /// Its child, while it serves.
-    Child,
+    Child(&'a Gathered),
 }
 
 /// Writes a dump file and puts it in the place of the old one. What went wrong is logged.
-pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who) -> io::Result<()> {
+pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> io::Result<()> {
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
     let failed = |what: &str, error: &io::Error| tracing::warn!("{what}: {}", reason(error));
@@ -60,7 +61,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who) -> io::
     };
     let file = match who {
         Who::Server => Paced::free(file),
-        Who::Child => Paced::of_child(file),
+        Who::Child(gathered) => Paced::of_child(file, gathered),
     };
     let written = rdb::save(keyspace, file, options(request), |_| Ok(()))
         .and_then(|(written, _)| written.sink.finish())

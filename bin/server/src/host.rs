@@ -15,20 +15,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
-    AppendFile, Child, ChildEnd, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
-    Running, SaveRequest, Source,
+    AppendFile, Child, ChildEnd, Completion, Crash, Host, Job, LinkId, Meanwhile, Now, Process,
+    RewriteRequest, Running, SaveRequest, Source,
 };
 use logline::{Log, Role};
 use socket2::Socket;
 use store::{Keyspace, Limits};
 
-use crate::append_only::{self, AppendOnlyFile};
+use crate::append_only::{self, AppendOnlyFile, Completing};
 use crate::clock::Clock;
 use crate::dump::Who;
 use crate::fork::Apart;
+use crate::gathered::Gathered;
 use crate::memory::{Freed, Memory};
 use crate::watchdog::{self, Watchdog};
-use crate::{dump, fork};
+use crate::{crash, dump, fork, sched};
 
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub(crate) struct Machine {
     link_sockets: Rc<RefCell<BTreeMap<LinkId, Socket>>>,
     /// How many sockets MIGRATE keeps; the shell tells.
     pub(crate) migrate_sockets: Rc<Cell<usize>>,
+    /// What has gathered since the child was started, for it to see.
+    gathered: Gathered,
     pub(crate) watchdog: Watchdog,
 }
 
@@ -68,7 +71,7 @@ impl Machine {
         let (left, freed) = (Arc::clone(&unfreed), Freed::default());
         let memory = Memory::new(freed.clone());
         std::thread::spawn(move || {
-            fork::wait_for_the_core();
+            sched::wait_for_the_core();
             for load in garbage {
                 drop(load);
                 freed.tell();
@@ -92,6 +95,7 @@ impl Machine {
             meanwhile: Rc::default(),
             link_sockets: Rc::default(),
             migrate_sockets: Rc::default(),
+            gathered: Gathered::new(),
             watchdog: Watchdog::new(),
         }
     }
@@ -155,9 +159,11 @@ impl Machine {
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
             (Job::Save(request) | Job::Stream(request), _) => {
-                dump::save(keyspace, request, Who::Child)
+                dump::save(keyspace, request, Who::Child(&self.gathered))
             }
-            (Job::Rewrite(request), _) => return rewrite(keyspace, request, report),
+            (Job::Rewrite(request), _) => {
+                return rewrite(keyspace, request, &self.gathered, report);
+            }
         };
         match done {
             Ok(()) => {
@@ -201,8 +207,13 @@ impl CurrentChild {
 }
 
 /// What a child that writes a new append-only file does, and says.
-fn rewrite(keyspace: &Keyspace, request: &RewriteRequest, report: Option<OwnedFd>) -> bool {
-    match append_only::rewrite(keyspace, request) {
+fn rewrite(
+    keyspace: &Keyspace,
+    request: &RewriteRequest,
+    gathered: &Gathered,
+    report: Option<OwnedFd>,
+) -> bool {
+    match append_only::rewrite(keyspace, request, gathered) {
         Ok(()) => {
             tracing::info!("SYNC append only file rewrite performed");
             tell_own_bytes("AOF rewrite", report);
@@ -292,6 +303,7 @@ impl Host for Machine {
             pipe = Some(writer);
         }
         let start = Instant::now();
+        self.gathered.set(0);
         let machine = self.clone();
         let quiet = watchdog::quiet();
         let apart = Apart {
@@ -354,16 +366,17 @@ impl Host for Machine {
         append_only::open_to_read(as_path(path)).map_err(|error| reason(&error))
     }
 
-    fn finish_rewrite(
-        &mut self,
-        pid: i32,
-        path: &[u8],
-        tail: &[Vec<u8>],
-    ) -> Result<(Box<dyn AppendFile>, u64), String> {
+    fn open_scratch(&mut self) -> Result<Box<dyn AppendFile>, String> {
+        match AppendOnlyFile::scratch() {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(reason(&error)),
+        }
+    }
+
+    fn complete_rewrite(&mut self, pid: i32, tail: Source) -> Result<Box<dyn Completion>, String> {
         let pid = u32::try_from(pid).unwrap_or(0);
         let temporary = append_only::temporary(&self.folder.borrow().join("aof"), pid);
-        append_only::finish_rewrite(&temporary, as_path(path), tail)
-            .map(|(file, rename_us)| (Box::new(file) as Box<dyn AppendFile>, rename_us))
+        Ok(Box::new(Completing::start(temporary, tail)?))
     }
 
     fn load(
@@ -424,9 +437,12 @@ impl Host for Machine {
         self.watchdog.set_period(period_ms, running);
     }
 
-    fn crash(&mut self, running: &Running) {
-        watchdog::log_crash(running.name());
-        fork::die_of_segfault();
+    fn crash(&mut self, how: Crash) {
+        crash::crash(how);
+    }
+
+    fn gathered(&mut self, bytes: u64) {
+        self.gathered.set(bytes);
     }
 
     fn set_role(&mut self, slave: bool) {

@@ -1,5 +1,6 @@
-//! How fast a child works that shares its parent's core. The scheduler alone would let it run for a whole tick, milliseconds in which
-//! clients wait; so a child that has to wait for the core does little at a time, and sleeps in between.
+//! How fast a child works that shares its parent's core. Where nothing presses, it leaves more than half of the core to clients. What
+//! gathers while it works, in the stream for replicas and in the append-only file, makes it hurry: the later it ends, the more memory
+//! and disk its lateness costs.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,29 +10,34 @@ use std::time::{Duration, Instant};
 use nix::time::ClockId;
 
 use crate::clock::clock_ns;
+use crate::gathered::Gathered;
 
 /// Nanoseconds that this process has run until it was last looked at, and has waited for a core (Linux, `sched-stats`).
 const WAITS: &str = "/proc/self/schedstat";
-/// Who waits longer than this in the middle of a piece of work is not alone on its core.
+/// A process that waits longer than this in the middle of a piece of work is not alone on its core.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
-/// Then it stands back for so long, and tries again whether it has to.
+/// Then it rests between pieces of work for this long, and tries again whether it has to.
 const STANDS_BACK: Duration = Duration::from_secs(1);
-/// Of this many parts of the time it works one meanwhile.
-const PARTS: u32 = 10;
-/// The longest sleep between two pieces of work.
-const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+/// The share of the time that it works at least, per cent. Redis's child, which is its parent's equal, gets half of the core.
+const CALM_SHARE: u64 = 40;
+/// When this much has gathered it rests no more.
+const PRESSING_BYTES: u64 = 32 * 1024 * 1024;
+/// The longest rest between two pieces of work.
+const LONGEST_REST: Duration = Duration::from_millis(20);
 
 /// A sink that is written to piece by piece, with rests where others need the core.
 pub(crate) struct Paced<W> {
     pub(crate) sink: W,
-    /// None for who is in nobody's way, or cannot know.
+    /// None for a process that is in nobody's way, or cannot know.
     pace: Option<Pace>,
 }
 
 /// What is known of the pieces of work until now.
 struct Pace {
     waits: File,
+    gathered: Gathered,
     last: Times,
+    looked: Instant,
     stands_back_until: Option<Instant>,
 }
 
@@ -49,12 +55,14 @@ impl<W> Paced<W> {
     }
 
     /// Writes as a child does whose parent serves clients.
-    pub(crate) fn of_child(sink: W) -> Self {
+    pub(crate) fn of_child(sink: W, gathered: &Gathered) -> Self {
         let pace = File::open(WAITS).ok().and_then(|waits| {
             let last = Times::read(&waits)?;
             Some(Pace {
                 waits,
+                gathered: gathered.clone(),
                 last,
+                looked: Instant::now(),
                 stands_back_until: None,
             })
         });
@@ -69,17 +77,30 @@ impl Pace {
             return;
         };
         let last = std::mem::replace(&mut self.last, now);
+        let passed = self.looked.elapsed();
+        self.looked = Instant::now();
         if now.waited_since(last) {
-            self.stands_back_until = Some(Instant::now() + STANDS_BACK);
+            self.stands_back_until = Some(self.looked + STANDS_BACK);
         }
         if self
             .stands_back_until
-            .is_some_and(|until| Instant::now() < until)
+            .is_some_and(|until| self.looked < until)
         {
             let worked = now.ran.saturating_sub(last.ran);
-            std::thread::sleep((worked * (PARTS - 1)).min(LONGEST_SLEEP));
+            std::thread::sleep(rest(worked, passed, self.gathered.bytes()));
+            // A rest is no part of the next piece of work.
+            self.looked = Instant::now();
         }
     }
+}
+
+/// How long a child rests that has worked for so long since its last rest, in a time that has passed, while this much has gathered.
+fn rest(worked: Duration, passed: Duration, gathered_bytes: u64) -> Duration {
+    let pressing = gathered_bytes.min(PRESSING_BYTES) * (100 - CALM_SHARE) / PRESSING_BYTES;
+    let share = u32::try_from(CALM_SHARE + pressing).unwrap_or(100);
+    (worked * 100 / share)
+        .saturating_sub(passed)
+        .min(LONGEST_REST)
 }
 
 impl Times {
@@ -162,8 +183,21 @@ mod tests {
     }
 
     #[test]
+    fn what_has_gathered_makes_a_child_hurry() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest(ms(4), ms(4), 0), ms(6));
+        let some = rest(ms(4), ms(4), PRESSING_BYTES / 2);
+        assert!(some > Duration::ZERO && some < ms(3), "{some:?}");
+        assert_eq!(rest(ms(4), ms(4), PRESSING_BYTES), Duration::ZERO);
+        assert_eq!(rest(ms(4), ms(4), u64::MAX), Duration::ZERO);
+        // Waiting for the core is as good as a rest.
+        assert_eq!(rest(ms(4), ms(10), 0), Duration::ZERO);
+        assert_eq!(rest(ms(400), ms(400), 0), LONGEST_REST);
+    }
+
+    #[test]
     fn a_child_writes_everything() {
-        let mut paced = Paced::of_child(Vec::new());
+        let mut paced = Paced::of_child(Vec::new(), &Gathered::new());
         if let Some(pace) = &mut paced.pace {
             pace.stands_back_until = Some(Instant::now() + STANDS_BACK);
         }

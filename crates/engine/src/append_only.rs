@@ -9,8 +9,8 @@ use aof::Encoder;
 use commands::{Error, args};
 use conf::AppendFsync;
 
-use crate::Engine;
 use crate::persistence::{Purpose, Running};
+use crate::{Engine, Source};
 
 pub(crate) use rewrite::bgrewriteaof;
 
@@ -20,8 +20,6 @@ const ERROR_LOG_SECONDS: u64 = 30;
 const POSTPONE_SECONDS: u64 = 2;
 /// A write buffer that grew beyond this is given back.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
-/// The tail of a rewrite is kept in blocks, so that growing it copies nothing.
-const TAIL_BLOCK_BYTES: usize = 1024 * 1024;
 
 /// A write that did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +72,33 @@ pub trait AppendFile: fmt::Debug + Send {
     /// # Errors
     /// The system's words.
     fn size(&self) -> Result<u64, String>;
+
+    /// What is in the file from `start` on, for another thread to read. What is written after the reader has met the end comes next.
+    fn read_from(&self, start: u64) -> Source;
+}
+
+/// A new append-only file on its way: what a child has written, to which another thread adds what was written meanwhile.
+pub trait Completion: fmt::Debug {
+    /// How that went; none while the thread is at it. After `Ok` little is missing.
+    fn poll(&mut self) -> Option<Result<(), String>>;
+
+    /// Adds the rest, brings it to the disk if `sync` says so, and puts the file in the place of `path`. Tells how many bytes were
+    /// added in all, and how many microseconds the renaming took.
+    ///
+    /// # Errors
+    /// The line to log; the old file is still there, and the new one is gone.
+    fn finish(self: Box<Self>, path: &[u8], sync: bool) -> Result<Completed, String>;
+}
+
+/// What came of [`Completion::finish`].
+#[derive(Debug)]
+pub struct Completed {
+    /// The new file, open to be written at its end.
+    pub file: Box<dyn AppendFile>,
+    /// How many bytes were added to what the child wrote.
+    pub added: u64,
+    /// How long renaming took, microseconds.
+    pub rename_us: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,27 +110,13 @@ enum State {
     On,
 }
 
-/// What was written while a child writes the new file.
-#[derive(Debug, Default)]
+/// What was written while a child writes the new file: it is at the end of the file that is written to.
+#[derive(Clone, Copy, Debug)]
 struct Tail {
-    blocks: Vec<Vec<u8>>,
-    len: usize,
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.len += bytes.len();
-        match self.blocks.last_mut() {
-            Some(block) if block.capacity() - block.len() >= bytes.len() => {
-                block.extend_from_slice(bytes);
-            }
-            _ => {
-                let mut block = Vec::with_capacity(TAIL_BLOCK_BYTES.max(bytes.len()));
-                block.extend_from_slice(bytes);
-                self.blocks.push(block);
-            }
-        }
-    }
+    /// Where it begins in that file.
+    start: u64,
+    /// What goes before it.
+    before: &'static [u8],
 }
 
 /// The state of the append-only file.
@@ -137,7 +148,10 @@ pub(crate) struct AppendOnly {
     /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
     given_up: bool,
     rewrite_scheduled: bool,
+    /// Where what belongs into the new file begins, while it is made. None too where that was lost.
     tail: Option<Tail>,
+    /// The child has written the new file, to which the tail is being added.
+    completion: Option<Box<dyn Completion>>,
     last_rewrite_seconds: Option<u64>,
     last_rewrite_failed: bool,
     /// What the last rewrite copied because of writes, bytes.
@@ -152,15 +166,13 @@ impl Engine {
     /// One changing command. Relative times become absolute ones: they are read back later.
     pub(crate) fn feed_append_only(&mut self, db: usize, words: &[&[u8]]) {
         let aof = &mut self.journal.append_only;
-        let on = aof.state == State::On;
-        if !on && (aof.state == State::Off || aof.tail.is_none()) {
+        if aof.state == State::Off || aof.file.is_none() {
             return;
         }
         let name = self
             .index
             .find(words[0])
             .map_or("", |entry| entry.command.name);
-        let start = aof.buffer.len();
         let db = u32::try_from(db).unwrap_or(u32::MAX);
         let mut put = |words: &[&[u8]]| {
             aof.encoder
@@ -185,14 +197,7 @@ impl Engine {
                 ]);
             }
         }
-        if let Some(tail) = &mut aof.tail {
-            tail.push(&aof.buffer[start..]);
-        }
-        if on {
-            aof.unflushed = true;
-        } else {
-            aof.buffer.truncate(start);
-        }
+        aof.unflushed = true;
     }
 
     /// Whether something has to be written to the append-only file before anything may be sent: then the shell calls
@@ -278,7 +283,8 @@ impl Engine {
         let start_us = self.host.mono_us();
         let aof = &mut self.journal.append_only;
         let Some(file) = &mut aof.file else { return };
-        if child_writes {
+        // Nobody will read the file that is written before there is one that is whole.
+        if child_writes || aof.state != State::On {
             aof.unflushed = false;
             return;
         }
@@ -303,6 +309,15 @@ impl Engine {
     }
 
     fn write_failed(&mut self, error: WriteError) {
+        if self.journal.append_only.state != State::On {
+            // The rewrite that was to make the file lacks this: it will have to be done again.
+            tracing::warn!(
+                "Error writing what belongs into the AOF: {}. It will be rewritten once more.",
+                error.reason
+            );
+            self.journal.append_only.drop_tail();
+            return;
+        }
         let now = self.now.unix_ms() / 1000;
         let always = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
@@ -324,6 +339,8 @@ impl Engine {
                     aof.buffer.len()
                 );
             }
+            // It may have been read already by whoever completes a new file.
+            aof.drop_tail();
             let cut = aof
                 .file
                 .as_mut()
@@ -475,7 +492,9 @@ impl Engine {
                 "AOF was enabled but there is already a background operation. An AOF background was scheduled to start when possible."
             );
             self.journal.append_only.rewrite_scheduled = true;
-        } else if self.start_rewrite().is_err() {
+            // A rewrite that runs knows nothing of what was changed since it began.
+            self.journal.append_only.drop_tail();
+        } else if self.begin_rewrite(true).is_err() {
             tracing::warn!(
                 "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more \
                  info about the error."
@@ -492,7 +511,7 @@ impl Engine {
         let killed = self.keeper.persistence.running.filter(rewrite);
         if let Some(running) = killed {
             tracing::info!("Killing running AOF rewrite child: {}", running.pid);
-            self.keeper.persistence.running = None;
+            self.set_child(None);
             self.host.kill_child();
         }
         let aof = &mut self.journal.append_only;
@@ -540,8 +559,9 @@ impl Engine {
                 return false;
             }
             tracing::warn!("There is a child rewriting the AOF. Killing it!");
-            self.keeper.persistence.running = None;
+            self.set_child(None);
             self.journal.append_only.tail = None;
+            self.journal.append_only.completion = None;
             self.host.kill_child();
         }
         if self.journal.append_only.state != State::Off {
@@ -603,7 +623,7 @@ impl Engine {
                 aof.base_size,
                 u8::from(aof.rewrite_scheduled),
                 aof.buffer.len(),
-                aof.tail.as_ref().map_or(0, |tail| tail.len),
+                aof.tail_bytes(),
                 u8::from(aof.postponed_since.is_some()),
                 aof.delayed_syncs,
             );
@@ -618,9 +638,30 @@ impl Engine {
 
     /// Bytes that wait to be written: they do not count as memory that eviction could free.
     pub(crate) fn append_only_bytes(&self) -> u64 {
-        let aof = &self.journal.append_only;
-        let tail = aof.tail.as_ref().map_or(0, |tail| tail.len);
-        (aof.buffer.len() + tail) as u64
+        self.journal.append_only.buffer.len() as u64
+    }
+
+    /// What has to be added to what the child that runs writes.
+    pub(crate) fn tail_bytes(&self) -> u64 {
+        self.journal.append_only.tail_bytes()
+    }
+}
+
+impl AppendOnly {
+    fn tail_bytes(&self) -> u64 {
+        let end = self.size + self.buffer.len() as u64;
+        self.tail.map_or(0, |tail| end.saturating_sub(tail.start))
+    }
+
+    /// What was written for the new file is lost: the rewrite that runs is of no use.
+    fn drop_tail(&mut self) {
+        self.tail = None;
+        if self.state != State::On {
+            self.file = None;
+            self.buffer = Vec::new();
+            self.size = 0;
+            self.unflushed = self.given_up;
+        }
     }
 }
 
@@ -709,19 +750,5 @@ mod tests {
             translate("EXPIRE k 9223372036854775807"),
             "- 9223372036854775807"
         );
-    }
-
-    #[test]
-    fn the_tail_of_a_rewrite_keeps_order_and_length() {
-        let mut tail = Tail::default();
-        let big = vec![b'x'; TAIL_BLOCK_BYTES];
-        for bytes in [&b"one"[..], &big, b"two", b"three"] {
-            tail.push(bytes);
-        }
-        assert_eq!(
-            tail.blocks.concat(),
-            [&b"one"[..], &big, b"twothree"].concat()
-        );
-        assert_eq!(tail.len, TAIL_BLOCK_BYTES + 11);
     }
 }

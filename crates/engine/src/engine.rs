@@ -194,6 +194,7 @@ impl Engine {
 
     /// Clients other than the one that was served to whom something is to be sent, since the last call.
     pub fn take_woken(&mut self) -> Vec<ClientId> {
+        self.journal.replicas.woken = false;
         let woken = std::mem::take(&mut self.sessions.woken);
         for &id in &woken {
             self.limit_output(id);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use store::{Keyspace, Limits};
 
-use crate::{AppendFile, Engine, LinkId, Running, Source};
+use crate::{AppendFile, Completion, Engine, LinkId, Running, Source};
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Job {
     Save(SaveRequest),
     /// Write a dump into a pipe, whose other end the shell relays to replicas ([`crate::Action::RelaySync`]).
     Stream(SaveRequest),
-    /// Write a temporary append-only file, which [`Host::finish_rewrite`] makes the real one.
+    /// Write a temporary append-only file, which [`Host::complete_rewrite`] makes the real one.
     Rewrite(RewriteRequest),
 }
 
@@ -64,6 +64,17 @@ pub enum ChildEnd {
     Failed,
     /// It was killed by this signal.
     Killed(i32),
+}
+
+/// How a process ends that is told to crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// It touches memory that it may not touch.
+    Fault,
+    /// It aborts.
+    Abort,
+    /// It panics.
+    Panic,
 }
 
 /// What INFO tells about the process.
@@ -175,17 +186,17 @@ pub trait Host: fmt::Debug {
     /// The system's words.
     fn read_append(&mut self, path: &[u8]) -> Result<(Source, u64), String>;
 
-    /// Appends to the file that the child `pid` made by [`Job::Rewrite`], syncs it, and puts it in the place of `path`. Tells how many
-    /// microseconds the last of these took.
+    /// A file without a name, to write to and read from.
     ///
     /// # Errors
-    /// The line to log; the old file is still there, and the temporary one is gone.
-    fn finish_rewrite(
-        &mut self,
-        pid: i32,
-        path: &[u8],
-        tail: &[Vec<u8>],
-    ) -> Result<(Box<dyn AppendFile>, u64), String>;
+    /// The system's words.
+    fn open_scratch(&mut self) -> Result<Box<dyn AppendFile>, String>;
+
+    /// Begins to add `tail` to the file that the child `pid` made by [`Job::Rewrite`], on another thread.
+    ///
+    /// # Errors
+    /// The line to log; the temporary file is gone.
+    fn complete_rewrite(&mut self, pid: i32, tail: Source) -> Result<Box<dyn Completion>, String>;
 
     /// What INFO tells about the process.
     fn process(&self) -> Process;
@@ -220,8 +231,13 @@ pub trait Host: fmt::Debug {
         let _ = (period_ms, running);
     }
 
-    /// Writes a crash report and ends the process (DEBUG SEGFAULT).
-    fn crash(&mut self, running: &Running);
+    /// Ends the process as a fault in it would, with a crash report (DEBUG SEGFAULT, ASSERT and PANIC).
+    fn crash(&mut self, how: Crash);
+
+    /// For a child that works: so many bytes have gathered since it was started, which its lateness makes more.
+    fn gathered(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
 
     /// The server became a master or a slave: the letter of the log.
     fn set_role(&mut self, slave: bool);

@@ -66,11 +66,13 @@ mod stats;
 mod transaction;
 
 pub use action::{Action, LinkId};
-pub use append_only::{AppendFile, SyncState, WriteError};
+pub use append_only::{AppendFile, Completed, Completion, SyncState, WriteError};
 pub use client::{Client, Peer};
 pub use clients::ClientId;
 pub use engine::{Engine, Now};
-pub use host::{Child, ChildEnd, Host, Job, Meanwhile, Process, RewriteRequest, SaveRequest};
+pub use host::{
+    Child, ChildEnd, Crash, Host, Job, Meanwhile, Process, RewriteRequest, SaveRequest,
+};
 pub use index::facts as command_facts;
 pub use input::Requests;
 pub use master::Replica;

@@ -10,6 +10,9 @@ use crate::client::Waiting;
 use crate::persistence::Purpose;
 use crate::{Action, ClientId, Engine};
 
+/// How far the stream goes on between two looks at what is kept of it.
+const LOOK_BYTES: u64 = 256 * 1024;
+
 /// Where a replica stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplicaState {
@@ -66,8 +69,12 @@ pub(crate) struct Replicas {
     last_ping_ms: u64,
     /// When the first replica began to wait for a streamed dump, Unix milliseconds.
     first_waiting_ms: Option<u64>,
-    /// The stream's offset when the running child was forked.
+    /// The stream's offset when the running child was forked; none where the stream from there on is not kept any more.
     fork_offset: Option<u64>,
+    /// Up to which offset it was seen whether limits are kept.
+    looked_at: u64,
+    /// The replicas were woken, and will see all that is in the stream.
+    pub(crate) woken: bool,
     /// Clients in WAIT.
     pub(crate) waiters: Vec<ClientId>,
 }
@@ -98,6 +105,15 @@ impl Engine {
         }
         aof::encode_command(&mut out, words.iter().copied());
         backlog.feed(&out);
+        if backlog.offset() - self.journal.replicas.looked_at >= LOOK_BYTES {
+            self.journal.replicas.looked_at = backlog.offset();
+            self.limit_replicas();
+            self.trim_backlog();
+        }
+        // Those that were woken already have not been served since.
+        if std::mem::replace(&mut self.journal.replicas.woken, true) {
+            return;
+        }
         for index in 0..self.journal.replicas.ids.len() {
             let id = self.journal.replicas.ids[index];
             if self.is_online(id) {
@@ -149,22 +165,55 @@ impl Engine {
         if let Some(replica) = self.replica(id) {
             replica.sent += count as u64;
         }
-        self.sent(count);
+        self.sent(id, count);
     }
 
-    /// So many bytes went to a client, for `total_net_output_bytes`.
-    pub fn sent(&mut self, count: usize) {
+    /// So many bytes went to a client: it is not idle.
+    pub fn sent(&mut self, id: ClientId, count: usize) {
         self.meter.stats.output_bytes += count as u64;
+        let now_ms = self.now.unix_ms();
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.active_ms = now_ms;
+        }
+    }
+
+    /// How far the stream went on since the running child was forked.
+    pub(crate) fn stream_since_fork(&self) -> u64 {
+        let offset = self.journal.replicas.offset();
+        let fork = self.journal.replicas.fork_offset;
+        fork.map_or(0, |fork| offset.saturating_sub(fork))
+    }
+
+    /// Whether a replica with so much of the stream before it would be closed, or soon be, for its output.
+    fn is_lost(&self, behind: u64) -> bool {
+        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        [limit.hard_bytes, limit.soft_bytes]
+            .into_iter()
+            .any(|most| most > 0 && behind > most)
+    }
+
+    /// The stream behind the running child's dump is kept for replicas that may still come, but not beyond what any of them may be
+    /// behind, nor, if that has no limit, beyond what is kept in any case.
+    fn bound_fork_stream(&mut self) {
+        let kept = self.stream_since_fork();
+        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let unlimited = limit.hard_bytes == 0 && limit.soft_bytes == 0;
+        if self.is_lost(kept) || unlimited && kept > self.config.repl_backlog_size {
+            self.journal.replicas.fork_offset = None;
+        }
     }
 
     /// Forgets what no replica needs any more.
     pub(crate) fn trim_backlog(&mut self) {
+        self.bound_fork_stream();
         let slowest = self
             .journal
             .replicas
             .ids
             .iter()
-            .filter_map(|id| self.sessions.clients.get(*id)?.replica.as_ref());
+            .filter_map(|id| self.sessions.clients.get(*id))
+            .filter(|client| !client.flags.closing)
+            .filter_map(|client| client.replica.as_ref());
         let slowest = slowest
             .filter(|replica| replica.state != ReplicaState::WaitStart)
             .map(|replica| replica.sent)
@@ -289,7 +338,7 @@ impl Engine {
             .running
             .map(|running| running.purpose)
         {
-            Some(Purpose::Save) if self.journal.replicas.fork_offset.is_some() => {
+            Some(Purpose::Save) if self.can_join_dump() => {
                 tracing::info!("Waiting for end of BGSAVE for SYNC");
                 let offset = self.journal.replicas.fork_offset.unwrap_or(0);
                 self.announce_sync(id, offset);
@@ -304,6 +353,13 @@ impl Engine {
             }
             None => self.start_sync(),
         }
+    }
+
+    /// Whether the dump that is being made, and the stream behind it, are of use to one more replica: it has still to be sent the dump,
+    /// in which time as much again may come.
+    fn can_join_dump(&self) -> bool {
+        self.journal.replicas.fork_offset.is_some()
+            && !self.is_lost(self.stream_since_fork().saturating_mul(2))
     }
 
     /// Starts the child that makes the dump for all replicas that wait for one.
@@ -411,6 +467,17 @@ impl Engine {
         }
     }
 
+    /// A replica has read nothing of its dump for too long.
+    pub fn give_up_replica(&mut self, id: ClientId) {
+        if self.replica(id).is_some() {
+            tracing::warn!(
+                "Disconnecting timedout replica (full sync): {}",
+                self.replica_name(id)
+            );
+            self.close_now(id);
+        }
+    }
+
     /// A replica has been sent its dump whole (`true`), or it cannot be.
     pub fn dump_sent(&mut self, id: ClientId, ok: bool) {
         if self
@@ -468,7 +535,7 @@ impl Engine {
                 self.close_now(id);
             }
         }
-        self.limit_replicas(now_ms);
+        self.limit_replicas();
         if let Some(first_ms) = self.journal.replicas.first_waiting_ms
             && self.keeper.persistence.running.is_none()
             && now_ms.saturating_sub(first_ms)
@@ -502,11 +569,18 @@ impl Engine {
     }
 
     /// `client-output-buffer-limit slave`: what a replica has not been sent yet counts as its output.
-    fn limit_replicas(&mut self, now_ms: u64) {
+    fn limit_replicas(&mut self) {
+        let now_ms = self.now.unix_ms();
         let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
         let offset = self.journal.replicas.offset();
-        for id in self.journal.replicas.ids.clone() {
-            let Some(replica) = self.replica(id) else {
+        for index in 0..self.journal.replicas.ids.len() {
+            let id = self.journal.replicas.ids[index];
+            let closing = self
+                .sessions
+                .clients
+                .get(id)
+                .is_none_or(|client| client.flags.closing);
+            let Some(replica) = self.replica(id).filter(|_| !closing) else {
                 continue;
             };
             let behind = if replica.state == ReplicaState::WaitStart {

@@ -130,12 +130,12 @@ impl Engine {
                 );
                 self.note_latency("fork", child.fork_us);
                 self.keeper.persistence.fork_us = child.fork_us;
-                self.keeper.persistence.running = Some(Running {
+                self.set_child(Some(Running {
                     purpose,
                     pid: child.pid,
                     since_ms: self.now.unix_ms(),
                     dirty: self.journal.dirty,
-                });
+                }));
                 Ok(())
             }
             Err(error) => {
@@ -146,9 +146,20 @@ impl Engine {
         }
     }
 
+    /// A child was started, or has ended. While there is one, reads do not note when they happened: each would copy a page of memory.
+    pub(crate) fn set_child(&mut self, running: Option<Running>) {
+        self.keeper.persistence.running = running;
+        self.shard.keyspace.clock().set_touches(running.is_none());
+    }
+
     /// Looks after the child and the save points; part of each tick.
     pub(crate) fn tick_persistence(&mut self) {
         self.look_after_child();
+        self.complete_rewrite();
+        if self.keeper.persistence.running.is_some() {
+            let gathered = self.tail_bytes().max(self.stream_since_fork());
+            self.host.gathered(gathered);
+        }
         self.tick_append_only();
         if self.keeper.persistence.running.is_some() || self.keeper.persistence.loading.is_some() {
             return;
@@ -201,13 +212,17 @@ impl Engine {
     }
 
     fn child_ended(&mut self, end: ChildEnd) {
-        let Some(running) = self.keeper.persistence.running.take() else {
+        let Some(running) = self.keeper.persistence.running else {
             return;
         };
         if running.purpose == Purpose::Rewrite {
-            self.rewrite_ended(running, end);
-            return self.sync_child_ended(running.purpose, end == ChildEnd::Done);
+            if !self.rewrite_ended(running, end) {
+                self.set_child(None);
+                self.sync_child_ended(running.purpose, false);
+            }
+            return;
         }
+        self.set_child(None);
         let (started, failed) = running.purpose.words();
         match end {
             ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
@@ -330,7 +345,7 @@ impl Engine {
     fn try_end(&mut self, save: Option<bool>) -> bool {
         let saving = |running: Running| running.purpose.writes_dump();
         if self.keeper.persistence.running.is_some_and(saving) {
-            self.keeper.persistence.running = None;
+            self.set_child(None);
             self.keeper.persistence.flushed = false;
             tracing::warn!("There is a child saving an .rdb. Killing it!");
             self.host.kill_child();

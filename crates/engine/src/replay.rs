@@ -11,7 +11,7 @@ use crate::index::{self, Entry, Runner};
 use crate::{ClientId, Engine, Peer};
 
 /// The bytes of a file that is read back.
-pub type Source = Box<dyn Read>;
+pub type Source = Box<dyn Read + Send>;
 
 /// Why a file cannot be replayed to its end.
 #[derive(Debug)]

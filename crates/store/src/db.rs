@@ -94,7 +94,9 @@ impl Db {
             self.gone.expire(found, &self.clock);
             return None;
         }
-        found.see_mut().touch(self.clock.lru());
+        if self.clock.touches() {
+            found.see_mut().touch(self.clock.lru());
+        }
         Some(ValueMut::of(found.into_slot()))
     }
 
@@ -109,7 +111,7 @@ impl Db {
                     self.gone.note_expired(key, &self.clock);
                     let old = found.replace(fresh(make()));
                     self.gone.discard(old, &self.clock);
-                } else {
+                } else if self.clock.touches() {
                     found.see_mut().touch(lru);
                 }
                 ValueMut::of(found.into_slot())

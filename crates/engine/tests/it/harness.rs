@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use conf::ServerConfig;
 use engine::{
-    AppendFile, Child, ChildEnd, ClientId, Engine, Host, Job, Meanwhile, Now, Peer, Process,
-    SaveRequest, Source,
+    AppendFile, Child, ChildEnd, ClientId, Completed, Completion, Engine, Host, Job, Meanwhile,
+    Now, Peer, Process, SaveRequest, Source,
 };
 use store::{Keyspace, Limits};
 
@@ -91,20 +91,18 @@ impl Host for World {
         Ok(())
     }
     fn set_log_level(&mut self, _: conf::LogLevel) {}
-    fn crash(&mut self, _: &engine::Running) {}
+    fn crash(&mut self, _: engine::Crash) {}
     fn open_append(&mut self, _: &[u8]) -> Result<Box<dyn AppendFile>, String> {
         Ok(Box::new(Paper))
     }
     fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
         Err("no files here".to_owned())
     }
-    fn finish_rewrite(
-        &mut self,
-        _: i32,
-        _: &[u8],
-        _: &[Vec<u8>],
-    ) -> Result<(Box<dyn AppendFile>, u64), String> {
-        Ok((Box::new(Paper), 4_000))
+    fn open_scratch(&mut self) -> Result<Box<dyn AppendFile>, String> {
+        Ok(Box::new(Paper))
+    }
+    fn complete_rewrite(&mut self, _: i32, _: Source) -> Result<Box<dyn Completion>, String> {
+        Ok(Box::new(Paper))
     }
     fn set_role(&mut self, _: bool) {}
 }
@@ -129,6 +127,22 @@ impl AppendFile for Paper {
     }
     fn size(&self) -> Result<u64, String> {
         Ok(0)
+    }
+    fn read_from(&self, _: u64) -> Source {
+        Box::new(std::io::empty())
+    }
+}
+
+impl Completion for Paper {
+    fn poll(&mut self) -> Option<Result<(), String>> {
+        Some(Ok(()))
+    }
+    fn finish(self: Box<Self>, _: &[u8], _: bool) -> Result<Completed, String> {
+        Ok(Completed {
+            file: self,
+            added: 0,
+            rename_us: 4_000,
+        })
     }
 }
 

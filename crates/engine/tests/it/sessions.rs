@@ -1,6 +1,6 @@
 //! Replies about clients, and what clients learn of each other.
 
-use engine::{Action, ChildEnd, Transferred};
+use engine::{Action, ChildEnd, Now, Transferred};
 
 use crate::harness::{Server, peer, taken};
 
@@ -199,6 +199,34 @@ fn a_key_that_is_changed_on_its_way_is_not_deleted() {
     ];
     let (reply, left) = migrate_while(&waits);
     assert_eq!((&*reply, &*left), ("+OK\r\n", "$3\r\nnew\r\n"));
+}
+
+#[test]
+fn reads_are_not_noted_while_a_child_saves() {
+    let mut server = Server::new();
+    let a = server.a;
+    let later = |server: &mut Server, seconds: u64| {
+        server.engine.set_now(Now {
+            mono_ms: 1 + seconds * 1000,
+            unix_us: (1_000_000 + seconds) * 1_000_000,
+        });
+    };
+    server.run(a, &["RPUSH", "list", "x"]);
+    for (command, begun) in [("BGSAVE", 10), ("BGREWRITEAOF", 200)] {
+        later(&mut server, begun);
+        server.run(a, &["LLEN", "list"]);
+        server.talk.child.set(Some(ChildEnd::Done));
+        assert!(server.run(a, &[command]).ends_with(" started\r\n"));
+        later(&mut server, begun + 100);
+        assert_eq!(server.run(a, &["LLEN", "list"]), ":1\r\n");
+        assert_eq!(server.run(a, &["LSET", "list", "0", "x"]), "+OK\r\n");
+        assert_eq!(server.run(a, &["OBJECT", "IDLETIME", "list"]), ":100\r\n");
+        // The child ends; a rewritten file takes its place at the tick after.
+        server.engine.tick();
+        server.engine.tick();
+        assert_eq!(server.run(a, &["LLEN", "list"]), ":1\r\n");
+        assert_eq!(server.run(a, &["OBJECT", "IDLETIME", "list"]), ":0\r\n");
+    }
 }
 
 #[test]
