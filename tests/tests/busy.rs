@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tern_tests::daemon::Daemon;
+use tern_tests::daemon::{Daemon, wait_until};
 
 fn connect(server: &Daemon) -> TcpStream {
     let stream = TcpStream::connect(server.address()).unwrap();
@@ -100,4 +103,127 @@ fn clients_that_send_at_once_are_each_answered_in_order() {
             expect(stream, &replies);
         }
     }
+}
+
+#[test]
+fn an_idle_client_with_unread_output_is_closed_and_one_that_reads_is_not() {
+    let server = Daemon::server("save ''\ntimeout 2");
+    let mut client = connect(&server);
+    let value = "x".repeat(1 << 20);
+    let set = format!(
+        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n",
+        value.len()
+    );
+    client.write_all(set.as_bytes()).unwrap();
+    expect(&mut client, "+OK\r\n");
+    let gets = "GET k\r\n".repeat(50);
+    let mut deaf = connect(&server);
+    deaf.write_all(gets.as_bytes()).unwrap();
+    let reads = connect(&server);
+    (&reads).write_all(gets.as_bytes()).unwrap();
+    // A megabyte every tenth of a second takes longer than the timeout.
+    let mut buffer = vec![0; 1 << 20];
+    for _ in 0..50 {
+        (&reads).read_exact(&mut buffer).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let others = server.text("CLIENT LIST").lines().count();
+    assert_eq!(others, 2, "the one that reads, and who asks");
+    drop(deaf);
+}
+
+#[test]
+fn a_client_over_its_limit_is_logged_with_what_it_did_not_read() {
+    let server = Daemon::server("save ''\nclient-output-buffer-limit normal 5mb 0 0");
+    let value = "x".repeat(1 << 20);
+    assert_eq!(server.text(&format!("SET k {value}")), "OK");
+    let mut deaf = connect(&server);
+    deaf.write_all("GET k\r\n".repeat(30).as_bytes()).unwrap();
+    wait_until("it is closed", || {
+        server.log().contains("overcoming of output buffer limits")
+    });
+    let log = server.log();
+    let (_, line) = log.split_once(" omem=").unwrap();
+    let omem: usize = line.split(' ').next().unwrap().parse().unwrap();
+    assert!(omem > 5 << 20, "{log}");
+}
+
+#[test]
+fn the_password_is_not_in_the_list_of_processes() {
+    let program = tern_tests::daemon::binary("server");
+    let dir = tempfile::tempdir().unwrap();
+    let port = tern_tests::daemon::free_port();
+    let mut child = std::process::Command::new(program)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--requirepass", "open-sesame"])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("it serves", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    let shown = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains(&format!("server 127.0.0.1:{port}")),
+        "{shown}"
+    );
+    assert!(!shown.contains("sesame"), "{shown}");
+}
+
+/// Sends `request` over and over, whatever is answered, until told to end.
+fn pipeline(server: &Daemon, request: &str, end: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    let mut writer = connect(server);
+    let mut reader = writer.try_clone().unwrap();
+    let block = request.repeat(64 * 1024 / request.len());
+    let ended = Arc::clone(end);
+    let writing = std::thread::spawn(move || {
+        while !ended.load(Ordering::Relaxed) && writer.write_all(block.as_bytes()).is_ok() {}
+        let _ = writer.shutdown(Shutdown::Both);
+    });
+    let reading = std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while matches!(reader.read(&mut buffer), Ok(1..)) {}
+    });
+    vec![writing, reading]
+}
+
+#[test]
+fn pipelines_without_end_do_not_keep_others_waiting() {
+    let server = Daemon::server("save ''\ncluster-enabled yes\nhz 100");
+    let slots: String = (0..16384).map(|slot| format!(" {slot}")).collect();
+    assert_eq!(server.text(&format!("CLUSTER ADDSLOTS{slots}")), "OK");
+    let end = Arc::new(AtomicBool::new(false));
+    let set = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\nval\r\n";
+    let threads: Vec<_> = (0..4).flat_map(|_| pipeline(&server, set, &end)).collect();
+    let mut client = connect(&server);
+    let mut waits: Vec<Duration> = (0..200)
+        .map(|_| {
+            let asked = Instant::now();
+            client.write_all(b"PING\r\n").unwrap();
+            expect(&mut client, "+PONG\r\n");
+            let waited = asked.elapsed();
+            std::thread::sleep(Duration::from_millis(2));
+            waited
+        })
+        .collect();
+    // The bus is heard beside them: a stranger's meeting is answered.
+    let other = Daemon::server("save ''\ncluster-enabled yes");
+    assert_eq!(
+        other.text(&format!("CLUSTER MEET 127.0.0.1 {}", server.port)),
+        "OK"
+    );
+    wait_until("the nodes know each other", || {
+        other.text("CLUSTER NODES").lines().count() == 2
+            && !other.text("CLUSTER NODES").contains("handshake")
+    });
+    end.store(true, Ordering::Relaxed);
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    waits.sort_unstable();
+    assert!(waits[180] < Duration::from_millis(20), "{waits:?}");
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tern_tests::daemon::{Daemon, wait_until};
+use tern_tests::daemon::{Client, Daemon, fields, run, wait_until};
 
 /// No save points: only replication writes dumps.
 const QUIET: &str = "save \"\"";
@@ -234,6 +237,88 @@ impl<'a> ReadOnly<'a> {
 impl Drop for ReadOnly<'_> {
     fn drop(&mut self) {
         let _ = std::fs::set_permissions(self.0, std::fs::Permissions::from_mode(0o755));
+    }
+}
+
+/// A connection that asks for a copy as a replica does, and does not read.
+fn asks_for_a_copy(master: &Daemon) -> TcpStream {
+    let mut replica = TcpStream::connect(master.address()).unwrap();
+    replica.write_all(b"PSYNC ? -1\r\n").unwrap();
+    replica
+}
+
+#[test]
+fn a_dump_that_is_lost_is_not_joined_and_its_stream_is_not_kept() {
+    let master = Daemon::server(&format!(
+        "{QUIET}\nclient-output-buffer-limit slave 4mb 0 0\nrepl-backlog-size 1mb"
+    ));
+    assert_eq!(master.text("DEBUG POPULATE 1000000"), "OK");
+    let _first = asks_for_a_copy(&master);
+    wait_until("a child", || master.log().contains("started by pid "));
+    let log = master.log();
+    let (_, pid) = log.rsplit_once("started by pid ").unwrap();
+    let pid = pid.lines().next().unwrap().to_owned();
+    let _ = run(Path::new("kill"), &["-s", "STOP", &pid], "");
+    let mut client = master.client();
+    let value = "x".repeat(100_000);
+    let used = |client: &mut Client| -> usize {
+        fields(&client.text("INFO memory"))["used_memory"]
+            .parse()
+            .unwrap()
+    };
+    // A little: one more replica may join.
+    assert_eq!(client.text(&format!("SET big {value}")), "OK");
+    let before = used(&mut client);
+    let _second = asks_for_a_copy(&master);
+    wait_until("a second replica that waits", || {
+        master.log().contains("Waiting for end of BGSAVE for SYNC")
+    });
+    // More than a replica may be behind: it is closed at once, and nothing is kept for it.
+    for _ in 0..400 {
+        assert_eq!(client.text(&format!("SET big {value}")), "OK");
+    }
+    assert_eq!(
+        master.info_field("replication", "connected_slaves"),
+        "0",
+        "{}",
+        master.log()
+    );
+    let after = used(&mut client);
+    assert!(after < before + (6 << 20), "{before} {after}");
+    let _third = asks_for_a_copy(&master);
+    wait_until("a replica that waits for the next dump", || {
+        master.log().contains("Waiting for next BGSAVE for SYNC")
+    });
+    let _ = run(Path::new("kill"), &["-s", "CONT", &pid], "");
+    wait_until("the next dump", || {
+        master.log().matches("started by pid ").count() == 2
+    });
+}
+
+#[test]
+fn a_replica_that_does_not_read_its_copy_is_dropped_and_others_go_on() {
+    for diskless in ["yes", "no"] {
+        let master = Daemon::server(&format!(
+            "{QUIET}\nrepl-diskless-sync {diskless}\nrepl-diskless-sync-delay 1\nrepl-timeout 3\nrdbcompression no"
+        ));
+        let mut client = master.client();
+        for number in 0..40 {
+            let value = "x".repeat(1_000_000);
+            assert_eq!(client.text(&format!("SET {number} {value}")), "OK");
+        }
+        let _deaf = asks_for_a_copy(&master);
+        let slave = slave_of(&master, "repl-timeout 60");
+        wait_until("the deaf one is dropped", || {
+            master
+                .log()
+                .contains("Disconnecting timedout replica (full sync)")
+        });
+        wait_link(&slave);
+        assert_eq!(slave.text("DBSIZE"), "40");
+        assert_eq!(master.info_field("replication", "connected_slaves"), "1");
+        wait_until("the child is gone", || {
+            master.info_field("persistence", "rdb_bgsave_in_progress") == "0"
+        });
     }
 }
 

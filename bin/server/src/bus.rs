@@ -1,5 +1,6 @@
 //! The cluster bus on sockets: the listener, and one task per connection.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
@@ -13,7 +14,8 @@ use conf::ServerConfig;
 use daemon::listen;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use crate::shell::Shell;
 
@@ -21,6 +23,62 @@ use crate::shell::Shell;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first room for a packet; a ping of a small cluster fits.
 const READ_BYTES: usize = 8 * 1024;
+
+/// What waits for a peer that does not read, bytes: a link with more is closed.
+const MOST_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The shell's end of a link. Dropping it ends the link, whatever still waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Link {
+    packets: UnboundedSender<Vec<u8>>,
+    queued: Rc<Cell<usize>>,
+    end: oneshot::Sender<()>,
+}
+
+/// The task's end of it.
+pub(crate) struct Work {
+    packets: UnboundedReceiver<Vec<u8>>,
+    queued: Rc<Cell<usize>>,
+    end: oneshot::Receiver<()>,
+}
+
+/// Both ends of a new link.
+pub(crate) fn link() -> (Link, Work) {
+    let (sender, receiver) = unbounded_channel();
+    let (end, ended) = oneshot::channel();
+    let queued = Rc::new(Cell::new(0));
+    let link = Link {
+        packets: sender,
+        queued: Rc::clone(&queued),
+        end,
+    };
+    let work = Work {
+        packets: receiver,
+        queued,
+        end: ended,
+    };
+    (link, work)
+}
+
+impl Link {
+    /// Sends a packet. False where so much waits already that the link is to be ended as lost.
+    pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
+        let queued = self.queued.get() + bytes.len();
+        if queued > MOST_QUEUED_BYTES {
+            return false;
+        }
+        self.queued.set(queued);
+        // A connection that has just ended takes nothing more; its end is told soon.
+        let _ = self.packets.send(bytes);
+        true
+    }
+
+    /// Ends the link; the core is told that it is lost.
+    pub(crate) fn lose(self) {
+        // It may have ended by itself.
+        let _ = self.end.send(());
+    }
+}
 
 /// Listens on the bus port of every bound address.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
@@ -48,8 +106,8 @@ fn accept(shell: &Rc<Shell>, stream: TcpStream, remote: SocketAddr) {
         return;
     };
     let link = LinkId::Accepted(shell.next_bus_link());
-    let (sender, receiver) = unbounded_channel();
-    shell.add_bus_link(link, sender);
+    let (ours, work) = self::link();
+    shell.add_bus_link(link, ours);
     shell.turn(|engine| {
         engine.bus_input(Input::Accepted {
             link,
@@ -57,30 +115,26 @@ fn accept(shell: &Rc<Shell>, stream: TcpStream, remote: SocketAddr) {
             local: plain(local).ip(),
         });
     });
-    tokio::task::spawn_local(serve(Rc::clone(shell), link, stream, receiver));
+    tokio::task::spawn_local(serve(Rc::clone(shell), link, stream, work));
 }
 
-/// An IPv4 address that came in the clothes of IPv6 is taken out of them.
+/// An IPv4-mapped IPv6 address as the IPv4 address that it is.
 fn plain(addr: SocketAddr) -> SocketAddr {
     let ip: IpAddr = addr.ip().to_canonical();
     SocketAddr::new(ip, addr.port())
 }
 
 /// Connects to a node's bus port, then serves the connection.
-pub(crate) async fn dial(
-    shell: Rc<Shell>,
-    link: LinkId,
-    addr: SocketAddr,
-    mut out: UnboundedReceiver<Vec<u8>>,
-) {
+pub(crate) async fn dial(shell: Rc<Shell>, link: LinkId, addr: SocketAddr, mut work: Work) {
     let connected = tokio::select! {
+        biased;
+        _ = &mut work.end => return,
         connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)) => connected,
-        _ = out.recv() => return,
     };
     match connected {
         Ok(Ok(stream)) => {
             shell.turn(|engine| engine.bus_input(Input::Connected { link }));
-            serve(shell, link, stream, out).await;
+            serve(shell, link, stream, work).await;
         }
         _ => {
             shell.forget_bus_link(link);
@@ -89,37 +143,40 @@ pub(crate) async fn dial(
     }
 }
 
-/// Passes packets both ways until one side ends or the engine drops the sender of `out`.
-async fn serve(
-    shell: Rc<Shell>,
-    link: LinkId,
-    stream: TcpStream,
-    mut out: UnboundedReceiver<Vec<u8>>,
-) {
+/// Passes packets both ways until one side ends, or the shell ends the link.
+async fn serve(shell: Rc<Shell>, link: LinkId, stream: TcpStream, work: Work) {
     // Packets are small and should not wait for one another.
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
     // A peer that does not read must not keep us from hearing it.
-    let sending = async move {
-        while let Some(bytes) = out.recv().await {
+    let Work {
+        mut packets,
+        queued,
+        end,
+    } = work;
+    let sending = async {
+        while let Some(bytes) = packets.recv().await {
             if writer.write_all(&bytes).await.is_err() {
-                return true;
+                return;
             }
+            queued.set(queued.get().saturating_sub(bytes.len()));
         }
-        false
     };
     let receiving = async {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         loop {
             match reader.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return,
-                Ok(_) if packets(&shell, link, &mut buffer).is_err() => return,
+                Ok(_) if cut(&shell, link, &mut buffer).is_err() => return,
                 Ok(_) => {}
             }
         }
     };
     let lost = tokio::select! {
-        lost = sending => lost,
+        biased;
+        // Whatever the peer keeps us waiting for.
+        ended = end => ended.is_ok(),
+        () = sending => true,
         () = receiving => true,
     };
     if lost {
@@ -129,7 +186,7 @@ async fn serve(
 }
 
 /// Cuts packets off a stream and hands them over. An error ends the connection: this is no bus.
-fn packets(shell: &Rc<Shell>, link: LinkId, buffer: &mut BytesMut) -> Result<(), CodecError> {
+fn cut(shell: &Rc<Shell>, link: LinkId, buffer: &mut BytesMut) -> Result<(), CodecError> {
     while let Some(length) = frame_len(buffer)? {
         if buffer.len() < length {
             break;

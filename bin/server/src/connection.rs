@@ -12,10 +12,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Buf as _;
-use engine::{ClientId, Engine, Peer};
+use engine::{ClientId, Engine, Host as _, Peer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use crate::host::Machine;
 use crate::meanwhile::Socket;
 use crate::shell::Shell;
 
@@ -25,6 +26,9 @@ const MOST_SLICES: usize = 16;
 const MANY_REQUESTS: usize = 8;
 /// Longer replies wait for nobody: they are written while they are in the cache.
 const SHORT_REPLIES: usize = 4 * 1024;
+/// The budget of one turn of a client, bytes read and nanoseconds: who has more to say goes on after all others that are ready.
+const TURN_BYTES: usize = 256 * 1024;
+const TURN_NS: u64 = 500_000;
 
 /// Starts the task that serves a new connection.
 pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
@@ -46,6 +50,7 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
                     stream,
                     id,
                     task,
+                    turn_over: Cell::new(false),
                     over: Cell::new(false),
                 });
                 poll_fn(|cx| connection.poll(cx)).await;
@@ -69,11 +74,35 @@ enum Came {
     /// The end of the connection.
     Nothing,
     /// Requests, which have run.
-    Ran,
-    /// [`MANY_REQUESTS`], which have run.
-    RanMany,
+    Ran {
+        /// How many bytes were read.
+        bytes: usize,
+        /// There were [`MANY_REQUESTS`].
+        many: bool,
+    },
     /// Requests, which have still to run.
     Waits,
+}
+
+/// What is left of a client's turn.
+struct Turn {
+    began_ns: u64,
+    bytes: usize,
+}
+
+impl Turn {
+    fn begin(machine: &Machine) -> Self {
+        Self {
+            began_ns: machine.mono_ns(),
+            bytes: 0,
+        }
+    }
+
+    /// After a read: whether the budget is used up.
+    fn is_over(&mut self, bytes: usize, machine: &Machine) -> bool {
+        self.bytes += bytes;
+        self.bytes >= TURN_BYTES || machine.mono_ns().saturating_sub(self.began_ns) >= TURN_NS
+    }
 }
 
 struct Connection<S> {
@@ -83,10 +112,12 @@ struct Connection<S> {
     id: ClientId,
     /// Wakes this client's task. It is the same all the task's life.
     task: Waker,
+    /// Its budget is used up: it does not read before its next turn.
+    turn_over: Cell<bool>,
     over: Cell<bool>,
 }
 
-/// A client that waits until those that were ready with it have had their turn.
+/// A client that waits until those that are ready with it have had their turn.
 pub(crate) trait GoOn {
     /// Runs what was read of it, if that has not happened yet. False where the replies are so long that they had better be written
     /// while they are in the cache.
@@ -108,6 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> GoOn for Connection<S> {
     }
 
     fn go_on(self: Rc<Self>) {
+        self.turn_over.set(false);
         let over = self.poll(&mut Context::from_waker(&self.task));
         if over.is_ready() {
             self.task.wake_by_ref();
@@ -136,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
     fn poll_open(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         let shell = &self.shell;
         let stream = &mut *self.stream.borrow_mut();
+        let mut turn = Turn::begin(&shell.machine);
         loop {
             let mut engine = shell.engine.borrow_mut();
             let flushed = match self.poll_write(cx, stream, &mut engine) {
@@ -156,16 +189,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
                     Poll::Pending
                 };
             }
-            // Nothing more is read before what was read has run.
-            if shell.reads.has(self.id) {
+            // Nothing more is read before what was read has run, or before the next turn.
+            if shell.reads.has(self.id) || self.turn_over.get() {
                 return Poll::Pending;
             }
             match ready!(self.poll_read(cx, stream, &mut engine)) {
                 Ok(Came::Nothing) | Err(_) => return Poll::Ready(()),
-                Ok(Came::Ran) => shell.after_turn(&mut engine),
-                Ok(Came::RanMany) => {
+                Ok(Came::Ran { bytes, many }) => {
                     shell.after_turn(&mut engine);
-                    if self.has_short_output(&mut engine) {
+                    if turn.is_over(bytes, &shell.machine) {
+                        self.turn_over.set(true);
+                        shell.next_turn(Rc::clone(self) as Rc<dyn GoOn>);
+                        return Poll::Pending;
+                    }
+                    if many && self.has_short_output(&mut engine) {
                         shell.after_the_others(Rc::clone(self) as Rc<dyn GoOn>);
                         return Poll::Pending;
                     }
@@ -197,7 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             }
             engine.set_now_for_requests(self.shell.machine.now());
             engine.received_pending(self.id, read);
-            return Poll::Ready(Ok(Came::Ran));
+            return Poll::Ready(Ok(Came::Ran {
+                bytes: read,
+                many: false,
+            }));
         }
         let reads = &self.shell.reads;
         let count = {
@@ -218,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             Came::Waits
         } else {
             reads.run(engine, self.id, read);
-            if many { Came::RanMany } else { Came::Ran }
+            Came::Ran { bytes: count, many }
         }))
     }
 
@@ -248,17 +288,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
             }
             let stream = Pin::new(&mut *stream);
             let sent = if let Some(whole) = out.as_slice() {
-                ready!(stream.poll_write(cx, whole))?
+                stream.poll_write(cx, whole)
             } else {
                 let mut slices = [io::IoSlice::new(&[]); MOST_SLICES];
                 let count = out.chunks_vectored(&mut slices);
-                ready!(stream.poll_write_vectored(cx, &slices[..count]))?
+                stream.poll_write_vectored(cx, &slices[..count])
             };
+            let Poll::Ready(sent) = sent else {
+                if wrote {
+                    self.shell.output_sent(self.id);
+                }
+                return Poll::Pending;
+            };
+            let sent = sent?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             out.advance(sent);
-            engine.sent(sent);
+            engine.sent(self.id, sent);
             wrote = true;
         }
         if wrote {

@@ -26,9 +26,11 @@ pub(crate) async fn run(
     mut out: UnboundedReceiver<Vec<u8>>,
 ) {
     let connected = tokio::select! {
-        connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))) => connected,
+        // A link that was given up while it came to be is none: nobody would close its socket.
+        biased;
         // Nothing is sent before the connection is made: this is its end.
         _ = out.recv() => return,
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))) => connected,
     };
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,

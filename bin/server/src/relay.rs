@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use engine::ClientId;
 use tokio::fs::File;
@@ -28,19 +29,19 @@ pub(crate) async fn send_file(
         let length = file.metadata().await?.len();
         let mut left = length;
         let mut buffer = vec![0; READ_BYTES];
-        push(&shell, &[id], format!("${length}\r\n").as_bytes()).await;
-        while left > 0 {
+        let mut there = push(&shell, id, format!("${length}\r\n").as_bytes()).await;
+        while left > 0 && there {
             let count = file.read(&mut buffer).await?;
             if count == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
-            push(&shell, &[id], &buffer[..count]).await;
+            there = push(&shell, id, &buffer[..count]).await;
             left = left.saturating_sub(count as u64);
         }
-        std::io::Result::Ok(())
+        std::io::Result::Ok(there)
     };
     let ok = match sent.await {
-        Ok(()) => true,
+        Ok(ok) => ok,
         Err(error) => {
             tracing::warn!(
                 "Sending {} to a slave: {}",
@@ -53,17 +54,22 @@ pub(crate) async fn send_file(
     shell.turn(|engine| engine.dump_sent(id, ok));
 }
 
-/// Sends what the child writes into its pipe to several replicas.
-pub(crate) async fn relay(shell: Rc<Shell>, replicas: Vec<ClientId>) {
+/// Sends what the child writes into its pipe to several replicas. One that goes, or that does not read, does not keep the others from
+/// going on; the last one's end is the child's too, since nobody reads its pipe any more.
+pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
     let mark = shell.turn(engine::Engine::new_mark);
-    push(&shell, &replicas, format!("$EOF:{mark}\r\n").as_bytes()).await;
+    let pipe = shell.machine.take_pipe().map(pipe::Receiver::from_owned_fd);
+    push_all(&shell, &mut replicas, format!("$EOF:{mark}\r\n").as_bytes()).await;
     let mut ok = false;
-    if let Some(Ok(mut pipe)) = shell.machine.take_pipe().map(pipe::Receiver::from_owned_fd) {
+    if let Some(Ok(mut pipe)) = pipe {
         let mut buffer = vec![0; READ_BYTES];
         ok = loop {
+            if replicas.is_empty() {
+                break false;
+            }
             match pipe.read(&mut buffer).await {
                 Ok(0) => break true,
-                Ok(count) => push(&shell, &replicas, &buffer[..count]).await,
+                Ok(count) => push_all(&shell, &mut replicas, &buffer[..count]).await,
                 Err(_) => break false,
             }
         };
@@ -73,17 +79,30 @@ pub(crate) async fn relay(shell: Rc<Shell>, replicas: Vec<ClientId>) {
         ok = shell.child_succeeded().await;
     }
     if ok {
-        push(&shell, &replicas, mark.as_bytes()).await;
+        push_all(&shell, &mut replicas, mark.as_bytes()).await;
     }
     for id in replicas {
         shell.turn(|engine| engine.dump_sent(id, ok));
     }
 }
 
-/// Appends bytes to the output of replicas, as soon as none of them is far behind.
-async fn push(shell: &Rc<Shell>, replicas: &[ClientId], bytes: &[u8]) {
-    for &id in replicas {
-        std::future::poll_fn(|cx| {
+/// Appends bytes to the output of replicas; those that are gone, or given up, are left out from now on.
+async fn push_all(shell: &Rc<Shell>, replicas: &mut Vec<ClientId>, bytes: &[u8]) {
+    let mut there = Vec::with_capacity(replicas.len());
+    for &id in &*replicas {
+        if push(shell, id, bytes).await {
+            there.push(id);
+        }
+    }
+    *replicas = there;
+}
+
+/// Appends bytes to a replica's output as soon as it is not far behind. False for one that is gone, or that has read nothing for as long
+/// as `repl-timeout` allows: it is closed.
+async fn push(shell: &Rc<Shell>, id: ClientId, bytes: &[u8]) -> bool {
+    let mut unsent = unsent(shell, id);
+    loop {
+        let pushed = std::future::poll_fn(|cx| {
             let mut engine = shell.engine.borrow_mut();
             match engine.output(id) {
                 Some(out) if out.len() > AHEAD_BYTES => {
@@ -92,12 +111,26 @@ async fn push(shell: &Rc<Shell>, replicas: &[ClientId], bytes: &[u8]) {
                 }
                 Some(out) => {
                     out.raw(bytes);
-                    Poll::Ready(())
+                    Poll::Ready(true)
                 }
-                None => Poll::Ready(()),
+                None => Poll::Ready(false),
             }
-        })
-        .await;
-        shell.wake(id);
+        });
+        let patience = Duration::from_secs(shell.engine.borrow().config().repl_timeout.into());
+        if let Ok(there) = tokio::time::timeout(patience, pushed).await {
+            shell.wake(id);
+            return there;
+        }
+        let before = std::mem::replace(&mut unsent, self::unsent(shell, id));
+        if before == unsent {
+            shell.turn(|engine| engine.give_up_replica(id));
+            return false;
+        }
     }
+}
+
+/// How much of a replica's output is still to be sent.
+fn unsent(shell: &Shell, id: ClientId) -> Option<usize> {
+    let mut engine = shell.engine.borrow_mut();
+    engine.output(id).map(|out| out.len())
 }

@@ -1,14 +1,14 @@
 //! The engine in its shell: turns, wake-ups, the timer, signals, and the engine's actions.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use daemon::{PidFile, as_path, reason};
-use engine::{Action, ClientId, Engine, LinkId};
+use engine::{Action, ClientId, Engine, Host as _, LinkId};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -31,9 +31,17 @@ const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
 /// Between two slices of the cycle that deletes expired keys.
 const EXPIRE_PAUSE: Duration = Duration::from_millis(2);
 
-/// Clients in the order in which they go on.
+/// How long clients whose budget is used up may go on before the sockets are looked at again.
+const MORE_TURNS_NS: u64 = 2_000_000;
+
+/// Clients that go on after those that are ready.
 #[derive(Default)]
-struct Later(RefCell<Vec<Rc<dyn GoOn>>>);
+struct Later {
+    /// Those that have requests to run or replies to write, in their order.
+    answers: RefCell<Vec<Rc<dyn GoOn>>>,
+    /// Those whose budget was used up, in their order.
+    turns: RefCell<VecDeque<Rc<dyn GoOn>>>,
+}
 
 impl std::fmt::Debug for Later {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,7 +66,7 @@ pub(crate) struct Shell {
     /// What is to be sent on each link; dropping a sender ends the link.
     links: RefCell<BTreeMap<LinkId, UnboundedSender<Vec<u8>>>>,
     /// The same for the cluster bus.
-    bus: RefCell<BTreeMap<cluster_bus::LinkId, UnboundedSender<Vec<u8>>>>,
+    bus: RefCell<BTreeMap<cluster_bus::LinkId, bus::Link>>,
     bus_links: Cell<u64>,
     pub(crate) sockets: Sockets,
     /// Where a node of a cluster keeps its state.
@@ -202,11 +210,20 @@ impl Shell {
 
     /// Has a client go on after those that are ready now.
     pub(crate) fn after_the_others(&self, client: Rc<dyn GoOn>) {
-        let mut later = self.later.0.borrow_mut();
+        let mut later = self.later.answers.borrow_mut();
         if later.is_empty() {
             self.later_due.notify_one();
         }
         later.push(client);
+    }
+
+    /// Has a client that would read more than its share go on after all others.
+    pub(crate) fn next_turn(&self, client: Rc<dyn GoOn>) {
+        let mut turns = self.later.turns.borrow_mut();
+        if turns.is_empty() {
+            self.later_due.notify_one();
+        }
+        turns.push_back(client);
     }
 
     /// Goes on with the clients that wait for others: this task is woken by the first of them, so it runs after those that the same
@@ -215,7 +232,7 @@ impl Shell {
         let mut clients = Vec::new();
         loop {
             self.later_due.notified().await;
-            std::mem::swap(&mut clients, &mut *self.later.0.borrow_mut());
+            std::mem::swap(&mut clients, &mut *self.later.answers.borrow_mut());
             clients.retain(|client| {
                 let mut engine = self.engine.borrow_mut();
                 let waits_on = client.run_waiting(&mut engine);
@@ -233,9 +250,26 @@ impl Shell {
                 return;
             }
             clients.drain(..).for_each(GoOn::go_on);
+            self.more_turns();
             // Who waits again already does so until the sockets were looked at.
-            if !self.later.0.borrow().is_empty() {
+            if !self.later.answers.borrow().is_empty() || !self.later.turns.borrow().is_empty() {
+                self.later_due.notify_one();
                 tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// One more turn for each client whose budget was used up, as far as time allows.
+    fn more_turns(&self) {
+        let begin_ns = self.machine.mono_ns();
+        let count = self.later.turns.borrow().len();
+        for _ in 0..count {
+            let Some(client) = self.later.turns.borrow_mut().pop_front() else {
+                return;
+            };
+            client.go_on();
+            if self.machine.mono_ns().saturating_sub(begin_ns) >= MORE_TURNS_NS {
+                return;
             }
         }
     }
@@ -318,14 +352,17 @@ impl Shell {
                 tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
             }
             Action::BusConnect { link, addr } => {
-                let (sender, receiver) = unbounded_channel();
-                self.add_bus_link(link, sender);
-                tokio::task::spawn_local(bus::dial(Rc::clone(self), link, addr, receiver));
+                let (ours, work) = bus::link();
+                self.add_bus_link(link, ours);
+                tokio::task::spawn_local(bus::dial(Rc::clone(self), link, addr, work));
             }
             Action::BusSend { link, bytes } => {
-                if let Some(sender) = self.bus.borrow().get(&link) {
-                    // A connection that has just ended takes nothing more; its end is told soon.
-                    let _ = sender.send(bytes);
+                let mut links = self.bus.borrow_mut();
+                if links.get(&link).is_some_and(|known| !known.send(bytes))
+                    && let Some(full) = links.remove(&link)
+                {
+                    tracing::warn!("Freeing outbound cluster link: too much waits to be sent");
+                    full.lose();
                 }
             }
             Action::BusClose { link } => self.forget_bus_link(link),
@@ -388,8 +425,8 @@ impl Shell {
         self.bus_links.get()
     }
 
-    pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, sender: UnboundedSender<Vec<u8>>) {
-        self.bus.borrow_mut().insert(link, sender);
+    pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, ours: bus::Link) {
+        self.bus.borrow_mut().insert(link, ours);
     }
 
     pub(crate) fn forget_bus_link(&self, link: cluster_bus::LinkId) {

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use conf::ServerConfig;
+use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::process::umask;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::reason;
@@ -50,8 +52,14 @@ pub fn tcp(config: &ServerConfig, port: u16) -> anyhow::Result<Vec<TcpListener>>
 pub fn unix(path: &Path, permissions: u32) -> anyhow::Result<UnixListener> {
     // One that an earlier process left behind.
     let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)
-        .map_err(|error| anyhow::anyhow!("Opening Unix socket: bind: {}", reason(&error)))?;
+    // It is open to nobody whom the permissions leave out, not even until they are set.
+    let mask = (permissions != 0).then(|| umask(Mode::from_raw_mode(0o777 & !permissions)));
+    let bound = UnixListener::bind(path);
+    if let Some(mask) = mask {
+        umask(mask);
+    }
+    let listener =
+        bound.map_err(|error| anyhow::anyhow!("Opening Unix socket: bind: {}", reason(&error)))?;
     listener.set_nonblocking(true)?;
     if permissions != 0 {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(permissions))
@@ -116,4 +124,35 @@ fn listen(addr: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_unix_socket_is_never_open_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let ended = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut seen = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    seen |= path.metadata().map_or(0, |facts| facts.mode() & 0o777);
+                }
+                seen
+            });
+            for _ in 0..500 {
+                unix(&path, 0o600).unwrap();
+            }
+            ended.store(true, Ordering::Relaxed);
+            looking.join().unwrap()
+        });
+        assert_eq!(seen & 0o077, 0, "{seen:o}");
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    }
 }

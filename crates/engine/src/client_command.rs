@@ -370,7 +370,6 @@ impl Engine {
                 now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)
             })
         {
-            client.out.clear();
             let line = self.client_line(id);
             tracing::warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
@@ -387,11 +386,10 @@ impl Engine {
         let timeout_ms = self.config.timeout.saturating_mul(1000);
         let all: Vec<ClientId> = self.sessions.clients.iter().map(|(id, _)| id).collect();
         for id in all {
-            let client = &self.sessions.clients[id];
-            if !client.out.is_empty() {
-                self.limit_output(id);
+            if !self.sessions.clients[id].out.is_empty() && self.limit_output(id) {
                 continue;
             }
+            let client = &self.sessions.clients[id];
             let flags = client.flags;
             let bound = !flags.replica
                 && !flags.master
