@@ -20,6 +20,8 @@ const ALIGN: usize = 8;
 pub(crate) type Member = Block<0, 1>;
 /// A field of a hash with its value.
 pub(crate) type Field = Block<0, 2>;
+/// A field of a hash with its value and expiry, as the bytes of a `u64`.
+pub(crate) type TimedField = Block<8, 2>;
 /// A member of a sorted set with its score, as the bytes of an `f64`.
 pub(crate) type Scored = Block<8, 1>;
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, EntryRef, New};
 use crate::keys::{Found, KeyMut, Keys};
 use crate::table::{self, Table};
+use crate::tracker::Tracker;
 use crate::{Clock, Encoding, ExpiryMode, Owned, StrNew, Value, ValueMut};
 
 /// Tables with more keys than this are freed by another thread.
@@ -26,10 +27,23 @@ pub struct Db {
 }
 
 /// What left the database and waits for somebody to fetch it.
-#[derive(Default)]
 struct Gone {
     expired: Vec<Box<[u8]>>,
+    expired_fields: Vec<ExpiredFields>,
     garbage: Vec<Box<dyn Send>>,
+    /// Hashes some of whose fields have an expiry; an entry that goes is taken out.
+    tracker: Tracker,
+}
+
+/// Fields of a hash that were deleted because their time had come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiredFields {
+    /// The key of the hash.
+    pub key: Box<[u8]>,
+    /// The fields.
+    pub fields: Vec<Box<[u8]>>,
+    /// Whether no other field was left, so that the key is gone too.
+    pub key_gone: bool,
 }
 
 /// A key that eviction looks at.
@@ -57,7 +71,7 @@ impl Db {
         Self {
             clock,
             keys: Keys::new(by_slot),
-            gone: Gone::default(),
+            gone: Gone::new(by_slot),
             expire_cursor: 0,
             avg_ttl_ms: 0,
         }
@@ -83,7 +97,8 @@ impl Db {
             entry.touch(self.clock.lru());
         }
         entry.close();
-        Some(found.into_slot().into_view().value())
+        let now = seen_at(&self.clock);
+        Some(found.into_slot().into_view().value().at(now))
     }
 
     /// The value at `key`, to be changed in place: expiry and LRU as for [`Db::read`]. A collection that the caller leaves empty must be removed.
@@ -97,15 +112,17 @@ impl Db {
         if self.clock.touches() {
             found.see_mut().touch(self.clock.lru());
         }
-        Some(ValueMut::of(found.into_slot()))
+        let now = seen_at(&self.clock);
+        Some(ValueMut::of(found.into_slot(), now, &mut self.gone.tracker))
     }
 
     /// The value at `key`, or the one that `make` gives, inserted without expiry.
     pub fn write_or_insert(&mut self, key: &[u8], make: impl FnOnce() -> Owned) -> ValueMut<'_> {
         let lru = self.clock.lru();
         let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
-        match self.keys.entry(self.clock.hash_of(key), key) {
-            Found::Free(place) => ValueMut::of(place.insert(fresh(make()))),
+        let now = seen_at(&self.clock);
+        let slot = match self.keys.entry(self.clock.hash_of(key), key) {
+            Found::Free(place) => place.insert(fresh(make())),
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
@@ -114,9 +131,10 @@ impl Db {
                 } else if self.clock.touches() {
                     found.see_mut().touch(lru);
                 }
-                ValueMut::of(found.into_slot())
+                found.into_slot()
             }
-        }
+        };
+        ValueMut::of(slot, now, &mut self.gone.tracker)
     }
 
     /// Puts a string at `key` whatever was there; expiry is dropped. The hot path of SET: one search, in place where the new value fits.
@@ -160,7 +178,8 @@ impl Db {
             return;
         }
         let lru = self.clock.lru();
-        let entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
+        let mut entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
+        let tracked = entry.see_mut().track();
         match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
                 place.insert(entry);
@@ -172,6 +191,9 @@ impl Db {
                 let old = found.replace(entry);
                 self.gone.discard(old, &self.clock);
             }
+        }
+        if tracked.is_some() {
+            self.gone.tracker.moves(key, None, tracked);
         }
     }
 
@@ -195,7 +217,9 @@ impl Db {
             self.gone.expire(found, &self.clock);
             return None;
         }
-        Some(found.remove().into_owned())
+        let entry = found.remove();
+        self.gone.untrack(&entry);
+        Some(entry.into_owned())
     }
 
     /// Whether `key` exists and is not expired. Expires it like a read; does not set the LRU time.
@@ -285,6 +309,67 @@ impl Db {
         (seen, deleted)
     }
 
+    /// How many hashes have fields with an expiry.
+    #[must_use]
+    pub fn timed_hashes(&self) -> usize {
+        self.gone.tracker.len()
+    }
+
+    /// The earliest time at which a field of a hash may expire, Unix milliseconds.
+    #[must_use]
+    pub fn fields_due_ms(&self) -> Option<u64> {
+        self.gone.tracker.first().map(|(at, ..)| at)
+    }
+
+    /// Deletes up to `most` fields of hashes whose time has come, earliest first; a hash that has no other field goes too. They show up
+    /// in [`Db::take_expired_fields`]. Answers how many; less than `most` where there are no others.
+    pub fn expire_fields(&mut self, most: usize) -> usize {
+        let now = self.clock.unix_ms();
+        let mut deleted = 0;
+        if self.clock.expiry() != ExpiryMode::Delete {
+            return 0;
+        }
+        while let Some((at, hash, slot)) = self.gone.tracker.first()
+            && at < now
+            && deleted < most
+        {
+            let key = self.keys.tracked_key(hash, slot, at);
+            let Some(ValueMut::Hash(mut fields)) = key.as_ref().and_then(|key| self.at(key)) else {
+                self.gone.tracker.drop_first();
+                continue;
+            };
+            let mut names = Vec::new();
+            fields.expire(most - deleted, |field| names.push(field.into()));
+            let key_gone = fields.see().is_empty();
+            deleted += names.len();
+            let key = key.unwrap_or_default();
+            if key_gone && let Some(found) = self.keys.find_mut(hash, &key) {
+                self.gone.discard(found.remove(), &self.clock);
+            }
+            if !names.is_empty() {
+                self.clock.note_expired();
+                self.gone.expired_fields.push(ExpiredFields {
+                    key: key.into(),
+                    fields: names,
+                    key_gone,
+                });
+            }
+        }
+        deleted
+    }
+
+    /// The value at a key, whatever its expiry.
+    fn at(&mut self, key: &[u8]) -> Option<ValueMut<'_>> {
+        let found = self.keys.find_mut(table::hash(key), key)?;
+        let now = self.clock.unix_ms();
+        Some(ValueMut::of(found.into_slot(), now, &mut self.gone.tracker))
+    }
+
+    /// Fields that [`Db::expire_fields`] deleted, in order; the list is emptied. The engine propagates an HDEL for each hash.
+    pub fn take_expired_fields(&mut self) -> Vec<ExpiredFields> {
+        std::mem::take(&mut self.gone.expired_fields)
+    }
+
     // ---- the whole -------------------------------------------------------------------------------------------------
 
     /// How many keys there are, expired ones included until they are met.
@@ -323,6 +408,7 @@ impl Db {
             self.clock.note_garbage();
             self.gone.garbage.push(Box::new(keys));
         }
+        self.gone.tracker.clear();
         self.expire_cursor = 0;
         self.avg_ttl_ms = 0;
     }
@@ -496,6 +582,23 @@ impl Db {
 }
 
 impl Gone {
+    fn new(by_slot: bool) -> Self {
+        Self {
+            expired: Vec::new(),
+            expired_fields: Vec::new(),
+            garbage: Vec::new(),
+            tracker: Tracker::new(by_slot),
+        }
+    }
+
+    /// Takes an entry that left the table out of the index of hashes.
+    #[inline]
+    fn untrack(&mut self, entry: &Entry) {
+        if let Some(at) = entry.see().tracked() {
+            self.tracker.moves(entry.see().key(), Some(at), None);
+        }
+    }
+
     /// Deals with a key whose time has come.
     #[cold]
     fn expire(&mut self, found: KeyMut<'_>, clock: &Clock) {
@@ -515,6 +618,7 @@ impl Gone {
 
     /// Frees an entry, here or later.
     fn discard(&mut self, entry: Entry, clock: &Clock) {
+        self.untrack(&entry);
         if entry.is_heavy() {
             clock.note_garbage();
             self.garbage.push(Box::new(entry));
@@ -537,6 +641,15 @@ fn is_expired(entry: EntryRef<'_>, clock: &Clock) -> bool {
     entry
         .expire_ms()
         .is_some_and(|ms| clock.unix_ms() > ms && clock.expiry() != ExpiryMode::Ignore)
+}
+
+/// The time at which fields of hashes are seen: 0 where the doors take no notice of expiry.
+#[inline]
+fn seen_at(clock: &Clock) -> u64 {
+    match clock.expiry() {
+        ExpiryMode::Delete | ExpiryMode::Hide => clock.unix_ms(),
+        ExpiryMode::Ignore => 0,
+    }
 }
 
 fn idle_seconds(entry: EntryRef<'_>, now: u32) -> u64 {

@@ -23,6 +23,7 @@ use std::ptr::NonNull;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::hash::{Form, Plain, Timed};
 use crate::table::{Item, Occupied};
 use crate::{Encoding, Hash, HashRef, List, Owned, Set, Str, StrNew, Stream, Value, Zset, int};
 use shape::{
@@ -101,9 +102,10 @@ pub(crate) enum New<'a> {
     List(List),
     Set(Set),
     Zset(Zset),
-    /// A hash whose fields go into the entry: [`Hash::fields`] gives them.
-    Fields(Hash),
-    Hash(Hash),
+    /// A hash whose fields go into the entry: [`Plain::fields`] gives them.
+    Fields(Plain),
+    Hash(Plain),
+    Timed(Box<Timed>),
     Stream(Stream),
 }
 
@@ -143,8 +145,9 @@ impl<'a> New<'a> {
             Owned::List(list) => Self::List(list),
             Owned::Set(set) => Self::Set(set),
             Owned::Zset(zset) => Self::Zset(zset),
-            Owned::Hash(hash) if hash.fields().is_some() => Self::Fields(hash),
-            Owned::Hash(hash) => Self::Hash(hash),
+            Owned::Hash(Hash(Form::Plain(hash))) if hash.fields().is_some() => Self::Fields(hash),
+            Owned::Hash(Hash(Form::Plain(hash))) => Self::Hash(hash),
+            Owned::Hash(Hash(Form::Timed(hash))) => Self::Timed(hash),
             Owned::Stream(stream) => Self::Stream(stream),
         }
     }
@@ -172,6 +175,7 @@ impl<'a> New<'a> {
             Self::Zset(_) => Kind::Zset,
             Self::Fields(_) => Kind::Fields,
             Self::Hash(_) => Kind::Hash,
+            Self::Timed(_) => Kind::Timed,
             Self::Stream(_) => Kind::Stream,
         }
     }
@@ -181,7 +185,7 @@ const _: () = {
     assert!(size_of::<List>() <= 8 && align_of::<List>() <= 8);
     assert!(size_of::<Set>() <= 8 && align_of::<Set>() <= 8);
     assert!(size_of::<Zset>() <= 8 && align_of::<Zset>() <= 8);
-    assert!(size_of::<Hash>() <= 8 && align_of::<Hash>() <= 8);
+    assert!(size_of::<Plain>() <= 8 && align_of::<Plain>() <= 8);
     assert!(size_of::<Stream>() <= 8 && align_of::<Stream>() <= 8);
 };
 
@@ -227,6 +231,7 @@ impl Entry {
                 New::Set(set) => entry.write_at(word, set),
                 New::Zset(zset) => entry.write_at(word, zset),
                 New::Hash(hash) => entry.write_at(word, hash),
+                New::Timed(hash) => entry.write_at(word, hash),
                 New::Stream(stream) => entry.write_at(word, stream),
             }
         }
@@ -523,7 +528,7 @@ impl Entry {
         unsafe {
             let owned = match shape.kind {
                 Kind::Tiny => Owned::Int(shape.integer()),
-                Kind::Fields => Owned::Hash(Hash::from_fields(see.inline())),
+                Kind::Fields => Owned::Hash(Hash(Form::Plain(Plain::from_fields(see.inline())))),
                 Kind::Int => Owned::Int(word.cast::<i64>().read()),
                 Kind::Inline | Kind::Raw => Owned::Bytes {
                     bytes: Bytes::copy_from_slice(see.inline()),
@@ -536,7 +541,8 @@ impl Entry {
                 Kind::List => Owned::List(word.cast::<List>().read()),
                 Kind::Set => Owned::Set(word.cast::<Set>().read()),
                 Kind::Zset => Owned::Zset(word.cast::<Zset>().read()),
-                Kind::Hash => Owned::Hash(word.cast::<Hash>().read()),
+                Kind::Hash => Owned::Hash(Hash(Form::Plain(word.cast::<Plain>().read()))),
+                Kind::Timed => Owned::Hash(Hash(Form::Timed(word.cast::<Box<Timed>>().read()))),
                 Kind::Stream => Owned::Stream(word.cast::<Stream>().read()),
             };
             self.free_block();
@@ -572,7 +578,8 @@ impl Drop for Entry {
                 Kind::List => word.cast::<List>().drop_in_place(),
                 Kind::Set => word.cast::<Set>().drop_in_place(),
                 Kind::Zset => word.cast::<Zset>().drop_in_place(),
-                Kind::Hash => word.cast::<Hash>().drop_in_place(),
+                Kind::Hash => word.cast::<Plain>().drop_in_place(),
+                Kind::Timed => word.cast::<Box<Timed>>().drop_in_place(),
                 Kind::Stream => word.cast::<Stream>().drop_in_place(),
             }
             dealloc(self.0.as_ptr(), shape.layout());
@@ -586,7 +593,8 @@ pub(crate) enum InPlace<'a> {
     List(&'a mut List),
     Set(&'a mut Set),
     Zset(&'a mut Zset),
-    Hash(&'a mut Hash),
+    Hash(&'a mut Plain),
+    Timed(&'a mut Timed),
     Stream(&'a mut Stream),
     /// A hash in the entry; its own methods need more than the block, too.
     Fields,
@@ -667,6 +675,18 @@ impl<'a> EntryMut<'a> {
         true
     }
 
+    /// Begins to be in the database's index: answers under which time, where it is a hash some of whose fields have an expiry.
+    #[inline]
+    pub(crate) fn track(self) -> Option<u64> {
+        if self.see().kind() != Kind::Timed {
+            return None;
+        }
+        // SAFETY: such an entry has a boxed `Timed` in its word.
+        let timed = unsafe { self.into_word::<Box<Timed>>() };
+        timed.tracked = timed.due_ms();
+        timed.tracked
+    }
+
     /// Sets or drops the expiry where there is room for it; whether there was.
     pub(crate) fn set_expiry(&mut self, expire_ms: Option<u64>) -> bool {
         let shape = self.see().shape();
@@ -732,7 +752,7 @@ impl<'a> EntryMut<'a> {
     }
 
     /// The handle of a hash; none where its fields lie in the entry.
-    pub(crate) fn into_hash(self) -> Option<&'a mut Hash> {
+    pub(crate) fn into_hash(self) -> Option<&'a mut Plain> {
         // SAFETY: such an entry has a handle in its word.
         (self.see().kind() == Kind::Hash).then(|| unsafe { self.into_word() })
     }
@@ -747,6 +767,7 @@ impl<'a> EntryMut<'a> {
                 Kind::Set => InPlace::Set(self.into_word()),
                 Kind::Zset => InPlace::Zset(self.into_word()),
                 Kind::Hash => InPlace::Hash(self.into_word()),
+                Kind::Timed => InPlace::Timed(&mut **self.into_word::<Box<Timed>>()),
                 Kind::Stream => InPlace::Stream(self.into_word()),
                 Kind::Fields => InPlace::Fields,
                 Kind::Tiny | Kind::Int | Kind::Inline | Kind::Raw | Kind::Big => InPlace::Str,
@@ -863,10 +884,21 @@ impl<'a> EntryRef<'a> {
                     let bytes = self.slice(shape.inline_at(), shape.value);
                     Value::Hash(HashRef::of_fields(bytes))
                 }
-                Kind::Hash => Value::Hash(self.word::<Hash>(shape).see()),
+                Kind::Hash => Value::Hash(self.word::<Plain>(shape).see()),
+                Kind::Timed => Value::Hash(HashRef::of_timed(self.word::<Box<Timed>>(shape))),
                 Kind::Stream => Value::Stream(self.word(shape)),
             }
         }
+    }
+
+    /// The time under which the database's index has the entry: only hashes some of whose fields have an expiry are there.
+    #[inline]
+    pub(crate) fn tracked(self) -> Option<u64> {
+        if self.kind() != Kind::Timed {
+            return None;
+        }
+        // SAFETY: such an entry has a boxed `Timed` in its word.
+        unsafe { self.word::<Box<Timed>>(self.shape()) }.tracked
     }
 
     /// What OBJECT ENCODING says.

@@ -123,7 +123,7 @@ mod tests {
             goes::<crate::List>(),
             goes::<crate::Set>(),
             goes::<crate::Zset>(),
-            goes::<crate::Hash>(),
+            goes::<crate::hash::Plain>(),
         ];
         assert_eq!(sizes, [8; 4]);
     }

@@ -288,6 +288,60 @@ impl<I: Item> Table<I> {
         }
     }
 
+    /// Shows the items from one cursor up to another one, the end where that is 0: what a scan of another table has stepped over.
+    pub(crate) fn scan_until(&self, cursor: u64, until: u64, mut visit: impl FnMut(I::View<'_>)) {
+        let end = position_of(until).filter(|end| *end > 0);
+        let mut position = position_of(cursor);
+        while let Some((segment, prefix)) = position.and_then(|at| self.segment_at(at)) {
+            let tag_of = |at: u64| segment.tag(at);
+            let last = end.filter(|end| prefix_of(*end, segment.depth()) == prefix);
+            for index in segment.lower_bound(position.map_or(0, tag_of))..segment.slots() {
+                let word = segment.at(index);
+                let Some(item) = word.non_null() else {
+                    continue;
+                };
+                if last.is_some_and(|last| word.top() >= tag_of(last)) {
+                    return;
+                }
+                // SAFETY: the slot's pointer came from `into_raw`; the table is borrowed during the call.
+                visit(unsafe { I::view(item) });
+            }
+            position = end_of(prefix, segment.depth());
+            if last.is_some() || end.is_some_and(|end| position.is_some_and(|at| at >= end)) {
+                return;
+            }
+        }
+    }
+
+    /// Shows the items whose hash has this top half.
+    pub(crate) fn visit_top(&self, top: u32, mut visit: impl FnMut(I::View<'_>)) {
+        let first = u64::from(top) << 32;
+        let last = first | u64::from(u32::MAX);
+        let mut position = Some(first);
+        while let Some((segment, prefix)) = position.and_then(|at| self.segment_at(at)) {
+            let ends_here = prefix_of(last, segment.depth()) == prefix;
+            let from = segment.lower_bound(position.map_or(0, |at| segment.tag(at)));
+            for index in from..segment.slots() {
+                let word = segment.at(index);
+                let Some(item) = word.non_null() else {
+                    continue;
+                };
+                if ends_here && word.top() > segment.tag(last) {
+                    return;
+                }
+                // SAFETY: the slot's pointer came from `into_raw`; the table is borrowed during the call.
+                if unsafe { hash(I::key(item)) } >> 32 == u64::from(top) {
+                    // SAFETY: as above.
+                    visit(unsafe { I::view(item) });
+                }
+            }
+            if ends_here {
+                return;
+            }
+            position = end_of(prefix, segment.depth());
+        }
+    }
+
     /// An item chosen evenly; `random` gives uniform 64-bit numbers.
     pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<I::View<'_>> {
         let (segment, index) = match self.root() {

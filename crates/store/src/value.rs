@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, EntryMut, InPlace};
 use crate::table::Occupied;
+use crate::tracker::Tracker;
 use crate::{Hash, HashMut, HashRef, List, Set, Stream, Zset, int};
 
 /// The type of a value, as TYPE names it.
@@ -225,6 +226,15 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// The value as it is seen at this time: in a hash fields whose time has come are not shown. At 0 all are.
+    #[inline]
+    pub(crate) fn at(self, now: u64) -> Self {
+        match self {
+            Self::Hash(hash) => Self::Hash(hash.at(now)),
+            other => other,
+        }
+    }
+
     /// Its type.
     #[must_use]
     pub fn kind(&self) -> Type {
@@ -257,21 +267,24 @@ pub enum ValueMut<'a> {
 }
 
 impl<'a> ValueMut<'a> {
-    /// The value in a slot.
+    /// The value in a slot. A hash shows what has not expired at `now`.
     #[inline]
-    pub(crate) fn of(mut slot: Occupied<'a, Entry>) -> Self {
+    pub(crate) fn of(mut slot: Occupied<'a, Entry>, now: u64, tracker: &'a mut Tracker) -> Self {
         match EntryMut::of(&mut slot).into_value() {
             InPlace::Str => return Self::Str(StrMut { slot }),
-            InPlace::Fields => return Self::Hash(HashMut::of_slot(slot)),
+            InPlace::Fields | InPlace::Hash(_) | InPlace::Timed(_) => {
+                return Self::Hash(HashMut::new(slot, now, tracker));
+            }
             _ => {}
         }
         match EntryMut::from_slot(slot).into_value() {
             InPlace::List(list) => Self::List(list),
             InPlace::Set(set) => Self::Set(set),
             InPlace::Zset(zset) => Self::Zset(zset),
-            InPlace::Hash(hash) => Self::Hash(HashMut::of_hash(hash)),
             InPlace::Stream(stream) => Self::Stream(stream),
-            InPlace::Str | InPlace::Fields => unreachable!("looked at above"),
+            InPlace::Str | InPlace::Fields | InPlace::Hash(_) | InPlace::Timed(_) => {
+                unreachable!("looked at above")
+            }
         }
     }
 }

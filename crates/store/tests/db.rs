@@ -897,3 +897,126 @@ fn databases_of_a_keyspace_share_the_clock() {
     assert!(!keyspace.db(1).exists(b"key"));
     assert_eq!((keyspace.databases(), keyspace.db_ref(1).len()), (2, 0));
 }
+
+/// The fields of the hash at a key that a reader sees.
+fn seen(db: &mut Db, key: &[u8]) -> Vec<Vec<u8>> {
+    let Some(Value::Hash(hash)) = db.read(key) else {
+        return Vec::new();
+    };
+    let mut fields: Vec<_> = hash.iter().map(|(field, _)| field.to_vec()).collect();
+    fields.sort();
+    fields
+}
+
+fn set_until(db: &mut Db, key: &[u8], field: &[u8], until: u64) {
+    let made = db.write_or_insert(key, || Owned::Hash(Hash::new()));
+    let ValueMut::Hash(mut hash) = made else {
+        panic!("a hash");
+    };
+    hash.set_until(field, b"value", until);
+}
+
+#[test]
+fn fields_expire_by_themselves() {
+    for by_slot in [false, true] {
+        let clock = Clock::new();
+        let mut db = Db::new(clock.clone(), by_slot);
+        clock.set_unix_ms(1000);
+        set_until(&mut db, b"h", b"first", 1010);
+        set_until(&mut db, b"h", b"second", 1020);
+        set_until(&mut db, b"other", b"only", 1015);
+        if let Some(ValueMut::Hash(mut hash)) = db.write(b"h") {
+            assert!(hash.set(b"plain", b"v", &limits()));
+        }
+        assert_eq!((db.timed_hashes(), db.fields_due_ms()), (2, Some(1010)));
+        assert_eq!(db.encoding(b"h"), Some(Encoding::Hashtable));
+        clock.set_unix_ms(1010);
+        assert_eq!(db.expire_fields(10), 0);
+        assert_eq!(seen(&mut db, b"h").len(), 3);
+        clock.set_unix_ms(1016);
+        assert_eq!(seen(&mut db, b"h"), [&b"plain"[..], b"second"]);
+        clock.set_expiry(ExpiryMode::Ignore);
+        assert_eq!(seen(&mut db, b"h").len(), 3);
+        clock.set_expiry(ExpiryMode::Hide);
+        assert_eq!((seen(&mut db, b"h").len(), db.expire_fields(10)), (2, 0));
+        clock.set_expiry(ExpiryMode::Delete);
+        assert!(!db.has_expired() && db.take_expired_fields().is_empty());
+        assert_eq!(db.expire_fields(1), 1);
+        assert_eq!(db.expire_fields(10), 1);
+        let gone = db.take_expired_fields();
+        assert_eq!(gone[0].key[..], b"h"[..]);
+        assert_eq!(gone[0].fields, [Box::from(&b"first"[..])]);
+        assert_eq!((gone[1].key_gone, db.len()), (true, 1));
+        assert!(clock.take_expired());
+        // The last expiry goes: the hash is like any other again.
+        if let Some(ValueMut::Hash(mut hash)) = db.write(b"h") {
+            assert!(hash.set_expiry(b"second", None));
+        }
+        assert_eq!((db.timed_hashes(), db.fields_due_ms()), (0, None));
+        assert_eq!(seen(&mut db, b"h").len(), 2);
+    }
+}
+
+#[test]
+fn a_hash_that_leaves_is_tracked_no_more() {
+    let clock = Clock::new();
+    let mut db = Db::new(clock.clone(), false);
+    set_until(&mut db, b"h", b"f", 50);
+    let (owned, _) = db.take(b"h").expect("it is there");
+    assert_eq!(db.timed_hashes(), 0);
+    db.insert(b"other", owned);
+    assert_eq!((db.timed_hashes(), db.fields_due_ms()), (1, Some(50)));
+    db.set_str(b"other", StrNew::Int(1));
+    assert_eq!(db.timed_hashes(), 0);
+    set_until(&mut db, b"h", b"f", 50);
+    db.insert(b"h", Owned::List(List::new()));
+    assert_eq!((db.timed_hashes(), db.len()), (0, 1));
+    set_until(&mut db, b"h", b"f", 50);
+    set_until(&mut db, b"h", b"f", 40);
+    assert!(db.remove(b"h"));
+    set_until(&mut db, b"h", b"f", 70);
+    assert_eq!(db.fields_due_ms(), Some(70));
+    db.clear();
+    assert_eq!((db.timed_hashes(), db.expire_fields(9)), (0, 0));
+}
+
+#[test]
+fn a_field_that_is_set_anew_has_expired_before() {
+    let clock = Clock::new();
+    let mut db = Db::new(clock.clone(), false);
+    clock.set_unix_ms(100);
+    for field in [&b"a"[..], b"b", b"c", b"d"] {
+        set_until(&mut db, b"h", field, 110);
+    }
+    clock.set_unix_ms(120);
+    let Some(ValueMut::Hash(mut hash)) = db.write(b"h") else {
+        panic!("the hash is there until its fields are deleted");
+    };
+    assert!(!hash.remove(b"a") && !hash.set_expiry(b"a", None));
+    assert!(hash.set(b"a", b"new", &limits()));
+    assert!(hash.set_keeping(b"b", b"new", &limits()));
+    assert_eq!(hash.see().expiry(b"b"), store::FieldTime::Never);
+    assert_eq!((hash.overwritten(), hash.see().len()), (2, 4));
+    assert!(hash.remove_expired(b"c"));
+    assert_eq!(hash.see().timed_len(), 1);
+    assert_eq!(db.expire_fields(10), 1);
+    assert_eq!(seen(&mut db, b"h").len(), 2);
+}
+
+#[test]
+fn many_fields_at_one_instant_go_in_slices() {
+    let clock = Clock::new();
+    let mut db = Db::new(clock.clone(), false);
+    let count = amount(20_000_u32, 200);
+    for n in 0..count {
+        set_until(&mut db, b"h", &n.to_be_bytes(), 10);
+    }
+    clock.set_unix_ms(11);
+    let mut left = count as usize;
+    while left > 0 {
+        let gone = db.expire_fields(64);
+        assert_eq!(gone, left.min(64));
+        left -= gone;
+    }
+    assert!(db.is_empty());
+}

@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Set,
     Zset,
     Hash,
+    /// A hash some of whose fields have an expiry.
+    Timed,
     Stream,
 }
 
@@ -53,6 +55,7 @@ impl Kind {
             Self::Set,
             Self::Zset,
             Self::Hash,
+            Self::Timed,
             Self::Stream,
         ];
         let mut at = 0;

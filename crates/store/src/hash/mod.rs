@@ -1,4 +1,5 @@
-//! The hash type: one compact run of fields and values while it is small, a table of field blocks when large.
+//! The hash type: one compact run of fields and values while it is small, a table of field blocks when large; two tables and an index by
+//! time where fields have an expiry of their own (`timed.rs`).
 //!
 //! What OBJECT ENCODING reports follows Redis's limits. A hash past the limits that still has few bytes stays in one block, with a
 //! mark; that saves most of the memory of a small hash with one long value. The bytes of a hash within the limits lie in its key's
@@ -6,6 +7,7 @@
 
 mod compact;
 mod in_entry;
+mod timed;
 
 use std::fmt;
 
@@ -17,14 +19,28 @@ use crate::thin::Thin;
 use crate::{Encoding, Limits};
 use compact::{Edit, Pairs};
 pub use in_entry::HashMut;
+pub(crate) use timed::Timed;
+use timed::{Before, TimedIter, Until};
 
 /// The most bytes of fields and values that lie in their key's entry. Entries are moved when they grow, so they should not be long.
 const IN_ENTRY_MAX: usize = 256;
 
-/// A hash on its own: fields to values. Eight bytes; compact ones are one heap block.
+/// A hash on its own: fields to values.
+#[derive(Clone, Default)]
+pub struct Hash(pub(crate) Form);
+
+/// The ways in which a hash is kept.
+#[derive(Clone)]
+pub(crate) enum Form {
+    /// No field has an expiry.
+    Plain(Plain),
+    Timed(Box<Timed>),
+}
+
+/// A hash none of whose fields has an expiry. Eight bytes; compact ones are one heap block.
 #[derive(Default)]
 #[repr(transparent)]
-pub struct Hash(Handle<Table<Field>>);
+pub(crate) struct Plain(Handle<Table<Field>>);
 
 /// A hash, seen.
 #[derive(Clone, Copy)]
@@ -36,12 +52,113 @@ enum Seen<'a> {
     Fields(&'a [u8]),
     Block(&'a Thin),
     Table(&'a Table<Field>),
+    /// With the time at which it is seen: fields whose time has come are not shown. At 0 all are.
+    Timed(&'a Timed, u64),
+}
+
+/// When a field expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldTime {
+    /// There is no such field, or its time has come.
+    NoField,
+    /// Never.
+    Never,
+    /// At this time, Unix milliseconds.
+    At(u64),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Plain(Plain::new())
+    }
 }
 
 impl Hash {
     /// An empty hash.
     #[must_use]
     pub const fn new() -> Self {
+        Self(Form::Plain(Plain::new()))
+    }
+
+    /// The hash, seen. Fields whose time has come are shown.
+    #[must_use]
+    #[inline]
+    pub fn see(&self) -> HashRef<'_> {
+        match &self.0 {
+            Form::Plain(plain) => plain.see(),
+            Form::Timed(timed) => HashRef::of_timed(timed),
+        }
+    }
+
+    /// Sets `field`; whether it is new. A compact hash keeps its fields in the order they came. The field has no expiry then.
+    pub fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        match &mut self.0 {
+            Form::Plain(plain) => plain.set(field, value, limits),
+            Form::Timed(timed) => {
+                let before = timed.set(field, value, Until::Never, 0);
+                self.settle();
+                before == Before::Nothing
+            }
+        }
+    }
+
+    /// Sets `field` with an expiry, Unix milliseconds; whether it is new.
+    pub fn set_until(&mut self, field: &[u8], value: &[u8], until_ms: u64) -> bool {
+        self.timed().set(field, value, Until::At(until_ms), 0) == Before::Nothing
+    }
+
+    /// Gives `field` an expiry (Unix milliseconds), or none; whether it is there.
+    pub fn set_expiry(&mut self, field: &[u8], until_ms: Option<u64>) -> bool {
+        if !self.see().contains(field) {
+            return false;
+        }
+        self.timed().set_expiry(field, until_ms, 0);
+        self.settle();
+        true
+    }
+
+    /// Removes `field`; whether it was there.
+    pub fn remove(&mut self, field: &[u8]) -> bool {
+        match &mut self.0 {
+            Form::Plain(plain) => plain.remove(field),
+            Form::Timed(timed) => {
+                let removed = timed.remove(field, 0);
+                self.settle();
+                removed
+            }
+        }
+    }
+
+    /// Makes the hash a `hashtable` to OBJECT ENCODING: HSETNX of Redis 3.0 does that for a long value even where it sets nothing.
+    pub fn forget_compact(&mut self) {
+        if let Form::Plain(plain) = &mut self.0 {
+            plain.forget_compact();
+        }
+    }
+
+    /// The form that knows expiries.
+    fn timed(&mut self) -> &mut Timed {
+        if let Form::Plain(plain) = &mut self.0 {
+            self.0 = Form::Timed(Box::new(std::mem::take(plain).into_timed()));
+        }
+        match &mut self.0 {
+            Form::Timed(timed) => timed,
+            Form::Plain(_) => unreachable!("changed above"),
+        }
+    }
+
+    /// Goes back to the form without expiries where no field has one.
+    fn settle(&mut self) {
+        if let Form::Timed(timed) = &mut self.0
+            && let Some(table) = timed.take_plain()
+        {
+            self.0 = Form::Plain(Plain::from_table(table));
+        }
+    }
+}
+
+impl Plain {
+    pub(crate) const fn new() -> Self {
         Self(Handle::new())
     }
 
@@ -49,6 +166,18 @@ impl Hash {
     pub(crate) fn from_fields(bytes: &[u8]) -> Self {
         let thin = Thin::from_bytes(bytes, Pairs::new(bytes).count());
         Self(Handle::from_small(thin))
+    }
+
+    fn from_table(table: Table<Field>) -> Self {
+        Self(Handle::from_large(Box::new(table)))
+    }
+
+    /// The same with the form that knows expiries.
+    fn into_timed(mut self) -> Timed {
+        match self.0.see_mut() {
+            SeeMut::Small(thin) => Timed::from_table(spread(thin)),
+            SeeMut::Large(table) => Timed::from_table(std::mem::take(table)),
+        }
     }
 
     /// The bytes that would lie in an entry, where they may.
@@ -61,10 +190,8 @@ impl Hash {
         }
     }
 
-    /// The hash, seen.
-    #[must_use]
     #[inline]
-    pub fn see(&self) -> HashRef<'_> {
+    pub(crate) fn see(&self) -> HashRef<'_> {
         HashRef(match self.0.see() {
             See::Small(thin) => Seen::Block(thin),
             See::Large(table) => Seen::Table(table),
@@ -72,7 +199,7 @@ impl Hash {
     }
 
     /// Sets `field`; whether it is new. A compact hash keeps its fields in the order they came.
-    pub fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+    pub(crate) fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
         match self.0.see_mut() {
             SeeMut::Small(thin) => {
                 let edit = Edit::setting(thin.bytes(), field, value);
@@ -96,7 +223,7 @@ impl Hash {
     }
 
     /// Removes `field`; whether it was there.
-    pub fn remove(&mut self, field: &[u8]) -> bool {
+    pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
         match self.0.see_mut() {
             SeeMut::Small(thin) => {
                 let Some(pair) = compact::find(thin.bytes(), field) else {
@@ -111,9 +238,25 @@ impl Hash {
     }
 
     /// Makes the hash a `hashtable` to OBJECT ENCODING: HSETNX of Redis 3.0 does that for a long value even where it sets nothing.
-    pub fn forget_compact(&mut self) {
+    pub(crate) fn forget_compact(&mut self) {
         if let SeeMut::Small(thin) = self.0.see_mut() {
             thin.set_mark(true);
+        }
+    }
+}
+
+impl Clone for Plain {
+    fn clone(&self) -> Self {
+        match self.0.see() {
+            See::Small(thin) => Self(Handle::from_small(thin.clone())),
+            See::Large(table) => {
+                let mut copy = Table::new();
+                for view in table {
+                    let item = Field::new([], view.parts);
+                    copy.insert(table::hash(view.parts[0]), item);
+                }
+                Self::from_table(copy)
+            }
         }
     }
 }
@@ -125,26 +268,65 @@ impl<'a> HashRef<'a> {
         Self(Seen::Fields(bytes))
     }
 
+    /// A hash some of whose fields have an expiry.
+    #[inline]
+    pub(crate) fn of_timed(timed: &'a Timed) -> Self {
+        Self(Seen::Timed(timed, 0))
+    }
+
+    /// The hash as it is seen at this time: fields whose time has come are not shown.
+    #[inline]
+    pub(crate) fn at(self, now: u64) -> Self {
+        match self.0 {
+            Seen::Timed(timed, _) => Self(Seen::Timed(timed, now)),
+            _ => self,
+        }
+    }
+
     /// The bytes in the entry, if they lie there.
     fn in_entry(self) -> Option<&'a [u8]> {
         match self.0 {
             Seen::Fields(bytes) => Some(bytes),
-            Seen::Block(_) | Seen::Table(_) => None,
+            Seen::Block(_) | Seen::Table(_) | Seen::Timed(..) => None,
         }
     }
 
     /// Whether there are more heap blocks than one.
     pub(crate) fn is_large(self) -> bool {
-        matches!(self.0, Seen::Table(_))
+        matches!(self.0, Seen::Table(_) | Seen::Timed(..))
     }
 
-    /// How many fields. Those of a small hash are counted.
+    /// How many fields, those whose time has come included. Those of a small hash are counted.
     #[must_use]
     pub fn len(self) -> usize {
         match self.0 {
             Seen::Fields(bytes) => Pairs::new(bytes).count(),
             Seen::Block(thin) => thin.count(),
             Seen::Table(table) => table.len(),
+            Seen::Timed(timed, _) => timed.len(),
+        }
+    }
+
+    /// How many fields have an expiry, those whose time has come included.
+    #[must_use]
+    pub fn timed_len(self) -> usize {
+        match self.0 {
+            Seen::Timed(timed, _) => timed.timed_len(),
+            _ => 0,
+        }
+    }
+
+    /// When `field` expires.
+    #[must_use]
+    pub fn expiry(self, field: &[u8]) -> FieldTime {
+        let found = match self.0 {
+            Seen::Timed(timed, now) => timed.get(field, now).map(|(_, at)| at),
+            _ => self.get(field).map(|_| None),
+        };
+        match found {
+            None => FieldTime::NoField,
+            Some(None) => FieldTime::Never,
+            Some(Some(at)) => FieldTime::At(at),
         }
     }
 
@@ -167,6 +349,7 @@ impl<'a> HashRef<'a> {
                 let [_, value] = table.find(table::hash(field), field)?.parts;
                 Some(value)
             }
+            Seen::Timed(timed, now) => timed.get(field, now).map(|(value, _)| value),
         }
     }
 
@@ -182,7 +365,20 @@ impl<'a> HashRef<'a> {
             Seen::Fields(bytes) => Iter::Small(Pairs::new(bytes)),
             Seen::Block(thin) => Iter::Small(Pairs::new(thin.bytes())),
             Seen::Table(table) => Iter::Large(table.iter()),
+            Seen::Timed(timed, now) => Iter::Timed(timed.iter(now)),
         }
+    }
+
+    /// As [`HashRef::iter`], with the expiry of each field, Unix milliseconds.
+    pub fn iter_timed(self) -> impl Iterator<Item = (&'a [u8], &'a [u8], Option<u64>)> {
+        let (plain, timed) = match self.0 {
+            Seen::Timed(timed, now) => (None, Some(timed.iter(now))),
+            _ => (Some(self.iter()), None),
+        };
+        let plain = plain.into_iter().flatten();
+        plain
+            .map(|(field, value)| (field, value, None))
+            .chain(timed.into_iter().flatten())
     }
 
     /// HSCAN: visits about `count` fields from `cursor`, answers the next cursor. A compact hash is visited whole.
@@ -195,6 +391,7 @@ impl<'a> HashRef<'a> {
             Seen::Table(table) => {
                 table.scan(cursor, count, |view| visit(view.parts[0], view.parts[1]))
             }
+            Seen::Timed(timed, now) => timed.scan(cursor, count, now, visit),
         }
     }
 
@@ -222,6 +419,7 @@ impl<'a> HashRef<'a> {
                 }));
                 size_of_val(table) + table.memory_bytes() + sample * table.len()
             }
+            Seen::Timed(timed, _) => timed.heap_bytes(),
         }
     }
 
@@ -232,7 +430,14 @@ impl<'a> HashRef<'a> {
             Seen::Fields(_) => 0,
             Seen::Block(_) => 1,
             Seen::Table(table) => table.len(),
+            Seen::Timed(timed, _) => timed.len(),
         }
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.see().fmt(f)
     }
 }
 
@@ -251,6 +456,7 @@ impl fmt::Debug for HashRef<'_> {
 enum Iter<'a> {
     Small(Pairs<'a>),
     Large(table::Iter<'a, Field>),
+    Timed(TimedIter<'a>),
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -260,6 +466,7 @@ impl<'a> Iterator for Iter<'a> {
         match self {
             Self::Small(pairs) => pairs.next().map(|pair| (pair.field, pair.value)),
             Self::Large(items) => items.next().map(|view| (view.parts[0], view.parts[1])),
+            Self::Timed(items) => items.next().map(|(field, value, _)| (field, value)),
         }
     }
 }
@@ -272,7 +479,7 @@ fn is_past(field: &[u8], value: &[u8], count: usize, limits: &Limits) -> bool {
 /// Builds a hash from many fields: for files.
 #[derive(Debug, Default)]
 pub struct HashBuilder {
-    hash: Hash,
+    hash: Plain,
     waiting: Waiting<Field>,
 }
 
@@ -302,7 +509,7 @@ impl HashBuilder {
     #[must_use]
     pub fn finish(mut self) -> Hash {
         self.settle();
-        self.hash
+        Hash(Form::Plain(self.hash))
     }
 }
 

@@ -199,7 +199,7 @@ fn encodings_change_where_redis_changes_them() {
 #[test]
 fn a_small_hash_is_one_tight_block() {
     let mut hash = Hash::new();
-    assert_eq!(size_of::<Hash>(), 8);
+    assert_eq!(size_of::<Plain>(), 8);
     for n in 0..5 {
         hash.set(format!("f{n}").as_bytes(), b"value:00", &Limits::default());
     }
