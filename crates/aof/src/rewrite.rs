@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use resp::number::DoubleBuffer;
-use store::{Keyspace, Str, Value};
+use store::{HashRef, Keyspace, Str, Value};
 
 use crate::encode::{put_bulk, put_count};
 
@@ -103,17 +103,7 @@ impl<W: Write> Rewriter<W> {
                     out.bulk(member)
                 },
             )?,
-            Value::Hash(hash) => self.items(
-                b"HMSET",
-                key,
-                hash.len(),
-                2,
-                hash.iter(),
-                |out, (field, value)| {
-                    out.bulk(field)?;
-                    out.bulk(value)
-                },
-            )?,
+            Value::Hash(hash) => self.hash(key, hash)?,
             Value::Stream(stream) => self.stream(key, stream)?,
         }
         if let Some(expire_ms) = expire_ms {
@@ -137,6 +127,32 @@ impl<W: Write> Rewriter<W> {
         self.flush()?;
         self.sink.flush()?;
         Ok(self.sink)
+    }
+
+    fn hash(&mut self, key: &[u8], hash: HashRef<'_>) -> io::Result<()> {
+        let plain = hash.iter_timed().filter(|(.., until)| until.is_none());
+        let len = hash.len() - hash.timed_len();
+        self.items(b"HMSET", key, len, 2, plain, |out, (field, value, _)| {
+            out.bulk(field)?;
+            out.bulk(value)
+        })?;
+        if hash.timed_len() == 0 {
+            return Ok(());
+        }
+        for (field, value, until) in hash.iter_timed() {
+            let Some(until) = until else {
+                continue;
+            };
+            self.begin(8, b"HSETEX");
+            self.bulk(key)?;
+            self.bulk(b"PXAT")?;
+            self.bulk(itoa::Buffer::new().format(until).as_bytes())?;
+            self.bulk(b"FIELDS")?;
+            self.bulk(b"1")?;
+            self.bulk(field)?;
+            self.bulk(value)?;
+        }
+        Ok(())
     }
 
     /// Commands of `name` with all `items`, `len` of them; each is `width` arguments, which `write` writes.

@@ -164,6 +164,24 @@ fn streams_come_with_their_groups() {
 }
 
 #[test]
+fn fields_come_with_their_expiry() {
+    let mut hash = Hash::new();
+    hash.set(b"a", b"1", &Limits::default());
+    hash.set_until(b"b", b"2", 5000);
+    let mut keyspace = Keyspace::new(1, false);
+    keyspace.db(0).insert(b"h", Owned::Hash(hash));
+    let (commands, _, end) = commands(&rewritten(&keyspace));
+    end.unwrap();
+    let lines = commands.iter().map(|command| command.join(&b' '));
+    let expected = [
+        &b"SELECT 0"[..],
+        b"HMSET h a 1",
+        b"HSETEX h PXAT 5000 FIELDS 1 b 2",
+    ];
+    assert!(lines.eq(expected.map(<[u8]>::to_vec)));
+}
+
+#[test]
 fn a_file_cut_anywhere_in_its_last_10_kb_keeps_every_whole_command() {
     let file = rewritten(&keyspace(&[1, 400], 1000));
     let (whole, ..) = commands(&file);
