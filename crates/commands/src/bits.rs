@@ -1,5 +1,7 @@
 //! Strings as arrays of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP. Bit 0 is the highest of the first byte.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use store::{Db, Owned, Value, ValueMut};
 
@@ -67,17 +69,95 @@ pub(crate) fn getbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// BITCOUNT key [start end]
+/// A range of a string, in bytes or in bits, both ends included, counted from the end if negative.
+#[derive(Clone, Copy)]
+struct Span {
+    start: i64,
+    end: i64,
+    in_bits: bool,
+    /// The request said where it ends.
+    has_end: bool,
+}
+
+impl Span {
+    /// Reads `[start [end [BYTE|BIT]]]`.
+    fn read(words: Args<'_>) -> Result<Self, Error> {
+        let all = Self {
+            start: 0,
+            end: -1,
+            in_bits: false,
+            has_end: false,
+        };
+        let in_bits = |word: &[u8]| match word {
+            word if is(word, "BIT") => Ok(true),
+            word if is(word, "BYTE") => Ok(false),
+            _ => Err(Error::Syntax),
+        };
+        match *words {
+            [] => Ok(all),
+            [start] => Ok(Self {
+                start: int(start)?,
+                ..all
+            }),
+            [start, end] => Ok(Self {
+                start: int(start)?,
+                end: int(end)?,
+                has_end: true,
+                ..all
+            }),
+            [start, end, unit] => Ok(Self {
+                in_bits: in_bits(unit)?,
+                start: int(start)?,
+                end: int(end)?,
+                has_end: true,
+            }),
+            _ => Err(Error::Syntax),
+        }
+    }
+
+    /// The bits of a string of this many bytes that it means.
+    fn bits(self, bytes: usize) -> Range<usize> {
+        if self.in_bits {
+            byte_range(self.start, self.end, bytes.saturating_mul(8))
+        } else {
+            let range = byte_range(self.start, self.end, bytes);
+            range.start * 8..range.end * 8
+        }
+    }
+}
+
+/// The byte at `at`, with only those of its bits that lie within a range of bits; the others are as `outside`.
+fn masked(bytes: &[u8], at: usize, bits: &Range<usize>, outside: bool) -> u8 {
+    let first = bits.start.saturating_sub(at * 8).min(8);
+    let last = (at * 8 + 8).saturating_sub(bits.end).min(8);
+    let inside = (0xff_u16 >> first) & (0xff_u16 << last) & 0xff;
+    let inside = u8::try_from(inside).unwrap_or(0);
+    if outside {
+        bytes[at] | !inside
+    } else {
+        bytes[at] & inside
+    }
+}
+
+/// BITCOUNT key [start [end [BYTE|BIT]]]
 pub(crate) fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let span = Span::read(&args[2..])?;
     let bits = match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => 0,
         Some(Value::Str(string)) => {
             let mut scratch = [0; 20];
             let bytes = string.bytes(&mut scratch);
-            match &args[2..] {
-                [] => count_ones(bytes),
-                [start, end] => count_ones(&bytes[byte_range(int(start)?, int(end)?, bytes.len())]),
-                _ => return Err(Error::Syntax),
+            let bits = span.bits(bytes.len());
+            if bits.is_empty() {
+                0
+            } else {
+                let (first, last) = (bits.start / 8, (bits.end - 1) / 8);
+                let edge = |at| u64::from(masked(bytes, at, &bits, false).count_ones());
+                if first == last {
+                    edge(first)
+                } else {
+                    edge(first) + count_ones(&bytes[first + 1..last]) + edge(last)
+                }
             }
         }
         Some(_) => return Err(Error::WrongType),
@@ -96,13 +176,14 @@ fn count_ones(bytes: &[u8]) -> u64 {
     words.chain(rest).map(u64::from).sum()
 }
 
-/// BITPOS key bit [start [end]]
+/// BITPOS key bit [start [end [BYTE|BIT]]]
 pub(crate) fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let bit = match int(args[2])? {
         0 => false,
         1 => true,
         _ => return Err(Error::text("ERR The bit argument must be 1 or 0.")),
     };
+    let span = Span::read(&args[3..])?;
     let string = match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => {
             // Without end all bits are clear.
@@ -114,23 +195,32 @@ pub(crate) fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     };
     let mut scratch = [0; 20];
     let bytes = string.bytes(&mut scratch);
-    let (start, end) = match &args[3..] {
-        [] => (0, -1),
-        [start] => (int(start)?, -1),
-        [start, end] => (int(start)?, int(end)?),
-        _ => return Err(Error::Syntax),
-    };
-    let range = byte_range(start, end, bytes.len());
-    let found = match first_bit(&bytes[range.clone()], bit) {
-        // Clear bits follow the string, unless the caller said where it ends.
-        None if !bit && !range.is_empty() && args.len() < 5 => Some(range.len() * 8),
-        found => found,
-    };
-    match found {
-        Some(position) => ctx.reply.count(range.start * 8 + position),
+    let bits = span.bits(bytes.len());
+    match first_bit_within(bytes, &bits, bit) {
+        Some(position) => ctx.reply.count(position),
+        // Clear bits follow the string, unless the request said where it ends.
+        None if !bit && !bits.is_empty() && !span.has_end => ctx.reply.count(bytes.len() * 8),
         None => ctx.reply.int(-1),
     }
     Ok(())
+}
+
+/// Where the first bit like `bit` is within a range of bits.
+fn first_bit_within(bytes: &[u8], bits: &Range<usize>, bit: bool) -> Option<usize> {
+    if bits.is_empty() {
+        return None;
+    }
+    let (first, last) = (bits.start / 8, (bits.end - 1) / 8);
+    let edge =
+        |at: usize| first_bit(&[masked(bytes, at, bits, !bit)], bit).map(|found| at * 8 + found);
+    if let Some(found) = edge(first) {
+        return Some(found);
+    }
+    if first == last {
+        return None;
+    }
+    let middle = first_bit(&bytes[first + 1..last], bit).map(|found| (first + 1) * 8 + found);
+    middle.or_else(|| edge(last))
 }
 
 /// Where the first bit like `bit` is.

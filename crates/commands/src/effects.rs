@@ -103,6 +103,8 @@ pub struct Effects {
     pub touched: Vec<(usize, Box<[u8]>)>,
     /// Keys (database, key) that may have what somebody waits for, filled only while clients are blocked on keys.
     pub ready: Vec<(usize, Box<[u8]>)>,
+    /// SWAPDB: these two databases changed places.
+    pub swapped: Option<(usize, usize)>,
     /// The wish to wait.
     pub block: Option<Block>,
     /// Set by the engine: the event classes that anybody wants ([`EventClass`] bits).
@@ -172,5 +174,6 @@ impl Effects {
             && self.touched.is_empty()
             && self.ready.is_empty()
             && self.block.is_none()
+            && self.swapped.is_none()
     }
 }

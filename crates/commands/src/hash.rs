@@ -2,7 +2,10 @@
 
 use store::{Hash, HashMut, HashRef, Limits, Owned, Value, ValueMut};
 
-use crate::args::int;
+use resp::{Protocol, Reply};
+
+use crate::args::{int, is};
+use crate::set::MAX_REPLY_BYTES;
 use crate::string::parse_long_double;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
@@ -27,13 +30,29 @@ fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<HashMut<'a>, Error> {
     }
 }
 
-/// HSET key field value
+/// HSET key field value …
 pub(crate) fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let limits = &ctx.settings.limits;
-    let new = write(ctx, args[1])?.set(args[2], args[3], limits);
-    ctx.changed(args[1], EventClass::Hash, "hset");
-    ctx.reply.int(i64::from(new));
+    let new = set_pairs(ctx, args, "hset")?;
+    ctx.reply.count(new);
     Ok(())
+}
+
+/// Sets fields; how many of them are new.
+fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>, command: &str) -> Result<usize, Error> {
+    if !args.len().is_multiple_of(2) {
+        return Err(Error::owned(format!(
+            "ERR wrong number of arguments for '{command}' command"
+        )));
+    }
+    let limits = &ctx.settings.limits;
+    let mut hash = write(ctx, args[1])?;
+    let pairs = args[2..].chunks_exact(2);
+    let new = pairs
+        .filter(|pair| hash.set(pair[0], pair[1], limits))
+        .count();
+    ctx.changed(args[1], EventClass::Hash, "hset");
+    ctx.effects.dirty += args.len() as u64 / 2 - 2;
+    Ok(new)
 }
 
 /// HSETNX key field value
@@ -55,15 +74,7 @@ pub(crate) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// HMSET key field value …
 pub(crate) fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    if args.len() % 2 == 1 {
-        return Err(Error::text("ERR wrong number of arguments for HMSET"));
-    }
-    let limits = &ctx.settings.limits;
-    let mut hash = write(ctx, args[1])?;
-    for pair in args[2..].chunks_exact(2) {
-        hash.set(pair[0], pair[1], limits);
-    }
-    ctx.changed(args[1], EventClass::Hash, "hset");
+    set_pairs(ctx, args, "hmset")?;
     ctx.reply.ok();
     Ok(())
 }
@@ -101,8 +112,9 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = parse_long_double(args[3])?;
     let limits = limits_for_sum(ctx);
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
-        Some(text) => parse_long_double(text)
-            .map_err(|_| Error::text("ERR hash value is not a valid float"))?,
+        Some(text) => {
+            parse_long_double(text).map_err(|_| Error::text("ERR hash value is not a float"))?
+        }
         None => parse_long_double(b"0")?,
     };
     // Unlike INCRBYFLOAT, 3.0 lets an infinite result pass here.
@@ -185,6 +197,84 @@ pub(crate) fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// HSTRLEN key field
+pub(crate) fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let value = read(ctx, args[1])?.and_then(|hash| hash.get(args[2]));
+    let bytes = value.map_or(0, <[u8]>::len);
+    ctx.reply.count(bytes);
+    Ok(())
+}
+
+/// HRANDFIELD key [count [WITHVALUES]]
+pub(crate) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
+    let (count, values) = match args[2..] {
+        [] => (None, false),
+        [count] => (Some(int(count)?), false),
+        [count, word] if is(word, "WITHVALUES") => (Some(int(count)?), true),
+        _ => return Err(Error::Syntax),
+    };
+    if count.is_some_and(|count| {
+        count == i64::MIN || values && count.unsigned_abs() > i64::MAX as u64 / 2
+    }) {
+        return Err(OUT_OF_RANGE);
+    }
+    let hash = match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => {
+            match count {
+                None => ctx.reply.nil(),
+                Some(_) => ctx.reply.array(0),
+            }
+            return Ok(());
+        }
+        Some(Value::Hash(hash)) => hash,
+        Some(_) => return Err(Error::WrongType),
+    };
+    let reply = &mut *ctx.reply;
+    let length = hash.len();
+    let Some(count) = count else {
+        if let Some((field, _)) = hash.iter().nth(ctx.rng.position(length)) {
+            reply.bulk(field);
+        }
+        return Ok(());
+    };
+    let pairs = values && reply.protocol() == Protocol::Resp3;
+    let mut chosen = Reply::speaking(reply.protocol());
+    let mut put = |(field, value): (&[u8], &[u8])| {
+        if pairs {
+            chosen.array(2);
+        }
+        chosen.bulk(field);
+        if values {
+            chosen.bulk(value);
+        }
+        chosen.len() <= MAX_REPLY_BYTES
+    };
+    let drawn = if count < 0 {
+        // Repetitions are drawn from a list of the fields, so that each costs the same.
+        let all: Vec<(&[u8], &[u8])> = hash.iter().collect();
+        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        for _ in 0..count {
+            if !put(all[ctx.rng.position(length)]) {
+                return Err(OUT_OF_RANGE);
+            }
+        }
+        count
+    } else {
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(length);
+        let mut places = ctx.rng.sample(length, count).into_iter().peekable();
+        for (at, pair) in hash.iter().enumerate() {
+            if places.next_if_eq(&at).is_some() {
+                put(pair);
+            }
+        }
+        count
+    };
+    reply.array(if values && !pairs { drawn * 2 } else { drawn });
+    reply.append(chosen);
+    Ok(())
+}
+
 /// HKEYS key
 pub(crate) fn hkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     reply_all(ctx, args[1], true, false)
@@ -202,10 +292,14 @@ pub(crate) fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 fn reply_all(ctx: &mut Ctx<'_>, key: &[u8], fields: bool, values: bool) -> Done {
     match ctx.keyspace.db(ctx.db).read(key) {
+        None if fields && values => ctx.reply.map(0),
         None => ctx.reply.array(0),
         Some(Value::Hash(hash)) => {
-            ctx.reply
-                .array(hash.len() * (usize::from(fields) + usize::from(values)));
+            if fields && values {
+                ctx.reply.map(hash.len());
+            } else {
+                ctx.reply.array(hash.len());
+            }
             for (field, value) in hash.iter() {
                 if fields {
                     ctx.reply.bulk(field);

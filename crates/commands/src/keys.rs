@@ -3,7 +3,7 @@
 use resp::glob;
 use store::{Owned, Value};
 
-use crate::args::{int, is};
+use crate::args::{Reader, int, is};
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// DEL key …
@@ -34,17 +34,45 @@ pub(crate) fn dbsize(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// FLUSHDB
-pub(crate) fn flushdb(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
+/// UNLINK key … Values are freed by another thread in any case, so it is DEL under another name.
+pub(crate) fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    del(ctx, args)
+}
+
+/// TOUCH key …
+pub(crate) fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let db = ctx.keyspace.db(ctx.db);
+    let count = args[1..]
+        .iter()
+        .filter(|key| db.read(key).is_some())
+        .count();
+    ctx.reply.count(count);
+    Ok(())
+}
+
+/// ASYNC or SYNC, or nothing. Both do the same: values are freed by another thread.
+fn check_flush_mode(args: Args<'_>) -> Done {
+    match args[1..] {
+        [] => Ok(()),
+        [mode] if is(mode, "ASYNC") || is(mode, "SYNC") => Ok(()),
+        _ => Err(Error::Syntax),
+    }
+}
+
+/// FLUSHDB [ASYNC|SYNC]
+pub(crate) fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    check_flush_mode(args)?;
     let db = ctx.keyspace.db(ctx.db);
     ctx.effects.dirty += db.len() as u64;
     db.clear();
+    ctx.effects.propagation = crate::Propagation::Forced;
     ctx.reply.ok();
     Ok(())
 }
 
-/// FLUSHALL
-pub(crate) fn flushall(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
+/// FLUSHALL [ASYNC|SYNC]
+pub(crate) fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    check_flush_mode(args)?;
     for index in 0..ctx.keyspace.databases() {
         let db = ctx.keyspace.db(index);
         ctx.effects.dirty += db.len() as u64;
@@ -54,6 +82,91 @@ pub(crate) fn flushall(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
     ctx.effects.propagation = crate::Propagation::Forced;
     ctx.reply.ok();
     Ok(())
+}
+
+/// A database's number.
+fn database(ctx: &Ctx<'_>, word: &[u8], not_a_number: Error) -> Result<usize, Error> {
+    let index = int(word).map_err(|_| not_a_number)?;
+    usize::try_from(index)
+        .ok()
+        .filter(|index| *index < ctx.keyspace.databases())
+        .ok_or(Error::text("ERR DB index is out of range"))
+}
+
+/// SWAPDB index1 index2
+pub(crate) fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    if ctx.settings.cluster {
+        return Err(Error::text("ERR SWAPDB is not allowed in cluster mode"));
+    }
+    let first = database(ctx, args[1], Error::text("ERR invalid first DB index"))?;
+    let second = database(ctx, args[2], Error::text("ERR invalid second DB index"))?;
+    if first != second {
+        let (a, b) = ctx.keyspace.db_pair(first, second);
+        std::mem::swap(a, b);
+        ctx.effects.swapped = Some((first, second));
+        ctx.effects.dirty += 1;
+    }
+    ctx.effects.propagation = crate::Propagation::Forced;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// COPY source destination [DB database] [REPLACE]
+pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (from, to) = (args[1], args[2]);
+    let mut reader = Reader::from(args, 3);
+    let (mut target, mut replace) = (ctx.db, false);
+    while !reader.is_empty() {
+        if reader.takes("REPLACE") {
+            replace = true;
+        } else if reader.takes_with("DB", 1) {
+            target = database(ctx, reader.word()?, Error::NotInteger)?;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    if ctx.settings.cluster && target != ctx.db {
+        return Err(Error::text(
+            "ERR Copying to another database is not allowed in cluster mode",
+        ));
+    }
+    if from == to && target == ctx.db {
+        return Err(Error::SameObject);
+    }
+    if ctx.keyspace.db(ctx.db).read(from).is_none()
+        || ctx.keyspace.db(target).exists(to) && !replace
+    {
+        ctx.reply.int(0);
+        return Ok(());
+    }
+    let source = ctx.keyspace.db(ctx.db);
+    let expire_ms = source.expire_ms(from);
+    let failed = |_| Error::text("ERR the value cannot be copied");
+    let Some(value) = source.peek(from) else {
+        return Ok(());
+    };
+    let payload = rdb::dump(ctx.dumper, value, false).map_err(failed)?;
+    let value = rdb::restore(&payload, &ctx.settings.limits)
+        .map_err(|_| Error::text("ERR the value cannot be copied"))?;
+    let awaited = is_awaited(&value);
+    let db = ctx.keyspace.db(target);
+    db.remove(to);
+    db.insert(to, value);
+    if expire_ms.is_some() {
+        db.set_expire_ms(to, expire_ms);
+    }
+    if awaited {
+        ctx.effects.key_ready(target, to);
+    }
+    ctx.effects
+        .changed(target, to, EventClass::Generic, "copy_to");
+    ctx.reply.int(1);
+    Ok(())
+}
+
+/// Whether clients may be waiting for a value of this type.
+fn is_awaited(value: &Owned) -> bool {
+    matches!(value, Owned::List(_) | Owned::Zset(_) | Owned::Stream(_))
 }
 
 /// KEYS pattern
@@ -120,23 +233,23 @@ pub(crate) fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 fn rename_if(ctx: &mut Ctx<'_>, args: Args<'_>, overwrite: bool) -> Result<bool, Error> {
     let (from, to) = (args[1], args[2]);
-    if from == to {
-        return Err(Error::SameObject);
-    }
     let db = ctx.keyspace.db(ctx.db);
     if !db.exists(from) {
         return Err(Error::NoSuchKey);
+    }
+    if from == to {
+        return Ok(overwrite);
     }
     if !overwrite && db.exists(to) {
         return Ok(false);
     }
     let (value, expire_ms) = db.take(from).ok_or(Error::NoSuchKey)?;
-    let list = matches!(value, Owned::List(_));
+    let awaited = is_awaited(&value);
     db.insert(to, value);
     if expire_ms.is_some() {
         db.set_expire_ms(to, expire_ms);
     }
-    if list {
+    if awaited {
         ctx.effects.key_ready(ctx.db, to);
     }
     ctx.effects.touch(ctx.db, from);
@@ -151,12 +264,7 @@ pub(crate) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Err(Error::text("ERR MOVE is not allowed in cluster mode"));
     }
     let key = args[1];
-    let target = int(args[2])
-        .ok()
-        .and_then(|index| usize::try_from(index).ok());
-    let Some(target) = target.filter(|index| *index < ctx.keyspace.databases()) else {
-        return Err(Error::IndexOutOfRange);
-    };
+    let target = database(ctx, args[2], Error::NotInteger)?;
     if target == ctx.db {
         return Err(Error::SameObject);
     }
@@ -166,66 +274,137 @@ pub(crate) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     }
     if let Some((value, expire_ms)) = from.take(key) {
-        let list = matches!(value, Owned::List(_));
+        let awaited = is_awaited(&value);
         to.insert(key, value);
         if expire_ms.is_some() {
             to.set_expire_ms(key, expire_ms);
         }
-        if list {
+        if awaited {
             ctx.effects.key_ready(target, key);
         }
-        ctx.effects.dirty += 1;
-        ctx.effects.touch(ctx.db, key);
+        ctx.changed(key, EventClass::Generic, "move_from");
         ctx.effects.touch(target, key);
+        ctx.effects
+            .event(target, key, EventClass::Generic, "move_to");
     }
     ctx.reply.int(1);
     Ok(())
 }
 
-/// EXPIRE key seconds
+/// EXPIRE key seconds [NX|XX|GT|LT]
 pub(crate) fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    expire_key(ctx, args, 1000, true)
+    expire_key(ctx, args, 1000, true, "expire")
 }
 
-/// PEXPIRE key milliseconds
+/// PEXPIRE key milliseconds [NX|XX|GT|LT]
 pub(crate) fn pexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    expire_key(ctx, args, 1, true)
+    expire_key(ctx, args, 1, true, "pexpire")
 }
 
-/// EXPIREAT key unix-seconds
+/// EXPIREAT key unix-seconds [NX|XX|GT|LT]
 pub(crate) fn expireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    expire_key(ctx, args, 1000, false)
+    expire_key(ctx, args, 1000, false, "expireat")
 }
 
-/// PEXPIREAT key unix-milliseconds
+/// PEXPIREAT key unix-milliseconds [NX|XX|GT|LT]
 pub(crate) fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    expire_key(ctx, args, 1, false)
+    expire_key(ctx, args, 1, false, "pexpireat")
 }
 
-/// Sets the expiry. A time that is over already deletes the key on a master, and goes out as a DEL; a replica and a loading
-/// server keep the key until they are told.
-fn expire_key(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, relative: bool) -> Done {
+/// When an expiry is to be set.
+#[derive(Clone, Copy, Default)]
+struct When {
+    absent: bool,
+    present: bool,
+    later: bool,
+    earlier: bool,
+}
+
+impl When {
+    fn read(words: Args<'_>) -> Result<Self, Error> {
+        let mut when = Self::default();
+        for word in words {
+            match word.to_ascii_lowercase().as_slice() {
+                b"nx" => when.absent = true,
+                b"xx" => when.present = true,
+                b"gt" => when.later = true,
+                b"lt" => when.earlier = true,
+                _ => return Err(Error::quoting("ERR Unsupported option ", word, "")),
+            }
+        }
+        if when.absent && (when.present || when.later || when.earlier) {
+            return Err(Error::text(
+                "ERR NX and XX, GT or LT options at the same time are not compatible",
+            ));
+        }
+        if when.later && when.earlier {
+            return Err(Error::text(
+                "ERR GT and LT options at the same time are not compatible",
+            ));
+        }
+        Ok(when)
+    }
+
+    /// No expiry is the latest of all.
+    fn allows(self, old_ms: Option<u64>, new_ms: i64) -> bool {
+        let old = old_ms.map(|old| i64::try_from(old).unwrap_or(i64::MAX));
+        !(self.absent && old.is_some()
+            || self.present && old.is_none()
+            || self.later && old.is_none_or(|old| new_ms <= old)
+            || self.earlier && old.is_some_and(|old| new_ms >= old))
+    }
+}
+
+/// Sets the expiry. A time that is over already deletes the key on a primary, and goes out as a DEL; a replica and a loading
+/// server keep the key until they are told. Goes to files and replicas as an absolute time.
+fn expire_key(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    unit_ms: i64,
+    relative: bool,
+    command: &str,
+) -> Done {
     let key = args[1];
+    let when = When::read(&args[3..])?;
     let now_ms = i64::try_from(ctx.unix_ms()).unwrap_or(i64::MAX);
     let base = if relative { now_ms } else { 0 };
-    // Redis wraps around at the ends of 64 bits, and then deletes the key or keeps it for ever; here the ends are ends.
-    let at_ms = int(args[2])?.saturating_mul(unit_ms).saturating_add(base);
+    let at_ms = int(args[2])?
+        .checked_mul(unit_ms)
+        .and_then(|ms| ms.checked_add(base))
+        .ok_or_else(|| Error::owned(format!("ERR invalid expire time in '{command}' command")))?;
+    let owner = ctx.keyspace.clock().expiry() == store::ExpiryMode::Delete;
     let db = ctx.keyspace.db(ctx.db);
-    if db.read(key).is_none() {
+    if db.read(key).is_none() || !when.allows(db.expire_ms(key), at_ms) {
         ctx.reply.int(0);
         return Ok(());
     }
-    let owner = ctx.keyspace.clock().expiry() == store::ExpiryMode::Delete;
-    let db = ctx.keyspace.db(ctx.db);
     if at_ms <= now_ms && owner {
         db.remove(key);
         ctx.changed(key, EventClass::Generic, "del");
         ctx.effects.propagate_instead(&[b"DEL", key]);
     } else {
-        db.set_expire_ms(key, Some(u64::try_from(at_ms).unwrap_or(0)));
+        let at_ms = u64::try_from(at_ms).unwrap_or(0);
+        db.set_expire_ms(key, Some(at_ms));
         ctx.changed(key, EventClass::Generic, "expire");
+        let mut digits = itoa::Buffer::new();
+        ctx.effects
+            .propagate_instead(&[b"PEXPIREAT", key, digits.format(at_ms).as_bytes()]);
     }
     ctx.reply.int(1);
+    Ok(())
+}
+
+/// EXPIRETIME key
+pub(crate) fn expiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let answer = expiry(ctx, args[1]).map_or_else(|none| none, |at_ms| (at_ms + 500) / 1000);
+    ctx.reply.int(answer);
+    Ok(())
+}
+
+/// PEXPIRETIME key
+pub(crate) fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let answer = expiry(ctx, args[1]).unwrap_or_else(|none| none);
+    ctx.reply.int(answer);
     Ok(())
 }
 
@@ -243,15 +422,21 @@ pub(crate) fn pttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Milliseconds left, or the answer of TTL where there are none to tell: -2 without a key, -1 without expiry.
+/// Milliseconds left, or the answer of TTL without any: -2 without a key, -1 without expiry.
 fn time_left(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
-    let now_ms = ctx.unix_ms();
+    let now_ms = i64::try_from(ctx.unix_ms()).unwrap_or(i64::MAX);
+    let at_ms = expiry(ctx, key)?;
+    Ok(at_ms.saturating_sub(now_ms).max(0))
+}
+
+/// When a key expires, Unix milliseconds; -2 without a key, -1 without expiry.
+fn expiry(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
     let db = ctx.keyspace.db(ctx.db);
     if db.read(key).is_none() {
         return Err(-2);
     }
     let at_ms = db.expire_ms(key).ok_or(-1_i64)?;
-    Ok(i64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(i64::MAX - 500))
+    Ok(i64::try_from(at_ms).unwrap_or(i64::MAX).min(i64::MAX - 500))
 }
 
 /// PERSIST key
@@ -260,41 +445,47 @@ pub(crate) fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let db = ctx.keyspace.db(ctx.db);
     let had = db.exists(key) && db.expire_ms(key).is_some() && db.set_expire_ms(key, None);
     if had {
-        ctx.effects.dirty += 1;
-        ctx.effects.touch(ctx.db, key);
+        ctx.changed(key, EventClass::Generic, "persist");
     }
     ctx.reply.int(i64::from(had));
     Ok(())
 }
 
-/// OBJECT REFCOUNT | ENCODING | IDLETIME key
-pub(crate) fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let known = ["REFCOUNT", "ENCODING", "IDLETIME"];
-    let Some(word) = known
-        .into_iter()
-        .find(|word| is(args[1], word) && args.len() == 3)
-    else {
-        return Err(Error::text(
-            "ERR Syntax error. Try OBJECT (refcount|encoding|idletime)",
-        ));
-    };
-    let key = args[2];
-    let db = ctx.keyspace.db(ctx.db);
-    if !db.exists(key) {
+/// Whether the key of an OBJECT subcommand is there; where not, that is the reply.
+fn object_exists(ctx: &mut Ctx<'_>, key: &[u8]) -> bool {
+    let there = ctx.keyspace.db(ctx.db).exists(key);
+    if !there {
         ctx.reply.nil();
-        return Ok(());
     }
-    match word {
-        "REFCOUNT" => ctx
-            .reply
-            .int(references(db.peek(key), ctx.settings.shared_integers)),
-        "ENCODING" => match db.encoding(key) {
+    there
+}
+
+/// OBJECT REFCOUNT key
+pub(crate) fn object_refcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    if object_exists(ctx, args[2]) {
+        let value = ctx.keyspace.db(ctx.db).peek(args[2]);
+        let count = references(value, ctx.settings.shared_integers);
+        ctx.reply.int(count);
+    }
+    Ok(())
+}
+
+/// OBJECT ENCODING key
+pub(crate) fn object_encoding(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    if object_exists(ctx, args[2]) {
+        match ctx.keyspace.db(ctx.db).encoding(args[2]) {
             Some(encoding) => ctx.reply.bulk(encoding.name()),
             None => ctx.reply.nil(),
-        },
-        _ => ctx
-            .reply
-            .count(usize::try_from(db.idle_seconds(key).unwrap_or(0)).unwrap_or(0)),
+        }
+    }
+    Ok(())
+}
+
+/// OBJECT IDLETIME key
+pub(crate) fn object_idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    if object_exists(ctx, args[2]) {
+        let seconds = ctx.keyspace.db(ctx.db).idle_seconds(args[2]).unwrap_or(0);
+        ctx.reply.count(usize::try_from(seconds).unwrap_or(0));
     }
     Ok(())
 }
@@ -324,17 +515,26 @@ pub(crate) fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// RESTORE key ttl payload [REPLACE]
+/// RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
 pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
-    let mut replace = false;
-    for word in &args[4..] {
-        if !is(word, "REPLACE") {
+    let mut reader = Reader::from(args, 4);
+    let (mut replace, mut absolute) = (false, false);
+    while !reader.is_empty() {
+        if reader.takes("REPLACE") {
+            replace = true;
+        } else if reader.takes("ABSTTL") {
+            absolute = true;
+        } else if reader.takes_with("IDLETIME", 1) {
+            reader.int_in(0..=i64::MAX, "ERR Invalid IDLETIME value, must be >= 0")?;
+        } else if reader.takes_with("FREQ", 1) {
+            reader.int_in(0..=255, "ERR Invalid FREQ value, must be >= 0 and <= 255")?;
+        } else {
             return Err(Error::Syntax);
         }
-        replace = true;
     }
     let now_ms = ctx.unix_ms();
+    let owner = ctx.keyspace.clock().expiry() == store::ExpiryMode::Delete;
     let db = ctx.keyspace.db(ctx.db);
     if !replace && db.exists(key) {
         return Err(Error::text("BUSYKEY Target key name already exists."));
@@ -345,15 +545,34 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
         _ => Error::text("ERR Bad data format"),
     })?;
-    let list = matches!(value, Owned::List(_));
-    db.insert(key, value);
-    if ttl_ms > 0 {
-        db.set_expire_ms(key, Some(now_ms.saturating_add(ttl_ms)));
+    let at_ms = match ttl_ms {
+        0 => None,
+        ttl if absolute => Some(ttl),
+        ttl => Some(now_ms.saturating_add(ttl)),
+    };
+    if at_ms.is_some_and(|at| at <= now_ms) && owner {
+        if db.remove(key) {
+            ctx.changed(key, EventClass::Generic, "del");
+            ctx.effects.propagate_instead(&[b"DEL", key]);
+        }
+        ctx.reply.ok();
+        return Ok(());
     }
-    ctx.effects.dirty += 1;
-    ctx.effects.touch(ctx.db, key);
-    if list {
+    let awaited = is_awaited(&value);
+    db.remove(key);
+    db.insert(key, value);
+    if at_ms.is_some() {
+        db.set_expire_ms(key, at_ms);
+    }
+    ctx.changed(key, EventClass::Generic, "restore");
+    if awaited {
         ctx.effects.key_ready(ctx.db, key);
+    }
+    if let Some(at_ms) = at_ms.filter(|_| !absolute) {
+        let mut digits = itoa::Buffer::new();
+        let at = digits.format(at_ms).as_bytes();
+        ctx.effects
+            .propagate_instead(&[args[0], key, at, args[3], b"ABSTTL", b"REPLACE"]);
     }
     ctx.reply.ok();
     Ok(())

@@ -11,6 +11,7 @@
 //! (AUTH, CLIENT, REPLICAOF …) have their rows and their functions in the engine.
 
 pub mod args;
+mod bitfield;
 mod bits;
 mod context;
 mod effects;
@@ -19,6 +20,7 @@ mod hash;
 mod hll;
 mod hyperloglog;
 mod keys;
+mod lcs;
 mod list;
 pub mod rng;
 pub mod rows;
@@ -28,6 +30,7 @@ mod sort;
 mod string;
 pub mod table;
 mod zset;
+mod zset_pop;
 mod zset_store;
 
 pub use context::{Args, Ctx, Done, Settings};

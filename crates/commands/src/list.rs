@@ -490,6 +490,12 @@ fn multi_pop(ctx: &mut Ctx<'_>, keys: Args<'_>, end: End, count: usize) -> Resul
     Ok(false)
 }
 
+/// A number that is not negative; whatever else stands there gets the same error.
+fn not_negative(reader: &mut Reader<'_>, error: &'static str) -> Result<i64, Error> {
+    let number = int(reader.word()?).ok().filter(|number| *number >= 0);
+    number.ok_or(Error::text(error))
+}
+
 /// LPOS key element [RANK rank] [COUNT matches] [MAXLEN length]
 pub(crate) fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut reader = Reader::from(args, 3);
@@ -508,9 +514,9 @@ pub(crate) fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
                 ));
             }
         } else if reader.takes_with("COUNT", 1) {
-            count = Some(reader.int_in(0..=i64::MAX, "ERR COUNT can't be negative")?);
+            count = Some(not_negative(&mut reader, "ERR COUNT can't be negative")?);
         } else if reader.takes_with("MAXLEN", 1) {
-            most = reader.int_in(0..=i64::MAX, "ERR MAXLEN can't be negative")?;
+            most = not_negative(&mut reader, "ERR MAXLEN can't be negative")?;
         } else {
             return Err(Error::Syntax);
         }

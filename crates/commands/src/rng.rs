@@ -37,6 +37,27 @@ impl Rng {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
+    /// A uniform position below `length`; 0 where `length` is 0.
+    pub fn position(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
+    }
+
+    /// `count` different positions below `length` (all of them where there are fewer), each set of them as likely as any other
+    /// (Floyd's algorithm), in ascending order.
+    pub fn sample(&mut self, length: usize, count: usize) -> Vec<usize> {
+        if count >= length {
+            return (0..length).collect();
+        }
+        let mut chosen = std::collections::BTreeSet::new();
+        for last in length - count..length {
+            let drawn = self.position(last + 1);
+            if !chosen.insert(drawn) {
+                chosen.insert(last);
+            }
+        }
+        chosen.into_iter().collect()
+    }
+
     /// `len` lower-case hexadecimal characters, as run ids are made of.
     pub fn hex(&mut self, len: usize) -> String {
         (0..len)
@@ -56,6 +77,11 @@ mod tests {
         let (mut a, mut b) = (Rng::new(7), Rng::new(7));
         assert!((0..100).all(|_| a.next_u64() == b.next_u64()));
         assert!((1..1000).all(|bound| a.below(bound) < bound));
+        for (length, count) in [(10, 3), (10, 10), (3, 10), (0, 1)] {
+            let sample = a.sample(length, count);
+            assert_eq!(sample.len(), count.min(length));
+            assert!(sample.is_sorted() && sample.iter().all(|at| *at < length));
+        }
         assert_ne!(Rng::new(1).next_u64(), Rng::new(2).next_u64());
         assert_eq!(a.hex(40).len(), 40);
     }

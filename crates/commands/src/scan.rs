@@ -1,22 +1,23 @@
 //! SCAN and its like for sets, hashes and sorted sets. What a cursor is, and what it guarantees, is the store's.
 
+use resp::number::DoubleBuffer;
 use resp::{Reply, glob};
 use store::{ExpiryMode, Value};
 
-use crate::args::{int, is};
+use crate::args::Reader;
 use crate::{Args, Ctx, Done, Error};
 
-/// SCAN cursor [MATCH pattern] [COUNT count]. Keys whose time has come are left out, and deleted where this server may.
+/// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Keys whose time has come are left out, and deleted where this server may.
 pub(crate) fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let cursor = parse_cursor(args[1])?;
-    let options = Options::parse(&args[2..])?;
+    let options = Options::parse(&args[2..], Some("TYPE"))?;
     let now_ms = ctx.unix_ms();
     let db = ctx.keyspace.db_ref(ctx.db);
     let expiring = db.expires_len() > 0 && ctx.keyspace.clock().expiry() != ExpiryMode::Ignore;
     let mut expired: Vec<Box<[u8]>> = Vec::new();
     reply_scan(ctx.reply, |elements| {
-        db.scan(cursor, options.count, |key, _| {
-            if !options.matches(key) {
+        db.scan(cursor, options.count, |key, value| {
+            if !options.matches(key) || options.kind.is_some_and(|kind| !is_kind(kind, &value)) {
                 return;
             }
             if expiring && db.expire_ms(key).is_some_and(|at_ms| at_ms < now_ms) {
@@ -38,7 +39,7 @@ pub(crate) fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => reply_nothing(ctx.reply),
         Some(Value::Set(set)) => {
-            let options = Options::parse(&args[3..])?;
+            let options = Options::parse(&args[3..], None)?;
             reply_scan(ctx.reply, |elements| {
                 set.scan(cursor, options.count, |elem| {
                     let mut scratch = [0; 20];
@@ -60,12 +61,14 @@ pub(crate) fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => reply_nothing(ctx.reply),
         Some(Value::Hash(hash)) => {
-            let options = Options::parse(&args[3..])?;
+            let options = Options::parse(&args[3..], Some("NOVALUES"))?;
             reply_scan(ctx.reply, |elements| {
                 hash.scan(cursor, options.count, |field, value| {
                     if options.matches(field) {
                         elements.push(field);
-                        elements.push(value);
+                        if !options.names_only {
+                            elements.push(value);
+                        }
                     }
                 })
             });
@@ -81,12 +84,14 @@ pub(crate) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => reply_nothing(ctx.reply),
         Some(Value::Zset(zset)) => {
-            let options = Options::parse(&args[3..])?;
+            let options = Options::parse(&args[3..], Some("NOSCORES"))?;
             reply_scan(ctx.reply, |elements| {
                 zset.scan(cursor, options.count, |member, score| {
                     if options.matches(member) {
                         elements.push(member);
-                        elements.push_double(score);
+                        if !options.names_only {
+                            elements.push_double(score);
+                        }
                     }
                 })
             });
@@ -121,26 +126,42 @@ fn parse_cursor(word: &[u8]) -> Result<u64, Error> {
 struct Options<'a> {
     count: usize,
     pattern: Option<&'a [u8]>,
+    /// TYPE: the name of a type.
+    kind: Option<&'a [u8]>,
+    /// NOVALUES, NOSCORES
+    names_only: bool,
+}
+
+/// Whether a value is of the type of this name, in any case.
+fn is_kind(name: &[u8], value: &Value<'_>) -> bool {
+    name.eq_ignore_ascii_case(value.kind().name().as_bytes())
 }
 
 impl<'a> Options<'a> {
-    fn parse(words: Args<'a>) -> Result<Self, Error> {
+    /// `extra` is the option that only this command has.
+    fn parse(words: Args<'a>, extra: Option<&str>) -> Result<Self, Error> {
         let mut options = Self {
             count: 10,
             pattern: None,
+            kind: None,
+            names_only: false,
         };
-        for option in words.chunks(2) {
-            match *option {
-                [word, count] if is(word, "COUNT") => {
-                    options.count = usize::try_from(int(count)?)
-                        .ok()
-                        .filter(|count| *count >= 1)
-                        .ok_or(Error::Syntax)?;
-                }
-                [word, pattern] if is(word, "MATCH") => {
-                    options.pattern = (pattern != b"*").then_some(pattern);
-                }
-                _ => return Err(Error::Syntax),
+        let mut reader = Reader::from(words, 0);
+        while !reader.is_empty() {
+            if reader.takes_with("COUNT", 1) {
+                options.count = usize::try_from(reader.int()?)
+                    .ok()
+                    .filter(|count| *count >= 1)
+                    .ok_or(Error::Syntax)?;
+            } else if reader.takes_with("MATCH", 1) {
+                let pattern = reader.word()?;
+                options.pattern = (pattern != b"*").then_some(pattern);
+            } else if extra == Some("TYPE") && reader.takes_with("TYPE", 1) {
+                options.kind = Some(reader.word()?);
+            } else if extra.is_some_and(|extra| extra != "TYPE" && reader.takes(extra)) {
+                options.names_only = true;
+            } else {
+                return Err(Error::Syntax);
             }
         }
         Ok(options)
@@ -166,7 +187,8 @@ impl Elements {
     }
 
     fn push_double(&mut self, score: f64) {
-        self.reply.double(score);
+        // A bulk string in both protocols.
+        self.reply.bulk(DoubleBuffer::new().format(score));
         self.count += 1;
     }
 }

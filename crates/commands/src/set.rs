@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use resp::Reply;
 use store::{Db, Elem, Owned, Set, Value, ValueMut};
 
-use crate::args::int;
+use crate::args::{Reader, int};
 use crate::{Args, Ctx, Done, Error, EventClass, Rng};
 
 /// The most bytes that SRANDMEMBER with repetitions may answer: what one string may have.
-const MAX_REPLY_BYTES: usize = crate::string::MAX_STRING_BYTES;
+pub(crate) const MAX_REPLY_BYTES: usize = crate::string::MAX_STRING_BYTES;
 /// The shortest bulk string on the wire: `$0\r\n\r\n`.
 const MIN_BULK_BYTES: u64 = 6;
 
@@ -129,6 +129,43 @@ pub(crate) fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// SMISMEMBER key member …
+pub(crate) fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let set = match ctx.keyspace.db(ctx.db).read(args[1]) {
+        None => None,
+        Some(Value::Set(set)) => Some(set),
+        Some(_) => return Err(Error::WrongType),
+    };
+    ctx.reply.array(args.len() - 2);
+    for member in &args[2..] {
+        let there = set.is_some_and(|set| set.contains(member));
+        ctx.reply.int(i64::from(there));
+    }
+    Ok(())
+}
+
+/// SINTERCARD numkeys key … [LIMIT limit]
+pub(crate) fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let mut reader = Reader::from(args, 1);
+    let keys = reader.counted_keys()?;
+    let mut most = usize::MAX;
+    while !reader.is_empty() {
+        if !reader.takes_with("LIMIT", 1) {
+            return Err(Error::Syntax);
+        }
+        let limit = int(reader.word()?)
+            .ok()
+            .and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.ok_or(Error::text("ERR LIMIT can't be negative"))?;
+        most = if limit == 0 { usize::MAX } else { limit };
+    }
+    let there = look_up(ctx, keys, false)?;
+    let mut members = 0;
+    intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |_| members += 1);
+    ctx.reply.count(members.min(most));
+    Ok(())
+}
+
 /// SCARD key
 pub(crate) fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let members = read(ctx, args[1])?.map_or(0, Set::len);
@@ -136,9 +173,22 @@ pub(crate) fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// SPOP key. Goes to replicas and files as the SREM of the member that was drawn.
+/// SPOP key [count]. Goes to replicas and files as the SREM of the members that were drawn.
 pub(crate) fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let key = args[1];
+    match args.len() {
+        2 => pop_one(ctx, args[1]),
+        3 => {
+            let count = int(args[2])
+                .ok()
+                .and_then(|count| usize::try_from(count).ok())
+                .ok_or(Error::text("ERR value is out of range, must be positive"))?;
+            pop_many(ctx, args[1], count)
+        }
+        _ => Err(Error::Syntax),
+    }
+}
+
+fn pop_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Done {
     let rng = &mut *ctx.rng;
     let drawn = match write(ctx.keyspace.db(ctx.db), key)? {
         None => None,
@@ -160,6 +210,49 @@ pub(crate) fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     ctx.changed(key, EventClass::Set, "spop");
     remove_if(ctx, key, empty);
     ctx.effects.propagate_instead(&[b"SREM", key, &member]);
+    Ok(())
+}
+
+fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Done {
+    /// Members of one SREM in the stream.
+    const AT_ONCE: usize = 1024;
+    let Some(set) = write(ctx.keyspace.db(ctx.db), key)? else {
+        ctx.reply.set(0);
+        return Ok(());
+    };
+    if count == 0 {
+        ctx.reply.set(0);
+        return Ok(());
+    }
+    if count >= set.len() {
+        let members = set.len();
+        ctx.reply.set(members);
+        set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
+        ctx.keyspace.db(ctx.db).remove(key);
+        ctx.changed(key, EventClass::Set, "spop");
+        ctx.effects.dirty += members as u64 - 1;
+        ctx.event(key, EventClass::Generic, "del");
+        ctx.effects.propagate_instead(&[b"DEL", key]);
+        return Ok(());
+    }
+    let mut chosen = ctx.rng.sample(set.len(), count).into_iter().peekable();
+    let all = set.iter().enumerate();
+    let drawn: Vec<Vec<u8>> = all
+        .filter(|(at, _)| chosen.next_if_eq(at).is_some())
+        .map(|(_, elem)| elem.bytes(&mut [0; 20]).to_vec())
+        .collect();
+    for member in &drawn {
+        set.remove(member);
+    }
+    ctx.reply.set(drawn.len());
+    drawn.iter().for_each(|member| ctx.reply.bulk(member));
+    ctx.changed(key, EventClass::Set, "spop");
+    ctx.effects.dirty += drawn.len() as u64 - 1;
+    for some in drawn.chunks(AT_ONCE) {
+        let mut words: Vec<&[u8]> = vec![b"SREM", key];
+        words.extend(some.iter().map(Vec::as_slice));
+        ctx.effects.propagate_instead(&words);
+    }
     Ok(())
 }
 
@@ -199,8 +292,7 @@ fn random_members(ctx: &mut Ctx<'_>, key: &[u8], count: i64) -> Done {
     if count < 0 {
         return repeated_members(ctx.reply, set, count.unsigned_abs(), ctx.rng);
     }
-    // 3.0 keeps the low 32 bits of a count.
-    let count = usize::try_from(count & i64::from(u32::MAX)).unwrap_or(usize::MAX);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count >= set.len() {
         ctx.reply.array(set.len());
         set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
@@ -262,9 +354,9 @@ fn drawn_members(reply: &mut Reply, set: &Set, count: usize, rng: &mut Rng) {
 /// SMEMBERS key
 pub(crate) fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match ctx.keyspace.db(ctx.db).read(args[1]) {
-        None => ctx.reply.array(0),
+        None => ctx.reply.set(0),
         Some(Value::Set(set)) => {
-            ctx.reply.array(set.len());
+            ctx.reply.set(set.len());
             set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
         }
         Some(_) => return Err(Error::WrongType),
@@ -282,7 +374,7 @@ pub(crate) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         reply_elem(ctx.reply, elem);
         members += 1;
     });
-    ctx.reply.end_array(open, members);
+    ctx.reply.end_set(open, members);
     Ok(())
 }
 
@@ -291,10 +383,8 @@ pub(crate) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (to, keys) = (args[1], &args[2..]);
     let there = look_up(ctx, keys, true)?;
     if there.contains(&false) {
-        // Without an event, as in 3.0.
         if ctx.keyspace.db(ctx.db).remove(to) {
-            ctx.effects.dirty += 1;
-            ctx.effects.touch(ctx.db, to);
+            ctx.changed(to, EventClass::Generic, "del");
         }
         ctx.reply.int(0);
         return Ok(());
@@ -428,7 +518,7 @@ fn difference(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
 }
 
 fn reply_set(ctx: &mut Ctx<'_>, set: &Set) {
-    ctx.reply.array(set.len());
+    ctx.reply.set(set.len());
     set.iter().for_each(|elem| reply_elem(ctx.reply, elem));
 }
 

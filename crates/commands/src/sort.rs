@@ -13,12 +13,24 @@ use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// SORT key [BY pattern] [LIMIT offset count] [GET pattern …] [ASC|DESC] [ALPHA] [STORE destination]
 pub(crate) fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    sort_value(ctx, args, true)
+}
+
+/// SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern …] [ASC|DESC] [ALPHA]
+pub(crate) fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    sort_value(ctx, args, false)
+}
+
+fn sort_value(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Done {
     let key = args[1];
     match ctx.keyspace.db(ctx.db).read(key) {
         None | Some(Value::List(_) | Value::Set(_) | Value::Zset(_)) => {}
         Some(_) => return Err(Error::WrongType),
     }
     let mut plan = Plan::parse(&args[2..], ctx.settings.cluster)?;
+    if plan.store.is_some() && !may_store {
+        return Err(Error::Syntax);
+    }
     let db = ctx.keyspace.db(ctx.db);
     // SORT of 3.0 leaves a sorted set in its large encoding.
     if let Some(ValueMut::Zset(zset)) = db.write(key) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use resp::longdouble::LongDouble;
 use store::{Owned, Str, StrNew, Value, ValueMut};
 
-use crate::args::{int, is};
+use crate::args::{Reader, int};
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The longest string, bytes.
@@ -38,7 +38,7 @@ pub(crate) fn reply_str(reply: &mut resp::Reply, string: Str<'_>) {
     }
 }
 
-/// SET key value [NX] [XX] [EX seconds] [PX milliseconds]; from a file that Redis 6 or later wrote also [PXAT milliseconds] [KEEPTTL]
+/// SET key value [NX|XX|IFEQ comparison] [GET] [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|KEEPTTL]
 pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if args.len() == 3 {
         let value = ctx.take_str(args, 2);
@@ -47,49 +47,103 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.reply.ok();
         return Ok(());
     }
-    let mut condition = Condition::default();
-    let (mut expiry, mut at_ms) = (None, None);
-    let mut rest = args[3..].iter();
-    while let Some(&word) = rest.next() {
-        let unit_ms = match word {
-            word if is(word, "NX") => {
-                condition.absent = true;
-                continue;
-            }
-            word if is(word, "XX") => {
-                condition.present = true;
-                continue;
-            }
-            word if is(word, "EX") => 1000,
-            word if is(word, "PX") => 1,
-            word if ctx.replaying && is(word, "PXAT") => {
-                let at = int(rest.next().ok_or(Error::Syntax)?)?;
-                at_ms = Some(u64::try_from(at).map_err(|_| Error::Syntax)?);
-                continue;
-            }
-            word if ctx.replaying && is(word, "KEEPTTL") => {
-                at_ms = ctx.keyspace.db(ctx.db).expire_ms(args[1]);
-                continue;
-            }
-            _ => return Err(Error::Syntax),
-        };
-        expiry = Some((*rest.next().ok_or(Error::Syntax)?, unit_ms));
+    let mut reader = Reader::from(args, 3);
+    let (mut condition, mut expiry, mut get) = (None, None, false);
+    while !reader.is_empty() {
+        if condition.is_none() && reader.takes("NX") {
+            condition = Some(Condition::Absent);
+        } else if condition.is_none() && reader.takes("XX") {
+            condition = Some(Condition::Present);
+        } else if condition.is_none() && reader.takes_with("IFEQ", 1) {
+            condition = Some(Condition::Equal(reader.word()?));
+        } else if reader.takes("GET") {
+            get = true;
+        } else if expiry.is_none() && reader.takes("KEEPTTL") {
+            expiry = Some(Expiry::Keep);
+        } else if expiry.is_none()
+            && let Some(found) = Expiry::read(&mut reader)
+        {
+            expiry = Some(found?);
+        } else {
+            return Err(Error::Syntax);
+        }
     }
-    if let Some((word, unit_ms)) = expiry {
-        at_ms = Some(expire_at(ctx, word, unit_ms, "set")?);
+    let expiry = expiry.unwrap_or(Expiry::None).resolve(ctx, "set")?;
+    let condition = condition.unwrap_or(Condition::Always);
+    if get {
+        self::get(ctx, &args[..2])?;
     }
-    if set_if(ctx, args, 2, condition, at_ms) {
-        ctx.reply.ok();
-    } else {
-        ctx.reply.nil();
+    let done = set_if(ctx, args, 2, condition, expiry)?;
+    match (get, done) {
+        (true, _) => {}
+        (false, true) => ctx.reply.ok(),
+        (false, false) => ctx.reply.nil(),
     }
     Ok(())
 }
 
-#[derive(Clone, Copy, Default)]
-struct Condition {
-    absent: bool,
-    present: bool,
+/// When a string is to be written.
+#[derive(Clone, Copy)]
+enum Condition<'a> {
+    Always,
+    Absent,
+    Present,
+    /// The key holds this string.
+    Equal(&'a [u8]),
+}
+
+/// What becomes of a key's time to live.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expiry<'a> {
+    /// There is none.
+    None,
+    /// It stays.
+    Keep,
+    /// It is this long, in units of so many milliseconds.
+    For(&'a [u8], i64),
+    /// It ends at this time, in units of so many milliseconds since the Unix epoch.
+    At(&'a [u8], i64),
+    /// It ends at this Unix time, milliseconds.
+    AtMs(u64),
+}
+
+impl<'a> Expiry<'a> {
+    /// Takes EX, PX, EXAT or PXAT and its number; `None` where the next word is none of them.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Option<Result<Self, Error>> {
+        type Make<'a> = fn(&'a [u8], i64) -> Expiry<'a>;
+        let forms: [(&str, Make<'a>, i64); 4] = [
+            ("EX", Expiry::For, 1000),
+            ("PX", Expiry::For, 1),
+            ("EXAT", Expiry::At, 1000),
+            ("PXAT", Expiry::At, 1),
+        ];
+        let (_, make, unit_ms) = forms
+            .into_iter()
+            .find(|(word, ..)| reader.takes_with(word, 1))?;
+        Some(reader.word().map(|number| make(number, unit_ms)))
+    }
+
+    /// The same with its number read. `command` is named in the error.
+    pub(crate) fn resolve(self, ctx: &Ctx<'_>, command: &str) -> Result<Self, Error> {
+        let (number, unit_ms, from_ms) = match self {
+            Self::For(number, unit_ms) => (number, unit_ms, ctx.unix_ms()),
+            Self::At(number, unit_ms) => (number, unit_ms, 0),
+            other => return Ok(other),
+        };
+        let invalid = || Error::owned(format!("ERR invalid expire time in '{command}' command"));
+        let number = int(number)?;
+        if number <= 0 {
+            return Err(invalid());
+        }
+        let from_ms = i64::try_from(from_ms).unwrap_or(i64::MAX);
+        let at = number
+            .checked_mul(unit_ms)
+            .and_then(|ms| ms.checked_add(from_ms));
+        let at = at
+            .and_then(|at| u64::try_from(at).ok())
+            .ok_or_else(invalid)?;
+        Ok(Self::AtMs(at))
+    }
 }
 
 /// Writes argument `at` to the key if the condition holds; whether it did.
@@ -97,70 +151,193 @@ fn set_if(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     at: usize,
-    condition: Condition,
-    at_ms: Option<u64>,
-) -> bool {
+    condition: Condition<'_>,
+    expiry: Expiry<'_>,
+) -> Result<bool, Error> {
     let key = args[1];
     let value = ctx.take_str(args, at);
     let db = ctx.keyspace.db(ctx.db);
-    if (condition.absent || condition.present) && {
-        let there = db.exists(key);
-        condition.absent && there || condition.present && !there
-    } {
-        return false;
+    let holds = match condition {
+        Condition::Always => true,
+        Condition::Absent => !db.exists(key),
+        Condition::Present => db.exists(key),
+        Condition::Equal(wanted) => match db.read(key) {
+            None => false,
+            Some(Value::Str(string)) => string.bytes(&mut [0; 20]) == wanted,
+            Some(_) => return Err(Error::WrongType),
+        },
+    };
+    if !holds {
+        return Ok(false);
     }
+    let kept = (expiry == Expiry::Keep)
+        .then(|| db.expire_ms(key))
+        .flatten();
     db.set_str(key, value);
+    let at_ms = match expiry {
+        Expiry::AtMs(at) => Some(at),
+        _ => kept,
+    };
     if at_ms.is_some() {
         db.set_expire_ms(key, at_ms);
     }
     ctx.changed(key, EventClass::String, "set");
-    if at_ms.is_some() {
+    if let Expiry::AtMs(at_ms) = expiry {
         ctx.event(key, EventClass::Generic, "expire");
+        let mut digits = itoa::Buffer::new();
+        ctx.effects.propagate_instead(&[
+            b"SET",
+            key,
+            args[at],
+            b"PXAT",
+            digits.format(at_ms).as_bytes(),
+        ]);
     }
-    true
-}
-
-/// The time of expiry, Unix milliseconds, for a time to live in units of `unit_ms`.
-fn expire_at(ctx: &Ctx<'_>, word: &[u8], unit_ms: i64, command: &str) -> Result<u64, Error> {
-    let invalid = || Error::owned(format!("ERR invalid expire time in {command}"));
-    let time = int(word)?;
-    if time <= 0 {
-        return Err(invalid());
-    }
-    let ms = time
-        .checked_mul(unit_ms)
-        .and_then(|ms| u64::try_from(ms).ok())
-        .ok_or_else(invalid)?;
-    ctx.unix_ms()
-        .checked_add(ms)
-        .filter(|at| i64::try_from(*at).is_ok())
-        .ok_or_else(invalid)
+    Ok(true)
 }
 
 /// SETNX key value
 pub(crate) fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let condition = Condition {
-        absent: true,
-        present: false,
-    };
-    let done = set_if(ctx, args, 2, condition, None);
+    let done = set_if(ctx, args, 2, Condition::Absent, Expiry::None)?;
     ctx.reply.int(i64::from(done));
     Ok(())
 }
 
 /// SETEX key seconds value
 pub(crate) fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let at_ms = expire_at(ctx, args[2], 1000, "setex")?;
-    set_if(ctx, args, 3, Condition::default(), Some(at_ms));
-    ctx.reply.ok();
-    Ok(())
+    set_for(ctx, args, Expiry::For(args[2], 1000), "setex")
 }
 
 /// PSETEX key milliseconds value
 pub(crate) fn psetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let at_ms = expire_at(ctx, args[2], 1, "psetex")?;
-    set_if(ctx, args, 3, Condition::default(), Some(at_ms));
+    set_for(ctx, args, Expiry::For(args[2], 1), "psetex")
+}
+
+fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, expiry: Expiry<'_>, command: &str) -> Done {
+    let expiry = expiry.resolve(ctx, command)?;
+    set_if(ctx, args, 3, Condition::Always, expiry)?;
     ctx.reply.ok();
+    Ok(())
+}
+
+/// GETDEL key
+pub(crate) fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    get(ctx, args)?;
+    if ctx.keyspace.db(ctx.db).remove(args[1]) {
+        ctx.changed(args[1], EventClass::Generic, "del");
+        ctx.effects.propagate_instead(&[b"DEL", args[1]]);
+    }
+    Ok(())
+}
+
+/// DELIFEQ key value
+pub(crate) fn delifeq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let equal = read_str(ctx, args[1])?.is_some_and(|string| string.bytes(&mut [0; 20]) == args[2]);
+    if equal {
+        ctx.keyspace.db(ctx.db).remove(args[1]);
+        ctx.changed(args[1], EventClass::Generic, "del");
+        ctx.effects.propagate_instead(&[b"DEL", args[1]]);
+    }
+    ctx.reply.int(equal.into());
+    Ok(())
+}
+
+/// GETEX key [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|PERSIST]
+pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let key = args[1];
+    let mut reader = Reader::from(args, 2);
+    let mut expiry = Expiry::Keep;
+    let mut persist = false;
+    while !reader.is_empty() {
+        if expiry == Expiry::Keep && !persist && reader.takes("PERSIST") {
+            persist = true;
+        } else if expiry == Expiry::Keep
+            && !persist
+            && let Some(found) = Expiry::read(&mut reader)
+        {
+            expiry = found?;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    if read_str(ctx, key)?.is_none() {
+        ctx.reply.nil();
+        return Ok(());
+    }
+    let expiry = expiry.resolve(ctx, "getex")?;
+    get(ctx, &args[..2])?;
+    match expiry {
+        Expiry::AtMs(at_ms) if at_ms <= ctx.unix_ms() && !ctx.replaying => {
+            ctx.keyspace.db(ctx.db).remove(key);
+            ctx.changed(key, EventClass::Generic, "del");
+            ctx.effects.propagate_instead(&[b"DEL", key]);
+        }
+        Expiry::AtMs(at_ms) => {
+            ctx.keyspace.db(ctx.db).set_expire_ms(key, Some(at_ms));
+            ctx.changed(key, EventClass::Generic, "expire");
+            let mut digits = itoa::Buffer::new();
+            ctx.effects
+                .propagate_instead(&[b"PEXPIREAT", key, digits.format(at_ms).as_bytes()]);
+        }
+        _ if persist && ctx.keyspace.db(ctx.db).expire_ms(key).is_some() => {
+            ctx.keyspace.db(ctx.db).set_expire_ms(key, None);
+            ctx.changed(key, EventClass::Generic, "persist");
+            ctx.effects.propagate_instead(&[b"PERSIST", key]);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// MSETEX numkeys key value … [NX|XX] [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|KEEPTTL]
+pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let invalid = Error::text("ERR invalid numkeys value");
+    let count = int(args[1])
+        .ok()
+        .and_then(|count| usize::try_from(count).ok())
+        .filter(|count| (1..=i32::MAX as usize).contains(count))
+        .ok_or(invalid)?;
+    let end = count.saturating_mul(2).saturating_add(2);
+    if end > args.len() {
+        return Err(Error::text("ERR wrong number of key-value pairs"));
+    }
+    let mut reader = Reader::from(args, end);
+    let (mut condition, mut expiry) = (None, None);
+    while !reader.is_empty() {
+        if condition.is_none() && reader.takes("NX") {
+            condition = Some(false);
+        } else if condition.is_none() && reader.takes("XX") {
+            condition = Some(true);
+        } else if expiry.is_none() && reader.takes("KEEPTTL") {
+            expiry = Some(Expiry::Keep);
+        } else if expiry.is_none()
+            && let Some(found) = Expiry::read(&mut reader)
+        {
+            expiry = Some(found?);
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    let expiry = expiry.unwrap_or(Expiry::None).resolve(ctx, "msetex")?;
+    let db = ctx.keyspace.db(ctx.db);
+    let pairs = || args[2..end].chunks_exact(2);
+    if condition.is_some_and(|there| pairs().any(|pair| db.exists(pair[0]) != there)) {
+        ctx.reply.int(0);
+        return Ok(());
+    }
+    for pair in pairs() {
+        // One by one as SET: what is written once goes to files and replicas with an absolute time.
+        let words = [&b"SET"[..], pair[0], pair[1]];
+        set_if(ctx, &words, 2, Condition::Always, expiry)?;
+    }
+    let mut digits = itoa::Buffer::new();
+    if let Expiry::AtMs(at_ms) = expiry {
+        ctx.effects.propagation = crate::Propagation::AsIs;
+        let digits = digits.format(at_ms).as_bytes();
+        let words = [&args[..end], &[&b"PXAT"[..], digits][..]].concat();
+        ctx.effects.propagate_instead(&words);
+    }
+    ctx.reply.int(1);
     Ok(())
 }
 
@@ -197,7 +374,7 @@ pub(crate) fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// MSET key value …
 pub(crate) fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    check_pairs(args)?;
+    check_pairs(args, "mset")?;
     set_pairs(ctx, args);
     ctx.reply.ok();
     Ok(())
@@ -205,7 +382,7 @@ pub(crate) fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// MSETNX key value …: all or nothing.
 pub(crate) fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    check_pairs(args)?;
+    check_pairs(args, "msetnx")?;
     let db = ctx.keyspace.db(ctx.db);
     let busy = args[1..].iter().step_by(2).any(|key| db.exists(key));
     if !busy {
@@ -215,9 +392,11 @@ pub(crate) fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-fn check_pairs(args: Args<'_>) -> Done {
+fn check_pairs(args: Args<'_>, command: &str) -> Done {
     if args.len().is_multiple_of(2) {
-        return Err(Error::text("ERR wrong number of arguments for MSET"));
+        return Err(Error::owned(format!(
+            "ERR wrong number of arguments for '{command}' command"
+        )));
     }
     Ok(())
 }
@@ -247,8 +426,11 @@ pub(crate) fn incrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// DECRBY key decrement
 pub(crate) fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    // The one number without an opposite: Redis wraps, and subtracts it by adding it.
-    add(ctx, args[1], int(args[2])?.wrapping_neg())
+    let decrement = int(args[2])?;
+    let increment = decrement
+        .checked_neg()
+        .ok_or(Error::text("ERR decrement would overflow"))?;
+    add(ctx, args[1], increment)
 }
 
 fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Done {
@@ -279,8 +461,7 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Done {
     Ok(())
 }
 
-/// INCRBYFLOAT key increment. Goes to replicas and files as a SET of the result, so that nobody has to compute it again. Since a
-/// SET forgets the time of expiry, it is told after it.
+/// INCRBYFLOAT key increment. Goes to replicas and files as a SET of the result, so that nobody has to compute it again.
 pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let db = ctx.keyspace.db(ctx.db);
@@ -295,16 +476,10 @@ pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     } else {
         db.set_str(key, StrNew::Bytes(text.as_bytes()));
     }
-    let expire_ms = db.expire_ms(key);
     ctx.changed(key, EventClass::String, "incrbyfloat");
     ctx.reply.bulk(text.as_bytes());
     ctx.effects
-        .propagate_instead(&[b"SET", key, text.as_bytes()]);
-    if let Some(at) = expire_ms {
-        let mut digits = itoa::Buffer::new();
-        ctx.effects
-            .propagate_instead(&[b"PEXPIREAT", key, digits.format(at).as_bytes()]);
-    }
+        .propagate_instead(&[b"SET", key, text.as_bytes(), b"KEEPTTL"]);
     Ok(())
 }
 

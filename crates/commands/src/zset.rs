@@ -1,18 +1,20 @@
-//! Sorted sets: adding, removing, ranks, counts and ranges. ZUNIONSTORE and ZINTERSTORE are in `zset_store`.
+//! Sorted sets: adding, removing, ranks, counts and ranges. Popping is in `zset_pop`, unions and the like are in `zset_store`.
 
 use std::ops::Range;
 
-use resp::Reply;
 use resp::number::scan_double;
+use resp::{Protocol, Reply};
 use smallvec::SmallVec;
-use store::{Db, Encoding, Insert, LexBound, Limits, Owned, ScoreBound, Value, ValueMut, Zset};
+use store::{
+    Db, Encoding, Insert, LexBound, Limits, Owned, ScoreBound, Value, ValueMut, Zset, ZsetBuilder,
+};
 
-use crate::args::{float, int, is};
+use crate::args::{Reader, float, int, is};
 use crate::list::places;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The sorted set at `key`, for reading.
-fn read<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a Zset>, Error> {
+pub(crate) fn read<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a Zset>, Error> {
     match db.read(key) {
         None => Ok(None),
         Some(Value::Zset(zset)) => Ok(Some(zset)),
@@ -21,7 +23,7 @@ fn read<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a Zset>, Error> {
 }
 
 /// The sorted set at `key`, to be changed.
-fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Zset>, Error> {
+pub(crate) fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Zset>, Error> {
     match db.write(key) {
         None => Ok(None),
         Some(ValueMut::Zset(zset)) => Ok(Some(zset)),
@@ -31,18 +33,20 @@ fn write<'a>(db: &'a mut Db, key: &[u8]) -> Result<Option<&'a mut Zset>, Error> 
 
 // ---- adding ------------------------------------------------------------------------------------------------------------
 
-/// ZADD key [NX|XX] [CH] [INCR] score member …
+/// ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member …
 pub(crate) fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    add(ctx, args, AddOptions::default())
+    let mut options = AddOptions::default();
+    let first = 2 + options.parse(&args[2..]);
+    add_pairs(ctx, args[1], &args[first..], options)
 }
 
-/// ZINCRBY key increment member. It is ZADD with INCR, and takes ZADD's options too, as in 3.0.7.
+/// ZINCRBY key increment member
 pub(crate) fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let options = AddOptions {
         incr: true,
         ..AddOptions::default()
     };
-    add(ctx, args, options)
+    add_pairs(ctx, args[1], &args[2..], options)
 }
 
 #[derive(Clone, Copy, Default)]
@@ -51,6 +55,10 @@ struct AddOptions {
     nx: bool,
     /// Leave members that do not.
     xx: bool,
+    /// Leave members whose score would not grow.
+    gt: bool,
+    /// Leave members whose score would not fall.
+    lt: bool,
     /// Count updates too.
     ch: bool,
     /// Add to the score.
@@ -64,6 +72,8 @@ impl AddOptions {
             for (name, flag) in [
                 ("NX", &mut self.nx),
                 ("XX", &mut self.xx),
+                ("GT", &mut self.gt),
+                ("LT", &mut self.lt),
                 ("CH", &mut self.ch),
                 ("INCR", &mut self.incr),
             ] {
@@ -87,16 +97,18 @@ struct Added {
     score: Option<f64>,
 }
 
-fn add(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: AddOptions) -> Done {
-    let key = args[1];
-    let first = 2 + options.parse(&args[2..]);
-    let pairs = &args[first..];
-    if pairs.len() % 2 == 1 {
+fn add_pairs(ctx: &mut Ctx<'_>, key: &[u8], pairs: Args<'_>, options: AddOptions) -> Done {
+    if pairs.is_empty() || pairs.len() % 2 == 1 {
         return Err(Error::Syntax);
     }
     if options.nx && options.xx {
         return Err(Error::text(
             "ERR XX and NX options at the same time are not compatible",
+        ));
+    }
+    if options.gt && (options.nx || options.lt) || options.lt && options.nx {
+        return Err(Error::text(
+            "ERR GT, LT, and/or NX options at the same time are not compatible",
         ));
     }
     if options.incr && pairs.len() > 2 {
@@ -113,12 +125,11 @@ fn add(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: AddOptions) -> Done {
     let done = match write(db, key)? {
         Some(zset) => add_scored(zset, scored, options, limits)?,
         None if options.xx => Added::default(),
-        // 3.0.7 reads past its arguments here.
-        None if scored.len() == 0 => return Err(Error::Syntax),
         None => {
             let mut zset = Zset::new();
             let done = add_scored(&mut zset, scored, options, limits)?;
             db.insert(key, Owned::Zset(zset));
+            ctx.effects.key_ready(ctx.db, key);
             done
         }
     };
@@ -146,8 +157,9 @@ fn add_scored<'a>(
 ) -> Result<Added, Error> {
     let mut done = Added::default();
     for (mut score, member) in scored {
-        if options.nx || options.xx || options.incr {
-            match zset.score(member) {
+        if options.nx || options.xx || options.gt || options.lt || options.incr {
+            let old = zset.score(member);
+            match old {
                 Some(_) if options.nx => continue,
                 None if options.xx => continue,
                 Some(old) if options.incr => score += old,
@@ -156,6 +168,9 @@ fn add_scored<'a>(
             // Only one member can have come this far: nothing was changed yet.
             if score.is_nan() {
                 return Err(Error::text("ERR resulting score is not a number (NaN)"));
+            }
+            if old.is_some_and(|old| options.gt && score <= old || options.lt && score >= old) {
+                continue;
             }
             done.score = options.incr.then_some(score);
         }
@@ -260,24 +275,49 @@ pub(crate) fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// ZRANK key member
+/// ZMSCORE key member …
+pub(crate) fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
+    ctx.reply.array(args.len() - 2);
+    for member in &args[2..] {
+        match zset.and_then(|zset| zset.score(member)) {
+            Some(score) => ctx.reply.double(score),
+            None => ctx.reply.nil(),
+        }
+    }
+    Ok(())
+}
+
+/// ZRANK key member [WITHSCORE]
 pub(crate) fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     rank(ctx, args, false)
 }
 
-/// ZREVRANK key member
+/// ZREVRANK key member [WITHSCORE]
 pub(crate) fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     rank(ctx, args, true)
 }
 
 fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Done {
+    let scores = match &args[3..] {
+        [] => false,
+        [word] if is(word, "WITHSCORE") => true,
+        _ => return Err(Error::Syntax),
+    };
     let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
-    let rank = zset.and_then(|zset| {
+    let found = zset.and_then(|zset| {
         let rank = zset.rank(args[2])?;
-        Some(if reverse { zset.len() - 1 - rank } else { rank })
+        let rank = if reverse { zset.len() - 1 - rank } else { rank };
+        Some((rank, scores.then(|| zset.score(args[2])).flatten()))
     });
-    match rank {
-        Some(rank) => ctx.reply.count(rank),
+    match found {
+        Some((rank, None)) => ctx.reply.count(rank),
+        Some((rank, Some(score))) => {
+            ctx.reply.array(2);
+            ctx.reply.count(rank);
+            ctx.reply.double(score);
+        }
+        None if scores => ctx.reply.null_array(),
         None => ctx.reply.nil(),
     }
     Ok(())
@@ -303,137 +343,191 @@ pub(crate) fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 // ---- ranges ------------------------------------------------------------------------------------------------------------
 
-/// ZRANGE key start end [WITHSCORES]
+/// ZRANGE key start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]
 pub(crate) fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    range_by_rank(ctx, args, false)
+    let query = RangeQuery::read(Reader::from(args, 2), By::Any, false, true)?;
+    reply_range(ctx, args[1], &query)
 }
 
-/// ZREVRANGE key start end [WITHSCORES]
+/// ZREVRANGE key start stop [WITHSCORES]
 pub(crate) fn zrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    range_by_rank(ctx, args, true)
-}
-
-fn range_by_rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Done {
-    let (start, end) = (int(args[2])?, int(args[3])?);
-    let scores = match &args[4..] {
-        [] => false,
-        [word] if is(word, "WITHSCORES") => true,
-        _ => return Err(Error::Syntax),
-    };
-    reply_range(ctx, args[1], reverse, scores, |zset| {
-        let length = zset.len();
-        let places = places(start, end, length);
-        if reverse {
-            length - places.end..length - places.start
-        } else {
-            places
-        }
-    })
+    let query = RangeQuery::read(Reader::from(args, 2), By::Rank, true, true)?;
+    reply_range(ctx, args[1], &query)
 }
 
 /// ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]
 pub(crate) fn zrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let bounds = score_bounds(args[2], args[3])?;
-    range_by_score(ctx, args, bounds, false)
+    let query = RangeQuery::read(Reader::from(args, 2), By::Score, false, true)?;
+    reply_range(ctx, args[1], &query)
 }
 
 /// ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]
 pub(crate) fn zrevrangebyscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let bounds = score_bounds(args[3], args[2])?;
-    range_by_score(ctx, args, bounds, true)
-}
-
-fn range_by_score(
-    ctx: &mut Ctx<'_>,
-    args: Args<'_>,
-    (min, max): (ScoreBound, ScoreBound),
-    reverse: bool,
-) -> Done {
-    let options = RangeOptions::parse(&args[4..], true)?;
-    reply_range(ctx, args[1], reverse, options.scores, |zset| {
-        options.limit.cut(zset.ranks_by_score(min, max), reverse)
-    })
+    let query = RangeQuery::read(Reader::from(args, 2), By::Score, true, true)?;
+    reply_range(ctx, args[1], &query)
 }
 
 /// ZRANGEBYLEX key min max [LIMIT offset count]
 pub(crate) fn zrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let lex = Lex::parse(args[2], args[3])?;
-    range_by_lex(ctx, args, lex, false)
+    let query = RangeQuery::read(Reader::from(args, 2), By::Lex, false, true)?;
+    reply_range(ctx, args[1], &query)
 }
 
 /// ZREVRANGEBYLEX key max min [LIMIT offset count]
 pub(crate) fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let lex = Lex::parse(args[3], args[2])?;
-    range_by_lex(ctx, args, lex, true)
+    let query = RangeQuery::read(Reader::from(args, 2), By::Lex, true, true)?;
+    reply_range(ctx, args[1], &query)
 }
 
-fn range_by_lex(ctx: &mut Ctx<'_>, args: Args<'_>, lex: Lex<'_>, reverse: bool) -> Done {
-    let options = RangeOptions::parse(&args[4..], false)?;
-    reply_range(ctx, args[1], reverse, false, |zset| {
-        lex.ranks(zset, reverse, options.limit)
-    })
+/// ZRANGESTORE destination source start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count]
+pub(crate) fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let query = RangeQuery::read(Reader::from(args, 3), By::Any, false, false)?;
+    let limits = &ctx.settings.limits;
+    let mut result = ZsetBuilder::new();
+    if let Some(zset) = read(ctx.keyspace.db(ctx.db), args[2])? {
+        for (member, score) in zset.range(query.ranks(zset)) {
+            result.push(member, score, limits);
+        }
+    }
+    crate::zset_store::store(ctx, args[1], result.finish(), "zrangestore");
+    Ok(())
 }
 
-fn reply_range(
-    ctx: &mut Ctx<'_>,
-    key: &[u8],
-    reverse: bool,
-    scores: bool,
-    ranks: impl FnOnce(&Zset) -> Range<usize>,
-) -> Done {
+fn reply_range(ctx: &mut Ctx<'_>, key: &[u8], query: &RangeQuery<'_>) -> Done {
     let Some(zset) = read(ctx.keyspace.db(ctx.db), key)? else {
         ctx.reply.array(0);
         return Ok(());
     };
-    let ranks = ranks(zset);
-    ctx.reply.array(ranks.len() * if scores { 2 } else { 1 });
+    let ranks = query.ranks(zset);
     let reply = &mut *ctx.reply;
+    begin_members(reply, ranks.len(), query.scores);
     let members = zset.range(ranks);
-    if reverse {
+    if query.reverse {
         members
             .rev()
-            .for_each(|pair| reply_member(reply, pair, scores));
+            .for_each(|pair| reply_member(reply, pair, query.scores));
     } else {
-        members.for_each(|pair| reply_member(reply, pair, scores));
+        members.for_each(|pair| reply_member(reply, pair, query.scores));
     }
     Ok(())
 }
 
-fn reply_member(reply: &mut Reply, (member, score): (&[u8], f64), scores: bool) {
+/// The head of an array of members. With scores it is flat in RESP2, and one of pairs in RESP3.
+pub(crate) fn begin_members(reply: &mut Reply, count: usize, scores: bool) {
+    let flat = scores && reply.protocol() == Protocol::Resp2;
+    reply.array(if flat { count * 2 } else { count });
+}
+
+/// One member of such an array.
+pub(crate) fn reply_member(reply: &mut Reply, (member, score): (&[u8], f64), scores: bool) {
+    if scores && reply.protocol() == Protocol::Resp3 {
+        reply.array(2);
+    }
     reply.bulk(member);
     if scores {
         reply.double(score);
     }
 }
 
-/// What may follow the bounds of a range.
-struct RangeOptions {
+/// What a range goes by, as far as the command's name says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Any,
+    Rank,
+    Score,
+    Lex,
+}
+
+/// The bounds of a range.
+enum Bounds<'a> {
+    Ranks(i64, i64),
+    Scores(ScoreBound, ScoreBound),
+    Names(Lex<'a>),
+}
+
+/// A range as ZRANGE and its like describe it.
+struct RangeQuery<'a> {
+    bounds: Bounds<'a>,
+    reverse: bool,
     scores: bool,
     limit: Limit,
 }
 
-impl RangeOptions {
-    fn parse(mut words: Args<'_>, may_score: bool) -> Result<Self, Error> {
-        let mut options = Self {
-            scores: false,
-            limit: Limit::NONE,
+impl<'a> RangeQuery<'a> {
+    /// Reads the bounds and the options behind them. `replies` is false where the range is stored.
+    fn read(
+        mut reader: Reader<'a>,
+        mut by: By,
+        mut reverse: bool,
+        replies: bool,
+    ) -> Result<Self, Error> {
+        let (start, stop) = (reader.word()?, reader.word()?);
+        let any = by == By::Any;
+        let (mut scores, mut limit) = (false, None);
+        while !reader.is_empty() {
+            if replies && reader.takes("WITHSCORES") {
+                scores = true;
+            } else if reader.takes_with("LIMIT", 2) {
+                limit = Some(Limit {
+                    offset: reader.int()?,
+                    count: reader.int()?,
+                });
+            } else if any && by == By::Any && reader.takes("BYSCORE") {
+                by = By::Score;
+            } else if any && by == By::Any && reader.takes("BYLEX") {
+                by = By::Lex;
+            } else if any && !reverse && reader.takes("REV") {
+                reverse = true;
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        let ranks = matches!(by, By::Any | By::Rank);
+        if limit.is_some_and(|limit| limit.count != -1) && ranks {
+            return Err(Error::text(
+                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+            ));
+        }
+        if scores && by == By::Lex {
+            return Err(Error::text(
+                "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+            ));
+        }
+        let (min, max) = if reverse {
+            (stop, start)
+        } else {
+            (start, stop)
         };
-        loop {
-            words = match words {
-                [] => return Ok(options),
-                [word, rest @ ..] if may_score && is(word, "WITHSCORES") => {
-                    options.scores = true;
-                    rest
+        let bounds = match by {
+            By::Any | By::Rank => Bounds::Ranks(int(start)?, int(stop)?),
+            By::Score => {
+                let (min, max) = score_bounds(min, max)?;
+                Bounds::Scores(min, max)
+            }
+            By::Lex => Bounds::Names(Lex::parse(min, max)?),
+        };
+        Ok(Self {
+            bounds,
+            reverse,
+            scores,
+            limit: limit.unwrap_or(Limit::NONE),
+        })
+    }
+
+    /// The ranks in the order of the sorted set.
+    fn ranks(&self, zset: &Zset) -> Range<usize> {
+        match self.bounds {
+            Bounds::Ranks(start, stop) => {
+                let length = zset.len();
+                let places = places(start, stop, length);
+                if self.reverse {
+                    length - places.end..length - places.start
+                } else {
+                    places
                 }
-                [word, offset, count, rest @ ..] if is(word, "LIMIT") => {
-                    options.limit = Limit {
-                        offset: int(offset)?,
-                        count: int(count)?,
-                    };
-                    rest
-                }
-                _ => return Err(Error::Syntax),
-            };
+            }
+            Bounds::Scores(min, max) => self.limit.cut(zset.ranks_by_score(min, max), self.reverse),
+            Bounds::Names(lex) => lex.ranks(zset, self.reverse, self.limit),
         }
     }
 }

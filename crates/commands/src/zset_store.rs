@@ -1,53 +1,148 @@
-//! ZUNIONSTORE and ZINTERSTORE. Their operands may be sets, whose members all have the score 1.
+//! Unions, intersections and differences of sorted sets, replied or stored. Their operands may be sets, whose members all have the score 1.
 
 use std::borrow::Cow;
 
 use store::{Db, Elem, Limits, Owned, Set, Value, Zset, ZsetBuilder};
 
-use crate::args::{float, int, is};
+use crate::args::{Reader, float, int, is};
+use crate::zset::{begin_members, reply_member};
 use crate::{Args, Ctx, Done, Error, EventClass};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Intersection,
+    Difference,
+}
 
 /// ZUNIONSTORE destination numkeys key … [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX]
 pub(crate) fn zunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    combine(ctx, args, Operation::Union)
+    let (result, _) = combine(ctx, args, 2, Operation::Union, "zunionstore")?;
+    store(ctx, args[1], result, "zunionstore");
+    Ok(())
 }
 
 /// ZINTERSTORE destination numkeys key … [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX]
 pub(crate) fn zinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    combine(ctx, args, Operation::Intersection)
+    let (result, _) = combine(ctx, args, 2, Operation::Intersection, "zinterstore")?;
+    store(ctx, args[1], result, "zinterstore");
+    Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Operation {
-    Union,
-    Intersection,
+/// ZDIFFSTORE destination numkeys key …
+pub(crate) fn zdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (result, _) = combine(ctx, args, 2, Operation::Difference, "zdiffstore")?;
+    store(ctx, args[1], result, "zdiffstore");
+    Ok(())
 }
 
-fn combine(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Done {
-    let count = int(args[2])?;
+/// ZUNION numkeys key … [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
+pub(crate) fn zunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (result, scores) = combine(ctx, args, 1, Operation::Union, "zunion")?;
+    reply_all(ctx, &result, scores);
+    Ok(())
+}
+
+/// ZINTER numkeys key … [WEIGHTS weight …] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]
+pub(crate) fn zinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (result, scores) = combine(ctx, args, 1, Operation::Intersection, "zinter")?;
+    reply_all(ctx, &result, scores);
+    Ok(())
+}
+
+/// ZDIFF numkeys key … [WITHSCORES]
+pub(crate) fn zdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let (result, scores) = combine(ctx, args, 1, Operation::Difference, "zdiff")?;
+    reply_all(ctx, &result, scores);
+    Ok(())
+}
+
+fn reply_all(ctx: &mut Ctx<'_>, result: &Zset, scores: bool) {
+    begin_members(ctx.reply, result.len(), scores);
+    for pair in result.iter() {
+        reply_member(ctx.reply, pair, scores);
+    }
+}
+
+/// ZINTERCARD numkeys key … [LIMIT limit]
+pub(crate) fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    let mut reader = Reader::from(args, 1);
+    let count = reader.int()?;
     if count < 1 {
         return Err(Error::text(
-            "ERR at least 1 input key is needed for ZUNIONSTORE/ZINTERSTORE",
+            "ERR at least 1 input key is needed for 'zintercard' command",
         ));
+    }
+    let keys = reader.words(usize::try_from(count).unwrap_or(usize::MAX))?;
+    let mut limit = 0;
+    while !reader.is_empty() {
+        if !reader.takes_with("LIMIT", 1) {
+            return Err(Error::Syntax);
+        }
+        limit = reader
+            .word()
+            .and_then(int)
+            .ok()
+            .and_then(|limit| usize::try_from(limit).ok())
+            .ok_or(Error::text("ERR LIMIT can't be negative"))?;
+    }
+    let there = look_up(ctx, keys)?;
+    let weights = vec![1.0; keys.len()];
+    let mut operands = operands(ctx.keyspace.db_ref(ctx.db), keys, &there, &weights);
+    operands.sort_by_key(|operand| operand.source.len());
+    let most = if limit == 0 { usize::MAX } else { limit };
+    let mut count = 0;
+    if let Some((first, others)) = operands.split_first() {
+        first.source.for_each(|member, _| {
+            let in_all = || {
+                others
+                    .iter()
+                    .all(|other| other.source.score(&member).is_some())
+            };
+            if count < most && in_all() {
+                count += 1;
+            }
+        });
+    }
+    ctx.reply.count(count);
+    Ok(())
+}
+
+/// Combines the keys that a number at `at` announces; also whether WITHSCORES was said, which only those may say that reply.
+fn combine(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    at: usize,
+    operation: Operation,
+    name: &str,
+) -> Result<(Zset, bool), Error> {
+    let count = int(args[at])?;
+    if count < 1 {
+        return Err(Error::owned(format!(
+            "ERR at least 1 input key is needed for '{name}' command"
+        )));
     }
     let count = usize::try_from(count)
         .ok()
-        .filter(|count| *count <= args.len() - 3)
+        .filter(|count| *count < args.len() - at)
         .ok_or(Error::Syntax)?;
-    let (keys, words) = args[3..].split_at(count);
+    let (keys, words) = args[at + 1..].split_at(count);
     let there = look_up(ctx, keys)?;
-    let options = Options::parse(words, count)?;
+    let options = Options::parse(words, count, at == 1, operation != Operation::Difference)?;
     let limits = &ctx.settings.limits;
     let mut operands = operands(ctx.keyspace.db_ref(ctx.db), keys, &there, &options.weights);
-    // In the order of 3.0, on which the last digits of a sum depend.
-    operands.sort_by_key(|operand| operand.source.len());
-    let mut result = match operation {
-        Operation::Union => union(&operands, options.aggregate, limits),
-        Operation::Intersection => intersect(&operands, options.aggregate, limits),
+    let mut result = if operation == Operation::Difference {
+        subtract(&operands, limits)
+    } else {
+        // The smallest first; the last digits of a sum depend on the order.
+        operands.sort_by_key(|operand| operand.source.len());
+        match operation {
+            Operation::Intersection => intersect(&operands, options.aggregate, limits),
+            _ => union(&operands, options.aggregate, limits),
+        }
     };
     result.compact_if_small(limits);
-    store(ctx, args[1], result, operation);
-    Ok(())
+    Ok((result, options.scores))
 }
 
 /// Goes through the door of each key: which of them are there.
@@ -78,16 +173,13 @@ fn operands<'a>(db: &'a Db, keys: Args<'_>, there: &[bool], weights: &[f64]) -> 
 }
 
 /// Puts the result at `to`, or removes what was there if the result is empty; replies its size.
-fn store(ctx: &mut Ctx<'_>, to: &[u8], result: Zset, operation: Operation) {
+pub(crate) fn store(ctx: &mut Ctx<'_>, to: &[u8], result: Zset, event: &'static str) {
     let members = result.len();
     let db = ctx.keyspace.db(ctx.db);
     let replaced = db.remove(to);
     if members > 0 {
         db.insert(to, Owned::Zset(result));
-        let event = match operation {
-            Operation::Union => "zunionstore",
-            Operation::Intersection => "zinterstore",
-        };
+        ctx.effects.key_ready(ctx.db, to);
         ctx.changed(to, EventClass::Zset, event);
         ctx.effects.dirty += u64::from(replaced);
     } else if replaced {
@@ -101,18 +193,20 @@ struct Options {
     /// One for each key.
     weights: Vec<f64>,
     aggregate: Aggregate,
+    scores: bool,
 }
 
 impl Options {
-    fn parse(mut words: Args<'_>, keys: usize) -> Result<Self, Error> {
+    fn parse(mut words: Args<'_>, keys: usize, replies: bool, weighs: bool) -> Result<Self, Error> {
         let mut options = Self {
             weights: vec![1.0; keys],
             aggregate: Aggregate::Sum,
+            scores: false,
         };
         loop {
             words = match words {
                 [] => return Ok(options),
-                [word, rest @ ..] if rest.len() >= keys && is(word, "WEIGHTS") => {
+                [word, rest @ ..] if weighs && rest.len() >= keys && is(word, "WEIGHTS") => {
                     let (weights, rest) = rest.split_at(keys);
                     for (weight, word) in options.weights.iter_mut().zip(weights) {
                         *weight = float(word)
@@ -120,7 +214,11 @@ impl Options {
                     }
                     rest
                 }
-                [word, aggregate, rest @ ..] if is(word, "AGGREGATE") => {
+                [word, rest @ ..] if replies && is(word, "WITHSCORES") => {
+                    options.scores = true;
+                    rest
+                }
+                [word, aggregate, rest @ ..] if weighs && is(word, "AGGREGATE") => {
                     options.aggregate = Aggregate::parse(aggregate).ok_or(Error::Syntax)?;
                     rest
                 }
@@ -222,6 +320,22 @@ fn intersect(operands: &[Operand<'_>], aggregate: Aggregate, limits: &Limits) ->
             });
             if let Some(total) = total {
                 result.push(&member, total, limits);
+            }
+        });
+    }
+    result.finish()
+}
+
+/// The members of the first operand that no other has.
+fn subtract(operands: &[Operand<'_>], limits: &Limits) -> Zset {
+    let mut result = ZsetBuilder::new();
+    if let Some((first, others)) = operands.split_first() {
+        first.source.for_each(|member, score| {
+            if others
+                .iter()
+                .all(|other| other.source.score(&member).is_none())
+            {
+                result.push(&member, score, limits);
             }
         });
     }

@@ -40,6 +40,16 @@ pub(crate) struct Blocked {
 pub(crate) const FORCED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
+impl Blocked {
+    /// The keys of a database that clients wait for.
+    pub(crate) fn keys_of(&self, db: usize) -> impl Iterator<Item = Box<[u8]>> {
+        self.by_key
+            .keys()
+            .filter(move |(at, _)| *at == db)
+            .map(|(_, key)| key.clone())
+    }
+}
+
 /// How CLIENT UNBLOCK with ERROR ends a wait.
 pub(crate) const BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 

@@ -21,6 +21,9 @@ impl Engine {
         if self.shard.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
             return dirty > 0;
         }
+        if let Some((first, second)) = self.shard.effects.swapped.take() {
+            self.databases_swapped(first, second);
+        }
         self.break_watches();
         self.publish_events();
         match std::mem::take(&mut self.shard.effects.propagation) {
@@ -71,6 +74,18 @@ impl Engine {
                     .effects
                     .event(db, &key, EventClass::Expired, "expired");
             }
+        }
+    }
+
+    /// After SWAPDB: who watches a key of either database is told, and who waits for one may find it now.
+    fn databases_swapped(&mut self, first: usize, second: usize) {
+        for db in [first, second] {
+            self.break_watches_on_flush(Some(db));
+            let waiting = self.sessions.blocked.keys_of(db);
+            self.shard
+                .effects
+                .ready
+                .extend(waiting.map(|key| (db, key)));
         }
     }
 

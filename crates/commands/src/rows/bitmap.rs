@@ -1,7 +1,7 @@
 //! Rows of the group "bitmap".
 
-use crate::bits;
-use crate::table::{DataFn, Group, Row, index, key, range, row};
+use crate::table::{DataFn, Group, Row, bitfield_keys, index, key, range, row};
+use crate::{bitfield, bits};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("bitcount", -2, "readonly", Group::Bitmap)
@@ -41,4 +41,27 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .args("key:key0 offset:int value:int")
         .about("2.2.0", "Sets or clears one bit of a string")
         .run(bits::setbit),
+    row("bitfield", -2, "write denyoom", Group::Bitmap)
+        .keys(&[key(
+            "RW access update variable_flags",
+            index(1),
+            range(0, 1, 0),
+        )])
+        .key_finder(bitfield_keys)
+        .args(
+            "key:key0 operation{get-block=GET(encoding offset:int) \
+                write(overflow-block=OVERFLOW{wrap:token=WRAP sat:token=SAT \
+                fail:token=FAIL}? write-operation{set-block=SET(encoding offset:int \
+                value:int) incrby-block=INCRBY(encoding offset:int increment:int)})}?*",
+        )
+        .about(
+            "3.2.0",
+            "Reads and writes integers of any width within a string",
+        )
+        .run(bitfield::bitfield),
+    row("bitfield_ro", -2, "readonly fast", Group::Bitmap)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 get-block=GET(encoding offset:int)?*+")
+        .about("6.0.0", "Reads integers of any width within a string")
+        .run(bitfield::bitfield_ro),
 ];

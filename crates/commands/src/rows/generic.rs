@@ -58,7 +58,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 .tips(&["nondeterministic_output"])
                 .args("key:key0")
                 .about("2.2.3", "Returns the encoding of a value")
-                .run(keys::object),
+                .run(keys::object_encoding),
             row("object|help", 2, "loading stale", Group::Generic)
                 .about("6.2.0", "Describes the subcommands"),
             row("object|idletime", 3, "readonly", Group::Generic)
@@ -66,13 +66,13 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 .tips(&["nondeterministic_output"])
                 .args("key:key0")
                 .about("2.2.3", "Returns for how long a key has not been used")
-                .run(keys::object),
+                .run(keys::object_idletime),
             row("object|refcount", 3, "readonly", Group::Generic)
                 .keys(&[key("RO", index(2), range(0, 1, 0))])
                 .tips(&["nondeterministic_output"])
                 .args("key:key0")
                 .about("2.2.3", "Returns the reference count of a value")
-                .run(keys::object),
+                .run(keys::object_refcount),
         ]),
     row("persist", 2, "write fast", Group::Generic)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
@@ -173,4 +173,58 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .args("key:key0")
         .about("1.0.0", "Returns the type of a value")
         .run(keys::type_of),
+    row("copy", -3, "write denyoom", Group::Generic)
+        .keys(&[
+            key("RO access", index(1), range(0, 1, 0)),
+            key("OW update", index(2), range(0, 1, 0)),
+        ])
+        .args(
+            "source:key0 destination:key1 destination-db:int=DB? \
+                replace:token=REPLACE?",
+        )
+        .about("6.2.0", "Copies the value of a key to another key")
+        .run(keys::copy),
+    row("expiretime", 2, "readonly fast", Group::Generic)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("7.0.0", "Returns the time of expiry in Unix seconds")
+        .run(keys::expiretime),
+    // subcommands of object,
+    row("pexpiretime", 2, "readonly fast", Group::Generic)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("7.0.0", "Returns the time of expiry in Unix milliseconds")
+        .run(keys::pexpiretime),
+    row("sort_ro", -2, "readonly movablekeys", Group::Generic)
+        .categories("dangerous list set sortedset")
+        .keys(&[
+            key("RO access", index(1), range(0, 1, 0)),
+            key("RO access", Begin::Unknown, Find::Unknown),
+        ])
+        .key_finder(sort_keys)
+        .args(
+            "key:key0 by-pattern/pattern:pattern=BY? limit=LIMIT(offset:int \
+                count:int)? get-pattern/pattern:pattern=GET?*+ order{asc:token=ASC \
+                desc:token=DESC}? sorting:token=ALPHA?",
+        )
+        .about("7.0.0", "Sorts a list, a set or a sorted set")
+        .run(sort::sort_ro),
+    row("touch", -2, "readonly fast", Group::Generic)
+        .keys(&[key("RO", index(1), range(-1, 1, 0))])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .args("key:key0*")
+        .about(
+            "3.2.1",
+            "Counts how many of the keys exist and marks them as used",
+        )
+        .run(keys::touch),
+    row("unlink", -2, "write fast", Group::Generic)
+        .keys(&[key("RM delete", index(1), range(-1, 1, 0))])
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .args("key:key0*")
+        .about(
+            "4.0.0",
+            "Removes keys; their memory is freed in the background",
+        )
+        .run(keys::unlink),
 ];

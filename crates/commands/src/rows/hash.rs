@@ -80,4 +80,15 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .args("key:key0")
         .about("2.0.0", "Returns all values of a hash")
         .run(hash::hvals),
+    row("hrandfield", -2, "readonly", Group::Hash)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .tips(&["nondeterministic_output"])
+        .args("key:key0 options(count:int withvalues:token=WITHVALUES?)?")
+        .about("6.2.0", "Returns random fields of a hash")
+        .run(hash::hrandfield),
+    row("hstrlen", 3, "readonly fast", Group::Hash)
+        .keys(&[key("RO", index(1), range(0, 1, 0))])
+        .args("key:key0 field")
+        .about("3.2.0", "Returns the length of a field's value")
+        .run(hash::hstrlen),
 ];

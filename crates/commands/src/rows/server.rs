@@ -33,4 +33,9 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         )
         .about("3.0.0", "RESTORE into a slot that is being imported")
         .run(keys::restore),
+    row("swapdb", 3, "write fast", Group::Server)
+        .categories("dangerous keyspace")
+        .args("index1:int index2:int")
+        .about("4.0.0", "Swaps two databases")
+        .run(keys::swapdb),
 ];

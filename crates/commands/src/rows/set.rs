@@ -1,6 +1,6 @@
 //! Rows of the group "set".
 
-use crate::table::{DataFn, Group, Row, index, key, range, row};
+use crate::table::{DataFn, Group, Row, index, key, keynum, range, row};
 use crate::{scan, set};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
@@ -98,4 +98,14 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .args("destination:key0 key:key1*")
         .about("1.0.0", "Unites sets into a key")
         .run(set::sunionstore),
+    row("sintercard", -3, "readonly movablekeys", Group::Set)
+        .keys(&[key("RO access", index(1), keynum(0, 1, 1))])
+        .args("numkeys:int key:key0* limit:int=LIMIT?")
+        .about("7.0.0", "Counts the members of an intersection of sets")
+        .run(set::sintercard),
+    row("smismember", -3, "readonly fast", Group::Set)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 member*")
+        .about("6.2.0", "Says which members are in a set")
+        .run(set::smismember),
 ];

@@ -1,7 +1,7 @@
 //! Rows of the group "sorted-set".
 
 use crate::table::{DataFn, Group, Row, index, key, keynum, range, row};
-use crate::{scan, zset, zset_store};
+use crate::{scan, zset, zset_pop, zset_store};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("zadd", -4, "write denyoom fast", Group::SortedSet)
@@ -155,4 +155,118 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
     )
     .about("2.0.0", "Unites sorted sets into a key")
     .run(zset_store::zunionstore),
+    row("bzmpop", -5, "write blocking movablekeys", Group::SortedSet)
+        .keys(&[key("RW access delete", index(2), keynum(0, 1, 1))])
+        .args(
+            "timeout:double numkeys:int key:key0* where{min:token=MIN max:token=MAX} \
+                count:int=COUNT?",
+        )
+        .about(
+            "7.0.0",
+            "Pops members from the first sorted set that has any, or waits",
+        )
+        .run(zset_pop::bzmpop),
+    row("bzpopmax", -3, "write blocking fast", Group::SortedSet)
+        .keys(&[key("RW access delete", index(1), range(-2, 1, 0))])
+        .args("key:key0* timeout:double")
+        .about(
+            "5.0.0",
+            "Pops the member with the highest score of the first sorted set that has any, or waits",
+        )
+        .run(zset_pop::bzpopmax),
+    row("bzpopmin", -3, "write blocking fast", Group::SortedSet)
+        .keys(&[key("RW access delete", index(1), range(-2, 1, 0))])
+        .args("key:key0* timeout:double")
+        .about(
+            "5.0.0",
+            "Pops the member with the lowest score of the first sorted set that has any, or waits",
+        )
+        .run(zset_pop::bzpopmin),
+    row("zdiff", -3, "readonly movablekeys", Group::SortedSet)
+        .keys(&[key("RO access", index(1), keynum(0, 1, 1))])
+        .args("numkeys:int key:key0* withscores:token=WITHSCORES?")
+        .about("6.2.0", "Subtracts sorted sets from the first")
+        .run(zset_store::zdiff),
+    row(
+        "zdiffstore",
+        -4,
+        "write denyoom movablekeys",
+        Group::SortedSet,
+    )
+    .keys(&[
+        key("OW update", index(1), range(0, 1, 0)),
+        key("RO access", index(2), keynum(0, 1, 1)),
+    ])
+    .args("destination:key0 numkeys:int key:key1*")
+    .about("6.2.0", "Subtracts sorted sets from the first, into a key")
+    .run(zset_store::zdiffstore),
+    row("zinter", -3, "readonly movablekeys", Group::SortedSet)
+        .keys(&[key("RO access", index(1), keynum(0, 1, 1))])
+        .args(
+            "numkeys:int key:key0* weight:int=WEIGHTS?* \
+                aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}? \
+                withscores:token=WITHSCORES?",
+        )
+        .about("6.2.0", "Intersects sorted sets")
+        .run(zset_store::zinter),
+    row("zintercard", -3, "readonly movablekeys", Group::SortedSet)
+        .keys(&[key("RO access", index(1), keynum(0, 1, 1))])
+        .args("numkeys:int key:key0* limit:int=LIMIT?")
+        .about(
+            "7.0.0",
+            "Counts the members of an intersection of sorted sets",
+        )
+        .run(zset_store::zintercard),
+    row("zmpop", -4, "write movablekeys", Group::SortedSet)
+        .keys(&[key("RW access delete", index(1), keynum(0, 1, 1))])
+        .args(
+            "numkeys:int key:key0* where{min:token=MIN max:token=MAX} \
+                count:int=COUNT?",
+        )
+        .about(
+            "7.0.0",
+            "Pops members from the first sorted set that has any",
+        )
+        .run(zset_pop::zmpop),
+    row("zmscore", -3, "readonly fast", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 member*")
+        .about("6.2.0", "Returns the scores of members")
+        .run(zset::zmscore),
+    row("zpopmax", -2, "write fast", Group::SortedSet)
+        .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
+        .args("key:key0 count:int?")
+        .about("5.0.0", "Pops the members with the highest scores")
+        .run(zset_pop::zpopmax),
+    row("zpopmin", -2, "write fast", Group::SortedSet)
+        .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
+        .args("key:key0 count:int?")
+        .about("5.0.0", "Pops the members with the lowest scores")
+        .run(zset_pop::zpopmin),
+    row("zrandmember", -2, "readonly", Group::SortedSet)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .tips(&["nondeterministic_output"])
+        .args("key:key0 options(count:int withscores:token=WITHSCORES?)?")
+        .about("6.2.0", "Returns random members of a sorted set")
+        .run(zset_pop::zrandmember),
+    row("zrangestore", -5, "write denyoom", Group::SortedSet)
+        .keys(&[
+            key("OW update", index(1), range(0, 1, 0)),
+            key("RO access", index(2), range(0, 1, 0)),
+        ])
+        .args(
+            "dst:key0 src:key1 min max sortby{byscore:token=BYSCORE \
+                bylex:token=BYLEX}? rev:token=REV? limit=LIMIT(offset:int count:int)?",
+        )
+        .about("6.2.0", "Stores a range of a sorted set in a key")
+        .run(zset::zrangestore),
+    row("zunion", -3, "readonly movablekeys", Group::SortedSet)
+        .keys(&[key("RO access", index(1), keynum(0, 1, 1))])
+        .args(
+            "numkeys:int key:key0* weight:int=WEIGHTS?* \
+                aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}? \
+                withscores:token=WITHSCORES?",
+        )
+        .about("6.2.0", "Unites sorted sets")
+        .run(zset_store::zunion),
 ];

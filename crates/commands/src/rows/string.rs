@@ -1,7 +1,7 @@
 //! Rows of the group "string".
 
-use crate::string;
-use crate::table::{DataFn, Group, Row, index, key, range, row, set_keys};
+use crate::table::{DataFn, Group, Row, index, key, keynum, range, row, set_keys};
+use crate::{lcs, string};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("append", 3, "write denyoom fast", Group::String)
@@ -121,4 +121,48 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "Returns a part of a string; the old name of GETRANGE",
         )
         .run(string::getrange),
+    row("delifeq", 3, "write fast", Group::String)
+        .keys(&[key("RM delete", index(1), range(0, 1, 0))])
+        .args("key:key0 value")
+        .about("9.0.0", "Removes a key if its string equals a value")
+        .run(string::delifeq),
+    row("getdel", 2, "write fast", Group::String)
+        .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about("6.2.0", "Returns a string and removes its key")
+        .run(string::getdel),
+    row("getex", -2, "write fast", Group::String)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 expiration{seconds:int=EX milliseconds:int=PX \
+                unix-time-seconds:time=EXAT unix-time-milliseconds:time=PXAT \
+                persist:token=PERSIST}?",
+        )
+        .about("6.2.0", "Returns a string and sets, or removes, its expiry")
+        .run(string::getex),
+    row("lcs", -3, "readonly", Group::String)
+        .keys(&[key("RO access", index(1), range(1, 1, 0))])
+        .args(
+            "key1:key0 key2:key0 len:token=LEN? idx:token=IDX? \
+                min-match-len:int=MINMATCHLEN? withmatchlen:token=WITHMATCHLEN?",
+        )
+        .about(
+            "7.0.0",
+            "Finds the longest common subsequence of two strings",
+        )
+        .run(lcs::lcs),
+    row("msetex", -4, "write denyoom movablekeys", Group::String)
+        .keys(&[key("OW update", index(1), keynum(0, 1, 2))])
+        .tips(&[
+            "request_policy:multi_shard",
+            "response_policy:all_succeeded",
+        ])
+        .args(
+            "numkeys:int data(key:key0 value)* condition{nx:token=NX xx:token=XX}? \
+                expiration{seconds:int=EX milliseconds:int=PX \
+                unix-time-seconds:time=EXAT unix-time-milliseconds:time=PXAT \
+                keepttl:token=KEEPTTL}?",
+        )
+        .about("9.1.0", "Sets several strings with one expiry")
+        .run(string::msetex),
 ];

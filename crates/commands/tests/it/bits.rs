@@ -36,7 +36,7 @@ fn counting() {
         ("BITCOUNT b 1 -2", "18"),
         ("BITCOUNT b -100 -50", "4"),
         ("BITCOUNT b 3 1", "0"),
-        ("BITCOUNT b 1", "ERR syntax error"),
+        ("BITCOUNT b 1", "22"),
         ("BITCOUNT none 1", "0"),
         (
             "BITCOUNT b x 1",
@@ -58,7 +58,10 @@ fn positions() {
         ("BITPOS b 0 0 -1", "-1"),
         ("BITPOS b 0 5", "-1"),
         ("BITPOS none 1", "-1"),
-        ("BITPOS none 0 x", "0"),
+        (
+            "BITPOS none 0 x",
+            "ERR value is not an integer or out of range",
+        ),
         ("BITPOS b 2", "ERR The bit argument must be 1 or 0."),
         ("BITPOS b 1 0 1 2", "ERR syntax error"),
         (r#"SET b """#, "OK"),
@@ -105,4 +108,42 @@ fn effects() {
     ] {
         assert_eq!(server.effects(line), expected, "{line}");
     }
+}
+
+#[test]
+fn ranges_of_bits() {
+    check(&[
+        ("SET b foobar", "OK"),
+        ("BITCOUNT b 5 30 BIT", "17"),
+        ("BITCOUNT b 0 0 BYTE", "4"),
+        ("BITCOUNT b 0 -1 x", "ERR syntax error"),
+        ("BITPOS b 1 2 10 BIT", "2"),
+        ("BITPOS b 0 0 0 BIT", "0"),
+        ("BITPOS b 1 40 -1 BIT", "41"),
+    ]);
+}
+
+#[test]
+fn integers_within_a_string() {
+    check(&[
+        ("BITFIELD f SET u8 0 255 GET u4 0 GET i4 4", "[0 15 -1]"),
+        ("BITFIELD f INCRBY u8 0 1", "[0]"),
+        ("BITFIELD f OVERFLOW SAT INCRBY u8 0 300", "[255]"),
+        ("BITFIELD f OVERFLOW FAIL INCRBY u8 0 1", "[nil]"),
+        ("BITFIELD f SET u8 #1 7 GET u16 0", "[0 65287]"),
+        ("BITFIELD_RO f GET u8 8", "[7]"),
+        (
+            "BITFIELD_RO f SET u8 0 1",
+            "ERR BITFIELD_RO only supports the GET subcommand",
+        ),
+        (
+            "BITFIELD f GET u64 0",
+            "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+        ),
+        (
+            "BITFIELD f GET u8 -1",
+            "ERR bit offset is not an integer or out of range",
+        ),
+        ("BITFIELD none", "[]"),
+    ]);
 }

@@ -15,7 +15,7 @@ fn sums() {
         ),
         ("HGET h i", r#""inf""#),
         ("HSET h t text", "1"),
-        ("HINCRBYFLOAT h t 1", "ERR hash value is not a valid float"),
+        ("HINCRBYFLOAT h t 1", "ERR hash value is not a float"),
         ("HINCRBY h m 9223372036854775807", "9223372036854775807"),
         ("HINCRBY h m 1", "ERR increment or decrement would overflow"),
     ]);

@@ -76,7 +76,12 @@ fn random_members() {
         ("SRANDMEMBER s 0", "[]"),
         ("SRANDMEMBER s 3", r#"["1" "2" "3"]"#),
         ("SRANDMEMBER s 9223372036854775807", r#"["1" "2" "3"]"#),
-        ("SRANDMEMBER s 4294967296", "[]"),
+        ("SRANDMEMBER s 4294967296", r#"["1" "2" "3"]"#),
+        ("SMISMEMBER s 1 9", "[1 0]"),
+        ("SINTERCARD 2 s s LIMIT 2", "2"),
+        ("SPOP s 0", "[]"),
+        ("SPOP s 9", r#"["1" "2" "3"]"#),
+        ("SADD s 1 2 3", "3"),
         ("SRANDMEMBER s 1 2", "ERR syntax error"),
         (
             "SRANDMEMBER s x",
@@ -168,7 +173,7 @@ fn effects() {
         ("SUNIONSTORE d t", "dirty 1, touched d, set sunionstore d"),
         ("SDIFFSTORE d t t", "dirty 1, touched d, generic del d"),
         ("SINTERSTORE d t t", "dirty 1, touched d, set sinterstore d"),
-        ("SINTERSTORE d t none", "dirty 1, touched d"),
+        ("SINTERSTORE d t none", "dirty 1, touched d, generic del d"),
         ("SINTERSTORE d t none", "dirty 0"),
         ("SDIFFSTORE d t t", "dirty 1, touched d"),
     ] {

@@ -29,7 +29,7 @@ fn adding() {
         ),
         ("ZADD z 1 a 2", SYNTAX),
         ("ZADD none NX CH", SYNTAX),
-        ("ZADD none XX CH", "0"),
+        ("ZADD none XX CH", "ERR syntax error"),
         ("ZADD z 1 a x b", NOT_FLOAT),
         ("ZADD z nan a", NOT_FLOAT),
         ("ZADD none XX 1 a", "0"),
@@ -144,7 +144,10 @@ fn ranges_by_name() {
         ("ZLEXCOUNT z (a +", "3"),
         ("ZRANGEBYLEX z a b", BAD_LEX),
         ("ZRANGEBYLEX z -x +", BAD_LEX),
-        ("ZRANGEBYLEX z - + WITHSCORES", SYNTAX),
+        (
+            "ZRANGEBYLEX z - + WITHSCORES",
+            "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+        ),
     ]);
 }
 
@@ -187,7 +190,7 @@ fn unions_and_intersections() {
         ("EXISTS d", "0"),
         (
             "ZUNIONSTORE d 0 a",
-            "ERR at least 1 input key is needed for ZUNIONSTORE/ZINTERSTORE",
+            "ERR at least 1 input key is needed for 'zunionstore' command",
         ),
         ("ZUNIONSTORE d 3 a b", SYNTAX),
         (
@@ -245,17 +248,17 @@ fn encodings() {
 fn effects() {
     let mut server = Server::new();
     for (line, expected) in [
-        ("ZADD z 1 a 2 b", "dirty 2, touched z, zset zadd z"),
+        ("ZADD z 1 a 2 b", "dirty 2, touched z, zset zadd z, ready z"),
         ("ZADD z 1 a", "dirty 0"),
         ("ZINCRBY z 1 a", "dirty 1, touched z, zset zincr z"),
         ("ZINCRBY z 0 a", "dirty 0"),
         (
             "ZUNIONSTORE d 1 z",
-            "dirty 1, touched d, zset zunionstore d",
+            "dirty 1, touched d, zset zunionstore d, ready d",
         ),
         (
             "ZINTERSTORE d 1 z",
-            "dirty 2, touched d, zset zinterstore d",
+            "dirty 2, touched d, zset zinterstore d, ready d",
         ),
         (
             "ZINTERSTORE d 2 z none",
@@ -267,9 +270,37 @@ fn effects() {
             "ZREMRANGEBYSCORE z -inf +inf",
             "dirty 2, touched z, zset zremrangebyscore z, generic del z",
         ),
-        ("ZADD z 1 a", "dirty 1, touched z, zset zadd z"),
+        ("ZADD z 1 a", "dirty 1, touched z, zset zadd z, ready z"),
         ("ZREM z a", "dirty 1, touched z, zset zrem z, generic del z"),
     ] {
         assert_eq!(server.effects(line), expected, "{line}");
     }
+}
+
+#[test]
+fn popped_at_both_ends() {
+    check(&[
+        ("ZADD z 1 a 2 b 3 c 4 d", "4"),
+        ("ZPOPMIN z", r#"["a" "1"]"#),
+        ("ZPOPMAX z 2", r#"["d" "4" "c" "3"]"#),
+        ("ZPOPMAX z 0", "[]"),
+        (
+            "ZPOPMIN z -1",
+            "ERR value is out of range, must be positive",
+        ),
+        ("ZMPOP 2 none z MIN COUNT 9", r#"["z" [["b" "2"]]]"#),
+        ("ZMPOP 1 z MAX", "nil"),
+        ("ZPOPMIN z", "[]"),
+        ("ZADD z GT 5 a", "1"),
+        ("ZADD z GT CH 4 a", "0"),
+        ("ZADD z LT CH 4 a", "1"),
+        ("ZMSCORE z a none", r#"["4" nil]"#),
+        ("ZRANK z a WITHSCORE", r#"[0 "4"]"#),
+        ("ZRANGESTORE d z 0 -1", "1"),
+        ("ZDIFF 2 z d", "[]"),
+        ("ZINTER 2 z d WITHSCORES", r#"["a" "8"]"#),
+        ("ZINTERCARD 2 z d", "1"),
+        ("ZRANGE z (3 +inf BYSCORE LIMIT 0 1", r#"["a"]"#),
+        ("ZRANGE z + - BYLEX REV", r#"["a"]"#),
+    ]);
 }
