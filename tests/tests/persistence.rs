@@ -521,6 +521,10 @@ fn what_is_written_during_a_rewrite_takes_no_memory_and_is_in_the_new_file() {
             info["aof_rewrite_in_progress"] == "0" && info["aof_last_bgrewrite_status"] == "ok"
         });
         assert_eq!(client.text("LPUSH list after"), "2");
+        // Under everysec a write may wait for a sync that is under way.
+        wait_until("it is written", || {
+            server.info_field("persistence", "aof_buffer_length") == "0"
+        });
         assert_eq!(temporary_files(&server), 0);
         server.kill();
         std::fs::write(

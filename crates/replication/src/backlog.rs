@@ -53,7 +53,8 @@ impl Backlog {
     /// Bytes that the stream takes in memory.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.chunks.len() * CHUNK_BYTES
+        let last = self.chunks.back().map_or(0, Vec::capacity);
+        self.chunks.len().saturating_sub(1) * CHUNK_BYTES + last
     }
 
     /// Changes how many bytes are kept.
@@ -76,6 +77,12 @@ impl Backlog {
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             if let Some(chunk) = self.chunks.back_mut() {
+                let needed = chunk.len() + now.len();
+                if needed > chunk.capacity() {
+                    // By itself it would grow beyond the size of a chunk.
+                    let grown = needed.max(2 * chunk.capacity()).min(CHUNK_BYTES);
+                    chunk.reserve_exact(grown - chunk.len());
+                }
                 chunk.extend_from_slice(now);
             }
             bytes = later;
@@ -143,6 +150,20 @@ mod tests {
         assert!(backlog.memory() <= 2 * CHUNK_BYTES);
         assert_eq!(read_all(&backlog, backlog.first()).len(), 1000);
         assert_eq!(backlog.slice(300_101), None);
+    }
+
+    #[test]
+    fn its_memory_is_what_it_takes() {
+        for piece in [1, 100, 10_000, 40_000, 100_000] {
+            let mut backlog = Backlog::new(0, 1 << 30);
+            for _ in 0..(2_000_000 / piece).min(50_000) {
+                backlog.feed(&vec![b'x'; piece]);
+                let taken: usize = backlog.chunks.iter().map(Vec::capacity).sum();
+                assert_eq!(backlog.memory(), taken, "pieces of {piece}");
+            }
+            let written = usize::try_from(backlog.offset()).expect("small");
+            assert!(backlog.memory() <= written + CHUNK_BYTES);
+        }
     }
 
     proptest! {
