@@ -369,6 +369,7 @@ pub fn text_of(value: &Value) -> String {
         Value::Int(number) => number.to_string(),
         Value::Nil => "(nil)".to_owned(),
         Value::Array(elements) => elements.iter().map(text_of).collect::<Vec<_>>().join("\n"),
+        resp3 => text_of(&resp3.clone().into_resp2()),
     }
 }
 

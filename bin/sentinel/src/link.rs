@@ -139,5 +139,6 @@ fn reply_of(value: client::Value) -> Reply {
         client::Value::Array(elements) => {
             Reply::Array(elements.into_iter().map(reply_of).collect())
         }
+        resp3 => reply_of(resp3.into_resp2()),
     }
 }

@@ -1,6 +1,7 @@
-//! RESP2 as a codec: requests are encoded, replies are decoded piece by piece.
+//! RESP as a codec: requests are encoded, replies are decoded piece by piece. All kinds of RESP2 and RESP3 are read;
+//! attributes are read over, and the streamed kinds, which no server sends, are refused.
 //!
-//! The decoder keeps its place between calls (open arrays, the length of a string that is still arriving, how
+//! The decoder keeps its place between calls (open arrays and maps, the length of a string that is still arriving, how
 //! far a line was searched), so a large reply is read in time linear in its size however small the pieces.
 //! Nothing is allocated from a declared length: memory grows with the bytes that really came.
 
@@ -17,11 +18,11 @@ use crate::{Command, Value};
 pub struct Limits {
     /// Longest status, error, number or header line, in bytes without its end.
     pub line_bytes: usize,
-    /// Longest bulk string, in bytes.
+    /// Longest string, in bytes.
     pub bulk_bytes: usize,
-    /// Most elements of one array.
+    /// Most elements of one array or set; of a map, keys and values together.
     pub elements: usize,
-    /// Deepest nesting of arrays.
+    /// Deepest nesting of arrays, maps and sets.
     pub depth: usize,
     /// Most values in one whole reply, arrays counted too. It bounds what tiny elements cost in memory.
     pub values: usize,
@@ -42,13 +43,21 @@ impl Default for Limits {
 /// Why the bytes of a peer are not a reply. The stream cannot be read on after it.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    /// The first byte of a reply is none of `+-:$*`.
+    /// The first byte of a reply is not one that RESP knows.
     #[error("reply starts with byte 0x{0:02x}")]
     Kind(u8),
     /// A number or length is no decimal number.
     #[error("not a number: '{0}'")]
     Number(String),
-    /// A bulk string does not end in CR LF where its length says.
+    /// A line that is none of the few that its kind allows.
+    #[error("not a {what}: '{text}'")]
+    Line {
+        /// What it should be.
+        what: &'static str,
+        /// How it begins.
+        text: String,
+    },
+    /// A string does not end in CR LF where its length says.
     #[error("a string does not end where its length says")]
     Unterminated,
     /// Something is larger than [`Limits`] allows.
@@ -70,10 +79,10 @@ pub enum DecodeError {
 #[derive(Debug, Default)]
 pub struct Codec {
     limits: Limits,
-    /// Arrays that have begun and not ended, outermost first.
-    open: Vec<OpenArray>,
-    /// Length of the bulk string whose header was read and whose bytes are still arriving.
-    bulk: Option<usize>,
+    /// Arrays, maps and sets that have begun and not ended, outermost first.
+    open: Vec<Open>,
+    /// The string whose header was read and whose bytes are still arriving.
+    bulk: Option<Text>,
     /// How many bytes at the head of the buffer hold no line end.
     searched: usize,
     /// Values of the reply that is being read.
@@ -81,15 +90,62 @@ pub struct Codec {
 }
 
 #[derive(Debug)]
-struct OpenArray {
+struct Open {
+    kind: Kind,
     missing: usize,
     elements: Vec<Value>,
+}
+
+/// What holds other values.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Array,
+    Map,
+    Set,
+    Push,
+    /// Read over: it says something about the value that follows it.
+    Attribute,
+}
+
+/// A string with a declared length.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    kind: TextKind,
+    length: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum TextKind {
+    Bulk,
+    Error,
+    Verbatim,
 }
 
 /// What one line (and for strings, its bytes) turned out to be.
 enum Piece {
     Whole(Value),
-    Array(usize),
+    Begin(Kind, usize),
+    /// An attribute without content.
+    Nothing,
+}
+
+impl Kind {
+    fn finish(self, elements: Vec<Value>) -> Option<Value> {
+        match self {
+            Self::Array => Some(Value::Array(elements)),
+            Self::Set => Some(Value::Set(elements)),
+            Self::Push => Some(Value::Push(elements)),
+            Self::Attribute => None,
+            Self::Map => {
+                let mut pairs = Vec::with_capacity(elements.len() / 2);
+                let mut elements = elements.into_iter();
+                while let (Some(key), Some(value)) = (elements.next(), elements.next()) {
+                    pairs.push((key, value));
+                }
+                Some(Value::Map(pairs))
+            }
+        }
+    }
 }
 
 impl Codec {
@@ -104,8 +160,8 @@ impl Codec {
 
     /// Takes the next complete line or string off `src`, or nothing when more bytes are needed.
     fn piece(&mut self, src: &mut BytesMut) -> Result<Option<Piece>, DecodeError> {
-        if let Some(length) = self.bulk {
-            return Ok(self.bulk_bytes(src, length)?.map(Piece::Whole));
+        if let Some(text) = self.bulk {
+            return Ok(self.text_bytes(src, text)?.map(Piece::Whole));
         }
         let Some(line) = self.line(src)? else {
             return Ok(None);
@@ -115,21 +171,48 @@ impl Codec {
             b'+' => Piece::Whole(Value::Status(lossy(text))),
             b'-' => Piece::Whole(Value::Error(lossy(text))),
             b':' => Piece::Whole(Value::Int(number(text)?)),
-            b'$' => match length(text, "a string", self.limits.bulk_bytes)? {
-                None => Piece::Whole(Value::Nil),
-                Some(length) => {
-                    self.bulk = Some(length);
-                    return Ok(self.bulk_bytes(src, length)?.map(Piece::Whole));
-                }
-            },
-            b'*' => match length(text, "an array", self.limits.elements)? {
-                None => Piece::Whole(Value::Nil),
-                Some(0) => Piece::Whole(Value::Array(Vec::new())),
-                Some(count) => Piece::Array(count),
-            },
+            b'_' => Piece::Whole(Value::Nil),
+            b',' => Piece::Whole(Value::Double(double(text)?)),
+            b'#' => Piece::Whole(Value::Bool(truth(text)?)),
+            b'(' => Piece::Whole(Value::BigNumber(big_number(text)?)),
+            b'$' => return self.begin_text(src, text, TextKind::Bulk),
+            b'!' => return self.begin_text(src, text, TextKind::Error),
+            b'=' => return self.begin_text(src, text, TextKind::Verbatim),
+            b'*' => self.begin(text, Kind::Array, "an array")?,
+            b'%' => self.begin(text, Kind::Map, "a map")?,
+            b'~' => self.begin(text, Kind::Set, "a set")?,
+            b'>' => self.begin(text, Kind::Push, "a push")?,
+            b'|' => self.begin(text, Kind::Attribute, "an attribute")?,
             other => return Err(DecodeError::Kind(other)),
         };
         Ok(Some(piece))
+    }
+
+    fn begin(&self, text: &[u8], kind: Kind, what: &'static str) -> Result<Piece, DecodeError> {
+        let paired = matches!(kind, Kind::Map | Kind::Attribute);
+        let most = self.limits.elements / if paired { 2 } else { 1 };
+        Ok(match length(text, what, most)? {
+            None => Piece::Whole(Value::Nil),
+            Some(0) => kind.finish(Vec::new()).map_or(Piece::Nothing, Piece::Whole),
+            Some(count) if paired => Piece::Begin(kind, count * 2),
+            Some(count) => Piece::Begin(kind, count),
+        })
+    }
+
+    fn begin_text(
+        &mut self,
+        src: &mut BytesMut,
+        header: &[u8],
+        kind: TextKind,
+    ) -> Result<Option<Piece>, DecodeError> {
+        match length(header, "a string", self.limits.bulk_bytes)? {
+            None => Ok(Some(Piece::Whole(Value::Nil))),
+            Some(length) => {
+                let text = Text { kind, length };
+                self.bulk = Some(text);
+                Ok(self.text_bytes(src, text)?.map(Piece::Whole))
+            }
+        }
     }
 
     /// A line without its end; never empty. A lone LF ends a line too, as servers write none but accept it.
@@ -137,7 +220,7 @@ impl Codec {
         let Some(&kind) = src.first() else {
             return Ok(None);
         };
-        if !matches!(kind, b'+' | b'-' | b':' | b'$' | b'*') {
+        if !b"+-:$*_,#(!=%~>|".contains(&kind) {
             return Err(DecodeError::Kind(kind));
         }
         let end = src[self.searched..]
@@ -165,10 +248,10 @@ impl Codec {
         Ok(Some(line))
     }
 
-    fn bulk_bytes(
+    fn text_bytes(
         &mut self,
         src: &mut BytesMut,
-        length: usize,
+        Text { kind, length }: Text,
     ) -> Result<Option<Value>, DecodeError> {
         if src.len() < length + 2 {
             return Ok(None);
@@ -176,21 +259,37 @@ impl Codec {
         if &src[length..length + 2] != b"\r\n" {
             return Err(DecodeError::Unterminated);
         }
-        let bytes = src.split_to(length).freeze();
+        let mut bytes = src.split_to(length).freeze();
         src.advance(2);
         self.bulk = None;
-        Ok(Some(Value::Bulk(bytes)))
+        Ok(Some(match kind {
+            TextKind::Bulk => Value::Bulk(bytes),
+            TextKind::Error => Value::Error(lossy(&bytes)),
+            TextKind::Verbatim => {
+                if bytes.get(3) != Some(&b':') {
+                    return Err(line_error("verbatim string", &bytes));
+                }
+                let format = lossy(&bytes[..3]);
+                bytes.advance(4);
+                Value::Verbatim {
+                    format,
+                    text: bytes,
+                }
+            }
+        }))
     }
 
     /// Puts a finished value where it belongs; gives it back when it is a whole reply.
     fn place(&mut self, mut value: Value) -> Option<Value> {
-        while let Some(array) = self.open.last_mut() {
-            array.elements.push(value);
-            array.missing -= 1;
-            if array.missing > 0 {
+        while let Some(open) = self.open.last_mut() {
+            open.elements.push(value);
+            open.missing -= 1;
+            if open.missing > 0 {
                 return None;
             }
-            value = Value::Array(self.open.pop()?.elements);
+            let Open { kind, elements, .. } = self.open.pop()?;
+            // After an attribute comes the value that it speaks of.
+            value = kind.finish(elements)?;
         }
         self.values = 0;
         Some(value)
@@ -213,11 +312,13 @@ impl Decoder for Codec {
                         return Ok(Some(reply));
                     }
                 }
-                Piece::Array(missing) => {
+                Piece::Nothing => {}
+                Piece::Begin(kind, missing) => {
                     if self.open.len() >= self.limits.depth {
                         return Err(limit("nesting", self.open.len() + 1, self.limits.depth));
                     }
-                    self.open.push(OpenArray {
+                    self.open.push(Open {
+                        kind,
                         missing,
                         elements: Vec::new(),
                     });
@@ -246,6 +347,40 @@ fn number(text: &[u8]) -> Result<i64, DecodeError> {
         .ok()
         .and_then(|text| text.parse().ok());
     parsed.ok_or_else(|| DecodeError::Number(lossy(&text[..text.len().min(32)])))
+}
+
+/// The longest line of a double that is read.
+const DOUBLE_BYTES: usize = 400;
+
+fn double(text: &[u8]) -> Result<f64, DecodeError> {
+    let parsed = std::str::from_utf8(text)
+        .ok()
+        .filter(|text| text.len() <= DOUBLE_BYTES)
+        .and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| line_error("double", text))
+}
+
+fn truth(text: &[u8]) -> Result<bool, DecodeError> {
+    match text {
+        b"t" => Ok(true),
+        b"f" => Ok(false),
+        _ => Err(line_error("boolean", text)),
+    }
+}
+
+fn big_number(text: &[u8]) -> Result<String, DecodeError> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(line_error("big number", text));
+    }
+    Ok(lossy(text))
+}
+
+fn line_error(what: &'static str, text: &[u8]) -> DecodeError {
+    DecodeError::Line {
+        what,
+        text: lossy(&text[..text.len().min(32)]),
+    }
 }
 
 /// A declared length: `None` for -1.
@@ -317,6 +452,57 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_resp3_in_pieces_of_every_size() {
+        let wire = b"_\r\n,1.5\r\n,-inf\r\n#t\r\n(-123456789012345678901234567890\r\n=7\r\ntxt:a\r\n\r\n!5\r\nERR x\r\n\
+%2\r\n+a\r\n*1\r\n:1\r\n+b\r\n%0\r\n~1\r\n#f\r\n>2\r\n+invalidate\r\n_\r\n*2\r\n|1\r\n+ttl\r\n:5\r\n:1\r\n|0\r\n:2\r\n";
+        let text = |text: &str| Value::Status(text.into());
+        let expected = vec![
+            Value::Nil,
+            Value::Double(1.5),
+            Value::Double(f64::NEG_INFINITY),
+            Value::Bool(true),
+            Value::BigNumber("-123456789012345678901234567890".into()),
+            Value::Verbatim {
+                format: "txt".into(),
+                text: "a\r\n".into(),
+            },
+            Value::Error("ERR x".into()),
+            Value::Map(vec![
+                (text("a"), Value::Array(vec![Value::Int(1)])),
+                (text("b"), Value::Map(vec![])),
+            ]),
+            Value::Set(vec![Value::Bool(false)]),
+            Value::Push(vec![text("invalidate"), Value::Nil]),
+            Value::Array(vec![Value::Int(1), Value::Int(2)]),
+        ];
+        for step in 1..=wire.len() {
+            assert_eq!(
+                decode_all(wire, step).unwrap(),
+                expected,
+                "pieces of {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_attribute_belongs_to_the_reply_that_follows_it() {
+        let wire = b"|1\r\n+a\r\n+b\r\n+OK\r\n";
+        assert_eq!(decode_all(wire, 1).unwrap(), [Value::Status("OK".into())]);
+    }
+
+    #[test]
+    fn maps_are_read_alike_in_both_protocols() {
+        let two = Value::Array(vec![Value::Bulk("a".into()), Value::Int(1)]);
+        let three = Value::Map(vec![(Value::Bulk("a".into()), Value::Int(1))]);
+        for value in [two, three] {
+            assert_eq!(value.field("a").and_then(Value::as_int), Some(1));
+            assert_eq!(value.field("b"), None);
+        }
+        assert_eq!(Value::Bulk("1.5".into()).as_double(), Some(1.5));
+        assert_eq!(Value::Int(1).as_bool(), Some(true));
+    }
+
+    #[test]
     fn limits_hold() {
         let limits = Limits {
             line_bytes: 8,
@@ -338,6 +524,12 @@ mod tests {
         );
         assert_eq!(refused(b"$5\r\n"), "a string of 5 is over the limit of 4");
         assert_eq!(refused(b"*4\r\n"), "an array of 4 is over the limit of 3");
+        assert_eq!(refused(b"%2\r\n"), "a map of 2 is over the limit of 1");
+        assert_eq!(refused(b"=5\r\n"), "a string of 5 is over the limit of 4");
+        assert_eq!(
+            refused(b"*1\r\n|1\r\n*1\r\n"),
+            "nesting of 3 is over the limit of 2"
+        );
         assert_eq!(
             refused(b"*1\r\n*1\r\n*1\r\n"),
             "nesting of 3 is over the limit of 2"
@@ -359,6 +551,11 @@ mod tests {
         assert_eq!(refused(b"HTTP/1.1 400"), "reply starts with byte 0x48");
         assert_eq!(refused(b":12x\r\n"), "not a number: '12x'");
         assert_eq!(refused(b"$-5\r\n"), "not a number: '-5'");
+        assert_eq!(refused(b"*?\r\n"), "not a number: '?'");
+        assert_eq!(refused(b",x\r\n"), "not a double: 'x'");
+        assert_eq!(refused(b"#y\r\n"), "not a boolean: 'y'");
+        assert_eq!(refused(b"(1x\r\n"), "not a big number: '1x'");
+        assert_eq!(refused(b"=2\r\nab\r\n"), "not a verbatim string: 'ab'");
         assert_eq!(
             refused(b"$1\r\nabc"),
             "a string does not end where its length says"

@@ -49,6 +49,14 @@ impl Command {
         self
     }
 
+    /// The whole request as it goes out.
+    #[must_use]
+    pub fn to_bytes(&self) -> BytesMut {
+        let mut out = BytesMut::new();
+        self.write_to(&mut out);
+        out
+    }
+
     /// Writes the whole request behind what `out` holds.
     pub(crate) fn write_to(&self, out: &mut BytesMut) {
         out.reserve(self.body.len() + 24);

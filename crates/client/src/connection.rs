@@ -1,5 +1,6 @@
 //! One connection: a stream, a codec, and a limit on every wait. Errors name the peer's address.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,9 @@ use tokio_util::codec::Decoder as _;
 use tokio_util::io::poll_read_buf;
 
 use crate::{Codec, Command, DecodeError, Limits, Value};
+
+/// Messages that are kept while replies are waited for. More than these, and the connection is given up.
+const MOST_PUSHES: usize = 1024;
 
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -102,6 +106,8 @@ pub struct Connection<S = TcpStream> {
     output: BytesMut,
     /// Requests whose reply has not been taken yet.
     owed: usize,
+    /// RESP3's messages that came before such a reply.
+    pushes: VecDeque<Value>,
 }
 
 impl Connection<TcpStream> {
@@ -151,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             input: BytesMut::new(),
             output: BytesMut::new(),
             owed: 0,
+            pushes: VecDeque::new(),
         }
     }
 
@@ -196,6 +203,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             address: self.address.clone(),
             message,
         })
+    }
+
+    /// Logs in: as `user` where one is named, else as the default user.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::query`].
+    pub async fn auth(&mut self, user: Option<&str>, password: &str) -> Result<(), Error> {
+        let command = Command::new("AUTH").args(user).arg(password);
+        self.query(command).await.map(drop)
+    }
+
+    /// Asks for a protocol version, and logs in with the same request where a login is given. What the server says
+    /// about itself is a map.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::query`]: a server that does not know HELLO or that version says so.
+    pub async fn hello(
+        &mut self,
+        version: u8,
+        login: Option<(&str, &str)>,
+    ) -> Result<Value, Error> {
+        let mut command = Command::new("HELLO").number(version);
+        if let Some((user, password)) = login {
+            command = command.args(["AUTH", user, password]);
+        }
+        self.query(command).await
     }
 
     /// Sends several requests at once and waits for all replies, in order.
@@ -267,12 +302,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Waits for the next reply or message without any limit.
+    /// Waits for the next reply or message without any limit. While replies are owed, RESP3's messages are kept
+    /// until there are none owed any more.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`], [`Error::Io`], [`Error::Decode`].
     pub async fn next(&mut self) -> Result<Value, Error> {
+        if self.owed == 0
+            && let Some(message) = self.pushes.pop_front()
+        {
+            return Ok(message);
+        }
         loop {
             let decoded = self.codec.decode(&mut self.input);
             let decoded = decoded.map_err(|source| Error::Decode {
@@ -280,6 +321,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 source,
             })?;
             if let Some(reply) = decoded {
+                if self.owed > 0 && is_message(&reply) {
+                    self.keep(reply)?;
+                    continue;
+                }
                 self.owed = self.owed.saturating_sub(1);
                 return Ok(reply);
             }
@@ -312,6 +357,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
+    fn keep(&mut self, message: Value) -> Result<(), Error> {
+        if self.pushes.len() >= MOST_PUSHES {
+            return Err(Error::Decode {
+                address: self.address.clone(),
+                source: DecodeError::Limit {
+                    what: "messages before a reply",
+                    size: MOST_PUSHES as u64 + 1,
+                    limit: MOST_PUSHES,
+                },
+            });
+        }
+        self.pushes.push_back(message);
+        Ok(())
+    }
+
     fn failed(&self, source: io::Error) -> Error {
         let address = self.address.clone();
         match source.kind() {
@@ -319,6 +379,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _ => Error::Io { address, source },
         }
     }
+}
+
+/// Whether this answers no request. What confirms a subscription is a push in RESP3, and the only answer there is.
+fn is_message(value: &Value) -> bool {
+    let Value::Push(elements) = value else {
+        return false;
+    };
+    let kind = elements.first().and_then(Value::as_str).unwrap_or_default();
+    !kind.ends_with("subscribe")
 }
 
 /// Cuts `host:port` at its last colon; brackets around an IPv6 host are dropped. `None` when a part is missing.

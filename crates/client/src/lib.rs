@@ -1,4 +1,4 @@
-//! An asynchronous RESP client: one connection, requests out, replies in.
+//! An asynchronous client of RESP2 and RESP3: one connection, requests out, replies in.
 //!
 //! Used by the cluster tool, by the sentinel's shell and by tests. It knows the wire and nothing of what
 //! commands mean; it does not reconnect, pool connections or follow cluster redirections.

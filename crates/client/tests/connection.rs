@@ -136,3 +136,67 @@ fn addresses_are_cut_at_the_last_colon() {
         assert_eq!(split_address(wrong), None, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn messages_do_not_pass_for_replies() {
+    let (mut connection, mut peer) = pair(LIMIT);
+    peer.write_all(b">1\r\n+first\r\n+PONG\r\n>2\r\n+subscribe\r\n+c\r\n>1\r\n+second\r\n")
+        .await
+        .unwrap();
+    let push = |kind: &str| Value::Push(vec![Value::Status(kind.into())]);
+    assert_eq!(
+        connection.call(["PING"]).await.unwrap().as_str(),
+        Some("PONG")
+    );
+    assert_eq!(connection.recv().await.unwrap(), push("first"));
+    // What confirms a subscription is its reply.
+    let reply = connection.call(["SUBSCRIBE", "c"]).await.unwrap();
+    assert_eq!(reply.as_array().unwrap()[0].as_str(), Some("subscribe"));
+    assert_eq!(connection.recv().await.unwrap(), push("second"));
+}
+
+#[tokio::test]
+async fn messages_before_a_reply_are_bounded() {
+    let (near, mut far) = tokio::io::duplex(64 * 1024);
+    let mut connection = Connection::from_stream(near, "peer:1", LIMIT);
+    far.write_all(&b">1\r\n:1\r\n".repeat(1025)).await.unwrap();
+    let error = connection.call(["PING"]).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "unreadable reply from peer:1: messages before a reply of 1025 is over the limit of 1024"
+    );
+}
+
+#[tokio::test]
+async fn a_login_names_the_user_where_there_is_one() {
+    let (mut connection, mut peer) = pair(LIMIT);
+    let server = tokio::spawn(async move {
+        let mut seen = BytesMut::new();
+        for (requests, reply) in ["+OK\r\n", "+OK\r\n", "%1\r\n+proto\r\n:3\r\n"]
+            .iter()
+            .enumerate()
+        {
+            let begun = |seen: &BytesMut| seen.iter().filter(|&&byte| byte == b'*').count();
+            while begun(&seen) <= requests || !seen.ends_with(b"$1\r\np\r\n") {
+                peer.read_buf(&mut seen).await.unwrap();
+            }
+            peer.write_all(reply.as_bytes()).await.unwrap();
+        }
+        String::from_utf8(seen.to_vec()).unwrap()
+    });
+    connection.auth(None, "p").await.unwrap();
+    connection.auth(Some("u"), "p").await.unwrap();
+    let about = connection.hello(3, Some(("u", "p"))).await.unwrap();
+    assert_eq!(about.field("proto").and_then(Value::as_int), Some(3));
+    let seen = server.await.unwrap();
+    let words: Vec<&str> = seen
+        .lines()
+        .filter(|line| !line.starts_with(['*', '$']))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "AUTH", "p", "AUTH", "u", "p", "HELLO", "3", "AUTH", "u", "p"
+        ]
+    );
+}
