@@ -42,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn watch_interrupts(interrupt: Arc<Interrupt>) {
     while tokio::signal::ctrl_c().await.is_ok() {
         if !interrupt.request_stop() {
+            trib_cli::console::restore_terminal();
             std::process::exit(INTERRUPTED);
         }
     }

@@ -5,16 +5,21 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::local::{self, LocalArgs};
-use crate::verbs::{self, ImportOptions, RebalanceArgs, ReshardArgs};
+use crate::progress::Pace;
+use crate::verbs::{self, Balance, ImportOptions, RebalanceArgs, ReshardArgs, WatchOptions};
 use crate::{App, Error};
 
-const WRONG_NUMBER: &str = "[ERR] Wrong number of arguments for specified sub command";
+/// The shortest time between two looks of `watch`.
+const SHORTEST_LOOK: Duration = Duration::from_millis(100);
+/// Where the password may stand, as for other tools.
+const PASSWORD_VARIABLE: &str = "REDISCLI_AUTH";
 
 /// Creates, checks, repairs and changes clusters.
 #[derive(Debug, Parser)]
@@ -24,8 +29,14 @@ pub struct Cli {
     #[arg(long, global = true)]
     verbose: bool,
     /// Password of the nodes
-    #[arg(short = 'a', long, global = true, value_name = "arg")]
+    #[arg(short = 'a', long, alias = "pass", global = true, value_name = "arg")]
     password: Option<String>,
+    /// ACL user of the nodes
+    #[arg(long, global = true, value_name = "arg")]
+    user: Option<String>,
+    /// Ask for the password, so that no list of processes shows it
+    #[arg(long, global = true)]
+    askpass: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -53,6 +64,28 @@ enum Verb {
         #[arg(value_name = "host:port")]
         entry: String,
     },
+    /// Say what is wrong with a cluster and what to do about it
+    Doctor {
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Look at the living cluster
+    Watch {
+        /// Seconds between two looks
+        #[arg(long, default_value_t = 1.0, value_name = "arg")]
+        interval: f64,
+        /// How many looks
+        #[arg(long, value_name = "arg")]
+        count: Option<u32>,
+        /// Lines of text, even on a terminal
+        #[arg(long)]
+        text: bool,
+        /// host:port of a sentinel to ask too; may be given several times
+        #[arg(long, value_name = "arg")]
+        sentinel: Vec<String>,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
     /// Show keys, slots and replicas of each master
     Info {
         #[arg(value_name = "host:port")]
@@ -65,6 +98,9 @@ enum Verb {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Give slots of nodes that can't be reached to others; what only those nodes hold is lost
+        #[arg(long)]
+        give_up_unreachable: bool,
         #[arg(value_name = "host:port")]
         entry: String,
     },
@@ -107,6 +143,12 @@ enum Verb {
         simulate: bool,
         #[command(flatten)]
         batch: Batch,
+        /// What masters shall have alike
+        #[arg(long, value_enum, default_value = "slots", value_name = "arg")]
+        by: Balance,
+        /// Keep it so: look again every so many seconds, until interrupted
+        #[arg(long, value_name = "arg", value_parser = clap::value_parser!(u32).range(1..))]
+        watch: Option<u32>,
         /// Percent of deviation that is left alone
         #[arg(
             long,
@@ -131,8 +173,13 @@ enum Verb {
         #[arg(value_name = "existing_host:existing_port")]
         entry: String,
     },
-    /// Remove a node without slots and shut it down
+    /// Remove a node without slots, or one that has failed, and shut it down
     DelNode {
+        /// Move its slots to the other masters first
+        #[arg(long)]
+        drain: bool,
+        #[command(flatten)]
+        pace: PaceArgs,
         #[arg(value_name = "host:port")]
         entry: String,
         #[arg(value_name = "node_id")]
@@ -162,6 +209,15 @@ enum Verb {
         /// host:port of the source
         #[arg(long, required = true, value_name = "arg")]
         from: String,
+        /// Password of the source
+        #[arg(long, value_name = "arg")]
+        from_pass: Option<String>,
+        /// ACL user of the source
+        #[arg(long, value_name = "arg")]
+        from_user: Option<String>,
+        /// Ask for the source's password
+        #[arg(long)]
+        from_askpass: bool,
         /// Leave the keys at the source
         #[arg(long)]
         copy: bool,
@@ -176,6 +232,8 @@ enum Verb {
         /// Show what would be done
         #[arg(long)]
         plan: bool,
+        #[command(flatten)]
+        pace: PaceArgs,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -203,6 +261,25 @@ struct Batch {
     /// Keys of one MIGRATE; found by measuring where not given
     #[arg(long, value_name = "arg", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pipeline: Option<u32>,
+    #[command(flatten)]
+    pace: PaceArgs,
+}
+
+/// How fast slots may move.
+#[derive(Args, Debug)]
+struct PaceArgs {
+    /// Most keys a second
+    #[arg(long, value_name = "arg", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Pause, with no slot open, while this file exists
+    #[arg(long, value_name = "arg")]
+    pause_file: Option<PathBuf>,
+}
+
+impl PaceArgs {
+    fn set(self, app: &mut App) {
+        app.pace = Arc::new(Pace::new(self.rate, self.pause_file));
+    }
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -241,8 +318,9 @@ impl Timeout {
 }
 
 impl Batch {
-    fn set(&self, app: &mut App) {
+    fn set(self, app: &mut App) {
         app.pipeline = self.pipeline.and_then(|keys| usize::try_from(keys).ok());
+        self.pace.set(app);
     }
 }
 
@@ -296,7 +374,12 @@ impl Cli {
     )]
     pub async fn run(self, app: &mut App) -> Result<(), Error> {
         app.console.set_verbose(self.verbose);
-        app.settings.password = self.password;
+        app.settings.user = self.user;
+        app.settings.password = match self.password {
+            None if self.askpass => Some(app.console.ask_secret("Password of the nodes: ").await?),
+            None => std::env::var(PASSWORD_VARIABLE).ok(),
+            given => given,
+        };
         match self.verb {
             Verb::Create {
                 replicas,
@@ -307,15 +390,33 @@ impl Cli {
                 verbs::create(app, &addresses, replicas).await
             }
             Verb::Check { entry } => verbs::check(app, &entry).await,
+            Verb::Doctor { entry } => verbs::doctor(app, &entry).await,
+            Verb::Watch {
+                interval,
+                count,
+                text,
+                sentinel,
+                entry,
+            } => {
+                let interval = Duration::try_from_secs_f64(interval);
+                let options = WatchOptions {
+                    interval: interval.unwrap_or(SHORTEST_LOOK).max(SHORTEST_LOOK),
+                    count,
+                    text,
+                    sentinels: sentinel,
+                };
+                verbs::watch(app, &entry, &options).await
+            }
             Verb::Info { entry } => verbs::info(app, &entry).await,
             Verb::Fix {
                 migrate,
                 yes,
+                give_up_unreachable,
                 entry,
             } => {
                 app.assume_yes = yes;
                 migrate.set(app);
-                verbs::fix(app, &entry).await
+                verbs::fix(app, &entry, give_up_unreachable).await
             }
             Verb::Reshard {
                 from,
@@ -338,6 +439,8 @@ impl Cli {
                 migrate,
                 simulate,
                 batch,
+                by,
+                watch,
                 threshold,
                 entry,
             } => {
@@ -348,6 +451,8 @@ impl Cli {
                     threshold,
                     use_empty_masters,
                     simulate,
+                    by,
+                    watch: watch.map(|seconds| Duration::from_secs(seconds.into())),
                 };
                 verbs::rebalance(app, &entry, &args).await
             }
@@ -357,28 +462,49 @@ impl Cli {
                 new,
                 entry,
             } => verbs::add_node(app, &new, &entry, slave, master_id.as_deref()).await,
-            Verb::DelNode { entry, id } => verbs::del_node(app, &entry, &id).await,
+            Verb::DelNode {
+                drain,
+                pace,
+                entry,
+                id,
+            } => {
+                pace.set(app);
+                verbs::del_node(app, &entry, &id, drain).await
+            }
             Verb::SetTimeout { entry, millis } => verbs::set_timeout(app, &entry, millis).await,
             Verb::Call { entry, command } => verbs::call(app, &entry, &command).await,
             Verb::Import {
                 from,
+                from_pass,
+                from_user,
+                from_askpass,
                 copy,
                 replace,
                 entry,
             } => {
-                verbs::import(
-                    app,
-                    &entry,
-                    &ImportOptions {
-                        from,
-                        copy,
-                        replace,
-                    },
-                )
-                .await
+                let from_password = match from_pass {
+                    None if from_askpass => {
+                        Some(app.console.ask_secret("Password of the source: ").await?)
+                    }
+                    given => given,
+                };
+                let options = ImportOptions {
+                    from,
+                    copy,
+                    replace,
+                    from_user,
+                    from_password,
+                };
+                verbs::import(app, &entry, &options).await
             }
-            Verb::Apply { plan, yes, file } => {
+            Verb::Apply {
+                plan,
+                pace,
+                yes,
+                file,
+            } => {
                 app.assume_yes = yes;
+                pace.set(app);
                 verbs::apply(app, &file, plan).await
             }
             Verb::Local { verb } => verb.run(app).await,
@@ -437,9 +563,38 @@ fn instead(error: &clap::Error, verb: &str) -> Instead {
             format!("[ERR] Option '{option}' is given twice")
         }
         ErrorKind::InvalidUtf8 => "[ERR] An argument is not UTF-8".into(),
-        _ => WRONG_NUMBER.into(),
+        _ => wrong_number(verb),
     };
     Instead { text, status: 1 }
+}
+
+/// Names the verb, and what it wants.
+fn wrong_number(verb: &str) -> String {
+    let command = Cli::command();
+    let arguments = command
+        .find_subcommand(verb)
+        .map(positionals)
+        .unwrap_or_default();
+    format!(
+        "[ERR] Wrong number of arguments for subcommand '{verb}'\n    Usage: trib {verb} <options> {arguments}"
+    )
+}
+
+/// What a verb wants behind its name.
+fn positionals(verb: &clap::Command) -> String {
+    let names = verb
+        .get_positionals()
+        .flat_map(|arg| arg.get_value_names().unwrap_or_default());
+    let names = names
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let nested = verb
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect::<Vec<_>>()
+        .join("|");
+    names + &nested
 }
 
 /// All verbs with their arguments and options.
@@ -447,19 +602,7 @@ fn instead(error: &clap::Error, verb: &str) -> Instead {
 pub fn usage() -> String {
     let mut text = String::from("Usage: trib <command> <options> <arguments ...>\n\n");
     for verb in Cli::command().get_subcommands() {
-        let names = verb
-            .get_positionals()
-            .flat_map(|arg| arg.get_value_names().unwrap_or_default());
-        let mut arguments = names
-            .map(|name| name.as_str())
-            .collect::<Vec<_>>()
-            .join(" ");
-        let nested = verb
-            .get_subcommands()
-            .map(clap::Command::get_name)
-            .collect::<Vec<_>>()
-            .join("|");
-        arguments += &nested;
+        let mut arguments = positionals(verb);
         if arguments.is_empty() {
             arguments = verb
                 .get_about()
@@ -490,6 +633,7 @@ pub fn usage() -> String {
         }
     }
     text += "\nFor check, fix, reshard, del-node, set-timeout you can specify the host and port of any working node \
-             in the cluster.\nFor all commands: --verbose, and --password <arg> (-a) where nodes want one.";
+             in the cluster.\nFor all commands: --verbose; where nodes want a login, --user <arg>, and --password <arg> (-a), \
+             --askpass or the variable REDISCLI_AUTH.";
     text
 }

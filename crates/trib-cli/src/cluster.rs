@@ -1,6 +1,6 @@
 //! A running cluster: connections to its nodes, and the snapshot read through them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::{Command, Connection, Value};
@@ -11,10 +11,15 @@ use tokio::time::timeout;
 use crate::console::Probe;
 use crate::error::describe_io;
 use crate::snapshot::{Node, NodeId, Snapshot, parse_nodes};
-use crate::{Address, Console, Error};
+use crate::{Address, Console, Error, SlotSet};
 
 /// How long a node may load its dataset while a verb waits for it.
 const LOADING_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a node that did not answer before may take when it is tried again.
+const HASTE: Duration = Duration::from_secs(1);
+/// Where a node does not tell its node timeout.
+const DEFAULT_NODE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How to talk to nodes.
 #[derive(Clone, Debug)]
@@ -23,8 +28,22 @@ pub struct Settings {
     pub connect: Duration,
     /// Longest wait for a reply.
     pub reply: Duration,
+    /// Who logs in, if not the default user.
+    pub user: Option<String>,
     /// What AUTH gets, if anything.
     pub password: Option<String>,
+}
+
+impl Settings {
+    /// The words that make MIGRATE log in at its target.
+    #[must_use]
+    pub fn migrate_login(&self) -> Vec<String> {
+        match (&self.user, &self.password) {
+            (_, None) => Vec::new(),
+            (None, Some(password)) => vec!["AUTH".into(), password.clone()],
+            (Some(user), Some(password)) => vec!["AUTH2".into(), user.clone(), password.clone()],
+        }
+    }
 }
 
 impl Default for Settings {
@@ -32,6 +51,7 @@ impl Default for Settings {
         Self {
             connect: Duration::from_secs(5),
             reply: Duration::from_secs(60),
+            user: None,
             password: None,
         }
     }
@@ -44,8 +64,12 @@ pub struct Cluster {
     pub snapshot: Snapshot,
     /// The address the user named.
     pub entry: Address,
+    /// Missing nodes that the user gave up: what they own may be given to others.
+    pub given_up: BTreeSet<NodeId>,
     settings: Settings,
     links: BTreeMap<NodeId, Connection>,
+    /// Why the missing nodes could not be asked.
+    reasons: BTreeMap<NodeId, String>,
 }
 
 impl Cluster {
@@ -55,8 +79,10 @@ impl Cluster {
         Self {
             snapshot: Snapshot::default(),
             entry,
+            given_up: BTreeSet::new(),
             settings,
             links: BTreeMap::new(),
+            reasons: BTreeMap::new(),
         }
     }
 
@@ -73,32 +99,46 @@ impl Cluster {
     ) -> Result<Self, Error> {
         let mut cluster = Self::empty(entry.clone(), settings.clone());
         let (view, link) = greet_patiently(entry, settings, console).await?;
-        let (own, others): (Vec<Node>, Vec<Node>) = view.into_iter().partition(|node| node.myself);
+        let mut views = BTreeMap::new();
+        let (own, others): (Vec<Node>, Vec<Node>) =
+            view.iter().cloned().partition(|node| node.myself);
         let own = own.into_iter().next().ok_or_else(|| no_own_line(entry))?;
+        views.insert(own.id.clone(), view);
         cluster.add(own, link)?;
-        let callable = others
-            .iter()
-            .filter(|node| node.is_callable())
-            .map(|node| node.address.clone());
-        for (address, answer) in greet_all(callable, settings).await {
-            let answer = match answer {
-                Err(Error::Loading(_)) => greet_patiently(&address, settings, console).await,
-                other => other,
-            };
-            let found = answer.and_then(|(view, link)| {
-                let own = view.into_iter().find(|node| node.myself);
-                cluster.add(own.ok_or_else(|| no_own_line(&address))?, link)
-            });
-            if let Err(error) = found {
-                console.line(&error.to_string());
-            }
-        }
-        cluster.snapshot.missing = others
-            .into_iter()
-            .filter(|node| cluster.snapshot.node(&node.id).is_none())
-            .collect();
+        cluster.call_all(&others, &mut views, console).await;
+        // Nodes that only others know.
+        let called: BTreeSet<NodeId> = others.into_iter().map(|node| node.id).collect();
+        cluster.find_missing(&views);
+        let mut more = cluster.snapshot.missing.clone();
+        more.retain(|node| !called.contains(&node.id));
+        cluster.call_all(&more, &mut views, console).await;
+        cluster.find_missing(&views);
         cluster.tell_lost_masters(console);
         Ok(cluster)
+    }
+
+    /// Takes in those of the nodes that are not down and answer, and tells which of them do not.
+    async fn call_all(
+        &mut self,
+        nodes: &[Node],
+        views: &mut BTreeMap<NodeId, Vec<Node>>,
+        console: &mut Console,
+    ) {
+        let settings = self.settings.clone();
+        let callable = nodes.iter().filter(|node| node.is_callable());
+        let callable = callable.map(|node| node.address.clone());
+        for (address, answer) in greet_all(callable, &settings).await {
+            let answer = match answer {
+                Err(Error::Loading(_)) => greet_patiently(&address, &settings, console).await,
+                other => other,
+            };
+            let found = answer.and_then(|(view, link)| self.welcome(&address, view, link, views));
+            if let Err(error) = found {
+                console.line(&error.to_string());
+                let node = nodes.iter().find(|node| node.address == address);
+                self.note_reason(node.map(|node| &node.id), &error);
+            }
+        }
     }
 
     /// Connects to one more node and asks it about itself.
@@ -120,6 +160,149 @@ impl Cluster {
         }
         self.add(own, link)?;
         Ok(view)
+    }
+
+    /// Looks at everything again: the nodes that answered so far, and those that did not, whatever others think of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// A node that answered before does not any more.
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        let mut views = self.views().await?;
+        self.take_own_lines(&views);
+        self.find_missing(&views);
+        let absent = self.snapshot.missing.clone();
+        let called = absent
+            .iter()
+            .filter(|node| node.has_address())
+            .map(|node| node.address.clone());
+        let hasty = Settings {
+            connect: HASTE,
+            ..self.settings.clone()
+        };
+        for (address, answer) in greet_all(called, &hasty).await {
+            let found = answer.and_then(|(view, mut link)| {
+                link.set_limit(self.settings.reply);
+                self.welcome(&address, view, link, &mut views)
+            });
+            if let Err(error) = found {
+                let node = absent.iter().find(|node| node.address == address);
+                self.note_reason(node.map(|node| &node.id), &error);
+            }
+        }
+        self.find_missing(&views);
+        Ok(())
+    }
+
+    /// Why a missing node could not be asked.
+    #[must_use]
+    pub fn reason(&self, id: &NodeId) -> &str {
+        self.reasons
+            .get(id)
+            .map_or("the other nodes say that it has failed", String::as_str)
+    }
+
+    fn note_reason(&mut self, id: Option<&NodeId>, error: &Error) {
+        let reason = match error {
+            Error::Unreachable { reason, .. } => reason.clone(),
+            Error::Loading(_) => "it is still loading its dataset".into(),
+            other => other.to_string(),
+        };
+        if let Some(id) = id {
+            self.reasons.insert(id.clone(), reason);
+        }
+    }
+
+    /// Takes in a node that answered.
+    fn welcome(
+        &mut self,
+        address: &Address,
+        view: Vec<Node>,
+        link: Connection,
+        views: &mut BTreeMap<NodeId, Vec<Node>>,
+    ) -> Result<(), Error> {
+        let own = view.iter().find(|node| node.myself).cloned();
+        let own = own.ok_or_else(|| no_own_line(address))?;
+        if self.links.contains_key(&own.id) {
+            return Ok(());
+        }
+        self.reasons.remove(&own.id);
+        views.insert(own.id.clone(), view);
+        self.add(own, link)
+    }
+
+    /// Whom the nodes know and nobody could ask, with all the slots that anyone believes to be theirs.
+    fn find_missing(&mut self, views: &BTreeMap<NodeId, Vec<Node>>) {
+        let mut missing: Vec<Node> = Vec::new();
+        for node in views.values().flatten() {
+            if self.snapshot.node(&node.id).is_some() {
+                continue;
+            }
+            let mut node = node.clone();
+            if self.given_up.contains(&node.id) {
+                node.slots = SlotSet::default();
+            }
+            match missing.iter_mut().find(|known| known.id == node.id) {
+                Some(known) => known.slots.extend(node.slots.iter()),
+                None => missing.push(node),
+            }
+        }
+        self.snapshot.missing = missing;
+    }
+
+    /// Makes sure that these slots still belong to nobody: no node claims them, and nobody believes them to be with
+    /// a node that cannot be asked and was not given up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`]; a node that does not answer.
+    pub async fn require_unowned(&mut self, slots: &SlotSet) -> Result<(), Error> {
+        let views = self.views().await?;
+        for (id, view) in &views {
+            for node in view {
+                let absent = self.snapshot.node(&node.id).is_none();
+                if !(node.myself || absent && !self.given_up.contains(&node.id)) {
+                    continue;
+                }
+                if let Some(slot) = node.slots.iter().find(|slot| slots.contains(*slot)) {
+                    let (by, owner) = (self.snapshot.label(id), &node.address);
+                    return Err(Error::Changed(format!(
+                        "slot {slot} belongs to {owner}, as {by} says"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `cluster-node-timeout` of the node that was named, where it tells it.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails.
+    pub async fn node_timeout(&mut self) -> Result<Duration, Error> {
+        let Some(first) = self.snapshot.nodes.first().map(|node| node.id.clone()) else {
+            return Ok(DEFAULT_NODE_TIMEOUT);
+        };
+        let ask = Command::from(["CONFIG", "GET", "cluster-node-timeout"]);
+        let replies = self.pipeline(&first, [ask]).await?;
+        let millis = replies
+            .first()
+            .and_then(|reply| reply.field("cluster-node-timeout")?.as_str()?.parse().ok());
+        Ok(millis.map_or(DEFAULT_NODE_TIMEOUT, Duration::from_millis))
+    }
+
+    fn take_own_lines(&mut self, views: &BTreeMap<NodeId, Vec<Node>>) {
+        for own in views.values().flatten().filter(|line| line.myself) {
+            if let Some(node) = self.snapshot.node_mut(&own.id) {
+                let address = node.address.clone();
+                *node = Node {
+                    address,
+                    ..own.clone()
+                };
+            }
+        }
     }
 
     /// Reads all nodes' own lines again.
@@ -283,7 +466,7 @@ pub async fn open(address: &Address, settings: &Settings) -> Result<Connection, 
         settings
             .password
             .as_ref()
-            .map(|password| Command::from(["AUTH", password])),
+            .map(|password| Command::new("AUTH").args(&settings.user).arg(password)),
     );
     greeting.push(Command::from(["PING"]));
     let replies = link

@@ -4,7 +4,10 @@
 //! the input whatever it is, so `echo yes | trib create …` works.
 
 use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, sleep};
@@ -124,6 +127,20 @@ impl Console {
         }
     }
 
+    /// Asks for something that no screen shall show.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAnswer`] when the input has ended.
+    pub async fn ask_secret(&mut self, question: &str) -> Result<String, Error> {
+        let hidden = HiddenInput::begin();
+        let answer = self.ask(question).await;
+        if hidden.is_some() {
+            self.print("\n");
+        }
+        answer
+    }
+
     /// Goes on only if the user types `yes`.
     ///
     /// # Errors
@@ -140,18 +157,17 @@ impl Console {
         }
     }
 
-    /// A bar over `total` things, drawn only for a person.
+    /// A bar over `total` things with a message behind it, drawn only for a person.
     #[must_use]
-    pub fn progress(&self, total: u64, what: &'static str) -> ProgressBar {
+    pub fn progress(&self, total: u64) -> ProgressBar {
         if !self.live {
             return ProgressBar::hidden();
         }
-        let template = "{msg} [{wide_bar}] {pos}/{len} ({eta})";
+        let template = "[{bar:20}] {wide_msg}";
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
             .with_style(style.progress_chars("#> "))
-            .with_message(what)
     }
 
     /// Looks again and again until `probe` is done, at most for `limit`, and shows what is waited for.
@@ -206,6 +222,39 @@ impl Console {
             }
             sleep(POLL).await;
         }
+    }
+}
+
+/// How the terminal was before it stopped showing what is typed.
+static SHOWN: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// While this lives, the terminal does not show what is typed.
+struct HiddenInput;
+
+impl HiddenInput {
+    /// Nothing where the input is no terminal.
+    fn begin() -> Option<Self> {
+        let shown = tcgetattr(io::stdin()).ok()?;
+        let mut hidden = shown.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden).ok()?;
+        Some(Self)
+    }
+}
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        restore_terminal();
+    }
+}
+
+/// Makes the terminal show again what is typed, if it was told not to: for an end in the middle of a question.
+pub fn restore_terminal() {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(shown) = shown {
+        // Nothing more can be done where even this fails.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &shown);
     }
 }
 

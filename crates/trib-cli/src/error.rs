@@ -86,7 +86,9 @@ pub enum Error {
         reason: String,
     },
     /// The user interrupted a move; all that had begun is finished.
-    #[error("*** Interrupted: {moved} of {total} slots were moved, none is left open.")]
+    #[error(
+        "*** Interrupted: {moved} of {total} slots were moved, none is left open. The same command goes on from here."
+    )]
     Interrupted {
         /// Slots that moved.
         moved: usize,
@@ -113,6 +115,12 @@ pub enum Error {
     /// A local server could not be started or stopped.
     #[error("[ERR] {0}")]
     Local(String),
+    /// The cluster is another one than the plan was made for.
+    #[error("[WARNING] The cluster changed meanwhile: {0}")]
+    Changed(String),
+    /// Something was done at some nodes and not at others; what is printed already says where.
+    #[error("[ERR] {0}")]
+    Partly(String),
     /// A check found errors; they are printed already.
     #[error("*** The cluster has errors")]
     Unhealthy,

@@ -9,9 +9,12 @@ use client::Command;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
 
+use crate::keep::Keeper;
 use crate::mover::{Dialect, End, Event, MoveOptions, Mover};
 use crate::plan::{Move, MoveMode, Step};
+use crate::progress::{Pace, Progress};
 use crate::snapshot::NodeId;
 use crate::wait;
 use crate::{Cluster, Console, Error, Settings, Slot, SlotSet};
@@ -22,6 +25,8 @@ const MOVERS: usize = 8;
 const LANES: usize = 2;
 /// So many slots are worth a mover of their own.
 const LANE_SLOTS: usize = 64;
+/// Keys that differ, of one step, which are shown by name.
+const SHOWN_DIFFERENCES: usize = 20;
 /// Slots of one ADDSLOTS or DELSLOTS.
 const SLOTS_PER_COMMAND: usize = 2048;
 
@@ -38,6 +43,10 @@ pub struct App {
     pub pipeline: Option<usize>,
     /// Every question is answered with yes.
     pub assume_yes: bool,
+    /// How fast slots may move.
+    pub pace: Arc<Pace>,
+    /// Where a repair keeps copies that lose against the owner's value.
+    pub keeper: Arc<Keeper>,
     /// The user's wish to stop.
     pub interrupt: Arc<Interrupt>,
 }
@@ -56,14 +65,10 @@ impl Interrupt {
     }
 }
 
-/// What is printed for each slot that moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// A line with a dot for each key.
-    Lines,
-    /// A `#`.
-    Hashes,
-}
+/// How often the progress of a move is printed where no terminal draws it.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// How often a terminal draws it.
+const REDRAW: Duration = Duration::from_millis(250);
 
 impl App {
     /// The usual settings.
@@ -75,6 +80,8 @@ impl App {
             migrate_timeout: Duration::from_secs(60),
             pipeline: None,
             assume_yes: false,
+            pace: Arc::default(),
+            keeper: Arc::new(Keeper::new(keep_name())),
             interrupt: Arc::default(),
         }
     }
@@ -135,6 +142,11 @@ impl App {
             Step::BumpEpoch { node } => {
                 cluster.query(&node, ["CLUSTER", "BUMPEPOCH"]).await?;
             }
+            Step::TakeOver { node } => {
+                cluster
+                    .query(&node, ["CLUSTER", "FAILOVER", "TAKEOVER"])
+                    .await?;
+            }
             Step::Meet { node, with } => meet(cluster, &node, &with).await?,
             Step::Replicate { node, master } => {
                 cluster
@@ -157,25 +169,25 @@ impl App {
                 cluster.query(&node, command).await?;
             }
             Step::Move { moves, mode } => {
-                self.move_slots(cluster, &moves, mode, Style::Lines).await?;
+                self.move_slots(cluster, &moves, mode).await?;
             }
             Step::Await(condition) => wait::until(cluster, &mut self.console, condition).await?,
         }
         Ok(())
     }
 
-    /// Moves slots. All moves of one call have the same target, except while fixing.
+    /// Moves slots; what was moved, as a line. All moves of one call have the same target, except while fixing.
     ///
     /// # Errors
     ///
     /// The first slot that could not be moved; [`Error::Interrupted`].
     pub async fn move_slots(
         &mut self,
-        cluster: &Cluster,
+        cluster: &mut Cluster,
         moves: &[Move],
         mode: MoveMode,
-        style: Style,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
+        let progress = measure(cluster, moves).await?;
         let mut routes: BTreeMap<(NodeId, NodeId), Vec<Slot>> = BTreeMap::new();
         for entry in moves {
             routes
@@ -194,7 +206,9 @@ impl App {
                 timeout: self.migrate_timeout,
                 pipeline: self.pipeline,
                 mode,
-                password: self.settings.password.clone(),
+                login: self.settings.migrate_login(),
+                keeper: Arc::clone(&self.keeper),
+                pace: Arc::clone(&self.pace),
             };
             let stop = Arc::clone(&self.interrupt.stop);
             waiting.push((
@@ -204,9 +218,10 @@ impl App {
         }
         drop(events);
         self.interrupt.moving.store(true, Ordering::Relaxed);
-        let bar = self.console.progress(moves.len() as u64, "Moving slots");
-        let show = show(&mut self.console, &mut shown, style, &bar);
-        let (moved, ()) = tokio::join!(drive(waiting), show);
+        let start = Instant::now();
+        let bar = self.console.progress(moves.len() as u64);
+        let show = show(&mut self.console, &mut shown, progress, &bar);
+        let (moved, progress) = tokio::join!(drive(waiting), show);
         bar.finish_and_clear();
         self.interrupt.moving.store(false, Ordering::Relaxed);
         let moved = moved?;
@@ -216,8 +231,62 @@ impl App {
                 total: moves.len(),
             });
         }
-        Ok(())
+        Ok(progress.summary(start.elapsed()))
     }
+}
+
+/// How much there is to move.
+async fn measure(cluster: &mut Cluster, moves: &[Move]) -> Result<Progress, Error> {
+    let mut slots: BTreeMap<NodeId, Vec<Slot>> = BTreeMap::new();
+    for entry in moves {
+        slots
+            .entry(entry.source.clone())
+            .or_default()
+            .push(entry.slot);
+    }
+    let (mut keys, mut bytes) = (0_u64, 0_u64);
+    for (source, slots) in slots {
+        let count = |slot: &Slot| Command::from(["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]);
+        let counts = cluster
+            .pipeline(&source, slots.iter().map(count).collect::<Vec<_>>())
+            .await?;
+        let counts = counts
+            .iter()
+            .filter_map(|count| u64::try_from(count.as_int()?).ok());
+        let here = counts.fold(0, u64::saturating_add);
+        keys = keys.saturating_add(here);
+        bytes = bytes.saturating_add(here.saturating_mul(key_size(cluster, &source).await?));
+    }
+    Ok(Progress {
+        slots: moves.len(),
+        keys,
+        bytes_per_key: bytes.checked_div(keys).unwrap_or(0),
+        ..Progress::default()
+    })
+}
+
+/// What a key takes at a node on average, in bytes; 0 where it does not tell.
+pub(crate) async fn key_size(cluster: &mut Cluster, node: &NodeId) -> Result<u64, Error> {
+    let ask = [Command::from(["INFO", "memory"]), Command::from(["DBSIZE"])];
+    let replies = cluster.pipeline(node, ask).await?;
+    let [memory, size] = replies.as_slice() else {
+        return Ok(0);
+    };
+    let text = memory.as_str().unwrap_or_default();
+    let field = |name: &str| -> Option<u64> {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(name))?
+            .parse()
+            .ok()
+    };
+    let bytes = field("used_memory_dataset:")
+        .or(field("used_memory:"))
+        .unwrap_or(0);
+    let keys = size
+        .as_int()
+        .and_then(|keys| u64::try_from(keys).ok())
+        .unwrap_or(0);
+    Ok(bytes.checked_div(keys).unwrap_or(0))
 }
 
 /// Shares the slots of one route out among its movers.
@@ -258,41 +327,81 @@ async fn drive(mut waiting: Vec<(Mover, Vec<Slot>)>) -> Result<usize, Error> {
     failure.map_or(Ok(moved), Err)
 }
 
-/// Shows events until all movers are gone.
+/// Shows what happens until all movers are gone; how far they came.
 async fn show(
     console: &mut Console,
     events: &mut UnboundedReceiver<Event>,
-    style: Style,
+    mut progress: Progress,
     bar: &ProgressBar,
-) {
-    let mut hashes = 0;
-    while let Some(event) = events.recv().await {
-        match event {
-            Event::Moved { .. } if console.live() => bar.inc(1),
-            Event::Moved { .. } if style == Style::Hashes => {
-                console.print("#");
-                hashes += 1;
+) -> Progress {
+    let start = Instant::now();
+    let mut tick = interval(if console.live() { REDRAW } else { PROGRESS });
+    tick.tick().await;
+    let (mut differing, mut paused) = (0_usize, 0_usize);
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = tick.tick() => {
+                let line = progress.line(start.elapsed());
+                if console.live() {
+                    bar.set_message(line);
+                } else if paused == 0 {
+                    console.line(&format!(">>> {line}"));
+                }
+                continue;
             }
-            Event::Moved {
+        };
+        let line = match event {
+            None => break,
+            Some(Event::Sent { keys }) => {
+                progress.keys_moved = progress.keys_moved.saturating_add(keys as u64);
+                None
+            }
+            Some(Event::Moved {
                 slot,
                 source,
                 target,
                 keys,
-            } => {
-                let dots = ".".repeat(keys);
-                console.print(&format!(
-                    "Moving slot {slot} from {source} to {target}: {dots}\n"
-                ));
+            }) => {
+                progress.slots_moved += 1;
+                bar.inc(1);
+                let line =
+                    || format!("Moved slot {slot} with {keys} keys from {source} to {target}");
+                console.verbose().then(line)
             }
-            Event::Replacing => {
-                bar.suspend(|| console.line("*** Target key exists. Replacing it for FIX."));
+            Some(Event::Paused(true)) => {
+                paused += 1;
+                (paused == 1)
+                    .then(|| "*** Paused: no slot is open while the pause file exists".into())
             }
-            Event::Warning(text) => bar.suspend(|| console.line(&text)),
+            Some(Event::Paused(false)) => {
+                paused = paused.saturating_sub(1);
+                (paused == 0).then(|| "*** Going on".into())
+            }
+            Some(Event::Differs {
+                slot,
+                key,
+                owner,
+                other,
+            }) => {
+                differing += 1;
+                (differing <= SHOWN_DIFFERENCES).then(|| {
+                    format!(
+                        "*** Key \"{key}\" of slot {slot} differs at {other}: the value of its owner {owner} stays"
+                    )
+                })
+            }
+            Some(Event::Warning(text)) => Some(text),
+        };
+        if let Some(line) = line {
+            bar.suspend(|| console.line(&line));
         }
     }
-    if hashes > 0 {
-        console.print("\n");
+    if differing > SHOWN_DIFFERENCES {
+        let more = differing - SHOWN_DIFFERENCES;
+        console.line(&format!("*** ... and {more} more keys that differ"));
     }
+    progress
 }
 
 async fn mover(
@@ -347,8 +456,17 @@ async fn slots_command(
     Ok(())
 }
 
-/// Claims slots that the node may believe to be someone else's, and makes the claim win.
+/// A name that no earlier repair has used.
+fn keep_name() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0, |since| since.as_secs());
+    format!("trib-fix-{seconds}-{}.resp", std::process::id())
+}
+
+/// Claims slots that the node may believe to be someone else's, and makes the claim win. They must really be
+/// nobody's, at this very moment.
 async fn take_slots(cluster: &mut Cluster, node: &NodeId, slots: &SlotSet) -> Result<(), Error> {
+    cluster.require_unowned(slots).await?;
     // One by one: a slot that nobody had is refused, and with it all others of the same command.
     let drop_all = slots
         .iter()

@@ -11,17 +11,26 @@
 //! - [`cluster`]: connections to all nodes. [`mover`]: moving slots. [`wait`]: waiting for agreement.
 //! - [`execute`]: steps become commands.
 //! - [`verbs`]: one function for each verb of the command line; [`cli`]: the command line itself.
+//! - [`diagnosis`]: what is wrong with a cluster, and what to do.
+//! - [`picture`]: a living cluster to look at. [`screen`]: the same on a terminal.
+//! - [`progress`]: how far a move is, and how fast it may be.
+//! - [`keep`]: copies that lose against the owner's value.
 //! - [`console`]: lines, prompts, progress. [`local`]: a cluster of processes on this machine.
 
 pub mod address;
 pub mod cli;
 pub mod cluster;
 pub mod console;
+pub mod diagnosis;
 mod error;
 pub mod execute;
+pub mod keep;
 pub mod local;
 pub mod mover;
+pub mod picture;
 pub mod plan;
+pub mod progress;
+pub mod screen;
 pub mod slots;
 pub mod snapshot;
 pub mod verbs;

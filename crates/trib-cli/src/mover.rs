@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use client::{Command, Connection, Value};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::keep::{Copy, Keeper};
 use crate::plan::MoveMode;
+use crate::progress::Pace;
 use crate::{Address, Error, Slot};
 
 /// Most slots open at once between two nodes.
@@ -42,8 +44,12 @@ pub struct MoveOptions {
     pub pipeline: Option<usize>,
     /// What kind of move it is.
     pub mode: MoveMode,
-    /// The target's password, if it wants one.
-    pub password: Option<String>,
+    /// The words that make MIGRATE log in at the target, if it wants that.
+    pub login: Vec<String>,
+    /// Where copies go that lose against the owner's value.
+    pub keeper: Arc<Keeper>,
+    /// How fast it may be.
+    pub pace: Arc<Pace>,
 }
 
 /// Something to show.
@@ -60,8 +66,24 @@ pub enum Event {
         /// How many keys went with it.
         keys: usize,
     },
-    /// Keys were already at the target and are replaced.
-    Replacing,
+    /// Keys were sent.
+    Sent {
+        /// How many.
+        keys: usize,
+    },
+    /// A pause begins, or ends.
+    Paused(bool),
+    /// A key was at both ends, and not alike: the owner's value stays, the other copy is kept aside.
+    Differs {
+        /// Which slot.
+        slot: Slot,
+        /// The key, as far as it can be printed.
+        key: String,
+        /// Whose value stays.
+        owner: Address,
+        /// Who held the other copy.
+        other: Address,
+    },
     /// Something that does not stop the move.
     Warning(String),
 }
@@ -161,6 +183,16 @@ enum Outcome {
     Failed(String),
 }
 
+/// What to do after an answer to MIGRATE.
+enum Verdict {
+    /// Nothing more.
+    Is(Outcome),
+    /// Send it in another way.
+    Again(Parcel),
+    /// Some keys are at the target too.
+    Conflict(Parcel),
+}
+
 /// One slot of a window.
 #[derive(Default)]
 struct Progress {
@@ -217,6 +249,12 @@ impl Mover {
             .collect();
         let mut moved = 0;
         while moved < slots.len() && !self.stop.load(Ordering::Relaxed) {
+            if self.options.pace.paused() {
+                self.tell(Event::Paused(true));
+                self.options.pace.resume(&self.stop).await;
+                self.tell(Event::Paused(false));
+                continue;
+            }
             let size = window_size(&counts[moved..]);
             let result = self.window(&slots[moved..moved + size]).await;
             if result.is_err() {
@@ -231,7 +269,7 @@ impl Mover {
 
     /// Where nodes want a password, a source that cannot say it could send nothing, and would leave slots open.
     async fn require_auth(&mut self) -> Result<(), Error> {
-        if self.options.password.is_none() {
+        if self.options.login.is_empty() {
             return Ok(());
         }
         // Without keys nothing is sent anywhere.
@@ -368,12 +406,17 @@ impl Mover {
                 .map(|parcel| (parcel.slot, parcel.keys.len()))
                 .collect();
             let outcomes = self.send(parcels).await?;
+            let elapsed = start.elapsed();
             for ((slot, keys), outcome) in counts.into_iter().zip(outcomes) {
+                if matches!(outcome, Outcome::Sent) {
+                    self.tell(Event::Sent { keys });
+                }
                 if let Some(state) = progress.get_mut(&slot) {
                     state.take(keys, outcome);
                 }
             }
-            self.adapt(sent, start.elapsed());
+            self.options.pace.spend(sent).await;
+            self.adapt(sent, elapsed);
         }
     }
 
@@ -386,7 +429,7 @@ impl Mover {
             .iter()
             .filter(|(_, state)| !state.done && state.failure.is_none());
         let slots: Vec<Slot> = open.map(|(slot, _)| *slot).collect();
-        let batch = self.batch.to_string();
+        let batch = self.batch.min(self.options.pace.most_keys()).to_string();
         let list =
             |slot: &Slot| Command::from(["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), &batch]);
         let replies = self.source.link.pipeline(slots.iter().map(list)).await?;
@@ -433,8 +476,13 @@ impl Mover {
             let mut again = Vec::new();
             for ((index, parcel), reply) in commands.into_iter().zip(replies) {
                 match self.judge(parcel, &reply, tries) {
-                    Ok(outcome) => outcomes[index].merge(outcome),
-                    Err(parcel) => again.push((index, parcel)),
+                    Verdict::Is(outcome) => outcomes[index].merge(outcome),
+                    Verdict::Again(parcel) => again.push((index, parcel)),
+                    Verdict::Conflict(parcel) => match self.settle(parcel).await? {
+                        Ok(rest) if rest.keys.is_empty() => outcomes[index].merge(Outcome::Sent),
+                        Ok(rest) => again.push((index, rest)),
+                        Err(reason) => outcomes[index].merge(Outcome::Failed(reason)),
+                    },
                 }
             }
             commands = again;
@@ -443,10 +491,10 @@ impl Mover {
     }
 
     /// The outcome of a MIGRATE, or the parcel to be sent again in another way.
-    fn judge(&mut self, mut parcel: Parcel, reply: &Value, tries: u32) -> Result<Outcome, Parcel> {
+    fn judge(&mut self, mut parcel: Parcel, reply: &Value, tries: u32) -> Verdict {
         let Some(message) = reply.as_error() else {
             let nothing = reply.as_str() == Some("NOKEY");
-            return Ok(if nothing {
+            return Verdict::Is(if nothing {
                 Outcome::NothingThere
             } else {
                 Outcome::Sent
@@ -455,20 +503,114 @@ impl Mover {
         if message.contains("syntax error") && self.dialect.keys && tries < 4 {
             // An older node: a key at a time.
             self.dialect.keys = false;
-            return Err(parcel);
+            return Verdict::Again(parcel);
         }
         if message.contains("BUSYKEY") && !parcel.replace && self.options.mode != MoveMode::Live {
-            self.tell(Event::Replacing);
-            parcel.replace = true;
-            return Err(parcel);
+            return Verdict::Conflict(parcel);
         }
         // The answer got lost: keys may be at both ends. While the source still has a key and gives the slot
-        // away, its copy is the one that clients use.
+        // away, its copy is the one that clients use. Where the target is the owner, nothing is ever replaced.
         if message.starts_with("IOERR") && tries < 3 {
-            parcel.replace = true;
-            return Err(parcel);
+            parcel.replace = self.options.mode != MoveMode::Gather;
+            return Verdict::Again(parcel);
         }
-        Ok(Outcome::Failed(message.to_owned()))
+        Verdict::Is(Outcome::Failed(message.to_owned()))
+    }
+
+    /// Some keys of a parcel are at both ends. The owner's value stays; a copy that differs from it is kept aside
+    /// before it goes. What is left of the parcel comes back, or why it cannot be sent.
+    async fn settle(&mut self, mut parcel: Parcel) -> Result<Result<Parcel, String>, Error> {
+        let exists = |key: &Value| Command::new("EXISTS").arg(key.as_bytes().unwrap_or_default());
+        let ask: Vec<Command> = parcel.keys.iter().map(exists).collect();
+        let there = self.at_target(ask).await?;
+        let (mut twice, mut once) = (Vec::new(), Vec::new());
+        for (key, there) in std::mem::take(&mut parcel.keys).into_iter().zip(there) {
+            match there {
+                Value::Int(0) => once.push(key),
+                Value::Int(_) => twice.push(key),
+                other => return Ok(Err(problem(&other))),
+            }
+        }
+        for key in &twice {
+            let key = key.as_bytes().unwrap_or_default();
+            if let Err(reason) = self.compare(parcel.slot, key).await? {
+                return Ok(Err(reason));
+            }
+        }
+        if let Err(reason) = self.options.keeper.sync() {
+            return Ok(Err(reason));
+        }
+        if self.options.mode == MoveMode::Resume {
+            parcel.replace = true;
+            parcel.keys = once.into_iter().chain(twice).collect();
+            return Ok(Ok(parcel));
+        }
+        let drop_copy = |key: &Value| Command::new("DEL").arg(key.as_bytes().unwrap_or_default());
+        let dropped = self
+            .at_source(twice.iter().map(drop_copy).collect())
+            .await?;
+        if let Some(refusal) = dropped.iter().find_map(Value::as_error) {
+            return Ok(Err(refusal.to_owned()));
+        }
+        parcel.keys = once;
+        Ok(Ok(parcel))
+    }
+
+    /// Compares the two copies of a key; where they differ, the one that is not the owner's is kept.
+    async fn compare(&mut self, slot: Slot, key: &[u8]) -> Result<Result<(), String>, Error> {
+        let ask = || vec![Command::new("DUMP").arg(key), Command::new("PTTL").arg(key)];
+        let (at_source, at_target) = (self.at_source(ask()).await?, self.at_target(ask()).await?);
+        let gathering = self.options.mode == MoveMode::Gather;
+        let (stays, goes) = if gathering {
+            (at_target, at_source)
+        } else {
+            (at_source, at_target)
+        };
+        let ([stays, _], [goes, ttl]) = (stays.as_slice(), goes.as_slice()) else {
+            return Ok(Err("DUMP got no answer".into()));
+        };
+        if let Some(refusal) = [stays, goes].into_iter().find_map(Value::as_error) {
+            return Ok(Err(refusal.to_owned()));
+        }
+        // Gone by now, or alike.
+        let Some(payload) = goes.as_bytes().filter(|_| stays != goes) else {
+            return Ok(Ok(()));
+        };
+        let (owner, other) = if gathering {
+            (self.target.address.clone(), self.source.address.clone())
+        } else {
+            (self.source.address.clone(), self.target.address.clone())
+        };
+        let copy = Copy {
+            key,
+            millis_left: ttl.as_int().unwrap_or(0),
+            payload,
+        };
+        if let Err(reason) = self.options.keeper.put(&copy) {
+            return Ok(Err(reason));
+        }
+        let key = String::from_utf8_lossy(key)
+            .escape_debug()
+            .take(80)
+            .collect();
+        self.tell(Event::Differs {
+            slot,
+            key,
+            owner,
+            other,
+        });
+        Ok(Ok(()))
+    }
+
+    /// Commands about keys that lie at the source. One that only receives the slot wants ASKING before each.
+    async fn at_source(&mut self, commands: Vec<Command>) -> Result<Vec<Value>, Error> {
+        let asking = self.options.mode == MoveMode::Gather;
+        local(&mut self.source.link, asking, commands).await
+    }
+
+    async fn at_target(&mut self, commands: Vec<Command>) -> Result<Vec<Value>, Error> {
+        let asking = self.options.mode != MoveMode::Gather;
+        local(&mut self.target.link, asking, commands).await
     }
 
     fn migrate(&self, parcel: &Parcel) -> Command {
@@ -483,9 +625,7 @@ impl Mover {
         if parcel.replace {
             command = command.arg("REPLACE");
         }
-        if let Some(password) = &self.options.password {
-            command = command.arg("AUTH").arg(password);
-        }
+        command = command.args(&self.options.login);
         if single.is_some() {
             return command;
         }
@@ -503,7 +643,7 @@ impl Mover {
             .iter()
             .flat_map(|(_, parcel)| parcel.keys.iter().filter_map(Value::as_bytes));
         let ask: Vec<Command> = keys.map(|key| Command::new("PTTL").arg(key)).collect();
-        let mut replies = self.source.link.pipeline(ask).await?.into_iter();
+        let mut replies = self.at_source(ask).await?.into_iter();
         let mut split = Vec::new();
         for (index, parcel) in parcels {
             let replace = parcel.replace;
@@ -604,6 +744,21 @@ fn window_size(counts: &[i64]) -> usize {
         .take_while(fits)
         .count()
         .max(1)
+}
+
+async fn local(
+    link: &mut Connection,
+    asking: bool,
+    commands: Vec<Command>,
+) -> Result<Vec<Value>, Error> {
+    if !asking {
+        return Ok(link.pipeline(commands).await?);
+    }
+    let asked = commands
+        .into_iter()
+        .flat_map(|command| [Command::new("ASKING"), command]);
+    let replies = link.pipeline(asked.collect::<Vec<_>>()).await?;
+    Ok(replies.into_iter().skip(1).step_by(2).collect())
 }
 
 fn singles((index, parcel): (usize, Parcel)) -> impl Iterator<Item = (usize, Parcel)> {

@@ -11,16 +11,18 @@ use crate::snapshot::NodeId;
 use crate::{Slot, SlotSet};
 
 mod apply;
+mod balance;
 mod create;
 mod fix;
 mod rebalance;
 mod reshard;
 
 pub use apply::{ApplyPlan, DescribedNode, Description, apply};
+pub use balance::{SlotLoads, rebalance_by};
 pub use create::{CreatePlan, create};
-pub use fix::{SlotKeys, fix_coverage, fix_open_slots};
+pub use fix::{SlotKeys, fix_coverage, fix_open_slots, fix_strays};
 pub use rebalance::{Rebalance, RebalanceOptions, Shift, rebalance};
-pub use reshard::reshard;
+pub use reshard::{drain, reshard};
 
 /// One slot that shall change hands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,11 @@ pub enum Step {
     },
     /// The node takes the highest epoch.
     BumpEpoch {
+        /// Who.
+        node: NodeId,
+    },
+    /// The replica takes its master's place and slots, without asking anyone.
+    TakeOver {
         /// Who.
         node: NodeId,
     },
@@ -151,6 +158,7 @@ impl fmt::Display for Step {
                 write!(f, "{node} starts with config epoch {epoch}")
             }
             Self::BumpEpoch { node } => write!(f, "{node} takes a new config epoch"),
+            Self::TakeOver { node } => write!(f, "{node} takes its master's place"),
             Self::Meet { node, with } => write!(f, "{node} meets {with}"),
             Self::Replicate { node, master } => write!(f, "{node} replicates {master}"),
             Self::SetStable { node, slot } => write!(f, "{node} closes slot {slot}"),

@@ -21,6 +21,21 @@ impl SlotSet {
         Self(Box::new([u64::MAX; WORDS]))
     }
 
+    /// Reads what [`fmt::Display`] writes; nothing where it is something else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut set = Self::default();
+        for range in text.split(',').filter(|_| !text.is_empty()) {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let (first, last): (Slot, Slot) = (first.parse().ok()?, last.parse().ok()?);
+            if first > last || last >= SLOT_COUNT {
+                return None;
+            }
+            set.extend(first..=last);
+        }
+        Some(set)
+    }
+
     /// Adds a slot.
     ///
     /// # Panics
@@ -149,5 +164,11 @@ mod tests {
         assert_eq!(set.to_string(), "1-3,7,9-10");
         assert_eq!(SlotSet::default().to_string(), "");
         assert_eq!(SlotSet::all().to_string(), "0-16383");
+        for same in ["", "5", "1-3,7,9-10", "0-16383"] {
+            assert_eq!(SlotSet::parse(same).unwrap().to_string(), same);
+        }
+        for other in ["x", "3-1", "16384", "1,", "-", "0-16384"] {
+            assert_eq!(SlotSet::parse(other), None, "{other}");
+        }
     }
 }

@@ -78,14 +78,20 @@ impl Node {
         self.has_flag("master")
     }
 
+    /// Whether its address is known and it is in no handshake: it may be asked, whatever others think of it.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.address.port > 0
+            && !self.address.host.is_empty()
+            && !["noaddr", "handshake"]
+                .iter()
+                .any(|flag| self.has_flag(flag))
+    }
+
     /// Whether the node can be called: its address is known, its handshake is over and it is not known to be down.
     #[must_use]
     pub fn is_callable(&self) -> bool {
-        self.address.port > 0
-            && !self.address.host.is_empty()
-            && !["noaddr", "fail", "handshake"]
-                .iter()
-                .any(|flag| self.has_flag(flag))
+        self.has_address() && !self.has_flag("fail")
     }
 
     /// The lines that check and reshard print about a node. `replicas`: how many replicate it, where known.
@@ -116,7 +122,8 @@ impl Node {
 pub struct Snapshot {
     /// Nodes that answered, in the order they were found.
     pub nodes: Vec<Node>,
-    /// Nodes that others know and that could not be asked, by what is known of them.
+    /// Nodes that others know and that could not be asked. Their slots are those that any node that answered
+    /// believes to be theirs.
     pub missing: Vec<Node>,
 }
 
@@ -179,6 +186,53 @@ impl Snapshot {
     #[must_use]
     pub fn uncovered(&self) -> SlotSet {
         self.covered().complement()
+    }
+
+    /// Slots that nobody who answered owns, but that belong to a node which could not be asked.
+    #[must_use]
+    pub fn withheld(&self) -> SlotSet {
+        let covered = self.covered();
+        let missing = self.missing.iter().flat_map(|node| node.slots.iter());
+        missing.filter(|slot| !covered.contains(*slot)).collect()
+    }
+
+    /// Slots that nobody at all owns.
+    #[must_use]
+    pub fn unowned(&self) -> SlotSet {
+        let withheld = self.withheld();
+        let uncovered = self.uncovered();
+        uncovered
+            .iter()
+            .filter(|slot| !withheld.contains(*slot))
+            .collect()
+    }
+
+    /// The missing nodes that slots depend on: they own some that nobody else claims, or an open slot names them.
+    #[must_use]
+    pub fn needed(&self) -> Vec<&Node> {
+        let withheld = self.withheld();
+        let named: BTreeSet<&NodeId> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.migrating.values().chain(node.importing.values()))
+            .collect();
+        let needed = |node: &&Node| {
+            named.contains(&node.id) || node.slots.iter().any(|slot| withheld.contains(slot))
+        };
+        self.missing.iter().filter(needed).collect()
+    }
+
+    /// Slots that more than one master claims for itself.
+    #[must_use]
+    pub fn claimed_twice(&self) -> SlotSet {
+        let (mut once, mut twice) = (SlotSet::default(), SlotSet::default());
+        for slot in self.masters().flat_map(|node| node.slots.iter()) {
+            if once.contains(slot) {
+                twice.insert(slot);
+            }
+            once.insert(slot);
+        }
+        twice
     }
 
     /// All slots that some node is giving away or receiving.

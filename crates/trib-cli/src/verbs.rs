@@ -3,13 +3,21 @@
 mod apply;
 mod check;
 mod create;
+mod doctor;
+mod fix;
 mod import;
+mod journal;
+mod loads;
 mod moves;
 mod nodes;
+mod watch;
 
 pub use apply::apply;
-pub use check::{check, fix, info};
+pub use check::{check, info};
 pub use create::create;
+pub use doctor::doctor;
+pub use fix::fix;
 pub use import::{ImportOptions, import};
-pub use moves::{RebalanceArgs, ReshardArgs, rebalance, reshard};
+pub use moves::{Balance, RebalanceArgs, ReshardArgs, rebalance, reshard};
 pub use nodes::{add_node, call, del_node, set_timeout};
+pub use watch::{WatchOptions, watch};

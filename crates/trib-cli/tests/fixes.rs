@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use trib_cli::plan::{MoveMode, SlotKeys, Step, fix_coverage, fix_open_slots};
+use trib_cli::plan::{MoveMode, SlotKeys, Step, fix_coverage, fix_open_slots, fix_strays};
 use trib_cli::snapshot::{Node, NodeId, Snapshot};
 use trib_cli::{Address, SLOT_COUNT, Slot, SlotSet};
 
@@ -252,6 +252,90 @@ proptest! {
         prop_assert_eq!(fix_open_slots(&mut model.snapshot(), &model.key_counts()), vec![]);
         prop_assert_eq!(fix_coverage(&model.snapshot(), &model.key_counts()), vec![]);
     }
+}
+
+fn with_missing(mut snapshot: Snapshot, slots: std::ops::Range<Slot>) -> Snapshot {
+    let mut lost = snapshot.nodes[1].clone();
+    lost.id = id(9);
+    lost.slots = slots.collect();
+    lost.migrating.clear();
+    lost.importing.clear();
+    snapshot.missing.push(lost);
+    snapshot
+}
+
+#[test]
+fn slots_of_a_node_that_cannot_be_asked_are_given_to_nobody() {
+    let mut model = Model::new(&[]);
+    model.node(&id(0)).owned = (100..SLOT_COUNT).collect();
+    let snapshot = with_missing(model.snapshot(), 0..100);
+    assert_eq!(snapshot.withheld().len(), 100);
+    assert!(snapshot.unowned().is_empty());
+    assert_eq!(fix_coverage(&snapshot, &SlotKeys::new()), vec![]);
+    assert_eq!(snapshot.needed().len(), 1);
+    // Some of them are really nobody's.
+    let snapshot = with_missing(model.snapshot(), 10..100);
+    let steps = fix_coverage(&snapshot, &SlotKeys::new());
+    let taken: Vec<Slot> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::TakeSlots { slots, .. } => Some(slots.iter().collect::<Vec<_>>()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(taken, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_node_that_lost_its_slots_to_others_is_not_needed() {
+    let model = Model::new(&[vec![(true, None, BTreeSet::new())]]);
+    let snapshot = with_missing(model.snapshot(), 0..1);
+    assert!(snapshot.needed().is_empty());
+    assert!(snapshot.withheld().is_empty());
+}
+
+#[test]
+fn a_node_that_an_open_slot_names_is_needed() {
+    let mut model = Model::new(&[]);
+    model.node(&id(1)).importing.insert(7, id(9));
+    let snapshot = with_missing(model.snapshot(), 0..0);
+    assert_eq!(snapshot.needed().len(), 1);
+}
+
+#[test]
+fn of_two_claims_the_newer_epoch_wins_however_few_keys_it_has() {
+    let slots = vec![vec![
+        (true, Some((true, 2)), BTreeSet::from([1, 2])),
+        (true, None, BTreeSet::from([3])),
+        (false, None, BTreeSet::new()),
+        (false, None, BTreeSet::new()),
+    ]];
+    let model = Model::new(&slots);
+    let mut snapshot = model.snapshot();
+    snapshot.nodes[1].config_epoch = 2;
+    assert_eq!(snapshot.claimed_twice().to_string(), "0");
+    let steps = fix_open_slots(&mut snapshot, &model.key_counts());
+    assert!(steps.contains(&Step::DropSlot {
+        node: id(0),
+        slot: 0
+    }));
+    assert!(steps.contains(&Step::BumpEpoch { node: id(1) }));
+}
+
+#[test]
+fn strays_go_to_the_owner() {
+    let slots = vec![vec![
+        (true, None, BTreeSet::from([1])),
+        (false, None, BTreeSet::from([2])),
+        (false, None, BTreeSet::new()),
+        (false, None, BTreeSet::new()),
+    ]];
+    let mut model = Model::new(&slots);
+    let steps = fix_strays(&model.snapshot(), &model.key_counts());
+    model.run(&steps).unwrap();
+    assert_eq!(model.0[&id(0)].keys[&0], BTreeSet::from([1, 2]));
+    assert!(model.snapshot().open_slots().is_empty());
 }
 
 #[test]

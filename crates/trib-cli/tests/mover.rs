@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::codec::Decoder as _;
+use trib_cli::keep::Keeper;
 use trib_cli::mover::{Dialect, End, Event, MoveOptions, Mover};
 use trib_cli::plan::MoveMode;
 use trib_cli::snapshot::NodeId;
@@ -40,6 +41,8 @@ struct World {
     source: BTreeMap<Slot, BTreeSet<String>>,
     target: BTreeSet<String>,
     with_expiry: BTreeSet<String>,
+    /// Keys whose copies at both ends are not alike.
+    differing: BTreeSet<String>,
     quirks: Quirks,
     log: Vec<String>,
 }
@@ -83,6 +86,16 @@ impl World {
                     return "-ERR I'm not the owner of hash slot\r\n".into();
                 }
                 "+OK\r\n".into()
+            }
+            ("ASKING", _) => "+OK\r\n".into(),
+            ("EXISTS", key) => format!(":{}\r\n", u8::from(self.target.contains(key))),
+            ("DUMP", key) if self.differing.contains(key) => format!("$1\r\n{node}\r\n"),
+            ("DUMP", _) => "$4\r\nsame\r\n".into(),
+            ("DEL", key) => {
+                for slot in self.source.values_mut() {
+                    slot.remove(key);
+                }
+                ":1\r\n".into()
             }
             ("PTTL", key) => format!(
                 ":{}\r\n",
@@ -206,6 +219,19 @@ async fn run(
     dialect: Dialect,
     password: Option<&str>,
 ) -> Run {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = Arc::new(Keeper::new(dir.path().join("kept")));
+    run_keeping(world, slots, mode, dialect, password, keeper).await
+}
+
+async fn run_keeping(
+    world: World,
+    slots: &[Slot],
+    mode: MoveMode,
+    dialect: Dialect,
+    password: Option<&str>,
+    keeper: Arc<Keeper>,
+) -> Run {
     let world = Arc::new(Mutex::new(world));
     let source = play("a", Arc::clone(&world)).await;
     let target = play("b", Arc::clone(&world)).await;
@@ -215,7 +241,9 @@ async fn run(
         timeout: Duration::from_secs(60),
         pipeline: Some(2),
         mode,
-        password: password.map(str::to_owned),
+        login: password.map_or_else(Vec::new, |word| vec!["AUTH".into(), word.into()]),
+        keeper,
+        pace: Arc::default(),
     };
     let mut mover = Mover::new(
         source,
@@ -385,7 +413,105 @@ async fn a_key_at_the_target_stops_a_live_move_and_is_replaced_by_a_repair() {
 
     let repair = run(world(), &[5, 6], MoveMode::Resume, PLAIN, None).await;
     assert_eq!(repair.result, Ok(2));
-    assert!(repair.events.contains(&Event::Replacing));
+    assert!(repair.world.source[&5].is_empty());
+}
+
+fn differing(events: &[Event]) -> Vec<(Slot, &str, &str)> {
+    let one = |event| match event {
+        &Event::Differs {
+            slot,
+            ref key,
+            ref owner,
+            ..
+        } => Some((slot, key.as_str(), owner.host.as_str())),
+        _ => None,
+    };
+    events.iter().filter_map(one).collect()
+}
+
+fn both_ends() -> World {
+    let mut world = World::with_keys(&[(5, &["alike", "differs", "only"])]);
+    world.target.extend(["alike".into(), "differs".into()]);
+    world.differing.insert("differs".into());
+    world
+}
+
+#[tokio::test]
+async fn gathering_never_replaces_what_the_owner_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = Arc::new(Keeper::new(dir.path().join("kept")));
+    let run = run_keeping(
+        both_ends(),
+        &[5],
+        MoveMode::Gather,
+        PLAIN,
+        None,
+        Arc::clone(&keeper),
+    )
+    .await;
+    assert_eq!(run.result, Ok(1));
+    assert!(run.world.source[&5].is_empty());
+    assert!(run.world.log.iter().all(|line| !line.contains("REPLACE")));
+    assert!(
+        run.log()
+            .contains(&"a: MIGRATE  0 60000 KEYS only".to_owned()),
+        "{:?}",
+        run.log()
+    );
+    // The target is the owner: its value stays, the source's is kept aside before it goes.
+    assert_eq!(differing(&run.events), [(5, "differs", "b")]);
+    let kept = std::fs::read(keeper.path()).unwrap();
+    let kept = String::from_utf8(kept).unwrap();
+    assert!(
+        kept.starts_with("*4\r\n$7\r\nRESTORE\r\n$7\r\ndiffers\r\n"),
+        "{kept}"
+    );
+    assert!(kept.ends_with("$1\r\na\r\n"), "{kept}");
+    let at = |line: &str| run.log().iter().position(|other| other == line).unwrap();
+    assert!(at("a: DUMP differs") < at("a: DEL differs"));
+    assert_eq!(at("a: ASKING") + 1, at("a: DUMP alike"));
+}
+
+#[tokio::test]
+async fn going_on_with_a_move_keeps_what_it_replaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = Arc::new(Keeper::new(dir.path().join("kept")));
+    let run = run_keeping(
+        both_ends(),
+        &[5],
+        MoveMode::Resume,
+        PLAIN,
+        None,
+        Arc::clone(&keeper),
+    )
+    .await;
+    assert_eq!(run.result, Ok(1));
+    // The source still owns the slot.
+    assert_eq!(differing(&run.events), [(5, "differs", "a")]);
+    let kept = std::fs::read(keeper.path()).unwrap();
+    assert!(kept.ends_with(b"$1\r\nb\r\n"));
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_kept_does_not_go() {
+    let keeper = Arc::new(Keeper::new("/nonexistent/kept"));
+    let run = run_keeping(both_ends(), &[5], MoveMode::Gather, PLAIN, None, keeper).await;
+    let error = run.result.unwrap_err();
+    assert!(
+        error.contains("cannot be kept in /nonexistent/kept"),
+        "{error}"
+    );
+    assert!(run.world.source[&5].contains("differs"));
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_make_gathering_replace() {
+    let mut world = World::with_keys(&[(5, &["k1"])]);
+    world.quirks.lost_answers = 1;
+    let run = run(world, &[5], MoveMode::Gather, PLAIN, None).await;
+    assert_eq!(run.result, Ok(1));
+    assert!(run.world.source[&5].is_empty());
+    assert!(run.world.log.iter().all(|line| !line.contains("REPLACE")));
 }
 
 #[tokio::test]

@@ -412,7 +412,7 @@ fn apply_grows_a_cluster_by_a_master_and_its_replica() {
 #[test]
 fn the_example_description_is_a_valid_one() {
     let text = include_str!("../../../deploy/cluster.yaml");
-    let description: Description = serde_yaml::from_str(text).unwrap();
+    let description = Description::from_yaml(text).unwrap();
     assert_eq!(
         (
             description.replicas,
@@ -426,6 +426,113 @@ fn the_example_description_is_a_valid_one() {
         description.nodes[5].address().unwrap(),
         Address::new("10.0.0.3", 6380)
     );
-    let misspelt: Result<Description, _> = serde_yaml::from_str("replicsa: 1\nnodes: []\n");
-    assert!(misspelt.unwrap_err().to_string().contains("replicsa"));
+}
+
+#[test]
+fn a_description_is_refused_in_the_words_of_its_writer() {
+    let refused = |text: &str| Description::from_yaml(text).unwrap_err();
+    let lines = [
+        "replicsa: 1\nnodes: []",
+        "replicas: two\nnodes: []",
+        "replicas: -1\nnodes: []",
+        "replicas: 1.5\nnodes: []",
+        "threshold: much\nnodes: []",
+        "replicas: 1",
+        "nodes: a:1",
+        "nodes: [7000]",
+        "nodes: [{weight: 1}]",
+        "nodes: [a:1, {address: a:1, weight: heavy}]",
+        "nodes: [{address: a:1, wieght: 2}]",
+        "nodes: [{address: [a:1]}]",
+        "- a:1",
+        "",
+    ];
+    let answers: Vec<String> = lines
+        .iter()
+        .map(|line| format!("{}\n  {}", line.replace('\n', " | "), refused(line)))
+        .collect();
+    insta::assert_snapshot!(answers.join("\n"));
+    assert!(
+        refused("nodes: [").contains("line"),
+        "{}",
+        refused("nodes: [")
+    );
+}
+
+fn loaded(slots: &[(usize, std::ops::Range<u16>)]) -> Snapshot {
+    let mut nodes: Vec<Node> = (0..4).map(|index| node(index, 1)).collect();
+    for (index, range) in slots {
+        nodes[*index].slots = range.clone().collect();
+    }
+    snapshot(nodes)
+}
+
+fn balance(threshold: f64) -> RebalanceOptions {
+    RebalanceOptions {
+        weights: BTreeMap::new(),
+        threshold,
+        use_empty_masters: false,
+    }
+}
+
+#[test]
+fn hot_slots_move_and_cold_ones_stay() {
+    // As many slots each; all of the load is with the first.
+    let cluster = loaded(&[(0, 0..5461), (1, 5461..10923), (2, 10923..16384)]);
+    let loads = [(1, 300), (2, 300), (3, 300), (4, 1)].into_iter().collect();
+    let shifts = trib_cli::plan::rebalance_by(&cluster, &loads, &balance(2.0)).unwrap();
+    let moves: Vec<u16> = shifts
+        .iter()
+        .flat_map(|shift| shift.moves.iter().map(|entry| entry.slot))
+        .collect();
+    assert_eq!(moves.len(), 2, "{shifts:?}");
+    assert!(moves.iter().all(|slot| (1..4).contains(slot)));
+    let targets: Vec<_> = shifts.iter().map(|shift| shift.target.clone()).collect();
+    assert_eq!(targets, [id(1), id(2)]);
+}
+
+#[test]
+fn one_slot_that_is_all_the_load_does_not_wander() {
+    let cluster = loaded(&[(0, 0..5461), (1, 5461..10923), (2, 10923..16384)]);
+    let loads = [(1, 1000)].into_iter().collect();
+    assert_eq!(
+        trib_cli::plan::rebalance_by(&cluster, &loads, &balance(2.0)),
+        Ok(vec![])
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_balance_by_load_only_gets_better(loads in proptest::collection::btree_map(0_u16..16384, 0_u64..1_000_000, 0..300)) {
+        let cluster = loaded(&[(0, 0..9000), (1, 9000..10923), (2, 10923..16384)]);
+        let load_of = |slots: &trib_cli::SlotSet| -> u64 { slots.iter().filter_map(|slot| loads.get(&slot)).sum() };
+        let spread = |cluster: &Snapshot| {
+            let all: Vec<u64> = cluster.masters().filter(|node| !node.slots.is_empty()).map(|node| load_of(&node.slots)).collect();
+            let share = all.iter().sum::<u64>() / 3;
+            all.iter().map(|load| load.abs_diff(share)).max().unwrap()
+        };
+        let mut after = cluster.clone();
+        for shift in trib_cli::plan::rebalance_by(&cluster, &loads, &balance(0.0)).unwrap() {
+            for entry in shift.moves {
+                proptest::prop_assert!(after.node_mut(&entry.source).unwrap().slots.remove(entry.slot));
+                after.node_mut(&entry.target).unwrap().slots.insert(entry.slot);
+            }
+        }
+        proptest::prop_assert!(spread(&after) <= spread(&cluster) + 2);
+    }
+}
+
+#[test]
+fn a_node_is_drained_so_that_the_others_have_as_many_each() {
+    let cluster = loaded(&[(0, 0..1000), (1, 1000..6000), (2, 6000..16384)]);
+    let shifts = trib_cli::plan::drain(&cluster, &id(2)).unwrap();
+    let got: Vec<(NodeId, usize)> = shifts
+        .iter()
+        .map(|shift| (shift.target.clone(), shift.moves.len()))
+        .collect();
+    // The fourth master has none at all.
+    assert_eq!(got.iter().map(|(_, count)| count).sum::<usize>(), 10384);
+    assert_eq!(got, [(id(0), 4462), (id(1), 461), (id(3), 5461)]);
+    let alone = snapshot(vec![node(0, 1)]);
+    assert_eq!(trib_cli::plan::drain(&alone, &id(0)), Ok(vec![]));
 }

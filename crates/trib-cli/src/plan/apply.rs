@@ -2,29 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde_yaml::Value;
 
 use super::{Condition, MoveMode, PlanError, Rebalance, RebalanceOptions, Step, create, rebalance};
 use crate::Address;
 use crate::snapshot::{Node, NodeId, Snapshot};
 
 /// What a cluster shall look like.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     /// Replicas of each master.
-    #[serde(default)]
     pub replicas: usize,
     /// Deviation in percent below which slots stay where they are.
-    #[serde(default = "default_threshold")]
     pub threshold: f64,
     /// All nodes.
     pub nodes: Vec<DescribedNode>,
 }
 
 /// One node of a description: `host:port`, alone or with a weight.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum DescribedNode {
     /// Only the address.
     Plain(String),
@@ -33,17 +29,130 @@ pub enum DescribedNode {
         /// `host:port`
         address: String,
         /// Its part of the slots while it is a master, beside 1 for the others.
-        #[serde(default = "default_weight")]
         weight: f64,
     },
 }
 
-fn default_weight() -> f64 {
-    1.0
+const DEFAULT_WEIGHT: f64 = 1.0;
+const DEFAULT_THRESHOLD: f64 = 2.0;
+
+impl Description {
+    /// Reads a description.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in the words of who wrote it.
+    pub fn from_yaml(text: &str) -> Result<Self, String> {
+        let value: Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        let Value::Mapping(fields) = value else {
+            return Err(
+                "a description begins with fields such as 'replicas: 1' and 'nodes:'".into(),
+            );
+        };
+        let (mut replicas, mut threshold, mut nodes) = (0, DEFAULT_THRESHOLD, None);
+        for (name, value) in fields {
+            match name.as_str() {
+                Some("replicas") => replicas = whole_number("replicas", &value)?,
+                Some("threshold") => threshold = number("threshold", &value)?,
+                Some("nodes") => nodes = Some(described_nodes(value)?),
+                _ => {
+                    let name = shown(&name);
+                    return Err(format!(
+                        "no field is called {name}; there are replicas, threshold and nodes"
+                    ));
+                }
+            }
+        }
+        let nodes = nodes.ok_or("the field 'nodes' is missing: a list of addresses")?;
+        Ok(Self {
+            replicas,
+            threshold,
+            nodes,
+        })
+    }
 }
 
-fn default_threshold() -> f64 {
-    2.0
+fn described_nodes(value: Value) -> Result<Vec<DescribedNode>, String> {
+    let Value::Sequence(items) = value else {
+        return Err(format!(
+            "nodes: a list of addresses is expected, not {}",
+            shown(&value)
+        ));
+    };
+    (1..)
+        .zip(items)
+        .map(|(place, item)| described_node(place, item))
+        .collect()
+}
+
+fn described_node(place: usize, value: Value) -> Result<DescribedNode, String> {
+    let fields = match value {
+        Value::String(address) => return Ok(DescribedNode::Plain(address)),
+        Value::Mapping(fields) => fields,
+        other => {
+            return Err(format!(
+                "node {place}: an address is expected, not {}",
+                shown(&other)
+            ));
+        }
+    };
+    let (mut address, mut weight) = (None, DEFAULT_WEIGHT);
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            (Some("address"), Value::String(text)) => address = Some(text),
+            (Some("address"), other) => {
+                return Err(format!(
+                    "node {place}: an address is expected, not {}",
+                    shown(&other)
+                ));
+            }
+            (Some("weight"), value) => weight = number(&format!("node {place}: weight"), &value)?,
+            _ => {
+                let name = shown(&name);
+                return Err(format!(
+                    "node {place}: no field is called {name}; there are address and weight"
+                ));
+            }
+        }
+    }
+    let address = address.ok_or_else(|| format!("node {place}: its address is missing"))?;
+    Ok(DescribedNode::Full { address, weight })
+}
+
+fn whole_number(name: &str, value: &Value) -> Result<usize, String> {
+    let number = value
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| {
+        format!(
+            "{name}: a whole number from 0 up is expected, not {}",
+            shown(value)
+        )
+    })
+}
+
+fn number(name: &str, value: &Value) -> Result<f64, String> {
+    let number = value
+        .as_f64()
+        .filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| {
+        format!(
+            "{name}: a number from 0 up is expected, not {}",
+            shown(value)
+        )
+    })
+}
+
+/// A value as its writer would know it again.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".into(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => format!("'{text}'"),
+        Value::Sequence(_) => "a list".into(),
+        _ => "fields".into(),
+    }
 }
 
 impl DescribedNode {
@@ -62,7 +171,7 @@ impl DescribedNode {
     #[must_use]
     pub fn weight(&self) -> f64 {
         match self {
-            Self::Plain(_) => 1.0,
+            Self::Plain(_) => DEFAULT_WEIGHT,
             Self::Full { weight, .. } => *weight,
         }
     }

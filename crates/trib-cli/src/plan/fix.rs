@@ -123,7 +123,8 @@ impl<'a> OpenSlot<'a> {
         }
     }
 
-    /// One owner: the one there is, or the claimant (or, where nobody claims, the node) with the most keys.
+    /// One owner: the one there is; of several claimants the one with the newest epoch, to which the cluster would
+    /// come by itself; where nobody claims, the node with the most keys.
     fn settle_owner(&mut self, owners: Vec<NodeId>) -> Option<NodeId> {
         if let [owner] = owners.as_slice() {
             return Some(owner.clone());
@@ -150,7 +151,10 @@ impl<'a> OpenSlot<'a> {
             self.importing.remove(&owner);
             return Some(owner);
         }
-        let owner = self.most_keys(owners.clone())?;
+        let epoch = |id: &NodeId| self.snapshot.node(id).map(|node| node.config_epoch);
+        let newest = owners.iter().map(epoch).max()?;
+        let newest = owners.iter().filter(|id| epoch(id) == newest).cloned();
+        let owner = self.most_keys(newest.collect())?;
         for other in owners.into_iter().filter(|id| *id != owner) {
             self.steps.push(Step::DropSlot {
                 node: other.clone(),
@@ -199,9 +203,8 @@ impl<'a> OpenSlot<'a> {
             ));
         }
         for node in others {
-            if self.held.get(&node).copied().unwrap_or(0) > 0 {
-                gather(self.steps, slot, &node, owner);
-            }
+            // Also where no keys were counted: clients may have been sent there since.
+            gather(self.steps, slot, &node, owner);
             self.say(format!(
                 ">>> Setting {slot} as STABLE in {}",
                 self.snapshot.label(&node)
@@ -245,6 +248,28 @@ impl<'a> OpenSlot<'a> {
     }
 }
 
+/// Plans how keys of slots that have one owner come there from wherever else they lie.
+#[must_use]
+pub fn fix_strays(snapshot: &Snapshot, keys: &SlotKeys) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (&slot, held) in keys {
+        let owners = snapshot.owners(slot);
+        let [owner] = owners.as_slice() else { continue };
+        for source in held.keys().filter(|id| *id != owner) {
+            let label = snapshot.label(source);
+            steps.push(Step::Say(format!(
+                ">>> Moving keys of slot {slot} from {label} to its owner"
+            )));
+            gather(&mut steps, slot, source, owner);
+            steps.push(Step::SetStable {
+                node: source.clone(),
+                slot,
+            });
+        }
+    }
+    steps
+}
+
 /// Keys that lie at `source` go to `owner`. The source says it receives the slot, else it would send MIGRATE away.
 fn gather(steps: &mut Vec<Step>, slot: Slot, source: &NodeId, owner: &NodeId) {
     steps.push(Step::SetStable {
@@ -268,10 +293,11 @@ fn gather(steps: &mut Vec<Step>, slot: Slot, source: &NodeId, owner: &NodeId) {
 }
 
 /// Plans who serves the slots that nobody serves: the node that has their keys; of several, the one with the most;
-/// where there are no keys, the masters with the fewest slots. `keys` must hold the uncovered slots.
+/// where there are no keys, the masters with the fewest slots. `keys` must hold the uncovered slots. Slots of a
+/// node that could not be asked are nobody's to give.
 #[must_use]
 pub fn fix_coverage(snapshot: &Snapshot, keys: &SlotKeys) -> Vec<Step> {
-    let uncovered = snapshot.uncovered();
+    let uncovered = snapshot.unowned();
     if uncovered.is_empty() {
         return Vec::new();
     }
@@ -406,13 +432,6 @@ fn cover_empty(
         "The following uncovered slots have no keys across the cluster:".into(),
     ));
     steps.push(Step::Say(slots.to_string()));
-    for down in snapshot.missing.iter().filter(|node| node.is_master()) {
-        let text = format!(
-            "[WARNING] {} is not reachable: keys it holds in its slots are lost to clients",
-            down.address
-        );
-        steps.push(Step::Say(text));
-    }
     steps.push(Step::Confirm(
         "Fix these slots by covering with a random node?".into(),
     ));

@@ -1,6 +1,7 @@
 //! Which slots go when a number of them shall move to one node.
 
-use super::Move;
+use super::{Move, PlanError, Shift};
+use crate::Slot;
 use crate::snapshot::{Node, NodeId, Snapshot};
 
 /// Chooses `count` slots of the sources, in proportion to what each has, for `target`.
@@ -41,4 +42,40 @@ pub fn reshard(
         super::moves_of(node.slots.iter().take(quota), &node.id, target)
     };
     sources.iter().zip(quotas).flat_map(taken).collect()
+}
+
+/// Gives all slots of a node to the other masters, so that they come to have as many each as they can.
+///
+/// # Errors
+///
+/// There is no other master.
+pub fn drain(snapshot: &Snapshot, source: &NodeId) -> Result<Vec<Shift>, PlanError> {
+    let others = snapshot.masters().filter(|node| node.id != *source);
+    let mut sizes: Vec<(usize, NodeId, Vec<Slot>)> = others
+        .map(|node| (node.slots.len(), node.id.clone(), Vec::new()))
+        .collect();
+    let slots = snapshot
+        .node(source)
+        .map(|node| node.slots.clone())
+        .unwrap_or_default();
+    let mut counts: Vec<usize> = sizes.iter().map(|_| 0).collect();
+    for _ in 0..slots.len() {
+        let least = (0..sizes.len()).min_by_key(|&index| sizes[index].0 + counts[index]);
+        counts[least.ok_or(PlanError::NoWeight)?] += 1;
+    }
+    // Whole stretches each.
+    let mut rest = slots.iter();
+    for ((_, _, taken), count) in sizes.iter_mut().zip(counts) {
+        taken.extend(rest.by_ref().take(count));
+    }
+    let shift = |(_, target, slots): (usize, NodeId, Vec<Slot>)| Shift {
+        moves: super::moves_of(slots, source, &target),
+        source: source.clone(),
+        target,
+    };
+    Ok(sizes
+        .into_iter()
+        .map(shift)
+        .filter(|shift| !shift.moves.is_empty())
+        .collect())
 }

@@ -17,9 +17,9 @@ use crate::{App, Cluster, Error};
 /// The file, a node or the cluster is not fit (then nothing was changed), the user says no, or a step fails.
 pub async fn apply(app: &mut App, file: &Path, only_plan: bool) -> Result<(), Error> {
     let text = std::fs::read_to_string(file).map_err(|error| Error::file(file, &error))?;
-    let description: Description = serde_yaml::from_str(&text).map_err(|error| Error::File {
+    let description = Description::from_yaml(&text).map_err(|reason| Error::File {
         path: file.to_owned(),
-        reason: error.to_string(),
+        reason,
     })?;
     let survey = survey(app, &description).await?;
     let Survey {

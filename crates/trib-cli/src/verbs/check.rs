@@ -1,26 +1,26 @@
-//! `check`, `fix` and `info`; the check is also what other verbs begin and end with.
+//! `check` and `info`; the check is also what other verbs begin and end with.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use client::Command;
-
-use crate::plan::{SlotKeys, fix_coverage, fix_open_slots};
+use crate::snapshot::Node;
 use crate::{App, Cluster, Error, SLOT_COUNT, SlotSet, wait};
 
 /// How long a check lets nodes that just learned something come to agree, before it calls that an error.
-const SETTLE: Duration = Duration::from_secs(5);
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     /// Lines marked `[ERR]`.
     pub(crate) errors: usize,
-    /// Lines marked `[WARNING]`.
+    /// Lines marked `[WARNING]` that speak of open slots.
     pub(crate) warnings: usize,
+    /// Nodes that belong to the cluster and cannot be reached. What can be done without them is no less possible.
+    pub(crate) absent: usize,
 }
 
 impl Findings {
+    /// Whether slots can be moved.
     pub(crate) fn clean(self) -> bool {
         self.errors + self.warnings == 0
     }
@@ -34,27 +34,29 @@ impl Findings {
 pub async fn check(app: &mut App, entry: &str) -> Result<(), Error> {
     let mut cluster = app.load(entry).await?;
     let findings = check_cluster(app, &mut cluster, true).await?;
-    if findings.errors > 0 {
+    if findings.errors + findings.absent > 0 {
         Err(Error::Unhealthy)
     } else {
         Ok(())
     }
 }
 
-/// Prints the state of a cluster: nodes (unless quiet), agreement, open slots, coverage.
+/// Prints the state of a cluster: nodes (unless quiet), agreement, absent nodes, open slots, coverage.
 pub(crate) async fn check_cluster(
     app: &mut App,
     cluster: &mut Cluster,
     show: bool,
 ) -> Result<Findings, Error> {
     let mut findings = check_agreement(app, cluster, show).await?;
+    findings.absent = tell_absent(app, cluster);
+    tell_bare_masters(app, cluster);
     findings.warnings += tell_open_slots(app, cluster);
     app.console.line(">>> Check slots coverage...");
     findings.errors += usize::from(!tell_coverage(app, cluster));
     Ok(findings)
 }
 
-async fn check_agreement(
+pub(super) async fn check_agreement(
     app: &mut App,
     cluster: &mut Cluster,
     show: bool,
@@ -77,7 +79,7 @@ async fn check_agreement(
         .line("[ERR] Nodes don't agree about configuration!");
     Ok(Findings {
         errors: 1,
-        warnings: 0,
+        ..Findings::default()
     })
 }
 
@@ -88,8 +90,50 @@ fn show_nodes(app: &mut App, cluster: &Cluster) {
     }
 }
 
+/// Nodes that the others know and nobody could ask; how many.
+fn tell_absent(app: &mut App, cluster: &Cluster) -> usize {
+    let absent = cluster.snapshot.missing.iter();
+    let absent: Vec<&Node> = absent.filter(|node| !node.has_flag("handshake")).collect();
+    for node in &absent {
+        let role = match &node.master {
+            Some(master) => format!("replica of {}", cluster.snapshot.label(master)),
+            None if node.slots.is_empty() => "master without slots".into(),
+            None => format!("master of {} slots", node.slots.len()),
+        };
+        let (name, reason) = (node_name(node), cluster.reason(&node.id));
+        app.console.line(&format!(
+            "[ERR] {name}, {role}, can't be reached: {reason}."
+        ));
+    }
+    absent.len()
+}
+
+/// A node's address with its id; only the id where it has no address.
+pub(super) fn node_name(node: &Node) -> String {
+    if node.has_address() {
+        format!("{} ({})", node.address, node.id)
+    } else {
+        format!("Node {} (no address known)", node.id)
+    }
+}
+
+/// Masters without replicas, where other masters have some.
+fn tell_bare_masters(app: &mut App, cluster: &Cluster) {
+    let snapshot = &cluster.snapshot;
+    if snapshot.nodes.iter().all(|node| node.master.is_none()) {
+        return;
+    }
+    let serving = snapshot.masters().filter(|node| !node.slots.is_empty());
+    for node in serving.filter(|node| snapshot.replica_count(&node.id) == 0) {
+        app.console.line(&format!(
+            "[WARNING] Master {} has no replica that can be reached: its slots fail with it.",
+            node.address
+        ));
+    }
+}
+
 /// How many nodes have open slots.
-fn tell_open_slots(app: &mut App, cluster: &Cluster) -> usize {
+pub(super) fn tell_open_slots(app: &mut App, cluster: &Cluster) -> usize {
     app.console.line(">>> Check for open slots...");
     let mut nodes = 0;
     for node in &cluster.snapshot.nodes {
@@ -115,7 +159,7 @@ fn tell_open_slots(app: &mut App, cluster: &Cluster) -> usize {
 }
 
 /// Whether every slot has an owner.
-fn tell_coverage(app: &mut App, cluster: &Cluster) -> bool {
+pub(super) fn tell_coverage(app: &mut App, cluster: &Cluster) -> bool {
     let covered = cluster.snapshot.uncovered().is_empty();
     if covered {
         app.console
@@ -126,68 +170,6 @@ fn tell_coverage(app: &mut App, cluster: &Cluster) -> bool {
         ));
     }
     covered
-}
-
-/// Repairs open and uncovered slots, then checks again.
-///
-/// # Errors
-///
-/// A repair failed, or errors are left.
-pub async fn fix(app: &mut App, entry: &str) -> Result<(), Error> {
-    let mut cluster = app.load(entry).await?;
-    let before = check_agreement(app, &mut cluster, true).await?;
-    let open = tell_open_slots(app, &cluster);
-    if open > 0 {
-        let slots = cluster.snapshot.open_slots();
-        let keys = count_keys(&mut cluster, &slots).await?;
-        // The planned state is not needed: what really came out is read again.
-        let steps = fix_open_slots(&mut cluster.snapshot.clone(), &keys);
-        app.run(&mut cluster, steps).await?;
-        cluster.reload().await?;
-    }
-    app.console.line(">>> Check slots coverage...");
-    let covered = tell_coverage(app, &cluster);
-    if !covered {
-        let slots = cluster.snapshot.uncovered();
-        let keys = count_keys(&mut cluster, &slots).await?;
-        let steps = fix_coverage(&cluster.snapshot, &keys);
-        app.run(&mut cluster, steps).await?;
-    }
-    if before.clean() && open == 0 && covered {
-        return Ok(());
-    }
-    let after = check_cluster(app, &mut cluster, false).await?;
-    if after.clean() {
-        Ok(())
-    } else {
-        Err(Error::Unhealthy)
-    }
-}
-
-/// How many keys of these slots each master holds.
-async fn count_keys(cluster: &mut Cluster, slots: &SlotSet) -> Result<SlotKeys, Error> {
-    let mut keys: SlotKeys = BTreeMap::new();
-    let masters: Vec<_> = cluster
-        .snapshot
-        .masters()
-        .map(|node| node.id.clone())
-        .collect();
-    for id in masters {
-        let count = |slot: u16| Command::from(["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]);
-        let replies = cluster
-            .pipeline(&id, slots.iter().map(count).collect::<Vec<_>>())
-            .await?;
-        for (slot, reply) in slots.iter().zip(replies) {
-            let count = reply
-                .as_int()
-                .and_then(|count| u64::try_from(count).ok())
-                .unwrap_or(0);
-            if count > 0 {
-                keys.entry(slot).or_default().insert(id.clone(), count);
-            }
-        }
-    }
-    Ok(keys)
 }
 
 /// Prints how many keys, slots and replicas each master has.

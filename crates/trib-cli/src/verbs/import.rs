@@ -8,7 +8,7 @@ use super::check::check_cluster;
 use crate::cluster::open;
 use crate::slots::key_slot;
 use crate::snapshot::NodeId;
-use crate::{Address, App, Cluster, Error, Slot};
+use crate::{Address, App, Cluster, Error, Settings, Slot};
 
 /// Keys asked of one SCAN.
 const SCAN_COUNT: &str = "1000";
@@ -22,6 +22,10 @@ pub struct ImportOptions {
     pub copy: bool,
     /// Replace keys that are in the cluster already.
     pub replace: bool,
+    /// Who logs in at the source, if not the default user.
+    pub from_user: Option<String>,
+    /// The source's password. The cluster's own is not sent there.
+    pub from_password: Option<String>,
 }
 
 /// Moves (or copies) all keys of database 0 of a server into a cluster.
@@ -44,7 +48,12 @@ pub async fn import(app: &mut App, entry: &str, options: &ImportOptions) -> Resu
     }
     app.console
         .line(">>> Connecting to the source Redis instance");
-    let mut source = open(&from, &app.settings).await?;
+    let settings = Settings {
+        user: options.from_user.clone(),
+        password: options.from_password.clone(),
+        ..app.settings.clone()
+    };
+    let mut source = open(&from, &settings).await?;
     let info = source.query(["INFO", "cluster"]).await?;
     if info
         .as_str()
@@ -134,7 +143,8 @@ async fn migrate(
             .arg("0")
             .arg(millis);
         let words = [("COPY", options.copy), ("REPLACE", options.replace)];
-        commands.push(command.args(words.iter().filter(|(_, set)| *set).map(|(word, _)| word)));
+        let command = command.args(words.iter().filter(|(_, set)| *set).map(|(word, _)| word));
+        commands.push(command.args(app.settings.migrate_login()));
         lines.push(format!(
             "Migrating {} to {}: ",
             String::from_utf8_lossy(key),

@@ -1,13 +1,20 @@
 //! `reshard` and `rebalance`: slots change hands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::check::check_cluster;
-use crate::execute::Style;
+use super::fix::{close_slots, tell_kept};
+use super::journal::Journal;
+use super::loads;
 use crate::plan::{self, Condition, MoveMode, Rebalance, RebalanceOptions, Shift};
 use crate::snapshot::{Node, NodeId, Snapshot};
-use crate::{App, Cluster, Error, SLOT_COUNT, wait};
+use crate::{App, Cluster, Error, SLOT_COUNT, SlotSet, wait};
 
+/// Open slots that stay the same for so long are nobody's work in progress.
+const STANDSTILL: Duration = Duration::from_secs(2);
 const NOT_A_TARGET: &str = "*** The specified node is not known or not a master, please retry.";
 const NOT_A_SOURCE: &str = "*** The specified node is not known or is not a master, please retry.";
 
@@ -28,14 +35,7 @@ pub struct ReshardArgs {
 ///
 /// The cluster is not healthy, the request makes no sense for it, the user says no, or a slot cannot be moved.
 pub async fn reshard(app: &mut App, entry: &str, args: &ReshardArgs) -> Result<(), Error> {
-    let mut cluster = app.load(entry).await?;
-    if !check_cluster(app, &mut cluster, true).await?.clean() {
-        return Err(refused(
-            "*** Please fix your cluster problems before resharding",
-        ));
-    }
-    // A node that has just come takes no keys before it knows the others.
-    wait::until(&mut cluster, &mut app.console, Condition::Serving).await?;
+    let mut cluster = prepare(app, entry, true, "resharding").await?;
     let count = match args.slots {
         Some(count) if (1..=SLOT_COUNT).contains(&count) => count,
         Some(count) => {
@@ -61,8 +61,19 @@ pub async fn reshard(app: &mut App, entry: &str, args: &ReshardArgs) -> Result<(
             "*** Target node is also listed among the source nodes!",
         ));
     }
-    let moves = plan::reshard(&cluster.snapshot, &sources, &target, usize::from(count));
+    let journal = Journal::new(&target, &sources, count);
+    let moves = match journal.rest(&mut cluster, &sources, &target).await? {
+        Some(rest) => {
+            let (left, count) = (rest.len(), usize::from(count));
+            app.console.line(&format!(
+                "*** Going on with a reshard that was stopped: {left} of {count} slots are left"
+            ));
+            rest
+        }
+        None => plan::reshard(&cluster.snapshot, &sources, &target, usize::from(count)),
+    };
     if moves.is_empty() {
+        journal.end(app, &mut cluster).await;
         return Err(refused("*** The source nodes have no slots to move"));
     }
     show_plan(app, &cluster.snapshot, &sources, &target, &moves);
@@ -75,20 +86,62 @@ pub async fn reshard(app: &mut App, entry: &str, args: &ReshardArgs) -> Result<(
             return Err(Error::Aborted);
         }
     }
-    let moved = app
-        .move_slots(&cluster, &moves, MoveMode::Live, Style::Lines)
-        .await;
-    finish(app, &mut cluster, moved).await
+    journal.begin(app, &mut cluster, &moves).await;
+    let moved = app.move_slots(&mut cluster, &moves, MoveMode::Live).await;
+    let done = finish(app, &mut cluster, moved).await?;
+    journal.end(app, &mut cluster).await;
+    let node = cluster.snapshot.node(&target);
+    let slots = node.map_or(0, |node| node.slots.len());
+    let label = cluster.snapshot.label(&target);
+    app.console
+        .line(&format!("[OK] {done}. {label} has {slots} slots now."));
+    Ok(())
+}
+
+/// Connects, checks, and finishes what an earlier move left open in the middle.
+pub(super) async fn prepare(
+    app: &mut App,
+    entry: &str,
+    show: bool,
+    what: &str,
+) -> Result<Cluster, Error> {
+    let mut cluster = app.load(entry).await?;
+    let findings = check_cluster(app, &mut cluster, show).await?;
+    if !findings.clean() && !(findings.errors == 0 && go_on(app, &mut cluster).await?) {
+        let line = format!("*** Please fix your cluster problems before {what}");
+        return Err(refused(&line));
+    }
+    // A node that has just come takes no keys before it knows the others.
+    wait::until(&mut cluster, &mut app.console, Condition::Serving).await?;
+    Ok(cluster)
+}
+
+/// Finishes moves that were stopped in the middle of a slot, unless whoever began them is still at it; whether
+/// nothing is open any more.
+async fn go_on(app: &mut App, cluster: &mut Cluster) -> Result<bool, Error> {
+    let open = cluster.snapshot.open_slots();
+    sleep(STANDSTILL).await;
+    cluster.reload().await?;
+    if cluster.snapshot.open_slots() != open || !cluster.snapshot.needed().is_empty() {
+        return Ok(false);
+    }
+    app.console.line(&format!(
+        "*** Finishing moves that were stopped in the middle: {open}"
+    ));
+    close_slots(app, cluster).await?;
+    tell_kept(app);
+    Ok(cluster.snapshot.open_slots().is_empty())
 }
 
 /// Lets all nodes come to know what moved, also when not everything could be.
 async fn finish(
     app: &mut App,
     cluster: &mut Cluster,
-    moved: Result<(), Error>,
-) -> Result<(), Error> {
+    moved: Result<String, Error>,
+) -> Result<String, Error> {
     let agreed = wait::until(cluster, &mut app.console, Condition::Agreement).await;
-    moved.and(agreed)
+    let moved = moved?;
+    agreed.map(|()| moved)
 }
 
 async fn ask_count(app: &mut App) -> Result<u16, Error> {
@@ -191,8 +244,13 @@ fn show_plan(
     text += "  Destination node:\n";
     text += &describe(target);
     text += "  Resharding plan:\n";
-    for entry in moves {
-        text += &format!("    Moving slot {} from {}\n", entry.slot, entry.source);
+    for source in sources {
+        let slots = moves.iter().filter(|entry| entry.source == *source);
+        let slots: SlotSet = slots.map(|entry| entry.slot).collect();
+        if !slots.is_empty() {
+            let (label, count) = (snapshot.label(source), slots.len());
+            text += &format!("    Moving {count} slots from {label}: {slots}\n");
+        }
     }
     app.console.print(&text);
 }
@@ -208,28 +266,66 @@ pub struct RebalanceArgs {
     pub use_empty_masters: bool,
     /// Only show.
     pub simulate: bool,
+    /// What is balanced.
+    pub by: Balance,
+    /// Look again after so long, until interrupted.
+    pub watch: Option<Duration>,
 }
 
-/// Moves slots until every master has its part.
+/// What masters shall have alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Balance {
+    /// The number of slots.
+    #[default]
+    Slots,
+    /// The number of keys.
+    Keys,
+    /// The memory of the keys.
+    Bytes,
+    /// The time that commands on the slots took. Nodes must count it: cluster-slot-stats-enabled.
+    Load,
+}
+
+/// Moves slots until every master has its part, once, or again and again.
 ///
 /// # Errors
 ///
-/// The cluster is not healthy, a weight makes no sense, or a slot cannot be moved.
+/// The cluster is not healthy, a weight makes no sense, or a slot cannot be moved. Where it watches, only an
+/// interrupt ends it: what fails now may work the next time.
 pub async fn rebalance(app: &mut App, entry: &str, args: &RebalanceArgs) -> Result<(), Error> {
-    let mut cluster = app.load(entry).await?;
-    let weights = parse_weights(&cluster.snapshot, &args.weights)?;
-    if !check_cluster(app, &mut cluster, false).await?.clean() {
-        return Err(refused(
-            "*** Please fix your cluster problems before rebalancing",
-        ));
+    let Some(pause) = args.watch else {
+        return rebalance_once(app, entry, args).await;
+    };
+    loop {
+        match rebalance_once(app, entry, args).await {
+            Err(error @ Error::Interrupted { .. }) => return Err(error),
+            Err(error) => app.console.line(&error.to_string()),
+            Ok(()) => {}
+        }
+        sleep(pause).await;
     }
-    wait::until(&mut cluster, &mut app.console, Condition::Serving).await?;
+}
+
+async fn rebalance_once(app: &mut App, entry: &str, args: &RebalanceArgs) -> Result<(), Error> {
+    let mut cluster = prepare(app, entry, false, "rebalancing").await?;
+    let weights = parse_weights(&cluster.snapshot, &args.weights)?;
     let whole_weights = weights.is_empty();
     let options = RebalanceOptions {
         weights,
         threshold: args.threshold,
         use_empty_masters: args.use_empty_masters,
     };
+    if args.by != Balance::Slots {
+        let loads = loads::slot_loads(&mut cluster, args.by).await?;
+        let shifts = plan::rebalance_by(&cluster.snapshot, &loads, &options)?;
+        if shifts.is_empty() {
+            app.console.line(
+                "*** No rebalancing needed! All nodes are within the threshold, as nearly as whole slots allow.",
+            );
+            return Ok(());
+        }
+        return carry_out(app, &mut cluster, shifts, args.simulate).await;
+    }
     match plan::rebalance(&cluster.snapshot, &options)? {
         Rebalance::Balanced => {
             let threshold = args.threshold;
@@ -265,37 +361,33 @@ pub async fn rebalance(app: &mut App, entry: &str, args: &RebalanceArgs) -> Resu
     }
 }
 
-async fn carry_out(
+/// Moves what shall move, all of it at the same time where the nodes are not the same.
+pub(super) async fn carry_out(
     app: &mut App,
     cluster: &mut Cluster,
     shifts: Vec<Shift>,
     simulate: bool,
 ) -> Result<(), Error> {
-    let mut moved = Ok(());
+    let mut moves = Vec::new();
     for shift in shifts {
         let (source, target) = (
             cluster.snapshot.label(&shift.source),
             cluster.snapshot.label(&shift.target),
         );
+        let slots: SlotSet = shift.moves.iter().map(|entry| entry.slot).collect();
         app.console.line(&format!(
-            "Moving {} slots from {source} to {target}",
+            "Moving {} slots from {source} to {target}: {slots}",
             shift.moves.len()
         ));
-        if simulate {
-            app.console.line(&"#".repeat(shift.moves.len()));
-            continue;
-        }
-        moved = app
-            .move_slots(cluster, &shift.moves, MoveMode::Live, Style::Hashes)
-            .await;
-        if moved.is_err() {
-            break;
-        }
+        moves.extend(shift.moves);
     }
     if simulate {
         return Ok(());
     }
-    finish(app, cluster, moved).await
+    let moved = app.move_slots(cluster, &moves, MoveMode::Live).await;
+    let done = finish(app, cluster, moved).await?;
+    app.console.line(&format!("[OK] {done}."));
+    Ok(())
 }
 
 fn parse_weights(snapshot: &Snapshot, weights: &[String]) -> Result<BTreeMap<NodeId, f64>, Error> {

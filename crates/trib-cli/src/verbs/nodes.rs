@@ -6,10 +6,11 @@ use client::{Command, Value};
 
 use super::check::check_cluster;
 use super::create::require_empty;
+use super::moves::{carry_out, prepare};
 use crate::cluster::{open, probe_bus};
 use crate::console::Probe;
-use crate::plan::{Condition, Step};
-use crate::snapshot::NodeId;
+use crate::plan::{self, Condition, Step};
+use crate::snapshot::{Node, NodeId};
 use crate::{Address, App, Cluster, Error};
 
 /// How long a node may take to shut down.
@@ -98,47 +99,122 @@ fn choose_master(app: &mut App, cluster: &Cluster, id: Option<&str>) -> Result<N
     Ok(master.id.clone())
 }
 
-/// Makes all nodes forget a node that has no slots, and shuts it down.
+/// Makes all nodes forget a node that has no slots (`drain` moves them away first), and shuts it down where it can be reached.
 ///
 /// # Errors
 ///
 /// There is no such node, it has slots, or a node refuses.
-pub async fn del_node(app: &mut App, entry: &str, id: &str) -> Result<(), Error> {
+pub async fn del_node(app: &mut App, entry: &str, id: &str, drain: bool) -> Result<(), Error> {
     let id = NodeId::new(id);
     app.console
         .line(&format!(">>> Removing node {id} from cluster {entry}"));
-    let mut cluster = app.load(entry).await?;
-    let Some(node) = cluster.snapshot.node(&id).cloned() else {
-        return Err(Error::Refused(format!("[ERR] No such node ID {id}")));
+    let mut cluster = if drain {
+        drain_node(app, entry, &id).await?
+    } else {
+        app.load(entry).await?
     };
-    if !node.slots.is_empty() {
-        let address = &node.address;
-        return Err(Error::Refused(format!(
-            "[ERR] Node {address} is not empty! Reshard data away and try again."
-        )));
-    }
+    let absent = cluster
+        .snapshot
+        .missing
+        .iter()
+        .find(|node| node.id == id)
+        .cloned();
+    let node = cluster
+        .snapshot
+        .node(&id)
+        .cloned()
+        .or_else(|| absent.clone());
+    let node = node.ok_or_else(|| Error::Refused(format!("[ERR] No such node ID {id}")))?;
+    require_no_slots(&cluster, &node, absent.is_some())?;
     rehome_replicas(app, &mut cluster, &id).await?;
     app.console
         .line(">>> Sending CLUSTER FORGET messages to the cluster...");
-    for other in cluster.snapshot.missing.clone() {
+    for other in cluster
+        .snapshot
+        .missing
+        .iter()
+        .filter(|other| other.id != id)
+    {
         let address = &other.address;
         app.console.line(&format!(
             "[WARNING] {address} can't be reached and will not forget the node."
         ));
     }
-    let others: Vec<NodeId> = cluster
-        .snapshot
-        .nodes
-        .iter()
-        .map(|node| node.id.clone())
-        .collect();
-    for other in others.iter().filter(|other| **other != id) {
-        cluster
-            .query(other, ["CLUSTER", "FORGET", id.as_str()])
-            .await?;
+    let others = cluster.snapshot.nodes.iter().filter(|other| other.id != id);
+    for other in others.map(|node| node.id.clone()).collect::<Vec<_>>() {
+        forget(app, &mut cluster, &other, &id).await?;
+    }
+    if absent.is_some() {
+        let reason = cluster.reason(&id);
+        app.console.line(&format!(
+            "*** The node can't be reached ({reason}): it is forgotten, and not shut down. Should it start again, it \
+             still knows the cluster: reset it first."
+        ));
+        return Ok(());
     }
     app.console.line(">>> SHUTDOWN the node.");
     shut_down(app, &mut cluster, &id, &node.address).await
+}
+
+/// Gives all slots of a node to the other masters.
+async fn drain_node(app: &mut App, entry: &str, id: &NodeId) -> Result<Cluster, Error> {
+    let mut cluster = prepare(app, entry, false, "moving slots away").await?;
+    let full = cluster
+        .snapshot
+        .node(id)
+        .is_some_and(|node| !node.slots.is_empty());
+    if full {
+        let shifts = plan::drain(&cluster.snapshot, id)?;
+        carry_out(app, &mut cluster, shifts, false).await?;
+    }
+    Ok(cluster)
+}
+
+/// A node that cannot be reached has no slots either when others have taken all of them.
+fn require_no_slots(cluster: &Cluster, node: &Node, absent: bool) -> Result<(), Error> {
+    let withheld = cluster.snapshot.withheld();
+    let address = &node.address;
+    if absent && node.slots.iter().any(|slot| withheld.contains(slot)) {
+        return Err(Error::Refused(format!(
+            "[ERR] Node {address} can't be reached and owns {} slots! Wait for its failover, or run fix, and try again.",
+            node.slots.len()
+        )));
+    }
+    if !absent && !node.slots.is_empty() {
+        return Err(Error::Refused(format!(
+            "[ERR] Node {address} is not empty! Reshard data away and try again."
+        )));
+    }
+    Ok(())
+}
+
+/// Makes one node forget another. A replica that has just got another master may not have left the old one yet.
+async fn forget(
+    app: &mut App,
+    cluster: &mut Cluster,
+    node: &NodeId,
+    whom: &NodeId,
+) -> Result<(), Error> {
+    let what = format!(
+        "Waiting for {} to forget the node",
+        cluster.snapshot.label(node)
+    );
+    let probe = async || {
+        let forget = Command::from(["CLUSTER", "FORGET", whom.as_str()]);
+        let reply = cluster.query(node, forget).await;
+        match reply {
+            Ok(_) => Ok(Probe::Done),
+            Err(Error::Client(error)) => match error.reply() {
+                Some(refusal) if refusal.contains("Unknown node") => Ok(Probe::Done),
+                Some(refusal) if refusal.contains("forget my master") => {
+                    Ok(Probe::Pending("it still replicates it".into()))
+                }
+                _ => Err(Error::Client(error)),
+            },
+            Err(error) => Err(error),
+        }
+    };
+    app.console.wait(&what, SHUTDOWN_LIMIT, probe).await
 }
 
 /// A node's replicas follow the other master with the fewest.
@@ -204,7 +280,7 @@ async fn shut_down(
 ///
 /// # Errors
 ///
-/// The time is too short, or the cluster cannot be reached. A node that refuses is told of and counted.
+/// The time is too short, the cluster cannot be reached, or a node refuses; what it said is printed.
 pub async fn set_timeout(app: &mut App, entry: &str, millis: i64) -> Result<(), Error> {
     if millis < 100 {
         let line = "Setting a node timeout of less than 100 milliseconds is a bad idea.";
@@ -214,34 +290,38 @@ pub async fn set_timeout(app: &mut App, entry: &str, millis: i64) -> Result<(), 
     app.console
         .line(">>> Reconfiguring node timeout in every cluster node...");
     let set = Command::from(["CONFIG", "SET", "cluster-node-timeout", &millis.to_string()]);
-    let (mut ok, mut failed) = (0, 0);
+    let (mut ok, mut failed) = (0_usize, cluster.snapshot.missing.len());
     for (id, reply) in cluster.broadcast(&set).await {
-        let mut refusal = refusal(reply);
-        if refusal.is_none() {
-            let rewritten = cluster.query(&id, ["CONFIG", "REWRITE"]).await;
-            refusal = rewritten.err().map(|error| match error {
-                Error::Client(error) => error
-                    .reply()
-                    .map_or_else(|| error.to_string(), str::to_owned),
-                other => other.to_string(),
-            });
-        }
         let label = cluster.snapshot.label(&id);
-        match refusal {
-            None => {
-                ok += 1;
-                app.console
-                    .line(&format!("*** New timeout set for {label}"));
-            }
-            Some(reason) => {
-                failed += 1;
-                app.console
-                    .line(&format!("ERR setting node-timeot for {label}: {reason}"));
-            }
+        if let Some(reason) = refusal(reply) {
+            failed += 1;
+            app.console.line(&format!(
+                "[ERR] {label} did not take the new node timeout: {reason}"
+            ));
+            continue;
         }
+        ok += 1;
+        let rewrite = Command::from(["CONFIG", "REWRITE"]);
+        let rewritten = cluster.pipeline(&id, [rewrite]).await?;
+        let line = match rewritten.first().and_then(Value::as_error) {
+            None => format!("*** New timeout set for {label}"),
+            Some(reason) => format!(
+                "[WARNING] New timeout set for {label}, but not in its configuration file: {reason}"
+            ),
+        };
+        app.console.line(&line);
     }
-    app.console
-        .line(&format!(">>> New node timeout set. {ok} OK, {failed} ERR."));
+    for node in &cluster.snapshot.missing {
+        let (address, reason) = (&node.address, cluster.reason(&node.id));
+        app.console.line(&format!(
+            "[ERR] {address} did not get the new node timeout: {reason}"
+        ));
+    }
+    let summary = format!("New node timeout of {millis} ms: set at {ok} nodes, not at {failed}.");
+    if failed > 0 {
+        return Err(Error::Partly(summary));
+    }
+    app.console.line(&format!("[OK] {summary}"));
     Ok(())
 }
 
@@ -287,6 +367,7 @@ fn plain(reply: &Value) -> String {
             "[{}]",
             elements.iter().map(nested).collect::<Vec<_>>().join(", ")
         ),
+        resp3 => plain(&resp3.clone().into_resp2()),
     }
 }
 
