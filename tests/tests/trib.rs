@@ -445,6 +445,11 @@ fn administers(program: &str) {
     );
     let run = trib(&["call", &entry, "ping"], "");
     assert_eq!(run.out.matches(": PONG").count(), 6, "{}", run.out);
+    let run = trib(&["watch", "--count", "2", "--interval", "0.1", &entry], "");
+    ok(&run);
+    let whole = format!("6 nodes, 3 masters; 16384 of 16384 slots covered; {KEYS} keys");
+    assert_eq!(run.out.matches(&whole).count(), 2, "{}", run.out);
+    ok(&trib(&["doctor", &entry], ""));
     ok(&trib(&["set-timeout", &entry, "2500"], ""));
 
     let ids: Vec<String> = cluster.nodes.iter().map(|node| myself(node).id).collect();

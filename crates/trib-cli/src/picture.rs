@@ -337,12 +337,11 @@ fn map(snapshot: &Snapshot, letters: &BTreeMap<NodeId, char>) -> Vec<String> {
         }
     }
     let cell = |first: Slot| {
-        let slots = first..first + CELL_SLOTS;
-        if slots.clone().any(|slot| open.contains(slot)) {
+        if (first..first + CELL_SLOTS).any(|slot| open.contains(slot)) {
             return '*';
         }
         let owner = owners[usize::from(first)];
-        if slots.clone().all(|slot| owners[usize::from(slot)] == owner) {
+        if (first..first + CELL_SLOTS).all(|slot| owners[usize::from(slot)] == owner) {
             owner.unwrap_or('.')
         } else {
             '+'

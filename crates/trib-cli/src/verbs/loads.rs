@@ -50,7 +50,7 @@ async fn load_of(cluster: &mut Cluster, id: &NodeId) -> Result<SlotLoads, Error>
     let last = (SLOT_COUNT - 1).to_string();
     let ask = Command::from(["CLUSTER", "SLOT-STATS", "SLOTSRANGE", "0", &last]);
     let reply = cluster.pipeline(id, [ask]).await?.into_iter().next();
-    let loads = reply.as_ref().and_then(|reply| read_loads(reply));
+    let loads = reply.as_ref().and_then(read_loads);
     loads.ok_or_else(|| {
         let label = cluster.snapshot.label(id);
         Error::Refused(format!(

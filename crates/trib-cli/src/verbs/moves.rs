@@ -107,7 +107,8 @@ pub(super) async fn prepare(
 ) -> Result<Cluster, Error> {
     let mut cluster = app.load(entry).await?;
     let findings = check_cluster(app, &mut cluster, show).await?;
-    if !findings.clean() && !(findings.errors == 0 && go_on(app, &mut cluster).await?) {
+    let whole = findings.clean() || (findings.errors == 0 && go_on(app, &mut cluster).await?);
+    if !whole {
         let line = format!("*** Please fix your cluster problems before {what}");
         return Err(refused(&line));
     }
