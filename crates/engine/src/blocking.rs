@@ -214,7 +214,8 @@ impl Engine {
     pub(crate) fn settle(&mut self) {
         self.shard.effects.propagate_nothing();
         self.journal.dirty += std::mem::take(&mut self.shard.effects.dirty);
-        self.break_watches();
+        self.break_watches(None);
+        self.send_invalidations();
         for event in std::mem::take(&mut self.shard.effects.events) {
             self.notify_key_event(&event);
         }

@@ -143,6 +143,8 @@ pub struct Client {
     pub watch_broken: bool,
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE; none while there are no subscriptions.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// CLIENT TRACKING
+    pub(crate) tracking: Option<Box<crate::tracking::Tracking>>,
     /// What is known of it as a replica.
     pub replica: Option<Box<crate::master::Replica>>,
     /// How far the stream to the replicas was after its last command.
@@ -177,6 +179,7 @@ impl Client {
             watched: Vec::new(),
             watch_broken: false,
             subscriptions: None,
+            tracking: None,
             replica: None,
             seen_offset: 0,
             listening_port: 0,
@@ -241,6 +244,7 @@ impl Client {
         !(special | no_touch | import_source)
             && quiet == Quiet::No
             && self.multi.is_none()
+            && self.tracking.is_none()
             && self.subscriptions.is_none()
     }
 

@@ -9,6 +9,7 @@ use resp::Protocol;
 
 use crate::blocking;
 use crate::client::{Client, Quiet, Waiting};
+use crate::tracking::Tracking;
 use crate::{ClientId, Engine};
 use filter::Filter;
 
@@ -36,10 +37,12 @@ fn marks(client: &Client) -> String {
         (client.flags.no_touch, 'T'),
         (client.flags.import_source, 'I'),
     ];
+    let tracking = client.tracking.iter().flat_map(|tracking| tracking.marks());
     let mut text: String = marks
         .iter()
         .filter(|(set, _)| *set)
-        .map(|(_, mark)| mark)
+        .map(|(_, mark)| *mark)
+        .chain(tracking)
         .collect();
     if text.is_empty() {
         text.push('N');
@@ -85,7 +88,7 @@ impl Engine {
             line,
             "id={} addr={} laddr={} fd={} name={name} age={} idle={} flags={} capa={} db={} sub={channels} psub={patterns} ssub={sharded} \
              multi={multi} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={multi_bytes} rbs={output} rbp={output} obl={} oll=0 omem={beyond} \
-             tot-mem={total} events={} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
+             tot-mem={total} events={} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             client.serial,
             client.peer.addr,
             client.peer.local_addr,
@@ -102,6 +105,7 @@ impl Engine {
             if client.out.is_empty() { "r" } else { "rw" },
             client.last_command,
             client.user_name(),
+            client.tracking.as_deref().map_or(-1, Tracking::redirect_id),
             if client.out.protocol() == Protocol::Resp3 {
                 3
             } else {

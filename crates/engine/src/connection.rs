@@ -190,6 +190,7 @@ fn greet(engine: &mut Engine, id: ClientId) {
 /// RESET: the connection is as if it had just been opened.
 pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     engine.drop_transaction(id);
+    engine.forget_tracking(id);
     engine.forget_subscriptions(id);
     engine.sessions.monitors.retain(|other| *other != id);
     let client = &mut engine.sessions.clients[id];

@@ -100,6 +100,9 @@ impl Engine {
         self.sessions.clients[id].last_command = entry.command.name;
         self.answer(id, entry, args);
         self.end_asking(id, entry.command.traits);
+        if self.sessions.tracking.is_used() && !entry.command.traits.has(Traits::KEEPS_CACHING) {
+            self.end_caching(id);
+        }
         if !self.sessions.ready.is_empty() && !self.in_script() {
             self.serve_blocked();
         }
@@ -303,7 +306,13 @@ impl Engine {
         if ns >= self.meter.noted_from_ns {
             self.note_slow(entry, args, ns / 1000);
         }
+        if self.sessions.tracking.is_used() {
+            self.remember_reads(id, entry, args);
+        }
         self.apply_effects(id, entry, db, args);
+        if self.sessions.tracking.is_used() && self.journal.group.depth == 0 && !self.in_script() {
+            self.send_invalidations();
+        }
     }
 
     /// For a command that took as long as somebody may want to know of.

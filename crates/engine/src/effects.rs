@@ -24,7 +24,7 @@ impl Engine {
         if let Some((first, second)) = self.shard.effects.swapped.take() {
             self.databases_swapped(first, second);
         }
-        self.break_watches();
+        self.break_watches(Some(id));
         self.publish_events();
         match std::mem::take(&mut self.shard.effects.propagation) {
             // The script will be propagated, not its commands.
@@ -69,6 +69,9 @@ impl Engine {
             }
             for key in self.shard.keyspace.db(db).take_expired() {
                 self.meter.stats.expired += 1;
+                if self.sessions.tracking.is_used() {
+                    self.key_changed(None, &key);
+                }
                 self.propagate(db, &[b"DEL", &key]);
                 self.shard
                     .effects

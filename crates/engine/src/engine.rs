@@ -157,6 +157,7 @@ impl Engine {
             self.sessions.monitors.retain(|other| *other != id);
         }
         self.forget_watches(id);
+        self.forget_tracking(id);
         self.forget_subscriptions(id);
         self.sessions.clients.remove(id);
     }

@@ -1,6 +1,6 @@
 //! What goes to the append-only file and to the replicas: every change, in order, as commands.
 
-use crate::{ClientId, Engine};
+use crate::Engine;
 
 /// Commands that belong together (EXEC, a script): they are framed by MULTI and EXEC once the first change is seen.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ impl Engine {
             return;
         }
         if self.journal.group.depth > 0 {
-            self.open_group_in(db);
+            self.open_group(db);
         }
         self.feed(db, args);
     }
@@ -33,14 +33,7 @@ impl Engine {
         self.journal.group.depth += 1;
     }
 
-    /// A transaction is about to run a command that may change something: MULTI goes out, whether it then does or not.
-    pub(crate) fn open_group(&mut self, id: ClientId) {
-        if !self.journal.replaying {
-            self.open_group_in(self.sessions.clients[id].db);
-        }
-    }
-
-    fn open_group_in(&mut self, db: usize) {
+    fn open_group(&mut self, db: usize) {
         if !self.journal.group.opened {
             self.journal.group.opened = true;
             self.feed(db, &[b"MULTI"]);

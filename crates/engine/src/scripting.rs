@@ -32,7 +32,7 @@ pub(crate) struct Scripting {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Running {
-    caller: ClientId,
+    pub(crate) caller: ClientId,
     /// On [`crate::Host::mono_us`]'s clock.
     start_us: u64,
     /// None where it may take as long as it needs.

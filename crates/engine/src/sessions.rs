@@ -6,6 +6,7 @@ use crate::ClientId;
 use crate::blocking::Blocked;
 use crate::clients::Clients;
 use crate::pubsub::PubSub;
+use crate::tracking::TrackingTable;
 use crate::transaction::Watchers;
 
 /// Who is connected. It knows no data and no files.
@@ -15,6 +16,7 @@ pub(crate) struct Sessions {
     pub(crate) monitors: Vec<ClientId>,
     pub(crate) pubsub: PubSub,
     pub(crate) watchers: Watchers,
+    pub(crate) tracking: TrackingTable,
     pub(crate) blocked: Blocked,
     /// Keys that got what clients wait for.
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
@@ -37,6 +39,7 @@ impl Sessions {
             monitors: Vec::new(),
             pubsub: PubSub::default(),
             watchers: Watchers::new(),
+            tracking: TrackingTable::default(),
             blocked: Blocked::default(),
             ready: Vec::new(),
             paused_until_ms: None,

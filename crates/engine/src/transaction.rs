@@ -83,13 +83,20 @@ impl Engine {
 
     /// Commands are to tell which keys they change while anybody wants to know.
     pub(crate) fn note_watching(&mut self) {
-        self.shard.effects.watching =
-            !self.sessions.watchers.is_empty() || !self.keeper.transfers.moving.is_empty();
+        self.shard.effects.watching = !self.sessions.watchers.is_empty()
+            || !self.keeper.transfers.moving.is_empty()
+            || self.sessions.tracking.is_used();
     }
 
-    /// Breaks the watches on what the last command changed.
-    pub(crate) fn break_watches(&mut self) {
-        for key in self.shard.effects.touched.drain(..) {
+    /// Breaks the watches on what the last command changed, and notes it for clients that track keys.
+    pub(crate) fn break_watches(&mut self, by: Option<ClientId>) {
+        let touched = std::mem::take(&mut self.shard.effects.touched);
+        if self.sessions.tracking.is_used() {
+            touched
+                .iter()
+                .for_each(|(_, key)| self.key_changed(by, key));
+        }
+        for key in touched {
             if let Some(moving) = self.keeper.transfers.moving.get_mut(&key) {
                 moving.changed = true;
             }
@@ -101,6 +108,9 @@ impl Engine {
 
     /// A database is about to be emptied (`None`: all of them): breaks the watches on keys that are in it.
     pub(crate) fn break_watches_on_flush(&mut self, db: Option<usize>) {
+        if self.sessions.tracking.is_used() {
+            self.all_keys_changed();
+        }
         for ((at, key), ids) in &self.sessions.watchers {
             if db.is_none_or(|db| db == *at) && self.shard.keyspace.db_ref(*at).peek(key).is_some()
             {
@@ -157,21 +167,14 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
     }
     engine.sessions.clients[id].out.array(multi.queue.len());
     engine.begin_group();
-    let mut may_write = false;
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-        if !queued.entry.command.flags.has(commands::Flags::READONLY) {
-            engine.open_group(id);
-            may_write = true;
-        }
         engine.call(id, queued.entry, &words);
         if engine.sessions.clients.get(id).is_none() {
             break;
         }
     }
     engine.end_group();
-    // EXEC counts as a change of its own.
-    engine.journal.dirty += u64::from(may_write);
     Ok(())
 }
 

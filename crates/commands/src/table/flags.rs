@@ -137,7 +137,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 14] = [
+const TRAIT_WORDS: [&str; 15] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -152,6 +152,7 @@ const TRAIT_WORDS: [&str; 14] = [
     "selects_db",
     "shutdown",
     "may_replicate",
+    "keeps_caching",
 ];
 
 impl Traits {
@@ -184,6 +185,9 @@ impl Traits {
 
     /// May write to the replication stream although it is no write.
     pub const MAY_REPLICATE: Self = Self::parse("may_replicate");
+
+    /// Does not end what CLIENT CACHING chose for the next command.
+    pub const KEEPS_CACHING: Self = Self::parse("keeps_caching");
 
     /// Whether any of `other`'s traits is set.
     #[must_use]

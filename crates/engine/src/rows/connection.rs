@@ -3,7 +3,7 @@
 use commands::table::{Group, Row, row};
 
 use crate::index::EngineFn;
-use crate::{client_command, connection};
+use crate::{client_command, connection, tracking};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
     row(
@@ -36,6 +36,57 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .about("2.6.9", "Returns the name of the connection")
             .run(client_command::getname),
+            row(
+                "client|tracking",
+                -3,
+                "noscript loading stale",
+                Group::Connection,
+            )
+            .args(
+                "status{on:token=ON off:token=OFF} client-id:int=REDIRECT? \
+                prefix=PREFIX?*+ bcast:token=BCAST? optin:token=OPTIN? \
+                optout:token=OPTOUT? noloop:token=NOLOOP?",
+            )
+            .about(
+                "6.0.0",
+                "Turns invalidation messages for client-side caching on or off",
+            )
+            .run(tracking::tracking),
+            row(
+                "client|trackinginfo",
+                2,
+                "noscript loading stale",
+                Group::Connection,
+            )
+            .about(
+                "6.2.0",
+                "Describes the state of client-side caching for the connection",
+            )
+            .run(tracking::trackinginfo),
+            row(
+                "client|caching",
+                3,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .args("mode{yes:token=YES no:token=NO}")
+            .traits("keeps_caching")
+            .about(
+                "6.0.0",
+                "Says whether the keys of the next command are tracked",
+            )
+            .run(tracking::caching),
+            row(
+                "client|getredir",
+                2,
+                "noscript loading stale allow_busy",
+                Group::Connection,
+            )
+            .about(
+                "6.0.0",
+                "Returns the client that receives the invalidation messages",
+            )
+            .run(tracking::getredir),
             row("client|help", 2, "loading stale", Group::Connection)
                 .about("5.0.0", "Describes the subcommands"),
             row(

@@ -6,3 +6,4 @@ mod requests;
 mod rows;
 mod scripting;
 mod sessions;
+mod tracking;

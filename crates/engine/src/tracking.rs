@@ -1,0 +1,536 @@
+//! Client-side caching: who has read which keys, and who is told when they change.
+//!
+//! In the default mode the server remembers the keys that a client reads, and forgets a key once its clients were told that it has
+//! changed. In broadcasting mode a client names prefixes, and nothing is remembered. Messages leave after the replies of the command
+//! (or transaction, or script) that changed the keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commands::args::Reader;
+use commands::table::{Key, KeyFlags, find_keys};
+use commands::{Args, Done, Error, Flags, args};
+use resp::Protocol;
+
+use crate::index::Entry;
+use crate::{ClientId, Engine};
+
+/// The channel on which a RESP2 client hears of keys that another client tracks.
+const CHANNEL: &[u8] = b"__redis__:invalidate";
+
+/// Keys that are remembered at most (`tracking-table-max-keys`).
+const MOST_KEYS: usize = 1_000_000;
+
+/// Which of a client's reads are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// All.
+    All,
+    /// Those that follow CLIENT CACHING YES.
+    OptIn,
+    /// All but those that follow CLIENT CACHING NO.
+    OptOut,
+    /// None: the client hears of all keys with its prefixes.
+    Broadcast,
+}
+
+/// CLIENT TRACKING of one client.
+#[derive(Debug)]
+pub(crate) struct Tracking {
+    mode: Mode,
+    /// The client does not hear of its own changes.
+    no_loop: bool,
+    /// Who is told instead.
+    redirect: Option<ClientId>,
+    /// That client is gone.
+    broken: bool,
+    prefixes: BTreeSet<Box<[u8]>>,
+    /// CLIENT CACHING, for the next command.
+    caching: bool,
+}
+
+impl Tracking {
+    /// The letters of CLIENT LIST's flags.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = char> {
+        let marks = [
+            (true, 't'),
+            (self.broken, 'R'),
+            (self.mode == Mode::Broadcast, 'B'),
+        ];
+        marks
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .map(|(_, mark)| mark)
+    }
+
+    /// CLIENT LIST's `redir`.
+    pub(crate) fn redirect_id(&self) -> i64 {
+        self.redirect
+            .map_or(0, |id| i64::try_from(id.serial()).unwrap_or(i64::MAX))
+    }
+}
+
+/// What all clients track.
+#[derive(Debug, Default)]
+pub(crate) struct TrackingTable {
+    /// Keys, and the clients that have read them since they changed.
+    by_key: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
+    /// Prefixes, and the clients that hear of keys with them.
+    by_prefix: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
+    /// How many clients track.
+    pub(crate) clients: usize,
+    /// Keys that each client is to be told of.
+    pending: BTreeMap<ClientId, Vec<Box<[u8]>>>,
+    /// Clients that are to forget everything.
+    flushed: Vec<ClientId>,
+}
+
+impl TrackingTable {
+    /// Whether anybody tracks anything.
+    pub(crate) fn is_used(&self) -> bool {
+        self.clients > 0
+    }
+}
+
+impl Engine {
+    /// After a command that only reads: its keys are remembered for its client.
+    pub(crate) fn remember_reads(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+        let reader = self.scripting_caller().unwrap_or(id);
+        let Some(tracking) = self
+            .sessions
+            .clients
+            .get_mut(reader)
+            .and_then(|client| client.tracking.as_deref_mut())
+        else {
+            return;
+        };
+        let wanted = match tracking.mode {
+            Mode::Broadcast => false,
+            Mode::All => true,
+            Mode::OptIn => tracking.caching,
+            Mode::OptOut => !tracking.caching,
+        };
+        if !wanted || !entry.command.flags.has(Flags::READONLY) || entry.keyless {
+            return;
+        }
+        let mut keys: Vec<Key> = Vec::new();
+        find_keys(entry.command, args, &mut keys);
+        for key in keys.iter().filter(|key| !key.flags.has(KeyFlags::NOT_KEY)) {
+            let clients = self
+                .sessions
+                .tracking
+                .by_key
+                .entry(args[key.at].into())
+                .or_default();
+            clients.insert(reader);
+        }
+        self.bound_tracking_table();
+    }
+
+    /// Whoever tracks what is dropped is told that it has changed.
+    fn bound_tracking_table(&mut self) {
+        while self.sessions.tracking.by_key.len() > MOST_KEYS {
+            let Some((key, _)) = self.sessions.tracking.by_key.first_key_value() else {
+                return;
+            };
+            let key = key.clone();
+            self.key_changed(None, &key);
+        }
+    }
+
+    /// CLIENT CACHING holds for one command, or for a transaction.
+    pub(crate) fn end_caching(&mut self, id: ClientId) {
+        if let Some(client) = self.sessions.clients.get_mut(id)
+            && client.multi.is_none()
+            && let Some(tracking) = client.tracking.as_deref_mut()
+        {
+            tracking.caching = false;
+        }
+    }
+
+    /// A key has changed, by this client if any. Who tracks it is told by [`Engine::send_invalidations`].
+    pub(crate) fn key_changed(&mut self, by: Option<ClientId>, key: &[u8]) {
+        let table = &mut self.sessions.tracking;
+        let readers = table.by_key.remove(key).unwrap_or_default();
+        let listening = (0..=key.len()).filter_map(|length| table.by_prefix.get(&key[..length]));
+        let listeners: Vec<ClientId> = readers
+            .into_iter()
+            .chain(listening.flatten().copied())
+            .collect();
+        for id in listeners {
+            let tracking = self
+                .sessions
+                .clients
+                .get(id)
+                .and_then(|client| client.tracking.as_deref());
+            if tracking.is_some_and(|tracking| !(tracking.no_loop && by == Some(id))) {
+                self.sessions
+                    .tracking
+                    .pending
+                    .entry(id)
+                    .or_default()
+                    .push(key.into());
+            }
+        }
+    }
+
+    /// All keys are gone: every client that tracks forgets everything.
+    pub(crate) fn all_keys_changed(&mut self) {
+        let tracking = self
+            .sessions
+            .clients
+            .iter()
+            .filter(|(_, client)| client.tracking.is_some());
+        self.sessions.tracking.flushed = tracking.map(|(id, _)| id).collect();
+        self.sessions.tracking.by_key.clear();
+        self.sessions.tracking.pending.clear();
+    }
+
+    /// Tells the clients what has changed since the last call.
+    pub(crate) fn send_invalidations(&mut self) {
+        for id in std::mem::take(&mut self.sessions.tracking.flushed) {
+            self.invalidate(id, None);
+        }
+        for (id, keys) in std::mem::take(&mut self.sessions.tracking.pending) {
+            self.invalidate(id, Some(&keys));
+        }
+    }
+
+    /// Sends one message to a client that tracks, or to the one that it named. Without keys it is to forget everything.
+    fn invalidate(&mut self, id: ClientId, keys: Option<&[Box<[u8]>]>) {
+        let Some(client) = self.sessions.clients.get_mut(id) else {
+            return;
+        };
+        let own = client.out.protocol();
+        let Some(tracking) = client.tracking.as_deref_mut() else {
+            return;
+        };
+        let target = tracking.redirect.unwrap_or(id);
+        let Some(receiver) = self.sessions.clients.get(target) else {
+            return self.break_redirection(id, target, own);
+        };
+        let push = receiver.out.protocol() == Protocol::Resp3;
+        let subscribed = receiver
+            .subscriptions
+            .as_ref()
+            .is_some_and(|all| all.channels.contains(CHANNEL));
+        if !push && !(target != id && subscribed) {
+            // A RESP2 client cannot tell a message from a reply, unless it has subscribed.
+            return;
+        }
+        let out = self.output_of(target);
+        if push {
+            out.push(2);
+            out.bulk("invalidate");
+        } else {
+            out.array(3);
+            out.bulk("message");
+            out.bulk(CHANNEL);
+        }
+        match keys {
+            None => out.null_array(),
+            Some(keys) => {
+                out.array(keys.len());
+                keys.iter().for_each(|key| out.bulk(key));
+            }
+        }
+    }
+
+    fn break_redirection(&mut self, id: ClientId, target: ClientId, protocol: Protocol) {
+        let Some(tracking) = self.sessions.clients[id].tracking.as_deref_mut() else {
+            return;
+        };
+        let news = !std::mem::replace(&mut tracking.broken, true);
+        if news && protocol == Protocol::Resp3 {
+            let out = self.output_of(id);
+            out.push(2);
+            out.bulk("tracking-redir-broken");
+            out.int(i64::try_from(target.serial()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A client tracks no more.
+    pub(crate) fn forget_tracking(&mut self, id: ClientId) {
+        let Some(tracking) = self.sessions.clients[id].tracking.take() else {
+            return;
+        };
+        self.sessions.tracking.clients -= 1;
+        for prefix in tracking.prefixes {
+            let by_prefix = &mut self.sessions.tracking.by_prefix;
+            if let Some(clients) = by_prefix.get_mut(&prefix) {
+                clients.remove(&id);
+                if clients.is_empty() {
+                    by_prefix.remove(&prefix);
+                }
+            }
+        }
+        self.sessions.tracking.pending.remove(&id);
+        if !self.sessions.tracking.is_used() {
+            self.sessions.tracking.by_key.clear();
+        }
+    }
+
+    fn scripting_caller(&self) -> Option<ClientId> {
+        self.scripting.running.map(|running| running.caller)
+    }
+}
+
+/// What CLIENT TRACKING ON asks for.
+#[derive(Default)]
+struct Wish<'a> {
+    redirect: Option<i64>,
+    prefixes: Vec<&'a [u8]>,
+    broadcast: bool,
+    opt_in: bool,
+    opt_out: bool,
+    no_loop: bool,
+}
+
+impl<'a> Wish<'a> {
+    fn read(args: Args<'a>) -> Result<Self, Error> {
+        let mut reader = Reader::from(args, 3);
+        let mut wish = Self::default();
+        while !reader.is_empty() {
+            if reader.takes_with("REDIRECT", 1) {
+                if wish.redirect.is_some() {
+                    return Err(Error::text(
+                        "ERR A client can only redirect to a single other client",
+                    ));
+                }
+                wish.redirect = Some(reader.int()?);
+            } else if reader.takes_with("PREFIX", 1) {
+                wish.prefixes.push(reader.word()?);
+            } else if reader.takes("BCAST") {
+                wish.broadcast = true;
+            } else if reader.takes("OPTIN") {
+                wish.opt_in = true;
+            } else if reader.takes("OPTOUT") {
+                wish.opt_out = true;
+            } else if reader.takes("NOLOOP") {
+                wish.no_loop = true;
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        Ok(wish)
+    }
+
+    fn mode(&self) -> Result<Mode, Error> {
+        if !self.prefixes.is_empty() && !self.broadcast {
+            return Err(Error::text(
+                "ERR PREFIX option requires BCAST mode to be enabled",
+            ));
+        }
+        if self.opt_in && self.opt_out {
+            return Err(Error::text(
+                "ERR You can't specify both OPTIN mode and OPTOUT mode",
+            ));
+        }
+        if self.broadcast && (self.opt_in || self.opt_out) {
+            return Err(Error::text(
+                "ERR OPTIN and OPTOUT are not compatible with BCAST",
+            ));
+        }
+        Ok(match self {
+            Self {
+                broadcast: true, ..
+            } => Mode::Broadcast,
+            Self { opt_in: true, .. } => Mode::OptIn,
+            Self { opt_out: true, .. } => Mode::OptOut,
+            _ => Mode::All,
+        })
+    }
+}
+
+/// Prefixes of one client may not overlap: it would hear of a key twice.
+fn check_overlap(known: &BTreeSet<Box<[u8]>>, new: &[&[u8]]) -> Done {
+    let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
+    for (at, prefix) in new.iter().enumerate() {
+        if let Some(other) = known
+            .iter()
+            .find(|other| overlap(other, prefix) && ***other != **prefix)
+        {
+            let before = "ERR Prefix '".as_bytes();
+            let line = [
+                before,
+                prefix,
+                b"' overlaps with an existing prefix '",
+                other,
+                b"'. Prefixes for a single client must not overlap.",
+            ];
+            return Err(Error::Quoting(line.concat().into()));
+        }
+        if let Some(other) = new[at + 1..].iter().find(|other| overlap(other, prefix)) {
+            let before = "ERR Prefix '".as_bytes();
+            let line = [
+                before,
+                prefix,
+                b"' overlaps with another provided prefix '",
+                other,
+                b"'. Prefixes for a single client must not overlap.",
+            ];
+            return Err(Error::Quoting(line.concat().into()));
+        }
+    }
+    Ok(())
+}
+
+/// CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix …] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]
+pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let wish = Wish::read(args)?;
+    if args::is(args[2], "OFF") {
+        engine.forget_tracking(id);
+        engine.note_watching();
+        engine.sessions.clients[id].out.ok();
+        return Ok(());
+    }
+    if !args::is(args[2], "ON") {
+        return Err(Error::Syntax);
+    }
+    let mode = wish.mode()?;
+    let redirect = match wish.redirect {
+        None => None,
+        Some(serial) => {
+            let same = |other: &ClientId| i64::try_from(other.serial()) == Ok(serial);
+            let found = engine
+                .sessions
+                .clients
+                .iter()
+                .map(|(other, _)| other)
+                .find(same);
+            Some(found.ok_or(Error::text(
+                "ERR The client ID you want redirect to does not exist",
+            ))?)
+        }
+    };
+    if let Some(old) = engine.sessions.clients[id].tracking.as_deref() {
+        if (old.mode == Mode::Broadcast) != (mode == Mode::Broadcast) {
+            return Err(Error::text(
+                "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.",
+            ));
+        }
+        let opposite = matches!(
+            (old.mode, mode),
+            (Mode::OptIn, Mode::OptOut) | (Mode::OptOut, Mode::OptIn)
+        );
+        if opposite {
+            return Err(Error::text(
+                "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.",
+            ));
+        }
+        check_overlap(&old.prefixes, &wish.prefixes)?;
+    } else {
+        check_overlap(&BTreeSet::new(), &wish.prefixes)?;
+    }
+    let before = engine.sessions.clients[id].tracking.take();
+    engine.sessions.tracking.clients += usize::from(before.is_none());
+    let mut prefixes = before.map(|old| old.prefixes).unwrap_or_default();
+    prefixes.extend(wish.prefixes.iter().map(|&prefix| prefix.into()));
+    if mode == Mode::Broadcast && prefixes.is_empty() {
+        prefixes.insert(Box::default());
+    }
+    for prefix in &prefixes {
+        let clients = engine
+            .sessions
+            .tracking
+            .by_prefix
+            .entry(prefix.clone())
+            .or_default();
+        clients.insert(id);
+    }
+    engine.sessions.clients[id].tracking = Some(Box::new(Tracking {
+        mode,
+        no_loop: wish.no_loop,
+        redirect,
+        broken: false,
+        prefixes,
+        caching: false,
+    }));
+    engine.shard.effects.watching = true;
+    engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+/// CLIENT CACHING YES|NO
+pub(crate) fn caching(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    let tracking = client.tracking.as_deref_mut();
+    let tracking = tracking.filter(|tracking| matches!(tracking.mode, Mode::OptIn | Mode::OptOut)).ok_or(Error::text(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    ))?;
+    if args::is(args[2], "YES") {
+        if tracking.mode != Mode::OptIn {
+            return Err(Error::text(
+                "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
+            ));
+        }
+    } else if args::is(args[2], "NO") {
+        if tracking.mode != Mode::OptOut {
+            return Err(Error::text(
+                "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
+            ));
+        }
+    } else {
+        return Err(Error::Syntax);
+    }
+    tracking.caching = true;
+    client.out.ok();
+    Ok(())
+}
+
+/// CLIENT GETREDIR
+pub(crate) fn getredir(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    let redirect = client.tracking.as_deref().map_or(-1, Tracking::redirect_id);
+    client.out.int(redirect);
+    Ok(())
+}
+
+/// CLIENT TRACKINGINFO
+pub(crate) fn trackinginfo(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    let out = &mut client.out;
+    let tracking = client.tracking.as_deref();
+    let flags: Vec<&str> = match tracking {
+        None => vec!["off"],
+        Some(tracking) => {
+            let facts = [
+                (true, "on"),
+                (tracking.mode == Mode::Broadcast, "bcast"),
+                (tracking.mode == Mode::OptIn, "optin"),
+                (
+                    tracking.mode == Mode::OptIn && tracking.caching,
+                    "caching-yes",
+                ),
+                (tracking.mode == Mode::OptOut, "optout"),
+                (
+                    tracking.mode == Mode::OptOut && tracking.caching,
+                    "caching-no",
+                ),
+                (tracking.no_loop, "noloop"),
+                (tracking.broken, "broken_redirect"),
+            ];
+            facts
+                .into_iter()
+                .filter(|(set, _)| *set)
+                .map(|(_, word)| word)
+                .collect()
+        }
+    };
+    out.map(3);
+    out.bulk("flags");
+    out.set(flags.len());
+    flags.into_iter().for_each(|flag| out.bulk(flag));
+    out.bulk("redirect");
+    out.int(tracking.map_or(-1, Tracking::redirect_id));
+    out.bulk("prefixes");
+    let prefixes = tracking.map(|tracking| &tracking.prefixes);
+    let named = || {
+        prefixes
+            .into_iter()
+            .flatten()
+            .filter(|prefix| !prefix.is_empty())
+    };
+    out.array(named().count());
+    named().for_each(|prefix| out.bulk(prefix));
+    Ok(())
+}

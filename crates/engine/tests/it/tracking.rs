@@ -1,0 +1,117 @@
+//! Client-side caching: who is told that a key has changed.
+
+use crate::harness::Server;
+
+fn told(key: &str) -> String {
+    format!(
+        ">2\r\n$10\r\ninvalidate\r\n*1\r\n${}\r\n{key}\r\n",
+        key.len()
+    )
+}
+
+#[test]
+fn a_client_is_told_once_of_what_it_has_read() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["HELLO", "3"]);
+    assert_eq!(server.run(b, &["CLIENT", "TRACKING", "ON"]), "+OK\r\n");
+    server.run(b, &["GET", "k"]);
+    server.run(a, &["SET", "k", "1"]);
+    server.run(a, &["SET", "k", "2"]);
+    assert_eq!(server.run(b, &["PING"]), told("k") + "+PONG\r\n");
+    server.run(b, &["GET", "k"]);
+    assert_eq!(
+        server.run(b, &["SET", "k", "3"]),
+        "+OK\r\n".to_owned() + &told("k")
+    );
+    server.run(b, &["GET", "k"]);
+    server.run(a, &["FLUSHALL"]);
+    assert_eq!(
+        server.run(b, &["PING"]),
+        ">2\r\n$10\r\ninvalidate\r\n_\r\n+PONG\r\n"
+    );
+    server.run(b, &["GET", "k"]);
+    server.run(b, &["CLIENT", "TRACKING", "OFF"]);
+    server.run(a, &["SET", "k", "4"]);
+    assert_eq!(server.run(b, &["PING"]), "+PONG\r\n");
+}
+
+#[test]
+fn messages_follow_the_replies_of_a_transaction() {
+    let mut server = Server::new();
+    let b = server.b;
+    server.run(b, &["HELLO", "3"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON"]);
+    server.run(b, &["GET", "k"]);
+    server.run(b, &["MULTI"]);
+    server.run(b, &["INCR", "k"]);
+    server.run(b, &["INCR", "k"]);
+    assert_eq!(
+        server.run(b, &["EXEC"]),
+        "*2\r\n:1\r\n:2\r\n".to_owned() + &told("k")
+    );
+}
+
+#[test]
+fn prefixes_and_options() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["HELLO", "3"]);
+    let wish = [
+        "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "user:", "PREFIX", "x", "NOLOOP",
+    ];
+    assert_eq!(server.run(b, &wish), "+OK\r\n");
+    server.run(a, &["SET", "user:1", "v"]);
+    server.run(a, &["SET", "other", "v"]);
+    assert_eq!(
+        server.run(b, &["SET", "x1", "v"]),
+        told("user:1") + "+OK\r\n"
+    );
+    let overlap = ["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "user:1"];
+    assert!(
+        server
+            .run(b, &overlap)
+            .starts_with("-ERR Prefix 'user:1' overlaps with an existing prefix 'user:'")
+    );
+    assert!(
+        server
+            .run(b, &["CLIENT", "TRACKING", "ON"])
+            .starts_with("-ERR You can't switch BCAST mode")
+    );
+    server.run(b, &["CLIENT", "TRACKING", "OFF"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON", "OPTIN"]);
+    server.run(b, &["GET", "k1"]);
+    assert_eq!(server.run(b, &["CLIENT", "CACHING", "YES"]), "+OK\r\n");
+    server.run(b, &["GET", "k2"]);
+    server.run(a, &["MSET", "k1", "v", "k2", "v"]);
+    assert_eq!(server.run(b, &["PING"]), told("k2") + "+PONG\r\n");
+    let info = server.run(b, &["CLIENT", "TRACKINGINFO"]);
+    assert!(
+        info.starts_with("%3\r\n$5\r\nflags\r\n~2\r\n$2\r\non\r\n$5\r\noptin\r\n"),
+        "{info}"
+    );
+}
+
+#[test]
+fn another_client_is_told_instead() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let c = server.engine.accept(crate::harness::peer()).expect("room");
+    let id = server.run(b, &["CLIENT", "ID"]);
+    server.run(b, &["SUBSCRIBE", "__redis__:invalidate"]);
+    let id = id.trim_start_matches(':').trim_end();
+    assert_eq!(
+        server.run(a, &["CLIENT", "TRACKING", "ON", "REDIRECT", id]),
+        "+OK\r\n"
+    );
+    assert_eq!(server.run(a, &["CLIENT", "GETREDIR"]), format!(":{id}\r\n"));
+    server.run(a, &["GET", "k"]);
+    server.run(c, &["SET", "k", "v"]);
+    let message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\nk\r\n";
+    assert!(server.run(b, &["PING"]).starts_with(message));
+    let nobody = "-ERR The client ID you want redirect to does not exist\r\n";
+    assert_eq!(
+        server.run(c, &["CLIENT", "TRACKING", "ON", "REDIRECT", "999"]),
+        nobody
+    );
+}
