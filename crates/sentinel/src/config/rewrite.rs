@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conf::{Rewriter, SERVER, ServerConfig};
 use resp::args;
 
-use super::{Options, Saved, SavedMaster};
+use super::{Globals, Options, Saved, SavedMaster};
 use crate::Addr;
 use crate::timing;
 
@@ -18,10 +18,10 @@ pub struct Snapshot {
     pub server: Arc<ServerConfig>,
     /// The sentinel's state.
     pub saved: Saved,
-    /// `announce-ip`
-    pub announce_ip: Option<String>,
-    /// `announce-port`
-    pub announce_port: Option<u16>,
+    /// `myid`
+    pub myid: String,
+    /// The other statements that are not of one master.
+    pub globals: Globals,
 }
 
 impl Snapshot {
@@ -41,15 +41,63 @@ impl Snapshot {
         for master in &self.saved.masters {
             master_lines(master, &mut lines);
         }
+        lines.push(format!("sentinel myid {}", self.myid).into_bytes());
+        self.global_lines(&mut lines);
         lines.push(format!("sentinel current-epoch {}", self.saved.current_epoch).into_bytes());
-        if let Some(ip) = &self.announce_ip {
-            lines.push([b"sentinel announce-ip ".to_vec(), quoted(ip.as_bytes())].concat());
-        }
-        if let Some(port) = self.announce_port {
-            lines.push(format!("sentinel announce-port {port}").into_bytes());
-        }
         lines
     }
+
+    /// The statements that are not of one master, where they are not as they would be without a line.
+    fn global_lines(&self, lines: &mut Vec<Vec<u8>>) {
+        let (globals, usual) = (&self.globals, Globals::default());
+        let flags = [
+            (
+                "resolve-hostnames",
+                globals.resolve_hostnames,
+                usual.resolve_hostnames,
+            ),
+            (
+                "announce-hostnames",
+                globals.announce_hostnames,
+                usual.announce_hostnames,
+            ),
+            (
+                "deny-scripts-reconfig",
+                globals.deny_scripts_reconfig,
+                usual.deny_scripts_reconfig,
+            ),
+            (
+                "vote-without-disk",
+                globals.vote_without_disk,
+                usual.vote_without_disk,
+            ),
+        ];
+        for (name, value, usual) in flags {
+            if value != usual {
+                let value = if value { "yes" } else { "no" };
+                lines.push(format!("sentinel {name} {value}").into_bytes());
+            }
+        }
+        let mut text = |name: &str, value: Option<&[u8]>| {
+            if let Some(value) = value {
+                lines.push([b"sentinel ", name.as_bytes(), b" ", &quoted(value)].concat());
+            }
+        };
+        text(
+            "announce-ip",
+            globals.announce_ip.as_ref().map(String::as_bytes),
+        );
+        text("sentinel-user", globals.sentinel_user.as_deref());
+        text("sentinel-pass", globals.sentinel_pass.as_deref());
+        if let Some(port) = globals.announce_port {
+            lines.push(format!("sentinel announce-port {port}").into_bytes());
+        }
+    }
+}
+
+/// An address as two words, by its name where it has one.
+fn pair(addr: &Addr) -> String {
+    format!("{} {}", addr.shown(true), addr.port)
 }
 
 fn master_lines(master: &SavedMaster, lines: &mut Vec<Vec<u8>>) {
@@ -66,7 +114,7 @@ fn master_lines(master: &SavedMaster, lines: &mut Vec<Vec<u8>>) {
     } = master.options;
     put(
         "monitor",
-        format!("{} {} {quorum}", master.addr.ip, master.addr.port).as_bytes(),
+        format!("{} {quorum}", pair(&master.addr)).as_bytes(),
     );
     if down_after_ms != timing::DEFAULT_DOWN_AFTER {
         put(
@@ -92,11 +140,21 @@ fn master_lines(master: &SavedMaster, lines: &mut Vec<Vec<u8>>) {
     if let Some(password) = &master.options.auth_pass {
         put("auth-pass", &word(password));
     }
+    if let Some(user) = &master.options.auth_user {
+        put("auth-user", &word(user));
+    }
+    if master.options.reboot_down_after_ms != 0 {
+        let ms = master.options.reboot_down_after_ms.to_string();
+        put("primary-reboot-down-after-period", ms.as_bytes());
+    }
+    for (old, new) in &master.options.renamed {
+        let names = [quoted(old.as_bytes()), quoted(new.as_bytes())];
+        put("rename-command", &names.join(&b' '));
+    }
     put("config-epoch", master.config_epoch.to_string().as_bytes());
     put("leader-epoch", master.leader_epoch.to_string().as_bytes());
-    let pair = |addr: &Addr| format!("{} {}", addr.ip, addr.port);
     for slave in &master.slaves {
-        put("known-slave", pair(slave).as_bytes());
+        put("known-replica", pair(slave).as_bytes());
     }
     for (addr, runid) in &master.sentinels {
         let runid = runid
@@ -142,8 +200,8 @@ mod tests {
         Snapshot {
             server: Arc::new(server),
             saved,
-            announce_ip: None,
-            announce_port: None,
+            myid: "46c4e8095e87ae3da36051818063f69fa7ca0419".to_owned(),
+            globals: Globals::default(),
         }
     }
 
