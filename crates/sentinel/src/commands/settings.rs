@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use conf::LogLevel;
+use conf::{Choice as _, LogLevel};
 use resp::glob;
 use resp::number::parse_integer;
 
@@ -25,13 +25,6 @@ const GLOBALS: [&str; 8] = [
     "sentinel-pass",
     "loglevel",
     "vote-without-disk",
-];
-
-const LOG_LEVELS: [(&str, LogLevel); 4] = [
-    ("debug", LogLevel::Debug),
-    ("verbose", LogLevel::Verbose),
-    ("notice", LogLevel::Notice),
-    ("warning", LogLevel::Warning),
 ];
 
 fn text_of(word: &[u8]) -> String {
@@ -135,11 +128,7 @@ impl Monitor {
             "announce-port" => globals.announce_port.unwrap_or(0).to_string().into_bytes(),
             "sentinel-user" => globals.sentinel_user.clone().unwrap_or_default(),
             "sentinel-pass" => globals.sentinel_pass.clone().unwrap_or_default(),
-            _ => {
-                let level = self.cx.config.server.loglevel;
-                let name = LOG_LEVELS.iter().find(|(_, known)| *known == level);
-                name.map_or("nothing", |(name, _)| name).as_bytes().to_vec()
-            }
+            _ => self.cx.config.server.loglevel.word().as_bytes().to_vec(),
         }
     }
 
@@ -326,12 +315,7 @@ fn set_global(
         }
         "sentinel-user" => globals.sentinel_user = given,
         "sentinel-pass" => globals.sentinel_pass = given,
-        _ => {
-            let named = LOG_LEVELS
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(&text));
-            *level = Some(named?.1);
-        }
+        _ => *level = Some(LogLevel::from_word(value)?),
     }
     Some(())
 }
