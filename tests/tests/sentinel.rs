@@ -115,7 +115,7 @@ fn w10_to_w12_one_sentinel_from_the_first_look_to_the_return_of_the_old_master()
 fn w10_discovery(group: &Group, sentinel: &Daemon, at: &str) {
     wait_slaves(sentinel, "taotaoMaster", 2);
     let log = sentinel.log();
-    assert!(log.contains("# Sentinel runid is "), "{log}");
+    assert!(log.contains("* Sentinel ID is "), "{log}");
     assert!(log.contains(&format!(
         "# +monitor master taotaoMaster 127.0.0.1 {} quorum 1",
         group.master.port
@@ -167,7 +167,7 @@ fn w12_the_master_goes_and_comes_back(group: &mut Group, sentinel: &Daemon) {
     );
     let runid = sentinel.log();
     let runid = runid
-        .split("runid is ")
+        .split("Sentinel ID is ")
         .nth(1)
         .unwrap()
         .lines()

@@ -80,13 +80,26 @@ pub(crate) fn is_executable(path: &str) -> bool {
     access(path, Access::EXEC_OK).is_ok()
 }
 
-/// Looks whether the state can be kept, before anything depends on it.
-pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    access(path, Access::WRITE_OK).map_err(|errno| {
-        let why = reason(&io::Error::from(errno));
-        anyhow::anyhow!(
-            "Sentinel config file {} is not writable: {why}. Exiting...",
-            path.display()
-        )
-    })
+/// Looks whether the state can be kept, before anything depends on it. Gives a warning where it cannot and the sentinel
+/// is to run without.
+///
+/// # Errors
+/// That it cannot be kept, where votes depend on it.
+pub(crate) fn check_writable(path: &Path, without_disk: bool) -> anyhow::Result<Option<String>> {
+    let Err(errno) = access(path, Access::WRITE_OK) else {
+        return Ok(None);
+    };
+    let why = reason(&io::Error::from(errno));
+    let told = format!(
+        "Sentinel config file {} is not writable: {why}.",
+        path.display()
+    );
+    if without_disk {
+        Ok(Some(format!(
+            "WARNING: {told} What this sentinel learns and whom it votes for is lost when it ends; failovers are made all \
+             the same (sentinel vote-without-disk yes)"
+        )))
+    } else {
+        Err(anyhow::anyhow!("{told} Exiting..."))
+    }
 }

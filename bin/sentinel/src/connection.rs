@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
-use resp::{Batch, Parser};
+use resp::{Batch, Parser, Protocol};
 use sentinel_core::{ClientId, Command, Input, Reply};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
@@ -76,8 +76,8 @@ impl Clients {
         }
     }
 
-    /// Queues a reply.
-    pub(crate) fn reply(&self, client: ClientId, reply: &Reply) {
+    /// Queues a reply, in the protocol that the client speaks.
+    pub(crate) fn reply(&self, client: ClientId, protocol: Protocol, reply: &Reply) {
         let connected = self.connected.borrow();
         let Some(outgoing) = connected
             .get(&client)
@@ -85,7 +85,7 @@ impl Clients {
         else {
             return;
         };
-        let mut encoded = resp::Reply::new();
+        let mut encoded = resp::Reply::speaking(protocol);
         reply.encode(&mut encoded);
         outgoing.put(&encoded);
         if outgoing.unsent.get() > MAX_OUTPUT_BYTES {
@@ -110,6 +110,10 @@ impl Clients {
             .set(self.paused_until.get().max(Some(until)));
     }
 
+    pub(crate) fn resume(&self) {
+        self.paused_until.set(None);
+    }
+
     async fn wait_for_pause(&self) {
         while let Some(until) = self
             .paused_until
@@ -121,8 +125,16 @@ impl Clients {
     }
 }
 
+/// Between whom a connection is.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) addr: String,
+    pub(crate) laddr: String,
+    pub(crate) fd: i32,
+}
+
 /// Starts to serve a new connection.
-pub(crate) fn start<S>(clients: &Rc<Clients>, mut stream: S, addr: String, fd: i32)
+pub(crate) fn start<S>(clients: &Rc<Clients>, mut stream: S, ends: Ends)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -144,7 +156,12 @@ where
         .borrow_mut()
         .insert(client, Rc::clone(&outgoing));
     tokio::task::spawn_local(async move {
-        let connected = Input::ClientConnected { client, addr, fd };
+        let connected = Input::ClientConnected {
+            client,
+            addr: ends.addr,
+            laddr: ends.laddr,
+            fd: ends.fd,
+        };
         if clients.inputs.send(connected).await.is_ok() {
             serve(&clients, stream, client, &outgoing).await;
         }

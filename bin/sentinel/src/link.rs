@@ -1,6 +1,7 @@
 //! One connection from the sentinel to an instance: commands out, replies in, each in order.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use client::{Codec, Limits};
@@ -22,6 +23,9 @@ const LIMITS: Limits = Limits {
     values: 4_096,
 };
 
+/// How long a host name may be looked up.
+const LOOK_UP_TIME: Duration = Duration::from_secs(5);
+
 /// A connection's task. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -30,17 +34,18 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Opens a connection from `source`, if one is given. What happens on it goes to `inputs`.
+    /// Opens a connection, from the one of `sources` that is of the same family, if there is one. What happens on it
+    /// goes to `inputs`.
     pub(crate) fn open(
         id: LinkId,
         addr: Addr,
-        source: Option<IpAddr>,
+        sources: Rc<[IpAddr]>,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         // How much can wait here is bounded by the core: it withholds commands while too many are unanswered.
         let (commands, queue) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(async move {
-            let reason = run(id, addr, source, queue, &inputs).await;
+            let reason = run(id, addr, sources, queue, &inputs).await;
             // Fails only when the sentinel ends.
             let _ = inputs.send(Input::Closed { link: id, reason }).await;
         });
@@ -67,23 +72,27 @@ impl Drop for Link {
 async fn run(
     link: LinkId,
     addr: Addr,
-    source: Option<IpAddr>,
+    sources: Rc<[IpAddr]>,
     mut queue: mpsc::UnboundedReceiver<Command>,
     inputs: &mpsc::Sender<Input>,
 ) -> String {
-    let stream = match connect(addr, source).await {
+    let stream = match connect(&addr, &sources).await {
         Ok(stream) => stream,
         Err(error) => return reason(&error),
     };
-    let local_ip = match stream.local_addr() {
-        Ok(local) => local.ip(),
+    let (local_ip, peer_ip) = match stream
+        .local_addr()
+        .and_then(|local| Ok((local.ip(), stream.peer_addr()?.ip())))
+    {
+        Ok(ends) => ends,
         Err(error) => return reason(&error),
     };
-    if inputs
-        .send(Input::Connected { link, local_ip })
-        .await
-        .is_err()
-    {
+    let connected = Input::Connected {
+        link,
+        local_ip,
+        peer_ip,
+    };
+    if inputs.send(connected).await.is_err() {
         return String::new();
     }
     let (mut sink, mut replies) = Framed::new(stream, Codec::with_limits(LIMITS)).split();
@@ -113,20 +122,38 @@ async fn run(
     }
 }
 
-async fn connect(addr: Addr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
-    let socket = if addr.ip.is_ipv4() {
+/// Connects to an address. A host name is looked up each time, since what it stands for may have changed.
+async fn connect(addr: &Addr, sources: &[IpAddr]) -> std::io::Result<TcpStream> {
+    let ip = match addr.host() {
+        Some(host) => resolve(host).await.or(addr.ip),
+        None => addr.ip,
+    };
+    let unknown = || std::io::Error::other("the host name stands for no address");
+    let ip = ip.ok_or_else(unknown)?;
+    let socket = if ip.is_ipv4() {
         TcpSocket::new_v4()
     } else {
         TcpSocket::new_v6()
     }?;
+    let source = sources
+        .iter()
+        .find(|source| source.is_ipv4() == ip.is_ipv4());
     if let Some(source) = source {
-        socket.bind(SocketAddr::new(source, 0))?;
+        socket.bind(SocketAddr::new(*source, 0))?;
     }
-    let stream = socket.connect(SocketAddr::new(addr.ip, addr.port)).await?;
+    let stream = socket.connect(SocketAddr::new(ip, addr.port)).await?;
     stream.set_nodelay(true)?;
     let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(300));
     socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     Ok(stream)
+}
+
+/// Looks a host name up, on a thread of its own. IPv4 goes first where there is both.
+pub(crate) async fn resolve(host: &str) -> Option<IpAddr> {
+    let found = tokio::time::timeout(LOOK_UP_TIME, tokio::net::lookup_host((host, 0))).await;
+    let mut all: Vec<IpAddr> = found.ok()?.ok()?.map(|addr| addr.ip()).collect();
+    all.sort_by_key(IpAddr::is_ipv6);
+    all.first().copied()
 }
 
 fn reply_of(value: client::Value) -> Reply {

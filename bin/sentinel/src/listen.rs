@@ -9,7 +9,7 @@ use std::rc::Rc;
 use conf::ServerConfig;
 use daemon::{as_path, listen};
 
-use crate::connection::{self, Clients};
+use crate::connection::{self, Clients, Ends};
 
 /// What the sentinel listens on.
 #[derive(Debug, Default)]
@@ -61,8 +61,13 @@ async fn accept_tcp(listener: tokio::net::TcpListener, clients: Rc<Clients>, kee
         match listener.accept().await {
             Ok((stream, addr)) => {
                 listen::tune(&stream, keepalive_s);
-                let fd = stream.as_raw_fd();
-                connection::start(&clients, stream, addr.to_string(), fd);
+                let laddr = stream.local_addr().map(|addr| addr.to_string());
+                let ends = Ends {
+                    addr: addr.to_string(),
+                    laddr: laddr.unwrap_or_default(),
+                    fd: stream.as_raw_fd(),
+                };
+                connection::start(&clients, stream, ends);
             }
             Err(error) => listen::accept_failed(&error).await,
         }
@@ -73,8 +78,12 @@ async fn accept_unix(listener: tokio::net::UnixListener, clients: Rc<Clients>, p
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let fd = stream.as_raw_fd();
-                connection::start(&clients, stream, format!("{path}:0"), fd);
+                let ends = Ends {
+                    addr: format!("{path}:0"),
+                    laddr: format!("{path}:0"),
+                    fd: stream.as_raw_fd(),
+                };
+                connection::start(&clients, stream, ends);
             }
             Err(error) => listen::accept_failed(&error).await,
         }

@@ -41,7 +41,7 @@ impl Machine {
             .unwrap_or(far)
     }
 
-    /// A new run id.
+    /// A new run id, or an id for a sentinel that has none yet.
     #[expect(clippy::unused_self, reason = "it is the machine's entropy")]
     pub(crate) fn runid(&self) -> anyhow::Result<String> {
         let mut runid = String::new();
@@ -59,7 +59,7 @@ impl Machine {
 
     /// What INFO tells of the program and its machine.
     #[expect(clippy::unused_self, reason = "they are the machine's facts")]
-    pub(crate) fn facts(&self, config_file: &Path) -> Facts {
+    pub(crate) fn facts(&self, config_file: &Path, run_id: String) -> Facts {
         let uname = rustix::system::uname();
         let name = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         let os = format!(
@@ -70,18 +70,20 @@ impl Machine {
         );
         Facts {
             build: vec![
-                ("redis_git_sha1", "00000000".to_owned()),
-                ("redis_git_dirty", "0".to_owned()),
-                ("redis_build_id", "0".to_owned()),
+                ("server_name", "tern".to_owned()),
+                ("tern_version", env!("CARGO_PKG_VERSION").to_owned()),
                 ("redis_mode", "sentinel".to_owned()),
+                ("server_mode", "sentinel".to_owned()),
                 ("os", os),
                 ("arch_bits", usize::BITS.to_string()),
                 ("multiplexing_api", "epoll".to_owned()),
-                ("gcc_version", "0.0.0".to_owned()),
-                ("server_name", "tern".to_owned()),
-                ("tern_version", env!("CARGO_PKG_VERSION").to_owned()),
             ],
             process_id: std::process::id(),
+            run_id,
+            executable: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            cpu: Some(cpu_time),
             config_file: config_file.display().to_string(),
         }
     }
@@ -92,6 +94,25 @@ fn entropy<const N: usize>() -> anyhow::Result<[u8; N]> {
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.context("Cannot read /dev/urandom")?;
     Ok(bytes)
+}
+
+/// The processor time that this process has used in the kernel and outside, in microseconds.
+fn cpu_time() -> (u64, u64) {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {
+        return (0, 0);
+    };
+    // The program's name stands in parentheses and may have blanks; the twelfth field behind it is the first of the two.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let mut ticks = fields
+        .split_whitespace()
+        .skip(11)
+        .map(|field| field.parse().unwrap_or(0));
+    let mut next = || {
+        let ticks: u64 = ticks.next().unwrap_or(0);
+        ticks.saturating_mul(1_000_000) / rustix::param::clock_ticks_per_second().max(1)
+    };
+    let user = next();
+    (next(), user)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 fn version() -> String {
     // One program in Redis, so one text.
     format!(
-        "Redis server v=3.0.7 sha=00000000:0 malloc=libc bits=64 build=tern-{}\n",
+        "Redis server v=7.2.4 sha=00000000:0 malloc=libc bits=64 build=tern-{}\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -75,25 +75,35 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     let log = daemon::start_log(&loaded.file.server, Role::Sentinel)?;
     daemon::raise_open_files(&mut loaded.file.server);
     // Before the process leaves the terminal, so that who started it sees why it could not.
-    config::check_writable(&loaded.path)?;
+    let warning = config::check_writable(&loaded.path, loaded.file.globals.vote_without_disk)?;
     let sockets = listen::open(&loaded.file.server)?;
     let pid_file = detach(&loaded.file.server, &log)?;
     daemon::banner("sentinel", &loaded.file.server);
     daemon::warn_of_backlog(loaded.file.server.tcp_backlog);
 
     let machine = Machine::new();
-    let runid = machine.runid()?;
-    tracing::warn!("Sentinel runid is {runid}");
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    let is_new = loaded.file.myid.is_none();
+    let myid = match loaded.file.myid {
+        Some(myid) => myid,
+        None => machine.runid()?,
+    };
+    tracing::info!("Sentinel ID is {myid}");
     let server = Arc::new(loaded.file.server);
     let config = sentinel_core::Config {
-        runid,
+        myid,
         server: Arc::clone(&server),
-        announce_ip: loaded.file.announce_ip,
-        announce_port: loaded.file.announce_port,
-        facts: machine.facts(&loaded.path),
+        globals: loaded.file.globals,
+        facts: machine.facts(&loaded.path, machine.runid()?),
         is_executable: config::is_executable,
     };
-    let monitor = Monitor::new(machine.now(), config, loaded.file.saved, machine.seed()?);
+    let seed = machine.seed()?;
+    let mut monitor = Monitor::new(machine.now(), config, loaded.file.saved, seed);
+    if is_new {
+        monitor.keep();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -101,7 +111,7 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     let local = tokio::task::LocalSet::new();
     local.block_on(
         &runtime,
-        shell::run(monitor, machine, loaded.path, server, sockets),
+        shell::run(monitor, machine, loaded.path, server, sockets, log),
     )?;
     drop(pid_file);
     tracing::warn!("Sentinel is now ready to exit, bye bye...");

@@ -1,6 +1,6 @@
 //! The core in its shell: one loop that feeds it, and performs its outputs in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use conf::ServerConfig;
 use daemon::{files, reason};
+use logline::Log;
 use sentinel_core::config::Snapshot;
-use sentinel_core::{Input, JobId, Level, LinkId, Monitor, Output};
+use sentinel_core::{ClientId, Command, Input, JobId, Level, LinkId, Monitor, Output};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::connection::Clients;
-use crate::link::Link;
+use crate::link::{Link, resolve};
 use crate::listen::{self, Sockets};
 use crate::machine::Machine;
 use crate::script::Script;
@@ -28,11 +29,14 @@ struct Shell {
     machine: Machine,
     state_file: PathBuf,
     /// The addresses that links come from: those of `bind`.
-    sources: Vec<IpAddr>,
+    sources: Rc<[IpAddr]>,
     inputs: mpsc::Sender<Input>,
     clients: Rc<Clients>,
     links: BTreeMap<LinkId, Link>,
     scripts: BTreeMap<JobId, Script>,
+    /// What clients asked behind a request that waits for a host name, that request first.
+    held: BTreeMap<ClientId, VecDeque<Command>>,
+    log: Log,
     ends: bool,
 }
 
@@ -43,22 +47,25 @@ pub(crate) async fn run(
     state_file: PathBuf,
     config: Arc<ServerConfig>,
     sockets: Sockets,
+    log: Log,
 ) -> anyhow::Result<()> {
     let (inputs, mut queue) = mpsc::channel(QUEUED_INPUTS);
     let clients = Rc::new(Clients::new(config.maxclients, inputs.clone()));
     let mut signals = Signals::new()?;
     listen::serve(sockets, &clients, &config)?;
     let sources = config.bind.iter().filter_map(|bind| bind.parse().ok());
-    let sources = sources.collect();
+    let sources: Vec<IpAddr> = sources.collect();
     let mut shell = Shell {
         monitor,
         machine,
         state_file,
-        sources,
+        sources: sources.into(),
         inputs,
         clients,
         links: BTreeMap::new(),
         scripts: BTreeMap::new(),
+        held: BTreeMap::new(),
+        log,
         ends: false,
     };
     shell.drain();
@@ -94,13 +101,54 @@ impl Shell {
     fn take(&mut self, input: Input) {
         match &input {
             Input::Closed { link, .. } => drop(self.links.remove(link)),
-            Input::ClientClosed { client } => self.clients.disconnect(*client),
+            Input::ClientClosed { client } => {
+                self.held.remove(client);
+                self.clients.disconnect(*client);
+            }
+            Input::ClientRequest { client, request } => {
+                if let Some(held) = self.held.get_mut(client) {
+                    return held.push_back(request.clone());
+                }
+                if let Some(host) = self.monitor.unresolved(request) {
+                    self.held.insert(*client, VecDeque::from([request.clone()]));
+                    return self.resolve(host);
+                }
+            }
             Input::ScriptExited { job, .. } | Input::ScriptNotStarted { job } => {
                 drop(self.scripts.remove(job));
             }
             _ => {}
         }
+        let resolved = matches!(input, Input::Resolved { .. });
         self.monitor.handle_input(self.machine.now(), input);
+        if resolved {
+            for (client, requests) in std::mem::take(&mut self.held) {
+                self.let_go(client, requests);
+            }
+        }
+    }
+
+    /// Looks a host name up without waiting for it.
+    fn resolve(&self, host: String) {
+        let inputs = self.inputs.clone();
+        tokio::task::spawn_local(async move {
+            let ip = resolve(&host).await;
+            // Fails only when the sentinel ends.
+            let _ = inputs.send(Input::Resolved { host, ip }).await;
+        });
+    }
+
+    /// Brings what a client asked while a host name was looked up, as far as no other name has to be.
+    fn let_go(&mut self, client: ClientId, mut requests: VecDeque<Command>) {
+        while let Some(request) = requests.pop_front() {
+            if self.monitor.unresolved(&request).is_some() {
+                requests.push_front(request);
+                self.held.insert(client, requests);
+                return;
+            }
+            self.monitor
+                .handle_input(self.machine.now(), Input::ClientRequest { client, request });
+        }
     }
 
     /// Performs everything that the core wants by now.
@@ -113,9 +161,8 @@ impl Shell {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Connect { link, addr, .. } => {
-                let same_family = |source: &&IpAddr| source.is_ipv4() == addr.ip.is_ipv4();
-                let source = self.sources.iter().find(same_family).copied();
-                let opened = Link::open(link, addr, source, self.inputs.clone());
+                let sources = Rc::clone(&self.sources);
+                let opened = Link::open(link, addr, sources, self.inputs.clone());
                 self.links.insert(link, opened);
             }
             Output::Close { link } => drop(self.links.remove(&link)),
@@ -142,12 +189,19 @@ impl Shell {
                     &format!("Next failover delay: I will not start a failover before {time}"),
                 );
             }
-            Output::Reply { client, reply } => self.clients.reply(client, &reply),
+            Output::Reply {
+                client,
+                protocol,
+                reply,
+            } => self.clients.reply(client, protocol, &reply),
             Output::Disconnect { client } => self.clients.disconnect(client),
             Output::PauseClients { until_mono_ms } => {
                 self.clients
                     .pause_until(self.machine.instant(until_mono_ms));
             }
+            Output::ResumeClients => self.clients.resume(),
+            Output::Resolve { host } => self.resolve(host),
+            Output::LogLevel(level) => self.log.set_level(daemon::log_level(level)),
             Output::RunScript { job, argv } => {
                 self.scripts
                     .insert(job, Script::start(job, &argv, self.inputs.clone()));
@@ -158,6 +212,7 @@ impl Shell {
                 }
             }
             Output::Shutdown => self.ends = true,
+            Output::Crash => std::process::exit(99),
         }
     }
 }

@@ -92,7 +92,7 @@ fn a_wrong_start_is_a_clear_line_and_exit_code_1() {
         "port 0\nsentinel monitor m 127.0.0.1 1 1\n",
     );
     let fatal = "\n*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 2\n\
-        >>> 'sentinel monitor m 127.0.0.1 0 1'\nInvalid port number\n";
+        >>> 'sentinel monitor m 127.0.0.1 0 1'\nInvalid port number.\n";
     for (arguments, logged) in [
         (
             vec![],
@@ -138,7 +138,7 @@ fn a_wrong_start_is_a_clear_line_and_exit_code_1() {
     assert!(
         run(&["--version"])
             .stdout
-            .starts_with(b"Redis server v=3.0.7 ")
+            .starts_with(b"Redis server v=7.2.4 ")
     );
     assert!(run(&["--help"]).stdout.starts_with(b"Usage: sentinel "));
 }
@@ -178,7 +178,7 @@ fn it_says_what_it_does_and_ends_in_good_order() {
     let pid = daemon.0.id();
     assert_eq!(
         talk(port, b"PING\r\n*1\r\n$4\r\nPING\r\nNOSUCH\r\n"),
-        "+PONG\r\n+PONG\r\n-ERR unknown command 'NOSUCH'\r\n"
+        "+PONG\r\n+PONG\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n"
     );
     assert_eq!(
         talk(port, b"*1\r\n$-5\r\n"),
@@ -200,15 +200,14 @@ fn it_says_what_it_does_and_ends_in_good_order() {
             .position(|line| line.contains(text))
             .unwrap_or_else(|| panic!("{text}: {log:?}"))
     };
-    let runid = &log[find("Sentinel runid is ")];
+    let myid = &log[find("Sentinel ID is ")];
     assert!(
-        runid.starts_with(&format!("{pid}:X "))
-            && runid.len()
-                == format!("{pid}:X 22 Nov 06:54:20.045 # Sentinel runid is ").len() + 40
+        myid.starts_with(&format!("{pid}:X "))
+            && myid.len() == format!("{pid}:X 22 Nov 06:54:20.045 * Sentinel ID is ").len() + 40
     );
     let order = [
         &format!("PID: {pid}"),
-        "runid is",
+        "Sentinel ID is",
         "# +monitor master m 127.0.0.1",
         "SECURITY ATTACK",
         "# User requested shutdown...",

@@ -46,11 +46,13 @@ impl Rewriter {
         if line.is_empty() || line[0] == b'#' {
             self.has_signature |= line == SIGNATURE;
         } else if let Some(words) = args::split(&line) {
-            let name = words
-                .into_iter()
-                .next()
-                .unwrap_or_default()
-                .to_ascii_lowercase();
+            // A sentinel's statements are directives of two words.
+            let count = match words.first() {
+                Some(first) if first.eq_ignore_ascii_case(b"sentinel") => 2,
+                _ => 1,
+            };
+            let words = words.get(..count).unwrap_or(&words);
+            let name = words.join(&b' ').to_ascii_lowercase();
             self.unused
                 .entry(name)
                 .or_default()

@@ -1,45 +1,33 @@
-//! What clients may ask of a sentinel, and the gates a request passes: known, arity, password, subscribed clients.
-//! SENTINEL stands in [`sentinel`], pub/sub and CLIENT in [`sessions`], INFO in [`info`].
+//! What clients may ask of a sentinel, and the gates a request passes: known, arity, password, subscribed clients. The
+//! rows are in [`table`]; SENTINEL stands in [`sentinel`] and [`settings`], pub/sub and the connections in [`sessions`],
+//! CLIENT in [`client`] and [`filter`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
 
+mod acl;
+mod client;
+mod describe;
+mod filter;
+mod handshake;
 mod info;
 mod sentinel;
 mod sessions;
+mod settings;
+mod table;
 
 use crate::Monitor;
 use crate::io::{ClientId, Level, Output, Reply};
 use crate::monitor::HELLO_CHANNEL;
+use table::Row;
 
 pub(crate) use sessions::Sessions;
 
-/// The commands of a sentinel, AUTH aside.
-pub(crate) const NAMES: &[&str] = &[
-    "ping",
-    "sentinel",
-    "subscribe",
-    "unsubscribe",
-    "psubscribe",
-    "punsubscribe",
-    "publish",
-    "info",
-    "role",
-    "client",
-    "shutdown",
-];
+/// The version of Redis whose dialect is spoken: drivers ask for it.
+pub(crate) const REDIS_VERSION: &str = "7.2.4";
+/// The longest part of a request that an error repeats, in bytes.
+const MAX_REPEATED_BYTES: usize = 128;
 
-/// Words of a request, the command's name included: exactly, or at least.
-enum Arity {
-    Exactly(usize),
-    AtLeast(usize),
-}
-
-fn arity(name: &str) -> Arity {
-    match name {
-        "ping" | "role" => Arity::Exactly(1),
-        "auth" => Arity::Exactly(2),
-        "publish" => Arity::Exactly(3),
-        "unsubscribe" | "punsubscribe" | "info" | "shutdown" => Arity::AtLeast(1),
-        _ => Arity::AtLeast(2),
-    }
+/// Whether a sentinel has a command of this name.
+pub(crate) fn is_command(name: &str) -> bool {
+    table::find(name).is_some()
 }
 
 impl Monitor {
@@ -58,75 +46,95 @@ impl Monitor {
         {
             return self.refuse_http(client);
         }
-        if typed.eq_ignore_ascii_case("quit") {
-            self.reply(client, Reply::ok());
-            return self.disconnect_client(client);
+        self.cx.sessions.begin(self.cx.now, client);
+        match self.pass_gates(client, &typed, args) {
+            Ok(row) => {
+                self.cx.sessions.note(client, row.name);
+                self.run(client, row, args);
+            }
+            Err(error) => {
+                self.cx.errors += 1;
+                self.reply(client, error);
+            }
         }
-        let Some(name) = self.lookup(&typed.to_ascii_lowercase()) else {
-            return self.reply(client, Reply::err(format!("unknown command '{typed}'")));
-        };
-        let fits = match arity(name) {
-            Arity::Exactly(words) => request.len() == words,
-            Arity::AtLeast(words) => request.len() >= words,
-        };
-        self.cx.sessions.note(self.cx.now, client, name);
-        if !fits {
-            let text = format!("wrong number of arguments for '{name}' command");
-            return self.reply(client, Reply::err(text));
-        }
-        let locked = self.cx.config.server.requirepass.is_some()
-            && !self.cx.sessions.is_authenticated(client);
-        if locked && name != "auth" {
-            return self.reply(
-                client,
-                Reply::Error("NOAUTH Authentication required.".to_owned()),
-            );
-        }
-        let pubsub = [
-            "ping",
-            "subscribe",
-            "unsubscribe",
-            "psubscribe",
-            "punsubscribe",
-        ];
-        if self.cx.sessions.is_subscribed(client) && !pubsub.contains(&name) {
-            let text = "only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT allowed in this context";
-            return self.reply(client, Reply::err(text));
-        }
-        self.run(client, name, args);
     }
 
-    fn run(&mut self, client: ClientId, name: &'static str, args: &[Vec<u8>]) {
-        let reply = match name {
-            "ping" if self.cx.sessions.is_subscribed(client) => {
-                Reply::Array(vec![Reply::bulk("pong"), Reply::bulk("")])
+    /// The row of a request that may run.
+    fn pass_gates(
+        &self,
+        client: ClientId,
+        typed: &str,
+        args: &[Vec<u8>],
+    ) -> Result<&'static Row, Reply> {
+        let command = self
+            .lookup(&typed.to_ascii_lowercase())
+            .ok_or_else(|| unknown_command(typed, args))?;
+        let row = match args.first() {
+            Some(sub) if !command.subs.is_empty() => {
+                let sub = String::from_utf8_lossy(sub);
+                command
+                    .sub(&sub)
+                    .ok_or_else(|| unknown_subcommand(command, &sub))?
             }
-            "ping" => Reply::Status("PONG".to_owned()),
-            "auth" => self.auth(client, args),
-            "publish" => self.publish(args),
-            "info" => self.info(args),
-            "role" => self.role(),
-            "shutdown" => match self.shutdown(args) {
-                Some(error) => error,
-                None => return,
-            },
-            "sentinel" => match self.sentinel(client, args) {
-                Some(reply) => reply,
-                None => return,
-            },
-            "client" => return self.client_command(client, args),
+            _ => command,
+        };
+        if !row.fits(args.len() + 1) {
+            return Err(wrong_arity(row));
+        }
+        if !row.has_flag("no_auth") && self.needs_auth(client) {
+            return Err(Reply::Error("NOAUTH Authentication required.".to_owned()));
+        }
+        if self.cx.sessions.is_bound_to_pubsub(client) && !may_run_subscribed(row) {
+            return Err(Reply::err(format!(
+                "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+                 context",
+                row.name
+            )));
+        }
+        Ok(row)
+    }
+
+    fn run(&mut self, client: ClientId, row: &'static Row, args: &[Vec<u8>]) {
+        let (command, sub) = row.name.split_once('|').unwrap_or((row.name, ""));
+        let rest = args.get(1..).unwrap_or_default();
+        let reply = match command {
+            "ping" => Some(self.ping(client, args)),
+            "auth" => Some(self.auth(client, args)),
+            "hello" => Some(self.hello_command(client, args)),
+            "publish" => Some(self.publish(args)),
+            "info" => Some(self.info(args)),
+            "role" => Some(self.role()),
+            "shutdown" => self.shutdown(args),
+            "command" => Some(describe::command(sub, rest)),
+            "sentinel" => self.sentinel(client, sub, rest),
+            "client" => self.client_command(client, sub, rest),
+            "acl" => Some(self.acl(client, sub, rest)),
+            "quit" => {
+                self.reply(client, Reply::ok());
+                return self.disconnect_client(client);
+            }
+            "reset" => Some(self.reset_connection(client)),
             _ => {
-                let replies = self.cx.sessions.subscription(client, name, args);
-                return replies
-                    .into_iter()
-                    .for_each(|reply| self.reply(client, reply));
+                let replies = self.cx.sessions.subscription(client, command, args);
+                for reply in replies {
+                    self.cx.push_reply(client, reply);
+                }
+                return self.cx.sessions.skipped(client);
             }
         };
-        self.reply(client, reply);
+        if let Some(reply) = reply {
+            if matches!(reply, Reply::Error(_)) {
+                self.cx.errors += 1;
+            }
+            self.reply(client, reply);
+        }
     }
 
+    /// Answers a request, unless the client said that it wants no reply.
     pub(crate) fn reply(&mut self, client: ClientId, reply: Reply) {
-        self.cx.push(Output::Reply { client, reply });
+        if self.cx.sessions.wants_reply(client) {
+            self.cx.push_reply(client, reply);
+        }
     }
 
     pub(crate) fn disconnect_client(&mut self, client: ClientId) {
@@ -156,7 +164,7 @@ impl Monitor {
     }
 
     /// The command that a client's word names, after `rename-command`.
-    fn lookup(&self, typed: &str) -> Option<&'static str> {
+    fn lookup(&self, typed: &str) -> Option<&'static Row> {
         // Later lines rename what earlier ones made.
         let mut name = typed.to_owned();
         let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
@@ -167,26 +175,23 @@ impl Monitor {
                 return None;
             }
         }
-        let auth = self
-            .cx
-            .config
-            .server
-            .requirepass
-            .is_some()
-            .then_some(&"auth");
-        NAMES
-            .iter()
-            .chain(auth)
-            .find(|known| **known == name)
-            .copied()
+        table::find(&name)
     }
 
-    fn auth(&mut self, client: ClientId, args: &[Vec<u8>]) -> Reply {
-        if self.cx.config.server.requirepass.as_ref() == args.first() {
-            self.cx.sessions.authenticate(client);
-            return Reply::ok();
+    /// `PING [text]`; to a subscriber that speaks RESP2 the answer looks like a message.
+    fn ping(&self, client: ClientId, args: &[Vec<u8>]) -> Reply {
+        let text = args.first();
+        if args.len() > 1 {
+            return Reply::err("wrong number of arguments for 'ping' command");
         }
-        Reply::err("invalid password")
+        if self.cx.sessions.is_bound_to_pubsub(client) {
+            let text = text.cloned().unwrap_or_default();
+            return Reply::Array(vec![Reply::bulk("pong"), Reply::Bulk(text)]);
+        }
+        text.map_or_else(
+            || Reply::Status("PONG".to_owned()),
+            |text| Reply::Bulk(text.clone()),
+        )
     }
 
     /// PUBLISH exists for hello messages of other sentinels only.
@@ -209,15 +214,80 @@ impl Monitor {
         Reply::Array(vec![Reply::bulk("sentinel"), Reply::Array(names)])
     }
 
-    /// Ends the process. There is nothing to save, so SAVE and NOSAVE mean the same.
+    /// Ends the process. There is nothing to save, so the options mean nothing.
     fn shutdown(&mut self, args: &[Vec<u8>]) -> Option<Reply> {
-        let known = |arg: &Vec<u8>| {
-            arg.eq_ignore_ascii_case(b"nosave") || arg.eq_ignore_ascii_case(b"save")
+        let is = |name: &str| {
+            args.iter()
+                .filter(|arg| arg.eq_ignore_ascii_case(name.as_bytes()))
+                .count()
         };
-        if args.len() > 1 || !args.iter().all(known) {
+        let known = is("nosave") + is("save") + is("now") + is("force");
+        if is("abort") == 1 && args.len() == 1 {
+            return Some(Reply::err("No shutdown in progress."));
+        }
+        if known != args.len() || (is("nosave") > 0 && is("save") > 0) {
             return Some(Reply::err("syntax error"));
         }
         self.cx.push(Output::Shutdown);
         None
     }
+}
+
+/// What a subscriber that speaks RESP2 may still ask.
+fn may_run_subscribed(row: &Row) -> bool {
+    [
+        "ping",
+        "subscribe",
+        "unsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "quit",
+        "reset",
+    ]
+    .contains(&row.name)
+}
+
+fn unknown_command(typed: &str, args: &[Vec<u8>]) -> Reply {
+    let mut shown = String::new();
+    for arg in args {
+        let room = MAX_REPEATED_BYTES.saturating_sub(shown.len());
+        if room == 0 {
+            break;
+        }
+        shown.push('\'');
+        shown.extend(String::from_utf8_lossy(arg).chars().take(room));
+        shown.push_str("' ");
+    }
+    let name: String = typed.chars().take(MAX_REPEATED_BYTES).collect();
+    Reply::err(format!(
+        "unknown command '{name}', with args beginning with: {shown}"
+    ))
+}
+
+fn unknown_subcommand(command: &Row, typed: &str) -> Reply {
+    let name: String = typed.chars().take(MAX_REPEATED_BYTES).collect();
+    Reply::err(format!(
+        "unknown subcommand '{name}'. Try {} HELP.",
+        command.name.to_ascii_uppercase()
+    ))
+}
+
+fn wrong_arity(row: &Row) -> Reply {
+    Reply::err(format!(
+        "wrong number of arguments for '{}' command",
+        row.name
+    ))
+}
+
+/// The reply of a HELP subcommand: the usage of the subcommands, given as pairs of usage and explanation.
+fn help(command: &str, lines: &[(&str, &str)]) -> Reply {
+    let mut texts = vec![format!(
+        "{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    )];
+    let own = [("HELP", "Print this help.")];
+    for (usage, explanation) in lines.iter().chain(&own) {
+        texts.push((*usage).to_owned());
+        texts.push(format!("    {explanation}"));
+    }
+    Reply::Array(texts.into_iter().map(Reply::Status).collect())
 }

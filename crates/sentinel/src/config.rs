@@ -4,6 +4,7 @@
 pub mod parse;
 pub mod rewrite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conf::ServerConfig;
@@ -14,22 +15,56 @@ use crate::timing;
 pub use parse::{File, Host};
 pub use rewrite::Snapshot;
 
-/// What is fixed while the process runs.
+/// What the process was started with. [`Globals`] and the log level can change while it runs.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// This process's run id: 40 hexadecimal digits, new at each start.
-    pub runid: String,
+    /// The name by which other sentinels know this one: 40 hexadecimal digits, kept across restarts.
+    pub myid: String,
     /// The directives that a sentinel shares with a server. It listens on their port.
     pub server: Arc<ServerConfig>,
-    /// The address to tell other sentinels, where the socket's own is not reachable for them.
-    pub announce_ip: Option<String>,
-    /// The port to tell other sentinels, where the one listened on is not reachable for them.
-    pub announce_port: Option<u16>,
+    /// The statements that are not of one master.
+    pub globals: Globals,
     /// What INFO tells of the process.
     pub facts: Facts,
     /// Whether a path names a program that may be started. The one question that the core asks the world itself,
     /// because `SENTINEL SET` must refuse a missing script at once.
     pub is_executable: fn(&str) -> bool,
+}
+
+/// The `sentinel …` statements that are not of one master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Globals {
+    /// The address to tell other sentinels, where the socket's own is not reachable for them.
+    pub announce_ip: Option<String>,
+    /// The port to tell other sentinels, where the one listened on is not reachable for them.
+    pub announce_port: Option<u16>,
+    /// Whom to be for other sentinels.
+    pub sentinel_user: Option<Vec<u8>>,
+    /// The password for other sentinels.
+    pub sentinel_pass: Option<Vec<u8>>,
+    /// Whether host names may stand for addresses.
+    pub resolve_hostnames: bool,
+    /// Whether clients and other sentinels are told host names, where there are any.
+    pub announce_hostnames: bool,
+    /// Whether SENTINEL SET refuses to change scripts.
+    pub deny_scripts_reconfig: bool,
+    /// Whether a vote is given although it could not be written to disk.
+    pub vote_without_disk: bool,
+}
+
+impl Default for Globals {
+    fn default() -> Self {
+        Self {
+            announce_ip: None,
+            announce_port: None,
+            sentinel_user: None,
+            sentinel_pass: None,
+            resolve_hostnames: false,
+            announce_hostnames: false,
+            deny_scripts_reconfig: true,
+            vote_without_disk: true,
+        }
+    }
 }
 
 /// What the INFO command reports of the program and its machine.
@@ -39,8 +74,14 @@ pub struct Facts {
     pub build: Vec<(&'static str, String)>,
     /// The process id.
     pub process_id: u32,
+    /// This process: 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// The program's path.
+    pub executable: String,
     /// The absolute path of the configuration file.
     pub config_file: String,
+    /// The processor time that this process has used so far: in the kernel and outside, in microseconds.
+    pub cpu: Option<fn() -> (u64, u64)>,
 }
 
 /// What is remembered across restarts.
@@ -88,6 +129,12 @@ pub struct Options {
     pub client_reconfig_script: Option<String>,
     /// Password of the master and its slaves.
     pub auth_pass: Option<Vec<u8>>,
+    /// The user that the password is of; none is the default user.
+    pub auth_user: Option<Vec<u8>>,
+    /// How long a master that restarted may load before it counts as down, in milliseconds; 0 is without an end.
+    pub reboot_down_after_ms: u64,
+    /// Commands that the master and its slaves know by another name: the usual name in lower case, and theirs.
+    pub renamed: BTreeMap<String, String>,
 }
 
 impl Options {
@@ -102,6 +149,9 @@ impl Options {
             notification_script: None,
             client_reconfig_script: None,
             auth_pass: None,
+            auth_user: None,
+            reboot_down_after_ms: 0,
+            renamed: BTreeMap::new(),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! What every rule needs besides the master it works on: the time, the epoch, the queue of outputs, randomness, and
 //! the scripts and clients that events go to.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use crate::Addr;
+use crate::addr::is_host_name;
 use crate::commands::Sessions;
 use crate::config::Config;
 use crate::instance::{Expect, Link};
 use crate::io::{ClientId, Level, LinkId, LinkKind, Now, Output, Reply};
 use crate::monitor::Scripts;
 use crate::rng::Rng;
-use crate::timing::SAVE_RETRY_PERIOD;
+use crate::timing::{MAX_NAMES, NAME_VALIDITY, Periods, SAVE_LOG_PERIOD, SAVE_RETRY_PERIOD};
 
 /// The state that is not of one master.
 #[derive(Debug)]
@@ -24,13 +26,46 @@ pub(crate) struct Context {
     pub(crate) current_epoch: u64,
     /// Since when this sentinel is in TILT mode.
     pub(crate) tilt_since: Option<u64>,
+    /// How often it was.
+    pub(crate) tilts: u64,
+    pub(crate) periods: Periods,
+    /// What SENTINEL SIMULATE-FAILURE asked for.
+    pub(crate) simulate: Simulate,
+    pub(crate) names: Names,
     pub(crate) rng: Rng,
     /// Ticks per second at the moment.
     pub(crate) hz: u64,
     pub(crate) scripts: Scripts,
     pub(crate) sessions: Sessions,
+    /// Errors that clients got.
+    pub(crate) errors: u64,
     pub(crate) outbox: Outbox,
     next_link: u64,
+}
+
+/// The moments at which this sentinel is to crash, for tests of the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Simulate {
+    pub(crate) crash_after_election: bool,
+    pub(crate) crash_after_promotion: bool,
+}
+
+impl Simulate {
+    /// As INFO shows it.
+    pub(crate) fn flags(self) -> u8 {
+        u8::from(self.crash_after_election) + 2 * u8::from(self.crash_after_promotion)
+    }
+}
+
+/// Host names, and what they stand for as far as that is known. Looking them up is the shell's.
+#[derive(Debug, Default)]
+pub(crate) struct Names(BTreeMap<String, Looked>);
+
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    ip: Option<IpAddr>,
+    /// When it was asked for.
+    asked_at: u64,
 }
 
 /// The outputs to come, and whether the state that they disclose is on disk.
@@ -41,6 +76,8 @@ pub(crate) struct Outbox {
     /// Something changed that the file does not hold yet.
     unsaved: bool,
     failed_at: Option<u64>,
+    /// When a failure was last logged; nothing while the state is on disk.
+    failure_logged: Option<u64>,
 }
 
 /// An output to come.
@@ -66,10 +103,15 @@ impl Context {
             config,
             current_epoch,
             tilt_since: None,
+            tilts: 0,
+            periods: Periods::default(),
+            simulate: Simulate::default(),
+            names: Names::default(),
             rng: Rng::new(seed),
             hz: crate::timing::MIN_HZ,
             scripts: Scripts::default(),
             sessions: Sessions::default(),
+            errors: 0,
             outbox: Outbox::default(),
             next_link: 1,
         }
@@ -104,7 +146,7 @@ impl Context {
         });
         if level > Level::Debug {
             for (client, reply) in self.sessions.publish(kind.as_bytes(), text.as_bytes()) {
-                self.push(Output::Reply { client, reply });
+                self.push_reply(client, reply);
             }
         }
         if let (Level::Warning, Some(path)) = (level, script) {
@@ -116,6 +158,75 @@ impl Context {
     pub(crate) fn log(&mut self, level: Level, text: String) {
         let text = printable(text);
         self.push(Output::Log { level, text });
+    }
+
+    /// Queues something for a client, in the protocol that it speaks.
+    pub(crate) fn push_reply(&mut self, client: ClientId, reply: Reply) {
+        let protocol = self.sessions.protocol(client);
+        self.push(Output::Reply {
+            client,
+            protocol,
+            reply,
+        });
+    }
+
+    /// How an address is told to clients and other sentinels.
+    pub(crate) fn shown(&self, addr: &Addr) -> String {
+        addr.shown(self.config.globals.announce_hostnames)
+    }
+
+    /// The address that two words of INFO or of a hello message mean; `None` when they cannot mean one, or while the
+    /// name is still looked up: whoever told it will tell it again.
+    pub(crate) fn addr(&mut self, place: &str, port: &str) -> Option<Addr> {
+        if let Some(addr) = Addr::parse(place, port) {
+            return Some(addr);
+        }
+        if !self.config.globals.resolve_hostnames || !is_host_name(place) {
+            return None;
+        }
+        let port = port.trim().parse().ok()?;
+        let ip = self.look_up(place)?;
+        Addr::named(place, Some(ip), port)
+    }
+
+    /// What a host name stands for, as far as that is known now; asks the shell when it is not, or not lately.
+    pub(crate) fn look_up(&mut self, host: &str) -> Option<IpAddr> {
+        let (now, host) = (self.mono(), host.to_ascii_lowercase());
+        let known = self.names.0.get(&host).copied();
+        let fresh = known.is_some_and(|known| now.saturating_sub(known.asked_at) < NAME_VALIDITY);
+        let ip = known.and_then(|known| known.ip);
+        if !fresh {
+            if self.names.0.len() >= MAX_NAMES && known.is_none() {
+                self.names.0.pop_first();
+            }
+            let asked = Looked { ip, asked_at: now };
+            self.names.0.insert(host.clone(), asked);
+            self.push(Output::Resolve { host });
+        }
+        ip
+    }
+
+    /// Takes what a host name stands for. A name that cannot be looked up at the moment keeps what it stood for.
+    pub(crate) fn resolved(&mut self, host: &str, ip: Option<IpAddr>) {
+        let asked_at = self.mono();
+        let host = host.to_ascii_lowercase();
+        let ip = ip.or_else(|| self.names.0.get(&host)?.ip);
+        if self.names.0.len() >= MAX_NAMES && !self.names.0.contains_key(&host) {
+            self.names.0.pop_first();
+        }
+        self.names.0.insert(host, Looked { ip, asked_at });
+    }
+
+    /// Whether a host name was looked up lately, whatever came of it.
+    pub(crate) fn looked_up(&self, host: &str) -> bool {
+        let now = self.mono();
+        let looked = self.names.0.get(&host.to_ascii_lowercase());
+        looked.is_some_and(|looked| now.saturating_sub(looked.asked_at) < NAME_VALIDITY)
+    }
+
+    /// What a host name stands for, if that is known; asks nobody.
+    pub(crate) fn known_ip(&self, host: &str) -> Option<IpAddr> {
+        self.names.0.get(&host.to_ascii_lowercase())?.ip
     }
 
     /// Asks for the state to be written before anything that follows.
@@ -130,6 +241,16 @@ impl Context {
     /// Whether everything that could be disclosed is on disk.
     pub(crate) const fn saved(&self) -> bool {
         !self.outbox.unsaved
+    }
+
+    /// Whether this sentinel's votes count: they are on disk, or the disk was tried in vain and may be done without.
+    pub(crate) const fn may_vote(&self) -> bool {
+        self.saved() || (self.outbox.failed_at.is_some() && self.config.globals.vote_without_disk)
+    }
+
+    /// Whether the state could not be written when it was last tried.
+    pub(crate) const fn cannot_save(&self) -> bool {
+        self.outbox.failure_logged.is_some()
     }
 
     pub(crate) fn reply_if_saved(&mut self, client: ClientId, saved: Reply, unsaved: Reply) {
@@ -150,22 +271,48 @@ impl Context {
         Some(item)
     }
 
-    /// The last write of the state did not succeed.
+    /// The last write of the state did not succeed. Told at once and then once a minute: it is tried every second.
     pub(crate) fn persist_failed(&mut self, error: &str) {
+        let now = self.mono();
         self.outbox.unsaved = true;
-        self.outbox.failed_at = Some(self.mono());
+        self.outbox.failed_at = Some(now);
+        let first = self.outbox.failure_logged.is_none();
+        let due = |at: u64| now.saturating_sub(at) >= SAVE_LOG_PERIOD;
+        if !first && !self.outbox.failure_logged.is_some_and(due) {
+            return;
+        }
+        self.outbox.failure_logged = Some(now);
         let text = format!(
             "WARNING: Sentinel was not able to save the new configuration on disk!!!: {error}"
         );
         self.log(Level::Warning, text);
+        if first {
+            let votes = if self.config.globals.vote_without_disk {
+                "votes are given all the same: after a crash one may be given twice"
+            } else {
+                "no vote is given and no failover is made (sentinel vote-without-disk no)"
+            };
+            let text = format!("#{error}; until it can be saved {votes}");
+            self.event(Level::Warning, "+config-unsaved", text, None);
+        }
     }
 
-    /// Tries again, once a second, to write a state that could not be written.
+    /// Tries again, once a second, to write a state that could not be written; tells when it is on disk again.
     pub(crate) fn retry_persist(&mut self) {
         let due = |at: u64| self.mono().saturating_sub(at) >= SAVE_RETRY_PERIOD;
         if self.outbox.failed_at.is_some_and(due) {
             self.persist();
+        } else if self.saved() && self.outbox.failure_logged.take().is_some() {
+            let text = "#configuration saved".to_owned();
+            self.event(Level::Warning, "-config-unsaved", text, None);
         }
+    }
+
+    /// Ends the process, as SENTINEL SIMULATE-FAILURE asked for.
+    pub(crate) fn crash(&mut self) {
+        let text = "Sentinel CRASH because of SENTINEL simulate-failure";
+        self.log(Level::Warning, text.to_owned());
+        self.push(Output::Crash);
     }
 
     pub(crate) fn connect(&mut self, addr: Addr, kind: LinkKind) -> Link {

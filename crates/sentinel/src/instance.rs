@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use crate::addr::parse_ip;
 use crate::config::{Options, SavedMaster};
 use crate::context::Context;
 use crate::io::{Level, LinkId};
@@ -26,14 +27,27 @@ pub(crate) struct Master {
     pub(crate) leader: Option<String>,
     pub(crate) leader_epoch: u64,
     pub(crate) failover: Failover,
+    /// It answered INFO as a master since this sentinel watches it.
+    pub(crate) seen_up: bool,
+    /// Who belonged to it before SENTINEL RESET, until it tells anew.
+    pub(crate) before_reset: Option<BeforeReset>,
+}
+
+/// The instances that SENTINEL RESET took off the lists. They come back when the master turns out to be down: nobody
+/// else could tell of them then, and without them it could never be failed over.
+#[derive(Debug)]
+pub(crate) struct BeforeReset {
+    pub(crate) slaves: Vec<Addr>,
+    pub(crate) sentinels: Vec<(Addr, Option<String>)>,
+    pub(crate) at: u64,
 }
 
 /// A slave of a master.
 #[derive(Debug)]
 pub(crate) struct Slave {
     pub(crate) node: Instance,
-    /// How long its link to the master is down, by its own INFO.
-    pub(crate) master_link_down_ms: u64,
+    /// How long its link to the master is down, by its own INFO; negative when it never was up.
+    pub(crate) master_link_down_ms: i64,
     pub(crate) master_link_up: bool,
     pub(crate) master_host: Option<String>,
     pub(crate) master_port: i64,
@@ -41,6 +55,8 @@ pub(crate) struct Slave {
     pub(crate) conf_changed_at: u64,
     pub(crate) priority: i64,
     pub(crate) repl_offset: u64,
+    /// Clients may be told of it (`replica-announced`).
+    pub(crate) announced: bool,
     /// It was selected to become the master.
     pub(crate) promoted: bool,
     pub(crate) reconf: Reconf,
@@ -62,6 +78,11 @@ pub(crate) enum Reconf {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) node: Instance,
+    /// It proved to be who the hello message said. Before that it is a stranger: it is asked who it is, and counts for
+    /// nothing.
+    pub(crate) known: bool,
+    /// When it was first heard of.
+    pub(crate) since: u64,
     pub(crate) last_hello: u64,
     /// It says that the master is down.
     pub(crate) says_down: bool,
@@ -84,6 +105,8 @@ pub(crate) struct Failover {
     pub(crate) delay_logged: Option<u64>,
     /// Asked for by SENTINEL FAILOVER: no election needed.
     pub(crate) forced: bool,
+    /// The master itself hands over, so that nothing is lost (FAILOVER).
+    pub(crate) coordinated: bool,
 }
 
 /// The steps of a failover, in their order.
@@ -135,6 +158,8 @@ pub(crate) struct Instance {
     pub(crate) runid: Option<String>,
     pub(crate) command: Option<Link>,
     pub(crate) pubsub: Option<Link>,
+    /// When missing links were last opened.
+    pub(crate) last_reconnect: Option<u64>,
     /// Sentinels have no pub/sub link.
     subscribes: bool,
     /// Since when a ping waits for an acceptable reply. Starts as "now", so that an instance that can never be
@@ -151,6 +176,13 @@ pub(crate) struct Instance {
     pub(crate) sdown_since: Option<u64>,
     pub(crate) script_kill_sent: bool,
     pub(crate) info_at: Option<u64>,
+    /// The text of its last INFO.
+    pub(crate) info: Vec<u8>,
+    /// Since when its run id is another one and it has not answered PONG.
+    pub(crate) rebooting_since: Option<u64>,
+    /// Whether it hands over to another server at the moment (`master_failover_state`), and since when that is so;
+    /// nothing where it cannot.
+    pub(crate) handing_over: Option<(bool, u64)>,
     pub(crate) role: Role,
     pub(crate) role_since: u64,
 }
@@ -176,6 +208,8 @@ pub(crate) enum Expect {
     Info,
     Hello,
     DownState,
+    /// Who a stranger is.
+    Identity,
 }
 
 /// Which instance of a master.
@@ -201,7 +235,7 @@ impl Master {
             peers: saved
                 .sentinels
                 .into_iter()
-                .map(|(addr, runid)| Peer::new(now, addr, runid))
+                .map(|(addr, runid)| Peer::known(now, addr, runid))
                 .collect(),
             odown: false,
             odown_since: None,
@@ -214,44 +248,55 @@ impl Master {
                 started_at: None,
                 delay_logged: None,
                 forced: false,
+                coordinated: false,
             },
+            seen_up: false,
+            before_reset: None,
         }
     }
 
     /// What is remembered of it. While a failover has already promoted a slave, that slave is the master, and the old
     /// master takes its place among the slaves.
     pub(crate) fn saved(&self) -> SavedMaster {
-        let addr = self.current_addr();
+        let addr = self.current_addr().clone();
         let stands_for = |slave: &Slave| {
-            if slave.node.addr == addr {
-                self.node.addr
+            if slave.node.addr.is(&addr) {
+                self.node.addr.clone()
             } else {
-                slave.node.addr
+                slave.node.addr.clone()
             }
         };
-        SavedMaster {
+        let mut saved = SavedMaster {
             name: self.name.clone(),
-            addr,
+            addr: addr.clone(),
             options: self.options.clone(),
             config_epoch: self.config_epoch,
             leader_epoch: self.leader_epoch,
             slaves: self.slaves.iter().map(stands_for).collect(),
             sentinels: self
-                .peers
-                .iter()
-                .map(|peer| (peer.node.addr, peer.node.runid.clone()))
+                .known_peers()
+                .map(|peer| (peer.node.addr.clone(), peer.node.runid.clone()))
                 .collect(),
+        };
+        if let Some(before) = &self.before_reset {
+            before.add_to(&mut saved);
         }
+        saved
     }
 
     /// Where clients should go: the promoted slave as soon as it has acknowledged, else the master.
-    pub(crate) fn current_addr(&self) -> Addr {
+    pub(crate) fn current_addr(&self) -> &Addr {
         let promoted = self
             .promoted()
             .filter(|_| self.failover.stage >= Stage::ReconfSlaves);
         promoted
             .and_then(|index| self.slaves.get(index))
-            .map_or(self.node.addr, |slave| slave.node.addr)
+            .map_or(&self.node.addr, |slave| &slave.node.addr)
+    }
+
+    /// The other sentinels that count.
+    pub(crate) fn known_peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| peer.known)
     }
 
     pub(crate) fn promoted(&self) -> Option<usize> {
@@ -269,7 +314,7 @@ impl Master {
 
     /// How many of the known sentinels, this one included, are a majority.
     pub(crate) fn majority(&self) -> usize {
-        let voters = self.peers.len() + 1;
+        let voters = self.known_peers().count() + 1;
         voters / 2 + 1
     }
 
@@ -304,17 +349,20 @@ impl Master {
         self.everyone().find(|&who| self.node(who).has_link(link))
     }
 
-    /// How an instance is called in events: `type name ip port`, and its master behind an `@`.
-    pub(crate) fn label(&self, who: Who) -> String {
-        let Addr { ip, port } = self.node.addr;
-        let own = format!("{} {ip} {port}", self.name);
-        let kind = match who {
-            Who::Master => return format!("master {own}"),
-            Who::Slave(_) => "slave",
-            Who::Peer(_) => "sentinel",
-        };
-        let addr = self.node(who).addr;
-        format!("{kind} {addr} {} {} @ {own}", addr.ip, addr.port)
+    /// How an instance is called in events: `type name ip port`, and its master behind an `@`. With `names` by host
+    /// names, where there are any.
+    pub(crate) fn label(&self, names: bool, who: Who) -> String {
+        let place = |addr: &Addr| format!("{} {}", addr.shown(names), addr.port);
+        let own = format!("{} {}", self.name, place(&self.node.addr));
+        let addr = &self.node(who).addr;
+        match who {
+            Who::Master => format!("master {own}"),
+            Who::Slave(_) => format!("slave {} {} @ {own}", addr.label(names), place(addr)),
+            Who::Peer(index) => {
+                let name = self.peers[index].name(names);
+                format!("sentinel {name} {} @ {own}", place(addr))
+            }
+        }
     }
 
     /// Tells an event about an instance of this master.
@@ -326,7 +374,8 @@ impl Master {
         who: Who,
         detail: &str,
     ) {
-        self.event_text(cx, level, kind, format!("{}{detail}", self.label(who)));
+        let label = self.label(cx.config.globals.announce_hostnames, who);
+        self.event_text(cx, level, kind, format!("{label}{detail}"));
     }
 
     /// Tells an event of this master with a text of its own.
@@ -357,32 +406,85 @@ impl Slave {
             conf_changed_at: now,
             priority: timing::DEFAULT_SLAVE_PRIORITY,
             repl_offset: 0,
+            announced: true,
             promoted: false,
             reconf: Reconf::None,
         }
     }
 
-    /// Whether it replicates from the given address, by its own INFO. A host name is never equal to an address.
-    pub(crate) fn follows(&self, addr: Addr) -> bool {
-        let host = self
-            .master_host
-            .as_deref()
-            .and_then(|host| host.parse().ok());
-        host == Some(addr.ip) && self.master_port == i64::from(addr.port)
+    /// Whether it replicates from the given address, by its own INFO; nothing while that cannot be known because a host
+    /// name is still looked up. Without `resolve-hostnames` a host name is never equal to an address.
+    pub(crate) fn follows(&self, cx: &mut Context, addr: &Addr) -> Option<bool> {
+        let Some(host) = self.master_host.as_deref() else {
+            return Some(false);
+        };
+        if self.master_port != i64::from(addr.port) {
+            return Some(false);
+        }
+        if addr
+            .host()
+            .is_some_and(|known| known.eq_ignore_ascii_case(host))
+        {
+            return Some(true);
+        }
+        let ip = match parse_ip(host) {
+            Some(ip) => ip,
+            None if cx.config.globals.resolve_hostnames => cx.look_up(host)?,
+            None => return Some(false),
+        };
+        Some(ip == addr.ip?)
     }
 }
 
 impl Peer {
-    pub(crate) fn new(now: u64, addr: Addr, runid: Option<String>) -> Self {
+    /// A sentinel that was heard of.
+    pub(crate) fn stranger(now: u64, addr: Addr, runid: String) -> Self {
+        Self {
+            known: false,
+            ..Self::known(now, addr, Some(runid))
+        }
+    }
+
+    /// A sentinel that counts.
+    pub(crate) fn known(now: u64, addr: Addr, runid: Option<String>) -> Self {
         let mut node = Instance::new(now, addr, Role::Master, false);
         node.runid = runid;
         Self {
             node,
+            known: true,
+            since: now,
             last_hello: now,
             says_down: false,
             last_down_reply: now,
             leader: None,
             leader_epoch: 0,
+        }
+    }
+
+    /// What it is called: its id, where that is known.
+    pub(crate) fn name(&self, names: bool) -> String {
+        self.node
+            .runid
+            .clone()
+            .unwrap_or_else(|| self.node.addr.label(names))
+    }
+}
+
+impl BeforeReset {
+    /// Adds who is not there anyway.
+    pub(crate) fn add_to(&self, saved: &mut SavedMaster) {
+        for slave in &self.slaves {
+            if !slave.is(&saved.addr) && !saved.slaves.iter().any(|known| known.is(slave)) {
+                saved.slaves.push(slave.clone());
+            }
+        }
+        for (addr, runid) in &self.sentinels {
+            let known = |(known, id): &(Addr, Option<String>)| {
+                known.is(addr) || (id.is_some() && id == runid)
+            };
+            if !saved.sentinels.iter().any(known) {
+                saved.sentinels.push((addr.clone(), runid.clone()));
+            }
         }
     }
 }
@@ -394,6 +496,7 @@ impl Instance {
             runid: None,
             command: None,
             pubsub: None,
+            last_reconnect: None,
             subscribes,
             ping_waits_since: Some(now),
             last_ping_sent: now,
@@ -404,6 +507,9 @@ impl Instance {
             sdown_since: None,
             script_kill_sent: false,
             info_at: None,
+            info: Vec::new(),
+            rebooting_since: None,
+            handing_over: None,
             role,
             role_since: now,
         }

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use conf::LogLevel;
+use resp::Protocol;
+
 use crate::Addr;
 use crate::config::Snapshot;
 
@@ -68,6 +71,14 @@ pub enum Reply {
     NilArray,
     /// `*count` and elements
     Array(Vec<Reply>),
+    /// Names and values; in RESP2 an array of both.
+    Map(Vec<(Reply, Reply)>),
+    /// Members in no order; in RESP2 an array.
+    Set(Vec<Reply>),
+    /// Something that no request asked for; in RESP2 an array.
+    Push(Vec<Reply>),
+    /// A text of many lines, in the format `txt`; in RESP2 a bulk string.
+    Text(Vec<u8>),
 }
 
 impl Reply {
@@ -83,7 +94,7 @@ impl Reply {
         Self::Error(format!("ERR {}", text.as_ref()).replace(['\r', '\n'], " "))
     }
 
-    /// Writes the reply as it goes over the wire.
+    /// Writes the reply as it goes over the wire, in the protocol of `out`.
     pub fn encode(&self, out: &mut resp::Reply) {
         match self {
             Self::Status(text) => out.status(text),
@@ -96,6 +107,37 @@ impl Reply {
                 out.array(elements.len());
                 elements.iter().for_each(|element| element.encode(out));
             }
+            Self::Map(pairs) => {
+                out.map(pairs.len());
+                for (name, value) in pairs {
+                    name.encode(out);
+                    value.encode(out);
+                }
+            }
+            Self::Set(members) => {
+                out.set(members.len());
+                members.iter().for_each(|member| member.encode(out));
+            }
+            Self::Push(parts) => {
+                out.push(parts.len());
+                parts.iter().for_each(|part| part.encode(out));
+            }
+            Self::Text(text) => out.verbatim("txt", text),
+        }
+    }
+
+    /// The reply as a client that speaks RESP2 reads it.
+    #[must_use]
+    pub fn in_resp2(self) -> Self {
+        let all = |parts: Vec<Self>| Self::Array(parts.into_iter().map(Self::in_resp2).collect());
+        match self {
+            Self::Array(parts) | Self::Set(parts) | Self::Push(parts) => all(parts),
+            Self::Map(pairs) => all(pairs
+                .into_iter()
+                .flat_map(|(name, value)| [name, value])
+                .collect()),
+            Self::Text(text) => Self::Bulk(text),
+            other => other,
         }
     }
 
@@ -115,6 +157,16 @@ pub enum Input {
         link: LinkId,
         /// This side's address.
         local_ip: IpAddr,
+        /// The other side's address: what the host name of the instance stands for now, where it has one.
+        peer_ip: IpAddr,
+    },
+    /// A host name was looked up: the answer to [`Output::Resolve`], and told before a request that
+    /// [`Monitor::unresolved`](crate::Monitor::unresolved) holds back.
+    Resolved {
+        /// The name.
+        host: String,
+        /// Its address, if it has one.
+        ip: Option<IpAddr>,
     },
     /// A link could not be established, or broke. Not sent for links that the core closed itself.
     Closed {
@@ -136,6 +188,8 @@ pub enum Input {
         client: ClientId,
         /// Its `ip:port`, for CLIENT LIST.
         addr: String,
+        /// This side's `ip:port`.
+        laddr: String,
         /// Its file descriptor, for CLIENT LIST.
         fd: i32,
     },
@@ -231,6 +285,8 @@ pub enum Output {
     Reply {
         /// The client.
         client: ClientId,
+        /// The version of the protocol that it speaks.
+        protocol: Protocol,
         /// The reply.
         reply: Reply,
     },
@@ -244,6 +300,15 @@ pub enum Output {
         /// The moment, on the monotonic clock.
         until_mono_ms: u64,
     },
+    /// Take requests again, whatever was said before.
+    ResumeClients,
+    /// Look a host name up; answer with [`Input::Resolved`].
+    Resolve {
+        /// The name.
+        host: String,
+    },
+    /// Log from this level on.
+    LogLevel(LogLevel),
     /// Start a script; answer with [`Input::ScriptStarted`] or [`Input::ScriptNotStarted`].
     RunScript {
         /// The job.
@@ -258,4 +323,6 @@ pub enum Output {
     },
     /// End the process in good order.
     Shutdown,
+    /// End the process at once with exit code 99: SENTINEL SIMULATE-FAILURE asked for it.
+    Crash,
 }

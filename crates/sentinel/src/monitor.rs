@@ -55,11 +55,21 @@ impl Monitor {
     pub fn handle_input(&mut self, now: Now, input: Input) {
         self.cx.now = now;
         match input {
-            Input::Connected { link, local_ip } => self.link_connected(link, local_ip),
+            Input::Connected {
+                link,
+                local_ip,
+                peer_ip,
+            } => self.link_connected(link, local_ip, peer_ip),
+            Input::Resolved { host, ip } => self.cx.resolved(&host, ip),
             Input::Closed { link, reason } => self.link_closed(link, &reason),
             Input::Received { link, reply } => self.link_received(link, reply),
-            Input::ClientConnected { client, addr, fd } => {
-                self.cx.sessions.connected(now, client, addr, fd);
+            Input::ClientConnected {
+                client,
+                addr,
+                laddr,
+                fd,
+            } => {
+                self.cx.sessions.connected(now, client, addr, laddr, fd);
             }
             Input::ClientRequest { client, request } => self.client_request(client, &request),
             Input::ClientClosed { client } => self.cx.sessions.closed(client),
@@ -99,6 +109,11 @@ impl Monitor {
         Some(self.next_tick)
     }
 
+    /// Asks for the state to be written: it holds something that is new, such as the id of a sentinel that had none.
+    pub fn keep(&mut self) {
+        self.cx.persist();
+    }
+
     /// The next thing to do; drain it to `None` after each input and timeout.
     pub fn poll_output(&mut self) -> Option<Output> {
         Some(match self.cx.next_item()? {
@@ -110,7 +125,11 @@ impl Monitor {
                 unsaved,
             } => {
                 let reply = if self.cx.saved() { saved } else { unsaved };
-                Output::Reply { client, reply }
+                Output::Reply {
+                    client,
+                    protocol: self.cx.sessions.protocol(client),
+                    reply,
+                }
             }
         })
     }
@@ -124,8 +143,8 @@ impl Monitor {
                 current_epoch: self.cx.current_epoch,
                 masters: self.masters.iter().map(Master::saved).collect(),
             },
-            announce_ip: self.cx.config.announce_ip.clone(),
-            announce_port: self.cx.config.announce_port,
+            myid: self.cx.config.myid.clone(),
+            globals: self.cx.config.globals.clone(),
         }
     }
 
@@ -145,7 +164,10 @@ impl Monitor {
             let ill = master
                 .everyone()
                 .find(|who| node(who).sdown || node(who).disconnected())?;
-            Some(format!("{} is down or not connected", master.label(ill)))
+            Some(format!(
+                "{} is down or not connected",
+                master.label(true, ill)
+            ))
         })
     }
 
@@ -154,6 +176,7 @@ impl Monitor {
         let Some(master) = self.masters.get_mut(index) else {
             return;
         };
+        master.drop_silent_strangers(cx);
         for who in master.everyone() {
             master.reconnect(cx, who);
             master.send_periodic_commands(cx, who);

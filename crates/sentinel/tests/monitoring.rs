@@ -116,36 +116,98 @@ fn a_master_that_says_it_is_a_slave_is_down_after_a_while() {
 fn sentinels_are_known_once() {
     let mut world = world();
     let (a, b) = (runid(1, 1), runid(2, 2));
-    world.ask_words(0, hello("10.0.0.1,5000", &a, 0, 6379, 0));
-    world.ask_words(0, hello("10.0.0.1,5000", &a, 0, 6379, 0));
-    assert_eq!(world.count_events("+sentinel"), 1);
-    // Restarted: other run id, same address. Moved: other address, same run id.
-    world.ask_words(0, hello("10.0.0.1,5000", &b, 0, 6379, 0));
-    world.ask_words(0, hello("10.0.0.2,5000", &b, 0, 6379, 0));
-    assert_eq!(
-        world.count_events("-dup-sentinel master mymaster 127.0.0.1 6379 #duplicate of 10.0.0."),
-        2
-    );
+    let fake = |world: &mut World, addr: &str, id: &str| {
+        world.fakes.clear();
+        world.fakes.insert(addr.to_owned(), id.to_owned());
+        let sender = addr.replace(':', ",");
+        for _ in 0..2 {
+            world.ask_words(0, hello(&sender, id, 0, 6379, 0));
+        }
+        world.run(500);
+    };
+    fake(&mut world, "10.0.0.1:5000", &a);
+    assert_eq!(world.count_events("+sentinel sentinel"), 1);
+    // Another process at the same address; then it moves.
+    fake(&mut world, "10.0.0.1:5000", &b);
+    assert!(world.has_event(
+        0,
+        &format!("+sentinel-invalid-addr sentinel {a} 10.0.0.1 5000")
+    ));
+    fake(&mut world, "10.0.0.2:5000", &b);
+    assert!(world.has_event(
+        0,
+        &format!(
+            "+sentinel-address-switch master mymaster 127.0.0.1 6379 ip 10.0.0.2 port 5000 for {b}"
+        )
+    ));
     let Reply::Array(sentinels) = world.ask(0, "SENTINEL sentinels mymaster") else {
         panic!()
     };
     assert_eq!(sentinels.len(), 1);
+    assert_eq!(field(&sentinels[0], "name"), Some(b));
+    assert_eq!(field(&sentinels[0], "ip").as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn who_only_says_hello_is_no_sentinel() {
+    let mut world = world();
+    world.fakes.insert("10.0.0.9:1".to_owned(), runid(9, 9));
+    for (sender, id) in [
+        ("10.0.0.1,5000", runid(1, 1)),
+        // A server, and a sentinel with another id.
+        ("127.0.0.1,6379", runid(2, 2)),
+        ("10.0.0.9,1", runid(3, 3)),
+    ] {
+        world.ask_words(0, hello(sender, &id, 99, 6380, 99));
+    }
+    world.run(20_000);
+    assert_eq!(world.count_events("+sentinel"), 0);
+    assert_eq!(world.count_events("+new-epoch"), 0, "nor is it believed");
+    assert_eq!(world.master_port(0), "6379");
+    let file = String::from_utf8(world.sentinels[0].file.clone()).unwrap();
+    assert!(!file.contains("known-sentinel"), "{file}");
+}
+
+#[test]
+fn a_flood_of_forged_hellos_does_not_keep_a_failover_back() {
+    let mut world = world();
+    for number in 0..5_000_u32 {
+        let sender = format!("10.0.{}.{},5000", number / 256, number % 256);
+        world.ask_words(0, hello(&sender, &format!("{number:040}"), 0, 6379, 0));
+    }
     assert_eq!(
-        field(&sentinels[0], "name").as_deref(),
-        Some("10.0.0.2:5000")
+        world.ask(0, "SENTINEL ckquorum mymaster"),
+        Reply::Status(
+            "OK 1 usable Sentinels. Quorum and failover authorization can be reached".to_owned()
+        )
     );
+    // A true one still gets in.
+    let id = runid(1, 1);
+    world.fakes.insert("10.1.0.1:5000".to_owned(), id.clone());
+    world.ask_words(0, hello("10.1.0.1,5000", &id, 0, 6379, 0));
+    world.run(500);
+    assert_eq!(world.count_events("+sentinel sentinel"), 1);
+    world.fakes.clear();
+    world.ask(0, "SENTINEL reset mymaster");
+    world.run(3_000);
+    world.kill(6379);
+    world.wait_for(10_000, "a try", |world| world.has_event(0, "+try-failover"));
 }
 
 #[test]
 fn a_newer_configuration_is_adopted_and_an_older_is_not() {
-    let mut world = world();
+    let mut world = World::new(&[6380]);
     let id = runid(1, 1);
+    world.add_sentinel(&format!(
+        "{CONFIG}sentinel known-sentinel mymaster 10.0.0.1 5000 {id}\n"
+    ));
+    world.run(3_000);
     world.ask_words(0, hello("10.0.0.1,5000", &id, 7, 6380, 3));
     assert_eq!(world.master_port(0), "6380");
     assert!(world.has_event(0, "+new-epoch 7"));
     assert!(world.has_event(
         0,
-        "+config-update-from sentinel 10.0.0.1:5000 10.0.0.1 5000 @ mymaster 127.0.0.1 6379"
+        &format!("+config-update-from sentinel {id} 10.0.0.1 5000 @ mymaster 127.0.0.1 6379")
     ));
     assert!(world.has_event(0, "+switch-master mymaster 127.0.0.1 6379 127.0.0.1 6380"));
     world.ask_words(0, hello("10.0.0.1,5000", &id, 7, 6379, 3));
@@ -165,13 +227,17 @@ fn a_newer_configuration_is_adopted_and_an_older_is_not() {
 #[test]
 fn a_newer_configuration_wins_over_a_failover_under_way() {
     let newer = |master| hello("10.0.0.1,5000", &runid(1, 1), 9, master, 9);
+    let config = format!(
+        "{CONFIG}sentinel known-sentinel mymaster 10.0.0.1 5000 {}\n",
+        runid(1, 1)
+    );
     // The slave is promoted already, and the newer configuration goes back to the old master.
     let mut world = World::new(&[6380, 6381]);
     world.servers.get_mut(&6380).unwrap().priority = 1;
     world.servers.get_mut(&6381).unwrap().deaf = true;
-    world.add_sentinel(CONFIG);
+    world.add_sentinel(&config);
     world.run(3_000);
-    world.ask(0, "SENTINEL failover mymaster");
+    assert_eq!(world.ask(0, "SENTINEL failover mymaster"), Reply::ok());
     world.wait_for(5_000, "a promotion", |world| {
         world.has_event(0, "+promoted-slave")
     });
@@ -186,9 +252,9 @@ fn a_newer_configuration_wins_over_a_failover_under_way() {
     // No slave is promoted yet, and the newer configuration keeps the master.
     let mut world = World::new(&[6380]);
     world.servers.get_mut(&6380).unwrap().deaf = true;
-    world.add_sentinel(CONFIG);
+    world.add_sentinel(&config);
     world.run(3_000);
-    world.ask(0, "SENTINEL failover mymaster");
+    assert_eq!(world.ask(0, "SENTINEL failover mymaster"), Reply::ok());
     world.wait_for(5_000, "the order", |world| {
         world.has_event(0, "+failover-state-wait-promotion")
     });
@@ -241,7 +307,6 @@ fn tilt_begins_with_a_gap_or_a_jump_and_ends_by_itself() {
 #[test]
 fn a_reset_forgets_everything_but_the_master() {
     let mut world = world();
-    world.ask_words(0, hello("10.0.0.1,5000", &runid(1, 1), 0, 6379, 0));
     assert_eq!(world.ask(0, "SENTINEL reset nothing*"), Reply::Integer(0));
     assert_eq!(world.ask(0, "SENTINEL reset my*"), Reply::Integer(1));
     assert!(world.has_event(0, "+reset-master master mymaster 127.0.0.1 6379"));
@@ -258,13 +323,38 @@ fn a_reset_forgets_everything_but_the_master() {
 }
 
 #[test]
-fn discovery_is_bounded() {
-    let mut world = world();
-    for number in 0..1_100_u32 {
-        let sender = format!("10.0.{}.{},5000", number / 256, number % 256);
-        world.ask_words(0, hello(&sender, &format!("{number:040}"), 0, 6379, 0));
-    }
-    assert_eq!(world.count_events("+sentinel"), 1_024);
+fn who_was_known_before_a_reset_comes_back_when_the_master_does_not() {
+    let mut world = World::new(&[6380]);
+    world.add_sentinel(CONFIG);
+    world.run(3_000);
+    world.kill(6379);
+    assert_eq!(world.ask(0, "SENTINEL reset my*"), Reply::Integer(1));
+    assert_eq!(
+        world.ask(0, "SENTINEL replicas mymaster"),
+        Reply::Array(vec![])
+    );
+    let file = String::from_utf8(world.sentinels[0].file.clone()).unwrap();
+    assert!(
+        file.contains("known-replica mymaster 127.0.0.1 6380\n"),
+        "a crash must not lose it: {file}"
+    );
+    world.wait_for(20_000, "a switch", |world| {
+        world.has_event(0, "+switch-master mymaster 127.0.0.1 6379 127.0.0.1 6380")
+    });
+
+    // Where the master answers, what it tells is better: who is gone stays forgotten.
+    let mut world = World::new(&[6380, 6381]);
+    world.add_sentinel(CONFIG);
+    world.run(3_000);
+    world.kill(6381);
+    world.ask(0, "SENTINEL reset my*");
+    world.run(3_000);
+    world.kill(6379);
+    world.wait_for(20_000, "a switch", |world| {
+        world.has_event(0, "+switch-master mymaster 127.0.0.1 6379 127.0.0.1 6380")
+    });
+    let file = String::from_utf8(world.sentinels[0].file.clone()).unwrap();
+    assert!(!file.contains("6381"), "{file}");
 }
 
 #[test]
@@ -347,6 +437,7 @@ fn clients_hear_the_events_they_subscribed_to() {
         Input::ClientConnected {
             client: ClientId(0),
             addr: "127.0.0.1:3".to_owned(),
+            laddr: "127.0.0.1:26379".to_owned(),
             fd: 8,
         },
     );
@@ -357,6 +448,7 @@ fn clients_hear_the_events_they_subscribed_to() {
         Input::ClientConnected {
             client: ClientId(900),
             addr: "127.0.0.1:4".to_owned(),
+            laddr: "127.0.0.1:26379".to_owned(),
             fd: 8,
         },
     );

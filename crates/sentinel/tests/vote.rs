@@ -33,6 +33,7 @@ fn alone() -> Monitor {
     let connected = Input::ClientConnected {
         client: ClientId(1),
         addr: "a:1".to_owned(),
+        laddr: "b:1".to_owned(),
         fd: 7,
     };
     monitor.handle_input(Now::default(), connected);
@@ -107,9 +108,14 @@ fn no_second_vote_in_an_epoch_after_a_restart() {
 #[test]
 fn a_vote_that_cannot_be_saved_is_not_told() {
     let mut world = World::new(&[]);
-    world.add_sentinel(ONE);
+    world.add_sentinel(&format!("{ONE}sentinel vote-without-disk no\n"));
     world.sentinels[0].disk_full = true;
     assert_eq!(world.ask(0, &ask_for("aaa", 3)), vote(0, "*", 0));
+    assert!(world.has_event(
+        0,
+        "+config-unsaved #No space left on device; until it can be saved no vote"
+    ));
+    assert!(info(&mut world).contains("sentinel_config_unsaved:1\r\n"));
     assert!(world.has_event(
         0,
         "WARNING: Sentinel was not able to save the new configuration on disk!!!: No space left on device"
@@ -125,12 +131,45 @@ fn a_vote_that_cannot_be_saved_is_not_told() {
     world.sentinels[0].disk_full = false;
     world.run(1_500);
     assert_eq!(world.ask(0, &ask_for("bbb", 3)), vote(0, "aaa", 3));
+    assert!(world.has_event(0, "-config-unsaved #configuration saved"));
+    assert!(info(&mut world).contains("sentinel_config_unsaved:0\r\n"));
+}
+
+fn info(world: &mut World) -> String {
+    let Reply::Bulk(text) = world.ask(0, "INFO sentinel") else {
+        panic!()
+    };
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn without_a_disk_votes_are_given_loudly_where_that_is_not_forbidden() {
+    let mut world = World::new(&[6380]);
+    for _ in 0..3 {
+        world.add_sentinel(ONE);
+    }
+    world.run(13_000);
+    for sentinel in &mut world.sentinels {
+        sentinel.disk_full = true;
+    }
+    world.kill(6379);
+    world.wait_for(10_000, "a switch", |world| {
+        world.count_events("+switch-master") == 3
+    });
+    assert_eq!(world.count_events("+elected-leader"), 1);
+    assert!(world.count_events("+config-unsaved #No space left on device; until it can be saved votes are given all the same") >= 2);
+    // Told at first and once a minute, and tried every second.
+    let told = "WARNING: Sentinel was not able to save the new configuration";
+    let before = world.count_events(told);
+    world.run(10_000);
+    assert_eq!(world.count_events(told), before);
 }
 
 #[test]
 fn a_sentinel_that_cannot_save_its_own_vote_does_not_lead() {
     let mut world = World::new(&[6380]);
-    world.add_sentinel(&ONE.replace("6379 2", "6379 1"));
+    let config = ONE.replace("6379 2", "6379 1") + "sentinel vote-without-disk no\n";
+    world.add_sentinel(&config);
     world.run(2_000);
     world.sentinels[0].disk_full = true;
     world.kill(6379);
@@ -204,7 +243,11 @@ fn votes_of_another_epoch_do_not_elect() {
 #[test]
 fn epochs_that_cannot_be_are_refused() {
     let mut world = World::new(&[]);
-    world.add_sentinel(ONE);
+    let known = format!(
+        "sentinel known-sentinel mymaster 10.0.0.1 5000 {}\n",
+        runid(5000, 1)
+    );
+    world.add_sentinel(&(ONE.to_owned() + &known));
     let error = Reply::Error("ERR value is not an integer or out of range".to_owned());
     for epoch in ["-1", "9223372036854775808", "x"] {
         let request = format!("SENTINEL is-master-down-by-addr 127.0.0.1 6379 {epoch} aaa");
@@ -227,8 +270,9 @@ fn epochs_that_cannot_be_are_refused() {
         ],
     );
     assert_eq!(
-        world.ask(0, "SENTINEL sentinels mymaster"),
-        Reply::Array(vec![])
+        world.ask(0, &ask_for("*", 0)),
+        vote(0, "*", 0),
+        "the epoch of a hello that cannot be is not taken"
     );
     // No epoch is left for a failover: it must not wrap round or panic.
     world.ask(0, "SENTINEL set mymaster quorum 1");

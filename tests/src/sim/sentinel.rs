@@ -168,7 +168,8 @@ impl Run {
         let config = format!(
             "port {SENTINEL_PORT}\nsentinel monitor mymaster {} {PORT} 2\n\
              sentinel down-after-milliseconds mymaster {down_after_ms}\n\
-             sentinel failover-timeout mymaster {failover_timeout_ms}\n",
+             sentinel failover-timeout mymaster {failover_timeout_ms}\n\
+             sentinel vote-without-disk no\n",
             master.ip()
         );
         for _ in SENTINELS {
@@ -337,7 +338,7 @@ impl Scenario for Run {
                 ));
             }
             if let Some(first) = &first
-                && (first.addr, first.config_epoch) != (seen.addr, seen.config_epoch)
+                && (&first.addr, first.config_epoch) != (&seen.addr, seen.config_epoch)
             {
                 return Some(format!(
                     "sentinel {host} sees master {} in config epoch {}, another one {} in {}",
@@ -346,7 +347,10 @@ impl Scenario for Run {
             }
             first = Some(seen);
         }
-        let master = first.map(|master| SocketAddr::new(master.addr.ip, master.addr.port))?;
+        let master = first.and_then(|master| {
+            let ip = master.addr.ip?;
+            Some(SocketAddr::new(ip, master.addr.port))
+        })?;
         for host in SERVERS {
             let Some(redis) = self.redis(host) else {
                 return Some(format!("server {host} is down"));

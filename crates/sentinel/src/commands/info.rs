@@ -1,72 +1,136 @@
-//! INFO of a sentinel: the sections `server` and `sentinel`.
+//! INFO of a sentinel: the sections `server`, `clients`, `stats`, `cpu` and `sentinel`.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
+use super::REDIS_VERSION;
 use crate::Monitor;
+use crate::context::Context;
 use crate::instance::Master;
 use crate::io::Reply;
 
+/// The sections, in their order.
+const SECTIONS: [&str; 5] = ["server", "clients", "stats", "cpu", "sentinel"];
+
+/// A section that is being written.
+struct Section(String);
+
+impl Section {
+    fn new(title: &str) -> Self {
+        Self(format!("# {title}\r\n"))
+    }
+
+    fn line(&mut self, name: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+}
+
 impl Monitor {
     pub(super) fn info(&self, args: &[Vec<u8>]) -> Reply {
-        if args.len() > 1 {
-            return Reply::err("syntax error");
-        }
-        let section = args
-            .first()
-            .map_or("default".into(), |section| String::from_utf8_lossy(section));
-        let wanted = |name: &str| {
-            section.eq_ignore_ascii_case(name) || section.eq_ignore_ascii_case("default")
-        };
-        let mut sections = Vec::new();
-        if wanted("server") {
-            sections.push(self.server_section());
-        }
-        if wanted("sentinel") {
-            sections.push(self.sentinel_section());
-        }
+        let asked: Vec<String> = args
+            .iter()
+            .map(|section| String::from_utf8_lossy(section).to_ascii_lowercase())
+            .collect();
+        let all = asked.is_empty()
+            || ["all", "default", "everything"]
+                .iter()
+                .any(|all| asked.iter().any(|asked| asked == all));
+        let sections: Vec<String> = SECTIONS
+            .into_iter()
+            .filter(|section| all || asked.iter().any(|asked| asked == section))
+            .map(|section| match section {
+                "server" => self.server_section(),
+                "clients" => self.clients_section(),
+                "stats" => self.stats_section(),
+                "cpu" => self.cpu_section(),
+                _ => self.sentinel_section(),
+            })
+            .collect();
         Reply::Bulk(sections.join("\r\n").into_bytes())
     }
 
     fn server_section(&self) -> String {
-        let config = &self.cx.config;
+        let (config, now) = (&self.cx.config, self.cx.now);
         let uptime_s = self.cx.mono().saturating_sub(self.cx.started.mono_ms) / 1_000;
-        let lru_clock = (self.cx.now.unix_ms / 1_000) & 0xFF_FFFF;
-        let mut text = "# Server\r\nredis_version:3.0.7\r\n".to_owned();
-        let mut line = |name: &str, value: &str| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{name}:{value}\r\n");
-        };
+        let mut section = Section::new("Server");
+        section.line("redis_version", REDIS_VERSION);
         for (name, value) in &config.facts.build {
-            line(name, value);
+            section.line(name, value);
         }
-        line("process_id", &config.facts.process_id.to_string());
-        line("run_id", &config.runid);
-        line("tcp_port", &config.server.port.to_string());
-        line("uptime_in_seconds", &uptime_s.to_string());
-        line("uptime_in_days", &(uptime_s / 86_400).to_string());
-        line("hz", &self.cx.hz.to_string());
-        line("lru_clock", &lru_clock.to_string());
-        line("config_file", &config.facts.config_file);
-        text
+        section.line("process_id", config.facts.process_id);
+        section.line("run_id", &config.facts.run_id);
+        section.line("tcp_port", config.server.port);
+        section.line("server_time_usec", now.unix_ms.saturating_mul(1_000));
+        section.line("uptime_in_seconds", uptime_s);
+        section.line("uptime_in_days", uptime_s / 86_400);
+        section.line("hz", self.cx.hz);
+        section.line("configured_hz", crate::timing::MIN_HZ);
+        section.line("lru_clock", (now.unix_ms / 1_000) & 0xFF_FFFF);
+        section.line("executable", &config.facts.executable);
+        section.line("config_file", &config.facts.config_file);
+        section.0
+    }
+
+    fn clients_section(&self) -> String {
+        let sessions = &self.cx.sessions;
+        let tracking = sessions.iter().filter(|(_, one)| one.tracking.is_some());
+        let mut section = Section::new("Clients");
+        section.line("connected_clients", sessions.len());
+        section.line("maxclients", self.cx.config.server.maxclients);
+        section.line("blocked_clients", 0);
+        section.line("tracking_clients", tracking.count());
+        section.line("pubsub_clients", sessions.subscribers());
+        section.0
+    }
+
+    fn stats_section(&self) -> String {
+        let sessions = &self.cx.sessions;
+        let (channels, patterns) = sessions.channels_and_patterns();
+        let mut section = Section::new("Stats");
+        section.line("total_connections_received", sessions.connections);
+        section.line("total_commands_processed", sessions.requests);
+        section.line("pubsub_channels", channels);
+        section.line("pubsub_patterns", patterns);
+        section.line("total_error_replies", self.cx.errors);
+        section.0
+    }
+
+    fn cpu_section(&self) -> String {
+        let mut section = Section::new("CPU");
+        if let Some(cpu) = self.cx.config.facts.cpu {
+            let (kernel_us, user_us) = cpu();
+            let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+            section.line("used_cpu_sys", seconds(kernel_us));
+            section.line("used_cpu_user", seconds(user_us));
+        }
+        section.0
     }
 
     fn sentinel_section(&self) -> String {
-        let mut text = format!(
-            "# Sentinel\r\nsentinel_masters:{}\r\nsentinel_tilt:{}\r\nsentinel_running_scripts:{}\r\n\
-             sentinel_scripts_queue_length:{}\r\n",
-            self.masters.len(),
-            u8::from(self.cx.tilt()),
-            self.cx.scripts.running(),
-            self.cx.scripts.len(),
-        );
-        for (index, master) in self.masters.iter().enumerate() {
-            let _ = write!(text, "master{index}:{}\r\n", summary(master));
+        let cx = &self.cx;
+        let tilt_s = cx
+            .tilt_since
+            .map(|since| cx.mono().saturating_sub(since) / 1_000);
+        let mut section = Section::new("Sentinel");
+        section.line("sentinel_masters", self.masters.len());
+        section.line("sentinel_tilt", u8::from(cx.tilt()));
+        match tilt_s {
+            Some(seconds) => section.line("sentinel_tilt_since_seconds", seconds),
+            None => section.line("sentinel_tilt_since_seconds", -1),
         }
-        text
+        section.line("sentinel_total_tilt", cx.tilts);
+        section.line("sentinel_running_scripts", cx.scripts.running());
+        section.line("sentinel_scripts_queue_length", cx.scripts.len());
+        section.line("sentinel_simulate_failure_flags", cx.simulate.flags());
+        section.line("sentinel_config_unsaved", u8::from(cx.cannot_save()));
+        for (index, master) in self.masters.iter().enumerate() {
+            section.line(&format!("master{index}"), summary(cx, master));
+        }
+        section.0
     }
 }
 
-fn summary(master: &Master) -> String {
+fn summary(cx: &Context, master: &Master) -> String {
     let status = match (master.odown, master.node.sdown) {
         (true, _) => "odown",
         (false, true) => "sdown",
@@ -75,9 +139,9 @@ fn summary(master: &Master) -> String {
     format!(
         "name={},status={status},address={}:{},slaves={},sentinels={}",
         master.name,
-        master.node.addr.ip,
+        cx.shown(&master.node.addr),
         master.node.addr.port,
         master.slaves.len(),
-        master.peers.len() + 1
+        master.known_peers().count() + 1
     )
 }

@@ -1,10 +1,13 @@
-//! The SENTINEL command: its subcommands, one function each, and how instances are described.
+//! The SENTINEL command: its subcommands, one function each, and how instances are described. What only sets something is
+//! in `settings`.
 
 use std::fmt::Display;
 
 use resp::glob;
 use resp::number::parse_integer;
 
+use super::help;
+use crate::addr::{is_host_name, parse_ip};
 use crate::config::{Options, SavedMaster};
 use crate::context::Context;
 use crate::instance::{Instance, Master, Reconf, Who};
@@ -12,67 +15,63 @@ use crate::io::{ClientId, Level, Reply};
 use crate::monitor::DownState;
 use crate::{Addr, Monitor};
 
-const NO_SUCH_MASTER: &str = "No such master with that name";
+pub(super) const NO_SUCH_MASTER: &str = "No such master with that name";
 
 impl Monitor {
     /// Runs a subcommand. `None` when the reply was queued already.
-    pub(super) fn sentinel(&mut self, client: ClientId, args: &[Vec<u8>]) -> Option<Reply> {
-        let (typed, args) = args.split_first()?;
-        let typed = String::from_utf8_lossy(typed);
-        let subcommand = typed.to_ascii_lowercase();
-        let words = args.len();
-        let fits = match subcommand.as_str() {
-            "masters" | "pending-scripts" | "flushconfig" => words == 0,
-            "master"
-            | "slaves"
-            | "sentinels"
-            | "reset"
-            | "get-master-addr-by-name"
-            | "failover"
-            | "remove"
-            | "ckquorum" => words == 1,
-            "is-master-down-by-addr" | "monitor" => words == 4,
-            "set" => words >= 1 && words % 2 == 1,
-            _ => return Some(Reply::err(format!("Unknown sentinel subcommand '{typed}'"))),
-        };
-        if !fits {
-            return Some(Reply::err(format!(
-                "Wrong number of arguments for 'sentinel {typed}'"
-            )));
-        }
-        let name = args
-            .first()
-            .map(|name| String::from_utf8_lossy(name).into_owned())
-            .unwrap_or_default();
-        Some(match subcommand.as_str() {
-            "masters" => self.each(|master| Some(describe(&self.cx, master, Who::Master))),
-            "master" => self.of_master(&name, |cx, master| describe(cx, master, Who::Master)),
-            "slaves" => self.of_master(&name, |cx, master| {
-                describe_all(cx, master, |who| matches!(who, Who::Slave(_)))
+    pub(super) fn sentinel(
+        &mut self,
+        client: ClientId,
+        sub: &str,
+        args: &[Vec<u8>],
+    ) -> Option<Reply> {
+        let first = args.first().map_or(&[][..], Vec::as_slice);
+        let name = String::from_utf8_lossy(first).into_owned();
+        Some(match sub {
+            "masters" | "primaries" => {
+                let masters = self.masters.iter();
+                Reply::Array(
+                    masters
+                        .map(|master| describe(&self.cx, master, Who::Master))
+                        .collect(),
+                )
+            }
+            "master" | "primary" => {
+                self.of_master(&name, |cx, master| describe(cx, master, Who::Master))
+            }
+            "slaves" | "replicas" => self.of_master(&name, |cx, master| {
+                describe_all(
+                    cx,
+                    master,
+                    |who| matches!(who, Who::Slave(index) if master.slaves[index].announced),
+                )
             }),
             "sentinels" => self.of_master(&name, |cx, master| {
-                describe_all(cx, master, |who| matches!(who, Who::Peer(_)))
+                describe_all(
+                    cx,
+                    master,
+                    |who| matches!(who, Who::Peer(index) if master.peers[index].known),
+                )
             }),
-            "get-master-addr-by-name" => self.master_addr(&name),
-            "is-master-down-by-addr" => return self.is_master_down(client, args),
-            "pending-scripts" => self.cx.scripts.pending(self.cx.mono()),
-            "flushconfig" => {
-                self.cx.persist();
-                let failed = Reply::err("Failed to save config file. Check server logs.");
-                self.cx.reply_if_saved(client, Reply::ok(), failed);
-                return None;
+            "get-master-addr-by-name" | "get-primary-addr-by-name" => self.master_addr(&name),
+            "is-master-down-by-addr" | "is-primary-down-by-addr" => {
+                return self.is_master_down(client, args);
             }
-            "reset" => self.reset_matching(args.first().map_or(&[][..], Vec::as_slice)),
-            "failover" => self.failover(&name),
-            "remove" => self.remove(&name),
+            "myid" => Reply::bulk(&self.cx.config.myid),
+            "pending-scripts" => self.cx.scripts.pending(self.cx.mono()),
+            "info-cache" => self.info_cache(args),
+            "flushconfig" => return self.reply_when_saved(client),
+            "reset" => self.reset_matching(first),
+            "failover" => self.failover(&name, args.get(1).map(Vec::as_slice)),
+            "remove" => return self.remove(client, &name),
             "ckquorum" => self.of_master(&name, |_, master| check_quorum(master)),
-            "monitor" => self.monitor(&name, args),
-            _ => self.set(&name, args.get(1..).unwrap_or_default()),
+            "monitor" => return self.monitor(client, &name, args),
+            "set" => return self.set(client, &name, args.get(1..).unwrap_or_default()),
+            "config" => return self.config(client, args),
+            "debug" => self.debug(args),
+            "simulate-failure" => self.simulate_failure(args),
+            _ => sentinel_help(),
         })
-    }
-
-    fn each(&self, describe: impl Fn(&Master) -> Option<Reply>) -> Reply {
-        Reply::Array(self.masters.iter().filter_map(describe).collect())
     }
 
     fn of_master(&self, name: &str, answer: impl Fn(&Context, &Master) -> Reply) -> Reply {
@@ -83,14 +82,24 @@ impl Monitor {
         )
     }
 
+    /// Writes the state, and answers with whether that went well.
+    pub(super) fn reply_when_saved(&mut self, client: ClientId) -> Option<Reply> {
+        self.cx.persist();
+        if self.cx.sessions.wants_reply(client) {
+            let failed = Reply::err("Failed to save config file. Check server logs.");
+            self.cx.reply_if_saved(client, Reply::ok(), failed);
+        }
+        None
+    }
+
     fn master_addr(&self, name: &str) -> Reply {
         let Some(master) = self.masters.iter().find(|master| master.name == name) else {
             return Reply::NilArray;
         };
-        let Addr { ip, port } = master.current_addr();
+        let addr = master.current_addr();
         Reply::Array(vec![
-            Reply::bulk(ip.to_string()),
-            Reply::bulk(port.to_string()),
+            Reply::bulk(self.cx.shown(addr)),
+            Reply::bulk(addr.port.to_string()),
         ])
     }
 
@@ -98,7 +107,7 @@ impl Monitor {
     /// nothing is down.
     fn is_master_down(&mut self, client: ClientId, args: &[Vec<u8>]) -> Option<Reply> {
         const NO_INTEGER: &str = "value is not an integer or out of range";
-        let [ip, port, epoch, candidate] = args else {
+        let [place, port, epoch, candidate] = args else {
             return None;
         };
         let Some((port, epoch)) = parse_integer(port)
@@ -106,23 +115,30 @@ impl Monitor {
         else {
             return Some(Reply::err(NO_INTEGER));
         };
-        let ip = std::str::from_utf8(ip).ok().and_then(|ip| ip.parse().ok());
-        let addr = ip
-            .zip(u16::try_from(port).ok())
-            .and_then(|(ip, port)| Addr::new(ip, port));
+        let place = String::from_utf8_lossy(place);
+        let addr = u16::try_from(port).ok().and_then(|port| {
+            let ip = parse_ip(&place).or_else(|| self.cx.known_ip(&place));
+            Addr::named(&place, ip, port).or_else(|| Addr::new(ip?, port))
+        });
         let cx = &mut self.cx;
         let master = self
             .masters
             .iter_mut()
-            .find(|master| Some(master.node.addr) == addr);
+            .find(|master| addr.as_ref().is_some_and(|addr| master.node.addr.is(addr)));
         let down = master.as_ref().is_some_and(|master| master.node.sdown) && !cx.tilt();
         let vote = master.filter(|_| candidate != b"*").and_then(|master| {
             let candidate = String::from_utf8_lossy(candidate).into_owned();
             master.vote(cx, epoch, &candidate)
         });
-        let unsaved = DownState { down, vote: None }.reply();
-        let saved = DownState { down, vote }.reply();
-        cx.reply_if_saved(client, saved, unsaved);
+        let without_disk = vote.clone().filter(|_| cx.config.globals.vote_without_disk);
+        let unsaved = DownState {
+            down,
+            vote: without_disk,
+        };
+        let saved = DownState { down, vote };
+        if cx.sessions.wants_reply(client) {
+            cx.reply_if_saved(client, saved.reply(), unsaved.reply());
+        }
         None
     }
 
@@ -130,7 +146,7 @@ impl Monitor {
         let mut count = 0;
         for master in &mut self.masters {
             if glob::matches(pattern, master.name.as_bytes()) {
-                master.reset(&mut self.cx, false);
+                master.reset_by_user(&mut self.cx);
                 master.event(
                     &mut self.cx,
                     Level::Warning,
@@ -145,157 +161,170 @@ impl Monitor {
         Reply::Integer(count)
     }
 
-    fn failover(&mut self, name: &str) -> Reply {
+    /// `[COORDINATED]`: without it a slave is promoted whatever the master still takes; with it the master hands over.
+    fn failover(&mut self, name: &str, option: Option<&[u8]>) -> Reply {
         let Some(master) = self.masters.iter_mut().find(|master| master.name == name) else {
             return Reply::err(NO_SUCH_MASTER);
         };
+        let coordinated = match option {
+            None => false,
+            Some(option) if option.eq_ignore_ascii_case(b"coordinated") => true,
+            Some(_) => return Reply::err("Unknown failover option specified"),
+        };
+        if coordinated && master.node.handing_over.is_none() {
+            return Reply::Error(
+                "NOGOODPRIMARY Primary does not support FAILOVER command".to_owned(),
+            );
+        }
         if master.failing_over() {
             return Reply::Error("INPROG Failover already in progress".to_owned());
         }
-        if master.best_slave(self.cx.mono()).is_none() {
-            return Reply::Error("NOGOODSLAVE No suitable slave to promote".to_owned());
+        if master.best_slave(&self.cx).is_none() {
+            return Reply::Error("NOGOODSLAVE No suitable replica to promote".to_owned());
         }
         self.cx.log(
             Level::Warning,
             format!("Executing user requested FAILOVER of '{name}'"),
         );
-        if master.start_failover(&mut self.cx, true) {
-            Reply::ok()
-        } else {
-            Reply::err("no epoch is left to fail over in")
+        if !master.start_failover(&mut self.cx, !coordinated) {
+            return Reply::err("no epoch is left to fail over in");
         }
+        master.failover.coordinated = coordinated;
+        if coordinated {
+            master.ask_other_sentinels(&mut self.cx, true);
+        }
+        Reply::ok()
     }
 
     /// `name ip port quorum`: watches another master.
-    fn monitor(&mut self, name: &str, args: &[Vec<u8>]) -> Reply {
-        let [_, ip, port, quorum] = args else {
-            return Reply::err("syntax error");
+    fn monitor(&mut self, client: ClientId, name: &str, args: &[Vec<u8>]) -> Option<Reply> {
+        let saved = match self.master_to_monitor(name, args) {
+            Ok(saved) => saved,
+            Err(error) => return Some(error),
         };
-        let Some(quorum) = parse_integer(quorum).and_then(|quorum| i32::try_from(quorum).ok())
-        else {
-            return Reply::err("Invalid quorum");
-        };
-        let Some(port) = parse_integer(port) else {
-            return Reply::err("Invalid port");
-        };
-        let Some(ip) = std::str::from_utf8(ip).ok().and_then(|ip| ip.parse().ok()) else {
-            return Reply::err("Invalid IP address specified");
-        };
-        // Redis takes a quorum of zero here, and then refuses its own configuration file at the next start.
-        let Some(quorum) = u32::try_from(quorum).ok().filter(|&quorum| quorum > 0) else {
-            return Reply::err("Quorum must be 1 or greater.");
-        };
-        let Some(addr) = u16::try_from(port)
-            .ok()
-            .and_then(|port| Addr::new(ip, port))
-        else {
-            return Reply::err("Invalid port number");
-        };
-        if self.masters.iter().any(|master| master.name == name) {
-            return Reply::err("Duplicated master name");
+        let master = Master::new(self.cx.mono(), saved);
+        self.masters.push(master);
+        self.reply_when_saved(client);
+        if let Some(master) = self.masters.last() {
+            master.announce(&mut self.cx);
         }
-        let saved = SavedMaster {
+        None
+    }
+
+    fn master_to_monitor(&self, name: &str, args: &[Vec<u8>]) -> Result<SavedMaster, Reply> {
+        let [_, place, port, quorum] = args else {
+            return Err(Reply::err("syntax error"));
+        };
+        if let Some(error) = control_characters(args, 2, "SENTINEL MONITOR") {
+            return Err(error);
+        }
+        let quorum = parse_integer(quorum).and_then(|quorum| i32::try_from(quorum).ok());
+        let quorum = quorum.ok_or_else(|| Reply::err("Invalid quorum"))?;
+        let port = parse_integer(port).ok_or_else(|| Reply::err("Invalid port"))?;
+        let quorum = u32::try_from(quorum)
+            .ok()
+            .filter(|&quorum| quorum > 0)
+            .ok_or_else(|| Reply::err("Quorum must be 1 or greater."))?;
+        let place = String::from_utf8_lossy(place);
+        let port = u16::try_from(port).ok().filter(|&port| port > 0);
+        let names = self.cx.config.globals.resolve_hostnames;
+        let ip = match parse_ip(&place) {
+            Some(ip) => Some(ip),
+            None if names => self.cx.known_ip(&place),
+            None => None,
+        };
+        let ip = ip.ok_or_else(|| Reply::err("Invalid IP address or hostname specified"))?;
+        let port = port.ok_or_else(|| Reply::err("Invalid port number."))?;
+        let addr = Addr::named(&place, Some(ip), port)
+            .or_else(|| Addr::new(ip, port))
+            .ok_or_else(|| Reply::err("Invalid port number."))?;
+        if self.masters.iter().any(|master| master.name == name) {
+            return Err(Reply::err("Duplicate master name."));
+        }
+        let mut options = Options::new(quorum);
+        options.down_after_ms = self.cx.periods.default_down_after;
+        options.failover_timeout_ms = self.cx.periods.default_failover_timeout;
+        Ok(SavedMaster {
             name: name.to_owned(),
             addr,
-            options: Options::new(quorum),
+            options,
             config_epoch: 0,
             leader_epoch: 0,
             slaves: Vec::new(),
             sentinels: Vec::new(),
-        };
-        let master = Master::new(self.cx.mono(), saved);
-        self.cx.persist();
-        master.announce(&mut self.cx);
-        self.masters.push(master);
-        Reply::ok()
+        })
     }
 
-    fn remove(&mut self, name: &str) -> Reply {
+    /// The host name that has to be looked up before a request can run, if there is one: the shell looks it up, tells
+    /// what it found ([`Input::Resolved`](crate::Input::Resolved)) and brings the request then.
+    #[must_use]
+    pub fn unresolved(&self, request: &[Vec<u8>]) -> Option<String> {
+        let [command, sub, _, place, _, _] = request else {
+            return None;
+        };
+        let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let wanted = self.cx.config.globals.resolve_hostnames
+            && is(command, "sentinel")
+            && is(sub, "monitor");
+        let place = std::str::from_utf8(place).ok()?;
+        (wanted && is_host_name(place) && !self.cx.looked_up(place)).then(|| place.to_owned())
+    }
+
+    fn remove(&mut self, client: ClientId, name: &str) -> Option<Reply> {
         let Some(index) = self.masters.iter().position(|master| master.name == name) else {
-            return Reply::err(NO_SUCH_MASTER);
+            return Some(Reply::err(NO_SUCH_MASTER));
         };
         let mut master = self.masters.remove(index);
         master.event(&mut self.cx, Level::Warning, "-monitor", Who::Master, "");
         master.reset(&mut self.cx, false);
-        self.cx.persist();
-        Reply::ok()
+        self.reply_when_saved(client)
     }
 
-    /// `option value …`: each pair takes effect at once, so an error in a later one leaves the earlier ones set.
-    fn set(&mut self, name: &str, pairs: &[Vec<u8>]) -> Reply {
-        let Some(master) = self.masters.iter_mut().find(|master| master.name == name) else {
-            return Reply::err(NO_SUCH_MASTER);
+    /// The last INFO of the named masters, or of all, each with its slaves.
+    fn info_cache(&self, names: &[Vec<u8>]) -> Reply {
+        let now = self.cx.mono();
+        let cached = |node: &Instance| {
+            let age = node.info_at.map_or(0, |at| now.saturating_sub(at));
+            let text = match node.info_at {
+                Some(_) => Reply::Bulk(node.info.clone()),
+                None => Reply::Nil,
+            };
+            Reply::Array(vec![
+                Reply::Integer(i64::try_from(age).unwrap_or(i64::MAX)),
+                text,
+            ])
         };
-        for (index, pair) in pairs.chunks_exact(2).enumerate() {
-            let (option, value) = (
-                String::from_utf8_lossy(&pair[0]),
-                String::from_utf8_lossy(&pair[1]),
-            );
-            if let Err(error) = set_option(
-                &mut master.options,
-                &option,
-                &pair[1],
-                self.cx.config.is_executable,
-            ) {
-                return Reply::err(error);
-            }
-            if index == 0 {
-                self.cx.persist();
-            }
-            master.event(
-                &mut self.cx,
-                Level::Warning,
-                "+set",
-                Who::Master,
-                &format!(" {option} {value}"),
-            );
+        let wanted = |master: &&Master| {
+            names.is_empty() || names.iter().any(|name| name == master.name.as_bytes())
+        };
+        let mut parts = Vec::new();
+        for master in self.masters.iter().filter(wanted) {
+            let slaves = master.slaves.iter().map(|slave| &slave.node);
+            parts.push(Reply::bulk(&master.name));
+            parts.push(Reply::Array(
+                std::iter::once(&master.node)
+                    .chain(slaves)
+                    .map(cached)
+                    .collect(),
+            ));
         }
-        Reply::ok()
+        Reply::Array(parts)
     }
 }
 
-fn set_option(
-    options: &mut Options,
-    option: &str,
-    value: &[u8],
-    is_executable: fn(&str) -> bool,
-) -> Result<(), String> {
-    let text = String::from_utf8_lossy(value).into_owned();
-    let bad = || format!("Invalid argument '{text}' for SENTINEL SET '{option}'");
-    let positive = || {
-        parse_integer(value)
-            .filter(|&number| number > 0)
-            .ok_or_else(bad)
-    };
-    let script = |kind: &str| {
-        if text.is_empty() {
-            Ok(None)
-        } else if is_executable(&text) {
-            Ok(Some(text.clone()))
-        } else {
-            Err(format!(
-                "{kind} script seems non existing or non executable"
-            ))
-        }
-    };
-    match option.to_ascii_lowercase().as_str() {
-        "down-after-milliseconds" => options.down_after_ms = positive()?.unsigned_abs(),
-        "failover-timeout" => options.failover_timeout_ms = positive()?.unsigned_abs(),
-        "parallel-syncs" => options.parallel_syncs = positive()?,
-        "quorum" => options.quorum = u32::try_from(positive()?).map_err(|_| bad())?,
-        "notification-script" => options.notification_script = script("Notification")?,
-        "client-reconfig-script" => {
-            options.client_reconfig_script = script("Client reconfiguration")?;
-        }
-        "auth-pass" => options.auth_pass = (!value.is_empty()).then(|| value.to_vec()),
-        _ => return Err(format!("Unknown option '{option}' for SENTINEL SET")),
-    }
-    Ok(())
+/// The error about a control character in one of the arguments, from the one with the given place in the request on:
+/// it would have to be written into the configuration file.
+pub(super) fn control_characters(args: &[Vec<u8>], first: usize, command: &str) -> Option<Reply> {
+    let bad = |arg: &Vec<u8>| arg.iter().any(u8::is_ascii_control);
+    let index = first + args.iter().position(bad)?;
+    Some(Reply::err(format!(
+        "Invalid argument at index {index} for {command}: control characters are not allowed"
+    )))
 }
 
 /// Whether enough sentinels are reachable to see the master down and to elect a leader.
 fn check_quorum(master: &Master) -> Reply {
-    let usable = 1 + master.peers.iter().filter(|peer| !peer.node.sdown).count();
+    let usable = 1 + master.known_peers().filter(|peer| !peer.node.sdown).count();
     let mut missing = Vec::new();
     if usable < master.quorum() {
         missing
@@ -327,32 +356,34 @@ fn describe_all(cx: &Context, master: &Master, wanted: impl Fn(Who) -> bool) -> 
 }
 
 /// A reply of field names and values.
-struct Fields(Vec<Reply>);
+struct Fields(Vec<(Reply, Reply)>);
 
 impl Fields {
     fn add(&mut self, name: &str, value: impl Display) {
-        self.0.push(Reply::bulk(name));
-        self.0.push(Reply::Bulk(format!("{value}").into_bytes()));
+        let value = Reply::Bulk(format!("{value}").into_bytes());
+        self.0.push((Reply::bulk(name), value));
     }
 }
 
-/// An instance as SENTINEL MASTER, SLAVES and SENTINELS show it, in their order of fields.
+/// An instance as SENTINEL MASTER, REPLICAS and SENTINELS show it, in their order of fields.
 fn describe(cx: &Context, master: &Master, who: Who) -> Reply {
     let now = cx.mono();
     let node = master.node(who);
     let since = |at: u64| now.saturating_sub(at);
     let mut fields = Fields(Vec::new());
-    let name = if who == Who::Master {
-        master.name.clone()
-    } else {
-        node.addr.to_string()
+    let names = cx.config.globals.announce_hostnames;
+    let name = match who {
+        Who::Master => master.name.clone(),
+        Who::Slave(_) => node.addr.label(names),
+        Who::Peer(index) => master.peers[index].name(names),
     };
     fields.add("name", name);
-    fields.add("ip", node.addr.ip);
+    fields.add("ip", cx.shown(&node.addr));
     fields.add("port", node.addr.port);
     fields.add("runid", node.runid.as_deref().unwrap_or(""));
     fields.add("flags", flags(master, who));
-    fields.add("pending-commands", node.pending_commands());
+    fields.add("link-pending-commands", node.pending_commands());
+    fields.add("link-refcount", 1);
     if who == Who::Master && master.failing_over() {
         fields.add("failover-state", master.failover.stage.name());
     }
@@ -379,14 +410,11 @@ fn describe(cx: &Context, master: &Master, who: Who) -> Reply {
             fields.add("voted-leader-epoch", peer.leader_epoch);
         }
     }
-    Reply::Array(fields.0)
+    Reply::Map(fields.0)
 }
 
 fn describe_role(cx: &Context, node: &Instance, fields: &mut Fields) {
-    // Before the first INFO the time since 1970 is shown, as in Redis.
-    let info_age = node
-        .info_at
-        .map_or(cx.now.unix_ms, |at| cx.mono().saturating_sub(at));
+    let info_age = node.info_at.map_or(0, |at| cx.mono().saturating_sub(at));
     fields.add("info-refresh", info_age);
     fields.add("role-reported", node.role.name());
     fields.add(
@@ -398,7 +426,7 @@ fn describe_role(cx: &Context, node: &Instance, fields: &mut Fields) {
 fn describe_master(master: &Master, fields: &mut Fields) {
     fields.add("config-epoch", master.config_epoch);
     fields.add("num-slaves", master.slaves.len());
-    fields.add("num-other-sentinels", master.peers.len());
+    fields.add("num-other-sentinels", master.known_peers().count());
     fields.add("quorum", master.options.quorum);
     fields.add("failover-timeout", master.options.failover_timeout_ms);
     fields.add("parallel-syncs", master.options.parallel_syncs);
@@ -421,6 +449,7 @@ fn describe_slave(master: &Master, index: usize, fields: &mut Fields) {
     fields.add("master-port", slave.master_port);
     fields.add("slave-priority", slave.priority);
     fields.add("slave-repl-offset", slave.repl_offset);
+    fields.add("replica-announced", u8::from(slave.announced));
 }
 
 fn flags(master: &Master, who: Who) -> String {
@@ -450,10 +479,90 @@ fn flags(master: &Master, who: Who) -> String {
         (matches!(reconf, Reconf::Sent(_)), "reconf_sent"),
         (reconf == Reconf::InProgress, "reconf_inprog"),
         (reconf == Reconf::Done, "reconf_done"),
+        (is_master && master.failover.forced, "force_failover"),
+        (
+            is_master && master.failover.coordinated,
+            "coordinated_failover",
+        ),
+        (node.script_kill_sent, "script_kill_sent"),
+        (is_master && node.rebooting_since.is_some(), "master_reboot"),
     ];
     let set: Vec<&str> = flags
         .into_iter()
         .filter_map(|(set, name)| set.then_some(name))
         .collect();
     set.join(",")
+}
+
+fn sentinel_help() -> Reply {
+    help(
+        "SENTINEL",
+        &[
+            (
+                "CKQUORUM <primary-name>",
+                "Check whether enough Sentinels are reachable for the quorum and the majority.",
+            ),
+            (
+                "CONFIG SET <param> <value> [<param> <value> ...]",
+                "Set parameters that are not of one primary.",
+            ),
+            (
+                "CONFIG GET <param> [<param> ...]",
+                "Get parameters that are not of one primary.",
+            ),
+            (
+                "DEBUG [<param> <value> ...]",
+                "Show or set the periods of the protocol, in milliseconds.",
+            ),
+            (
+                "GET-PRIMARY-ADDR-BY-NAME <primary-name>",
+                "Return the address of the primary with this name.",
+            ),
+            (
+                "FAILOVER <primary-name> [COORDINATED]",
+                "Fail a primary over without asking other Sentinels; COORDINATED lets it hand over by itself.",
+            ),
+            (
+                "FLUSHCONFIG",
+                "Write the configuration file, with the state.",
+            ),
+            (
+                "INFO-CACHE <primary-name>",
+                "Return the last INFO of the primary and its replicas.",
+            ),
+            (
+                "IS-PRIMARY-DOWN-BY-ADDR <ip> <port> <current-epoch> <runid>",
+                "Tell whether the primary at this address is down for this Sentinel, and vote.",
+            ),
+            ("PRIMARY <primary-name>", "Describe the primary."),
+            ("PRIMARIES", "Describe all primaries."),
+            (
+                "MONITOR <name> <ip> <port> <quorum>",
+                "Watch another primary.",
+            ),
+            ("MYID", "Return the id of this Sentinel."),
+            ("PENDING-SCRIPTS", "List the scripts that run or wait."),
+            ("REMOVE <primary-name>", "Watch the primary no more."),
+            (
+                "REPLICAS <primary-name>",
+                "Describe the replicas of the primary.",
+            ),
+            (
+                "RESET <pattern>",
+                "Find replicas and Sentinels of matching primaries anew.",
+            ),
+            (
+                "SENTINELS <primary-name>",
+                "Describe the other Sentinels of the primary.",
+            ),
+            (
+                "SET <primary-name> <option> <value> [<option> <value> ...]",
+                "Change how a primary is watched.",
+            ),
+            (
+                "SIMULATE-FAILURE [CRASH-AFTER-ELECTION] [CRASH-AFTER-PROMOTION] [HELP]",
+                "Let this Sentinel crash at a chosen moment.",
+            ),
+        ],
+    )
 }

@@ -1,95 +1,247 @@
-//! The clients of this sentinel: their subscriptions, and the CLIENT command.
+//! The clients of this sentinel: who they are, which protocol they speak, and what they subscribed to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use resp::glob;
-use resp::number::parse_integer;
+use resp::{Protocol, glob};
 
-use crate::Monitor;
-use crate::io::{ClientId, Now, Output, Reply};
+use super::handshake::DEFAULT_USER;
+use crate::io::{ClientId, Now, Reply};
 
 /// All connected clients.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(BTreeMap<ClientId, Session>);
+pub(crate) struct Sessions {
+    clients: BTreeMap<ClientId, Session>,
+    /// Connections and requests so far.
+    pub(crate) connections: u64,
+    pub(crate) requests: u64,
+}
 
 #[derive(Debug)]
-struct Session {
-    addr: String,
+pub(crate) struct Session {
+    pub(super) addr: String,
+    pub(super) laddr: String,
     fd: i32,
-    name: String,
-    connected_ms: u64,
-    active_ms: u64,
+    pub(super) name: String,
+    pub(super) lib_name: String,
+    pub(super) lib_ver: String,
+    pub(super) user: String,
+    pub(super) protocol: Protocol,
+    pub(super) authenticated: bool,
+    pub(super) replies: Replies,
+    pub(super) no_evict: bool,
+    pub(super) tracking: Option<Tracking>,
+    pub(super) connected_ms: u64,
+    pub(super) active_ms: u64,
     last_command: &'static str,
-    authenticated: bool,
+    commands: u64,
     channels: BTreeSet<Vec<u8>>,
     /// In the order in which they were subscribed to.
     patterns: Vec<Vec<u8>>,
 }
 
+/// Which replies a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// Not the next one.
+    Skip,
+}
+
+/// What CLIENT TRACKING said. A sentinel has no keys, so nothing ever follows from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tracking {
+    pub(super) flags: Vec<&'static str>,
+    pub(super) redirect: i64,
+    pub(super) prefixes: Vec<Vec<u8>>,
+}
+
 impl Session {
-    fn subscriptions(&self) -> i64 {
-        i64::try_from(self.channels.len() + self.patterns.len()).unwrap_or(i64::MAX)
+    pub(super) fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
     }
 
     /// The name that CLIENT KILL TYPE knows this kind of client by.
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         if self.subscriptions() > 0 {
             "pubsub"
         } else {
             "normal"
         }
     }
+
+    /// The letters of CLIENT LIST.
+    pub(super) fn flags(&self) -> String {
+        let letters = [
+            (self.subscriptions() > 0, 'P'),
+            (self.tracking.is_some(), 't'),
+            (self.no_evict, 'e'),
+            (self.addr.starts_with('/'), 'U'),
+        ];
+        let set: String = letters
+            .into_iter()
+            .filter_map(|(set, letter)| set.then_some(letter))
+            .collect();
+        if set.is_empty() { "N".to_owned() } else { set }
+    }
+
+    /// As it was when the connection was opened.
+    pub(super) fn reset(&mut self) {
+        self.name.clear();
+        self.protocol = Protocol::Resp2;
+        DEFAULT_USER.clone_into(&mut self.user);
+        self.authenticated = false;
+        self.replies = Replies::On;
+        self.no_evict = false;
+        self.tracking = None;
+        self.channels.clear();
+        self.patterns.clear();
+    }
+
+    /// The line of CLIENT LIST and INFO, without its end. What only the sockets know is not told.
+    pub(super) fn line(&self, ClientId(id): ClientId, now: Now) -> String {
+        let seconds = |at: u64| now.mono_ms.saturating_sub(at) / 1_000;
+        let resp = match self.protocol {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        };
+        let redirect = self
+            .tracking
+            .as_ref()
+            .map_or(-1, |tracking| tracking.redirect);
+        let mut line = format!(
+            "id={id} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa= db=0 sub={} psub={} ssub=0 multi=-1 \
+             watch=0",
+            self.addr,
+            self.laddr,
+            self.fd,
+            self.name,
+            seconds(self.connected_ms),
+            seconds(self.active_ms),
+            self.flags(),
+            self.channels.len(),
+            self.patterns.len(),
+        );
+        // Writing to a string cannot fail.
+        let _ = write!(
+            line,
+            " qbuf=0 qbuf-free=0 obl=0 oll=0 omem=0 events=r cmd={} user={} redir={redirect} resp={resp} lib-name={} \
+             lib-ver={} tot-cmds={}",
+            self.last_command, self.user, self.lib_name, self.lib_ver, self.commands,
+        );
+        line
+    }
 }
 
 impl Sessions {
-    pub(crate) fn connected(&mut self, now: Now, client: ClientId, addr: String, fd: i32) {
+    pub(crate) fn connected(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        addr: String,
+        laddr: String,
+        fd: i32,
+    ) {
         let session = Session {
             addr,
+            laddr,
             fd,
             name: String::new(),
+            lib_name: String::new(),
+            lib_ver: String::new(),
+            user: DEFAULT_USER.to_owned(),
+            protocol: Protocol::Resp2,
+            authenticated: false,
+            replies: Replies::On,
+            no_evict: false,
+            tracking: None,
             connected_ms: now.mono_ms,
             active_ms: now.mono_ms,
             last_command: "NULL",
-            authenticated: false,
+            commands: 0,
             channels: BTreeSet::new(),
             patterns: Vec::new(),
         };
-        self.0.insert(client, session);
+        self.clients.insert(client, session);
+        self.connections += 1;
     }
 
     pub(crate) fn closed(&mut self, client: ClientId) {
-        self.0.remove(&client);
+        self.clients.remove(&client);
+    }
+
+    pub(super) fn get(&self, client: ClientId) -> Option<&Session> {
+        self.clients.get(&client)
+    }
+
+    pub(super) fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
+        self.clients.get_mut(&client)
+    }
+
+    /// All connected clients, in the order of their ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ClientId, &Session)> {
+        self.clients
+            .iter()
+            .map(|(&client, session)| (client, session))
     }
 
     /// Unknown, or told to go: what it still sends is not run.
     pub(crate) fn is_closing(&self, client: ClientId) -> bool {
-        !self.0.contains_key(&client)
+        !self.clients.contains_key(&client)
     }
 
-    pub(crate) fn is_subscribed(&self, client: ClientId) -> bool {
-        self.0
-            .get(&client)
-            .is_some_and(|session| session.subscriptions() > 0)
+    /// The version of the protocol that a client speaks.
+    pub(crate) fn protocol(&self, client: ClientId) -> Protocol {
+        self.get(client)
+            .map_or(Protocol::Resp2, |session| session.protocol)
     }
 
-    pub(crate) fn is_authenticated(&self, client: ClientId) -> bool {
-        self.0
-            .get(&client)
+    /// It subscribed to something, and its protocol cannot tell messages from replies.
+    pub(super) fn is_bound_to_pubsub(&self, client: ClientId) -> bool {
+        self.get(client).is_some_and(|session| {
+            session.subscriptions() > 0 && session.protocol == Protocol::Resp2
+        })
+    }
+
+    pub(super) fn is_authenticated(&self, client: ClientId) -> bool {
+        self.get(client)
             .is_some_and(|session| session.authenticated)
     }
 
-    pub(crate) fn authenticate(&mut self, client: ClientId) {
-        if let Some(session) = self.0.get_mut(&client) {
-            session.authenticated = true;
+    /// A request came.
+    pub(super) fn begin(&mut self, now: Now, client: ClientId) {
+        self.requests += 1;
+        if let Some(session) = self.get_mut(client) {
+            session.active_ms = now.mono_ms;
+            session.commands += 1;
         }
     }
 
     /// Remembers what a client did last.
-    pub(crate) fn note(&mut self, now: Now, client: ClientId, command: &'static str) {
-        if let Some(session) = self.0.get_mut(&client) {
-            session.active_ms = now.mono_ms;
+    pub(super) fn note(&mut self, client: ClientId, command: &'static str) {
+        if let Some(session) = self.get_mut(client) {
             session.last_command = command;
+        }
+    }
+
+    /// Whether the reply to a request is wanted; asked once for each.
+    pub(super) fn wants_reply(&mut self, client: ClientId) -> bool {
+        let Some(session) = self.get_mut(client) else {
+            return true;
+        };
+        let wanted = session.replies == Replies::On;
+        self.skipped(client);
+        wanted
+    }
+
+    /// The reply that was not wanted did not come.
+    pub(super) fn skipped(&mut self, client: ClientId) {
+        if let Some(session) = self.get_mut(client)
+            && session.replies == Replies::Skip
+        {
+            session.replies = Replies::On;
         }
     }
 
@@ -98,14 +250,32 @@ impl Sessions {
         let idle = |session: &Session| {
             session.subscriptions() == 0 && now_ms.saturating_sub(session.active_ms) > timeout_ms
         };
-        let sessions = self.0.iter().filter(|(_, session)| idle(session));
-        sessions.map(|(&client, _)| client).collect()
+        let sessions = self.iter().filter(|(_, session)| idle(session));
+        sessions.map(|(client, _)| client).collect()
+    }
+
+    /// Clients that subscribed to something.
+    pub(super) fn subscribers(&self) -> usize {
+        let subscribes = |(_, session): &(ClientId, &Session)| session.subscriptions() > 0;
+        self.iter().filter(subscribes).count()
+    }
+
+    /// Different channels and patterns that somebody subscribed to.
+    pub(super) fn channels_and_patterns(&self) -> (usize, usize) {
+        let all = || self.clients.values();
+        let channels: BTreeSet<_> = all().flat_map(|session| &session.channels).collect();
+        let patterns: BTreeSet<_> = all().flat_map(|session| &session.patterns).collect();
+        (channels.len(), patterns.len())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.clients.len()
     }
 
     /// The messages that an event makes for those who subscribed to it.
     pub(crate) fn publish(&self, channel: &[u8], text: &[u8]) -> Vec<(ClientId, Reply)> {
         let mut messages = Vec::new();
-        for (&client, session) in &self.0 {
+        for (client, session) in self.iter() {
             if session.channels.contains(channel) {
                 messages.push((client, message(&[b"message", channel, text])));
             }
@@ -120,14 +290,14 @@ impl Sessions {
         messages
     }
 
-    /// (P)SUBSCRIBE and (P)UNSUBSCRIBE: one reply per channel or pattern.
-    pub(crate) fn subscription(
+    /// (P)SUBSCRIBE and (P)UNSUBSCRIBE: one push per channel or pattern.
+    pub(super) fn subscription(
         &mut self,
         client: ClientId,
         command: &str,
         names: &[Vec<u8>],
     ) -> Vec<Reply> {
-        let Some(session) = self.0.get_mut(&client) else {
+        let Some(session) = self.get_mut(client) else {
             return Vec::new();
         };
         let pattern = command.starts_with('p');
@@ -137,8 +307,9 @@ impl Sessions {
             (true, false) => session.channels.iter().cloned().collect(),
             (false, _) => names.to_vec(),
         };
-        let reply = |name: Reply, count: i64| {
-            Reply::Array(vec![Reply::bulk(command), name, Reply::Integer(count)])
+        let reply = |name: Reply, count: usize| {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            Reply::Push(vec![Reply::bulk(command), name, Reply::Integer(count)])
         };
         if all.is_empty() {
             return vec![reply(Reply::Nil, session.subscriptions())];
@@ -156,172 +327,13 @@ impl Sessions {
         }
         replies
     }
-
-    fn list(&self, now: Now) -> String {
-        let mut text = String::new();
-        for (ClientId(id), session) in &self.0 {
-            let seconds = |at: u64| now.mono_ms.saturating_sub(at) / 1_000;
-            // The buffers are the shell's, and not counted here.
-            let _ = writeln!(
-                text,
-                "id={id} addr={} fd={} name={} age={} idle={} flags=N db=0 sub={} psub={} multi=-1 qbuf=0 \
-                 qbuf-free=0 obl=0 oll=0 omem=0 events=r cmd={}",
-                session.addr,
-                session.fd,
-                session.name,
-                seconds(session.connected_ms),
-                seconds(session.active_ms),
-                session.channels.len(),
-                session.patterns.len(),
-                session.last_command,
-            );
-        }
-        text
-    }
 }
 
 fn message(parts: &[&[u8]]) -> Reply {
-    Reply::Array(parts.iter().map(Reply::bulk).collect())
+    Reply::Push(parts.iter().map(Reply::bulk).collect())
 }
 
-/// What CLIENT KILL looks for.
-struct Filter {
-    id: Option<i64>,
-    addr: Option<String>,
-    kind: Option<&'static str>,
-    skip_me: bool,
-}
-
-impl Monitor {
-    pub(super) fn client_command(&mut self, client: ClientId, args: &[Vec<u8>]) {
-        let words: Vec<String> = args
-            .iter()
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let Some((subcommand, values)) = words.split_first() else {
-            return;
-        };
-        let reply = match (subcommand.to_ascii_lowercase().as_str(), values) {
-            ("list", []) => Reply::bulk(self.cx.sessions.list(self.cx.now)),
-            ("kill", _) => return self.client_kill(client, values),
-            ("getname", []) => match self.cx.sessions.0.get(&client) {
-                Some(session) if !session.name.is_empty() => Reply::bulk(&session.name),
-                _ => Reply::Nil,
-            },
-            ("setname", [name]) => self.client_setname(client, name),
-            ("pause", [ms]) => self.client_pause(ms),
-            _ => Reply::err(
-                "Syntax error, try CLIENT (LIST | KILL ip:port | GETNAME | SETNAME connection-name)",
-            ),
-        };
-        self.reply(client, reply);
-    }
-
-    fn client_setname(&mut self, client: ClientId, name: &str) -> Reply {
-        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Reply::err(
-                "Client names cannot contain spaces, newlines or special characters.",
-            );
-        }
-        if let Some(session) = self.cx.sessions.0.get_mut(&client) {
-            name.clone_into(&mut session.name);
-        }
-        Reply::ok()
-    }
-
-    fn client_pause(&mut self, ms: &str) -> Reply {
-        let Some(ms) = parse_integer(ms.as_bytes()) else {
-            return Reply::err("timeout is not an integer or out of range");
-        };
-        let Ok(ms) = u64::try_from(ms) else {
-            return Reply::err("timeout is negative");
-        };
-        let until_mono_ms = self.cx.mono().saturating_add(ms);
-        self.cx.push(Output::PauseClients { until_mono_ms });
-        Reply::ok()
-    }
-
-    /// `ip:port`, or pairs of `ID`, `ADDR`, `TYPE` and `SKIPME`.
-    fn client_kill(&mut self, client: ClientId, values: &[&str]) {
-        let old_form = values.len() == 1;
-        let filter = match Filter::read(values) {
-            Ok(filter) => filter,
-            Err(error) => return self.reply(client, error),
-        };
-        let hit = |(&id, session): (&ClientId, &Session)| {
-            let ClientId(number) = id;
-            let fits = filter
-                .addr
-                .as_ref()
-                .is_none_or(|addr| *addr == session.addr)
-                && filter.kind.is_none_or(|kind| kind == session.kind())
-                && filter.id.is_none_or(|id| i64::try_from(number) == Ok(id))
-                && !(filter.skip_me && id == client);
-            fits.then_some(id)
-        };
-        let victims: Vec<ClientId> = self.cx.sessions.0.iter().filter_map(hit).collect();
-        self.reply(
-            client,
-            match victims.len() {
-                0 if old_form => Reply::err("No such client"),
-                _ if old_form => Reply::ok(),
-                count => Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)),
-            },
-        );
-        for victim in victims {
-            self.disconnect_client(victim);
-        }
-    }
-}
-
-impl Filter {
-    fn read(values: &[&str]) -> Result<Self, Reply> {
-        let mut filter = Self {
-            id: None,
-            addr: None,
-            kind: None,
-            skip_me: true,
-        };
-        if let [addr] = values {
-            return Ok(Self {
-                addr: Some((*addr).to_owned()),
-                skip_me: false,
-                ..filter
-            });
-        }
-        let syntax = || Reply::err("syntax error");
-        if values.is_empty() {
-            return Err(syntax());
-        }
-        for pair in values.chunks(2) {
-            let &[option, value] = pair else {
-                return Err(syntax());
-            };
-            match option.to_ascii_lowercase().as_str() {
-                "id" => {
-                    let id = parse_integer(value.as_bytes());
-                    // Id 0 filters nothing, as in Redis.
-                    filter.id =
-                        Some(id.ok_or_else(|| {
-                            Reply::err("value is not an integer or out of range")
-                        })?)
-                        .filter(|&id| id != 0);
-                }
-                "type" => {
-                    let kind = ["normal", "slave", "pubsub"]
-                        .into_iter()
-                        .find(|kind| kind.eq_ignore_ascii_case(value));
-                    filter.kind = Some(
-                        kind.ok_or_else(|| Reply::err(format!("Unknown client type '{value}'")))?,
-                    );
-                }
-                "addr" => filter.addr = Some(value.to_owned()),
-                "skipme" if value.eq_ignore_ascii_case("yes") => filter.skip_me = true,
-                "skipme" if value.eq_ignore_ascii_case("no") => filter.skip_me = false,
-                _ => return Err(syntax()),
-            }
-        }
-        Ok(filter)
-    }
+/// Whether a client or its library may be named so: nothing that CLIENT LIST could be misread by.
+pub(super) fn is_client_name(name: &[u8]) -> bool {
+    name.iter().all(u8::is_ascii_graphic)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conf::{Rewriter, SERVER, ServerConfig};
 use resp::args;
 
-use super::{Options, Saved, SavedMaster};
+use super::{Globals, Options, Saved, SavedMaster};
 use crate::Addr;
 use crate::timing;
 
@@ -18,10 +18,10 @@ pub struct Snapshot {
     pub server: Arc<ServerConfig>,
     /// The sentinel's state.
     pub saved: Saved,
-    /// `announce-ip`
-    pub announce_ip: Option<String>,
-    /// `announce-port`
-    pub announce_port: Option<u16>,
+    /// `myid`
+    pub myid: String,
+    /// The other statements that are not of one master.
+    pub globals: Globals,
 }
 
 impl Snapshot {
@@ -30,32 +30,116 @@ impl Snapshot {
     pub fn render(&self, old: &[u8]) -> Vec<u8> {
         let mut text = Rewriter::new(old);
         text.table(&SERVER, &self.server);
-        for line in self.statements() {
-            text.line("sentinel", line, true);
+        for (directive, line) in self.statements() {
+            text.line(directive, line, true);
+        }
+        for directive in DIRECTIVES {
+            text.forget(directive);
         }
         text.finish()
     }
 
-    fn statements(&self) -> Vec<Vec<u8>> {
+    /// The lines, each with the directive whose old line it takes the place of.
+    fn statements(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut lines = Vec::new();
         for master in &self.saved.masters {
             master_lines(master, &mut lines);
         }
-        lines.push(format!("sentinel current-epoch {}", self.saved.current_epoch).into_bytes());
-        if let Some(ip) = &self.announce_ip {
-            lines.push([b"sentinel announce-ip ".to_vec(), quoted(ip.as_bytes())].concat());
-        }
-        if let Some(port) = self.announce_port {
-            lines.push(format!("sentinel announce-port {port}").into_bytes());
-        }
+        lines.push(line("sentinel myid", self.myid.as_bytes()));
+        self.global_lines(&mut lines);
+        let epoch = self.saved.current_epoch.to_string();
+        lines.push(line("sentinel current-epoch", epoch.as_bytes()));
         lines
+    }
+
+    /// The statements that are not of one master, where they are not as they would be without a line.
+    fn global_lines(&self, lines: &mut Vec<(&'static str, Vec<u8>)>) {
+        let (globals, usual) = (&self.globals, Globals::default());
+        let flags = [
+            (
+                "sentinel resolve-hostnames",
+                globals.resolve_hostnames,
+                usual.resolve_hostnames,
+            ),
+            (
+                "sentinel announce-hostnames",
+                globals.announce_hostnames,
+                usual.announce_hostnames,
+            ),
+            (
+                "sentinel deny-scripts-reconfig",
+                globals.deny_scripts_reconfig,
+                usual.deny_scripts_reconfig,
+            ),
+            (
+                "sentinel vote-without-disk",
+                globals.vote_without_disk,
+                usual.vote_without_disk,
+            ),
+        ];
+        for (name, value, usual) in flags {
+            if value != usual {
+                lines.push(line(name, if value { b"yes" } else { b"no" }));
+            }
+        }
+        let ip = globals.announce_ip.as_ref().map(String::as_bytes);
+        let texts = [
+            ("sentinel announce-ip", ip),
+            ("sentinel sentinel-user", globals.sentinel_user.as_deref()),
+            ("sentinel sentinel-pass", globals.sentinel_pass.as_deref()),
+        ];
+        for (name, value) in texts {
+            lines.extend(value.map(|value| line(name, &quoted(value))));
+        }
+        if let Some(port) = globals.announce_port {
+            lines.push(line("sentinel announce-port", port.to_string().as_bytes()));
+        }
     }
 }
 
-fn master_lines(master: &SavedMaster, lines: &mut Vec<Vec<u8>>) {
+/// Every directive that the state has lines of, or older names of them.
+const DIRECTIVES: &[&str] = &[
+    "sentinel monitor",
+    "sentinel down-after-milliseconds",
+    "sentinel failover-timeout",
+    "sentinel parallel-syncs",
+    "sentinel notification-script",
+    "sentinel client-reconfig-script",
+    "sentinel auth-pass",
+    "sentinel auth-user",
+    "sentinel primary-reboot-down-after-period",
+    "sentinel master-reboot-down-after-period",
+    "sentinel rename-command",
+    "sentinel config-epoch",
+    "sentinel leader-epoch",
+    "sentinel known-replica",
+    "sentinel known-slave",
+    "sentinel known-sentinel",
+    "sentinel myid",
+    "sentinel resolve-hostnames",
+    "sentinel announce-hostnames",
+    "sentinel deny-scripts-reconfig",
+    "sentinel vote-without-disk",
+    "sentinel announce-ip",
+    "sentinel sentinel-user",
+    "sentinel sentinel-pass",
+    "sentinel announce-port",
+    "sentinel current-epoch",
+];
+
+fn line(directive: &'static str, value: &[u8]) -> (&'static str, Vec<u8>) {
+    (directive, [directive.as_bytes(), b" ", value].concat())
+}
+
+/// An address as two words, by its name where it has one.
+fn pair(addr: &Addr) -> String {
+    format!("{} {}", addr.shown(true), addr.port)
+}
+
+fn master_lines(master: &SavedMaster, lines: &mut Vec<(&'static str, Vec<u8>)>) {
     let name = word(master.name.as_bytes());
-    let mut put = |directive: &str, value: &[u8]| {
-        lines.push([b"sentinel ", directive.as_bytes(), b" ", &name, b" ", value].concat());
+    let mut put = |directive: &'static str, value: &[u8]| {
+        lines.push(line(directive, &[&name[..], b" ", value].concat()));
     };
     let Options {
         quorum,
@@ -65,45 +149,64 @@ fn master_lines(master: &SavedMaster, lines: &mut Vec<Vec<u8>>) {
         ..
     } = master.options;
     put(
-        "monitor",
-        format!("{} {} {quorum}", master.addr.ip, master.addr.port).as_bytes(),
+        "sentinel monitor",
+        format!("{} {quorum}", pair(&master.addr)).as_bytes(),
     );
     if down_after_ms != timing::DEFAULT_DOWN_AFTER {
         put(
-            "down-after-milliseconds",
+            "sentinel down-after-milliseconds",
             down_after_ms.to_string().as_bytes(),
         );
     }
     if failover_timeout_ms != timing::DEFAULT_FAILOVER_TIMEOUT {
         put(
-            "failover-timeout",
+            "sentinel failover-timeout",
             failover_timeout_ms.to_string().as_bytes(),
         );
     }
     if parallel_syncs != timing::DEFAULT_PARALLEL_SYNCS {
-        put("parallel-syncs", parallel_syncs.to_string().as_bytes());
+        put(
+            "sentinel parallel-syncs",
+            parallel_syncs.to_string().as_bytes(),
+        );
     }
     if let Some(path) = &master.options.notification_script {
-        put("notification-script", &word(path.as_bytes()));
+        put("sentinel notification-script", &word(path.as_bytes()));
     }
     if let Some(path) = &master.options.client_reconfig_script {
-        put("client-reconfig-script", &word(path.as_bytes()));
+        put("sentinel client-reconfig-script", &word(path.as_bytes()));
     }
     if let Some(password) = &master.options.auth_pass {
-        put("auth-pass", &word(password));
+        put("sentinel auth-pass", &word(password));
     }
-    put("config-epoch", master.config_epoch.to_string().as_bytes());
-    put("leader-epoch", master.leader_epoch.to_string().as_bytes());
-    let pair = |addr: &Addr| format!("{} {}", addr.ip, addr.port);
+    if let Some(user) = &master.options.auth_user {
+        put("sentinel auth-user", &word(user));
+    }
+    if master.options.reboot_down_after_ms != 0 {
+        let ms = master.options.reboot_down_after_ms.to_string();
+        put("sentinel primary-reboot-down-after-period", ms.as_bytes());
+    }
+    for (old, new) in &master.options.renamed {
+        let names = [quoted(old.as_bytes()), quoted(new.as_bytes())];
+        put("sentinel rename-command", &names.join(&b' '));
+    }
+    put(
+        "sentinel config-epoch",
+        master.config_epoch.to_string().as_bytes(),
+    );
+    put(
+        "sentinel leader-epoch",
+        master.leader_epoch.to_string().as_bytes(),
+    );
     for slave in &master.slaves {
-        put("known-slave", pair(slave).as_bytes());
+        put("sentinel known-replica", pair(slave).as_bytes());
     }
     for (addr, runid) in &master.sentinels {
         let runid = runid
             .as_deref()
             .map(|runid| [b" ".to_vec(), word(runid.as_bytes())].concat());
         put(
-            "known-sentinel",
+            "sentinel known-sentinel",
             &[pair(addr).into_bytes(), runid.unwrap_or_default()].concat(),
         );
     }
@@ -142,8 +245,8 @@ mod tests {
         Snapshot {
             server: Arc::new(server),
             saved,
-            announce_ip: None,
-            announce_port: None,
+            myid: "46c4e8095e87ae3da36051818063f69fa7ca0419".to_owned(),
+            globals: Globals::default(),
         }
     }
 
@@ -178,6 +281,16 @@ mod tests {
         let new = snapshot(after_failover()).render(old.as_bytes());
         let recorded = include_str!("../../tests/data/sentinel.conf-after-failover.txt");
         assert_eq!(String::from_utf8(new).unwrap(), recorded);
+    }
+
+    #[test]
+    fn each_statement_keeps_its_place() {
+        let old = "# first\nsentinel parallel-syncs taotaoMaster 1\nsentinel down-after-milliseconds taotaoMaster 5\n\
+                   # then\nsentinel known-slave taotaoMaster 1.1.1.1 1\nsentinel monitor taotaoMaster 127.0.0.1 6379 1\n";
+        let new = String::from_utf8(snapshot(after_failover()).render(old.as_bytes())).unwrap();
+        let head = "# first\n\nsentinel down-after-milliseconds taotaoMaster 3000\n# then\n\n\
+                    sentinel monitor taotaoMaster 127.0.0.1 6380 1\n";
+        assert!(new.starts_with(head), "{new}");
     }
 
     #[test]

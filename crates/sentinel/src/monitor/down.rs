@@ -3,11 +3,9 @@
 
 use super::vote::DownState;
 use crate::context::Context;
-use crate::instance::{Expect, Instance, Master, Role, Stage, Who};
+use crate::instance::{Expect, Instance, Master, Peer, Role, Stage, Who};
 use crate::io::{Level, Reply};
-use crate::timing::{
-    ASK_PERIOD, DOWN_REPLY_VALIDITY, HELLO_PERIOD, INFO_PERIOD, MIN_LINK_RECONNECT_PERIOD,
-};
+use crate::timing::Periods;
 
 impl Master {
     /// Looks how long an instance has been silent; drops links that seem dead, sets and clears SDOWN.
@@ -15,10 +13,10 @@ impl Master {
         let now = cx.mono();
         let down_after = self.options.down_after_ms;
         let node = self.node_mut(who);
-        if command_link_seems_dead(node, now, down_after) {
+        if command_link_seems_dead(node, now, down_after, cx.periods.min_link_reconnect) {
             cx.close(node.command.take());
         }
-        if pubsub_link_seems_dead(node, now) {
+        if pubsub_link_seems_dead(node, now, &cx.periods) {
             cx.close(node.pubsub.take());
         }
         let silent = node
@@ -27,8 +25,17 @@ impl Master {
         // A master that says for long enough that it is a slave is as good as gone.
         let demoted = who == Who::Master
             && node.role == Role::Slave
-            && now.saturating_sub(node.role_since) > down_after.saturating_add(INFO_PERIOD * 2);
-        let down = silent || demoted;
+            && now.saturating_sub(node.role_since)
+                > down_after.saturating_add(cx.periods.info.saturating_mul(2));
+        // One that restarted and loads may do so only for as long as it was given.
+        let reboot_down_after = self.options.reboot_down_after_ms;
+        let rebooting = who == Who::Master
+            && self
+                .node
+                .rebooting_since
+                .is_some_and(|since| now.saturating_sub(since) > reboot_down_after);
+        let node = self.node_mut(who);
+        let down = silent || demoted || rebooting;
         if down == node.sdown {
             return;
         }
@@ -45,12 +52,15 @@ impl Master {
             who,
             "",
         );
+        if down && who == Who::Master {
+            self.recall_before_reset(cx);
+        }
     }
 
     /// Counts who says that this master is down; sets and clears ODOWN. It is a weak agreement: the replies counted
     /// are up to five seconds old, and nobody promised anything.
     pub(crate) fn check_objectively_down(&mut self, cx: &mut Context) {
-        let agreeing = 1 + self.peers.iter().filter(|peer| peer.says_down).count();
+        let agreeing = 1 + self.known_peers().filter(|peer| peer.says_down).count();
         let quorum = self.quorum();
         let odown = self.node.sdown && agreeing >= quorum;
         if odown == self.odown {
@@ -70,10 +80,7 @@ impl Master {
     /// for their vote. `forced` does not wait for the period.
     pub(crate) fn ask_other_sentinels(&mut self, cx: &mut Context, forced: bool) {
         let now = cx.mono();
-        let (ip, port) = (
-            self.node.addr.ip.to_string(),
-            self.node.addr.port.to_string(),
-        );
+        let (ip, port) = (cx.shown(&self.node.addr), self.node.addr.port.to_string());
         // A vote is asked for in the epoch of this failover. Redis asks in the current epoch, which may have moved on
         // since; the votes then belong to an epoch in which this sentinel is no candidate.
         let candidate = self.failover.stage > Stage::None;
@@ -84,7 +91,7 @@ impl Master {
         }
         .to_string();
         let runid = if candidate {
-            cx.config.runid.clone()
+            cx.config.myid.clone()
         } else {
             "*".to_owned()
         };
@@ -97,14 +104,17 @@ impl Master {
             &runid,
         ]
         .map(str::as_bytes);
-        for peer in &mut self.peers {
+        let period = cx.periods.ask;
+        // A coordinated failover needs votes although the master is up.
+        let asks = self.node.sdown || (candidate && self.failover.coordinated);
+        for peer in self.peers.iter_mut().filter(|peer| peer.known) {
             let age = now.saturating_sub(peer.last_down_reply);
-            if age > DOWN_REPLY_VALIDITY {
+            if age > period.saturating_mul(5) {
                 peer.says_down = false;
                 peer.leader = None;
             }
-            if self.node.sdown
-                && (forced || (age >= ASK_PERIOD && !peer.node.awaits(Expect::DownState)))
+            if asks
+                && (forced || (age >= period && !peer.node.awaits(Expect::DownState)))
                 && let Some(link) = &mut peer.node.command
             {
                 cx.send(link, &request, Expect::DownState);
@@ -118,7 +128,7 @@ impl Master {
         let Some(state) = DownState::read(reply) else {
             return;
         };
-        let name = self.node(who).addr.to_string();
+        let name = self.peers[index].name(cx.config.globals.announce_hostnames);
         let peer = &mut self.peers[index];
         peer.last_down_reply = cx.mono();
         peer.says_down = state.down;
@@ -130,22 +140,47 @@ impl Master {
             peer.leader_epoch = epoch;
         }
     }
+
+    /// The master is down, and who belonged to it before SENTINEL RESET was not told anew: what was known then is better
+    /// than nothing.
+    fn recall_before_reset(&mut self, cx: &mut Context) {
+        let Some(before) = self.before_reset.take() else {
+            return;
+        };
+        for addr in before.slaves {
+            if !self.slaves.iter().any(|slave| slave.node.addr.is(&addr)) {
+                self.add_slave(cx, addr);
+            }
+        }
+        for (addr, runid) in before.sentinels {
+            let same = |peer: &Peer| {
+                peer.node.addr.is(&addr) || (runid.is_some() && peer.node.runid == runid)
+            };
+            if !self.peers.iter().any(same) {
+                self.peers.push(Peer::known(cx.mono(), addr, runid));
+                let who = Who::Peer(self.peers.len() - 1);
+                self.event(cx, Level::Notice, "+sentinel", who, "");
+            }
+        }
+        cx.persist();
+    }
 }
 
 /// A ping waits for more than half the time after which the instance is down, and no error came back either.
-fn command_link_seems_dead(node: &Instance, now: u64, down_after: u64) -> bool {
+fn command_link_seems_dead(node: &Instance, now: u64, down_after: u64, min_age: u64) -> bool {
     let waits_too_long = |at: u64| now.saturating_sub(at) > down_after / 2;
     node.command
         .as_ref()
-        .is_some_and(|link| now.saturating_sub(link.opened_at) > MIN_LINK_RECONNECT_PERIOD)
+        .is_some_and(|link| now.saturating_sub(link.opened_at) > min_age)
         && node.ping_waits_since.is_some_and(waits_too_long)
         && waits_too_long(node.last_pong)
 }
 
 /// Not even this sentinel's own hello messages came back over the subscription.
-fn pubsub_link_seems_dead(node: &Instance, now: u64) -> bool {
+fn pubsub_link_seems_dead(node: &Instance, now: u64, periods: &Periods) -> bool {
     node.pubsub.as_ref().is_some_and(|link| {
-        now.saturating_sub(link.opened_at) > MIN_LINK_RECONNECT_PERIOD
-            && now.saturating_sub(link.last_activity.unwrap_or(link.opened_at)) > HELLO_PERIOD * 3
+        now.saturating_sub(link.opened_at) > periods.min_link_reconnect
+            && now.saturating_sub(link.last_activity.unwrap_or(link.opened_at))
+                > periods.publish.saturating_mul(3)
     })
 }

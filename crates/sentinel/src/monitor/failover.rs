@@ -8,12 +8,9 @@ use std::cmp::Ordering;
 use crate::Addr;
 use crate::config::MAX_EPOCH;
 use crate::context::Context;
-use crate::instance::{Expect, Master, Reconf, Role, Slave, Stage, Who};
+use crate::instance::{BeforeReset, Expect, Master, Reconf, Role, Slave, Stage, Who};
 use crate::io::{Level, Output};
-use crate::timing::{
-    ELECTION_TIMEOUT, INFO_PERIOD, MAX_DESYNC, MAX_KNOWN_PER_MASTER, PING_PERIOD,
-    SLAVE_RECONF_TIMEOUT,
-};
+use crate::timing::{HAND_OVER_TIME, MAX_DESYNC, MAX_KNOWN_PER_MASTER};
 
 impl Master {
     /// Starts a failover when the master is objectively down, none runs, and the last attempt (of anybody) is long
@@ -76,6 +73,9 @@ impl Master {
     fn wait_start(&mut self, cx: &mut Context) {
         if self.is_leader(cx) || self.failover.forced {
             self.event(cx, Level::Warning, "+elected-leader", Who::Master, "");
+            if cx.simulate.crash_after_election {
+                return cx.crash();
+            }
             self.enter(cx, Stage::SelectSlave);
             return self.event(
                 cx,
@@ -85,7 +85,10 @@ impl Master {
                 "",
             );
         }
-        let timeout = ELECTION_TIMEOUT.min(self.options.failover_timeout_ms);
+        let timeout = cx
+            .periods
+            .election_timeout
+            .min(self.options.failover_timeout_ms);
         if self
             .failover
             .started_at
@@ -103,7 +106,7 @@ impl Master {
     }
 
     fn select_slave(&mut self, cx: &mut Context) {
-        let Some(index) = self.best_slave(cx.mono()) else {
+        let Some(index) = self.best_slave(cx) else {
             self.event(
                 cx,
                 Level::Warning,
@@ -130,6 +133,9 @@ impl Master {
         let Some(index) = self.promoted() else {
             return self.abort_failover(cx);
         };
+        if self.failover.coordinated {
+            return self.ask_to_hand_over(cx, index);
+        }
         let who = Who::Slave(index);
         if self.node(who).disconnected() {
             return self.abort_when_slow(cx);
@@ -137,6 +143,58 @@ impl Master {
         self.send_slaveof(cx, who, None);
         self.event(cx, Level::Notice, "+failover-state-wait-promotion", who, "");
         self.enter(cx, Stage::WaitPromotion);
+    }
+
+    /// Lets the master itself hand over to the selected slave: it holds writes back, waits until the slave has
+    /// everything, and they change their roles.
+    fn ask_to_hand_over(&mut self, cx: &mut Context, index: usize) {
+        let passed = cx.mono().saturating_sub(self.failover.changed_at);
+        let left = self.options.failover_timeout_ms.saturating_sub(passed);
+        if left < HAND_OVER_TIME {
+            self.event(
+                cx,
+                Level::Warning,
+                "-failover-abort-master-timeout",
+                Who::Master,
+                "",
+            );
+            return self.abort_failover(cx);
+        }
+        if self.node.disconnected() {
+            return;
+        }
+        let who = Who::Slave(index);
+        let addr = &self.slaves[index].node.addr;
+        let (host, port, left) = (cx.shown(addr), addr.port.to_string(), left.to_string());
+        let commands: [&[&str]; 4] = [
+            &["MULTI"],
+            &["CLIENT", "PAUSE", &left, "WRITE"],
+            &["FAILOVER", "TO", &host, &port, "TIMEOUT", &left],
+            &["EXEC"],
+        ];
+        self.send_all(cx, Who::Master, &commands);
+        self.event(cx, Level::Notice, "+failover-state-wait-promotion", who, "");
+        self.enter(cx, Stage::WaitPromotion);
+    }
+
+    /// After a hand-over: the clients ask anew who is master, and writes go on.
+    pub(super) fn let_clients_go(&mut self, cx: &mut Context, who: Who) {
+        let commands: [&[&str]; 6] = [
+            &["MULTI"],
+            &["CONFIG", "REWRITE"],
+            &["CLIENT", "KILL", "TYPE", "normal"],
+            &["CLIENT", "KILL", "TYPE", "pubsub"],
+            &["CLIENT", "UNPAUSE"],
+            &["EXEC"],
+        ];
+        self.send_all(cx, who, &commands);
+    }
+
+    fn send_all(&mut self, cx: &mut Context, who: Who, commands: &[&[&str]]) {
+        for command in commands {
+            let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
+            self.send(cx, who, &words, Expect::Nothing);
+        }
     }
 
     fn abort_when_slow(&mut self, cx: &mut Context) {
@@ -163,6 +221,7 @@ impl Master {
     fn abort_failover(&mut self, cx: &Context) {
         self.enter(cx, Stage::None);
         self.failover.forced = false;
+        self.failover.coordinated = false;
         for slave in &mut self.slaves {
             slave.promoted = false;
         }
@@ -172,63 +231,78 @@ impl Master {
     ///
     /// How far behind is told by how long its link to the master is down, beyond the time that the master is. A master
     /// that says it is a slave serves no slaves, so there the link says nothing and is not looked at. (Redis looks, and
-    /// with a `down-after-milliseconds` of two seconds or less it never fails such a master over.)
-    pub(crate) fn best_slave(&self, now: u64) -> Option<usize> {
+    /// with a `down-after-milliseconds` of two seconds or less it never fails such a master over.) And who has not seen
+    /// the master up since it watches cannot know how long it is down: then the slave that lost it last tells. (In Redis
+    /// such a group, all restarted after a failure of everything, stays without a master for ever.)
+    pub(crate) fn best_slave(&self, cx: &Context) -> Option<usize> {
+        let now = cx.mono();
         let since = |at: u64| now.saturating_sub(at);
+        let millis = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let ping_validity = cx.periods.ping.saturating_mul(5);
         // While the master is down INFO comes every second, so it must not be older than a few of them.
         let info_validity = if self.node.sdown {
-            PING_PERIOD * 5
+            ping_validity
         } else {
-            INFO_PERIOD * 3
+            cx.periods.info.saturating_mul(3)
         };
-        let down_for = self
-            .node
-            .sdown_since
-            .filter(|_| self.node.sdown)
-            .map_or(0, since);
-        let max_link_down = match self.node.role {
-            Role::Master => down_for.saturating_add(self.options.down_after_ms.saturating_mul(10)),
-            Role::Slave => u64::MAX,
-        };
-        let suitable = |slave: &Slave| {
+        let reachable = |slave: &Slave| {
             !slave.node.sdown
                 && !slave.node.disconnected()
-                && since(slave.node.last_ok_pong) <= PING_PERIOD * 5
+                && since(slave.node.last_ok_pong) <= ping_validity
                 && slave.priority != 0
                 && slave
                     .node
                     .info_at
                     .is_some_and(|at| since(at) <= info_validity)
-                && slave.master_link_down_ms <= max_link_down
         };
-        let candidates = self
+        let candidates: Vec<(usize, &Slave)> = self
             .slaves
             .iter()
             .enumerate()
-            .filter(|(_, slave)| suitable(slave));
+            .filter(|(_, slave)| reachable(slave))
+            .collect();
+        let down_for = self
+            .node
+            .sdown_since
+            .filter(|_| self.node.sdown)
+            .map_or(0, |at| millis(since(at)));
+        let last_lost = candidates
+            .iter()
+            .map(|(_, slave)| slave.master_link_down_ms)
+            .min()
+            .filter(|_| !self.seen_up)
+            .unwrap_or(0);
+        let patience = millis(self.options.down_after_ms.saturating_mul(10));
+        let max_link_down = match self.node.role {
+            Role::Master => down_for.max(last_lost).saturating_add(patience),
+            Role::Slave => i64::MAX,
+        };
         candidates
+            .into_iter()
+            .filter(|(_, slave)| slave.master_link_down_ms <= max_link_down)
             .min_by(|(_, a), (_, b)| better_first(a, b))
             .map(|(index, _)| index)
     }
 
     /// Makes an instance a slave of `master`, or a master where that is `None`; lets it write its configuration and drop
     /// its clients, so that they ask anew who is master. Replies are not looked at: what counts is the next INFO.
-    pub(crate) fn send_slaveof(&mut self, cx: &mut Context, who: Who, master: Option<Addr>) {
+    pub(crate) fn send_slaveof(&mut self, cx: &mut Context, who: Who, master: Option<&Addr>) {
         let (host, port) = match master {
-            Some(addr) => (addr.ip.to_string(), addr.port.to_string()),
+            Some(addr) => (cx.shown(addr), addr.port.to_string()),
             None => ("NO".to_owned(), "ONE".to_owned()),
         };
+        self.send_all(cx, who, &[&["MULTI"]]);
+        if matches!(self.node(who).handing_over, Some((true, _))) {
+            self.send_all(cx, who, &[&["FAILOVER", "ABORT"]]);
+        }
         let commands: [&[&str]; 5] = [
-            &["MULTI"],
             &["SLAVEOF", &host, &port],
             &["CONFIG", "REWRITE"],
             &["CLIENT", "KILL", "TYPE", "normal"],
+            &["CLIENT", "KILL", "TYPE", "pubsub"],
             &["EXEC"],
         ];
-        for command in commands {
-            let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
-            self.send(cx, who, &words, Expect::Nothing);
-        }
+        self.send_all(cx, who, &commands);
     }
 
     /// Points the remaining slaves to the promoted one, no more at a time than `parallel-syncs`.
@@ -241,7 +315,7 @@ impl Master {
         let in_progress = self.slaves.iter().filter(under_way).count();
         let allowed = usize::try_from(self.options.parallel_syncs).unwrap_or(0);
         let mut free = allowed.saturating_sub(in_progress);
-        let target = self.current_addr();
+        let target = self.current_addr().clone();
         for index in 0..self.slaves.len() {
             if free == 0 {
                 break;
@@ -249,7 +323,7 @@ impl Master {
             let who = Who::Slave(index);
             let slave = &self.slaves[index];
             if slave.reconf == Reconf::None && !slave.promoted && !slave.node.disconnected() {
-                self.send_slaveof(cx, who, Some(target));
+                self.send_slaveof(cx, who, Some(&target));
                 self.slaves[index].reconf = Reconf::Sent(cx.mono());
                 self.event(cx, Level::Notice, "+slave-reconf-sent", who, "");
                 free -= 1;
@@ -262,8 +336,10 @@ impl Master {
     /// is fixed later. (Redis looks at this only while fewer than `parallel-syncs` are under way, so that one slow slave
     /// could hold the failover up until its timeout.)
     fn give_up_slow_slave(&mut self, cx: &mut Context, index: usize) {
+        let timeout = cx.periods.slave_reconf_timeout;
         let slave = &mut self.slaves[index];
-        let slow = matches!(slave.reconf, Reconf::Sent(at) if cx.mono().saturating_sub(at) > SLAVE_RECONF_TIMEOUT);
+        let slow =
+            matches!(slave.reconf, Reconf::Sent(at) if cx.mono().saturating_sub(at) > timeout);
         if slow {
             slave.reconf = Reconf::Done;
             self.event(
@@ -302,14 +378,14 @@ impl Master {
             return;
         }
         self.event(cx, Level::Warning, "+failover-end", Who::Master, "");
-        let target = self.current_addr();
+        let target = self.current_addr().clone();
         self.enter(cx, Stage::UpdateConfig);
         if timeout {
-            self.reconf_the_rest(cx, target);
+            self.reconf_the_rest(cx, &target);
         }
     }
 
-    fn reconf_the_rest(&mut self, cx: &mut Context, target: Addr) {
+    fn reconf_the_rest(&mut self, cx: &mut Context, target: &Addr) {
         for index in 0..self.slaves.len() {
             let slave = &self.slaves[index];
             let told = slave.promoted || matches!(slave.reconf, Reconf::Sent(_) | Reconf::Done);
@@ -330,47 +406,50 @@ impl Master {
 
     /// The end of a failover: from now on the promoted slave is the master that is watched.
     pub(crate) fn switch_to_promoted(&mut self, cx: &mut Context) {
-        let new = self.current_addr();
-        self.tell_switch(cx, self.node.addr, new);
-        self.change_address(cx, new);
+        let new = self.current_addr().clone();
+        self.tell_switch(cx, &self.node.addr, &new);
+        self.change_address(cx, &new);
     }
 
     /// The event by which clients learn of a new master.
-    pub(crate) fn tell_switch(&self, cx: &mut Context, old: Addr, new: Addr) {
-        let text = format!(
-            "{} {} {} {} {}",
-            self.name, old.ip, old.port, new.ip, new.port
-        );
+    pub(crate) fn tell_switch(&self, cx: &mut Context, old: &Addr, new: &Addr) {
+        let (from, to) = (cx.shown(old), cx.shown(new));
+        let text = format!("{} {from} {} {to} {}", self.name, old.port, new.port);
         self.event_text(cx, Level::Warning, "+switch-master", text);
     }
 
     /// Starts to watch another address under this name. The old master and the other slaves become its slaves.
-    pub(crate) fn change_address(&mut self, cx: &mut Context, new: Addr) {
-        let old = self.node.addr;
+    pub(crate) fn change_address(&mut self, cx: &mut Context, new: &Addr) {
+        let old = self.node.addr.clone();
         let mut slaves: Vec<Addr> = self
             .slaves
             .iter()
-            .map(|slave| slave.node.addr)
-            .filter(|&addr| addr != new)
+            .map(|slave| slave.node.addr.clone())
+            .filter(|addr| !addr.is(new))
             .collect();
-        if old != new && slaves.len() < MAX_KNOWN_PER_MASTER && !slaves.contains(&old) {
+        let known = slaves.iter().any(|slave| slave.is(&old));
+        if !old.is(new) && slaves.len() < MAX_KNOWN_PER_MASTER && !known {
             slaves.push(old);
         }
         self.reset(cx, true);
-        self.node.addr = new;
+        self.node.addr = new.clone();
         self.node.sdown_since = None;
         self.odown_since = None;
         for addr in slaves {
-            self.slaves.push(Slave::new(cx.mono(), addr));
-            self.event(
-                cx,
-                Level::Notice,
-                "+slave",
-                Who::Slave(self.slaves.len() - 1),
-                "",
-            );
+            self.add_slave(cx, addr);
         }
         cx.persist();
+    }
+
+    /// SENTINEL RESET: as [`Master::reset`], but who was known is kept in mind until the master tells anew.
+    pub(crate) fn reset_by_user(&mut self, cx: &mut Context) {
+        let known = self.saved();
+        self.reset(cx, false);
+        self.before_reset = Some(BeforeReset {
+            slaves: known.slaves,
+            sentinels: known.sentinels,
+            at: cx.mono(),
+        });
     }
 
     /// Forgets the slaves, the other sentinels (unless they are kept) and all that was observed; a failover ends
@@ -392,6 +471,9 @@ impl Master {
         self.failover.changed_at = now;
         self.failover.started_at = None;
         self.failover.forced = false;
+        self.failover.coordinated = false;
+        self.seen_up = false;
+        self.before_reset = None;
         let node = &mut self.node;
         node.sdown = false;
         node.script_kill_sent = false;
@@ -400,6 +482,9 @@ impl Master {
         node.last_ok_pong = now;
         node.last_pong = now;
         node.info_at = None;
+        node.info.clear();
+        node.rebooting_since = None;
+        node.handing_over = None;
         node.role = Role::Master;
         node.role_since = now;
     }

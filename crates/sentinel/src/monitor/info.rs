@@ -6,21 +6,25 @@ use crate::Addr;
 use crate::context::Context;
 use crate::instance::{Master, Reconf, Role, Slave, Stage, Who, is_runid};
 use crate::io::{Level, Reply};
-use crate::timing::{HELLO_PERIOD, INFO_PERIOD, MAX_KNOWN_PER_MASTER};
+use crate::timing::{MAX_INFO_BYTES, MAX_KNOWN_PER_MASTER, RESET_MEMORY};
 
 /// The fields of INFO that matter here.
 #[derive(Debug, Default, PartialEq)]
 struct InfoText {
     runid: Option<String>,
     role: Option<Role>,
-    slaves: Vec<Addr>,
+    /// The places of its slaves, as it names them.
+    slaves: Vec<(String, String)>,
     master_host: Option<String>,
     master_port: Option<i64>,
     master_link_up: Option<bool>,
-    /// 0 when the field is missing.
-    master_link_down_ms: u64,
+    /// 0 when the field is missing, negative when the link never was up.
+    master_link_down_s: i64,
+    uptime_s: Option<i64>,
     priority: Option<i64>,
     repl_offset: Option<u64>,
+    announced: Option<bool>,
+    handing_over: Option<bool>,
 }
 
 impl InfoText {
@@ -35,6 +39,20 @@ impl InfoText {
         info
     }
 
+    /// How long the link to the master is down, in milliseconds. A link that never was up has no such time: today's
+    /// servers say -1, older ones count from 1970, which is longer than they run.
+    fn master_link_down_ms(&self) -> i64 {
+        let never = self.master_link_down_s < 0
+            || self
+                .uptime_s
+                .is_some_and(|uptime| self.master_link_down_s > uptime.saturating_add(1));
+        if never {
+            -1_000
+        } else {
+            self.master_link_down_s.saturating_mul(1_000)
+        }
+    }
+
     fn field(&mut self, name: &str, value: &str) {
         let is_slave = self.role == Some(Role::Slave);
         match name {
@@ -46,16 +64,16 @@ impl InfoText {
             }
             "role" => {
                 self.role = match value {
-                    "master" => Some(Role::Master),
-                    "slave" => Some(Role::Slave),
+                    "master" | "primary" => Some(Role::Master),
+                    "slave" | "replica" => Some(Role::Slave),
                     _ => None,
                 }
             }
             "master_link_down_since_seconds" => {
-                self.master_link_down_ms = value
-                    .parse()
-                    .map_or(0, |seconds: u64| seconds.saturating_mul(1_000));
+                self.master_link_down_s = value.parse().unwrap_or(0);
             }
+            "uptime_in_seconds" => self.uptime_s = value.parse().ok(),
+            "master_failover_state" => self.handing_over = Some(value != "no-failover"),
             "master_host" if is_slave => self.master_host = Some(value.to_owned()),
             "master_port" if is_slave => self.master_port = value.parse().ok(),
             "master_link_status" if is_slave => {
@@ -63,6 +81,7 @@ impl InfoText {
             }
             "slave_priority" if is_slave => self.priority = value.parse().ok(),
             "slave_repl_offset" if is_slave => self.repl_offset = value.parse().ok(),
+            "replica_announced" if is_slave => self.announced = Some(value != "0"),
             _ if is_slave_line(name) && self.slaves.len() < MAX_KNOWN_PER_MASTER => {
                 self.slaves.extend(slave_addr(value));
             }
@@ -78,13 +97,13 @@ fn is_slave_line(name: &str) -> bool {
 }
 
 /// `ip=…,port=…,…`, or the older `ip,port,state`.
-fn slave_addr(value: &str) -> Option<Addr> {
+fn slave_addr(value: &str) -> Option<(String, String)> {
     let field = |name: &str| value.split(',').find_map(|part| part.strip_prefix(name));
     match (field("ip="), field("port=")) {
-        (Some(ip), Some(port)) => Addr::parse(ip, port),
+        (Some(ip), Some(port)) => Some((ip.to_owned(), port.to_owned())),
         _ => {
             let mut parts = value.split(',');
-            Addr::parse(parts.next()?, parts.next()?)
+            Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
         }
     }
 }
@@ -101,9 +120,21 @@ impl Master {
             self.slaves[index].observe(cx.mono(), &info);
         }
         let now = cx.mono();
-        self.node_mut(who).info_at = Some(now);
+        let node = self.node_mut(who);
+        node.info_at = Some(now);
+        text.get(..MAX_INFO_BYTES)
+            .unwrap_or(text)
+            .clone_into(&mut node.info);
+        if let Some(handing_over) = info.handing_over
+            && node.handing_over.map(|(state, _)| state) != Some(handing_over)
+        {
+            node.handing_over = Some((handing_over, now));
+        }
         let Some(role) = info.role else { return };
         self.observe_role(cx, who, role);
+        if (who, role) == (Who::Master, Role::Master) {
+            self.master_seen(cx);
+        }
         if cx.tilt() {
             return;
         }
@@ -111,6 +142,7 @@ impl Master {
             match role {
                 Role::Master => self.slave_became_master(cx, index),
                 Role::Slave => {
+                    self.free_stuck_slave(cx, index);
                     self.fix_slave_of_other_master(cx, index);
                     self.follow_reconfiguration(cx, index);
                 }
@@ -123,23 +155,45 @@ impl Master {
         let old = self.node_mut(who).runid.replace(runid.clone());
         if old.is_some_and(|old| old != *runid) {
             self.event(cx, Level::Notice, "+reboot", who, "");
+            if who == Who::Master && self.options.reboot_down_after_ms != 0 {
+                self.node.rebooting_since = Some(cx.mono());
+            }
         }
     }
 
-    fn discover_slaves(&mut self, cx: &mut Context, seen: &[Addr]) {
-        for &addr in seen {
-            let known = self.slaves.iter().any(|slave| slave.node.addr == addr);
+    fn discover_slaves(&mut self, cx: &mut Context, seen: &[(String, String)]) {
+        for (place, port) in seen {
+            let Some(addr) = cx.addr(place, port) else {
+                continue;
+            };
+            let known = self.slaves.iter().any(|slave| slave.node.addr.is(&addr));
             if !known && self.slaves.len() < MAX_KNOWN_PER_MASTER {
-                self.slaves.push(Slave::new(cx.mono(), addr));
-                self.event(
-                    cx,
-                    Level::Notice,
-                    "+slave",
-                    Who::Slave(self.slaves.len() - 1),
-                    "",
-                );
+                self.add_slave(cx, addr);
                 cx.persist();
             }
+        }
+    }
+
+    pub(super) fn add_slave(&mut self, cx: &mut Context, addr: Addr) {
+        self.slaves.push(Slave::new(cx.mono(), addr));
+        let who = Who::Slave(self.slaves.len() - 1);
+        self.event(cx, Level::Notice, "+slave", who, "");
+    }
+
+    /// The master tells of itself: who followed it before SENTINEL RESET and does not now is forgotten at last, and so
+    /// are, a while later, the sentinels of then.
+    fn master_seen(&mut self, cx: &mut Context) {
+        self.seen_up = true;
+        let Some(before) = &mut self.before_reset else {
+            return;
+        };
+        let old = cx.mono().saturating_sub(before.at) > RESET_MEMORY;
+        if old || !before.slaves.is_empty() {
+            before.slaves.clear();
+            cx.persist();
+        }
+        if old {
+            self.before_reset = None;
         }
     }
 
@@ -183,12 +237,12 @@ impl Master {
             }
             return;
         }
-        let wait = HELLO_PERIOD * 4;
+        let wait = cx.periods.publish.saturating_mul(4);
         let node = self.node(who);
         let settled =
             cx.mono().saturating_sub(node.role_since) > wait && node.not_down_for(cx.mono(), wait);
-        if settled && self.looks_sane(cx.mono()) {
-            self.send_slaveof(cx, who, Some(self.node.addr));
+        if settled && self.looks_sane(cx) {
+            self.send_slaveof(cx, who, Some(&self.node.addr.clone()));
             self.event(cx, Level::Notice, "+convert-to-slave", who, "");
         }
     }
@@ -199,6 +253,13 @@ impl Master {
         self.enter(cx, Stage::ReconfSlaves);
         cx.persist();
         self.event(cx, Level::Warning, "+promoted-slave", Who::Slave(index), "");
+        if cx.simulate.crash_after_promotion {
+            return cx.crash();
+        }
+        if self.failover.coordinated {
+            self.let_clients_go(cx, Who::Master);
+            self.let_clients_go(cx, Who::Slave(index));
+        }
         self.event(
             cx,
             Level::Warning,
@@ -210,24 +271,38 @@ impl Master {
             cx,
             "leader",
             "start",
-            self.node.addr,
-            self.slaves[index].node.addr,
+            &self.node.addr,
+            &self.slaves[index].node.addr,
         );
-        self.hurry_hello();
+        self.hurry_hello(cx);
     }
 
     fn fix_slave_of_other_master(&mut self, cx: &mut Context, index: usize) {
         let slave = &self.slaves[index];
-        if slave.follows(self.node.addr) {
+        if slave.follows(cx, &self.node.addr) != Some(false) {
             return;
         }
         let wait = self.options.failover_timeout_ms;
         let settled = cx.mono().saturating_sub(slave.conf_changed_at) > wait
             && slave.node.not_down_for(cx.mono(), wait);
-        if settled && self.looks_sane(cx.mono()) {
-            let who = Who::Slave(index);
-            self.send_slaveof(cx, who, Some(self.node.addr));
-            self.event(cx, Level::Notice, "+fix-slave-config", who, "");
+        if settled && self.looks_sane(cx) {
+            self.fix_slave(cx, index);
+        }
+    }
+
+    fn fix_slave(&mut self, cx: &mut Context, index: usize) {
+        let who = Who::Slave(index);
+        self.send_slaveof(cx, who, Some(&self.node.addr.clone()));
+        self.event(cx, Level::Notice, "+fix-slave-config", who, "");
+    }
+
+    /// A slave that hands over for longer than a failover may take is stuck in it, and told whom to follow.
+    fn free_stuck_slave(&mut self, cx: &mut Context, index: usize) {
+        let slave = &self.slaves[index];
+        let wait = self.options.failover_timeout_ms;
+        let stuck = matches!(slave.node.handing_over, Some((true, since)) if cx.mono().saturating_sub(since) > wait);
+        if stuck && slave.node.not_down_for(cx.mono(), wait) && self.looks_sane(cx) {
+            self.fix_slave(cx, index);
         }
     }
 
@@ -235,10 +310,10 @@ impl Master {
         let who = Who::Slave(index);
         let target = self
             .promoted()
-            .map(|promoted| self.slaves[promoted].node.addr);
+            .map(|promoted| self.slaves[promoted].node.addr.clone());
         let slave = &mut self.slaves[index];
         if matches!(slave.reconf, Reconf::Sent(_))
-            && target.is_some_and(|target| slave.follows(target))
+            && target.is_some_and(|target| slave.follows(cx, &target) == Some(true))
         {
             slave.reconf = Reconf::InProgress;
             self.event(cx, Level::Notice, "+slave-reconf-inprog", who, "");
@@ -251,20 +326,21 @@ impl Master {
     }
 
     /// Whether the master is one beyond doubt, so that others may be pointed to it.
-    fn looks_sane(&self, now: u64) -> bool {
+    fn looks_sane(&self, cx: &Context) -> bool {
+        let (now, period) = (cx.mono(), cx.periods.info);
         self.node.role == Role::Master
             && !self.node.sdown
             && !self.odown
             && self
                 .node
                 .info_at
-                .is_some_and(|at| now.saturating_sub(at) < INFO_PERIOD * 2)
+                .is_some_and(|at| now.saturating_sub(at) < period.saturating_mul(2))
     }
 }
 
 impl Slave {
     fn observe(&mut self, now: u64, info: &InfoText) {
-        self.master_link_down_ms = info.master_link_down_ms;
+        self.master_link_down_ms = info.master_link_down_ms();
         if let Some(host) = &info.master_host
             && !self
                 .master_host
@@ -283,6 +359,7 @@ impl Slave {
         self.master_link_up = info.master_link_up.unwrap_or(self.master_link_up);
         self.priority = info.priority.unwrap_or(self.priority);
         self.repl_offset = info.repl_offset.unwrap_or(self.repl_offset);
+        self.announced = info.announced.unwrap_or(self.announced);
     }
 }
 
@@ -294,11 +371,15 @@ mod tests {
     fn both_forms_of_slave_lines_are_read_and_nonsense_is_not() {
         let text = b"run_id:46c4e8095e87ae3da36051818063f69fa7ca0419\r\nrole:master\r\nconnected_slaves:2\r\n\
             slave0:ip=127.0.0.1,port=6380,state=online,offset=1,lag=0\r\nslave1:127.0.0.1,6381,online\r\n\
-            slave2:ip=no.host,port=1\r\nslave3:ip=127.0.0.1,port=0\r\nslave4:\r\nslave_priority:7\r\n";
+            slave2:ip=no.host,port=1\r\nslave3:ip=127.0.0.1,port=0\r\nslave5:ip=[::1],port=6382,state=online\r\nslave4:\r\nslave_priority:7\r\n";
         let info = InfoText::read(text);
         assert_eq!(
-            info.slaves.iter().map(Addr::to_string).collect::<Vec<_>>(),
-            ["127.0.0.1:6380", "127.0.0.1:6381"]
+            info.slaves
+                .iter()
+                .filter_map(|(place, port)| Addr::parse(place, port))
+                .map(|addr| addr.to_string())
+                .collect::<Vec<_>>(),
+            ["127.0.0.1:6380", "127.0.0.1:6381", "[::1]:6382"]
         );
         assert_eq!(info.role, Some(Role::Master));
         assert_eq!(
@@ -314,7 +395,7 @@ mod tests {
     #[test]
     fn a_slave_tells_of_its_master() {
         let text = b"role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n\
-            master_link_down_since_seconds:99999999999999999\r\nslave_priority:0\r\nslave_repl_offset:586\r\n";
+            master_link_down_since_seconds:9999999999999999\r\nslave_priority:0\r\nslave_repl_offset:586\r\n";
         let info = InfoText::read(text);
         assert_eq!(info.master_host.as_deref(), Some("10.0.0.1"));
         assert_eq!(
@@ -323,8 +404,28 @@ mod tests {
         );
         assert_eq!((info.priority, info.repl_offset), (Some(0), Some(586)));
         assert_eq!(
-            info.master_link_down_ms,
-            99_999_999_999_999_999_u64.saturating_mul(1_000)
+            info.master_link_down_ms(),
+            9_999_999_999_999_999_i64.saturating_mul(1_000)
         );
+    }
+
+    #[test]
+    fn a_link_that_never_was_up_has_been_down_for_no_time() {
+        for (text, ms) in [
+            ("master_link_down_since_seconds:-1\r\n", -1_000),
+            (
+                "master_link_down_since_seconds:1795899195\r\nuptime_in_seconds:7\r\n",
+                -1_000,
+            ),
+            (
+                "uptime_in_seconds:7\r\nmaster_link_down_since_seconds:6\r\n",
+                6_000,
+            ),
+            ("master_link_down_since_seconds:x\r\n", 0),
+            ("", 0),
+        ] {
+            let info = InfoText::read(format!("role:slave\r\n{text}").as_bytes());
+            assert_eq!(info.master_link_down_ms(), ms, "{text}");
+        }
     }
 }

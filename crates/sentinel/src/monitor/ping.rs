@@ -5,11 +5,9 @@
 //! own period, and INFO and hello wait for the reply to the last one.
 
 use crate::context::Context;
-use crate::instance::{Expect, Master, Who};
+use crate::instance::{Expect, Master, Stage, Who};
 use crate::io::Reply;
-use crate::timing::{
-    HELLO_PERIOD, INFO_PERIOD, INFO_PERIOD_FAILOVER, MAX_PENDING_COMMANDS, PING_PERIOD,
-};
+use crate::timing::{INFO_PERIOD_FAILOVER, MAX_PENDING_COMMANDS};
 
 use super::link::HELLO_CHANNEL;
 
@@ -22,19 +20,27 @@ impl Master {
             return;
         }
         let since = |at: u64| now.saturating_sub(at);
-        let is_slave = matches!(who, Who::Slave(_));
-        let info_period = if is_slave && (self.odown || self.failing_over()) {
-            INFO_PERIOD_FAILOVER
+        // A slave that is about to matter, or whose link is down, is looked at more closely.
+        let closely = match who {
+            Who::Slave(index) => {
+                self.odown || self.failing_over() || self.slaves[index].master_link_down_ms != 0
+            }
+            _ => false,
+        };
+        let info_period = if closely {
+            INFO_PERIOD_FAILOVER.min(cx.periods.info)
         } else {
-            INFO_PERIOD
+            cx.periods.info
         };
         let info_due = !matches!(who, Who::Peer(_))
             && node.info_at.is_none_or(|at| since(at) > info_period)
             && !node.awaits(Expect::Info);
-        let ping_period = self.options.down_after_ms.min(PING_PERIOD);
+        let ping_period = self.options.down_after_ms.min(cx.periods.ping);
         let ping_due =
             since(node.last_pong) > ping_period && since(node.last_ping_sent) > ping_period / 2;
-        let hello_due = since(node.last_hello_sent) > HELLO_PERIOD && !node.awaits(Expect::Hello);
+        let hello_due = since(node.last_hello_sent) > cx.periods.publish
+            && !node.awaits(Expect::Hello)
+            && !self.holds_writes(who);
         if info_due {
             self.send(cx, who, &[b"INFO"], Expect::Info);
         }
@@ -44,6 +50,16 @@ impl Master {
         if hello_due {
             self.send_hello(cx, who);
         }
+    }
+
+    /// Whether an instance holds writes back because it hands over: a PUBLISH would be stuck in it.
+    fn holds_writes(&self, who: Who) -> bool {
+        let failover = &self.failover;
+        let coordinated = who == Who::Master
+            && failover.coordinated
+            && failover.stage <= Stage::WaitPromotion
+            && failover.stage != Stage::None;
+        coordinated || matches!(self.node(who).handing_over, Some((true, _)))
     }
 
     /// Pings an instance. The wait for an answer counts from the first ping that got none.
@@ -69,6 +85,9 @@ impl Master {
         {
             node.last_ok_pong = now;
             node.ping_waits_since = None;
+            if text.starts_with("PONG") {
+                node.rebooting_since = None;
+            }
         } else if text.starts_with("BUSY") && node.sdown && !node.script_kill_sent {
             // It is down because of a script that does not end.
             node.script_kill_sent = true;
@@ -91,14 +110,16 @@ impl Master {
         let hello = format!(
             "{},{},{},{},{},{},{},{}",
             config
+                .globals
                 .announce_ip
                 .clone()
+                .filter(|ip| !ip.is_empty())
                 .unwrap_or_else(|| local_ip.to_string()),
-            config.announce_port.unwrap_or(config.server.port),
-            config.runid,
+            config.globals.announce_port.unwrap_or(config.server.port),
+            config.myid,
             cx.current_epoch,
             self.name,
-            master.ip,
+            cx.shown(master),
             master.port,
             self.config_epoch,
         );
@@ -111,7 +132,8 @@ impl Master {
     }
 
     /// Makes a hello message due for everybody: the configuration changed.
-    pub(crate) fn hurry_hello(&mut self) {
+    pub(crate) fn hurry_hello(&mut self, cx: &Context) {
+        let period = cx.periods.publish;
         for who in self.everyone() {
             let node = self.node_mut(who);
             // The reply to a hello that is under way says nothing about the one to come.
@@ -119,7 +141,9 @@ impl Master {
             pending
                 .filter(|expect| **expect == Expect::Hello)
                 .for_each(|expect| *expect = Expect::Nothing);
-            node.last_hello_sent = node.last_hello_sent.saturating_sub(HELLO_PERIOD + 1);
+            node.last_hello_sent = node
+                .last_hello_sent
+                .saturating_sub(period.saturating_add(1));
         }
     }
 }

@@ -7,9 +7,7 @@ use crate::Addr;
 use crate::context::Context;
 use crate::instance::Master;
 use crate::io::{JobId, Level, Output, Reply};
-use crate::timing::{
-    SCRIPT_MAX_QUEUE, SCRIPT_MAX_RETRY, SCRIPT_MAX_RUNNING, SCRIPT_MAX_RUNTIME, SCRIPT_RETRY_DELAY,
-};
+use crate::timing::{SCRIPT_MAX_QUEUE, SCRIPT_MAX_RETRY, SCRIPT_MAX_RUNNING};
 
 /// The scripts that run or wait.
 #[derive(Debug, Default)]
@@ -81,17 +79,15 @@ impl Scripts {
                     ("running", pid, "run-time", now.saturating_sub(since))
                 }
             };
-            Reply::Array(vec![
-                Reply::bulk("argv"),
-                Reply::Array(job.argv.iter().map(Reply::bulk).collect()),
-                Reply::bulk("flags"),
-                Reply::bulk(flags),
-                Reply::bulk("pid"),
-                number(u64::from(pid)),
-                Reply::bulk(time_name),
-                number(time),
-                Reply::bulk("retry-num"),
-                number(u64::from(job.tries)),
+            Reply::Map(vec![
+                (
+                    Reply::bulk("argv"),
+                    Reply::Array(job.argv.iter().map(Reply::bulk).collect()),
+                ),
+                (Reply::bulk("flags"), Reply::bulk(flags)),
+                (Reply::bulk("pid"), number(u64::from(pid))),
+                (Reply::bulk(time_name), number(time)),
+                (Reply::bulk("retry-num"), number(u64::from(job.tries))),
             ])
         };
         Reply::Array(self.jobs.iter().map(job).collect())
@@ -127,7 +123,7 @@ impl Context {
                     });
                 }
                 State::Running { since, pid, killed }
-                    if !*killed && now.saturating_sub(*since) > SCRIPT_MAX_RUNTIME =>
+                    if !*killed && now.saturating_sub(*since) > self.periods.script_max_runtime =>
                 {
                     *killed = true;
                     timeouts.push(format!("{} {pid}", job.argv[0]));
@@ -166,7 +162,7 @@ impl Context {
     }
 
     pub(crate) fn script_exited(&mut self, id: JobId, exit_code: i32, signal: i32) {
-        let now = self.mono();
+        let (now, retry_delay) = (self.mono(), self.periods.script_retry_delay);
         let Some(job) = self.scripts.find(id) else {
             return;
         };
@@ -177,9 +173,9 @@ impl Context {
         let failed = (signal != 0 || exit_code != 0)
             .then(|| format!("{} {signal} {exit_code}", job.argv[0]));
         if retry {
-            let delay = SCRIPT_RETRY_DELAY << job.tries.saturating_sub(1);
+            let delay = retry_delay.saturating_mul(1 << job.tries.saturating_sub(1).min(32));
             job.state = State::Waiting {
-                not_before: now + delay,
+                not_before: now.saturating_add(delay),
             };
         }
         self.event(
@@ -205,14 +201,14 @@ impl Master {
         cx: &mut Context,
         role: &str,
         state: &str,
-        from: Addr,
-        to: Addr,
+        from: &Addr,
+        to: &Addr,
     ) {
         let Some(path) = &self.options.client_reconfig_script else {
             return;
         };
-        let (from_ip, from_port) = (from.ip.to_string(), from.port.to_string());
-        let (to_ip, to_port) = (to.ip.to_string(), to.port.to_string());
+        let (from_ip, from_port) = (cx.shown(from), from.port.to_string());
+        let (to_ip, to_port) = (cx.shown(to), to.port.to_string());
         let argv = [
             path, &self.name, role, state, &from_ip, &from_port, &to_ip, &to_port,
         ];

@@ -6,19 +6,19 @@
 
 use crate::context::Context;
 use crate::io::{Level, Now};
-use crate::timing::{TILT_PERIOD, TILT_TRIGGER};
 
 impl Context {
     /// Compares the moment of this tick with that of the last one, and enters or leaves TILT.
     pub(crate) fn check_tilt(&mut self, now: Now) {
         let last = std::mem::replace(&mut self.last_tick, now);
-        let frozen = now.mono_ms.saturating_sub(last.mono_ms) > TILT_TRIGGER;
+        let frozen = now.mono_ms.saturating_sub(last.mono_ms) > self.periods.tilt_trigger;
         let jumped = now
             .unix_ms
             .checked_sub(last.unix_ms)
-            .is_none_or(|passed| passed > TILT_TRIGGER);
+            .is_none_or(|passed| passed > self.periods.tilt_trigger);
         if frozen || jumped {
             self.tilt_since = Some(now.mono_ms);
+            self.tilts += 1;
             self.event(
                 Level::Warning,
                 "+tilt",
@@ -27,7 +27,7 @@ impl Context {
             );
         } else if self
             .tilt_since
-            .is_some_and(|since| now.mono_ms.saturating_sub(since) >= TILT_PERIOD)
+            .is_some_and(|since| now.mono_ms.saturating_sub(since) >= self.periods.tilt)
         {
             self.tilt_since = None;
             self.event(

@@ -2,9 +2,9 @@
 //! first who asks; a leader needs the majority of all known sentinels, and the quorum.
 //!
 //! A vote counts, and is told, only when it is on disk: else a sentinel that crashes could vote twice in an epoch. The
-//! vote's reply therefore stands behind `Output::Persist` and turns into "no vote" where that failed, and this
-//! sentinel's own vote is counted at the tick after it was cast. (Redis saves too, but sends the vote also when the
-//! file could not be written.)
+//! vote's reply therefore stands behind `Output::Persist`, and this sentinel's own vote is counted at the tick after it
+//! was cast. Where writing failed, `sentinel vote-without-disk` decides: by default the vote is given all the same, as
+//! Redis and Valkey do, and loudly; with `no` it turns into "no vote".
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ impl Master {
                 format!("{candidate} {epoch}"),
             );
             // Who voted for another waits before trying a failover itself.
-            if !candidate.eq_ignore_ascii_case(&cx.config.runid) {
+            if !candidate.eq_ignore_ascii_case(&cx.config.myid) {
                 self.failover.started_at = Some(cx.mono() + cx.rng.below(MAX_DESYNC));
             }
         }
@@ -102,19 +102,19 @@ impl Master {
     pub(crate) fn is_leader(&mut self, cx: &mut Context) -> bool {
         let epoch = self.failover.epoch;
         let mut votes: BTreeMap<String, usize> = BTreeMap::new();
-        for peer in self.peers.iter().filter(|peer| peer.leader_epoch == epoch) {
+        for peer in self.known_peers().filter(|peer| peer.leader_epoch == epoch) {
             if let Some(leader) = &peer.leader {
                 *votes.entry(leader.clone()).or_default() += 1;
             }
         }
-        let me = cx.config.runid.clone();
+        let me = cx.config.myid.clone();
         let favourite = most_voted(&votes).map_or(me.clone(), |(leader, _)| leader.to_owned());
         if let Some((leader, voted_epoch)) = self.vote(cx, epoch, &favourite)
             && voted_epoch == epoch
         {
             *votes.entry(leader).or_default() += 1;
         }
-        if !cx.saved() {
+        if !cx.may_vote() {
             return false;
         }
         let needed = self.majority().max(self.quorum());

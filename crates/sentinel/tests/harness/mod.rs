@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use conf::ServerConfig;
+use resp::Protocol;
 
 use sentinel_core::config::{Config, Facts, File, Host};
 use sentinel_core::{
@@ -47,7 +48,7 @@ impl Host for NoWorld {
 }
 
 /// Starts a monitor from a configuration text.
-pub(crate) fn monitor(now: Now, text: &[u8], port: u16, runid: String, seed: u64) -> Monitor {
+pub(crate) fn monitor(now: Now, text: &[u8], port: u16, myid: String, seed: u64) -> Monitor {
     let file = File::parse(text, &mut NoWorld).unwrap();
     let server = ServerConfig {
         port,
@@ -55,10 +56,9 @@ pub(crate) fn monitor(now: Now, text: &[u8], port: u16, runid: String, seed: u64
         ..file.server
     };
     let config = Config {
-        runid,
+        myid: file.myid.unwrap_or(myid),
         server: Arc::new(server),
-        announce_ip: file.announce_ip,
-        announce_port: file.announce_port,
+        globals: file.globals,
         facts: Facts::default(),
         is_executable: |path| path.starts_with('/'),
     };
@@ -118,6 +118,10 @@ pub(crate) struct World {
     pub(crate) unix_offset_ms: u64,
     pub(crate) sentinels: Vec<Sentinel>,
     pub(crate) servers: BTreeMap<u16, Redis>,
+    /// Other processes at `ip:port`, and the id that each gives itself; they answer as a sentinel does that knows nothing.
+    pub(crate) fakes: BTreeMap<String, String>,
+    /// What host names stand for.
+    pub(crate) names: BTreeMap<String, IpAddr>,
     queue: VecDeque<(u64, Event)>,
 }
 
@@ -144,6 +148,8 @@ impl World {
             unix_offset_ms: EPOCH_MS,
             sentinels: Vec::new(),
             servers,
+            fakes: BTreeMap::new(),
+            names: BTreeMap::new(),
             queue: VecDeque::new(),
         }
     }
@@ -189,6 +195,7 @@ impl World {
             Input::ClientConnected {
                 client: ClientId(0),
                 addr: "127.0.0.1:1".to_owned(),
+                laddr: "127.0.0.1:26379".to_owned(),
                 fd: 5,
             },
         );
@@ -222,7 +229,7 @@ impl World {
         server.up = false;
         server.subscribers.clear();
         for index in 0..self.sentinels.len() {
-            let gone: Vec<LinkId> = self.sentinels[index].links_to(addr(port));
+            let gone: Vec<LinkId> = self.sentinels[index].links_to(&addr(port));
             gone.into_iter()
                 .for_each(|link| self.close_link(index, link));
         }
@@ -415,10 +422,17 @@ impl World {
                 }
             }
             Event::ToServer(index, link, command) => {
-                let Some(&(to, _)) = self.sentinels[index].links.get(&link) else {
+                let Some((to, _)) = self.sentinels[index].links.get(&link).cloned() else {
                     return;
                 };
-                if let Some(other) = self
+                if let Some(id) = self.fakes.get(&to.label(false)) {
+                    let reply = match command.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
+                        [b"PING"] => Reply::Status("PONG".to_owned()),
+                        [b"SENTINEL", b"MYID"] => Reply::bulk(id),
+                        _ => Reply::ok(),
+                    };
+                    self.tell(index, Input::Received { link, reply });
+                } else if let Some(other) = self
                     .sentinels
                     .iter()
                     .position(|sentinel| sentinel.port == to.port)
@@ -464,8 +478,8 @@ impl World {
         let sentinel = &mut self.sentinels[index];
         match output {
             Output::Connect { link, addr, kind } => {
-                sentinel.links.insert(link, (addr, kind));
-                self.connect(index, link, addr);
+                sentinel.links.insert(link, (addr.clone(), kind));
+                self.connect(index, link, &addr);
             }
             Output::Close { link } => self.drop_link(index, link),
             Output::Send { link, command } => self.later(Event::ToServer(index, link, command)),
@@ -493,28 +507,43 @@ impl World {
             }
             Output::Reply {
                 client: ClientId(0),
+                protocol,
                 reply,
-            } => sentinel.replies.push_back(reply),
-            Output::Reply { client, reply } => {
+            } => sentinel.replies.push_back(match protocol {
+                Protocol::Resp2 => reply.in_resp2(),
+                Protocol::Resp3 => reply,
+            }),
+            Output::Reply { client, reply, .. } => {
+                let reply = reply.in_resp2();
                 if let Some(&(other, link)) = sentinel.peers.get(&client) {
                     self.tell(other, Input::Received { link, reply });
                 }
             }
             Output::RunScript { job, argv } => sentinel.scripts.push((job, argv)),
+            Output::Resolve { host } => {
+                let ip = self.names.get(&host).copied();
+                self.tell(index, Input::Resolved { host, ip });
+            }
             Output::Disconnect { .. }
             | Output::PauseClients { .. }
+            | Output::ResumeClients
+            | Output::LogLevel(_)
             | Output::KillScript { .. }
+            | Output::Crash
             | Output::Shutdown => {
                 sentinel.events.push((now_ms, format!("{output:?}")));
             }
         }
     }
 
-    fn connect(&mut self, index: usize, link: LinkId, to: Addr) {
+    fn connect(&mut self, index: usize, link: LinkId, to: &Addr) {
+        let named = to.host().and_then(|host| self.names.get(host)).copied();
+        let here = named.or(to.ip) == addr(to.port).ip;
         let other = self
             .sentinels
             .iter()
-            .position(|sentinel| sentinel.port == to.port && sentinel.monitor.is_some());
+            .position(|sentinel| sentinel.port == to.port && sentinel.monitor.is_some())
+            .filter(|_| here);
         if let Some(other) = other {
             let target = &mut self.sentinels[other];
             let client = ClientId(target.next_client);
@@ -525,10 +554,13 @@ impl World {
                 Input::ClientConnected {
                     client,
                     addr: "127.0.0.1:2".to_owned(),
+                    laddr: "127.0.0.1:26379".to_owned(),
                     fd: 9,
                 },
             );
-        } else if !self.servers.get(&to.port).is_some_and(|server| server.up) {
+        } else if !self.fakes.contains_key(&to.label(false))
+            && (!here || !self.servers.get(&to.port).is_some_and(|server| server.up))
+        {
             self.sentinels[index].links.remove(&link);
             return self.tell(
                 index,
@@ -543,6 +575,7 @@ impl World {
             Input::Connected {
                 link,
                 local_ip: [127, 0, 0, 1].into(),
+                peer_ip: [127, 0, 0, 1].into(),
             },
         );
     }
@@ -588,7 +621,7 @@ impl World {
                 server.log.push(line);
                 let master = Addr::parse(&text[1], &text[2]);
                 if !server.deaf {
-                    server.master = master;
+                    server.master.clone_from(&master);
                     let up = master.is_none_or(|master| {
                         self.servers
                             .get(&master.port)
@@ -599,8 +632,8 @@ impl World {
                 }
                 queued
             }
-            "CONFIG" => queued,
-            "CLIENT" | "SCRIPT" => {
+            "CONFIG" | "MULTI" => queued,
+            "CLIENT" | "SCRIPT" | "FAILOVER" | "AUTH" => {
                 server.log.push(line);
                 Reply::ok()
             }
@@ -615,7 +648,7 @@ impl World {
             "# Server\r\nrun_id:{}\r\n# Replication\r\n",
             runid(port, server.starts)
         );
-        match server.master {
+        match &server.master {
             None => {
                 let slaves: BTreeSet<u16> = self
                     .servers
@@ -639,7 +672,9 @@ impl World {
                 text += &format!(
                     "role:slave\r\nmaster_host:{}\r\nmaster_port:{}\r\nmaster_link_status:{status}\r\n\
                      slave_repl_offset:{}\r\n",
-                    master.ip, master.port, server.offset
+                    master.shown(true),
+                    master.port,
+                    server.offset
                 );
                 if let Some(since) = server.link_down_since {
                     text += &format!(
@@ -655,10 +690,10 @@ impl World {
 }
 
 impl Sentinel {
-    fn links_to(&self, addr: Addr) -> Vec<LinkId> {
+    fn links_to(&self, addr: &Addr) -> Vec<LinkId> {
         self.links
             .iter()
-            .filter(|(_, (to, _))| *to == addr)
+            .filter(|(_, (to, _))| to.is(addr))
             .map(|(link, _)| *link)
             .collect()
     }

@@ -159,12 +159,12 @@ impl Sentinel {
     fn new(now: Now, text: &[u8], seed: u64) -> Self {
         let file = File::parse(text, &mut NoWorld)
             .unwrap_or_else(|error| panic!("sentinel.conf: {error}"));
-        let runid = format!("{seed:016x}{:024x}", seed.rotate_left(17));
+        let new_id = || format!("{seed:016x}{:024x}", seed.rotate_left(17));
+        let runid = file.myid.unwrap_or_else(new_id);
         let config = Config {
-            runid: runid.clone(),
+            myid: runid.clone(),
             server: Arc::new(file.server),
-            announce_ip: file.announce_ip,
-            announce_port: file.announce_port,
+            globals: file.globals,
             facts: Facts::default(),
             is_executable: |_| true,
         };
@@ -208,6 +208,7 @@ impl Sentinel {
             Input::Accepted { remote, .. } => In::ClientConnected {
                 client,
                 addr: remote.to_string(),
+                laddr: String::new(),
                 fd: 0,
             },
             Input::Closed { .. } => In::ClientClosed { client },
@@ -237,6 +238,8 @@ impl Sentinel {
                 In::Connected {
                     link,
                     local_ip: local.ip(),
+                    // Hosts have no names in the simulator.
+                    peer_ip: local.ip(),
                 }
             }
             Input::Refused { .. } | Input::Closed { .. } => {
@@ -269,7 +272,7 @@ impl Sentinel {
                 self.waiting.insert(link, Vec::new());
                 Output::Connect {
                     conn: self.conn(link),
-                    to: SocketAddr::new(addr.ip, addr.port),
+                    to: SocketAddr::new(addr.ip.unwrap_or([0, 0, 0, 0].into()), addr.port),
                 }
             }
             Out::Close { link } => {
@@ -303,6 +306,7 @@ impl Sentinel {
             Out::Reply {
                 client: ClientId(number),
                 reply,
+                ..
             } => {
                 self.ready.extend(voted(&reply).map(Output::Note));
                 Output::Send {
@@ -322,8 +326,12 @@ impl Sentinel {
             Out::Log { text, .. } => Output::Note(Note::Log(text)),
             Out::FailoverDelayed { .. }
             | Out::PauseClients { .. }
+            | Out::ResumeClients
+            | Out::Resolve { .. }
+            | Out::LogLevel(_)
             | Out::RunScript { .. }
             | Out::KillScript { .. }
+            | Out::Crash
             | Out::Shutdown => return,
         };
         self.ready.push_back(output);
