@@ -91,7 +91,7 @@ fn a_wrong_start_is_a_clear_line_and_exit_code_1() {
         &dir.path().join("nowhere.conf"),
         "port 0\nsentinel monitor m 127.0.0.1 1 1\n",
     );
-    let fatal = "\n*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 2\n\
+    let fatal = "\n*** FATAL CONFIG FILE ERROR (Version 0.1.0) ***\nReading the configuration file, at line 2\n\
         >>> 'sentinel monitor m 127.0.0.1 0 1'\nInvalid port number\n";
     for (arguments, logged) in [
         (

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use resp::args;
 
-use crate::directive::Table;
+use crate::directive::find;
 use crate::load::trim;
 
 /// The comment that stands before appended lines.
@@ -46,11 +46,12 @@ impl Rewriter {
         if line.is_empty() || line[0] == b'#' {
             self.has_signature |= line == SIGNATURE;
         } else if let Some(words) = args::split(&line) {
-            let name = words
-                .into_iter()
-                .next()
-                .unwrap_or_default()
-                .to_ascii_lowercase();
+            let name = words.into_iter().next().unwrap_or_default();
+            let name = match find(&name) {
+                // A line under an old name is replaced by one under the new name.
+                Some(directive) => directive.name().into(),
+                None => name.to_ascii_lowercase(),
+            };
             self.unused
                 .entry(name)
                 .or_default()
@@ -85,14 +86,6 @@ impl Rewriter {
     /// Says that `directive` is known, so that those of its old lines go that are not replaced.
     pub fn forget(&mut self, directive: &'static str) {
         self.known.insert(directive);
-    }
-
-    /// Puts in all parameters of a table.
-    pub fn table<C: Default, E: Copy>(&mut self, table: &Table<C, E>, config: &C) {
-        let default = C::default();
-        for directive in table.directives {
-            directive.rewrite(config, &default, self);
-        }
     }
 
     /// The text of the new file.

@@ -33,7 +33,7 @@ pub fn fail(message: &str) -> ExitCode {
 /// standard output until the configuration is known.
 pub fn refuse(error: &LoadError, role: Role) -> ExitCode {
     match error {
-        LoadError::Line(line) => fail(&format!("\n{line}")),
+        LoadError::Lines(lines) => fail(&format!("\n{lines}")),
         LoadError::Message(text) => {
             // Without a log there would be nothing to tell it by.
             let _ = Log::install(role, Level::Notice, None);
@@ -75,6 +75,13 @@ pub fn start_log(config: &ServerConfig, role: Role) -> anyhow::Result<Log> {
         log.set_sink(Sink::File(as_path(&config.logfile).to_owned()))
             .context("Can't open the log file")?;
     }
+    let without_effect: Vec<_> = config.unused.names().collect();
+    if !without_effect.is_empty() {
+        tracing::warn!(
+            "These directives have no effect here: {}. docs/configuration.md says why.",
+            without_effect.join(", ")
+        );
+    }
     Ok(log)
 }
 
@@ -83,6 +90,16 @@ pub fn start_log(config: &ServerConfig, role: Role) -> anyhow::Result<Log> {
 pub struct PidFile(PathBuf);
 
 impl PidFile {
+    /// The file that the configuration asks for: one that it names, and one in any case in the background.
+    #[must_use]
+    pub fn of(config: &ServerConfig) -> Option<Self> {
+        match &*config.pidfile {
+            b"" if config.daemonize => Some(Self::write(Path::new("/var/run/redis.pid"))),
+            b"" => None,
+            path => Some(Self::write(as_path(path))),
+        }
+    }
+
     /// Writes this process's id. A file that cannot be written is a line in the log, and nothing worse.
     pub fn write(path: &Path) -> Self {
         if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {

@@ -147,9 +147,19 @@ pub enum Level {
     Notice,
     /// Only what is very important.
     Warning,
+    /// Nothing at all.
+    Nothing,
 }
 
 impl Level {
+    const ALL: [Self; 5] = [
+        Self::Debug,
+        Self::Verbose,
+        Self::Notice,
+        Self::Warning,
+        Self::Nothing,
+    ];
+
     /// The name in the configuration file.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -158,6 +168,7 @@ impl Level {
             Self::Verbose => "verbose",
             Self::Notice => "notice",
             Self::Warning => "warning",
+            Self::Nothing => "nothing",
         }
     }
 }
@@ -167,20 +178,20 @@ impl FromStr for Level {
 
     /// Reads a `loglevel` value; case does not matter.
     fn from_str(name: &str) -> Result<Self, UnknownLevel> {
-        [Self::Debug, Self::Verbose, Self::Notice, Self::Warning]
+        Self::ALL
             .into_iter()
             .find(|level| level.name().eq_ignore_ascii_case(name))
             .ok_or(UnknownLevel)
     }
 }
 
-/// A `loglevel` value that is none of the four names.
+/// A `loglevel` value that is none of the five names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnknownLevel;
 
 impl fmt::Display for UnknownLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Invalid log level. Must be one of debug, notice, warning")
+        f.write_str("Invalid log level. Must be one of debug, verbose, notice, warning, nothing")
     }
 }
 
@@ -193,6 +204,7 @@ impl From<Level> for LevelFilter {
             Level::Verbose => Self::DEBUG,
             Level::Notice => Self::INFO,
             Level::Warning => Self::WARN,
+            Level::Nothing => Self::OFF,
         }
     }
 }

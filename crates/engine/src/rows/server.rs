@@ -90,7 +90,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("parameter*")
             .about("2.0.0", "Returns configuration directives")
-            .run(configure::config),
+            .run(configure::get),
             row("config|help", 2, "loading stale", Group::Server)
                 .about("5.0.0", "Describes the subcommands"),
             row(
@@ -101,7 +101,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .about("2.0.0", "Resets the statistics of INFO")
-            .run(configure::config),
+            .run(configure::resetstat),
             row(
                 "config|rewrite",
                 2,
@@ -113,7 +113,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "2.8.0",
                 "Writes the configuration in force to the configuration file",
             )
-            .run(configure::config),
+            .run(configure::rewrite),
             row(
                 "config|set",
                 -4,
@@ -123,7 +123,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args("data(parameter value)*")
             .about("2.0.0", "Changes configuration directives")
-            .run(configure::config),
+            .run(configure::set),
         ]),
     row("debug", -2, "admin noscript loading stale", Group::Server)
         .about("1.0.0", "Looks inside the server; for developers")
