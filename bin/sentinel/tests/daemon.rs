@@ -204,7 +204,7 @@ fn it_says_what_it_does_and_ends_in_good_order() {
     assert!(
         runid.starts_with(&format!("{pid}:X "))
             && runid.len()
-                == format!("{pid}:X 22 Nov 06:54:20.045 # Sentinel runid is ").len() + 40
+                == format!("{pid}:X 22 Nov 2026 06:54:20.045 # Sentinel runid is ").len() + 40
     );
     let order = [
         &format!("PID: {pid}"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use conf::Refusal;
 use conf::load::cannot_open;
-use logline::Level;
+use logline::{Format, Level, Style, TimestampFormat};
 
 /// A path of the configuration, which is bytes.
 pub fn as_path(bytes: &[u8]) -> &Path {
@@ -107,6 +107,22 @@ pub fn on_accepted(directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal
             })
         }
         _ => Ok(()),
+    }
+}
+
+/// How the log's lines are written, from the configuration.
+pub fn log_style(config: &conf::ServerConfig) -> Style {
+    Style {
+        format: match config.log_format {
+            conf::LogFormat::Legacy => Format::Legacy,
+            conf::LogFormat::Logfmt => Format::Logfmt,
+            conf::LogFormat::Json => Format::Json,
+        },
+        timestamp: match config.log_timestamp_format {
+            conf::LogTimestamp::Legacy => TimestampFormat::Legacy,
+            conf::LogTimestamp::Iso8601 => TimestampFormat::Iso8601,
+            conf::LogTimestamp::Milliseconds => TimestampFormat::Milliseconds,
+        },
     }
 }
 

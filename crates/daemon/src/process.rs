@@ -10,7 +10,7 @@ use conf::{LoadError, ServerConfig};
 use logline::{Level, Log, RAW, Role, Sink, Syslog};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{as_path, log_level, reason};
+use crate::{as_path, log_level, log_style, reason};
 
 /// Descriptors that are needed beside the clients' (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
 const RESERVED_FILES: u64 = 32;
@@ -71,6 +71,7 @@ pub fn start_log(config: &ServerConfig, role: Role) -> anyhow::Result<Log> {
         Syslog::new(&ident, config.syslog_facility.number())
     });
     let log = Log::install(role, log_level(config.loglevel), syslog)?;
+    log.set_style(log_style(config));
     if !config.logfile.is_empty() {
         log.set_sink(Sink::File(as_path(&config.logfile).to_owned()))
             .context("Can't open the log file")?;

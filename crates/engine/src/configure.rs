@@ -136,7 +136,7 @@ impl Engine {
                     ));
                 }
             }
-            Effect::Log => self.host.set_log_level(self.config.loglevel),
+            Effect::Log => self.host.set_log(&self.config),
             Effect::Directory => {
                 let path = self
                     .host
@@ -192,6 +192,7 @@ impl Engine {
         }
         self.shard.settings = crate::engine::settings(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
+        self.meter.sizes_from = crate::observe::sizes_from(&self.config);
         self.shard.effects.notify_mask =
             crate::engine::notify_mask(self.config.notify_keyspace_events);
         Ok(())
