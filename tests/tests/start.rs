@@ -87,7 +87,7 @@ fn a_mistake_in_the_configuration_is_named_and_nothing_starts() {
     assert_eq!(run.code, Some(1));
     assert_eq!(
         run.out,
-        "\n*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 2\n\
+        "\n*** FATAL CONFIG FILE ERROR (Version 0.1.0) ***\nReading the configuration file, at line 2\n\
          >>> 'no-such-thing 1'\nBad directive or wrong number of arguments\n"
     );
 }

@@ -53,6 +53,10 @@ impl conf::Host for World {
         daemon::read(path)
     }
 
+    fn expand(&mut self, pattern: &[u8]) -> Vec<Vec<u8>> {
+        daemon::expand(pattern)
+    }
+
     fn accepted(&mut self, directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal> {
         daemon::on_accepted(directive, arguments)
     }

@@ -122,12 +122,12 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
 /// listening sockets stay open.
 fn detach(config: &ServerConfig, log: &Log) -> anyhow::Result<Option<PidFile>> {
     if !config.daemonize {
-        return Ok(None);
+        return Ok(PidFile::of(config));
     }
     nix::unistd::daemon(true, false).context("Cannot go to the background")?;
     if config.logfile.is_empty() {
         log.set_sink(Sink::Discard)
             .context("Cannot discard the log")?;
     }
-    Ok(Some(PidFile::write(daemon::as_path(&config.pidfile))))
+    Ok(PidFile::of(config))
 }

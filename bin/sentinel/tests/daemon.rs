@@ -91,7 +91,7 @@ fn a_wrong_start_is_a_clear_line_and_exit_code_1() {
         &dir.path().join("nowhere.conf"),
         "port 0\nsentinel monitor m 127.0.0.1 1 1\n",
     );
-    let fatal = "\n*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 2\n\
+    let fatal = "\n*** FATAL CONFIG FILE ERROR (Version 0.1.0) ***\nReading the configuration file, at line 2\n\
         >>> 'sentinel monitor m 127.0.0.1 0 1'\nInvalid port number.\n";
     for (arguments, logged) in [
         (
@@ -203,7 +203,8 @@ fn it_says_what_it_does_and_ends_in_good_order() {
     let myid = &log[find("Sentinel ID is ")];
     assert!(
         myid.starts_with(&format!("{pid}:X "))
-            && myid.len() == format!("{pid}:X 22 Nov 06:54:20.045 * Sentinel ID is ").len() + 40
+            && myid.len()
+                == format!("{pid}:X 22 Nov 2026 06:54:20.045 * Sentinel ID is ").len() + 40
     );
     let order = [
         &format!("PID: {pid}"),

@@ -78,6 +78,10 @@ impl conf::Host for World {
         daemon::read(path)
     }
 
+    fn expand(&mut self, pattern: &[u8]) -> Vec<Vec<u8>> {
+        daemon::expand(pattern)
+    }
+
     fn accepted(&mut self, directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal> {
         if let ("rename-command", [from, to]) = (directive, arguments) {
             self.rename(from, to)

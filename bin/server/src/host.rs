@@ -398,7 +398,12 @@ impl Host for Machine {
                 .as_ref()
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
+            executable: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
             rss: resident_bytes(),
+            allocator: crate::memory::allocator(),
+            total_memory: total_memory(),
             cpu_seconds: times,
             migrate_sockets: self.migrate_sockets.get(),
         }
@@ -429,8 +434,9 @@ impl Host for Machine {
             .map_err(daemon::clients_within)
     }
 
-    fn set_log_level(&mut self, level: conf::LogLevel) {
-        self.log.set_level(daemon::log_level(level));
+    fn set_log(&mut self, config: &conf::ServerConfig) {
+        self.log.set_level(daemon::log_level(config.loglevel));
+        self.log.set_style(daemon::log_style(config));
     }
 
     fn watch(&mut self, period_ms: u64, running: &Arc<Running>) {
@@ -452,6 +458,13 @@ impl Host for Machine {
 }
 
 /// Resident memory, bytes; 0 where the kernel does not tell.
+/// The machine's memory, bytes.
+fn total_memory() -> usize {
+    let info = rustix::system::sysinfo();
+    let total = info.totalram as u64 * u64::from(info.mem_unit);
+    usize::try_from(total).unwrap_or(usize::MAX)
+}
+
 fn resident_bytes() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize = text

@@ -233,10 +233,7 @@ async fn run(
     if config.cluster_enabled {
         bus::open(&shell, &config)?;
     }
-    if config.daemonize {
-        let path = daemon::as_path(&config.pidfile);
-        *shell.pid_file.borrow_mut() = Some(daemon::PidFile::write(path));
-    }
+    *shell.pid_file.borrow_mut() = daemon::PidFile::of(&config);
     if let Some(detached) = detached {
         detached.ready();
         daemonise::close_terminal()?;

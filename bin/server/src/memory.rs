@@ -25,6 +25,17 @@ static SETTINGS: &[u8; 55] = b"dirty_decay_ms:100,muzzy_decay_ms:0,slab_sizes:8-
 /// jemalloc's count of bytes in the caches of all threads (4096 is all arenas).
 const CACHED_BYTES: &[u8] = b"stats.arenas.4096.tcache_bytes\0";
 
+/// Bytes that jemalloc has handed out, those of the pages they are on, and those that it keeps in memory, as of the last count.
+pub(crate) fn allocator() -> [usize; 3] {
+    use tikv_jemalloc_ctl::stats;
+    let all = [
+        stats::allocated::read(),
+        stats::active::read(),
+        stats::resident::read(),
+    ];
+    all.map(|bytes| bytes.unwrap_or(0))
+}
+
 /// Bytes in use. Made on the thread that serves, and asked there.
 #[derive(Clone)]
 pub(crate) struct Memory {

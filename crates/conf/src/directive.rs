@@ -1,226 +1,99 @@
-//! What a table of directives is made of, and what is done with one: load a value from a file, answer `CONFIG GET`, obey
-//! `CONFIG SET`. Which directives exist is the daemon's own table ([`crate::server`]); rewriting is in
-//! [`crate::rewrite`].
+//! What a directive is: its names, how its value is written, where it lives, and who may change it. Which directives
+//! exist is in [`crate::server`] and [`crate::unused`].
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use resp::{args, glob, number};
-use thiserror::Error;
+use resp::{args, number};
 
 use crate::rewrite::Rewriter;
+use crate::server::{DIRECTIVES, Effect, ServerConfig};
+use crate::unused::UNUSED;
 use crate::value::{Choice, format_memory, parse_memory};
 
-/// The highest value of C's `int`, which most of Redis's parameters are.
+/// The highest value of C's `int`, which most parameters are.
 pub(crate) const INT_MAX: i64 = i32::MAX as i64;
 
-/// All parameters of a daemon whose configuration is a `C`. `E` says which part of it a change concerns.
+/// Why a value is refused.
+pub type Reason = Cow<'static, str>;
+
+/// One parameter. Built by the functions named after its kind, then by `alias`, `fixed` and the like.
 #[derive(Debug)]
-pub struct Table<C: 'static, E: 'static> {
-    /// The directives, in the order in which `CONFIG REWRITE` appends them.
-    pub directives: &'static [Directive<C, E>],
-    /// The parameters that `CONFIG GET` shows, in its order.
-    pub shown: &'static [&'static str],
-}
-
-impl<C, E: Copy> Table<C, E> {
-    /// The directive of that name, whatever its case.
-    #[must_use]
-    pub fn find(&self, name: &[u8]) -> Option<&'static Directive<C, E>> {
-        self.directives
-            .iter()
-            .find(|directive| name.eq_ignore_ascii_case(directive.name.as_bytes()))
-    }
-
-    /// `CONFIG GET`: every shown parameter whose name matches the glob pattern (case counts), with its value.
-    pub fn get<'a>(
-        &'a self,
-        config: &'a C,
-        pattern: &'a [u8],
-    ) -> impl Iterator<Item = (&'static str, Vec<u8>)> + 'a {
-        let matching = self
-            .shown
-            .iter()
-            .filter(|name| glob::matches(pattern, name.as_bytes()));
-        matching.filter_map(|name| Some((*name, self.find(name.as_bytes())?.value(config))))
-    }
-
-    /// `CONFIG SET`: changes one parameter of `config` and tells which part of the daemon has to look at it again. When
-    /// that part cannot follow, the caller puts the old configuration back.
-    ///
-    /// # Errors
-    ///
-    /// [`SetError`]; `config` is as it was.
-    pub fn set(&self, config: &mut C, name: &[u8], value: &[u8]) -> Result<E, SetError> {
-        let Some(directive) = self.find(name).filter(|directive| directive.settable) else {
-            return Err(SetError::Unsupported(name.to_vec()));
-        };
-        match directive.kind.set(config, value) {
-            Ok(()) => Ok(directive.effect),
-            Err(Unset::Invalid) => Err(SetError::Invalid {
-                name: name.to_vec(),
-                value: value.to_vec(),
-            }),
-            Err(Unset::Because(reason)) => Err(SetError::Refused(reason)),
-        }
-    }
-}
-
-/// Why `CONFIG SET` changed nothing. Its text, after `ERR `, is the reply.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SetError {
-    /// There is no such parameter, or it cannot be changed at run time.
-    #[error("Unsupported CONFIG parameter: {}", String::from_utf8_lossy(.0))]
-    Unsupported(Vec<u8>),
-    /// The value is not one for this parameter.
-    #[error("Invalid argument '{}' for CONFIG SET '{}'", String::from_utf8_lossy(.value), String::from_utf8_lossy(.name))]
-    Invalid {
-        /// The parameter, as the client wrote it.
-        name: Vec<u8>,
-        /// The value, as the client wrote it.
-        value: Vec<u8>,
-    },
-    /// The parameter has an error text of its own.
-    #[error("{0}")]
-    Refused(&'static str),
-}
-
-impl SetError {
-    /// The bytes for the wire, without `ERR `; the client's own bytes are left as they are, up to a NUL, as in C.
-    #[must_use]
-    pub fn text(&self) -> Vec<u8> {
-        match self {
-            SetError::Unsupported(name) => [b"Unsupported CONFIG parameter: ", word(name)].concat(),
-            SetError::Invalid { name, value } => [
-                b"Invalid argument '",
-                word(value),
-                b"' for CONFIG SET '",
-                word(name),
-                b"'",
-            ]
-            .concat(),
-            SetError::Refused(reason) => reason.as_bytes().to_vec(),
-        }
-    }
-}
-
-/// What C sees of these bytes as a text.
-fn word(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-/// One parameter. Built by the functions named after its kind, then by `settable` and the like.
-#[derive(Debug)]
-pub struct Directive<C, E> {
+pub struct Directive {
     name: &'static str,
-    kind: Kind<C>,
-    in_file: bool,
-    settable: bool,
-    effect: E,
+    alias: Option<&'static str>,
+    about: &'static [&'static str],
+    kind: Kind,
+    place: Place,
+    traits: u8,
+    effect: Effect,
 }
 
-/// The outcome of loading a value: the reason why it is refused.
-pub type Loaded = Result<(), Cow<'static, str>>;
+/// `CONFIG SET` cannot change it.
+const FIXED: u8 = 1;
+/// `CONFIG GET` shows it by its exact name only.
+const HIDDEN: u8 = 1 << 1;
+/// `CONFIG SET` needs `enable-protected-configs`.
+const PROTECTED: u8 = 1 << 2;
+/// Its value is kept out of logs and MONITOR.
+const SENSITIVE: u8 = 1 << 3;
+/// `CONFIG SET` is refused while data are loaded.
+const NOT_WHILE_LOADING: u8 = 1 << 4;
+/// A statement of the file, no parameter: `CONFIG` does not know it.
+const STATEMENT: u8 = 1 << 5;
 
-/// Why a value was not set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unset {
-    /// The usual message, with name and value.
-    Invalid,
-    /// A message of its own.
-    Because(&'static str),
-}
-
-/// A place in the configuration struct.
+/// How a value is written, and which values there are.
 #[derive(Debug)]
-pub struct Field<C, T> {
-    /// Reads it.
-    pub get: fn(&C) -> &T,
-    /// Writes it.
-    pub get_mut: fn(&mut C) -> &mut T,
-}
-
-/// A whole number in the configuration struct, of whatever type.
-#[derive(Debug)]
-pub struct IntField<C> {
-    /// Reads it.
-    pub get: fn(&C) -> i64,
-    /// Writes it.
-    pub set: fn(&mut C, i64),
-}
-
-/// One of a few words in the configuration struct.
-#[derive(Debug)]
-pub struct WordField<C> {
-    /// Reads its word.
-    pub get: fn(&C) -> &'static str,
-    /// Writes it; `false` for a word that it does not know.
-    pub set: fn(&mut C, &[u8]) -> bool,
-}
-
-#[derive(Debug)]
-enum Kind<C> {
-    Int(Int<C>),
+enum Kind {
+    Int(Int),
+    /// One of the words that the field has.
+    Word,
     Text {
-        field: Field<C, Vec<u8>>,
+        /// Whether the empty text means that there is none.
+        optional: bool,
         check: Option<Check>,
     },
-    OptionalText {
-        field: Field<C, Option<Vec<u8>>>,
-        check: Option<Check>,
-    },
-    Word {
-        field: WordField<C>,
-        wrong: &'static str,
-    },
-    Special(Special<C>),
-}
-
-/// A condition on text: whether it holds, the reason in a file, and the reason for `CONFIG SET`.
-#[derive(Debug, Clone, Copy)]
-pub struct Check {
-    /// The condition.
-    pub holds: fn(&[u8]) -> bool,
-    /// Why a file is refused.
-    pub wrong: &'static str,
-    /// Why `CONFIG SET` is refused.
-    pub unset: Option<&'static str>,
+    Special(Special),
 }
 
 #[derive(Debug)]
-struct Int<C> {
-    field: IntField<C>,
-    in_file: RangeInclusive<i64>,
-    settable: RangeInclusive<i64>,
+struct Int {
+    range: RangeInclusive<i64>,
     /// What is in range is moved into this one.
     clamp: RangeInclusive<i64>,
-    wrong: &'static str,
-    file_unit: Unit,
-    set_unit: Unit,
-    rewritten: Unit,
+    unit: Unit,
 }
 
 /// How a number is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Plain,
+    /// With `kb`, `mb`, `gb`.
     Memory,
+    /// The same, or negative and plain.
+    SignedMemory,
+    /// A memory value, or a percentage, which is kept negative.
+    Percent,
     Octal,
 }
 
-/// A directive that needs code of its own. Functions it does not have are features it does not have.
+/// Says why a text is refused.
+pub type Check = fn(&[u8]) -> Result<(), &'static str>;
+
+/// A directive that needs code of its own.
 #[derive(Debug)]
-pub struct Special<C> {
-    /// How many arguments it takes in a file.
-    pub arity: RangeInclusive<usize>,
-    /// Takes the arguments of a line.
-    pub load: fn(&mut C, &[Vec<u8>]) -> Loaded,
-    /// `CONFIG SET`.
-    pub set: fn(&mut C, &[u8]) -> Result<(), Unset>,
-    /// `CONFIG GET`.
-    pub get: fn(&C) -> Vec<u8>,
-    /// The lines that `CONFIG REWRITE` wants in the file. The second configuration is the default one.
-    pub rewrite: fn(&C, &C) -> Option<Vec<Line>>,
+pub struct Special {
+    /// Takes its words: those of a line, or of the value of `CONFIG SET` cut at blanks.
+    pub set: fn(&mut ServerConfig, &[&[u8]]) -> Result<(), Reason>,
+    /// Its words now.
+    pub get: fn(&ServerConfig) -> Vec<Vec<u8>>,
+    /// Whether it is made of several words.
+    pub multiple: bool,
+    /// Where further lines of a file add to the first one: forgets what there was before the first.
+    pub clear: Option<fn(&mut ServerConfig)>,
+    /// The lines that `CONFIG REWRITE` wants in the file, where they are not simply the name and the words. The second
+    /// configuration is the default one.
+    pub rewrite: Option<fn(&ServerConfig, &ServerConfig) -> Vec<Line>>,
 }
 
 /// A line for the rewritten file.
@@ -232,332 +105,532 @@ pub struct Line {
     pub force: bool,
 }
 
+/// Where a value lives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// In a field of the configuration.
+    Field {
+        get: fn(&ServerConfig) -> Value,
+        set: fn(&mut ServerConfig, Value),
+        words: fn(&ServerConfig) -> Vec<&'static str>,
+    },
+    /// In the list of what is accepted without effect.
+    Unused { default: Fixed, why: &'static str },
+    /// In what a [`Special`] reads and writes.
+    Special,
+}
+
+/// A value of a simple directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Int(i64),
+    Word(&'static str),
+    Text(Vec<u8>),
+}
+
+/// A value that is known at compile time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fixed {
+    Int(i64),
+    Switch(bool),
+    Text(&'static str),
+}
+
+impl Fixed {
+    fn value(self) -> Value {
+        match self {
+            Fixed::Int(number) => Value::Int(number),
+            Fixed::Switch(on) => on.value(),
+            Fixed::Text(text) => Value::Text(text.into()),
+        }
+    }
+}
+
+/// What a field of the configuration can hold.
+pub(crate) trait Parameter {
+    fn value(&self) -> Value;
+    /// Takes a value of its own kind; the ranges in the table make sure that a number fits.
+    fn take(&mut self, value: Value);
+    fn words(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Parameter for $type {
+            fn value(&self) -> Value {
+                Value::Int(i64::try_from(*self).unwrap_or(i64::MAX))
+            }
+
+            fn take(&mut self, value: Value) {
+                if let Value::Int(number) = value {
+                    *self = number.try_into().unwrap_or(*self);
+                }
+            }
+        }
+    )*};
+}
+
+numbers!(u16 u32 u64 i32 i64);
+
+impl Parameter for Vec<u8> {
+    fn value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+
+    fn take(&mut self, value: Value) {
+        if let Value::Text(text) = value {
+            *self = text;
+        }
+    }
+}
+
+impl Parameter for Option<Vec<u8>> {
+    fn value(&self) -> Value {
+        Value::Text(self.clone().unwrap_or_default())
+    }
+
+    fn take(&mut self, value: Value) {
+        if let Value::Text(text) = value {
+            *self = Some(text).filter(|text| !text.is_empty());
+        }
+    }
+}
+
+impl<T: Choice> Parameter for T {
+    fn value(&self) -> Value {
+        Value::Word(self.word())
+    }
+
+    fn take(&mut self, value: Value) {
+        if let Value::Word(word) = value {
+            *self = T::from_word(word.as_bytes()).unwrap_or(*self);
+        }
+    }
+
+    fn words(&self) -> Vec<&'static str> {
+        T::WORDS.iter().map(|(word, _)| *word).collect()
+    }
+}
+
+const fn new(name: &'static str, kind: Kind) -> Directive {
+    Directive {
+        name,
+        alias: None,
+        about: &[],
+        kind,
+        place: Place::Special,
+        traits: 0,
+        effect: Effect::None,
+    }
+}
+
+/// A whole number from `low` to `high`.
+pub(crate) const fn int(name: &'static str, low: i64, high: i64) -> Directive {
+    number(name, low, high, Unit::Plain)
+}
+
+/// A number of bytes.
+pub(crate) const fn memory(name: &'static str, low: i64, high: i64) -> Directive {
+    number(name, low, high, Unit::Memory)
+}
+
+/// A number of bytes that may be negative.
+pub(crate) const fn signed_memory(name: &'static str, low: i64, high: i64) -> Directive {
+    number(name, low, high, Unit::SignedMemory)
+}
+
+/// A number of bytes, or a percentage up to 100, which is kept negative.
+pub(crate) const fn percent(name: &'static str) -> Directive {
+    number(name, -100, i64::MAX, Unit::Percent)
+}
+
+/// Permission bits, written in base eight.
+pub(crate) const fn octal(name: &'static str, high: i64) -> Directive {
+    number(name, 0, high, Unit::Octal)
+}
+
+const fn number(name: &'static str, low: i64, high: i64, unit: Unit) -> Directive {
+    let int = Int {
+        range: low..=high,
+        clamp: i64::MIN..=i64::MAX,
+        unit,
+    };
+    new(name, Kind::Int(int))
+}
+
+/// One of the few words that its field has.
+pub(crate) const fn word(name: &'static str) -> Directive {
+    new(name, Kind::Word)
+}
+
+/// Text that is always there.
+pub(crate) const fn text(name: &'static str) -> Directive {
+    let (optional, check) = (false, None);
+    new(name, Kind::Text { optional, check })
+}
+
+/// Text whose empty form means that there is none.
+pub(crate) const fn optional(name: &'static str) -> Directive {
+    let (optional, check) = (true, None);
+    new(name, Kind::Text { optional, check })
+}
+
+/// A directive with code of its own.
+pub(crate) const fn special(name: &'static str, special: Special) -> Directive {
+    new(name, Kind::Special(special))
+}
+
+/// A statement of the file with code of its own; `CONFIG` does not know it.
+pub(crate) const fn statement(name: &'static str, special: Special) -> Directive {
+    new(name, Kind::Special(special)).with(STATEMENT)
+}
+
 /// Building.
-impl<C, E: Copy> Directive<C, E> {
-    const fn new(name: &'static str, kind: Kind<C>, effect: E) -> Self {
-        Directive {
-            name,
-            kind,
-            in_file: true,
-            settable: false,
-            effect,
-        }
-    }
-
-    /// A whole number in that range; `wrong` is the reason when it is not.
-    pub const fn int(
-        name: &'static str,
-        field: IntField<C>,
-        range: RangeInclusive<i64>,
-        wrong: &'static str,
-        effect: E,
-    ) -> Self {
-        let (low, high) = (*range.start(), *range.end());
-        let int = Int {
-            field,
-            in_file: range,
-            settable: low..=high,
-            clamp: i64::MIN..=i64::MAX,
-            wrong,
-            file_unit: Unit::Plain,
-            set_unit: Unit::Plain,
-            rewritten: Unit::Plain,
-        };
-        Directive::new(name, Kind::Int(int), effect)
-    }
-
-    /// Permission bits, written in base eight.
-    pub const fn octal(
-        name: &'static str,
-        field: IntField<C>,
-        range: RangeInclusive<i64>,
-        wrong: &'static str,
-        effect: E,
-    ) -> Self {
-        let mut directive = Self::int(name, field, range, wrong, effect);
-        if let Kind::Int(int) = &mut directive.kind {
-            (int.file_unit, int.set_unit, int.rewritten) = (Unit::Octal, Unit::Octal, Unit::Octal);
-        }
-        directive
-    }
-
-    /// Text that is always there.
-    pub const fn text(
-        name: &'static str,
-        field: Field<C, Vec<u8>>,
-        check: Option<Check>,
-        effect: E,
-    ) -> Self {
-        Directive::new(name, Kind::Text { field, check }, effect)
-    }
-
-    /// Text whose empty form means that there is none.
-    pub const fn optional_text(
-        name: &'static str,
-        field: Field<C, Option<Vec<u8>>>,
-        check: Option<Check>,
-        effect: E,
-    ) -> Self {
-        Directive::new(name, Kind::OptionalText { field, check }, effect)
-    }
-
-    /// One of a few words.
-    pub const fn word(
-        name: &'static str,
-        field: WordField<C>,
-        wrong: &'static str,
-        effect: E,
-    ) -> Self {
-        Directive::new(name, Kind::Word { field, wrong }, effect)
-    }
-
-    /// A directive with code of its own.
-    pub const fn special(name: &'static str, special: Special<C>, effect: E) -> Self {
-        Directive::new(name, Kind::Special(special), effect)
-    }
-
-    /// `CONFIG SET` may change it.
-    pub const fn settable(mut self) -> Self {
-        self.settable = true;
+impl Directive {
+    const fn with(mut self, traits: u8) -> Self {
+        self.traits |= traits;
         self
     }
 
-    /// As [`settable`](Self::settable), in another range than a file may set it.
-    pub const fn settable_in(mut self, low: i64, high: i64) -> Self {
-        if let Kind::Int(int) = &mut self.kind {
-            int.settable = RangeInclusive::new(low, high);
+    pub(crate) const fn at(mut self, place: Place, about: &'static [&'static str]) -> Self {
+        if !matches!(self.kind, Kind::Special(_)) {
+            self.place = place;
         }
-        self.settable()
+        self.about = about;
+        self
     }
 
-    /// A number that is moved into this range, whatever is asked for.
-    pub const fn clamped(mut self, low: i64, high: i64) -> Self {
+    /// The old name, or another one that it has as well.
+    pub(crate) const fn alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    /// `CONFIG SET` cannot change it.
+    pub(crate) const fn fixed(self) -> Self {
+        self.with(FIXED)
+    }
+
+    /// Only its exact name shows it.
+    pub(crate) const fn hidden(self) -> Self {
+        self.with(HIDDEN)
+    }
+
+    /// A change needs `enable-protected-configs`.
+    pub(crate) const fn protected(self) -> Self {
+        self.with(PROTECTED)
+    }
+
+    /// Its value is a secret.
+    pub(crate) const fn sensitive(self) -> Self {
+        self.with(SENSITIVE)
+    }
+
+    /// It cannot be changed while data are loaded.
+    pub(crate) const fn not_while_loading(self) -> Self {
+        self.with(NOT_WHILE_LOADING)
+    }
+
+    /// Neither shown nor set by `CONFIG`.
+    pub(crate) const fn file_only(self) -> Self {
+        self.with(STATEMENT)
+    }
+
+    /// Which part of the server has to look at it again after a change.
+    pub(crate) const fn tells(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    /// A text has to pass this.
+    pub(crate) const fn checked(mut self, by: Check) -> Self {
+        if let Kind::Text { check, .. } = &mut self.kind {
+            *check = Some(by);
+        }
+        self
+    }
+
+    /// A number is moved into this range, whatever is asked for.
+    pub(crate) const fn clamped(mut self, low: i64, high: i64) -> Self {
         if let Kind::Int(int) = &mut self.kind {
             int.clamp = RangeInclusive::new(low, high);
         }
         self
     }
 
-    /// In a file the number may have a unit of memory; `CONFIG SET` wants it plain.
-    pub const fn with_unit_in_file(mut self) -> Self {
-        if let Kind::Int(int) = &mut self.kind {
-            int.file_unit = Unit::Memory;
-        }
-        self
-    }
-
-    /// The number may have a unit of memory everywhere.
-    pub const fn with_unit(mut self) -> Self {
-        if let Kind::Int(int) = &mut self.kind {
-            (int.file_unit, int.set_unit) = (Unit::Memory, Unit::Memory);
-        }
-        self
-    }
-
-    /// `CONFIG REWRITE` writes the number with a unit of memory.
-    pub const fn rewritten_with_unit(mut self) -> Self {
-        if let Kind::Int(int) = &mut self.kind {
-            int.rewritten = Unit::Memory;
-        }
-        self
-    }
-
-    /// Exists at run time only.
-    pub const fn not_in_file(mut self) -> Self {
-        self.in_file = false;
+    /// Accepted without effect.
+    pub(crate) const fn unused(mut self, default: Fixed, why: &'static str) -> Self {
+        self.place = Place::Unused { default, why };
         self
     }
 }
 
+/// Every directive: those with an effect, then the others.
+pub fn all() -> impl Iterator<Item = &'static Directive> {
+    DIRECTIVES.iter().chain(UNUSED)
+}
+
+/// The directive of that name or alias, whatever its case.
+#[must_use]
+pub fn find(name: &[u8]) -> Option<&'static Directive> {
+    all().find(|directive| {
+        directive
+            .names()
+            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    })
+}
+
 /// Using.
-impl<C, E: Copy> Directive<C, E> {
+impl Directive {
     /// Its name, in lower case.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Whether a file may hold it.
+    /// Its other name, if it has one.
     #[must_use]
-    pub fn is_in_file(&self) -> bool {
-        self.in_file
+    pub fn other_name(&self) -> Option<&'static str> {
+        self.alias
     }
 
-    /// Whether `CONFIG SET` may change it.
-    #[must_use]
-    pub fn is_settable(&self) -> bool {
-        self.settable
+    /// Its name and its alias.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.alias)
     }
 
-    /// Which part of the daemon a change concerns.
+    /// What it is, in sentences.
     #[must_use]
-    pub fn effect(&self) -> E {
+    pub fn about(&self) -> String {
+        let lines: Vec<_> = self.about.iter().map(|line| line.trim()).collect();
+        lines.join(" ")
+    }
+
+    /// Why it has no effect, where it has none.
+    #[must_use]
+    pub fn unused_because(&self) -> Option<&'static str> {
+        match self.place {
+            Place::Unused { why, .. } => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether `CONFIG` knows it; statements of the file are unknown to it.
+    #[must_use]
+    pub fn is_parameter(&self) -> bool {
+        self.traits & STATEMENT == 0
+    }
+
+    /// Whether only its exact name shows it.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.traits & HIDDEN != 0
+    }
+
+    /// Whether `CONFIG SET` cannot change it.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.traits & FIXED != 0
+    }
+
+    /// Whether a change needs `enable-protected-configs`.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.traits & PROTECTED != 0
+    }
+
+    /// Whether its value is a secret.
+    #[must_use]
+    pub fn is_sensitive(&self) -> bool {
+        self.traits & SENSITIVE != 0
+    }
+
+    /// Whether it cannot be changed while data are loaded.
+    #[must_use]
+    pub fn is_refused_while_loading(&self) -> bool {
+        self.traits & NOT_WHILE_LOADING != 0
+    }
+
+    /// Which part of the server a change concerns.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
         self.effect
+    }
+
+    /// Which values it takes, for a reader.
+    #[must_use]
+    pub fn values(&self) -> String {
+        let config = ServerConfig::default();
+        match &self.kind {
+            Kind::Int(int) => {
+                let (low, high) = (*int.range.start(), *int.range.end());
+                let bound = |number| int.unit.bound(number);
+                let unit = match int.unit {
+                    Unit::Plain | Unit::Octal => "",
+                    Unit::Memory | Unit::SignedMemory => " bytes",
+                    Unit::Percent => " bytes, or a percentage",
+                };
+                match (low, high) {
+                    (i64::MIN, i64::MAX) => format!("a whole number{unit}"),
+                    (_, INT_MAX..=i64::MAX) => format!("from {}{unit}", bound(low.max(0))),
+                    _ => format!("{} to {}{unit}", bound(low), bound(high)),
+                }
+            }
+            Kind::Word => self.words(&config).join(", "),
+            Kind::Text { .. } => "text".to_owned(),
+            Kind::Special(special) if special.multiple => "words".to_owned(),
+            Kind::Special(_) => "text".to_owned(),
+        }
+    }
+
+    fn words(&self, config: &ServerConfig) -> Vec<&'static str> {
+        match self.place {
+            Place::Field { words, .. } => words(config),
+            Place::Unused { .. } => vec!["yes", "no"],
+            Place::Special => Vec::new(),
+        }
+    }
+
+    /// The value of a simple directive.
+    fn get(&self, config: &ServerConfig) -> Value {
+        match self.place {
+            Place::Field { get, .. } => get(config),
+            Place::Unused { default, .. } => {
+                let set = config.unused.values.get(self.name);
+                set.cloned().unwrap_or_else(|| default.value())
+            }
+            Place::Special => Value::Text(Vec::new()),
+        }
     }
 
     /// The value as `CONFIG GET` prints it.
     #[must_use]
-    pub fn value(&self, config: &C) -> Vec<u8> {
+    pub fn value(&self, config: &ServerConfig) -> Vec<u8> {
         match &self.kind {
-            Kind::Int(int) if int.set_unit == Unit::Octal => {
-                format!("{:o}", (int.field.get)(config)).into_bytes()
-            }
-            Kind::Int(int) => (int.field.get)(config).to_string().into_bytes(),
-            Kind::Text { field, .. } => (field.get)(config).clone(),
-            Kind::OptionalText { field, .. } => (field.get)(config).clone().unwrap_or_default(),
-            Kind::Word { field, .. } => (field.get)(config).as_bytes().to_vec(),
-            Kind::Special(special) => (special.get)(config),
+            Kind::Special(special) => (special.get)(config).join(&b' '),
+            Kind::Int(int) => match self.get(config) {
+                Value::Int(number) => int.unit.show(number).into_bytes(),
+                _ => Vec::new(),
+            },
+            _ => match self.get(config) {
+                Value::Text(text) => text,
+                Value::Word(word) => word.into(),
+                Value::Int(number) => number.to_string().into_bytes(),
+            },
         }
     }
 
-    /// Takes the arguments of a line in a file.
+    /// Takes the arguments of a line in a file. A directive of several words may have them all in one argument.
     ///
     /// # Errors
-    ///
-    /// The reason, in Redis's words where it has some.
-    pub fn load(&self, config: &mut C, arguments: &[Vec<u8>]) -> Loaded {
-        let arity = if let Kind::Special(special) = &self.kind {
-            special.arity.clone()
-        } else {
-            1..=1
-        };
-        if !self.in_file || !arity.contains(&arguments.len()) {
-            return Err(BAD_DIRECTIVE.into());
+    /// Why not.
+    pub fn load(&self, config: &mut ServerConfig, arguments: &[Vec<u8>]) -> Result<(), Reason> {
+        match (&self.kind, arguments) {
+            (Kind::Special(special), [one]) if special.multiple && !one.is_empty() => {
+                let words = args::split(one).ok_or("Unbalanced quotes in configuration line")?;
+                let words: Vec<_> = words.iter().map(Vec::as_slice).collect();
+                (special.set)(config, &words)
+            }
+            (Kind::Special(special), _) if special.multiple => {
+                let words: Vec<_> = arguments.iter().map(Vec::as_slice).collect();
+                (special.set)(config, &words)
+            }
+            (_, [one]) => self.set_one(config, one),
+            _ => Err(WRONG_NUMBER.into()),
         }
+    }
+
+    /// Forgets what there was before the first line of a file, where further lines add to it.
+    pub(crate) fn clear(&self, config: &mut ServerConfig) {
+        if let Kind::Special(special) = &self.kind
+            && let Some(clear) = special.clear
+        {
+            clear(config);
+        }
+    }
+
+    /// Takes the value of `CONFIG SET`.
+    pub(crate) fn set(&self, config: &mut ServerConfig, value: &[u8]) -> Result<(), Reason> {
         match &self.kind {
-            Kind::Special(special) => (special.load)(config, arguments),
-            kind => kind.load(config, &arguments[0]),
+            Kind::Special(special) if special.multiple => {
+                let words: Vec<_> = value.split(|byte| *byte == b' ').collect();
+                self.clear(config);
+                (special.set)(config, &words)
+            }
+            _ => self.set_one(config, value),
         }
+    }
+
+    fn set_one(&self, config: &mut ServerConfig, text: &[u8]) -> Result<(), Reason> {
+        let value = match &self.kind {
+            Kind::Special(special) => return (special.set)(config, &[text]),
+            Kind::Int(int) => Value::Int(int.parse(text)?),
+            Kind::Text { check, .. } => {
+                if text.len() > MAX_TEXT_BYTES {
+                    return Err("argument is too long".into());
+                }
+                if let Some(check) = check {
+                    check(text)?;
+                }
+                Value::Text(text.to_vec())
+            }
+            Kind::Word => Value::Word(one_of(text, &self.words(config))?),
+        };
+        match self.place {
+            Place::Field { set, .. } => set(config, value),
+            Place::Unused { default, .. } if value == default.value() => {
+                config.unused.values.remove(self.name);
+            }
+            Place::Unused { .. } => {
+                config.unused.values.insert(self.name, value);
+            }
+            Place::Special => {}
+        }
+        Ok(())
     }
 
     /// Gives the rewriter the lines that it wants in the file.
-    pub(crate) fn rewrite(&self, config: &C, default: &C, rewriter: &mut Rewriter) {
-        if !self.in_file {
+    pub(crate) fn rewrite(
+        &self,
+        config: &ServerConfig,
+        default: &ServerConfig,
+        rewriter: &mut Rewriter,
+    ) {
+        if !self.is_parameter() {
             return;
         }
+        rewriter.forget(self.name);
         let line = |value: &[u8]| [self.name.as_bytes(), b" ", value].concat();
         match &self.kind {
-            Kind::Int(int) => {
-                let (value, default) = ((int.field.get)(config), (int.field.get)(default));
-                rewriter.line(
-                    self.name,
-                    line(int.rewritten.format(value).as_bytes()),
-                    value != default,
-                );
-            }
-            Kind::Word { field, .. } => {
-                let (value, default) = ((field.get)(config), (field.get)(default));
-                rewriter.line(self.name, line(value.as_bytes()), value != default);
-            }
-            Kind::Text { field, .. } => {
-                let (value, default) = ((field.get)(config), (field.get)(default));
-                rewriter.line(self.name, line(&quoted(value)), value != default);
-            }
-            Kind::OptionalText { field, .. } => match (field.get)(config) {
-                Some(value) => rewriter.line(self.name, line(&quoted(value)), true),
-                None => rewriter.forget(self.name),
-            },
             Kind::Special(special) => {
-                let Some(lines) = (special.rewrite)(config, default) else {
-                    return;
+                let lines = match special.rewrite {
+                    Some(rewrite) => rewrite(config, default),
+                    None => vec![Line {
+                        text: line(&words_of((special.get)(config))),
+                        force: (special.get)(config) != (special.get)(default),
+                    }],
                 };
-                rewriter.forget(self.name);
                 for line in lines {
                     rewriter.line(self.name, line.text, line.force);
                 }
             }
-        }
-    }
-}
-
-/// The reason for a line that no directive takes.
-pub(crate) const BAD_DIRECTIVE: &str = "Bad directive or wrong number of arguments";
-
-impl<C> Kind<C> {
-    fn load(&self, config: &mut C, value: &[u8]) -> Loaded {
-        match self {
-            Kind::Int(int) => {
-                let number = int
-                    .file_unit
-                    .parse(value)
-                    .filter(|number| int.in_file.contains(number));
-                int.assign(config, number.ok_or(int.wrong)?);
-            }
-            Kind::Text { field, check } => {
-                check_text(check, value).map_err(|check| check.wrong)?;
-                *(field.get_mut)(config) = value.to_vec();
-            }
-            Kind::OptionalText { field, check } => {
-                check_text(check, value).map_err(|check| check.wrong)?;
-                *(field.get_mut)(config) = Some(value.to_vec()).filter(|value| !value.is_empty());
-            }
-            Kind::Word { field, wrong } => {
-                if !(field.set)(config, value) {
-                    return Err((*wrong).into());
+            kind => {
+                let value = self.get(config);
+                let force = value != self.get(default);
+                match (kind, value) {
+                    (Kind::Int(int), Value::Int(number)) => {
+                        rewriter.line(self.name, line(int.unit.write(number).as_bytes()), force);
+                    }
+                    (Kind::Text { optional: true, .. }, Value::Text(text)) if text.is_empty() => {}
+                    (_, Value::Text(text)) => rewriter.line(self.name, line(&quoted(&text)), force),
+                    (_, Value::Word(word)) => {
+                        rewriter.line(self.name, line(word.as_bytes()), force)
+                    }
+                    (_, Value::Int(_)) => {}
                 }
             }
-            Kind::Special(_) => return Err(BAD_DIRECTIVE.into()),
-        }
-        Ok(())
-    }
-
-    fn set(&self, config: &mut C, value: &[u8]) -> Result<(), Unset> {
-        let refused = |check: Check| check.unset.map_or(Unset::Invalid, Unset::Because);
-        match self {
-            Kind::Int(int) => {
-                let number = match int.set_unit {
-                    // What commands take as an integer, which is a little more than files do.
-                    Unit::Plain => number::parse_integer(value),
-                    unit => unit.parse(value),
-                };
-                let number = number.filter(|number| int.settable.contains(number));
-                int.assign(config, number.ok_or(Unset::Invalid)?);
-            }
-            Kind::Text { field, check } => {
-                check_text(check, value).map_err(refused)?;
-                *(field.get_mut)(config) = value.to_vec();
-            }
-            Kind::OptionalText { field, check } => {
-                check_text(check, value).map_err(refused)?;
-                *(field.get_mut)(config) = Some(value.to_vec()).filter(|value| !value.is_empty());
-            }
-            Kind::Word { field, .. } => {
-                if !(field.set)(config, value) {
-                    return Err(Unset::Invalid);
-                }
-            }
-            Kind::Special(special) => return (special.set)(config, value),
-        }
-        Ok(())
-    }
-}
-
-impl<C> Int<C> {
-    fn assign(&self, config: &mut C, number: i64) {
-        (self.field.set)(config, number.clamp(*self.clamp.start(), *self.clamp.end()));
-    }
-}
-
-impl Unit {
-    /// Reads a number. Redis itself would take the digits at the start of the text and read a word as zero.
-    fn parse(self, text: &[u8]) -> Option<i64> {
-        match self {
-            Unit::Plain => Some(text)
-                .filter(|text| !text.is_empty())
-                .and_then(number::parse_integer),
-            Unit::Memory => parse_memory(text),
-            Unit::Octal => {
-                let text = std::str::from_utf8(text).ok()?;
-                i64::from_str_radix(text, 8).ok()
-            }
-        }
-    }
-
-    fn format(self, number: i64) -> String {
-        match self {
-            Unit::Plain => number.to_string(),
-            Unit::Memory => format_memory(number),
-            Unit::Octal => format!("{number:o}"),
         }
     }
 }
@@ -565,83 +638,114 @@ impl Unit {
 /// The length a text may have: even with every byte escaped, the line that is rewritten for it can be read back.
 const MAX_TEXT_BYTES: usize = 15 * 1024;
 
-const SHORT: Check = Check {
-    holds: |text| text.len() <= MAX_TEXT_BYTES,
-    wrong: "argument is too long",
-    unset: None,
-};
+/// The reason for a line that no directive takes.
+pub(crate) const BAD_DIRECTIVE: &str = "Bad directive or wrong number of arguments";
+/// The reason for a line of a directive that takes another number of words.
+pub(crate) const WRONG_NUMBER: &str = "wrong number of arguments";
 
-fn check_text(check: &Option<Check>, value: &[u8]) -> Result<(), Check> {
-    let failed = check
+/// The one of `words` that `text` is, whatever its case.
+pub(crate) fn one_of(text: &[u8], words: &[&'static str]) -> Result<&'static str, Reason> {
+    let found = words
         .iter()
-        .chain([&SHORT])
-        .find(|check| !(check.holds)(value));
-    failed.map_or(Ok(()), |check| Err(*check))
-}
-
-/// A value in double quotes, as in a rewritten file.
-pub(crate) fn quoted(value: &[u8]) -> Vec<u8> {
-    let mut text = Vec::new();
-    args::quote(value, &mut text);
-    text
-}
-
-/// The words of a [`Choice`] as functions, for a [`WordField`].
-pub(crate) fn assign_word<T: Choice>(place: &mut T, word: &[u8]) -> bool {
-    match T::from_word(word) {
-        Some(value) => {
-            *place = value;
-            true
+        .find(|word| text.eq_ignore_ascii_case(word.as_bytes()));
+    found.copied().ok_or_else(|| match words {
+        ["yes", "no"] => "argument must be 'yes' or 'no'".into(),
+        words => {
+            let words = words.join(", ");
+            format!("argument(s) must be one of the following: {words}").into()
         }
-        None => false,
+    })
+}
+
+impl Int {
+    fn parse(&self, text: &[u8]) -> Result<i64, Reason> {
+        let number = self.unit.parse(text)?;
+        let (low, high) = (*self.range.start(), *self.range.end());
+        if self.range.contains(&number) {
+            return Ok(number.clamp(*self.clamp.start(), *self.clamp.end()));
+        }
+        if self.unit == Unit::Percent && number < 0 {
+            return Err(format!("percentage argument must be less or equal to {}", -low).into());
+        }
+        let (low, high) = (self.unit.bound(low), self.unit.bound(high));
+        Err(format!("argument must be between {low} and {high} inclusive").into())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::{SERVER, ServerConfig};
-
-    /// The type of every number's field holds all of its range.
-    #[test]
-    fn numbers_fit_their_fields() {
-        let mut config = ServerConfig::default();
-        for directive in SERVER.directives {
-            let Kind::Int(int) = &directive.kind else {
-                continue;
-            };
-            let ends = [
-                *int.in_file.start(),
-                *int.in_file.end(),
-                *int.settable.start(),
-                *int.settable.end(),
-            ];
-            for end in ends {
-                int.assign(&mut config, end);
-                let expected = end.clamp(*int.clamp.start(), *int.clamp.end());
-                assert_eq!((int.field.get)(&config), expected, "{}", directive.name);
+impl Unit {
+    fn parse(self, text: &[u8]) -> Result<i64, &'static str> {
+        let bytes = |text| parse_memory(text).filter(|bytes| *bytes >= 0);
+        match self {
+            Unit::Plain => {
+                number::parse_i64(text).ok_or("argument couldn't be parsed into an integer")
             }
+            Unit::Memory => bytes(text).ok_or("argument must be a memory value"),
+            Unit::SignedMemory => bytes(text)
+                .or_else(|| number::parse_i64(text))
+                .ok_or("argument must be a memory value"),
+            Unit::Percent => {
+                let share = text.strip_suffix(b"%").and_then(number::parse_i64);
+                let share = share.filter(|share| *share >= 0).map(|share| -share);
+                let value = bytes(text).or(share);
+                value.ok_or("argument must be a memory or percent value")
+            }
+            Unit::Octal => std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| i64::from_str_radix(text, 8).ok())
+                .ok_or("argument couldn't be parsed as an octal number"),
         }
     }
 
-    #[test]
-    fn names_are_unique_and_shown_ones_exist() {
-        for (index, directive) in SERVER.directives.iter().enumerate() {
-            let found = SERVER
-                .directives
-                .iter()
-                .position(|other| other.name.eq_ignore_ascii_case(directive.name));
-            assert_eq!(found, Some(index), "{}", directive.name);
-        }
-        for name in SERVER.shown {
-            assert!(SERVER.find(name.as_bytes()).is_some(), "{name}");
-        }
-        for directive in SERVER
-            .directives
-            .iter()
-            .filter(|directive| directive.settable)
-        {
-            assert!(SERVER.shown.contains(&directive.name), "{}", directive.name);
+    /// As `CONFIG GET` prints it.
+    fn show(self, number: i64) -> String {
+        match self {
+            Unit::Octal => format!("{number:o}"),
+            Unit::Percent if number < 0 => format!("{}%", -number),
+            _ => number.to_string(),
         }
     }
+
+    /// As a file has it.
+    fn write(self, number: i64) -> String {
+        match self {
+            Unit::Memory | Unit::SignedMemory | Unit::Percent if number >= 0 => {
+                format_memory(number)
+            }
+            _ => self.show(number),
+        }
+    }
+
+    /// As a message about a range has it.
+    fn bound(self, number: i64) -> String {
+        match self {
+            Unit::Octal => format!("{number:o}"),
+            _ => number.to_string(),
+        }
+    }
+}
+
+/// Words as a line has them: in quotes where they have to be.
+pub(crate) fn words_of(words: Vec<Vec<u8>>) -> Vec<u8> {
+    if words.is_empty() {
+        return quoted(b"");
+    }
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+    let words: Vec<_> = words
+        .into_iter()
+        .map(|word| {
+            if !word.is_empty() && word.iter().all(plain) {
+                word
+            } else {
+                quoted(&word)
+            }
+        })
+        .collect();
+    words.join(&b' ')
+}
+
+/// Text as a file has it.
+pub(crate) fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    args::quote(text, &mut out);
+    out
 }

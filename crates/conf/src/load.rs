@@ -1,21 +1,24 @@
-//! From configuration text to a filled struct: lines, comments, quotes, `include`, and the message of a fatal error.
+//! From configuration text to a filled struct: lines, comments, quotes, `include`, and the message of a fatal error, which
+//! tells everything that is wrong at once.
 //!
 //! Files are not opened here. What a directive needs from the world while the text is read (another file's text, whether
 //! a directory can be entered, whether a command exists) is asked of a [`Host`].
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use resp::args;
 use thiserror::Error;
 
-use crate::directive::{BAD_DIRECTIVE, Table};
-use crate::server::{SERVER, ServerConfig};
+use crate::directive::{BAD_DIRECTIVE, Reason, all, find};
+use crate::server::ServerConfig;
 
 /// The length a line may have.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// How deep files may include each other.
 const MAX_INCLUDE_DEPTH: usize = 16;
+/// How many wrong lines are told.
+const MAX_FAULTS: usize = 100;
 
 /// What the loader asks the world. `()` is a host without files that agrees to everything.
 pub trait Host {
@@ -26,6 +29,12 @@ pub trait Host {
     /// Anything makes the loader give up with [`LoadError::CannotOpen`].
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
         Err(Refusal::Message(cannot_open(path)))
+    }
+
+    /// The files that the pattern of an `include` names, in order. None is no fault.
+    fn expand(&mut self, pattern: &[u8]) -> Vec<Vec<u8>> {
+        let _ = pattern;
+        Vec::new()
     }
 
     /// A directive of the table was understood. The place to do what has to be done before the next line: enter a
@@ -61,32 +70,52 @@ pub enum Refusal {
 /// Why a configuration cannot be used. Prints as the message that the daemon leaves behind, without a line end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// A line is wrong.
+    /// Lines are wrong.
     #[error("{0}")]
-    Line(BadLine),
+    Lines(BadLines),
     /// The host gave a message of its own.
     #[error("{0}")]
     Message(String),
 }
 
-/// A line that is wrong. Prints as Redis's fatal message.
+/// The lines that are wrong, at least one. Prints as the fatal message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLines(pub Vec<BadLine>);
+
+/// A line that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadLine {
+    /// The file that it is in, if that was included.
+    pub file: Option<Vec<u8>>,
     /// Its number; the first line is 1. Lines of the command line follow those of the file.
     pub number: usize,
     /// The line, without blanks around it.
     pub text: Vec<u8>,
     /// What is wrong with it.
-    pub reason: Cow<'static, str>,
+    pub reason: Reason,
 }
 
-impl fmt::Display for BadLine {
+impl fmt::Display for BadLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = String::from_utf8_lossy(&self.text);
-        writeln!(f, "*** FATAL CONFIG FILE ERROR ***")?;
-        writeln!(f, "Reading the configuration file, at line {}", self.number)?;
-        writeln!(f, ">>> '{text}'")?;
-        f.write_str(&self.reason)
+        write!(
+            f,
+            "*** FATAL CONFIG FILE ERROR (Version {}) ***",
+            env!("CARGO_PKG_VERSION")
+        )?;
+        for BadLine {
+            file,
+            number,
+            text,
+            reason,
+        } in &self.0
+        {
+            write!(f, "\nReading the configuration file, at line {number}")?;
+            if let Some(file) = file {
+                write!(f, " of {}", String::from_utf8_lossy(file))?;
+            }
+            write!(f, "\n>>> '{}'\n{reason}", String::from_utf8_lossy(text))?;
+        }
+        Ok(())
     }
 }
 
@@ -101,22 +130,14 @@ pub fn cannot_open(path: &[u8]) -> String {
 
 impl ServerConfig {
     /// Loads the server's configuration from the text of a file with the directives of the command line after it
-    /// ([`Invocation`](crate::Invocation)). Starts from the defaults, but without their save points.
+    /// ([`Invocation`](crate::Invocation)). Starts from the defaults.
     ///
     /// # Errors
     ///
-    /// [`LoadError`], for the first thing that is wrong.
+    /// [`LoadError`], with every line that is wrong.
     pub fn load(text: &[u8], host: &mut impl Host) -> Result<ServerConfig, LoadError> {
-        let mut config = ServerConfig {
-            save: Vec::new(),
-            ..ServerConfig::default()
-        };
-        Loader {
-            table: &SERVER,
-            host,
-            check: Some(no_master_in_cluster),
-        }
-        .load(text, &mut config)?;
+        let mut config = ServerConfig::default();
+        Loader::new(host, Some(no_master_in_cluster)).load(text, &mut config)?;
         Ok(config)
     }
 }
@@ -124,110 +145,177 @@ impl ServerConfig {
 /// A replica in a cluster is told so by the cluster.
 fn no_master_in_cluster(config: &ServerConfig) -> Option<(&'static str, &'static str)> {
     let both = config.cluster_enabled && config.slaveof.is_some();
-    both.then_some(("slaveof", "slaveof directive not allowed in cluster mode"))
+    both.then_some((
+        "replicaof",
+        "replicaof directive not allowed in cluster mode",
+    ))
 }
 
 /// A look at the whole: the directive that is wrong, with the reason.
-pub type Check<C> = fn(&C) -> Option<(&'static str, &'static str)>;
+pub type Check = fn(&ServerConfig) -> Option<(&'static str, &'static str)>;
 
-/// Loads text by a table. For daemons beside the server; the server has [`ServerConfig::load`].
-pub struct Loader<'a, C: 'static, E: 'static, H> {
-    /// The directives that are known.
-    pub table: &'static Table<C, E>,
+/// Loads text. For daemons beside the server; the server has [`ServerConfig::load`].
+pub struct Loader<'a, H> {
     /// Who is asked.
-    pub host: &'a mut H,
-    /// Looks at the whole after each file.
-    pub check: Option<Check<C>>,
+    host: &'a mut H,
+    /// Looks at the whole at the end.
+    check: Option<Check>,
+    /// Where each directive stood last.
+    places: BTreeMap<&'static str, BadLine>,
+    faults: Vec<BadLine>,
 }
 
-impl<C, E: Copy, H: Host> Loader<'_, C, E, H> {
+impl<'a, H: Host> Loader<'a, H> {
+    /// A loader that asks `host`, and looks at the whole with `check`.
+    pub fn new(host: &'a mut H, check: Option<Check>) -> Self {
+        Loader {
+            host,
+            check,
+            places: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
     /// Loads a text over what `config` holds.
     ///
     /// # Errors
     ///
-    /// [`LoadError`]; `config` then holds what was loaded before.
-    pub fn load(&mut self, text: &[u8], config: &mut C) -> Result<(), LoadError> {
-        self.text(text, config, 0)
+    /// [`LoadError`]; `config` then holds what could be loaded.
+    pub fn load(mut self, text: &[u8], config: &mut ServerConfig) -> Result<(), LoadError> {
+        self.text(text, config, &[])?;
+        if let Some((name, reason)) = self.check.and_then(|check| check(config)) {
+            let place = self.places.remove(name);
+            self.faults.extend(place.map(|line| BadLine {
+                reason: reason.into(),
+                ..line
+            }));
+        }
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        self.faults.truncate(MAX_FAULTS);
+        Err(LoadError::Lines(BadLines(self.faults)))
     }
 
-    fn text(&mut self, text: &[u8], config: &mut C, depth: usize) -> Result<(), LoadError> {
-        let mut last_of_each = Vec::new();
+    /// Loads the text of the last of `files`, which were included by each other.
+    fn text(
+        &mut self,
+        text: &[u8],
+        config: &mut ServerConfig,
+        files: &[&[u8]],
+    ) -> Result<(), LoadError> {
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = trim(line);
-            let bad = |reason| {
-                LoadError::Line(BadLine {
-                    number: index + 1,
-                    text: shown(line),
-                    reason,
-                })
-            };
             if line.is_empty() || line[0] == b'#' {
                 continue;
             }
-            let (name, arguments) = split(line).map_err(|reason| bad(reason.into()))?;
-            match self.directive(&name, &arguments, config, depth) {
+            let place = BadLine {
+                file: files.last().map(|file| file.to_vec()),
+                number: index + 1,
+                text: shown(line),
+                reason: Reason::default(),
+            };
+            match self.line(line, config, files, &place) {
                 Ok(()) => {}
-                Err(Stop::Reason(reason)) => return Err(bad(reason)),
+                Err(Stop::Reason(reason)) => self.faults.push(BadLine { reason, ..place }),
                 Err(Stop::Final(error)) => return Err(error),
             }
-            last_of_each.retain(|(known, _, _)| *known != name);
-            last_of_each.push((name, index + 1, line));
         }
-        let Some((name, reason)) = self.check.and_then(|check| check(config)) else {
-            return Ok(());
-        };
-        let place = last_of_each
-            .iter()
-            .find(|(known, _, _)| known == name.as_bytes());
-        let (number, line) = place.map_or((0, &b""[..]), |(_, number, line)| (*number, *line));
-        Err(LoadError::Line(BadLine {
-            number,
-            text: line.to_vec(),
-            reason: reason.into(),
-        }))
+        Ok(())
     }
 
-    fn directive(
+    fn line(
         &mut self,
-        name: &[u8],
-        arguments: &[Vec<u8>],
-        config: &mut C,
-        depth: usize,
+        line: &[u8],
+        config: &mut ServerConfig,
+        files: &[&[u8]],
+        place: &BadLine,
     ) -> Result<(), Stop> {
-        if let Some(directive) = self.table.find(name) {
-            directive.load(config, arguments).map_err(Stop::Reason)?;
+        let (name, arguments) = split(line)?;
+        if let Some(directive) = find(&name) {
+            if self
+                .places
+                .insert(directive.name(), place.clone())
+                .is_none()
+            {
+                directive.clear(config);
+            }
+            directive.load(config, &arguments)?;
             return self
                 .host
-                .accepted(directive.name(), arguments)
+                .accepted(directive.name(), &arguments)
                 .map_err(Stop::from);
         }
-        match (name, arguments) {
-            (b"include", [path]) => self.include(path, config, depth),
-            _ => match self.host.unknown(name, arguments) {
+        match (&*name, &arguments[..]) {
+            (b"include", [path]) => self.include(path, config, files),
+            _ => match self.host.unknown(&name, &arguments) {
                 Some(outcome) => outcome.map_err(Stop::from),
                 // What `--sentinel` on the command line leaves here.
                 None if name == b"sentinel" && arguments.is_empty() => Ok(()),
-                None if name == b"sentinel" => Err(Stop::Reason(
-                    "sentinel directive while not in sentinel mode".into(),
-                )),
-                None => Err(Stop::Reason(BAD_DIRECTIVE.into())),
+                None if name == b"sentinel" => {
+                    Err("sentinel directive while not in sentinel mode".into())
+                }
+                None => Err(Stop::Reason(unknown(&name))),
             },
         }
     }
 
-    fn include(&mut self, path: &[u8], config: &mut C, depth: usize) -> Result<(), Stop> {
-        if depth == MAX_INCLUDE_DEPTH {
-            return Err(Stop::Reason("Too many files include each other".into()));
+    fn include(
+        &mut self,
+        path: &[u8],
+        config: &mut ServerConfig,
+        files: &[&[u8]],
+    ) -> Result<(), Stop> {
+        if files.len() == MAX_INCLUDE_DEPTH {
+            return Err("Too many files include each other".into());
         }
-        let text = self.host.read(path)?;
-        self.text(&text, config, depth + 1).map_err(Stop::Final)
+        let is_glob = path.iter().any(|byte| b"*?[".contains(byte));
+        let paths = if is_glob {
+            self.host.expand(path)
+        } else {
+            vec![path.to_vec()]
+        };
+        for path in paths {
+            let text = self.host.read(&path)?;
+            let files: Vec<&[u8]> = files.iter().copied().chain([&*path]).collect();
+            self.text(&text, config, &files).map_err(Stop::Final)?;
+        }
+        Ok(())
     }
 }
 
-/// How a directive ends the loading: by what is wrong with its line, or by an error that is complete already.
+/// The reason for a directive that nobody knows, with the name that it may have meant.
+fn unknown(name: &[u8]) -> Reason {
+    let name = String::from_utf8_lossy(name);
+    let distance = |known: &str| strsim::damerau_levenshtein(&name, known);
+    let nearest = all()
+        .flat_map(|directive| directive.names())
+        .map(|known| (distance(known), known))
+        .min();
+    match nearest {
+        Some((distance, known)) if distance <= (name.len() / 4).max(1) && name.len() < 64 => {
+            format!("{BAD_DIRECTIVE}. Is '{known}' meant?").into()
+        }
+        _ => BAD_DIRECTIVE.into(),
+    }
+}
+
+/// How a directive ends: by what is wrong with its line, or by an error that is complete already.
 enum Stop {
-    Reason(Cow<'static, str>),
+    Reason(Reason),
     Final(LoadError),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Stop::Reason(reason)
+    }
+}
+
+impl From<&'static str> for Stop {
+    fn from(reason: &'static str) -> Self {
+        Stop::Reason(reason.into())
+    }
 }
 
 impl From<Refusal> for Stop {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use resp::args;
 
-use crate::directive::Table;
+use crate::directive::find;
 use crate::load::trim;
 
 /// The comment that stands before appended lines.
@@ -47,12 +47,18 @@ impl Rewriter {
             self.has_signature |= line == SIGNATURE;
         } else if let Some(words) = args::split(&line) {
             // A sentinel's statements are directives of two words.
-            let count = match words.first() {
-                Some(first) if first.eq_ignore_ascii_case(b"sentinel") => 2,
-                _ => 1,
+            let sentinel = words
+                .first()
+                .is_some_and(|first| first.eq_ignore_ascii_case(b"sentinel"));
+            let words = words
+                .get(..if sentinel { 2 } else { 1 })
+                .unwrap_or(&words);
+            let name = words.join(&b' ');
+            let name = match find(&name) {
+                // A line under an old name is replaced by one under the new name.
+                Some(directive) => directive.name().into(),
+                None => name.to_ascii_lowercase(),
             };
-            let words = words.get(..count).unwrap_or(&words);
-            let name = words.join(&b' ').to_ascii_lowercase();
             self.unused
                 .entry(name)
                 .or_default()
@@ -87,14 +93,6 @@ impl Rewriter {
     /// Says that `directive` is known, so that those of its old lines go that are not replaced.
     pub fn forget(&mut self, directive: &'static str) {
         self.known.insert(directive);
-    }
-
-    /// Puts in all parameters of a table.
-    pub fn table<C: Default, E: Copy>(&mut self, table: &Table<C, E>, config: &C) {
-        let default = C::default();
-        for directive in table.directives {
-            directive.rewrite(config, &default, self);
-        }
     }
 
     /// The text of the new file.

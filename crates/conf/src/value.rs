@@ -31,88 +31,211 @@ impl Choice for bool {
     const WORDS: &'static [(&'static str, Self)] = &[("yes", true), ("no", false)];
 }
 
-/// How much is written to the log (`loglevel`), from everything to little.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// `debug`
-    Debug,
-    /// `verbose`
-    Verbose,
-    /// `notice`
-    Notice,
-    /// `warning`
-    Warning,
+/// Declares a type that is one of a few words.
+macro_rules! choices {
+    ($(
+        $(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal $(| $other:literal)*,)* }
+    )*) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Choice for $name {
+            const WORDS: &'static [(&'static str, Self)] = &[
+                $(($word, $name::$variant), $(($other, $name::$variant),)*)*
+            ];
+        }
+    )*};
 }
 
-impl Choice for LogLevel {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("debug", LogLevel::Debug),
-        ("verbose", LogLevel::Verbose),
-        ("notice", LogLevel::Notice),
-        ("warning", LogLevel::Warning),
-    ];
-}
+choices! {
+    /// How much is written to the log (`loglevel`), from everything to nothing.
+    LogLevel {
+        /// Everything.
+        Debug = "debug",
+        /// What rarely helps.
+        Verbose = "verbose",
+        /// What one wants to see in production.
+        Notice = "notice",
+        /// Only what is important.
+        Warning = "warning",
+        /// Nothing.
+        Nothing = "nothing",
+    }
 
-/// What is evicted when `maxmemory` is reached (`maxmemory-policy`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaxmemoryPolicy {
-    /// `volatile-lru`: the longest unused of the keys that expire.
-    VolatileLru,
-    /// `volatile-random`: any key that expires.
-    VolatileRandom,
-    /// `volatile-ttl`: the key that expires soonest.
-    VolatileTtl,
-    /// `allkeys-lru`: the longest unused key.
-    AllkeysLru,
-    /// `allkeys-random`: any key.
-    AllkeysRandom,
-    /// `noeviction`: nothing; writes are refused.
-    NoEviction,
-}
+    /// How a line of the log is written (`log-format`).
+    LogFormat {
+        /// As it has been since Redis 3.0.
+        Legacy = "legacy",
+        /// `key=value` pairs.
+        Logfmt = "logfmt",
+        /// One JSON object a line.
+        Json = "json",
+    }
 
-impl Choice for MaxmemoryPolicy {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("volatile-lru", MaxmemoryPolicy::VolatileLru),
-        ("volatile-random", MaxmemoryPolicy::VolatileRandom),
-        ("volatile-ttl", MaxmemoryPolicy::VolatileTtl),
-        ("allkeys-lru", MaxmemoryPolicy::AllkeysLru),
-        ("allkeys-random", MaxmemoryPolicy::AllkeysRandom),
-        ("noeviction", MaxmemoryPolicy::NoEviction),
-    ];
-}
+    /// How a line of the log gives its time (`log-timestamp-format`).
+    LogTimestamp {
+        /// `29 Nov 2026 10:20:30.456`
+        Legacy = "legacy",
+        /// `2026-11-29T10:20:30.456+01:00`
+        Iso8601 = "iso8601",
+        /// Milliseconds since 1970.
+        Milliseconds = "milliseconds",
+    }
 
-/// When the append-only file is synced to disk (`appendfsync`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AppendFsync {
-    /// `no`: when the system likes.
-    No,
-    /// `everysec`: once a second.
-    Everysec,
-    /// `always`: before any reply.
-    Always,
-}
+    /// What is evicted when `maxmemory` is reached (`maxmemory-policy`).
+    MaxmemoryPolicy {
+        /// The longest unused of the keys that expire.
+        VolatileLru = "volatile-lru",
+        /// The least often used of the keys that expire.
+        VolatileLfu = "volatile-lfu",
+        /// Any key that expires.
+        VolatileRandom = "volatile-random",
+        /// The key that expires soonest.
+        VolatileTtl = "volatile-ttl",
+        /// The longest unused key.
+        AllkeysLru = "allkeys-lru",
+        /// The least often used key.
+        AllkeysLfu = "allkeys-lfu",
+        /// Any key.
+        AllkeysRandom = "allkeys-random",
+        /// Nothing; writes are refused.
+        NoEviction = "noeviction",
+    }
 
-impl Choice for AppendFsync {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("no", AppendFsync::No),
-        ("everysec", AppendFsync::Everysec),
-        ("always", AppendFsync::Always),
-    ];
-}
+    /// When the append-only file is synced to disk (`appendfsync`).
+    AppendFsync {
+        /// Once a second.
+        Everysec = "everysec",
+        /// Before any reply.
+        Always = "always",
+        /// When the system likes.
+        No = "no",
+    }
 
-/// Which kind of program syslog is told it hears (`syslog-facility`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "syslog's own names")]
-pub enum SyslogFacility {
-    User,
-    Local0,
-    Local1,
-    Local2,
-    Local3,
-    Local4,
-    Local5,
-    Local6,
-    Local7,
+    /// Which kind of program syslog is told it hears (`syslog-facility`).
+    #[expect(missing_docs, reason = "syslog's own names")]
+    SyslogFacility {
+        User = "user",
+        Local0 = "local0",
+        Local1 = "local1",
+        Local2 = "local2",
+        Local3 = "local3",
+        Local4 = "local4",
+        Local5 = "local5",
+        Local6 = "local6",
+        Local7 = "local7",
+    }
+
+    /// Who may do what the server guards (`enable-debug-command` and the like).
+    Permission {
+        /// Nobody.
+        No = "no",
+        /// Everybody.
+        Yes = "yes",
+        /// Clients on this machine.
+        Local = "local",
+    }
+
+    /// How a replica takes a full copy that is not written to a file first (`repl-diskless-load`).
+    DisklessLoad {
+        /// Through a file.
+        Disabled = "disabled",
+        /// From the socket, when the replica is empty.
+        OnEmptyDb = "on-empty-db",
+        /// From the socket, beside the old data.
+        Swapdb = "swapdb",
+        /// From the socket, after the old data are gone.
+        FlushBeforeLoad = "flush-before-load",
+    }
+
+    /// Whether clients need a certificate (`tls-auth-clients`).
+    TlsAuthClients {
+        /// They are not asked for one.
+        No = "no",
+        /// They need one.
+        Yes = "yes",
+        /// One that is shown has to be good.
+        Optional = "optional",
+    }
+
+    /// Which field of a client's certificate names its user (`tls-auth-clients-user`).
+    TlsAuthClientsUser {
+        /// The common name.
+        CommonName = "CN",
+        /// The subject alternative name of type URI.
+        Uri = "URI",
+        /// None.
+        Off = "off",
+    }
+
+    /// Whether the score of the kernel's out-of-memory killer is set (`oom-score-adj`).
+    OomScoreAdj {
+        /// It is left alone.
+        No = "no",
+        /// The values are added to what it was at start.
+        Relative = "yes" | "relative",
+        /// The values are set as they are.
+        Absolute = "absolute",
+    }
+
+    /// Which channels a new user may use (`acl-pubsub-default`).
+    PubsubDefault {
+        /// All.
+        AllChannels = "allchannels",
+        /// None.
+        ResetChannels = "resetchannels",
+    }
+
+    /// What clients are redirected to (`cluster-preferred-endpoint-type`).
+    EndpointType {
+        /// An address.
+        Ip = "ip",
+        /// A host name.
+        Hostname = "hostname",
+        /// Nothing: they stay with the name that they know.
+        UnknownEndpoint = "unknown-endpoint",
+    }
+
+    /// What happens when the cluster's file cannot be written (`cluster-config-save-behavior`).
+    SaveBehavior {
+        /// The node stops.
+        Sync = "sync",
+        /// It goes on.
+        BestEffort = "best-effort",
+    }
+
+    /// What a replica does with a command of its master that fails (`propagation-error-behavior`).
+    PropagationError {
+        /// It goes on.
+        Ignore = "ignore",
+        /// It stops; an append-only file that holds such a command is not loaded.
+        Panic = "panic",
+        /// The same, for replicas only.
+        PanicOnReplicas = "panic-on-replicas",
+    }
+
+    /// Whether dumps of versions that are not known are read (`rdb-version-check`).
+    VersionCheck {
+        /// No.
+        Strict = "strict",
+        /// As far as that goes.
+        Relaxed = "relaxed",
+    }
+
+    /// Which service manager is told (`supervised`).
+    Supervised {
+        /// Upstart.
+        Upstart = "upstart",
+        /// systemd.
+        Systemd = "systemd",
+        /// Whichever there is.
+        Auto = "auto",
+        /// None.
+        No = "no",
+    }
 }
 
 impl SyslogFacility {
@@ -133,18 +256,62 @@ impl SyslogFacility {
     }
 }
 
-impl Choice for SyslogFacility {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("user", SyslogFacility::User),
-        ("local0", SyslogFacility::Local0),
-        ("local1", SyslogFacility::Local1),
-        ("local2", SyslogFacility::Local2),
-        ("local3", SyslogFacility::Local3),
-        ("local4", SyslogFacility::Local4),
-        ("local5", SyslogFacility::Local5),
-        ("local6", SyslogFacility::Local6),
-        ("local7", SyslogFacility::Local7),
+/// How a signal ends the server (`shutdown-on-sigterm`, `shutdown-on-sigint`). All off is the usual way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShutdownFlags(u8);
+
+impl ShutdownFlags {
+    /// Save even without save points.
+    pub const SAVE: ShutdownFlags = ShutdownFlags(1);
+    /// Do not save.
+    pub const NOSAVE: ShutdownFlags = ShutdownFlags(1 << 1);
+    /// Do not wait for replicas.
+    pub const NOW: ShutdownFlags = ShutdownFlags(1 << 2);
+    /// Go on where saving fails.
+    pub const FORCE: ShutdownFlags = ShutdownFlags(1 << 3);
+    /// Do not stop a master that owns slots.
+    pub const SAFE: ShutdownFlags = ShutdownFlags(1 << 4);
+    /// Let a replica take over first.
+    pub const FAILOVER: ShutdownFlags = ShutdownFlags(1 << 5);
+
+    /// The words, in the order in which they are printed.
+    pub(crate) const WORDS: [(&'static str, ShutdownFlags); 7] = [
+        ("default", ShutdownFlags(0)),
+        ("save", Self::SAVE),
+        ("nosave", Self::NOSAVE),
+        ("now", Self::NOW),
+        ("force", Self::FORCE),
+        ("safe", Self::SAFE),
+        ("failover", Self::FAILOVER),
     ];
+
+    /// Whether all of `other` is on.
+    #[must_use]
+    pub fn contains(self, other: ShutdownFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The words for it.
+    #[must_use]
+    pub fn words(self) -> Vec<&'static str> {
+        let named = |(word, flag): (&'static str, ShutdownFlags)| {
+            let named = if flag.0 == 0 {
+                self.0 == 0
+            } else {
+                self.contains(flag)
+            };
+            named.then_some(word)
+        };
+        Self::WORDS.into_iter().filter_map(named).collect()
+    }
+}
+
+impl BitOr for ShutdownFlags {
+    type Output = ShutdownFlags;
+
+    fn bitor(self, other: ShutdownFlags) -> ShutdownFlags {
+        ShutdownFlags(self.0 | other.0)
+    }
 }
 
 /// The classes of clients that have an output buffer limit of their own.
@@ -162,8 +329,23 @@ impl Choice for ClientClass {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("normal", ClientClass::Normal),
         ("slave", ClientClass::Slave),
+        ("replica", ClientClass::Slave),
         ("pubsub", ClientClass::Pubsub),
     ];
+}
+
+impl ClientClass {
+    /// All of them, in the order in which they are printed.
+    pub const ALL: [ClientClass; 3] = [Self::Normal, Self::Slave, Self::Pubsub];
+
+    /// Its word in a file that is written today.
+    #[must_use]
+    pub fn new_word(self) -> &'static str {
+        match self {
+            Self::Slave => "replica",
+            other => other.word(),
+        }
+    }
 }
 
 /// When a client is cut off for not reading its replies. Zero means never.
@@ -270,11 +452,19 @@ impl KeyspaceEvents {
     pub const EXPIRED: KeyspaceEvents = KeyspaceEvents(1 << 8);
     /// `e`: a key was evicted.
     pub const EVICTED: KeyspaceEvents = KeyspaceEvents(1 << 9);
-    /// `A`: all of `g$lshzxe`.
-    pub const ALL: KeyspaceEvents = KeyspaceEvents(0b11_1111_1100);
+    /// `t`: streams.
+    pub const STREAM: KeyspaceEvents = KeyspaceEvents(1 << 10);
+    /// `m`: a key was not there that was asked for. Not in `A`.
+    pub const KEY_MISS: KeyspaceEvents = KeyspaceEvents(1 << 11);
+    /// `d`: events of modules. There are none.
+    pub const MODULE: KeyspaceEvents = KeyspaceEvents(1 << 12);
+    /// `n`: a key is new. Not in `A`.
+    pub const NEW: KeyspaceEvents = KeyspaceEvents(1 << 13);
+    /// `A`: all of `g$lshzxetd`.
+    pub const ALL: KeyspaceEvents = KeyspaceEvents(0b1_0111_1111_1100);
 
-    /// Letters in the order in which Redis prints them.
-    const LETTERS: [(u8, KeyspaceEvents); 10] = [
+    /// Letters in the order in which they are printed.
+    const LETTERS: [(u8, KeyspaceEvents); 14] = [
         (b'g', Self::GENERIC),
         (b'$', Self::STRING),
         (b'l', Self::LIST),
@@ -283,8 +473,12 @@ impl KeyspaceEvents {
         (b'z', Self::ZSET),
         (b'x', Self::EXPIRED),
         (b'e', Self::EVICTED),
+        (b't', Self::STREAM),
+        (b'd', Self::MODULE),
+        (b'n', Self::NEW),
         (b'K', Self::KEYSPACE),
         (b'E', Self::KEYEVENT),
+        (b'm', Self::KEY_MISS),
     ];
 
     /// Reads a string of letters; `None` when one is unknown.
@@ -333,7 +527,7 @@ impl BitOr for KeyspaceEvents {
     }
 }
 
-/// The letters of the set, with `A` for all eight of it.
+/// The letters of the set, with `A` for all of those that it stands for.
 impl fmt::Display for KeyspaceEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.contains(Self::ALL);
@@ -434,7 +628,9 @@ mod tests {
         assert_eq!(parsed("").as_deref(), Some(""));
         assert_eq!(parsed("EKx").as_deref(), Some("xKE"));
         assert_eq!(parsed("KA").as_deref(), Some("AK"));
-        assert_eq!(parsed("g$lshzxe").as_deref(), Some("A"));
+        assert_eq!(parsed("g$lshzxetd").as_deref(), Some("A"));
+        assert_eq!(parsed("mAnK").as_deref(), Some("AnKm"));
+        assert_eq!(parsed("g$lshzxe").as_deref(), Some("g$lshzxe"));
         assert_eq!(parsed("Q"), None);
     }
 

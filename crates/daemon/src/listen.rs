@@ -26,17 +26,16 @@ pub fn tcp(config: &ServerConfig, port: u16) -> anyhow::Result<Vec<TcpListener>>
     if port == 0 {
         return Ok(listeners);
     }
-    for addr in addresses(&config.bind, port)? {
-        match listen(addr, backlog) {
+    for bound in &config.bind {
+        let (host, optional) = match bound.strip_prefix('-') {
+            Some(host) => (host, true),
+            None => (bound.as_str(), false),
+        };
+        match listen(address(host, port)?, backlog) {
             Ok(listener) => listeners.push(listener),
-            // Without `bind` a machine that lacks one address family listens on the other.
-            Err(error) if config.bind.is_empty() && is_unsupported(&error) => {}
+            // A machine that lacks one address family listens on the other.
+            Err(error) if optional && is_unsupported(&error) => {}
             Err(error) => {
-                let host = if config.bind.is_empty() {
-                    "*".to_owned()
-                } else {
-                    addr.ip().to_string()
-                };
                 let why = reason(&error);
                 anyhow::bail!("Creating Server TCP listening socket {host}:{port}: bind: {why}");
             }
@@ -88,25 +87,23 @@ pub async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(10)).await;
 }
 
-fn addresses(bind: &[String], port: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    if bind.is_empty() {
-        let any = [
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        ];
-        return Ok(any.map(|ip| SocketAddr::new(ip, port)).to_vec());
-    }
-    let resolve = |name: &String| {
-        let found = (name.as_str(), port).to_socket_addrs();
-        let why = match found.map(|mut found| found.next()) {
-            Ok(Some(addr)) => return Ok(addr),
-            Ok(None) => "Name or service not known".to_owned(),
-            Err(error) => reason(&error),
-        };
-        let why = why.trim_start_matches("failed to lookup address information: ");
-        anyhow::bail!("Creating Server TCP listening socket {name}:{port}: {why}")
+/// What a word of `bind` stands for: `*` and `::*` are all addresses of one family.
+fn address(name: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let any: IpAddr = match name {
+        "*" => Ipv4Addr::UNSPECIFIED.into(),
+        "::*" => Ipv6Addr::UNSPECIFIED.into(),
+        name => {
+            let found = (name, port).to_socket_addrs();
+            let why = match found.map(|mut found| found.next()) {
+                Ok(Some(addr)) => return Ok(addr),
+                Ok(None) => "Name or service not known".to_owned(),
+                Err(error) => reason(&error),
+            };
+            let why = why.trim_start_matches("failed to lookup address information: ");
+            anyhow::bail!("Creating Server TCP listening socket {name}:{port}: {why}")
+        }
     };
-    bind.iter().map(resolve).collect()
+    Ok(SocketAddr::new(any, port))
 }
 
 fn is_unsupported(error: &io::Error) -> bool {

@@ -10,7 +10,7 @@ use conf::{LoadError, ServerConfig};
 use logline::{Level, Log, RAW, Role, Sink, Syslog};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{as_path, log_level, reason};
+use crate::{as_path, log_level, log_style, reason};
 
 /// Descriptors that are needed beside the clients' (Redis 3.0: `REDIS_MIN_RESERVED_FDS`).
 const RESERVED_FILES: u64 = 32;
@@ -33,7 +33,7 @@ pub fn fail(message: &str) -> ExitCode {
 /// standard output until the configuration is known.
 pub fn refuse(error: &LoadError, role: Role) -> ExitCode {
     match error {
-        LoadError::Line(line) => fail(&format!("\n{line}")),
+        LoadError::Lines(lines) => fail(&format!("\n{lines}")),
         LoadError::Message(text) => {
             // Without a log there would be nothing to tell it by.
             let _ = Log::install(role, Level::Notice, None);
@@ -71,9 +71,17 @@ pub fn start_log(config: &ServerConfig, role: Role) -> anyhow::Result<Log> {
         Syslog::new(&ident, config.syslog_facility.number())
     });
     let log = Log::install(role, log_level(config.loglevel), syslog)?;
+    log.set_style(log_style(config));
     if !config.logfile.is_empty() {
         log.set_sink(Sink::File(as_path(&config.logfile).to_owned()))
             .context("Can't open the log file")?;
+    }
+    let without_effect: Vec<_> = config.unused.names().collect();
+    if !without_effect.is_empty() {
+        tracing::warn!(
+            "These directives have no effect here: {}. docs/configuration.md says why.",
+            without_effect.join(", ")
+        );
     }
     Ok(log)
 }
@@ -83,6 +91,16 @@ pub fn start_log(config: &ServerConfig, role: Role) -> anyhow::Result<Log> {
 pub struct PidFile(PathBuf);
 
 impl PidFile {
+    /// The file that the configuration asks for: one that it names, and one in any case in the background.
+    #[must_use]
+    pub fn of(config: &ServerConfig) -> Option<Self> {
+        match &*config.pidfile {
+            b"" if config.daemonize => Some(Self::write(Path::new("/var/run/redis.pid"))),
+            b"" => None,
+            path => Some(Self::write(as_path(path))),
+        }
+    }
+
     /// Writes this process's id. A file that cannot be written is a line in the log, and nothing worse.
     pub fn write(path: &Path) -> Self {
         if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {

@@ -1,31 +1,79 @@
-//! Two sections of INFO that Redis 3.0 does not have: where time and memory go. They are shown only to who asks for them by name.
+//! Where time and memory go: what INFO, MEMORY and LATENCY tell of it.
 
 use std::fmt::Write as _;
 
 use crate::Engine;
 use crate::histogram::Histogram;
 
-impl Engine {
-    /// `INFO latencystats`: percentiles in microseconds, of turns, of all commands, and of each. A turn is what is done before other
-    /// clients can have theirs: all requests of one read, or a tick.
-    pub(crate) fn info_latencies(&self, text: &mut String) {
-        let mut all = Histogram::default();
-        for command in &self.meter.stats.per_command {
-            all.merge(&command.times);
-        }
-        line(text, "turn", &self.meter.stats.turns);
-        line(text, "command", &all);
-        for (command, stats) in crate::index::facts()
-            .zip(&self.meter.stats.per_command)
-            .filter(|(_, stats)| stats.calls > 0)
-        {
-            line(text, command.name, &stats.times);
-        }
+/// What the bytes in use are used for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Accounts {
+    /// All that the allocator has handed out.
+    pub(crate) used: usize,
+    /// Of it, when the server had just started.
+    pub(crate) startup: usize,
+    /// Connections of ordinary clients.
+    pub(crate) clients: usize,
+    /// Connections of replicas.
+    pub(crate) replicas: usize,
+    /// The stream that is kept for replicas.
+    pub(crate) backlog: usize,
+    /// What waits to be written to the append-only file.
+    pub(crate) append_only: usize,
+    /// The interpreter of scripts.
+    pub(crate) scripts: usize,
+    /// The tables of all databases, without their entries.
+    pub(crate) tables: usize,
+    /// Keys in all databases.
+    pub(crate) keys: usize,
+}
+
+impl Accounts {
+    /// All but keys and values.
+    pub(crate) fn overhead(&self) -> usize {
+        self.startup
+            + self.tables
+            + self.clients
+            + self.replicas
+            + self.backlog
+            + self.append_only
+            + self.scripts
     }
 
-    /// `INFO memorystats`: what the bytes in use are used for. `dataset` is what is left over.
-    pub(crate) fn info_bytes(&mut self, text: &mut String) {
-        let used = self.host.memory_used();
+    /// Keys and values: what is left over.
+    pub(crate) fn dataset(&self) -> usize {
+        self.used.saturating_sub(self.overhead())
+    }
+
+    /// The share of keys and values in what came since the start, in percent.
+    pub(crate) fn dataset_percent(&self) -> f64 {
+        percent(self.dataset(), self.used.saturating_sub(self.startup))
+    }
+
+    pub(crate) fn bytes_per_key(&self) -> usize {
+        let since = self.used.saturating_sub(self.startup);
+        since.checked_div(self.keys).unwrap_or(0)
+    }
+}
+
+/// How many hundredths of `whole` a part is.
+pub(crate) fn percent(part: usize, whole: usize) -> f64 {
+    ratio(part, whole) * 100.0
+}
+
+/// `part / whole`, where nothing has the ratio zero to anything.
+pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let ratio = part as f64 / whole as f64;
+    ratio
+}
+
+impl Engine {
+    /// Counts what the bytes in use are used for.
+    pub(crate) fn accounts(&self) -> Accounts {
         let (mut normal, mut replicas) = (0, 0);
         for (_, client) in self.sessions.clients.iter() {
             let bytes = size_of::<crate::Client>() + client.out.memory() + client.pending_bytes();
@@ -35,48 +83,60 @@ impl Engine {
                 normal += bytes;
             }
         }
-        let tables: usize = (0..self.shard.keyspace.databases())
-            .map(|db| self.shard.keyspace.db_ref(db).table_bytes())
-            .sum();
-        let keys: usize = (0..self.shard.keyspace.databases())
-            .map(|db| self.shard.keyspace.db_ref(db).len())
-            .sum();
+        let databases =
+            || (0..self.shard.keyspace.databases()).map(|db| self.shard.keyspace.db_ref(db));
         let backlog = self.journal.replicas.backlog.as_ref();
-        let backlog = backlog.map_or(0, replication::Backlog::memory);
-        let aof = usize::try_from(self.append_only_bytes()).unwrap_or(usize::MAX);
-        let scripts = self.script_memory();
-        let overhead =
-            self.meter.started_bytes + tables + normal + replicas + backlog + aof + scripts;
-        let dataset = used.saturating_sub(overhead);
-        let rows = [
-            ("used_memory", used),
-            ("used_memory_startup", self.meter.started_bytes),
-            ("used_memory_overhead", overhead),
-            ("used_memory_dataset", dataset),
-            ("used_memory_tables", tables),
-            ("mem_clients_normal", normal),
-            ("mem_clients_slaves", replicas),
-            ("mem_replication_backlog", backlog),
-            ("mem_aof_buffer", aof),
-            ("used_memory_scripts", scripts),
-            ("keys_count", keys),
-            ("keys_bytes_per_key", dataset.checked_div(keys).unwrap_or(0)),
-        ];
-        for (name, bytes) in rows {
+        Accounts {
+            used: self.host.memory_used(),
+            startup: self.meter.started_bytes,
+            clients: normal,
+            replicas,
+            backlog: backlog.map_or(0, replication::Backlog::memory),
+            append_only: usize::try_from(self.append_only_bytes()).unwrap_or(usize::MAX),
+            scripts: self.script_memory(),
+            tables: databases().map(store::Db::table_bytes).sum(),
+            keys: databases().map(store::Db::len).sum(),
+        }
+    }
+
+    /// `INFO latencystats`: percentiles of each command's time, in microseconds.
+    pub(crate) fn info_latencies(&self, text: &mut String) {
+        if !self.config.latency_tracking {
+            return;
+        }
+        let percentiles = &self.config.latency_tracking_info_percentiles;
+        for (facts, stats) in crate::index::facts()
+            .zip(&self.meter.stats.per_command)
+            .filter(|(_, stats)| stats.calls > 0)
+        {
+            let shown = shares(&stats.times, percentiles);
             // Writing to a string does not fail.
-            let _ = write!(text, "{name}:{bytes}\r\n");
+            let _ = write!(text, "latency_percentiles_usec_{}:{shown}\r\n", facts.name);
+        }
+    }
+
+    /// `INFO turnstats`: the same of turns and of all commands together. A turn is what is done before other clients can have
+    /// theirs: all requests of one read, or a tick.
+    pub(crate) fn info_turns(&self, text: &mut String) {
+        let mut all = Histogram::default();
+        for command in &self.meter.stats.per_command {
+            all.merge(&command.times);
+        }
+        let percentiles = [50_000_000, 99_000_000, 99_900_000, 100_000_000];
+        for (name, times) in [("turn", &self.meter.stats.turns), ("command", &all)] {
+            // As above.
+            let _ = write!(text, "{name}_usec:{}\r\n", shares(times, &percentiles));
         }
     }
 }
 
-fn line(text: &mut String, name: &str, times: &Histogram) {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let us = |ns: u64| ns as f64 / 1000.0;
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| us(times.at(share)));
-    let max = us(times.longest_ns());
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        "latency_percentiles_usec_{name}:p50={p50:.3},p99={p99:.3},p99.9={p999:.3},max={max:.3}\r\n"
-    );
+/// `p50=1.234,p99=…`, of percentiles in millionths.
+fn shares(times: &Histogram, percentiles: &[u64]) -> String {
+    let shown = percentiles.iter().map(|millionths| {
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let (share, us) = (*millionths as f64 / 1e8, |ns: u64| ns as f64 / 1000.0);
+        let name = conf::server::special::percentile(*millionths);
+        format!("p{name}={:.3}", us(times.at(share)))
+    });
+    shown.collect::<Vec<_>>().join(",")
 }

@@ -74,7 +74,7 @@ impl Engine {
                 conf::LogLevel::Debug => LogLevel::Debug,
                 conf::LogLevel::Verbose => LogLevel::Verbose,
                 conf::LogLevel::Notice => LogLevel::Notice,
-                conf::LogLevel::Warning => LogLevel::Warning,
+                conf::LogLevel::Warning | conf::LogLevel::Nothing => LogLevel::Warning,
             },
             ..cluster_bus::Config::default()
         }

@@ -1,75 +1,86 @@
 //! CONFIG GET, SET, RESETSTAT, REWRITE.
 
-use commands::{Args, Done, Error, args};
-use conf::{Effect, SERVER};
+use std::net::SocketAddr;
 
+use commands::{Args, Done, Error};
+use conf::{Directive, Effect, Permission, Rights, SetError};
+
+use crate::client::{Client, Peer};
 use crate::{ClientId, Engine};
 
-/// CONFIG subcommand …
-pub(crate) fn config(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let word = args[1];
-    let arity = |wanted: usize| {
-        if args.len() == wanted {
-            return Ok(());
-        }
-        Err(Error::quoting(
-            "ERR Wrong number of arguments for CONFIG ",
-            word,
-            "",
-        ))
-    };
-    if args::is(word, "GET") {
-        arity(3)?;
-        get(engine, id, args[2]);
-    } else if args::is(word, "SET") {
-        arity(4)?;
-        set(engine, args[2], args[3])?;
-        engine.sessions.clients[id].out.ok();
-    } else if args::is(word, "RESETSTAT") {
-        arity(2)?;
-        let lookups = engine.shard.keyspace.clock().lookups();
-        engine.meter.stats.reset(lookups);
-        engine.sessions.clients[id].out.ok();
-    } else if args::is(word, "REWRITE") {
-        arity(2)?;
-        rewrite(engine)?;
-        engine.sessions.clients[id].out.ok();
-    } else {
-        return Err(Error::text(
-            "ERR CONFIG subcommand must be one of GET, SET, RESETSTAT, REWRITE",
-        ));
-    }
-    Ok(())
-}
-
-fn get(engine: &mut Engine, id: ClientId, pattern: &[u8]) {
-    let Engine {
-        config, sessions, ..
-    } = engine;
-    let out = &mut sessions.clients[id].out;
-    let open = out.begin_array();
-    let mut count = 0;
-    for (name, value) in SERVER.get(config, pattern) {
+/// CONFIG GET pattern …
+pub(crate) fn get(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let found = engine.config.get(&args[2..]);
+    let out = &mut engine.sessions.clients[id].out;
+    out.map(found.len());
+    for (name, value) in found {
         out.bulk(name);
         out.bulk(value);
-        count += 2;
-    }
-    out.end_array(open, count);
-}
-
-fn set(engine: &mut Engine, name: &[u8], value: &[u8]) -> Done {
-    let before = engine.config.clone();
-    let effect = SERVER
-        .set(&mut engine.config, name, value)
-        .map_err(|error| Error::Quoting([b"ERR ", &*error.text()].concat().into()))?;
-    if let Err(error) = engine.apply_config(effect) {
-        engine.config = before;
-        return Err(Error::owned(format!("ERR {error}")));
     }
     Ok(())
 }
 
-fn rewrite(engine: &mut Engine) -> Done {
+/// CONFIG SET (name value) …
+pub(crate) fn set(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let (pairs, rest) = args[2..].as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Error::Syntax);
+    }
+    let pairs: Vec<_> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let rights = Rights {
+        protected: is_permitted(
+            engine.config.enable_protected_configs,
+            &engine.sessions.clients[id],
+        ),
+        loading: engine.keeper.persistence.loading.is_some(),
+    };
+    let before = engine.config.clone();
+    let changed = engine.config.set(&pairs, rights).map_err(refusal)?;
+    engine.follow_config(&changed).map_err(|(name, reason)| {
+        tracing::warn!(
+            "Failed applying new configuration. Possibly related to new {name} setting. Restoring previous settings."
+        );
+        engine.config = before;
+        // What could be set before can be set again.
+        let _ = engine.follow_config(&changed);
+        refusal(SetError::refused(name.as_bytes(), reason))
+    })?;
+    engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+/// CONFIG RESETSTAT
+pub(crate) fn resetstat(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let lookups = engine.shard.keyspace.clock().lookups();
+    engine.meter.stats.reset(lookups);
+    engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+/// CONFIG REWRITE
+pub(crate) fn rewrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    write_file(engine)?;
+    engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+fn refusal(error: SetError) -> Error {
+    match error {
+        SetError::Loading => Error::text("LOADING Redis is loading the dataset in memory"),
+        error => Error::Quoting([b"ERR ", &*error.text()].concat().into()),
+    }
+}
+
+/// Whether this client may do what the configuration guards.
+pub(crate) fn is_permitted(permission: Permission, client: &Client) -> bool {
+    match permission {
+        Permission::No => false,
+        Permission::Yes => true,
+        Permission::Local => is_local(&client.peer),
+    }
+}
+
+fn write_file(engine: &mut Engine) -> Done {
     let Some(old) = engine.host.config_text() else {
         return Err(Error::text(
             "ERR The server is running without a config file",
@@ -84,7 +95,33 @@ fn rewrite(engine: &mut Engine) -> Done {
     Ok(())
 }
 
+/// Whether a connection comes from this machine.
+pub(crate) fn is_local(peer: &Peer) -> bool {
+    let address = peer.addr.parse::<SocketAddr>();
+    peer.unix || address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
+}
+
 impl Engine {
+    /// Takes over the new values of these directives, each part of the server once.
+    ///
+    /// # Errors
+    /// The directive that cannot be followed, and why.
+    fn follow_config(
+        &mut self,
+        changed: &[&'static Directive],
+    ) -> Result<(), (&'static str, String)> {
+        let mut told = Vec::new();
+        for directive in changed {
+            if told.contains(&directive.effect()) {
+                continue;
+            }
+            told.push(directive.effect());
+            self.apply_config(directive.effect())
+                .map_err(|reason| (directive.name(), reason))?;
+        }
+        Ok(())
+    }
+
     /// Takes over what was derived from the configuration, after a parameter of this kind was changed.
     ///
     /// # Errors
@@ -99,12 +136,12 @@ impl Engine {
                     ));
                 }
             }
-            Effect::Log => self.host.set_log_level(self.config.loglevel),
+            Effect::Log => self.host.set_log(&self.config),
             Effect::Directory => {
                 let path = self
                     .host
                     .change_dir(&self.config.dir)
-                    .map_err(|error| format!("Changing directory: {error}"))?;
+                    .map_err(|error| error.to_string())?;
                 self.config.dir = path;
             }
             Effect::Memory => {
@@ -138,7 +175,16 @@ impl Engine {
                 self.host.watch(*period_ms, &self.meter.running);
             }
             Effect::Cluster | Effect::Replication => self.apply_cluster_config(),
+            Effect::Listen => {
+                return Err(
+                    "Unable to listen on this port while the server runs; restart it.".to_owned(),
+                );
+            }
             Effect::None
+            | Effect::ClientMemory
+            | Effect::Password
+            | Effect::Tls
+            | Effect::OomScore
             | Effect::Hz
             | Effect::Connections
             | Effect::MinSlaves
@@ -146,6 +192,7 @@ impl Engine {
         }
         self.shard.settings = crate::engine::settings(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
+        self.meter.sizes_from = crate::observe::sizes_from(&self.config);
         self.shard.effects.notify_mask =
             crate::engine::notify_mask(self.config.notify_keyspace_events);
         Ok(())

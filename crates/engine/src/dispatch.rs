@@ -5,10 +5,13 @@ use resp::{Protocol, Reply};
 
 use crate::client::Quiet;
 use crate::index::{self, Entry, Runner};
+use crate::observe::LogKind;
 use crate::{ClientId, Engine, describe};
 
 /// The latency monitor counts in milliseconds.
 const LATENCY_FROM_US: u64 = 1000;
+/// Nothing that is shorter has a large request of many words.
+const LARGE_FROM_NS: u64 = 20_000;
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
@@ -112,6 +115,7 @@ impl Engine {
     /// Refuses, queues or runs a request.
     fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         if let Err(error) = self.gates(id, entry, args) {
+            self.meter.stats.per_command[entry.number].rejected += 1;
             self.refuse(id, &error);
             return;
         }
@@ -133,6 +137,7 @@ impl Engine {
     pub(crate) fn refuse(&mut self, id: ClientId, error: &Error) {
         self.break_transaction(id);
         self.sessions.clients[id].out.error(error.line());
+        self.meter.stats.note_error(&error.line());
     }
 
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
@@ -194,6 +199,7 @@ impl Engine {
             self.break_transaction(id);
             let error = unknown_command(args);
             self.sessions.clients[id].out.error(error.line());
+            self.meter.stats.note_error(&error.line());
         }
     }
 
@@ -279,7 +285,9 @@ impl Engine {
         if !self.sessions.monitors.is_empty() {
             self.feed_monitors(id, entry, args);
         }
-        let db = self.sessions.clients[id].db;
+        let client = &self.sessions.clients[id];
+        let (db, unsent) = (client.db, client.out.len());
+        let has_big = self.shard.big.is_some();
         // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
         // may run commands of its own.
         let start_ns = match entry.runner {
@@ -304,8 +312,9 @@ impl Engine {
             }
         }
         if ns >= self.meter.noted_from_ns {
-            self.note_slow(entry, args, ns / 1000);
+            self.note_slow(id, entry, args, ns / 1000);
         }
+        self.note_sizes(id, entry, args, unsent, has_big || ns >= LARGE_FROM_NS);
         if self.sessions.tracking.is_used() {
             self.remember_reads(id, entry, args);
         }
@@ -317,11 +326,8 @@ impl Engine {
 
     /// For a command that took as long as somebody may want to know of.
     #[cold]
-    fn note_slow(&mut self, entry: Entry, args: Args<'_>, usec: u64) {
-        // What EXEC ran was noted one by one.
-        if !entry.command.traits.has(Traits::RUNS_QUEUE) {
-            self.note_duration(args, usec);
-        }
+    fn note_slow(&mut self, id: ClientId, entry: Entry, args: Args<'_>, usec: u64) {
+        self.note_command(LogKind::Slow, id, entry, args, usec);
         if usec >= LATENCY_FROM_US {
             let event = if entry.command.flags.has(Flags::FAST) {
                 "fast-command"
@@ -376,6 +382,7 @@ impl Engine {
         };
         if let (Err(error), Some(client)) = (done, self.sessions.clients.get_mut(id)) {
             client.out.error(error.line());
+            self.meter.stats.fail(entry.number, &error.line());
             if self.journal.replaying && !self.in_script() {
                 self.note_refusal(entry, &error);
             }

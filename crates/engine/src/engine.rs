@@ -81,6 +81,7 @@ impl Engine {
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
         engine.shard.settings = settings(&engine.config);
         engine.meter.noted_from_ns = noted_from_ns(&engine.config);
+        engine.meter.sizes_from = crate::observe::sizes_from(&engine.config);
         engine.shard.effects.notify_mask = notify_mask(engine.config.notify_keyspace_events);
         engine
     }
@@ -378,7 +379,10 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
         shared_integers: config.maxmemory == 0
             || !matches!(
                 config.maxmemory_policy,
-                MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru
+                MaxmemoryPolicy::VolatileLru
+                    | MaxmemoryPolicy::VolatileLfu
+                    | MaxmemoryPolicy::AllkeysLru
+                    | MaxmemoryPolicy::AllkeysLfu
             ),
         compress: config.rdbcompression,
         cluster: config.cluster_enabled,

@@ -116,6 +116,7 @@ impl Engine {
         let volatile = matches!(
             policy,
             MaxmemoryPolicy::VolatileLru
+                | MaxmemoryPolicy::VolatileLfu
                 | MaxmemoryPolicy::VolatileRandom
                 | MaxmemoryPolicy::VolatileTtl
         );

@@ -47,6 +47,32 @@ impl Histogram {
         self.longest_ns = self.longest_ns.max(other.longest_ns);
     }
 
+    /// How many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// For each doubling of the time from a microsecond on in which there were any: its end in microseconds, and how many took
+    /// no longer. Shorter ones count with the first.
+    pub(crate) fn doublings(&self) -> Vec<(u64, u64)> {
+        let mut found = Vec::new();
+        let (mut end_ns, mut count, mut told) = (1024, 0, 0);
+        for (index, more) in self.counts.iter().enumerate() {
+            while last_of(index) >= end_ns {
+                if count > told {
+                    found.push((end_ns / 1000, count));
+                    told = count;
+                }
+                end_ns *= 2;
+            }
+            count += more;
+        }
+        if count > told {
+            found.push((end_ns / 1000, count));
+        }
+        found
+    }
+
     /// The longest of all.
     pub(crate) fn longest_ns(&self) -> u64 {
         self.longest_ns
@@ -111,6 +137,17 @@ mod tests {
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
         assert_eq!(bucket((1 << MOST_BITS) - 1), BUCKETS - 1);
+    }
+
+    #[test]
+    fn doublings_count_what_took_no_longer() {
+        let mut histogram = Histogram::default();
+        assert!(histogram.doublings().is_empty());
+        for ns in [10, 900, 1100, 1900, 1_000_000] {
+            histogram.add(ns);
+        }
+        assert_eq!(histogram.doublings(), [(1, 2), (2, 4), (1048, 5)]);
+        assert_eq!(histogram.count(), 5);
     }
 
     #[test]

@@ -86,8 +86,14 @@ pub struct Process {
     pub os: String,
     /// The configuration file's absolute path, or nothing.
     pub config_file: String,
+    /// The program's absolute path, or nothing.
+    pub executable: String,
     /// Resident bytes.
     pub rss: usize,
+    /// Bytes that the allocator has handed out, those of the pages they are on, and those that it keeps in memory.
+    pub allocator: [usize; 3],
+    /// The machine's memory, bytes.
+    pub total_memory: usize,
     /// System, user, and the same of ended children.
     pub cpu_seconds: [f64; 4],
     /// Sockets that MIGRATE keeps.
@@ -222,8 +228,8 @@ pub trait Host: fmt::Debug {
     /// How many the system lets in.
     fn allow_clients(&mut self, count: u32) -> Result<(), u32>;
 
-    /// Which lines are logged.
-    fn set_log_level(&mut self, level: conf::LogLevel);
+    /// Which lines are logged, and how they are written.
+    fn set_log(&mut self, config: &conf::ServerConfig);
 
     /// From now on reports when the engine's timer stands still for so many milliseconds (`watchdog-period`); 0: never. The report
     /// tells what is `running`.

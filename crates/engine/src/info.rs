@@ -1,34 +1,15 @@
 //! INFO: what the server tells about itself, section by section.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use commands::{Args, Done, Error};
+use commands::{Args, Done};
+use conf::{Choice as _, Supervised};
 
+use crate::accounts::{percent, ratio};
+use crate::connection::REDIS_VERSION;
 use crate::{ClientId, Engine};
-
-/// The sections in their order. `commandstats` is told only when asked for, or with `all`; what Redis 3.0 does not have only when
-/// asked for.
-const SECTIONS: [&str; 12] = [
-    "Server",
-    "Clients",
-    "Memory",
-    "Persistence",
-    "Stats",
-    "Replication",
-    "CPU",
-    "Commandstats",
-    "Cluster",
-    "Keyspace",
-    "Latencystats",
-    "Memorystats",
-];
-
-/// Those that Redis 3.0 does not have.
-const OURS: [&str; 2] = ["Latencystats", "Memorystats"];
-
-/// How long INFO waits for memory that is being freed on another thread, so that what it tells is what is in use.
-const SETTLE_MEMORY: Duration = Duration::from_millis(50);
 
 /// Appends lines to a string; that does not fail.
 macro_rules! lines {
@@ -39,39 +20,126 @@ macro_rules! lines {
     };
 }
 
+/// A section: its name, its title, and what is in it.
+struct Section {
+    name: &'static str,
+    title: &'static str,
+    shown: Shown,
+    tell: fn(&mut Engine, &mut String),
+}
+
+/// To whom a section is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// To everybody.
+    Always,
+    /// With `all` and `everything`, and by its name.
+    WithAll,
+    /// By its name.
+    ByName,
+}
+
+const fn section(
+    name: &'static str,
+    title: &'static str,
+    shown: Shown,
+    tell: fn(&mut Engine, &mut String),
+) -> Section {
+    Section {
+        name,
+        title,
+        shown,
+        tell,
+    }
+}
+
+/// The sections in their order. The last two are ours.
+static SECTIONS: [Section; 14] = [
+    section("server", "Server", Shown::Always, |engine, text| {
+        engine.info_server(text)
+    }),
+    section("clients", "Clients", Shown::Always, |engine, text| {
+        engine.info_clients(text)
+    }),
+    section("memory", "Memory", Shown::Always, Engine::info_memory),
+    section(
+        "persistence",
+        "Persistence",
+        Shown::Always,
+        |engine, text| engine.info_persistence(text),
+    ),
+    section("stats", "Stats", Shown::Always, |engine, text| {
+        engine.info_stats(text)
+    }),
+    section(
+        "replication",
+        "Replication",
+        Shown::Always,
+        |engine, text| engine.info_replication(text),
+    ),
+    section("cpu", "CPU", Shown::Always, |engine, text| {
+        engine.info_cpu(text)
+    }),
+    section(
+        "commandstats",
+        "Commandstats",
+        Shown::WithAll,
+        |engine, text| engine.info_commands(text),
+    ),
+    section("errorstats", "Errorstats", Shown::Always, |engine, text| {
+        engine.info_errors(text)
+    }),
+    section(
+        "latencystats",
+        "Latencystats",
+        Shown::WithAll,
+        |engine, text| engine.info_latencies(text),
+    ),
+    section("cluster", "Cluster", Shown::Always, |engine, text| {
+        lines!(text, "cluster_enabled:{}", u8::from(engine.shard.settings.cluster););
+    }),
+    section("keyspace", "Keyspace", Shown::Always, |engine, text| {
+        engine.info_keyspace(text)
+    }),
+    section(
+        "memorystats",
+        "Memorystats",
+        Shown::ByName,
+        |engine, text| engine.info_bytes(text),
+    ),
+    section("turnstats", "Turnstats", Shown::ByName, |engine, text| {
+        engine.info_turns(text)
+    }),
+];
+
+/// How long INFO waits for memory that is being freed on another thread, so that what it tells is what is in use.
+const SETTLE_MEMORY: Duration = Duration::from_millis(50);
+
 impl Engine {
-    /// The text of INFO for one section, `default` or `all`.
-    pub(crate) fn info(&mut self, wanted: &str) -> String {
+    /// The text of INFO for these sections, among which may be `default`, `all` and `everything`; for none, the default ones.
+    pub(crate) fn info(&mut self, wanted: &[&[u8]]) -> String {
+        let named = |name: &str| {
+            wanted
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let default = wanted.is_empty() || named("default");
+        let all = named("all") || named("everything");
         let mut text = String::new();
-        for section in SECTIONS {
-            let asked = wanted.eq_ignore_ascii_case(section);
-            let ours = OURS.contains(&section);
-            let all = wanted.eq_ignore_ascii_case("all") && !ours;
-            let default =
-                !ours && wanted.eq_ignore_ascii_case("default") && section != "Commandstats";
-            if !(asked || all || default) {
+        for section in &SECTIONS {
+            let asked = match section.shown {
+                Shown::Always => default || all,
+                Shown::WithAll => all,
+                Shown::ByName => false,
+            };
+            if !asked && !named(section.name) {
                 continue;
             }
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
-            lines!(text, "# {}", section;);
-            match section {
-                "Server" => self.info_server(&mut text),
-                "Clients" => self.info_clients(&mut text),
-                "Memory" => self.info_memory(&mut text),
-                "Persistence" => self.info_persistence(&mut text),
-                "Stats" => self.info_stats(&mut text),
-                "Replication" => self.info_replication(&mut text),
-                "CPU" => self.info_cpu(&mut text),
-                "Commandstats" => self.info_commands(&mut text),
-                "Cluster" => {
-                    lines!(text, "cluster_enabled:{}", u8::from(self.shard.settings.cluster);)
-                }
-                "Latencystats" => self.info_latencies(&mut text),
-                "Memorystats" => self.info_bytes(&mut text),
-                _ => self.info_keyspace(&mut text),
-            }
+            lines!(text, "# {}", section.title;);
+            (section.tell)(self, &mut text);
         }
         text
     }
@@ -84,47 +152,99 @@ impl Engine {
             "standalone"
         };
         let uptime = self.now.unix_ms().saturating_sub(self.meter.started_ms) / 1000;
+        let zone = String::from_utf8_lossy(&self.config.availability_zone);
+        let supervised = match self.config.supervised {
+            Supervised::Auto => Supervised::No,
+            known => known,
+        };
         lines!(text,
-            "redis_version:3.0.7";
+            "redis_version:{}", REDIS_VERSION;
+            "server_name:tern";
+            "tern_version:{}", env!("CARGO_PKG_VERSION");
             "redis_git_sha1:00000000";
             "redis_git_dirty:0";
             "redis_build_id:0";
-            "server_name:tern";
-            "tern_version:{}", env!("CARGO_PKG_VERSION");
             "redis_mode:{}", mode;
+            "server_mode:{}", mode;
             "os:{}", process.os;
-            "arch_bits:64";
+            "arch_bits:{}", usize::BITS;
             "multiplexing_api:epoll";
-            "gcc_version:0.0.0";
             "process_id:{}", process.pid;
+            "process_supervised:{}", supervised.word();
             "run_id:{}", self.keeper.run_id;
             "tcp_port:{}", self.config.port;
+            "server_time_usec:{}", self.now.unix_us;
             "uptime_in_seconds:{}", uptime;
             "uptime_in_days:{}", uptime / 86400;
             "hz:{}", self.config.hz;
+            "configured_hz:{}", self.config.hz;
             "lru_clock:{}", self.shard.keyspace.clock().lru();
+            "executable:{}", process.executable;
             "config_file:{}", process.config_file;
+            "availability_zone:{}", zone;
         );
+        self.info_listeners(text);
+    }
+
+    /// What is listened to.
+    fn info_listeners(&self, text: &mut String) {
+        let binds: String = self
+            .config
+            .bind
+            .iter()
+            .map(|bind| format!(",bind={bind}"))
+            .collect();
+        let mut listeners = Vec::new();
+        if self.config.port > 0 {
+            listeners.push(format!("name=tcp{binds},port={}", self.config.port));
+        }
+        if let Some(path) = &self.config.unixsocket {
+            let path = String::from_utf8_lossy(path);
+            listeners.push(format!("name=unix,bind={path}"));
+        }
+        if self.config.tls_port > 0 {
+            listeners.push(format!("name=tls{binds},port={}", self.config.tls_port));
+        }
+        for (number, listener) in listeners.iter().enumerate() {
+            lines!(text, "listener{}:{}", number, listener;);
+        }
     }
 
     fn info_clients(&self, text: &mut String) {
-        let clients = self
-            .sessions
-            .clients
-            .iter()
-            .map(|(_, client)| client)
-            .filter(|client| !client.flags.internal);
+        let clients = || {
+            let all = self.sessions.clients.iter().map(|(_, client)| client);
+            all.filter(|client| !client.flags.internal)
+        };
         let (mut count, mut output, mut input) = (0, 0, 0);
-        for client in clients {
+        let (mut subscribed, mut watching) = (0, 0);
+        for client in clients() {
             count += usize::from(!client.flags.replica && !client.flags.monitor);
-            output = output.max(client.out.chunks().count().saturating_sub(1));
+            output = output.max(client.out.memory());
             input = input.max(client.pending.len());
+            subscribed += usize::from(client.subscriptions.is_some());
+            watching += usize::from(!client.watched.is_empty());
         }
+        let paused = self
+            .sessions
+            .paused_until_ms
+            .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
+        let actions = match paused {
+            None => "none",
+            Some(_) if self.sessions.paused_writes_only => "write",
+            Some(_) => "all",
+        };
         lines!(text,
             "connected_clients:{}", count;
-            "client_longest_output_list:{}", output;
-            "client_biggest_input_buf:{}", input;
+            "maxclients:{}", self.config.maxclients;
+            "client_recent_max_input_buffer:{}", input;
+            "client_recent_max_output_buffer:{}", output;
             "blocked_clients:{}", self.sessions.blocked.clients + self.journal.replicas.waiters.len();
+            "pubsub_clients:{}", subscribed;
+            "watching_clients:{}", watching;
+            "total_watched_keys:{}", self.sessions.watchers.len();
+            "paused_reason:{}", if paused.is_some() { "client_pause" } else { "none" };
+            "paused_actions:{}", actions;
+            "paused_timeout_milliseconds:{}", paused.unwrap_or(0);
         );
     }
 
@@ -133,18 +253,71 @@ impl Engine {
         self.host.settle_memory(SETTLE_MEMORY);
         let used = self.host.memory_used();
         self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);
-        let rss = self.host.process().rss;
-        #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-        let ratio = rss as f64 / used.max(1) as f64;
+        let process = self.host.process();
+        let (rss, peak) = (process.rss, self.meter.stats.memory_peak);
+        let all = self.accounts();
+        let [allocated, active, resident] = process.allocator;
+        let config = &self.config;
+        let limit = usize::try_from(config.maxmemory).unwrap_or(usize::MAX);
+        let scripts = all.scripts;
         lines!(text,
             "used_memory:{}", used;
             "used_memory_human:{}", human(used);
             "used_memory_rss:{}", rss;
-            "used_memory_peak:{}", self.meter.stats.memory_peak;
-            "used_memory_peak_human:{}", human(self.meter.stats.memory_peak);
-            "used_memory_lua:{}", self.script_memory();
-            "mem_fragmentation_ratio:{:.2}", ratio;
+            "used_memory_rss_human:{}", human(rss);
+            "used_memory_peak:{}", peak;
+            "used_memory_peak_human:{}", human(peak);
+            "used_memory_peak_perc:{:.2}%", percent(used, peak);
+            "used_memory_overhead:{}", all.overhead();
+            "used_memory_startup:{}", all.startup;
+            "used_memory_dataset:{}", all.dataset();
+            "used_memory_dataset_perc:{:.2}%", all.dataset_percent();
+            "allocator_allocated:{}", allocated;
+            "allocator_active:{}", active;
+            "allocator_resident:{}", resident;
+            "total_system_memory:{}", process.total_memory;
+            "total_system_memory_human:{}", human(process.total_memory);
+            "used_memory_lua:{}", scripts;
+            "used_memory_vm_eval:{}", scripts;
+            "used_memory_lua_human:{}", human(scripts);
+            "used_memory_vm_total:{}", scripts;
+            "used_memory_vm_total_human:{}", human(scripts);
+            "maxmemory:{}", config.maxmemory;
+            "maxmemory_human:{}", human(limit);
+            "maxmemory_policy:{}", config.maxmemory_policy.word();
+            "allocator_frag_ratio:{:.2}", ratio(active, allocated);
+            "allocator_frag_bytes:{}", active.saturating_sub(allocated);
+            "allocator_rss_ratio:{:.2}", ratio(resident, active);
+            "allocator_rss_bytes:{}", resident.saturating_sub(active);
+            "rss_overhead_ratio:{:.2}", ratio(rss, resident);
+            "rss_overhead_bytes:{}", signed(rss) - signed(resident);
+            "mem_fragmentation_ratio:{:.2}", ratio(rss, used);
+            "mem_fragmentation_bytes:{}", signed(rss) - signed(used);
+            "mem_replication_backlog:{}", all.backlog;
+            "mem_clients_slaves:{}", all.replicas;
+            "mem_clients_normal:{}", all.clients;
+            "mem_aof_buffer:{}", all.append_only;
             "mem_allocator:jemalloc-5.3.0";
+            "active_defrag_running:0";
+        );
+    }
+
+    /// What the bytes in use are used for, by the names of the section that was ours before INFO memory had them.
+    fn info_bytes(&mut self, text: &mut String) {
+        let all = self.accounts();
+        lines!(text,
+            "used_memory:{}", all.used;
+            "used_memory_startup:{}", all.startup;
+            "used_memory_overhead:{}", all.overhead();
+            "used_memory_dataset:{}", all.dataset();
+            "used_memory_tables:{}", all.tables;
+            "mem_clients_normal:{}", all.clients;
+            "mem_clients_slaves:{}", all.replicas;
+            "mem_replication_backlog:{}", all.backlog;
+            "mem_aof_buffer:{}", all.append_only;
+            "used_memory_scripts:{}", all.scripts;
+            "keys_count:{}", all.keys;
+            "keys_bytes_per_key:{}", all.dataset().checked_div(all.keys).unwrap_or(0);
         );
     }
 
@@ -159,6 +332,7 @@ impl Engine {
             |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
         lines!(text,
             "loading:{}", u8::from(state.loading.is_some());
+            "async_loading:0";
             "rdb_changes_since_last_save:{}", self.journal.dirty;
             "rdb_bgsave_in_progress:{}", u8::from(saving.is_some());
             "rdb_last_save_time:{}", state.last_save;
@@ -211,6 +385,7 @@ impl Engine {
             "pubsub_patterns:{}", self.sessions.pubsub.patterns.len();
             "latest_fork_usec:{}", self.keeper.persistence.fork_us;
             "migrate_cached_sockets:{}", self.host.process().migrate_sockets;
+            "total_error_replies:{}", stats.error_replies;
         );
     }
 
@@ -232,7 +407,11 @@ impl Engine {
             let Some(replica) = &client.replica else {
                 continue;
             };
-            let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
+            let address = client.peer.addr.parse::<SocketAddr>();
+            let ip = address.map_or_else(
+                |_| client.peer.addr.clone(),
+                |address| address.ip().to_string(),
+            );
             let online = replica.state == crate::master::ReplicaState::Online;
             let lag = if online {
                 now_ms.saturating_sub(replica.acked_ms) / 1000
@@ -240,13 +419,17 @@ impl Engine {
                 0
             };
             lines!(text,
-                "slave{}:ip={},port={},state={},offset={},lag={}",
+                "slave{}:ip={},port={},state={},offset={},lag={},type=replica",
                 number, ip, client.listening_port, replica.state.name(), replica.acked, lag;
             );
         }
         let backlog = self.journal.replicas.backlog.as_ref();
         lines!(text,
+            "master_failover_state:no-failover";
+            "master_replid:{}", self.keeper.run_id;
+            "master_replid2:{}", "0".repeat(40);
             "master_repl_offset:{}", self.journal.replicas.offset();
+            "second_repl_offset:-1";
             "repl_backlog_active:{}", u8::from(backlog.is_some());
             "repl_backlog_size:{}", self.config.repl_backlog_size;
             "repl_backlog_first_byte_offset:{}", backlog.map_or(0, |backlog| backlog.first() + 1);
@@ -278,33 +461,48 @@ impl Engine {
             lines!(text, "master_sync_left_bytes:{}", left; "master_sync_last_io_seconds_ago:{}", silent;);
         }
         if !up {
-            let down = self.now.unix_ms().saturating_sub(slave.down_since_ms) / 1000;
+            // A link that never was up has no time since which it is down.
+            let down = match slave.down_since_ms {
+                0 => -1,
+                since_ms => signed_seconds(self.now.unix_ms().saturating_sub(since_ms)),
+            };
             lines!(text, "master_link_down_since_seconds:{}", down;);
         }
         lines!(text,
             "slave_priority:{}", self.config.slave_priority;
             "slave_read_only:{}", u8::from(self.config.slave_read_only);
+            "replica_announced:{}", u8::from(self.config.replica_announced);
         );
     }
 
     fn info_cpu(&self, text: &mut String) {
         let [system, user, children_system, children_user] = self.host.process().cpu_seconds;
         lines!(text,
-            "used_cpu_sys:{:.2}", system;
-            "used_cpu_user:{:.2}", user;
-            "used_cpu_sys_children:{:.2}", children_system;
-            "used_cpu_user_children:{:.2}", children_user;
+            "used_cpu_sys:{:.6}", system;
+            "used_cpu_user:{:.6}", user;
+            "used_cpu_sys_children:{:.6}", children_system;
+            "used_cpu_user_children:{:.6}", children_user;
         );
     }
 
     fn info_commands(&self, text: &mut String) {
         for (command, stats) in crate::index::facts()
             .zip(&self.meter.stats.per_command)
-            .filter(|(_, stats)| stats.calls > 0)
+            .filter(|(_, stats)| stats.calls + stats.rejected + stats.failed > 0)
         {
+            let usec = stats.ns / 1000;
             #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-            let each = (stats.ns / 1000) as f64 / stats.calls as f64;
-            lines!(text, "cmdstat_{}:calls={},usec={},usec_per_call={:.2}", command.name, stats.calls, stats.ns / 1000, each;);
+            let each = usec as f64 / stats.calls.max(1) as f64;
+            lines!(text,
+                "cmdstat_{}:calls={},usec={},usec_per_call={:.2},rejected_calls={},failed_calls={}",
+                command.name, stats.calls, usec, each, stats.rejected, stats.failed;
+            );
+        }
+    }
+
+    fn info_errors(&self, text: &mut String) {
+        for (code, count) in &self.meter.stats.errors {
+            lines!(text, "errorstat_{}:count={}", code, count;);
         }
     }
 
@@ -312,7 +510,7 @@ impl Engine {
         for number in 0..self.shard.keyspace.databases() {
             let db = self.shard.keyspace.db_ref(number);
             if !db.is_empty() {
-                lines!(text, "db{}:keys={},expires={},avg_ttl={}", number, db.len(), db.expires_len(), db.avg_ttl_ms(););
+                lines!(text, "db{}:keys={},expires={},avg_ttl={},keys_with_volatile_items=0", number, db.len(), db.expires_len(), db.avg_ttl_ms(););
             }
         }
     }
@@ -330,17 +528,18 @@ pub(crate) fn human(bytes: usize) -> String {
     }
 }
 
-/// INFO [section]
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn signed_seconds(ms: u64) -> i64 {
+    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
+}
+
+/// INFO [section …]
 pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    if args.len() > 2 {
-        return Err(Error::Syntax);
-    }
-    let wanted = args.get(1).map_or_else(
-        || "default".into(),
-        |word| String::from_utf8_lossy(word).into_owned(),
-    );
-    let text = engine.info(&wanted);
-    engine.sessions.clients[id].out.bulk(text);
+    let text = engine.info(&args[1..]);
+    engine.sessions.clients[id].out.verbatim("txt", text);
     Ok(())
 }
 

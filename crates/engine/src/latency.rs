@@ -1,13 +1,14 @@
-//! LATENCY: which events took long, when, and what to do about it.
+//! LATENCY: which events took long, when, and what to do about it; and how long each command takes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use commands::{Args, Done, Error, args};
+use commands::{Args, Done, Error};
 
+use crate::index::{Entry, entries, find_sub};
 use crate::{ClientId, Engine};
 
-/// Samples kept per event (Redis 3.0: `LATENCY_TS_LEN`).
+/// Samples kept per event.
 const MOST_SAMPLES: usize = 160;
 /// Rows of a graph.
 const GRAPH_ROWS: usize = 4;
@@ -17,6 +18,8 @@ const GRAPH_ROWS: usize = 4;
 struct Series {
     samples: Vec<(u64, u64)>,
     worst_ms: u64,
+    sum_ms: u64,
+    count: u64,
 }
 
 /// All events that were ever slow.
@@ -34,6 +37,8 @@ impl Engine {
         let now = self.now.unix_ms() / 1000;
         let series = self.meter.latency.0.entry(event).or_default();
         series.worst_ms = series.worst_ms.max(ms);
+        series.sum_ms = series.sum_ms.saturating_add(ms);
+        series.count += 1;
         match series.samples.last_mut() {
             Some((at, worst)) if *at == now => *worst = (*worst).max(ms),
             _ => series.samples.push((now, ms)),
@@ -42,88 +47,148 @@ impl Engine {
             series.samples.remove(0);
         }
     }
+
+    fn series(&self, event: &[u8]) -> Option<(&'static str, &Series)> {
+        let found = self
+            .meter
+            .latency
+            .0
+            .iter()
+            .find(|(known, _)| known.as_bytes() == event);
+        found.map(|(name, series)| (*name, series))
+    }
 }
 
 fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// LATENCY HISTORY event | LATEST | GRAPH event | DOCTOR | RESET [event …]
-pub(crate) fn latency(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let now = engine.now.unix_ms() / 1000;
-    let threshold = engine.config.latency_monitor_threshold;
-    let Engine {
-        meter, sessions, ..
-    } = engine;
-    let Latency(events) = &mut meter.latency;
-    let out = &mut sessions.clients[id].out;
-    let named = |events: &BTreeMap<&'static str, Series>, name: &[u8]| {
-        events
-            .keys()
-            .copied()
-            .find(|known| known.as_bytes() == name)
-    };
-    match args {
-        [_, word, name] if args::is(word, "HISTORY") => {
-            let samples = named(events, name).map_or(&[][..], |name| &events[name].samples);
-            out.array(samples.len());
-            for (at, ms) in samples {
-                out.array(2);
-                out.int(int(*at));
-                out.int(int(*ms));
-            }
-        }
-        [_, word, name] if args::is(word, "GRAPH") => {
-            let Some(known) = named(events, name) else {
-                return Err(Error::quoting(
-                    "ERR No samples available for event '",
-                    name,
-                    "'",
-                ));
-            };
-            out.bulk(graph(known, &events[known], now));
-        }
-        [_, word] if args::is(word, "LATEST") => {
-            out.array(events.len());
-            for (name, series) in events.iter() {
-                let (at, ms) = series.samples.last().copied().unwrap_or_default();
-                out.array(4);
-                out.bulk(name);
-                out.int(int(at));
-                out.int(int(ms));
-                out.int(int(series.worst_ms));
-            }
-        }
-        [_, word] if args::is(word, "DOCTOR") => out.bulk(doctor(events, threshold > 0)),
-        [_, word, names @ ..] if args::is(word, "RESET") => {
-            let before = events.len();
-            if names.is_empty() {
-                events.clear();
-            }
-            for name in names {
-                events.retain(|known, _| known.as_bytes() != *name);
-            }
-            out.count(before - events.len());
-        }
-        _ => return Err(Error::Syntax),
+/// LATENCY HISTORY event
+pub(crate) fn history(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let samples = engine.series(args[2]);
+    let samples = samples.map(|(_, series)| series.samples.clone());
+    let samples = samples.unwrap_or_default();
+    let out = &mut engine.sessions.clients[id].out;
+    out.array(samples.len());
+    for (at, ms) in samples {
+        out.array(2);
+        out.int(int(at));
+        out.int(int(ms));
     }
     Ok(())
 }
 
+/// LATENCY LATEST
+pub(crate) fn latest(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let Engine {
+        meter, sessions, ..
+    } = engine;
+    let Latency(events) = &meter.latency;
+    let out = &mut sessions.clients[id].out;
+    out.array(events.len());
+    for (name, series) in events.iter() {
+        let (at, ms) = series.samples.last().copied().unwrap_or_default();
+        out.array(6);
+        out.bulk(name);
+        for number in [at, ms, series.worst_ms, series.sum_ms, series.count] {
+            out.int(int(number));
+        }
+    }
+    Ok(())
+}
+
+/// LATENCY GRAPH event
+pub(crate) fn graph(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let now = engine.now.unix_ms() / 1000;
+    let Some((name, series)) = engine.series(args[2]) else {
+        return Err(Error::quoting(
+            "ERR No samples available for event '",
+            args[2],
+            "'",
+        ));
+    };
+    let text = drawn(name, series, now);
+    engine.sessions.clients[id].out.verbatim("txt", text);
+    Ok(())
+}
+
+/// LATENCY DOCTOR
+pub(crate) fn doctor(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    let text = report(
+        &engine.meter.latency.0,
+        engine.config.latency_monitor_threshold > 0,
+    );
+    engine.sessions.clients[id].out.verbatim("txt", text);
+    Ok(())
+}
+
+/// LATENCY RESET [event …]
+pub(crate) fn reset(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let events = &mut engine.meter.latency.0;
+    let before = events.len();
+    let names = &args[2..];
+    events.retain(|known, _| {
+        !names.is_empty() && !names.iter().any(|name| known.as_bytes() == *name)
+    });
+    let gone = before - events.len();
+    engine.sessions.clients[id].out.count(gone);
+    Ok(())
+}
+
+/// LATENCY HISTOGRAM [command …]
+pub(crate) fn histogram(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let chosen: Vec<Entry> = if args.len() == 2 {
+        entries().collect()
+    } else {
+        args[2..]
+            .iter()
+            .flat_map(|name| named(engine, name))
+            .collect()
+    };
+    let Engine {
+        meter, sessions, ..
+    } = engine;
+    let out = &mut sessions.clients[id].out;
+    let chosen: Vec<_> = chosen
+        .into_iter()
+        .map(|entry| (entry, &meter.stats.per_command[entry.number].times))
+        .filter(|(_, times)| times.count() > 0)
+        .collect();
+    out.map(chosen.len());
+    for (entry, times) in chosen {
+        out.bulk(entry.command.name);
+        out.map(2);
+        out.bulk("calls");
+        out.int(int(times.count()));
+        out.bulk("histogram_usec");
+        let buckets = times.doublings();
+        out.map(buckets.len());
+        for (usec, count) in buckets {
+            out.int(int(usec));
+            out.int(int(count));
+        }
+    }
+    Ok(())
+}
+
+/// A command with its subcommands, or one subcommand.
+fn named(engine: &Engine, name: &[u8]) -> Vec<Entry> {
+    let (name, sub) = match name.iter().position(|byte| *byte == b'|') {
+        Some(bar) => (&name[..bar], Some(&name[bar + 1..])),
+        None => (name, None),
+    };
+    match (engine.index.find(name), sub) {
+        (None, _) => Vec::new(),
+        (Some(entry), None) => std::iter::once(entry).chain(&entry.subs).collect(),
+        (Some(entry), Some(sub)) => find_sub(entry, sub).into_iter().collect(),
+    }
+}
+
 /// A graph in characters: one column per sample, its age below it.
-fn graph(name: &str, series: &Series, now: u64) -> String {
-    let low = series
-        .samples
-        .iter()
-        .map(|sample| sample.1)
-        .min()
-        .unwrap_or(0);
-    let high = series
-        .samples
-        .iter()
-        .map(|sample| sample.1)
-        .max()
-        .unwrap_or(0);
+fn drawn(name: &str, series: &Series, now: u64) -> String {
+    let values = || series.samples.iter().map(|sample| sample.1);
+    let low = values().min().unwrap_or(0);
+    let high = values().max().unwrap_or(0);
     let mut text = format!(
         "{name} - high {high} ms, low {low} ms (all time high {} ms)\n",
         series.worst_ms
@@ -186,7 +251,7 @@ fn age(seconds: u64) -> String {
 fn advice(event: &str) -> &'static str {
     match event {
         "command" => {
-            "Look at SLOWLOG for the commands, and do less at once: SCAN for KEYS, ranges for whole collections."
+            "Look at COMMANDLOG GET 10 slow for the commands, and do less at once: SCAN for KEYS, ranges for whole collections."
         }
         "fast-command" => {
             "Simple commands were slow, so the machine was: look for swapping, other programs, a busy host."
@@ -205,9 +270,9 @@ fn advice(event: &str) -> &'static str {
     }
 }
 
-fn doctor(events: &BTreeMap<&'static str, Series>, watching: bool) -> String {
+fn report(events: &BTreeMap<&'static str, Series>, watching: bool) -> String {
     if !watching && events.is_empty() {
-        return "I'm sorry, Dave, I can't do that. Latency monitoring is disabled in this Redis instance. \
+        return "I'm sorry, Dave, I can't do that. Latency monitoring is disabled in this server. \
                 You may use \"CONFIG SET latency-monitor-threshold <milliseconds>.\" in order to enable it.\n"
             .to_owned();
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::Running;
 use crate::latency::Latency;
-use crate::observe::SlowLog;
+use crate::observe::CommandLogs;
 use crate::stats::Stats;
 
 /// What is measured.
 #[derive(Debug)]
 pub(crate) struct Meter {
     pub(crate) stats: Stats,
-    pub(crate) slowlog: SlowLog,
+    pub(crate) command_logs: CommandLogs,
     pub(crate) latency: Latency,
     /// Which command runs, for other threads to see.
     pub(crate) running: Arc<Running>,
@@ -25,6 +25,8 @@ pub(crate) struct Meter {
     pub(crate) turn_from_ns: u64,
     /// From which duration on the slow log or the latency monitor may want to know of a command.
     pub(crate) noted_from_ns: u64,
+    /// From which size of a request or a reply on a command log may want to know of a command.
+    pub(crate) sizes_from: u64,
     /// When the work of each second was last done ([`crate::Now::mono_ms`]).
     pub(crate) last_second_ms: u64,
     /// When the log was last told what there is.
@@ -37,7 +39,8 @@ impl Meter {
     pub(crate) fn new(started_ms: u64) -> Self {
         Self {
             stats: Stats::new(),
-            slowlog: SlowLog::default(),
+            command_logs: CommandLogs::default(),
+            sizes_from: u64::MAX,
             latency: Latency::default(),
             running: Arc::default(),
             started_ms,

@@ -1,54 +1,165 @@
-//! Watching the server at work: SLOWLOG and MONITOR.
+//! Watching the server at work: COMMANDLOG, SLOWLOG and MONITOR.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use commands::{Args, Done, Error, Flags, args};
+use commands::{Args, Done, Error, Facts, Flags, args};
+use conf::ServerConfig;
 
 use crate::index::Entry;
 use crate::{ClientId, Engine};
 
-/// Words of a command that the slow log keeps (Redis 3.0: `SLOWLOG_ENTRY_MAX_ARGC`).
+/// Words of a command that a log keeps.
 const MOST_WORDS: usize = 32;
-/// Bytes of a word that it keeps (`SLOWLOG_ENTRY_MAX_STRING`).
+/// Bytes of a word that it keeps.
 const MOST_WORD_BYTES: usize = 128;
+/// Requests below this are looked at only where a log asks for such.
+const SMALL_BYTES: u64 = 64 << 10;
+/// What stands for a secret.
+const REDACTED: &[u8] = b"(redacted)";
 
-/// A command that took long.
-#[derive(Debug)]
-struct Slow {
-    number: u64,
-    unix_s: u64,
-    usec: u64,
-    words: Vec<Vec<u8>>,
+/// What a command was noted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    /// It took long: microseconds.
+    Slow,
+    /// Its request was large: bytes.
+    LargeRequest,
+    /// Its reply was large: bytes.
+    LargeReply,
 }
 
-/// The slowest commands, newest first.
+impl LogKind {
+    const WORDS: [(&'static str, Self); 3] = [
+        ("slow", Self::Slow),
+        ("large-request", Self::LargeRequest),
+        ("large-reply", Self::LargeReply),
+    ];
+
+    fn parse(word: &[u8]) -> Result<Self, Error> {
+        let known = Self::WORDS.iter().find(|(known, _)| args::is(word, known));
+        known.map(|(_, kind)| *kind).ok_or(Error::text(
+            "ERR type should be one of the following: slow, large-request, large-reply",
+        ))
+    }
+}
+
+/// A command that was noted.
+#[derive(Debug)]
+struct Noted {
+    number: u64,
+    unix_s: u64,
+    value: u64,
+    words: Vec<Vec<u8>>,
+    addr: String,
+    name: Vec<u8>,
+}
+
+/// Noted commands, newest first.
 #[derive(Debug, Default)]
-pub(crate) struct SlowLog {
-    entries: VecDeque<Slow>,
+struct Log {
+    entries: VecDeque<Noted>,
     next: u64,
 }
 
+/// One log per [`LogKind`].
+#[derive(Debug, Default)]
+pub(crate) struct CommandLogs([Log; 3]);
+
+impl CommandLogs {
+    fn of(&mut self, kind: LogKind) -> &mut Log {
+        &mut self.0[kind as usize]
+    }
+}
+
 impl Engine {
-    /// Remembers a command that took `usec`, if it is slow enough.
-    pub(crate) fn note_duration(&mut self, args: Args<'_>, usec: u64) {
-        let Ok(threshold) = u64::try_from(self.config.slowlog_log_slower_than) else {
+    /// From which value on a command is noted, and how many are kept; none where nothing is.
+    fn noted_from(&self, kind: LogKind) -> Option<(u64, usize)> {
+        let config = &self.config;
+        let (threshold, most) = match kind {
+            LogKind::Slow => (config.slowlog_log_slower_than, config.slowlog_max_len),
+            LogKind::LargeRequest => (
+                config.commandlog_request_larger_than,
+                config.commandlog_large_request_max_len,
+            ),
+            LogKind::LargeReply => (
+                config.commandlog_reply_larger_than,
+                config.commandlog_large_reply_max_len,
+            ),
+        };
+        let threshold = u64::try_from(threshold).ok()?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        (most > 0).then_some((threshold, most))
+    }
+
+    /// Notes a command with this value, if that is as much as somebody wants to know of. What scripts run is not noted, the
+    /// script is.
+    pub(crate) fn note_command(
+        &mut self,
+        kind: LogKind,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+        value: u64,
+    ) {
+        let Some((_, most)) = self.noted_from(kind).filter(|(least, _)| value >= *least) else {
             return;
         };
-        if usec < threshold {
+        if entry.command.flags.has(Flags::SKIP_COMMANDLOG) {
             return;
         }
-        let log = &mut self.meter.slowlog;
-        let unix_s = self.now.unix_ms() / 1000;
-        log.entries.push_front(Slow {
-            number: log.next,
-            unix_s,
-            usec,
-            words: shortened(args),
-        });
+        let client = self.sessions.clients.get(id);
+        if client.is_some_and(|client| client.flags.internal) {
+            return;
+        }
+        let addr = client.map(|client| client.peer.addr.clone());
+        let name = client.and_then(|client| client.name.clone());
+        let noted = Noted {
+            number: 0,
+            unix_s: self.now.unix_ms() / 1000,
+            value,
+            words: shortened(&redacted(entry.command, args)),
+            addr: addr.unwrap_or_default(),
+            name: name.map(Into::into).unwrap_or_default(),
+        };
+        let log = self.meter.command_logs.of(kind);
+        let number = log.next;
         log.next += 1;
-        log.entries
-            .truncate(usize::try_from(self.config.slowlog_max_len).unwrap_or(usize::MAX));
+        log.entries.push_front(Noted { number, ..noted });
+        log.entries.truncate(most);
+    }
+
+    /// Notes a command whose request or reply is large. `unsent` bytes of replies were there before it. The request is looked at
+    /// where it may be large.
+    #[inline]
+    pub(crate) fn note_sizes(
+        &mut self,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+        unsent: usize,
+        may_be_large: bool,
+    ) {
+        let least = self.meter.sizes_from;
+        let out = self
+            .sessions
+            .clients
+            .get(id)
+            .map_or(0, |client| client.out.len());
+        let reply = out.saturating_sub(unsent) as u64;
+        if reply >= least || may_be_large || least < SMALL_BYTES {
+            self.note_large(id, entry, args, reply);
+        }
+    }
+
+    #[cold]
+    fn note_large(&mut self, id: ClientId, entry: Entry, args: Args<'_>, reply: u64) {
+        if self.meter.sizes_from == u64::MAX {
+            return;
+        }
+        self.note_command(LogKind::LargeRequest, id, entry, args, request_bytes(args));
+        self.note_command(LogKind::LargeReply, id, entry, args, reply);
     }
 
     /// Shows a command to the monitors.
@@ -59,7 +170,7 @@ impl Engine {
         {
             return;
         }
-        self.tell_monitors(id, args);
+        self.tell_monitors(id, &redacted(entry.command, args));
     }
 
     /// Shows a command of `id` to all monitors.
@@ -101,6 +212,47 @@ impl Engine {
     }
 }
 
+/// From which size on a request or a reply may have to be noted.
+pub(crate) fn sizes_from(config: &ServerConfig) -> u64 {
+    let limits = [
+        config.commandlog_request_larger_than,
+        config.commandlog_reply_larger_than,
+    ];
+    // A negative threshold turns a log off.
+    let limits = limits.map(|limit| u64::try_from(limit).unwrap_or(u64::MAX));
+    limits[0].min(limits[1])
+}
+
+/// The bytes that a request takes in the protocol.
+fn request_bytes(args: Args<'_>) -> u64 {
+    let header = |length: usize| length.checked_ilog10().unwrap_or(0) as usize + 4;
+    let words = args.iter().map(|word| header(word.len()) + word.len() + 2);
+    (header(args.len()) + words.sum::<usize>()) as u64
+}
+
+/// The words of a request without its secrets.
+fn redacted<'a>(command: &Facts, args: Args<'a>) -> Cow<'a, [&'a [u8]]> {
+    let Some(secrets) = command.secrets else {
+        return Cow::Borrowed(args);
+    };
+    let mut words = args.to_vec();
+    for at in secrets(args) {
+        if let Some(word) = words.get_mut(at) {
+            *word = REDACTED;
+        }
+    }
+    Cow::Owned(words)
+}
+
+/// CONFIG SET's secrets: the values of passwords.
+pub(crate) fn config_secrets(args: Args<'_>) -> Vec<usize> {
+    let names = args.iter().enumerate().skip(2).step_by(2);
+    names
+        .filter(|(_, name)| conf::set::is_sensitive(name))
+        .map(|(at, _)| at + 1)
+        .collect()
+}
+
 fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = if args.len() > MOST_WORDS {
         MOST_WORDS - 1
@@ -123,41 +275,85 @@ fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
     words
 }
 
-/// SLOWLOG GET [count] | LEN | RESET
-pub(crate) fn slowlog(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+/// Answers the newest entries of a log; a count of -1 is all of them.
+fn entries(engine: &mut Engine, id: ClientId, kind: LogKind, count: i64) {
     let Engine {
         meter, sessions, ..
     } = engine;
-    let slowlog = &mut meter.slowlog;
+    let log = meter.command_logs.of(kind);
     let out = &mut sessions.clients[id].out;
-    match args {
-        [_, word] if args::is(word, "RESET") => {
-            slowlog.entries.clear();
-            out.ok();
-        }
-        [_, word] if args::is(word, "LEN") => out.count(slowlog.entries.len()),
-        [_, word] | [_, word, _] if args::is(word, "GET") => {
-            let count = args.get(2).map_or(Ok(10), |word| args::int(word))?;
-            // A negative count is all of them.
-            let count = usize::try_from(count)
-                .unwrap_or(usize::MAX)
-                .min(slowlog.entries.len());
-            out.array(count);
-            for entry in slowlog.entries.iter().take(count) {
-                out.array(4);
-                out.int(i64::try_from(entry.number).unwrap_or(i64::MAX));
-                out.int(i64::try_from(entry.unix_s).unwrap_or(i64::MAX));
-                out.int(i64::try_from(entry.usec).unwrap_or(i64::MAX));
-                out.array(entry.words.len());
-                entry.words.iter().for_each(|word| out.bulk(word));
-            }
-        }
-        _ => {
-            return Err(Error::text(
-                "ERR Unknown SLOWLOG subcommand or wrong # of args. Try GET, RESET, LEN.",
-            ));
-        }
+    let int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    out.array(count.min(log.entries.len()));
+    for entry in log.entries.iter().take(count) {
+        out.array(6);
+        out.int(int(entry.number));
+        out.int(int(entry.unix_s));
+        out.int(int(entry.value));
+        out.array(entry.words.len());
+        entry.words.iter().for_each(|word| out.bulk(word));
+        out.bulk(&entry.addr);
+        out.bulk(&entry.name);
     }
+}
+
+fn count_of(word: &[u8]) -> Result<i64, Error> {
+    let count = args::int(word).ok().filter(|count| *count >= -1);
+    count.ok_or(Error::text(
+        "ERR count should be greater than or equal to -1",
+    ))
+}
+
+fn reset(engine: &mut Engine, id: ClientId, kind: LogKind) {
+    engine.meter.command_logs.of(kind).entries.clear();
+    engine.sessions.clients[id].out.ok();
+}
+
+fn len(engine: &mut Engine, id: ClientId, kind: LogKind) {
+    let count = engine.meter.command_logs.of(kind).entries.len();
+    engine.sessions.clients[id].out.count(count);
+}
+
+/// COMMANDLOG GET count type
+pub(crate) fn commandlog_get(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let count = count_of(args[2])?;
+    let kind = LogKind::parse(args[3])?;
+    entries(engine, id, kind, count);
+    Ok(())
+}
+
+/// COMMANDLOG LEN type
+pub(crate) fn commandlog_len(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    len(engine, id, LogKind::parse(args[2])?);
+    Ok(())
+}
+
+/// COMMANDLOG RESET type
+pub(crate) fn commandlog_reset(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    reset(engine, id, LogKind::parse(args[2])?);
+    Ok(())
+}
+
+/// SLOWLOG GET [count]
+pub(crate) fn slowlog_get(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let count = match args {
+        [_, _] => 10,
+        [_, _, count] => count_of(count)?,
+        _ => return Err(Error::Syntax),
+    };
+    entries(engine, id, LogKind::Slow, count);
+    Ok(())
+}
+
+/// SLOWLOG LEN
+pub(crate) fn slowlog_len(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    len(engine, id, LogKind::Slow);
+    Ok(())
+}
+
+/// SLOWLOG RESET
+pub(crate) fn slowlog_reset(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    reset(engine, id, LogKind::Slow);
     Ok(())
 }
 

@@ -1,12 +1,21 @@
 //! Counters that INFO shows and CONFIG RESETSTAT clears.
 
+use std::collections::BTreeMap;
+
 use crate::histogram::Histogram;
+
+/// How many different codes of errors are told apart.
+const MOST_ERRORS: usize = 128;
 
 /// How often a command was called, and how long it took.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommandStats {
     pub(crate) calls: u64,
     pub(crate) ns: u64,
+    /// How often it was refused before it ran.
+    pub(crate) rejected: u64,
+    /// How often it ran and answered an error.
+    pub(crate) failed: u64,
     pub(crate) times: Histogram,
 }
 
@@ -59,6 +68,10 @@ pub(crate) struct Stats {
     pub(crate) hits_before: u64,
     pub(crate) misses_before: u64,
     pub(crate) memory_peak: usize,
+    /// Replies that were errors.
+    pub(crate) error_replies: u64,
+    /// How many of them had each code.
+    pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) commands_rate: Rate,
     pub(crate) input_rate: Rate,
     pub(crate) output_rate: Rate,
@@ -72,6 +85,24 @@ impl Stats {
         Self {
             per_command: vec![CommandStats::default(); crate::index::entries().count()],
             ..Self::default()
+        }
+    }
+
+    /// A command ran and answered this line.
+    pub(crate) fn fail(&mut self, number: usize, line: &[u8]) {
+        self.per_command[number].failed += 1;
+        self.note_error(line);
+    }
+
+    /// A reply is an error: its line without the dash, of which the first word is the code.
+    pub(crate) fn note_error(&mut self, line: &[u8]) {
+        self.error_replies += 1;
+        let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let code = String::from_utf8_lossy(code);
+        if let Some(count) = self.errors.get_mut(&*code) {
+            *count += 1;
+        } else if self.errors.len() < MOST_ERRORS {
+            self.errors.insert(code.into_owned(), 1);
         }
     }
 

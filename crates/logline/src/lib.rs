@@ -1,5 +1,5 @@
-//! The log of a daemon, as Redis writes it: `pid:role dd Mon HH:MM:SS.mmm level text`, one line per event, to
-//! standard output or to a file, and to the system's log where that is asked for. A shell calls [`Log::install`] once and
+//! The log of a daemon, as Redis writes it: `pid:role dd Mon yyyy HH:MM:SS.mmm level text`, or as logfmt or JSON, one line
+//! per event, to standard output or to a file, and to the system's log where that is asked for. A shell calls [`Log::install`] once and
 //! then uses `tracing`'s macros; what is logged, and when, is not decided here.
 //!
 //! | macro | mark | Redis's `loglevel` |
@@ -16,9 +16,10 @@ mod syslog;
 mod zone;
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{Timestamp, Zoned};
 use tracing::level_filters::LevelFilter;
@@ -40,6 +41,7 @@ pub const RAW: &str = "raw";
 #[derive(Clone, Debug)]
 pub struct Log {
     role: Arc<AtomicU8>,
+    style: Arc<RwLock<Style>>,
     sink: SharedSink,
     level: reload::Handle<LevelFilter, Registry>,
 }
@@ -56,11 +58,13 @@ impl Log {
         syslog: Option<Syslog>,
     ) -> Result<Self, AlreadyInstalled> {
         let role = Arc::new(AtomicU8::new(role.letter()));
+        let style = Arc::new(RwLock::new(Style::default()));
         let sink = SharedSink::new(Sink::Stdout);
         let (filter, level) = reload::Layer::new(LevelFilter::from(level));
         let lines = tracing_subscriber::fmt::layer()
-            .event_format(RedisLine {
+            .event_format(Line {
                 role: Arc::clone(&role),
+                style: Arc::clone(&style),
             })
             .with_ansi(false)
             .log_internal_errors(false)
@@ -75,12 +79,22 @@ impl Log {
         });
         let subscriber = Registry::default().with(filter).with(lines).with(system);
         tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)?;
-        Ok(Self { role, sink, level })
+        Ok(Self {
+            role,
+            style,
+            sink,
+            level,
+        })
     }
 
     /// Changes the letter behind the process id: a server that becomes a slave, a forked child.
     pub fn set_role(&self, role: Role) {
         self.role.store(role.letter(), Ordering::Relaxed);
+    }
+
+    /// Changes how the lines that follow are written.
+    pub fn set_style(&self, style: Style) {
+        *self.style.write().unwrap_or_else(PoisonError::into_inner) = style;
     }
 
     /// Changes the least important level that is still written.
@@ -98,6 +112,39 @@ impl Log {
         self.sink.replace(sink);
         Ok(())
     }
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// The form of a line.
+    pub format: Format,
+    /// The form of its time.
+    pub timestamp: TimestampFormat,
+}
+
+/// The form of a line: the values of `log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// `pid:role time mark text`
+    #[default]
+    Legacy,
+    /// `pid=… role=… timestamp="…" level=… message="…"`
+    Logfmt,
+    /// The same as an object.
+    Json,
+}
+
+/// The form of the time in a line: the values of `log-timestamp-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampFormat {
+    /// `29 Nov 2026 10:20:30.456`
+    #[default]
+    Legacy,
+    /// `2026-11-29T10:20:30.456+01:00`
+    Iso8601,
+    /// Since 1970.
+    Milliseconds,
 }
 
 /// A subscriber was installed before [`Log::install`].
@@ -134,6 +181,16 @@ impl Role {
             Self::Sentinel => b'X',
         }
     }
+
+    /// The word for a letter.
+    const fn word(letter: u8) -> &'static str {
+        match letter {
+            b'S' => "replica",
+            b'C' => "RDB/AOF",
+            b'X' => "sentinel",
+            _ => "primary",
+        }
+    }
 }
 
 /// The values of the `loglevel` directive, least important first.
@@ -147,9 +204,19 @@ pub enum Level {
     Notice,
     /// Only what is very important.
     Warning,
+    /// Nothing at all.
+    Nothing,
 }
 
 impl Level {
+    const ALL: [Self; 5] = [
+        Self::Debug,
+        Self::Verbose,
+        Self::Notice,
+        Self::Warning,
+        Self::Nothing,
+    ];
+
     /// The name in the configuration file.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -158,6 +225,7 @@ impl Level {
             Self::Verbose => "verbose",
             Self::Notice => "notice",
             Self::Warning => "warning",
+            Self::Nothing => "nothing",
         }
     }
 }
@@ -167,20 +235,20 @@ impl FromStr for Level {
 
     /// Reads a `loglevel` value; case does not matter.
     fn from_str(name: &str) -> Result<Self, UnknownLevel> {
-        [Self::Debug, Self::Verbose, Self::Notice, Self::Warning]
+        Self::ALL
             .into_iter()
             .find(|level| level.name().eq_ignore_ascii_case(name))
             .ok_or(UnknownLevel)
     }
 }
 
-/// A `loglevel` value that is none of the four names.
+/// A `loglevel` value that is none of the five names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnknownLevel;
 
 impl fmt::Display for UnknownLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Invalid log level. Must be one of debug, notice, warning")
+        f.write_str("Invalid log level. Must be one of debug, verbose, notice, warning, nothing")
     }
 }
 
@@ -193,6 +261,7 @@ impl From<Level> for LevelFilter {
             Level::Verbose => Self::DEBUG,
             Level::Notice => Self::INFO,
             Level::Warning => Self::WARN,
+            Level::Nothing => Self::OFF,
         }
     }
 }
@@ -211,12 +280,13 @@ fn ctime_of(time: &Zoned) -> String {
     time.strftime("%a %b %e %H:%M:%S %Y").to_string()
 }
 
-/// Formats one event as Redis's line. The time is local, the zone is `TZ`'s or the system's.
-struct RedisLine {
+/// Formats one event as a line. The time is local, the zone is `TZ`'s or the system's.
+struct Line {
     role: Arc<AtomicU8>,
+    style: Arc<RwLock<Style>>,
 }
 
-impl<S, N> FormatEvent<S, N> for RedisLine
+impl<S, N> FormatEvent<S, N> for Line
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -231,45 +301,104 @@ where
         if metadata.target() == RAW {
             return ctx.format_fields(writer, event);
         }
+        let style = *self.style.read().unwrap_or_else(PoisonError::into_inner);
+        let mut message = String::new();
+        ctx.format_fields(Writer::new(&mut message), event)?;
         // Asked for each line: after a fork the child's lines carry its own id.
         let pid = std::process::id();
-        let role = char::from(self.role.load(Ordering::Relaxed));
-        write_prefix(&mut writer, pid, role, &zone::now(), *metadata.level())?;
-        ctx.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let role = self.role.load(Ordering::Relaxed);
+        write_line(
+            &mut writer,
+            style,
+            (pid, role),
+            &zone::now(),
+            *metadata.level(),
+            &message,
+        )
     }
 }
 
-fn write_prefix(
+fn write_line(
     out: &mut dyn fmt::Write,
-    pid: u32,
-    role: char,
+    style: Style,
+    (pid, role): (u32, u8),
     time: &Zoned,
     level: tracing::Level,
+    message: &str,
 ) -> fmt::Result {
+    let time = stamp(style.timestamp, time);
+    let (mark, word) = match level {
+        tracing::Level::ERROR | tracing::Level::WARN => ('#', "warning"),
+        tracing::Level::INFO => ('*', "notice"),
+        tracing::Level::DEBUG => ('-', "info"),
+        tracing::Level::TRACE => ('.', "debug"),
+    };
+    let who = Role::word(role);
+    match style.format {
+        Format::Legacy => writeln!(out, "{pid}:{} {time} {mark} {message}", char::from(role)),
+        Format::Logfmt => {
+            let message = message.replace('"', "'").replace(['\n', '\r'], " ");
+            writeln!(
+                out,
+                "pid={pid} role={who} timestamp=\"{time}\" level={word} message=\"{message}\""
+            )
+        }
+        Format::Json => {
+            let message = json(message);
+            writeln!(
+                out,
+                "{{\"pid\":{pid},\"role\":\"{who}\",\"timestamp\":\"{time}\",\"level\":\"{word}\",\"message\":{message}}}"
+            )
+        }
+    }
+}
+
+/// A text as JSON has it.
+fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            character if character < ' ' => {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(character));
+            }
+            character => out.push(character),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn stamp(format: TimestampFormat, time: &Zoned) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
-    let month = usize::try_from(time.month() - 1)
-        .ok()
-        .and_then(|index| MONTHS.get(index))
-        .copied()
-        .unwrap_or("???");
-    let mark = match level {
-        tracing::Level::ERROR | tracing::Level::WARN => '#',
-        tracing::Level::INFO => '*',
-        tracing::Level::DEBUG => '-',
-        tracing::Level::TRACE => '.',
-    };
-    write!(
-        out,
-        "{pid}:{role} {:02} {month} {:02}:{:02}:{:02}.{:03} {mark} ",
-        time.day(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-        time.millisecond()
-    )
+    match format {
+        TimestampFormat::Legacy => {
+            let month = usize::try_from(time.month() - 1)
+                .ok()
+                .and_then(|index| MONTHS.get(index))
+                .copied()
+                .unwrap_or("???");
+            format!(
+                "{:02} {month} {} {:02}:{:02}:{:02}.{:03}",
+                time.day(),
+                time.year(),
+                time.hour(),
+                time.minute(),
+                time.second(),
+                time.millisecond()
+            )
+        }
+        TimestampFormat::Iso8601 => time.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+        TimestampFormat::Milliseconds => time.timestamp().as_millisecond().to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -277,14 +406,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prefix_is_that_of_the_recorded_log() {
-        let time = jiff::civil::datetime(2025, 11, 2, 6, 54, 20, 45_900_000);
+    fn a_line_in_every_form() {
+        let time = jiff::civil::datetime(2026, 11, 2, 6, 54, 20, 45_900_000);
         let zoned = time
             .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)))
             .unwrap();
-        let mut line = String::new();
-        write_prefix(&mut line, 31646, 'X', &zoned, tracing::Level::WARN).unwrap();
-        assert_eq!(line, "31646:X 02 Nov 06:54:20.045 # ");
+        let line = |format, timestamp, message| {
+            let (style, mut line) = (Style { format, timestamp }, String::new());
+            let who = (31646, b'X');
+            write_line(&mut line, style, who, &zoned, tracing::Level::WARN, message).unwrap();
+            line
+        };
+        assert_eq!(
+            line(Format::Legacy, TimestampFormat::Legacy, "text"),
+            "31646:X 02 Nov 2026 06:54:20.045 # text\n"
+        );
+        assert_eq!(
+            line(Format::Logfmt, TimestampFormat::Iso8601, "a \"b\"\nc"),
+            "pid=31646 role=sentinel timestamp=\"2026-11-02T06:54:20.045+08:00\" level=warning message=\"a 'b' c\"\n"
+        );
+        assert_eq!(
+            line(
+                Format::Json,
+                TimestampFormat::Milliseconds,
+                "a \"b\"\n\u{1}"
+            ),
+            "{\"pid\":31646,\"role\":\"sentinel\",\"timestamp\":\"1793573660045\",\"level\":\"warning\",\
+             \"message\":\"a \\\"b\\\"\\n\\u0001\"}\n"
+        );
     }
 
     #[test]
@@ -338,7 +487,7 @@ mod tests {
                     Some(rest) => format!(
                         "{}{}",
                         &rest[..2],
-                        &rest[2 + " 22 Nov 06:54:20.045".len()..]
+                        &rest[2 + " 22 Nov 2026 06:54:20.045".len()..]
                     ),
                     None => line.to_owned(),
                 })

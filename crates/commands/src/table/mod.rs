@@ -9,6 +9,7 @@ mod categories;
 mod flags;
 mod keys;
 mod row;
+mod secrets;
 
 pub use arguments::{Argument, Kind, parse_arguments, syntax};
 pub use categories::Categories;
@@ -18,3 +19,4 @@ pub use keys::{
 };
 pub use keys::{bitfield_keys, migrate_keys, set_keys, sort_keys};
 pub use row::{DataFn, Facts, Group, KeyFinder, Row, row};
+pub use secrets::{SecretFinder, auth_secrets, hello_secrets, migrate_secrets, setuser_secrets};

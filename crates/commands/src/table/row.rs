@@ -1,6 +1,6 @@
 //! A row: the facts about a command, and the function that runs it.
 
-use super::{Categories, Flags, Key, KeySpec, Traits};
+use super::{Categories, Flags, Key, KeySpec, SecretFinder, Traits};
 use crate::{Args, Ctx, Done};
 
 /// The function of a data command.
@@ -131,6 +131,8 @@ pub struct Facts {
     pub keys: &'static [KeySpec],
     /// Finds the keys where `keys` alone cannot.
     pub key_finder: Option<KeyFinder>,
+    /// Which of its words are secrets.
+    pub secrets: Option<SecretFinder>,
     /// What the engine does otherwise for it.
     pub traits: Traits,
     /// Hints for clients and proxies.
@@ -199,6 +201,7 @@ pub const fn row<F: Copy + 'static>(
             categories: Categories::of_group(group).with_implied(flags),
             keys: &[],
             key_finder: None,
+            secrets: None,
             traits: Traits::parse(""),
             tips: &[],
             arguments: "",
@@ -229,6 +232,13 @@ impl<F: Copy> Row<F> {
     #[must_use]
     pub const fn key_finder(mut self, find: KeyFinder) -> Self {
         self.facts.key_finder = Some(find);
+        self
+    }
+
+    /// Which words are secrets.
+    #[must_use]
+    pub const fn secrets(mut self, find: SecretFinder) -> Self {
+        self.facts.secrets = Some(find);
         self
     }
 

@@ -1,15 +1,18 @@
-//! The server's directives that are more than one number, word or text: how each is loaded, set, shown and rewritten.
+//! The server's directives that are more than one number, word or text: how each is taken, shown and rewritten.
 
-use resp::number::{parse_integer, scan_integer};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::ServerConfig;
-use crate::directive::{BAD_DIRECTIVE, INT_MAX, Line, Special, Unset, quoted};
+use resp::number::{parse_double, parse_integer, scan_integer};
+
+use crate::directive::{
+    BAD_DIRECTIVE, INT_MAX, Line, Reason, Special, WRONG_NUMBER, one_of, quoted, words_of,
+};
 use crate::value::{
-    Choice, ClientClass, KeyspaceEvents, Master, OutputLimit, RenamedCommand, SavePoint,
-    format_memory, parse_memory,
+    Choice as _, ClientClass, KeyspaceEvents, Master, OutputLimit, RenamedCommand, SavePoint,
+    ShutdownFlags, format_memory, parse_memory,
 };
 
-/// The save points of a server that was given no configuration at all.
+/// The save points of a server whose configuration names none.
 pub(super) const DEFAULT_SAVE: [SavePoint; 3] = [
     SavePoint {
         seconds: 3600,
@@ -25,118 +28,120 @@ pub(super) const DEFAULT_SAVE: [SavePoint; 3] = [
     },
 ];
 
+/// Every address of the machine; the second only where there is IPv6.
+pub(super) const DEFAULT_BIND: [&str; 2] = ["*", "-::*"];
 const MAX_BIND_ADDRESSES: usize = 16;
 
-type ServerSpecial = Special<ServerConfig>;
-
-/// `bind address …`
-pub(super) const BIND: ServerSpecial = Special {
-    arity: 1..=usize::MAX,
-    load: |config, addresses| {
-        if addresses.len() > MAX_BIND_ADDRESSES {
-            return Err("Too many bind addresses specified".into());
-        }
-        config.bind = addresses.iter().map(|address| text(address)).collect();
-        Ok(())
-    },
-    set: cannot_be_set,
-    get: |config| config.bind.join(" ").into_bytes(),
-    rewrite: |config, _| {
-        let line = |addresses: &[String]| {
-            let addresses: Vec<_> = addresses.iter().map(|address| word(address)).collect();
-            let text = [b"bind ", &addresses.join(&b' ')[..]].concat();
-            Line { text, force: true }
-        };
-        let bind = &config.bind;
-        Some(if bind.is_empty() {
-            Vec::new()
-        } else {
-            vec![line(bind)]
-        })
-    },
+/// What most of them have in common.
+const PLAIN: Special = Special {
+    set: |_, _| Err(Reason::Borrowed(BAD_DIRECTIVE)),
+    get: |_| Vec::new(),
+    multiple: true,
+    clear: None,
+    rewrite: None,
 };
 
-/// `save seconds changes`, as often as wanted; `save ""` takes back those before it.
-pub(super) const SAVE: ServerSpecial = Special {
-    arity: 1..=2,
-    load: |config, arguments| {
-        const WRONG: &str = "Invalid save parameters";
-        let [seconds, changes] = arguments else {
-            // One argument: only the empty one has a meaning.
-            config.save.clear();
-            return if arguments.iter().all(Vec::is_empty) {
-                Ok(())
-            } else {
-                Err(WRONG.into())
-            };
-        };
-        config.save.push(save_point(seconds, changes).ok_or(WRONG)?);
-        Ok(())
-    },
-    set: |config, value| {
-        let words: Vec<&[u8]> = if value.is_empty() {
-            Vec::new()
-        } else {
-            value.split(|byte| *byte == b' ').collect()
-        };
-        let (pairs, rest) = words.as_chunks::<2>();
-        let points = pairs
-            .iter()
-            .map(|[seconds, changes]| save_point(seconds, changes))
-            .collect::<Option<_>>();
-        config.save = points.filter(|_| rest.is_empty()).ok_or(Unset::Invalid)?;
+/// `bind address …`; one empty address for none at all.
+pub(super) const BIND: Special = Special {
+    set: |config, addresses| {
+        config.bind = addresses_of(addresses)?;
         Ok(())
     },
     get: |config| {
-        let points: Vec<_> = config
-            .save
+        config
+            .bind
             .iter()
-            .map(|point| format!("{} {}", point.seconds, point.changes))
+            .map(|address| address.as_bytes().to_vec())
+            .collect()
+    },
+    ..PLAIN
+};
+
+/// `rdma-bind address …`: checked, and without effect.
+pub(crate) const RDMA_BIND: Special = Special {
+    set: |config, addresses| {
+        config.unused.rdma_bind = addresses_of(addresses)?;
+        Ok(())
+    },
+    get: |config| {
+        config
+            .unused
+            .rdma_bind
+            .iter()
+            .map(|address| address.as_bytes().to_vec())
+            .collect()
+    },
+    ..PLAIN
+};
+
+fn addresses_of(words: &[&[u8]]) -> Result<Vec<String>, Reason> {
+    match words {
+        [] => Err(WRONG_NUMBER.into()),
+        [b""] => Ok(Vec::new()),
+        words if words.len() > MAX_BIND_ADDRESSES => {
+            Err("Too many bind addresses specified.".into())
+        }
+        words => Ok(words.iter().map(|word| text(word)).collect()),
+    }
+}
+
+/// `save seconds changes …`: lines add up; `save ""` takes back those before it.
+pub(super) const SAVE: Special = Special {
+    set: |config, words| {
+        const WRONG: &str = "Invalid save parameters";
+        if let [b""] = words {
+            config.save.clear();
+            return Ok(());
+        }
+        let (pairs, rest) = words.as_chunks::<2>();
+        if !rest.is_empty() || pairs.is_empty() {
+            return Err(WRONG.into());
+        }
+        let points: Option<Vec<_>> = pairs
+            .iter()
+            .map(|[seconds, changes]| save_point(seconds, changes))
             .collect();
-        points.join(" ").into_bytes()
+        config.save.extend(points.ok_or(WRONG)?);
+        Ok(())
     },
-    rewrite: |config, _| {
-        let line =
-            |point: &SavePoint| format!("save {} {}", point.seconds, point.changes).into_bytes();
-        Some(
-            config
-                .save
-                .iter()
-                .map(|point| Line {
-                    text: line(point),
-                    force: true,
-                })
-                .collect(),
-        )
+    get: |config| {
+        let words = |point: &SavePoint| {
+            [point.seconds, point.changes].map(|number| number.to_string().into_bytes())
+        };
+        config.save.iter().flat_map(words).collect()
     },
+    clear: Some(|config| config.save.clear()),
+    ..PLAIN
 };
 
 /// `dir path`
-pub(super) const DIR: ServerSpecial = Special {
-    arity: 1..=1,
-    load: |config, arguments| {
-        config.dir = arguments.concat();
+pub(super) const DIR: Special = Special {
+    set: |config, words| {
+        let [path] = words else {
+            return Err(WRONG_NUMBER.into());
+        };
+        if path.is_empty() {
+            return Err("dir can't be empty".into());
+        }
+        config.dir = path.to_vec();
         Ok(())
     },
-    set: |config, value| {
-        config.dir = value.to_vec();
-        Ok(())
-    },
-    get: |config| config.dir.clone(),
-    rewrite: |config, _| {
-        Some(vec![Line {
+    get: |config| vec![config.dir.clone()],
+    multiple: false,
+    rewrite: Some(|config, _| {
+        vec![Line {
             text: [b"dir ", &quoted(&config.dir)[..]].concat(),
             force: true,
-        }])
-    },
+        }]
+    }),
+    ..PLAIN
 };
 
-/// `slaveof host port`, or `slaveof no one`.
-pub(super) const SLAVEOF: ServerSpecial = Special {
-    arity: 2..=2,
-    load: |config, arguments| {
-        let [host, port] = arguments else {
-            return Err(BAD_DIRECTIVE.into());
+/// `replicaof host port`, or `replicaof no one`.
+pub(super) const REPLICAOF: Special = Special {
+    set: |config, words| {
+        let [host, port] = words else {
+            return Err(WRONG_NUMBER.into());
         };
         config.slaveof = if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
             None
@@ -144,163 +149,376 @@ pub(super) const SLAVEOF: ServerSpecial = Special {
             let port = parse_integer(port).and_then(|port| u16::try_from(port).ok());
             Some(Master {
                 host: text(host),
-                port: port.ok_or("Invalid master port")?,
+                port: port.ok_or("Invalid primary port")?,
             })
         };
         Ok(())
     },
-    set: cannot_be_set,
     get: |config| {
-        let master = config.slaveof.as_ref();
-        master
-            .map(|master| format!("{} {}", master.host, master.port))
-            .unwrap_or_default()
-            .into_bytes()
+        let words = |master: &Master| {
+            vec![
+                master.host.clone().into_bytes(),
+                master.port.to_string().into_bytes(),
+            ]
+        };
+        config.slaveof.as_ref().map(words).unwrap_or_default()
     },
-    rewrite: |config, _| {
+    rewrite: Some(|config, _| {
         // A node of a cluster keeps its master elsewhere.
         let master = config.slaveof.iter().filter(|_| !config.cluster_enabled);
-        let line = |master: &Master| {
-            let port = master.port.to_string();
-            [b"slaveof ", &word(&master.host)[..], b" ", port.as_bytes()].concat()
+        let line = |_: &Master| Line {
+            text: [b"replicaof ", &words_of((REPLICAOF.get)(config))[..]].concat(),
+            force: true,
         };
-        Some(
-            master
-                .map(|master| Line {
-                    text: line(master),
-                    force: true,
-                })
-                .collect(),
-        )
-    },
+        master.map(line).collect()
+    }),
+    ..PLAIN
 };
 
 /// `notify-keyspace-events letters`
-pub(super) const NOTIFY_KEYSPACE_EVENTS: ServerSpecial = Special {
-    arity: 1..=1,
-    load: |config, arguments| {
-        let events = KeyspaceEvents::parse(&arguments.concat());
+pub(super) const NOTIFY_KEYSPACE_EVENTS: Special = Special {
+    set: |config, words| {
+        let events = KeyspaceEvents::parse(&words.concat());
         config.notify_keyspace_events =
-            events.ok_or("Invalid event class character. Use 'g$lshzxeA'.")?;
+            events.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
         Ok(())
     },
-    set: |config, value| {
-        config.notify_keyspace_events = KeyspaceEvents::parse(value).ok_or(Unset::Invalid)?;
-        Ok(())
-    },
-    get: |config| config.notify_keyspace_events.to_string().into_bytes(),
-    rewrite: |config, _| {
-        let events = config.notify_keyspace_events;
-        let text = format!("notify-keyspace-events \"{events}\"").into_bytes();
-        Some(vec![Line {
-            text,
-            force: !events.is_empty(),
-        }])
-    },
+    get: |config| vec![config.notify_keyspace_events.to_string().into_bytes()],
+    multiple: false,
+    ..PLAIN
 };
 
-/// `client-output-buffer-limit class hard soft seconds`; with `CONFIG SET` several of them in one value.
-pub(super) const CLIENT_OUTPUT_BUFFER_LIMIT: ServerSpecial = Special {
-    arity: 4..=4,
-    load: |config, arguments| {
-        let [class, hard, soft, seconds] = arguments else {
-            return Err(BAD_DIRECTIVE.into());
-        };
-        let class = ClientClass::from_word(class).ok_or("Unrecognized client limit class")?;
-        let wrong = "Negative number of seconds in soft limit is invalid";
-        let soft_seconds = int(seconds)
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .ok_or(wrong)?;
-        let (hard, soft) = memory(hard)
-            .zip(memory(soft))
-            .ok_or("argument must be a memory value")?;
-        config.client_output_buffer_limit[class] = OutputLimit {
-            hard_bytes: hard,
-            soft_bytes: soft,
-            soft_seconds,
-        };
-        Ok(())
-    },
-    set: |config, value| {
-        let words: Vec<&[u8]> = if value.is_empty() {
-            Vec::new()
-        } else {
-            value.split(|byte| *byte == b' ').collect()
-        };
+/// `client-output-buffer-limit class hard soft seconds …`
+pub(super) const CLIENT_OUTPUT_BUFFER_LIMIT: Special = Special {
+    set: |config, words| {
         let (groups, rest) = words.as_chunks::<4>();
+        if !rest.is_empty() || groups.is_empty() {
+            return Err("Wrong number of arguments in buffer limit configuration.".into());
+        }
         let mut limits = config.client_output_buffer_limit;
         for [class, hard, soft, seconds] in groups {
-            let class = ClientClass::from_word(class).ok_or(Unset::Invalid)?;
-            let numbers = memory(hard).zip(memory(soft)).zip(memory(seconds));
-            let ((hard_bytes, soft_bytes), soft_seconds) = numbers.ok_or(Unset::Invalid)?;
+            let class = ClientClass::from_word(class)
+                .ok_or("Invalid client class specified in buffer limit configuration.")?;
+            let seconds = whole(seconds).filter(|seconds| *seconds <= INT_MAX);
+            let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+            let numbers = memory(hard).zip(memory(soft)).zip(seconds);
+            let ((hard_bytes, soft_bytes), soft_seconds) = numbers.ok_or(
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            )?;
             limits[class] = OutputLimit {
                 hard_bytes,
                 soft_bytes,
                 soft_seconds,
             };
         }
-        if !rest.is_empty() {
-            return Err(Unset::Invalid);
-        }
         config.client_output_buffer_limit = limits;
         Ok(())
     },
     get: |config| {
-        let limit = |(name, class): &(&str, ClientClass)| {
-            let OutputLimit {
-                hard_bytes,
-                soft_bytes,
-                soft_seconds,
-            } = config.client_output_buffer_limit[*class];
-            format!("{name} {hard_bytes} {soft_bytes} {soft_seconds}")
+        let words = |class: ClientClass| {
+            let limit = config.client_output_buffer_limit[class];
+            let numbers = [limit.hard_bytes, limit.soft_bytes, limit.soft_seconds];
+            let numbers = numbers.map(|number| number.to_string().into_bytes());
+            std::iter::once(class.word().into()).chain(numbers)
         };
-        ClientClass::WORDS
-            .iter()
-            .map(limit)
-            .collect::<Vec<_>>()
-            .join(" ")
-            .into_bytes()
+        ClientClass::ALL.into_iter().flat_map(words).collect()
     },
-    rewrite: |config, default| {
-        let line = |(name, class): &(&str, ClientClass)| {
-            let limit = config.client_output_buffer_limit[*class];
+    rewrite: Some(|config, default| {
+        let line = |class: ClientClass| {
+            let limit = config.client_output_buffer_limit[class];
             let size =
                 |bytes: u64| i64::try_from(bytes).map_or_else(|_| bytes.to_string(), format_memory);
             let (hard, soft) = (size(limit.hard_bytes), size(limit.soft_bytes));
-            let text = format!(
-                "client-output-buffer-limit {name} {hard} {soft} {}",
-                limit.soft_seconds
-            )
-            .into_bytes();
+            let (name, seconds) = (class.new_word(), limit.soft_seconds);
             Line {
-                text,
-                force: limit != default.client_output_buffer_limit[*class],
+                text: format!("client-output-buffer-limit {name} {hard} {soft} {seconds}")
+                    .into_bytes(),
+                force: limit != default.client_output_buffer_limit[class],
             }
         };
-        Some(ClientClass::WORDS.iter().map(line).collect())
-    },
+        ClientClass::ALL.into_iter().map(line).collect()
+    }),
+    ..PLAIN
 };
 
+/// `oom-score-adj-values master replica child`
+pub(super) const OOM_SCORE_ADJ_VALUES: Special = Special {
+    set: |config, words| {
+        let words: [&[u8]; 3] = words.try_into().map_err(|_| WRONG_NUMBER)?;
+        let numbers = words.map(|word| {
+            let number = whole(word).filter(|number| (-2000..=2000).contains(number));
+            number.and_then(|number| i32::try_from(number).ok())
+        });
+        let [Some(master), Some(replica), Some(child)] = numbers else {
+            return Err(
+                "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".into(),
+            );
+        };
+        config.oom_score_adj_values = [master, replica, child];
+        Ok(())
+    },
+    get: |config| {
+        let words = config.oom_score_adj_values;
+        words.map(|number| number.to_string().into_bytes()).to_vec()
+    },
+    ..PLAIN
+};
+
+/// `latency-tracking-info-percentiles percentile …`; one empty word for none.
+pub(super) const PERCENTILES: Special = Special {
+    set: |config, words| {
+        let words = if let [b""] = words { &[] } else { words };
+        let mut percentiles = Vec::with_capacity(words.len());
+        for word in words {
+            let number =
+                parse_double(word).ok_or("Invalid latency-tracking-info-percentiles parameters")?;
+            if !(0.0..=100.0).contains(&number) {
+                return Err(
+                    "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+                        .into(),
+                );
+            }
+            // Six digits are shown.
+            percentiles.push((number * 1e6).round() as u64);
+        }
+        config.latency_tracking_info_percentiles = percentiles;
+        Ok(())
+    },
+    get: |config| {
+        let words = config.latency_tracking_info_percentiles.iter();
+        words
+            .map(|millionths| percentile(*millionths).into_bytes())
+            .collect()
+    },
+    ..PLAIN
+};
+
+/// A number of millionths, with no more digits than it needs.
+#[must_use]
+pub fn percentile(millionths: u64) -> String {
+    let text = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `shutdown-on-sigint flag …`
+pub(super) const SHUTDOWN_ON_SIGINT: Special = Special {
+    set: |config, words| {
+        config.shutdown_on_sigint = shutdown_flags(words)?;
+        Ok(())
+    },
+    get: |config| {
+        config
+            .shutdown_on_sigint
+            .words()
+            .into_iter()
+            .map(Into::into)
+            .collect()
+    },
+    ..PLAIN
+};
+
+/// `shutdown-on-sigterm flag …`
+pub(super) const SHUTDOWN_ON_SIGTERM: Special = Special {
+    set: |config, words| {
+        config.shutdown_on_sigterm = shutdown_flags(words)?;
+        Ok(())
+    },
+    get: |config| {
+        config
+            .shutdown_on_sigterm
+            .words()
+            .into_iter()
+            .map(Into::into)
+            .collect()
+    },
+    ..PLAIN
+};
+
+fn shutdown_flags(words: &[&[u8]]) -> Result<ShutdownFlags, Reason> {
+    let known = ShutdownFlags::WORDS.map(|(word, _)| word);
+    if words.is_empty() {
+        return Err(WRONG_NUMBER.into());
+    }
+    let mut flags = ShutdownFlags::default();
+    for word in words {
+        let word = one_of(word, &known)?;
+        let flag = ShutdownFlags::WORDS
+            .iter()
+            .find(|(known, _)| *known == word);
+        flags = flags | flag.map_or(ShutdownFlags::default(), |(_, flag)| *flag);
+    }
+    if flags.contains(ShutdownFlags::SAVE | ShutdownFlags::NOSAVE) {
+        return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());
+    }
+    Ok(flags)
+}
+
 /// `rename-command from to`
-pub(super) const RENAME_COMMAND: ServerSpecial = Special {
-    arity: 2..=2,
-    load: |config, arguments| {
-        let [from, to] = arguments else {
+pub(super) const RENAME_COMMAND: Special = Special {
+    set: |config, words| {
+        let [from, to] = words else {
             return Err(BAD_DIRECTIVE.into());
         };
         config.rename_commands.push(RenamedCommand {
-            from: from.clone(),
-            to: to.clone(),
+            from: from.to_vec(),
+            to: to.to_vec(),
         });
         Ok(())
     },
-    set: cannot_be_set,
-    get: |_| Vec::new(),
-    rewrite: |_, _| None,
+    ..PLAIN
 };
 
-fn cannot_be_set(_: &mut ServerConfig, _: &[u8]) -> Result<(), Unset> {
-    Err(Unset::Invalid)
+/// `user name rule …`
+pub(super) const USER: Special = Special {
+    set: |config, words| {
+        if words.is_empty() {
+            return Err(BAD_DIRECTIVE.into());
+        }
+        config
+            .users
+            .push(words.iter().map(|word| word.to_vec()).collect());
+        Ok(())
+    },
+    ..PLAIN
+};
+
+/// `loadmodule path …`: refused, since a server without what the module brings is not what was asked for.
+pub(crate) const LOADMODULE: Special = Special {
+    set: |_, _| {
+        Err("There is no module interface: loadmodule cannot be followed. Remove the line, or keep that server.".into())
+    },
+    ..PLAIN
+};
+
+/// A file's own name, not empty.
+pub(super) fn is_dbfilename(name: &[u8]) -> Result<(), &'static str> {
+    base_name(
+        name,
+        "dbfilename can't be empty",
+        "dbfilename can't be a path, just a filename",
+    )
+}
+
+/// A file's own name, not empty.
+pub(super) fn is_appendfilename(name: &[u8]) -> Result<(), &'static str> {
+    base_name(
+        name,
+        "appendfilename can't be empty",
+        "appendfilename can't be a path, just a filename",
+    )
+}
+
+/// A folder's own name, not empty.
+pub(super) fn is_appenddirname(name: &[u8]) -> Result<(), &'static str> {
+    base_name(
+        name,
+        "appenddirname can't be empty",
+        "appenddirname can't be a path, just a dirname",
+    )
+}
+
+fn base_name(name: &[u8], empty: &'static str, path: &'static str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err(empty)
+    } else if name.iter().any(|byte| matches!(byte, b'/' | b'\\')) {
+        Err(path)
+    } else {
+        Ok(())
+    }
+}
+
+/// Not empty.
+pub(super) fn is_cluster_file(name: &[u8]) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("cluster-config-file can't be empty");
+    }
+    Ok(())
+}
+
+/// What fits an address, and breaks no line of nodes.conf.
+pub(super) fn is_announced_ip(text: &[u8]) -> Result<(), &'static str> {
+    if text.len() >= 46 {
+        Err("cluster-announce-ip is too long")
+    } else if !is_auxiliary(text) {
+        Err("cluster-announce-ip contains invalid character")
+    } else {
+        Ok(())
+    }
+}
+
+/// A host name, or nothing.
+pub(super) fn is_hostname(text: &[u8]) -> Result<(), &'static str> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if text.len() >= 256 {
+        Err("Hostnames must be less than 256 characters")
+    } else if !text.iter().all(plain) {
+        Err("Hostnames may only contain alphanumeric characters, hyphens or dots")
+    } else {
+        Ok(())
+    }
+}
+
+/// A name that breaks no line of nodes.conf.
+pub(super) fn is_nodename(text: &[u8]) -> Result<(), &'static str> {
+    if is_auxiliary(text) {
+        Ok(())
+    } else {
+        Err("Announced human node name contained invalid character")
+    }
+}
+
+fn is_auxiliary(text: &[u8]) -> bool {
+    let forbidden = b";<=>?@[]^{|}~\\";
+    text.iter()
+        .all(|byte| *byte > b',' && *byte != 0x7f && !forbidden.contains(byte))
+}
+
+/// An IPv4 address, or nothing.
+pub(super) fn is_ipv4(text: &[u8]) -> Result<(), &'static str> {
+    parses::<Ipv4Addr>(text, "Invalid IPv4 address")
+}
+
+/// An IPv6 address, or nothing.
+pub(super) fn is_ipv6(text: &[u8]) -> Result<(), &'static str> {
+    parses::<Ipv6Addr>(text, "Invalid IPv6 address")
+}
+
+fn parses<T: std::str::FromStr>(text: &[u8], wrong: &'static str) -> Result<(), &'static str> {
+    let parsed = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse::<T>().ok());
+    if text.is_empty() || parsed.is_some() {
+        Ok(())
+    } else {
+        Err(wrong)
+    }
+}
+
+/// A title whose variables are known.
+pub(crate) fn is_title(template: &[u8]) -> Result<(), &'static str> {
+    const VARIABLES: [&str; 7] = [
+        "title",
+        "listen-addr",
+        "server-mode",
+        "port",
+        "tls-port",
+        "unixsocket",
+        "config-file",
+    ];
+    const WRONG: &str = "template format is invalid or contains unknown variables";
+    if template.trim_ascii().is_empty() {
+        return Err(WRONG);
+    }
+    let mut rest = template;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'{') {
+        rest = &rest[start + 1..];
+        let end = rest.iter().position(|byte| *byte == b'}');
+        let name = end.map(|end| &rest[..end]);
+        if !name.is_some_and(|name| VARIABLES.iter().any(|known| known.as_bytes() == name)) {
+            return Err(WRONG);
+        }
+    }
+    Ok(())
 }
 
 fn save_point(seconds: &[u8], changes: &[u8]) -> Option<SavePoint> {
@@ -320,26 +538,10 @@ fn whole(text: &[u8]) -> Option<i64> {
     (scanned.used == text.len() && !scanned.out_of_range).then_some(scanned.value)
 }
 
-/// A number that fits C's `int`.
-fn int(text: &[u8]) -> Option<i64> {
-    parse_integer(text).filter(|number| i32::try_from(*number).is_ok() && !text.is_empty())
-}
-
 fn memory(text: &[u8]) -> Option<u64> {
     parse_memory(text).and_then(|bytes| u64::try_from(bytes).ok())
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A name or an address as it stands in a file: in quotes only when it has to be.
-fn word(text: &str) -> Vec<u8> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
-    let bytes = text.as_bytes();
-    if !bytes.is_empty() && bytes.iter().all(|byte| plain(*byte)) {
-        bytes.to_vec()
-    } else {
-        quoted(bytes)
-    }
 }

@@ -1,6 +1,6 @@
 //! Rows of the group "connection" that know more than data.
 
-use commands::table::{Group, Row, row};
+use commands::table::{Group, Row, auth_secrets, hello_secrets, row};
 
 use crate::index::EngineFn;
 use crate::{client_command, connection, tracking};
@@ -14,6 +14,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .args("username@6.0.0? password")
     .about("1.0.0", "Authenticates the connection")
+    .secrets(auth_secrets)
     .run(connection::auth),
     row("client", -2, "", Group::Connection)
         .categories("")
@@ -253,6 +254,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "6.0.0",
         "Greets the server and chooses the protocol's version",
     )
+    .secrets(hello_secrets)
     .run(connection::hello),
     row("ping", -1, "fast", Group::Connection)
         .traits("in_subscribed checks_disk replayed")

@@ -1,6 +1,6 @@
 //! Rows of the group "generic" that know more than data.
 
-use commands::table::{Group, Row, index, key, keyword, migrate_keys, range, row};
+use commands::table::{Group, Row, index, key, keyword, migrate_keys, migrate_secrets, range, row};
 
 use crate::index::EngineFn;
 use crate::{master, migrate};
@@ -26,6 +26,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 auth2=AUTH2@6.0.0(username password)}? keys/key:key1=KEYS@3.0.6?*",
         )
         .about("2.6.0", "Moves keys to another server")
+        .secrets(migrate_secrets)
         .run(migrate::migrate),
     row("wait", 3, "blocking", Group::Generic)
         .categories("connection")

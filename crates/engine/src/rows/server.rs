@@ -1,11 +1,11 @@
 //! Rows of the group "server" that know more than data.
 
-use commands::table::{Group, Row, row};
+use commands::table::{Group, Row, index, key, range, row};
 
 use crate::index::EngineFn;
 use crate::{
-    append_only, configure, connection, debug, describe, info, latency, master, observe,
-    persistence, slave,
+    append_only, configure, connection, debug, describe, info, latency, lolwut, master, memory,
+    observe, persistence, slave,
 };
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
@@ -79,6 +79,31 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .run(describe::list),
         ])
         .run(describe::command),
+    row("commandlog", -2, "", Group::Server)
+        .about("8.1.0", "Manages the logs of slow and of large commands")
+        .subs(&[
+            row("commandlog|get", 4, "admin loading stale", Group::Server)
+                .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+                .args("count:int type{slow:token=SLOW large-request:token=LARGE-REQUEST large-reply:token=LARGE-REPLY}")
+                .about("8.1.0", "Returns entries of a log")
+                .run(observe::commandlog_get),
+            row("commandlog|help", 2, "loading stale", Group::Server)
+                .about("8.1.0", "Describes the subcommands"),
+            row("commandlog|len", 3, "admin loading stale", Group::Server)
+                .tips(&[
+                    "request_policy:all_nodes",
+                    "response_policy:agg_sum",
+                    "nondeterministic_output",
+                ])
+                .args("type{slow:token=SLOW large-request:token=LARGE-REQUEST large-reply:token=LARGE-REPLY}")
+                .about("8.1.0", "Counts the entries of a log")
+                .run(observe::commandlog_len),
+            row("commandlog|reset", 3, "admin loading stale", Group::Server)
+                .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+                .args("type{slow:token=SLOW large-request:token=LARGE-REQUEST large-reply:token=LARGE-REPLY}")
+                .about("8.1.0", "Clears a log")
+                .run(observe::commandlog_reset),
+        ]),
     row("config", -2, "", Group::Server)
         .about("2.0.0", "Reads, changes and rewrites the configuration")
         .subs(&[
@@ -90,7 +115,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("parameter*")
             .about("2.0.0", "Returns configuration directives")
-            .run(configure::config),
+            .run(configure::get),
             row("config|help", 2, "loading stale", Group::Server)
                 .about("5.0.0", "Describes the subcommands"),
             row(
@@ -101,7 +126,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .about("2.0.0", "Resets the statistics of INFO")
-            .run(configure::config),
+            .run(configure::resetstat),
             row(
                 "config|rewrite",
                 2,
@@ -113,17 +138,18 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "2.8.0",
                 "Writes the configuration in force to the configuration file",
             )
-            .run(configure::config),
+            .run(configure::rewrite),
             row(
                 "config|set",
                 -4,
                 "admin noscript loading stale",
                 Group::Server,
             )
+            .secrets(observe::config_secrets)
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args("data(parameter value)*")
             .about("2.0.0", "Changes configuration directives")
-            .run(configure::config),
+            .run(configure::set),
         ]),
     row("debug", -2, "admin noscript loading stale", Group::Server)
         .about("1.0.0", "Looks inside the server; for developers")
@@ -158,7 +184,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "response_policy:special",
             ])
             .about("2.8.13", "Explains the latency events in words")
-            .run(latency::latency),
+            .run(latency::doctor),
             row(
                 "latency|graph",
                 3,
@@ -172,7 +198,21 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             ])
             .args("event")
             .about("2.8.13", "Draws the samples of a latency event")
-            .run(latency::latency),
+            .run(latency::graph),
+            row(
+                "latency|histogram",
+                -2,
+                "admin noscript loading stale",
+                Group::Server,
+            )
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ])
+            .args("command?*")
+            .about("7.0.0", "Returns how the times of commands are distributed")
+            .run(latency::histogram),
             row("latency|help", 2, "loading stale", Group::Server)
                 .about("2.8.13", "Describes the subcommands"),
             row(
@@ -188,7 +228,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             ])
             .args("event")
             .about("2.8.13", "Returns the samples of a latency event")
-            .run(latency::latency),
+            .run(latency::history),
             row(
                 "latency|latest",
                 2,
@@ -201,7 +241,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "response_policy:special",
             ])
             .about("2.8.13", "Returns the newest sample of every latency event")
-            .run(latency::latency),
+            .run(latency::latest),
             row(
                 "latency|reset",
                 -2,
@@ -211,7 +251,50 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .tips(&["request_policy:all_nodes", "response_policy:agg_sum"])
             .args("event?*")
             .about("2.8.13", "Drops the samples of latency events")
-            .run(latency::latency),
+            .run(latency::reset),
+        ]),
+    row("lolwut", -1, "readonly fast", Group::Server)
+        .args("version:int=VERSION?")
+        .about("5.0.0", "Draws something, and tells the version")
+        .run(lolwut::lolwut),
+    row("memory", -2, "", Group::Server)
+        .about("4.0.0", "Shows what memory is used for")
+        .subs(&[
+            row("memory|doctor", 2, "", Group::Server)
+                .tips(&[
+                    "nondeterministic_output",
+                    "request_policy:all_shards",
+                    "response_policy:special",
+                ])
+                .about("4.0.0", "Says in words what stands out about memory")
+                .run(memory::doctor),
+            row("memory|help", 2, "loading stale", Group::Server)
+                .about("4.0.0", "Describes the subcommands"),
+            row("memory|malloc-stats", 2, "loading", Group::Server)
+                .tips(&[
+                    "nondeterministic_output",
+                    "request_policy:all_shards",
+                    "response_policy:special",
+                ])
+                .about("4.0.0", "Returns the allocator's counters")
+                .run(memory::malloc_stats),
+            row("memory|purge", 2, "loading", Group::Server)
+                .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+                .about("4.0.0", "Frees what waits to be freed")
+                .run(memory::purge),
+            row("memory|stats", 2, "", Group::Server)
+                .tips(&[
+                    "nondeterministic_output",
+                    "request_policy:all_shards",
+                    "response_policy:special",
+                ])
+                .about("4.0.0", "Returns what memory is used for, in numbers")
+                .run(memory::stats),
+            row("memory|usage", -3, "readonly", Group::Server)
+                .keys(&[key("RO", index(2), range(0, 1, 0))])
+                .args("key:key0 count:int=SAMPLES?")
+                .about("4.0.0", "Returns the bytes that a key takes")
+                .run(memory::usage),
         ]),
     row("monitor", 1, "admin noscript loading stale", Group::Server)
         .about("1.0.0", "Shows every command as it runs")
@@ -292,7 +375,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .tips(&["request_policy:all_nodes", "nondeterministic_output"])
                 .args("count:int?")
                 .about("2.2.12", "Returns entries of the slow log")
-                .run(observe::slowlog),
+                .run(observe::slowlog_get),
             row("slowlog|help", 2, "loading stale", Group::Server)
                 .about("6.2.0", "Describes the subcommands"),
             row("slowlog|len", 2, "admin loading stale", Group::Server)
@@ -302,11 +385,11 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                     "nondeterministic_output",
                 ])
                 .about("2.2.12", "Counts the entries of the slow log")
-                .run(observe::slowlog),
+                .run(observe::slowlog_len),
             row("slowlog|reset", 2, "admin loading stale", Group::Server)
                 .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
                 .about("2.2.12", "Clears the slow log")
-                .run(observe::slowlog),
+                .run(observe::slowlog_reset),
         ]),
     row(
         "sync",

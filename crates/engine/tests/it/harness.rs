@@ -90,7 +90,7 @@ impl Host for World {
     fn allow_clients(&mut self, _: u32) -> Result<(), u32> {
         Ok(())
     }
-    fn set_log_level(&mut self, _: conf::LogLevel) {}
+    fn set_log(&mut self, _: &conf::ServerConfig) {}
     fn crash(&mut self, _: engine::Crash) {}
     fn open_append(&mut self, _: &[u8]) -> Result<Box<dyn AppendFile>, String> {
         Ok(Box::new(Paper))

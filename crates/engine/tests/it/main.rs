@@ -2,6 +2,7 @@
 
 mod connection;
 mod harness;
+mod observe;
 mod requests;
 mod rows;
 mod scripting;

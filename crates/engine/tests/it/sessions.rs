@@ -23,7 +23,7 @@ fn errors_quote_the_bytes_that_came_up_to_a_nul() {
         ),
         (
             &[b"CONFIG", b"SET", b"\xff\0", b"x"],
-            b"-ERR Unsupported CONFIG parameter: \xff\r\n",
+            b"-ERR Unknown option or number of arguments for CONFIG SET - '\xff'\r\n",
         ),
         (
             &[b"REPLCONF", b"\xfe", b"1"],

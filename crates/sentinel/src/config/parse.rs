@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use conf::load::{BadLine, Loader};
-use conf::{LoadError, Refusal, SERVER, ServerConfig};
+use conf::{LoadError, Refusal, ServerConfig};
 
 use super::{Globals, MAX_EPOCH, Options, Saved, SavedMaster};
 use crate::Addr;
@@ -48,7 +48,6 @@ impl File {
     pub fn parse<H: Host>(text: &[u8], host: &mut H) -> Result<Self, LoadError> {
         let mut server = ServerConfig {
             port: DEFAULT_PORT,
-            save: Vec::new(),
             ..ServerConfig::default()
         };
         let mut file = Self::default();
@@ -59,14 +58,9 @@ impl File {
             renamed: Vec::new(),
             early: Vec::new(),
         };
-        Loader {
-            table: &SERVER,
-            host: &mut reader,
-            check: None,
-        }
-        .load(text, &mut server)?;
+        Loader::new(&mut reader, None).load(text, &mut server)?;
         if let Some(words) = reader.early.first() {
-            return Err(LoadError::Line(no_such_master(text, words)));
+            return Err(LoadError::Lines(vec![no_such_master(text, words)]));
         }
         Ok(Self {
             server,
@@ -314,6 +308,10 @@ struct Reader<'a, H> {
 impl<H: Host> conf::Host for Reader<'_, H> {
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
         self.host.read(path)
+    }
+
+    fn expand(&mut self, pattern: &[u8]) -> Vec<Vec<u8>> {
+        self.host.expand(pattern)
     }
 
     fn accepted(&mut self, directive: &str, arguments: &[Vec<u8>]) -> Result<(), Refusal> {
@@ -660,14 +658,17 @@ pub(crate) mod tests {
             "sentinel master-reboot-down-after-period m -1",
             "negative time parameter.",
         ),
-        ("port 70000", "Invalid port"),
+        (
+            "port 70000",
+            "argument must be between 0 and 65535 inclusive",
+        ),
         (
             "loglevel loud",
-            "Invalid log level. Must be one of debug, notice, warning",
+            "argument(s) must be one of the following: debug, verbose, notice, warning, nothing",
         ),
         ("daemonize maybe", "argument must be 'yes' or 'no'"),
         ("nosuch 1", "Bad directive or wrong number of arguments"),
-        ("port", "Bad directive or wrong number of arguments"),
+        ("port", "wrong number of arguments"),
         ("dir \"x", "Unbalanced quotes in configuration line"),
         ("rename-command get x", "No such command in rename-command"),
         (
@@ -682,7 +683,7 @@ pub(crate) mod tests {
         for (line, reason) in WRONG_LINES {
             let error = parse(&format!("{monitor}\n{line}\n")).unwrap_err();
             let message = format!(
-                "*** FATAL CONFIG FILE ERROR ***\nReading the configuration file, at line 3\n>>> '{line}'\n{reason}"
+                "*** FATAL CONFIG FILE ERROR (Version 0.1.0) ***\nReading the configuration file, at line 3\n>>> '{line}'\n{reason}"
             );
             assert_eq!(error.to_string(), message);
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use conf::{Rewriter, SERVER, ServerConfig};
+use conf::ServerConfig;
 use resp::args;
 
 use super::{Globals, Options, Saved, SavedMaster};
@@ -28,8 +28,7 @@ impl Snapshot {
     /// The new content of the file whose content is `old`.
     #[must_use]
     pub fn render(&self, old: &[u8]) -> Vec<u8> {
-        let mut text = Rewriter::new(old);
-        text.table(&SERVER, &self.server);
+        let mut text = self.server.rewriter(old);
         for (directive, line) in self.statements() {
             text.line(directive, line, true);
         }
@@ -238,7 +237,6 @@ mod tests {
     fn snapshot(saved: Saved) -> Snapshot {
         let server = ServerConfig {
             port: 26379,
-            save: Vec::new(),
             dir: b"/var/lib/sentinel".to_vec(),
             ..ServerConfig::default()
         };
