@@ -133,6 +133,12 @@ pub fn encode(message: &Message) -> Vec<u8> {
     out
 }
 
+/// How many bytes [`encode`] makes of a packet.
+#[must_use]
+pub fn encoded_len(message: &Message) -> u64 {
+    (layout(message.header.version).body + body_len(&message.body)) as u64
+}
+
 /// Appends a packet to `out`. A packet whose counts or lengths do not fit their fields is not written at all; nothing
 /// that this crate builds is that long.
 pub fn encode_into(message: &Message, out: &mut Vec<u8>) {
@@ -399,22 +405,11 @@ fn encode_gossip(entry: &Gossip, version: Version, out: &mut Vec<u8>) {
 }
 
 fn kind_and_count(body: &Body) -> (u16, u16) {
-    match body {
-        Body::Ping { kind, gossip, .. } => {
-            let kind = match kind {
-                PingKind::Ping => 0,
-                PingKind::Pong => 1,
-                PingKind::Meet => 2,
-            };
-            (kind, u16::try_from(gossip.len()).unwrap_or(u16::MAX))
-        }
-        Body::Fail(_) => (3, 0),
-        Body::Publish { .. } => (4, 0),
-        Body::FailoverAuthRequest => (5, 0),
-        Body::FailoverAuthAck => (6, 0),
-        Body::Update { .. } => (7, 0),
-        Body::ManualFailoverStart => (8, 0),
-    }
+    let count = match body {
+        Body::Ping { gossip, .. } => u16::try_from(gossip.len()).unwrap_or(u16::MAX),
+        _ => 0,
+    };
+    (body.kind(), count)
 }
 
 fn gossip_len(body: &Body) -> usize {

@@ -52,6 +52,14 @@ impl NodeFlags {
     pub const MIGRATE_TO: Self = Self(256);
     /// Redis 4.0: a replica that never tries to fail over.
     pub const NOFAILOVER: Self = Self(512);
+    /// Redis 7.0: takes extensions behind the gossip.
+    pub const EXTENSIONS: Self = Self(1 << 10);
+    /// Valkey 8.0: takes publish messages with a light header.
+    pub const LIGHT_PUBLISH: Self = Self(1 << 11);
+    /// Valkey 8.1: takes module messages with a light header, and MEET from a node that it knows.
+    pub const MULTI_MEET: Self = Self(1 << 12);
+    /// Valkey 9.0: a replica whose master is FAIL for it.
+    pub const MY_MASTER_FAIL: Self = Self(1 << 13);
 
     /// Names in the order in which Redis prints them.
     const NAMES: [(Self, &'static str); 8] = [
@@ -217,6 +225,26 @@ pub enum PingKind {
     Pong,
     /// Are you alive, and will you add me to your nodes?
     Meet,
+}
+
+impl Body {
+    /// The number of its type.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::Ping { kind, .. } => match kind {
+                PingKind::Ping => 0,
+                PingKind::Pong => 1,
+                PingKind::Meet => 2,
+            },
+            Self::Fail(_) => 3,
+            Self::Publish { .. } => 4,
+            Self::FailoverAuthRequest => 5,
+            Self::FailoverAuthAck => 6,
+            Self::Update { .. } => 7,
+            Self::ManualFailoverStart => 8,
+        }
+    }
 }
 
 /// One node as another one sees it.

@@ -165,7 +165,7 @@ fn a_manual_failover_waits_for_the_masters_data() {
     });
     assert!(world.logged(
         0,
-        &format!("Manual failover requested by slave {}.", world.id(3))
+        &format!("Manual failover requested by replica {}.", world.id(3))
     ));
     world.run_until("roles are swapped", 3000, |world| {
         !world.hosts[3].node.is_replica()
@@ -174,11 +174,11 @@ fn a_manual_failover_waits_for_the_masters_data() {
     });
     assert!(world.logged(
         3,
-        "Received replication offset for paused master manual failover: 5000"
+        "Received replication offset for paused primary manual failover: 5000"
     ));
     assert!(world.logged(
         3,
-        "All master replication stream processed, manual failover can start."
+        "All primary replication stream processed, manual failover can start."
     ));
     assert!(world.hosts[0].events.contains(&Event::ResumeClients));
     // And back again: the last election does not stand in the way of the next one.
@@ -310,11 +310,8 @@ fn the_replica_with_the_best_data_wins() {
     });
     assert!(world.hosts[3].node.is_replica());
     assert!(
-        world.logged(3, "(rank #1, offset 1000)")
-            || world.logged(
-                3,
-                "Slave rank updated to #1, added 1000 milliseconds of delay."
-            )
+        world.logged(3, "(rank #1, primary rank #0, offset 1000)")
+            || world.logged(3, "Replica rank updated to #1, added 132 milliseconds")
     );
     world.run_until("the other follows", 10_000, |world| {
         world.hosts[3].node.master_id() == Some(world.id(6))

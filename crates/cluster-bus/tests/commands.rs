@@ -4,7 +4,7 @@
 
 mod harness;
 
-use cluster_bus::{Keyspace, Reply, Slot};
+use cluster_bus::{Facts, Keyspace, Reply, Slot};
 use harness::{World, cluster, quick};
 
 struct Keys(u64);
@@ -27,7 +27,9 @@ impl Keyspace for Keys {
 fn run(world: &mut World, index: usize, line: &str, keys: u64) -> Result<Reply, String> {
     let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     world
-        .call(index, |node, now| node.command(now, &args, &Keys(keys)))
+        .call(index, |node, now| {
+            node.command(now, Facts::default(), &args, &Keys(keys))
+        })
         .map_err(|error| error.to_string())
 }
 

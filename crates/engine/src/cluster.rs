@@ -113,29 +113,23 @@ impl Engine {
         let Some(node) = &mut self.keeper.cluster else {
             return;
         };
-        node.handle_input(now, Input::Facts(facts));
-        node.handle_timeout(now);
+        node.handle_timeout(now, facts);
         self.perform_bus();
         self.redirect_blocked();
     }
 
     /// Something happened on the bus.
     pub fn bus_input(&mut self, input: Input) {
-        let now = self.bus_now();
+        let (now, facts) = (self.bus_now(), self.facts());
         let Some(node) = &mut self.keeper.cluster else {
             return;
         };
-        node.handle_input(now, input);
+        node.handle_input(now, facts, input);
         self.perform_bus();
     }
 
     /// A packet came.
     pub fn bus_received(&mut self, link: LinkId, message: Message) {
-        let facts = self.facts();
-        let now = self.bus_now();
-        if let Some(node) = &mut self.keeper.cluster {
-            node.handle_input(now, Input::Facts(facts));
-        }
         self.bus_input(Input::Received { link, message });
     }
 
@@ -327,8 +321,7 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let Some(node) = &mut engine.keeper.cluster else {
         return Err(DISABLED);
     };
-    node.handle_input(now, Input::Facts(facts));
-    let result = node.command(now, &args[1..], &Keys(engine.shard.keyspace.db_ref(0)));
+    let result = node.command(now, facts, &args[1..], &Keys(engine.shard.keyspace.db_ref(0)));
     // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
     if node.has_changed() {
         engine.keeper.nodes_file.wait(id);

@@ -47,6 +47,8 @@ pub enum Note {
 pub struct Server {
     /// The core.
     pub node: Node,
+    /// Whether the writes of its clients are held back.
+    pub paused: bool,
     facts: Facts,
     said_epoch: Option<u64>,
     ready: VecDeque<Output<Note>>,
@@ -73,6 +75,7 @@ impl Core for Server {
         let node = Node::new(bus_now(now), setup.clone(), saved, seed);
         Self {
             node,
+            paused: false,
             facts: Facts::default(),
             said_epoch: None,
             ready: VecDeque::new(),
@@ -106,11 +109,11 @@ impl Core for Server {
                 Err(error) => panic!("packet of {} bytes: {error}", bytes.len()),
             },
         };
-        self.node.handle_input(bus_now(now), input);
+        self.node.handle_input(bus_now(now), self.facts, input);
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        self.node.handle_timeout(bus_now(now));
+        self.node.handle_timeout(bus_now(now), self.facts);
     }
 
     fn poll_timeout(&self) -> Option<u64> {
@@ -135,7 +138,14 @@ impl Core for Server {
                 Bus::Event(Event::Log { level, text }) if level >= LogLevel::Verbose => {
                     self.log(text)
                 }
-                Bus::Event(_) => continue,
+                Bus::Event(event) => {
+                    match event {
+                        Event::PauseClients { .. } => self.paused = true,
+                        Event::ResumeClients => self.paused = false,
+                        _ => {}
+                    }
+                    continue;
+                }
             };
             self.ready.push_back(output);
         }
@@ -170,12 +180,6 @@ impl Server {
             }));
         }
         Output::Note(Note::Log(text))
-    }
-
-    fn set_facts(&mut self, now: Now, facts: Facts) {
-        self.facts = facts;
-        self.node
-            .handle_input(bus_now(now), cluster_bus::Input::Facts(facts));
     }
 }
 
@@ -474,7 +478,11 @@ impl Run {
         }
     }
 
-    fn command<T>(
+    /// A user's command to one node.
+    ///
+    /// # Errors
+    /// The node's answer, or that it does not answer.
+    pub fn command<T>(
         &mut self,
         host: usize,
         command: impl FnOnce(&mut Node, cluster_bus::Now) -> Result<T, String>,
@@ -511,11 +519,10 @@ impl Run {
                     ..Facts::default()
                 };
             } else {
-                facts.repl_offset += 100;
+                facts.repl_offset += if core.paused { 0 } else { 100 };
                 facts.data_as_of_ms = None;
             }
-            self.world
-                .call(host, |core, now| core.set_facts(now, facts));
+            self.world.call(host, |core, _| core.facts = facts);
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::commands::SlotsChange;
 use super::queries::SlotRange;
-use super::{CommandError, FailoverKind, Node, ResetKind, SlotChange};
+use super::{CommandError, Facts, FailoverKind, Node, ResetKind, SlotChange};
 use crate::{Now, Slot, key_slot};
 
 /// What CLUSTER has to ask the server about its keys. In cluster mode there is one database.
@@ -41,7 +41,14 @@ impl Node {
     ///
     /// # Errors
     /// The error reply, without `-ERR `.
-    pub fn command(&mut self, now: Now, args: &[&[u8]], keys: &dyn Keyspace) -> Outcome {
+    pub fn command(
+        &mut self,
+        now: Now,
+        facts: Facts,
+        args: &[&[u8]],
+        keys: &dyn Keyspace,
+    ) -> Outcome {
+        self.facts = facts;
         let Some((verb, rest)) = args.split_first() else {
             return Err(CommandError::WrongSubcommand);
         };

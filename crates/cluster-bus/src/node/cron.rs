@@ -13,6 +13,8 @@ impl Node {
     pub(super) fn cron(&mut self, now: Now) {
         self.next_cron_ms = now.mono_ms + PERIOD_MS;
         self.cron_count += 1;
+        self.close_full_links();
+        self.ask_seeds(now);
         self.open_links(now);
         if self.cron_count.is_multiple_of(RANDOM_PING_PERIODS) {
             self.ping_random_node(now);
@@ -75,7 +77,7 @@ impl Node {
     /// The end of every call: what several rules may have asked for is done once, and what must survive a crash goes
     /// out before the packets that depend on it.
     pub(super) fn end_call(&mut self, now: Now) {
-        if self.todo.failover {
+        if self.todo.failover || self.asks_for_what_is_past() {
             self.run_election(now);
         }
         if self.todo.update_state {

@@ -42,9 +42,7 @@ impl Node {
         let wanted = (nodes / 10)
             .max(FEWEST_ENTRIES)
             .min(nodes.saturating_sub(2));
-        let unfit = NodeFlags::MYSELF
-            .with(NodeFlags::HANDSHAKE)
-            .with(NodeFlags::NOADDR);
+        let unfit = NodeFlags::MYSELF.with(NodeFlags::HANDSHAKE);
         let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
         let (mut news, mut others) = (Vec::new(), Vec::new());
         for (key, peer) in self.table.peers() {
@@ -53,7 +51,7 @@ impl Node {
             if Some(key) != receiver && !peer.is(unfit) && known_well {
                 if peer.is(down) {
                     news.push(key);
-                } else {
+                } else if !peer.is(NodeFlags::NOADDR) {
                     others.push(key);
                 }
             }
@@ -115,14 +113,28 @@ impl Node {
             if self.table[sender].is_master() && about != self.table.myself() {
                 self.note_report(now, about, sender, entry.flags.has(down));
             }
-            // A node that we cannot reach may have moved: a handshake with the other address will tell. Where we have found
-            // somebody else we would only meet that one; 3.0 does, and brings nodes together that nobody wanted to meet.
-            let peer = &self.table[about];
-            let is_there = |addr: Addr| (addr.ip, addr.port) == (ip, entry.port);
-            if peer.is(down) && !is_there(peer.addr) && !peer.not_at.is_some_and(is_there) {
-                self.start_handshake(now, ip, entry.port, entry.bus_port);
+            // The sender can reach it where we cannot.
+            let is_well = !entry.flags.has(down.with(NodeFlags::NOADDR));
+            if is_well && self.table[about].is(down) && about != self.table.myself() {
+                let addr = Addr::new(ip, entry.port, entry.bus_port);
+                self.adopt_address(now, about, addr);
             }
         }
+    }
+
+    /// A node that we cannot reach is somewhere else, as another one says. It is greeted there by PING: whoever else may be there
+    /// by now does not know us, and nobody is met that nobody wanted to meet (3.0 sends MEET). Where we have just found somebody
+    /// else, we do not look again at once.
+    fn adopt_address(&mut self, now: Now, about: PeerKey, addr: Addr) {
+        let timeout_ms = self.config.node_timeout_ms;
+        let peer = &self.table[about];
+        let just_looked = peer.not_at.is_some_and(|(not_at, at_ms)| {
+            not_at == addr && now.mono_ms.saturating_sub(at_ms) < timeout_ms
+        });
+        if addr.ip.is_none() || addr.port == 0 || peer.addr == addr || just_looked {
+            return;
+        }
+        self.move_peer(about, addr);
     }
 
     /// Once a second: pings the node that was not heard for longest, of a few random ones.

@@ -33,6 +33,16 @@ impl Blacklist {
     }
 }
 
+/// How often the addresses of `cluster-seeds` are asked at most.
+const SEED_PERIOD_MS: u64 = 500;
+
+/// Which address of `cluster-seeds` is asked next, and when.
+#[derive(Debug, Default)]
+pub(super) struct Seeds {
+    asked: usize,
+    next_ms: u64,
+}
+
 impl Node {
     /// A handshake must be over after the node timeout, or after a second where that is shorter.
     pub(super) fn handshake_timeout_ms(&self) -> u64 {
@@ -67,16 +77,17 @@ impl Node {
         flags: NodeFlags,
         addr: Addr,
         version: Option<Version>,
-    ) {
+    ) -> Option<PeerKey> {
         let met = |node: &super::Peer| node.is(NodeFlags::HANDSHAKE) && node.addr == addr;
         if self.table.handshakes() >= MAX_HANDSHAKES
             || self.table.peers().any(|(_, node)| met(node))
         {
-            return;
+            return None;
         }
         let id = NodeId::random(&mut self.rng);
         let key = self.table.add_handshake(now, id, flags, addr);
         self.table[key].version = version;
+        Some(key)
     }
 
     /// A MEET from a node that we do not know: get to know it, too. It is at the other end of the socket.
@@ -109,6 +120,12 @@ impl Node {
                 ),
             );
             self.note_address(known, link, header);
+            self.forget_peer(peer);
+            return false;
+        }
+        if self.table[peer].is_probe {
+            let text = format_args!("Node {} of cluster-seeds does not know us.", header.sender);
+            self.log(LogLevel::Verbose, text);
             self.forget_peer(peer);
             return false;
         }
@@ -192,19 +209,63 @@ impl Node {
         if self.table[sender].addr == addr || header.port == 0 {
             return;
         }
-        self.hang_up(sender);
-        self.table[sender].addr = addr;
-        self.table[sender].clear(NodeFlags::NOADDR);
-        let id = self.table[sender].id;
-        self.log(
-            LogLevel::Warning,
-            format_args!("Address updated for node {id}, now {ip}:{}", addr.port),
-        );
-        if self.my_master() == Some(sender) {
-            self.replicate_from(sender);
+        self.move_peer(sender, addr);
+    }
+
+    /// A node is somewhere else than it was.
+    pub(super) fn move_peer(&mut self, peer: PeerKey, addr: Addr) {
+        self.hang_up(peer);
+        let node = &mut self.table[peer];
+        node.addr = addr;
+        node.not_at = None;
+        node.clear(NodeFlags::NOADDR);
+        let id = node.id;
+        if let Some(ip) = addr.ip {
+            self.log(
+                LogLevel::Notice,
+                format_args!("Address updated for node {id}, now {ip}:{}", addr.port),
+            );
+        }
+        if self.my_master() == Some(peer) {
+            self.replicate_from(peer);
         }
         self.todo.save = true;
         self.todo.update_state = true;
+    }
+
+    /// Looks for lost nodes at the addresses that the configuration names, one after the other: whoever is there and knows us
+    /// learns where we are, and tells the others.
+    pub(super) fn ask_seeds(&mut self, now: Now) {
+        let seeds = &self.config.seeds;
+        if seeds.is_empty() || now.mono_ms < self.seeds.next_ms {
+            return;
+        }
+        let lost = NodeFlags::NOADDR
+            .with(NodeFlags::PFAIL)
+            .with(NodeFlags::FAIL);
+        let is_lost = |node: &super::Peer| node.is(lost) && !node.is(NodeFlags::HANDSHAKE);
+        if !self.table.peers().any(|(_, node)| is_lost(node)) {
+            return;
+        }
+        let seed = seeds[self.seeds.asked % seeds.len()];
+        self.seeds.asked = self.seeds.asked.wrapping_add(1);
+        self.seeds.next_ms = now.mono_ms + (self.config.node_timeout_ms / 4).max(SEED_PERIOD_MS);
+        let addr = Addr {
+            ip: Some(seed.ip().to_canonical()),
+            port: 0,
+            bus_port: seed.port(),
+        };
+        let is_there = |node: &super::Peer| {
+            (node.addr.ip, node.addr.bus_port) == (addr.ip, addr.bus_port)
+                && node.link.is_some()
+                && !node.is(lost)
+        };
+        if self.table.peers().any(|(_, node)| is_there(node)) {
+            return;
+        }
+        if let Some(key) = self.begin_handshake(now, NodeFlags::default(), addr, None) {
+            self.table[key].is_probe = true;
+        }
     }
 
     /// The address that the sender announces (version 1), or the other end of the link.

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{LinkId, LogLevel, Node, Output, PeerKey};
-use crate::Now;
 use crate::message::{Body, Header, Message, NodeFlags, PingKind, Version, WireIp};
+use crate::{NodeId, Now, codec};
 
 /// The open links.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     open: BTreeMap<LinkId, Link>,
     dialled: u64,
+    /// Links that were given up because too much waited on them.
+    pub(super) limit_exceeded: u64,
 }
 
 /// One link.
@@ -22,7 +24,7 @@ pub(super) struct Links {
 pub(super) struct Link {
     /// The node that was dialled; unknown for accepted links.
     pub(super) peer: Option<PeerKey>,
-    pub(super) opened_ms: u64,
+    pub(super) opened: Now,
     pub(super) remote: IpAddr,
     /// Our own address as the other end reached it; unknown for dialled links.
     pub(super) local: Option<IpAddr>,
@@ -31,9 +33,48 @@ pub(super) struct Link {
     up: bool,
     /// Whether anything came over it.
     heard: bool,
+    /// Bytes that the shell has not written yet.
+    queued: u64,
+}
+
+/// A link, as CLUSTER LINKS shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// Which.
+    pub id: LinkId,
+    /// Whether the other node dialled it.
+    pub inbound: bool,
+    /// The node at the other end, if it is known.
+    pub node: Option<NodeId>,
+    /// When it was opened, Unix milliseconds.
+    pub opened_unix_ms: u64,
+    /// Bytes that wait to be sent.
+    pub queued: u64,
 }
 
 impl Node {
+    /// The open links, those to and from known nodes.
+    pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
+        self.links.open.iter().map(|(id, link)| {
+            let inbound = match id {
+                LinkId::Accepted(number) => Some(*number),
+                LinkId::Dialled(_) => None,
+            };
+            let dialler = || {
+                let mut peers = self.table.peers();
+                peers.find(|(_, peer)| inbound.is_some() && peer.inbound == inbound)
+            };
+            let node = link.peer.or_else(|| Some(dialler()?.0));
+            LinkInfo {
+                id: *id,
+                inbound: inbound.is_some(),
+                node: node.map(|key| self.table[key].id),
+                opened_unix_ms: link.opened.unix_ms,
+                queued: link.queued,
+            }
+        })
+    }
+
     pub(super) fn link(&self, id: LinkId) -> Option<&Link> {
         self.links.open.get(&id)
     }
@@ -57,12 +98,13 @@ impl Node {
         );
         let link = Link {
             peer: None,
-            opened_ms: now.mono_ms,
+            opened: now,
             remote: remote.ip().to_canonical(),
             local: Some(local.to_canonical()),
             version: self.config.bus_version,
             up: true,
             heard: false,
+            queued: 0,
         };
         self.links.open.insert(id, link);
     }
@@ -78,12 +120,13 @@ impl Node {
         self.links.dialled += 1;
         let link = Link {
             peer: Some(peer),
-            opened_ms: now.mono_ms,
+            opened: now,
             remote: ip,
             local: None,
             version: self.version_for(peer),
             up: false,
             heard: false,
+            queued: 0,
         };
         self.links.open.insert(LinkId::Dialled(number), link);
         let node = &mut self.table[peer];
@@ -131,6 +174,7 @@ impl Node {
         if before.is_some() {
             self.table[peer].ping_sent = before;
         }
+        self.ask_for_pause(id, peer);
     }
 
     /// A link that the shell lost. One that was lost without a word may have been used in the wrong version.
@@ -138,6 +182,7 @@ impl Node {
         let Some(link) = self.links.open.remove(&id) else {
             return;
         };
+        self.stop_pause(id);
         if let Some(peer) = link.peer {
             self.table[peer].link = None;
         }
@@ -211,11 +256,52 @@ impl Node {
             return;
         };
         let header = self.header(link.version, &body);
-        self.messages_sent += 1;
-        self.held.push_back(Output::Send {
-            link: id,
-            message: Message { header, body },
-        });
+        let message = Message { header, body };
+        let bytes = codec::encoded_len(&message);
+        self.stats.sent.count(&message.body, bytes);
+        if let Some(link) = self.links.open.get_mut(&id) {
+            link.queued += bytes;
+        }
+        self.held.push_back(Output::Send { link: id, message });
+    }
+
+    /// The shell has written some of what waited on a link.
+    pub(super) fn bytes_sent(&mut self, id: LinkId, bytes: u64) {
+        if let Some(link) = self.links.open.get_mut(&id) {
+            link.queued = link.queued.saturating_sub(bytes);
+        }
+    }
+
+    /// Gives up links on which more waits than is allowed: the other end does not read.
+    pub(super) fn close_full_links(&mut self) {
+        let limit = self.config.link_sendbuf_limit;
+        if limit == 0 {
+            return;
+        }
+        let open = self.links.open.iter();
+        let full: Vec<_> = open
+            .filter(|(_, link)| link.queued > limit)
+            .map(|(id, link)| (*id, link.queued))
+            .collect();
+        for (id, queued) in full {
+            self.links.limit_exceeded += 1;
+            let text = format_args!(
+                "Freeing cluster link ({id:?}) that exceeds its limit: {queued} bytes wait, {limit} may."
+            );
+            self.log(LogLevel::Warning, text);
+            self.close_link(id);
+        }
+    }
+
+    /// A known node speaks on a link that it dialled: an older one that it dialled is not used any more, even if we did not hear
+    /// of its end.
+    pub(super) fn note_inbound(&mut self, sender: PeerKey, id: LinkId) {
+        let LinkId::Accepted(number) = id else { return };
+        if let Some(old) = self.table[sender].inbound.replace(number)
+            && old != number
+        {
+            self.close_link(LinkId::Accepted(old));
+        }
     }
 
     /// Sends to every node that we have a link to and that is not in handshake.
@@ -228,6 +314,19 @@ impl Node {
                 self.send(link, body.clone());
             }
         }
+    }
+
+    /// Our flags as others are told them.
+    fn own_flags(&self) -> NodeFlags {
+        let mut flags = self.me().flags;
+        if self.config.replica_no_failover {
+            flags = flags.with(NodeFlags::NOFAILOVER);
+        }
+        let is_down = |master: PeerKey| self.table[master].is(NodeFlags::FAIL);
+        if self.my_master().is_some_and(is_down) {
+            flags = flags.with(NodeFlags::MY_MASTER_FAIL);
+        }
+        flags
     }
 
     /// What every packet says about us. A replica says the slots and the config epoch of its master; that it is a
@@ -256,7 +355,7 @@ impl Node {
                 0
             },
             tls_port: 0,
-            flags: me.flags,
+            flags: self.own_flags(),
             state: self.health.state.on_the_wire(),
             message_flags: [bits, 0, 0],
         }

@@ -44,6 +44,7 @@ mod ownership;
 mod queries;
 mod receive;
 mod route;
+mod stats;
 mod table;
 
 use std::collections::VecDeque;
@@ -59,14 +60,16 @@ use crate::{NodeId, Now, Slot, SlotSet};
 pub use command_line::{Keyspace, Reply};
 pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
 pub use health::ClusterState;
+pub use links::LinkInfo;
 pub use queries::SlotRange;
 pub use route::{Query, Route};
 
 use election::Election;
-use handshake::Blacklist;
+use handshake::{Blacklist, Seeds};
 use health::Health;
 use links::Links;
 use manual_failover::ManualFailover;
+use stats::Stats;
 use table::{Peer, PeerKey, Table};
 
 /// What the configuration file says about the cluster. May be changed at any time, see [`Node::config_mut`].
@@ -86,6 +89,14 @@ pub struct Config {
     pub port: u16,
     /// The bus version to start with towards a node that has not been heard yet.
     pub bus_version: Version,
+    /// `cluster-manual-failover-timeout`, in milliseconds.
+    pub manual_failover_timeout_ms: u64,
+    /// `cluster-replica-no-failover`: as a replica, take over only when told to.
+    pub replica_no_failover: bool,
+    /// `cluster-link-sendbuf-limit`: a link on which more bytes than this wait to be sent is given up; 0: no limit.
+    pub link_sendbuf_limit: u64,
+    /// `cluster-seeds`: bus addresses where members of this cluster can be found when known ones do not answer where they were.
+    pub seeds: Vec<SocketAddr>,
     /// Log lines below this level are not even built.
     pub log_level: LogLevel,
 }
@@ -101,6 +112,10 @@ impl Default for Config {
             repl_ping_period_ms: 10000,
             port: 6379,
             bus_version: Version::V0,
+            manual_failover_timeout_ms: 5000,
+            replica_no_failover: false,
+            link_sendbuf_limit: 0,
+            seeds: Vec::new(),
             log_level: LogLevel::Notice,
         }
     }
@@ -163,8 +178,13 @@ pub enum Input {
         /// The decoded packet.
         message: Message,
     },
-    /// The server's own facts changed. Hand over fresh ones before [`Node::handle_timeout`] and before commands.
-    Facts(Facts),
+    /// The shell has written so many bytes of a link to its socket.
+    Sent {
+        /// Which.
+        link: LinkId,
+        /// How many.
+        bytes: u64,
+    },
 }
 
 /// What the core has to know about the server's replication.
@@ -269,13 +289,15 @@ pub struct Node {
     current_epoch: u64,
     /// The newest epoch in which this node voted.
     last_vote_epoch: u64,
+    /// When a made-up epoch was logged last.
+    refused_epoch_ms: Option<u64>,
     health: Health,
     election: Election,
     manual_failover: ManualFailover,
+    seeds: Seeds,
     /// What the server was last told to replicate from.
     replicating_from: Option<(IpAddr, u16)>,
-    messages_sent: u64,
-    messages_received: u64,
+    stats: Stats,
     next_cron_ms: u64,
     cron_count: u64,
     todo: Todo,
@@ -334,13 +356,14 @@ impl Node {
                 .map(|(_, peer)| peer.config_epoch)
                 .fold(epochs.0.max(epochs.1), u64::max),
             last_vote_epoch: epochs.1,
+            refused_epoch_ms: None,
+            seeds: Seeds::default(),
             table,
             health: Health::default(),
             election: Election::default(),
             manual_failover: ManualFailover::default(),
             replicating_from: None,
-            messages_sent: 0,
-            messages_received: 0,
+            stats: Stats::default(),
             next_cron_ms: now.mono_ms,
             cron_count: 0,
             todo: Todo {
@@ -367,7 +390,8 @@ impl Node {
     }
 
     /// Takes in what happened.
-    pub fn handle_input(&mut self, now: Now, input: Input) {
+    pub fn handle_input(&mut self, now: Now, facts: Facts, input: Input) {
+        self.facts = facts;
         match input {
             Input::Accepted {
                 link,
@@ -378,13 +402,14 @@ impl Node {
             Input::ConnectFailed { link } => self.link_lost(link),
             Input::Closed { link } => self.link_lost(link),
             Input::Received { link, message } => self.receive(now, link, message),
-            Input::Facts(facts) => self.facts = facts,
+            Input::Sent { link, bytes } => self.bytes_sent(link, bytes),
         }
         self.end_call(now);
     }
 
     /// Does what is due. Called early, it does nothing.
-    pub fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, now: Now, facts: Facts) {
+        self.facts = facts;
         if now.mono_ms >= self.next_cron_ms {
             self.cron(now);
             self.end_call(now);

@@ -72,35 +72,49 @@ impl Node {
     #[must_use]
     pub fn cluster_info(&self) -> String {
         let (mut ok, mut pfail, mut fail) = (0u32, 0, 0);
+        // Nodes and among them voters that are suspected, and that are down.
+        let (mut suspects, mut suspect_voters, mut failed, mut failed_voters) = (0u32, 0u32, 0, 0);
         for (_, peer) in self.table.peers() {
             let slots = u32::from(peer.slots().len());
+            let votes = u32::from(peer.is_master() && slots > 0);
             if peer.is(NodeFlags::FAIL) {
                 fail += slots;
+                (failed, failed_voters) = (failed + 1, failed_voters + votes);
             } else if peer.is(NodeFlags::PFAIL) {
                 pfail += slots;
+                (suspects, suspect_voters) = (suspects + 1, suspect_voters + votes);
             } else {
                 ok += slots;
             }
         }
         let epoch_of = self.my_master().map_or(self.me(), |key| &self.table[key]);
-        let lines: [(&str, &dyn std::fmt::Display); 11] = [
+        let lines: [(&str, &dyn std::fmt::Display); 13] = [
             ("state", &self.health.state.as_str()),
             ("slots_assigned", &(ok + pfail + fail)),
             ("slots_ok", &ok),
             ("slots_pfail", &pfail),
             ("slots_fail", &fail),
+            ("nodes_pfail", &suspects),
+            ("nodes_fail", &failed),
+            ("voting_nodes_pfail", &suspect_voters),
+            ("voting_nodes_fail", &failed_voters),
             ("known_nodes", &self.table.len()),
             ("size", &self.health.size),
             ("current_epoch", &self.current_epoch),
             ("my_epoch", &epoch_of.config_epoch),
-            ("stats_messages_sent", &self.messages_sent),
-            ("stats_messages_received", &self.messages_received),
         ];
-        lines.iter().fold(String::new(), |mut text, (name, value)| {
+        let mut text = lines.iter().fold(String::new(), |mut text, (name, value)| {
             // Writing to a String cannot fail.
             let _ = write!(text, "cluster_{name}:{value}\r\n");
             text
-        })
+        });
+        self.stats.write(&mut text);
+        let exceeded = self.links.limit_exceeded;
+        let _ = write!(
+            text,
+            "total_cluster_links_buffer_limit_exceeded:{exceeded}\r\n"
+        );
+        text
     }
 
     /// The reply of CLUSTER NODES.

@@ -2,28 +2,35 @@
 
 use super::table::Addr;
 use super::{Event, LinkId, LogLevel, Node, PeerKey};
-use crate::Now;
 use crate::message::{Body, Gossip, Header, Message, NodeFlags, PingKind};
+use crate::{Now, codec};
 
 impl Node {
     pub(super) fn receive(&mut self, now: Now, link: LinkId, message: Message) {
         if self.link(link).is_none() {
             return;
         }
-        self.messages_received += 1;
+        self.stats
+            .received
+            .count(&message.body, codec::encoded_len(&message));
         let Message { header, body } = message;
         let sender = self
             .table
             .find(header.sender)
             .filter(|key| !self.table[*key].is(NodeFlags::HANDSHAKE));
+        if sender.is_some() && self.epoch_is_made_up(now, &header, &body) {
+            return;
+        }
         self.learn_version(now, link, sender, header.version);
         if sender == Some(self.table.myself()) {
             self.hear_myself(now, link, &body);
             return;
         }
         if let Some(sender) = sender {
+            self.note_inbound(sender, link);
             self.note_epochs(sender, &header);
             self.table[sender].repl_offset = header.repl_offset;
+            self.note_flags(sender, header.flags);
             self.note_paused_master(sender, &header);
         }
         match (body, sender) {
@@ -35,10 +42,10 @@ impl Node {
                 self.emit(Event::Publish { channel, message });
             }
             (Body::FailoverAuthRequest, Some(sender)) => {
-                self.consider_vote(now, link, sender, &header);
+                self.consider_vote(link, sender, &header);
             }
             (Body::FailoverAuthAck, Some(sender)) => self.count_vote(sender, &header),
-            (Body::ManualFailoverStart, Some(sender)) => self.start_pause(now, sender),
+            (Body::ManualFailoverStart, Some(sender)) => self.start_pause(now, link, sender),
             (
                 Body::Update {
                     node,
@@ -51,6 +58,17 @@ impl Node {
             }
             (_, None) => {}
         }
+    }
+
+    /// Flags that a node says about itself.
+    fn note_flags(&mut self, sender: PeerKey, said: NodeFlags) {
+        let own = NodeFlags::NOFAILOVER.with(NodeFlags::MY_MASTER_FAIL);
+        let peer = &mut self.table[sender];
+        if peer.is(NodeFlags::NOFAILOVER) != said.has(NodeFlags::NOFAILOVER) {
+            self.todo.save = true;
+        }
+        peer.clear(own);
+        peer.set(NodeFlags(said.0 & own.0));
     }
 
     fn receive_ping(
@@ -73,7 +91,7 @@ impl Node {
             return;
         };
         if let Some(peer) = dialled {
-            if !self.recognise(link, peer, sender, header) {
+            if !self.recognise(now, link, peer, sender, header) {
                 return;
             }
             if kind == PingKind::Pong {
@@ -96,6 +114,7 @@ impl Node {
     /// is no longer where it was.
     fn recognise(
         &mut self,
+        now: Now,
         link: LinkId,
         peer: PeerKey,
         sender: Option<PeerKey>,
@@ -107,19 +126,27 @@ impl Node {
         if self.table[peer].id == header.sender {
             return true;
         }
-        self.log(
-            LogLevel::Debug,
-            format_args!("PONG contains mismatching sender ID"),
-        );
         self.close_link(link);
-        let node = &mut self.table[peer];
-        node.set(NodeFlags::NOADDR);
-        node.not_at = Some(std::mem::replace(&mut node.addr, Addr::UNKNOWN));
-        self.todo.save = true;
+        self.lose_address(now, peer);
         false
     }
 
-    /// A node that was told to meet itself. It may learn its address that way, and nothing else.
+    /// Somebody else is where we looked for a node: it cannot be reached any more, until it or another one says where it is.
+    fn lose_address(&mut self, now: Now, peer: PeerKey) {
+        let id = self.table[peer].id;
+        self.log(
+            LogLevel::Notice,
+            format_args!("PONG contains mismatching sender ID. About node {id}"),
+        );
+        let node = &mut self.table[peer];
+        let addr = std::mem::replace(&mut node.addr, Addr::UNKNOWN);
+        node.set(NodeFlags::NOADDR);
+        node.not_at = Some((addr, now.mono_ms));
+        self.suspect(now, peer);
+        self.todo.save = true;
+    }
+
+    /// A node that was told to meet itself may learn its address that way; one that dialled another node that it is not there.
     fn hear_myself(&mut self, now: Now, link: LinkId, body: &Body) {
         let Body::Ping { kind, .. } = body else {
             return;
@@ -127,10 +154,14 @@ impl Node {
         if *kind != PingKind::Pong {
             self.learn_own_address(link, *kind);
             self.send_ping(now, link, PingKind::Pong);
-        } else if let Some(peer) = self.link(link).and_then(|link| link.peer)
-            && self.table[peer].is(NodeFlags::HANDSHAKE)
-        {
-            self.forget_peer(peer);
+        } else if let Some(peer) = self.link(link).and_then(|link| link.peer) {
+            if self.table[peer].is(NodeFlags::HANDSHAKE) {
+                self.forget_peer(peer);
+            } else {
+                // We have moved to where that node was.
+                self.close_link(link);
+                self.lose_address(now, peer);
+            }
         }
     }
 

@@ -158,6 +158,10 @@ impl Node {
 
     fn moved(&self, slot: Slot, owner: PeerKey) -> Route {
         let (ip, port) = self.address(owner);
+        if ip.is_none() || port == 0 {
+            // Nobody can be sent to where nobody knows.
+            return Route::SlotNotServed;
+        }
         Route::Moved { slot, ip, port }
     }
 

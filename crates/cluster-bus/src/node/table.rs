@@ -53,8 +53,12 @@ pub(super) struct Peer {
     pub(super) id: NodeId,
     pub(super) flags: NodeFlags,
     pub(super) addr: Addr,
-    /// Where another node answered in its place.
-    pub(super) not_at: Option<Addr>,
+    /// Where another node answered in its place, and when.
+    pub(super) not_at: Option<(Addr, u64)>,
+    /// A handshake that looks for a node of this cluster: a stranger is not taken in.
+    pub(super) is_probe: bool,
+    /// Number of the newest link that it dialled to us.
+    pub(super) inbound: Option<u64>,
     pub(super) created_ms: u64,
     pub(super) config_epoch: u64,
     slots: Arc<SlotSet>,
@@ -64,8 +68,6 @@ pub(super) struct Peer {
     pub(super) ping_sent: Option<Now>,
     pub(super) pong_received: Option<Now>,
     pub(super) failed_ms: u64,
-    /// When we last voted for one of its replicas.
-    pub(super) voted_ms: Option<u64>,
     pub(super) repl_offset: u64,
     pub(super) orphaned_since_ms: Option<u64>,
     /// Who says that it is down, and since when we have that news.
@@ -85,6 +87,8 @@ impl Peer {
             flags,
             addr,
             not_at: None,
+            is_probe: false,
+            inbound: None,
             created_ms: now.mono_ms,
             config_epoch: 0,
             slots: Arc::default(),
@@ -93,7 +97,6 @@ impl Peer {
             ping_sent: None,
             pong_received: None,
             failed_ms: 0,
-            voted_ms: None,
             repl_offset: 0,
             orphaned_since_ms: None,
             reports: BTreeMap::new(),
