@@ -195,7 +195,7 @@ pub fn view(node: &Daemon) -> Vec<NodeLine> {
             let fields: Vec<&str> = line.split(' ').collect();
             NodeLine {
                 id: fields[0].to_owned(),
-                port: fields[1].rsplit_once(':').unwrap().1.parse().unwrap(),
+                port: client_port(fields[1]),
                 flags: fields[2].split(',').map(str::to_owned).collect(),
                 master: fields[3].to_owned(),
                 slots: fields[8..].iter().map(|slot| (*slot).to_owned()).collect(),
@@ -203,6 +203,12 @@ pub fn view(node: &Daemon) -> Vec<NodeLine> {
             }
         })
         .collect()
+}
+
+/// The port of `ip:port@busport,hostname`, or of 3.0's `ip:port`.
+fn client_port(field: &str) -> u16 {
+    let address = field.split(['@', ',']).next().unwrap();
+    address.rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
 /// What a node knows of the node at `port`.

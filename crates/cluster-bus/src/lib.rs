@@ -39,10 +39,10 @@ mod rng;
 pub mod slots;
 
 pub use id::{BadNodeId, NodeId};
-pub use message::Message;
+pub use message::{Announced, Message, Packet, Published};
 pub use node::{
-    ClusterState, CommandError, Config, Event, Facts, Input, Keyspace, LinkId, LinkInfo, LogLevel,
-    Node, Output, Query, Reply, Route,
+    Caller, ClusterState, CommandError, Config, Endpoint, Event, Facts, Input, Keyspace, LinkId,
+    LinkInfo, LogLevel, Node, Output, Query, Reply, Route, SlotUsage,
 };
 pub use nodes_conf::NodesConf;
 pub use slots::{SLOT_COUNT, Slot, SlotSet, key_slot};

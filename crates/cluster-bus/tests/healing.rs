@@ -6,7 +6,7 @@ mod harness;
 
 use cluster_bus::message::{Body, NodeFlags};
 use cluster_bus::node::{FailoverKind, SlotChange};
-use cluster_bus::{Config, Event, Slot};
+use cluster_bus::{Caller, Config, Event, Slot};
 use harness::{World, cluster, port, quick, settled};
 
 /// All hosts stop and come back at these ports.
@@ -108,7 +108,7 @@ fn a_node_that_nobody_finds_is_down_and_replaced() {
         !world.hosts[3].node.is_replica()
     });
     // Nobody is sent to an address that nobody knows.
-    let text = world.hosts[1].node.cluster_nodes();
+    let text = world.hosts[1].node.cluster_nodes(Caller::default());
     let line = text
         .lines()
         .find(|line| line.starts_with(&lost.to_string()));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cluster_bus::message::{Body, Message, NodeFlags};
+use cluster_bus::message::{Body, Message, NodeFlags, Packet};
 use cluster_bus::node::{FailoverKind, SlotChange};
 use cluster_bus::{
     ClusterState, Config, Event, Facts, LinkId, LogLevel, Node, NodeId, Slot, codec, nodes_conf,
@@ -102,9 +102,9 @@ impl Core for Server {
             Input::Refused { conn } => Bus::ConnectFailed { link: link(conn) },
             Input::Closed { conn } => Bus::Closed { link: link(conn) },
             Input::Bytes { conn, bytes } => match codec::decode(&bytes) {
-                Ok(message) => Bus::Received {
+                Ok(packet) => Bus::Received {
                     link: link(conn),
-                    message,
+                    packet,
                 },
                 Err(error) => panic!("packet of {} bytes: {error}", bytes.len()),
             },
@@ -134,7 +134,7 @@ impl Core for Server {
                     promise: true,
                 } => Output::Persist(text.into_bytes()),
                 Bus::Persist { text, .. } => Output::Write(text.into_bytes()),
-                Bus::Send { link, message } => self.packet(conn(link), &message),
+                Bus::Send { link, packet } => self.packet(conn(link), &packet),
                 Bus::Event(Event::Log { level, text }) if level >= LogLevel::Verbose => {
                     self.log(text)
                 }
@@ -154,7 +154,17 @@ impl Core for Server {
 }
 
 impl Server {
-    fn packet(&mut self, conn: Conn, message: &Message) -> Output<Note> {
+    fn packet(&mut self, conn: Conn, packet: &Packet) -> Output<Note> {
+        if let Packet::Full(message) = packet {
+            self.note(message);
+        }
+        Output::Send {
+            conn,
+            bytes: codec::encode(packet),
+        }
+    }
+
+    fn note(&mut self, message: &Message) {
         let (id, epoch) = (message.header.sender, message.header.current_epoch);
         if self.said_epoch.replace(epoch) != Some(epoch) {
             self.ready.push_back(Output::Note(Note::Said { id, epoch }));
@@ -162,10 +172,6 @@ impl Server {
         if message.body == Body::FailoverAuthAck {
             self.ready
                 .push_back(Output::Note(Note::Voted { voter: id, epoch }));
-        }
-        Output::Send {
-            conn,
-            bytes: codec::encode(message),
         }
     }
 

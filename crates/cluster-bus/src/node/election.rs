@@ -253,14 +253,14 @@ impl Node {
             0 => u64::MAX,
             factor => self.config.node_timeout_ms.saturating_mul(factor),
         };
-        let master_id = self.table[master].id;
+        let shard = self.table[master].shard;
         let elects_first = |(_, peer): &(PeerKey, &super::Peer)| {
             peer.is(NodeFlags::FAIL)
                 && peer.is_master()
                 && !peer.slots().is_empty()
                 && !peer.replicas().is_empty()
                 && now.mono_ms.saturating_sub(peer.failed_ms) <= valid_ms
-                && peer.id < master_id
+                && peer.shard < shard
         };
         Rank {
             replicas: replicas.count() as u64,

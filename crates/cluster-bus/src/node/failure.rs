@@ -180,7 +180,7 @@ impl Node {
         };
         let link_age_ms = now.mono_ms.saturating_sub(link.opened.mono_ms);
         if link_age_ms > timeout_ms && now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms / 2 {
-            self.hang_up(peer);
+            self.hang_up(now, peer);
         }
     }
 }

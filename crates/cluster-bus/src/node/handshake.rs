@@ -10,8 +10,8 @@ use super::{Event, LinkId, LogLevel, Node, PeerKey};
 use crate::message::{Header, NodeFlags, PingKind, Version};
 use crate::{BUS_PORT_OFFSET, NodeId, Now};
 
-/// How long a forgotten node stays forgotten.
-const BLACKLIST_TTL_MS: u64 = 60_000;
+/// Forgotten nodes that are remembered as such.
+const MAX_FORGOTTEN: usize = 1000;
 
 /// Handshakes at a time. Redis has no bound; without one a peer could make us remember any number of addresses.
 const MAX_HANDSHAKES: usize = 1000;
@@ -21,9 +21,22 @@ const MAX_HANDSHAKES: usize = 1000;
 pub(super) struct Blacklist(BTreeMap<NodeId, u64>);
 
 impl Blacklist {
-    pub(super) fn add(&mut self, now: Now, id: NodeId) {
+    pub(super) fn add(&mut self, now: Now, id: NodeId, ttl_ms: u64) {
         self.0.retain(|_, until_ms| *until_ms >= now.mono_ms);
-        self.0.insert(id, now.mono_ms + BLACKLIST_TTL_MS);
+        if self.0.len() < MAX_FORGOTTEN || self.0.contains_key(&id) {
+            self.0.insert(id, now.mono_ms.saturating_add(ttl_ms));
+        }
+    }
+
+    /// The nodes in it, and for how many seconds they stay: what others are told.
+    pub(super) fn left(&self, now_ms: u64) -> Vec<(NodeId, u64)> {
+        let left = self.0.iter().filter(|(_, until_ms)| **until_ms >= now_ms);
+        left.map(|(id, until_ms)| (*id, (until_ms - now_ms) / 1000))
+            .collect()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(super) fn contains(&self, now: Now, id: NodeId) -> bool {
@@ -85,9 +98,51 @@ impl Node {
             return None;
         }
         let id = NodeId::random(&mut self.rng);
-        let key = self.table.add_handshake(now, id, flags, addr);
+        let shard = NodeId::random(&mut self.rng);
+        let key = self.table.add_handshake(now, id, flags, addr, shard);
         self.table[key].version = version;
         Some(key)
+    }
+
+    /// A MEET from a node that we know: it has no link from us, so we may have one that leads nowhere.
+    pub(super) fn meet_again(&mut self, now: Now, sender: PeerKey) {
+        let known_for_ms = now.mono_ms.saturating_sub(self.table[sender].created_ms);
+        if known_for_ms > self.handshake_timeout_ms() && self.table[sender].link.is_some() {
+            let id = self.table[sender].id;
+            let text = format_args!(
+                "Freeing outbound link to node {id} after receiving a MEET packet from this known node"
+            );
+            self.log(LogLevel::Notice, text);
+            self.hang_up(now, sender);
+        }
+    }
+
+    /// A node that answers on our link but has none to us for long does not know us: it is met once more.
+    pub(super) fn meet_if_one_sided(&mut self, now: Now, peer: PeerKey) {
+        let Some(link) = self.link_to(peer) else {
+            return;
+        };
+        let opened_ms = self.link(link).map_or(0, |link| link.opened.mono_ms);
+        let node = &self.table[peer];
+        let timeout_ms = self.handshake_timeout_ms();
+        let since = |at_ms: u64| now.mono_ms.saturating_sub(at_ms) > timeout_ms;
+        let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
+        if node.inbound.is_none()
+            && node.is(NodeFlags::MULTI_MEET)
+            && !node.is(down)
+            // Who hung up while we did not has forgotten us on purpose.
+            && node.no_inbound_since_ms <= opened_ms
+            && since(opened_ms)
+            && since(node.meet_sent_ms)
+        {
+            let id = node.id;
+            self.table[peer].meet_sent_ms = now.mono_ms;
+            let text = format_args!(
+                "Sending MEET packet to node {id} because there is no inbound link for it"
+            );
+            self.log(LogLevel::Notice, text);
+            self.send_ping(now, link, PingKind::Meet);
+        }
     }
 
     /// A MEET from a node that we do not know: get to know it, too. It is at the other end of the socket.
@@ -106,6 +161,7 @@ impl Node {
     /// The first packet from a node in handshake. True if the handshake has ended well and the link stays.
     pub(super) fn finish_handshake(
         &mut self,
+        now: Now,
         link: LinkId,
         peer: PeerKey,
         sender: Option<PeerKey>,
@@ -119,19 +175,19 @@ impl Node {
                     header.sender
                 ),
             );
-            self.note_address(known, link, header);
-            self.forget_peer(peer);
+            self.note_address(now, known, link, header);
+            self.forget_peer(now, peer);
             return false;
         }
         if self.table[peer].is_probe {
             let text = format_args!("Node {} of cluster-seeds does not know us.", header.sender);
             self.log(LogLevel::Verbose, text);
-            self.forget_peer(peer);
+            self.forget_peer(now, peer);
             return false;
         }
         if self.table.find(header.sender).is_some() {
             // Two handshakes with one node at a time: the other one was first.
-            self.forget_peer(peer);
+            self.forget_peer(now, peer);
             return false;
         }
         let old = self.table[peer].id;
@@ -150,13 +206,14 @@ impl Node {
         };
         self.table.end_handshake(peer, header.sender, role);
         self.table[peer].version = Some(header.version);
+        self.table[peer].other_port = header.tls_port;
         self.todo.save = true;
         true
     }
 
     /// Removes a node, its links and everything that pointed to it.
-    pub(super) fn forget_peer(&mut self, peer: PeerKey) {
-        self.hang_up(peer);
+    pub(super) fn forget_peer(&mut self, now: Now, peer: PeerKey) {
+        self.hang_up(now, peer);
         self.manual_failover.forget(peer);
         self.table.remove(peer);
     }
@@ -168,7 +225,7 @@ impl Node {
         }
         let age_ms = now.mono_ms.saturating_sub(self.table[peer].created_ms);
         if age_ms > self.handshake_timeout_ms() {
-            self.forget_peer(peer);
+            self.forget_peer(now, peer);
             return true;
         }
         self.try_other_version(now, peer, age_ms);
@@ -179,8 +236,10 @@ impl Node {
     /// counts always; any ping will do as long as we know none.
     pub(super) fn learn_own_address(&mut self, link: LinkId, kind: PingKind) {
         let local = self.link(link).and_then(|link| link.local);
+        let announced = self.config.announce_ip.is_some();
         let me = self.table.me_mut();
         if local.is_none()
+            || announced
             || local == me.addr.ip
             || (kind != PingKind::Meet && me.addr.ip.is_some())
         {
@@ -197,7 +256,13 @@ impl Node {
     }
 
     /// A ping shows where its sender is now: at the other end of the link, at the port that it names.
-    pub(super) fn note_address(&mut self, sender: PeerKey, link: LinkId, header: &Header) {
+    pub(super) fn note_address(
+        &mut self,
+        now: Now,
+        sender: PeerKey,
+        link: LinkId,
+        header: &Header,
+    ) {
         let own = self.table[sender].link.map(LinkId::Dialled);
         let Some(ip) = self
             .ip_of_sender(link, header)
@@ -206,15 +271,16 @@ impl Node {
             return;
         };
         let addr = Addr::new(Some(ip), header.port, header.bus_port);
+        self.table[sender].other_port = header.tls_port;
         if self.table[sender].addr == addr || header.port == 0 {
             return;
         }
-        self.move_peer(sender, addr);
+        self.move_peer(now, sender, addr);
     }
 
     /// A node is somewhere else than it was.
-    pub(super) fn move_peer(&mut self, peer: PeerKey, addr: Addr) {
-        self.hang_up(peer);
+    pub(super) fn move_peer(&mut self, now: Now, peer: PeerKey, addr: Addr) {
+        self.hang_up(now, peer);
         let node = &mut self.table[peer];
         node.addr = addr;
         node.not_at = None;

@@ -7,8 +7,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{LinkId, LogLevel, Node, Output, PeerKey};
-use crate::message::{Body, Header, Message, NodeFlags, PingKind, Version, WireIp};
+use crate::message::{
+    Body, Header, Message, NodeFlags, Packet, PingKind, Published, Version, WireIp,
+};
 use crate::{NodeId, Now, codec};
+
+/// A node in handshake that is silent for so long may speak the other version of the bus.
+const LONGEST_SILENCE_MS: u64 = 1000;
 
 /// The open links.
 #[derive(Debug, Default)]
@@ -50,6 +55,12 @@ pub struct LinkInfo {
     pub opened_unix_ms: u64,
     /// Bytes that wait to be sent.
     pub queued: u64,
+}
+
+impl Link {
+    fn is_new(&self) -> bool {
+        self.version == Version::V1
+    }
 }
 
 impl Node {
@@ -165,7 +176,9 @@ impl Node {
     /// ping. A ping that was under way keeps its time.
     fn greet(&mut self, now: Now, id: LinkId, peer: PeerKey) {
         let before = self.table[peer].ping_sent;
-        let kind = if self.table[peer].is(NodeFlags::MEET) {
+        let meets =
+            self.table[peer].is(NodeFlags::MEET) && self.table[peer].is(NodeFlags::HANDSHAKE);
+        let kind = if meets {
             PingKind::Meet
         } else {
             PingKind::Ping
@@ -178,11 +191,14 @@ impl Node {
     }
 
     /// A link that the shell lost. One that was lost without a word may have been used in the wrong version.
-    pub(super) fn link_lost(&mut self, id: LinkId) {
+    pub(super) fn link_lost(&mut self, now: Now, id: LinkId) {
         let Some(link) = self.links.open.remove(&id) else {
             return;
         };
         self.stop_pause(id);
+        if let LinkId::Accepted(number) = id {
+            self.table.forget_inbound(number, now.mono_ms);
+        }
         if let Some(peer) = link.peer {
             self.table[peer].link = None;
         }
@@ -192,17 +208,17 @@ impl Node {
     }
 
     /// Gives up a link.
-    pub(super) fn close_link(&mut self, id: LinkId) {
+    pub(super) fn close_link(&mut self, now: Now, id: LinkId) {
         if self.links.open.contains_key(&id) {
-            self.link_lost(id);
+            self.link_lost(now, id);
             self.held.push_back(Output::Close { link: id });
         }
     }
 
     /// Gives up the link that we dialled to a node.
-    pub(super) fn hang_up(&mut self, peer: PeerKey) {
+    pub(super) fn hang_up(&mut self, now: Now, peer: PeerKey) {
         if let Some(number) = self.table[peer].link {
-            self.close_link(LinkId::Dialled(number));
+            self.close_link(now, LinkId::Dialled(number));
         }
     }
 
@@ -241,7 +257,7 @@ impl Node {
     /// A node in handshake that does not answer may speak the other version: greet it in that one, once, half way to
     /// the end of the handshake.
     pub(super) fn try_other_version(&mut self, now: Now, peer: PeerKey, age_ms: u64) {
-        let half = self.handshake_timeout_ms() / 2;
+        let half = (self.handshake_timeout_ms() / 2).min(LONGEST_SILENCE_MS);
         if age_ms < half || self.table[peer].version.is_some() {
             return;
         }
@@ -256,13 +272,39 @@ impl Node {
             return;
         };
         let header = self.header(link.version, &body);
-        let message = Message { header, body };
-        let bytes = codec::encoded_len(&message);
-        self.stats.sent.count(&message.body, bytes);
+        self.send_packet(id, Packet::Full(Message { header, body }));
+    }
+
+    fn send_packet(&mut self, id: LinkId, packet: Packet) {
+        let bytes = codec::encoded_len(&packet);
+        self.stats.sent.count(&packet, bytes);
         if let Some(link) = self.links.open.get_mut(&id) {
             link.queued += bytes;
         }
-        self.held.push_back(Output::Send { link: id, message });
+        self.held.push_back(Output::Send { link: id, packet });
+    }
+
+    /// Hands a published message to every node that we have a link to, or to those of our shard.
+    pub(super) fn spread(&mut self, published: &Published) {
+        let shard = self.me().shard;
+        for key in self.table.keys() {
+            let peer = &self.table[key];
+            let is_light = peer.is(NodeFlags::LIGHT_PUBLISH);
+            if key == self.table.myself()
+                || peer.is(NodeFlags::HANDSHAKE)
+                || (published.sharded && peer.shard != shard)
+            {
+                continue;
+            }
+            let Some(link) = self.link_to(key) else {
+                continue;
+            };
+            if is_light {
+                self.send_packet(link, Packet::Light(published.clone()));
+            } else if !published.sharded || self.link(link).is_some_and(Link::is_new) {
+                self.send(link, Body::Publish(published.clone()));
+            }
+        }
     }
 
     /// The shell has written some of what waited on a link.
@@ -273,7 +315,7 @@ impl Node {
     }
 
     /// Gives up links on which more waits than is allowed: the other end does not read.
-    pub(super) fn close_full_links(&mut self) {
+    pub(super) fn close_full_links(&mut self, now: Now) {
         let limit = self.config.link_sendbuf_limit;
         if limit == 0 {
             return;
@@ -289,18 +331,18 @@ impl Node {
                 "Freeing cluster link ({id:?}) that exceeds its limit: {queued} bytes wait, {limit} may."
             );
             self.log(LogLevel::Warning, text);
-            self.close_link(id);
+            self.close_link(now, id);
         }
     }
 
     /// A known node speaks on a link that it dialled: an older one that it dialled is not used any more, even if we did not hear
     /// of its end.
-    pub(super) fn note_inbound(&mut self, sender: PeerKey, id: LinkId) {
+    pub(super) fn note_inbound(&mut self, now: Now, sender: PeerKey, id: LinkId) {
         let LinkId::Accepted(number) = id else { return };
         if let Some(old) = self.table[sender].inbound.replace(number)
             && old != number
         {
-            self.close_link(LinkId::Accepted(old));
+            self.close_link(now, LinkId::Accepted(old));
         }
     }
 
@@ -319,9 +361,10 @@ impl Node {
     /// Our flags as others are told them.
     fn own_flags(&self) -> NodeFlags {
         let mut flags = self.me().flags;
-        if self.config.replica_no_failover {
-            flags = flags.with(NodeFlags::NOFAILOVER);
-        }
+        flags = flags
+            .with(NodeFlags::EXTENSIONS)
+            .with(NodeFlags::LIGHT_PUBLISH)
+            .with(NodeFlags::MULTI_MEET);
         let is_down = |master: PeerKey| self.table[master].is(NodeFlags::FAIL);
         if self.my_master().is_some_and(is_down) {
             flags = flags.with(NodeFlags::MY_MASTER_FAIL);
@@ -338,7 +381,19 @@ impl Node {
         let force = matches!(body, Body::FailoverAuthRequest) && self.manual_failover.is_running();
         let bits =
             if paused { Header::PAUSED } else { 0 } | if force { Header::FORCE_ACK } else { 0 };
-        let own = self.table.me().addr;
+        let own = me.addr;
+        let v1 = version == Version::V1;
+        // Those of 3.0 know the first flags only.
+        let flags = if v1 {
+            self.own_flags()
+        } else {
+            NodeFlags(self.own_flags().0 & NodeFlags::OF_VERSION_0)
+        };
+        let extensions = if v1 && matches!(body, Body::Ping { .. }) {
+            Header::EXTENSIONS
+        } else {
+            0
+        };
         Header {
             version,
             sender: me.id,
@@ -347,17 +402,13 @@ impl Node {
             repl_offset: self.facts.repl_offset,
             slots: std::sync::Arc::clone(master.slots()),
             master: me.master.map(|key| self.table[key].id),
-            ip: WireIp::EMPTY,
-            port: self.config.port,
-            bus_port: if version == Version::V1 {
-                own.bus_port
-            } else {
-                0
-            },
-            tls_port: 0,
-            flags: self.own_flags(),
+            ip: WireIp::from(self.config.announce_ip.filter(|_| v1)),
+            port: own.port,
+            bus_port: if v1 { own.bus_port } else { 0 },
+            tls_port: if v1 { me.other_port } else { 0 },
+            flags,
             state: self.health.state.on_the_wire(),
-            message_flags: [bits, 0, 0],
+            message_flags: [bits | extensions, 0, 0],
         }
     }
 }

@@ -146,7 +146,7 @@ impl Node {
             if let Some(master) = self.my_master()
                 && self.manual_failover.master_offset.is_none()
             {
-                self.hang_up(master);
+                self.hang_up(now, master);
             }
             self.reset_manual_failover();
         }

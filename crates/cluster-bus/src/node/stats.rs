@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::message::Body;
+use crate::message::{Body, Message, Packet};
 
 /// The types of packets by their number, as CLUSTER INFO names them.
 const NAMES: [&str; 11] = [
@@ -28,13 +28,16 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn count(&mut self, body: &Body, bytes: u64) {
-        let kind = usize::from(body.kind());
+    pub(super) fn count(&mut self, packet: &Packet, bytes: u64) {
+        let kind = usize::from(packet.kind());
         if let Some(count) = self.packets.get_mut(kind) {
             *count += 1;
         }
         self.bytes += bytes;
-        if matches!(body, Body::Publish { .. }) {
+        let published = |body: &Body| matches!(body, Body::Publish(_));
+        if matches!(packet, Packet::Light(_))
+            || matches!(packet, Packet::Full(Message { body, .. }) if published(body))
+        {
             self.pubsub_bytes += bytes;
         }
     }

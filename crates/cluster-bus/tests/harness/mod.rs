@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use cluster_bus::message::{Body, Message, NodeFlags, Version};
+use cluster_bus::message::{Body, Message, NodeFlags, Packet, Version};
 use cluster_bus::{
-    Config, Event, Facts, Input, LinkId, Node, NodeId, Now, Output, Slot, codec, nodes_conf,
+    Caller, Config, Event, Facts, Input, LinkId, Node, NodeId, Now, Output, Slot, codec, nodes_conf,
 };
 
 pub(crate) const LATENCY_MS: u64 = 1;
@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) only: BTreeMap<usize, Version>,
     /// Every packet sent: time, from, to, packet.
     pub(crate) sent: Vec<(u64, usize, usize, Message)>,
+    /// Every packet without a header.
+    pub(crate) light: Vec<(u64, usize, usize)>,
 }
 
 impl World {
@@ -65,6 +67,7 @@ impl World {
             parcels: BTreeMap::new(),
             only: BTreeMap::new(),
             sent: Vec::new(),
+            light: Vec::new(),
         };
         for index in 0..count {
             let config = Config {
@@ -173,7 +176,7 @@ impl World {
                 let last = log[log.len().saturating_sub(12)..].join("\n  ");
                 format!(
                     "{}{:?}\n  {last}\n\n",
-                    host.node.cluster_nodes(),
+                    host.node.cluster_nodes(Caller::default()),
                     host.node.state()
                 )
             })
@@ -278,7 +281,8 @@ impl World {
                 local,
             },
         );
-        self.input(to, Input::Received { link, message });
+        let packet = message.into();
+        self.input(to, Input::Received { link, packet });
         self.input(to, Input::Closed { link });
         self.sent[before..]
             .iter()
@@ -369,13 +373,14 @@ impl World {
         let input = match parcel {
             Parcel::Packet(bytes) => {
                 assert_eq!(codec::frame_len(&bytes), Ok(Some(bytes.len())));
-                let message = codec::decode(&bytes).unwrap();
-                assert_eq!(codec::encode(&message), bytes);
-                if self
-                    .only
-                    .get(&to)
-                    .is_some_and(|version| *version != message.header.version)
-                {
+                let packet = codec::decode(&bytes).unwrap();
+                assert_eq!(codec::encode(&packet), bytes);
+                assert_eq!(codec::encoded_len(&packet), bytes.len() as u64);
+                let version = match &packet {
+                    Packet::Full(message) => message.header.version,
+                    Packet::Light(_) => Version::V1,
+                };
+                if self.only.get(&to).is_some_and(|only| *only != version) {
                     // 4.0 and later take a bare packet of version 0 for a damaged one; else it is dropped.
                     if bytes.len() < 2256 {
                         self.close(to, link);
@@ -383,7 +388,7 @@ impl World {
                     }
                     return;
                 }
-                Input::Received { link, message }
+                Input::Received { link, packet }
             }
             Parcel::Accepted => {
                 let local = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -406,7 +411,7 @@ impl World {
             match output {
                 Output::Connect { link, addr } => self.connect(from, link, addr),
                 Output::Close { link } => self.close(from, link),
-                Output::Send { link, message } => self.send(from, link, message),
+                Output::Send { link, packet } => self.send(from, link, packet),
                 Output::Persist { text, .. } => self.hosts[from].file = text,
                 Output::Event(event) => self.hosts[from].events.push(event),
             }
@@ -431,12 +436,15 @@ impl World {
         self.later(from, link, Parcel::Opened);
     }
 
-    fn send(&mut self, from: usize, link: LinkId, message: Message) {
-        let bytes = codec::encode(&message);
+    fn send(&mut self, from: usize, link: LinkId, packet: Packet) {
+        let bytes = codec::encode(&packet);
         let Some((to, other)) = self.ends.get(&(from, link)).copied() else {
             return;
         };
-        self.sent.push((self.now_ms, from, to, message));
+        match packet {
+            Packet::Full(message) => self.sent.push((self.now_ms, from, to, message)),
+            Packet::Light(_) => self.light.push((self.now_ms, from, to)),
+        }
         if !self.cut.contains(&(from, to)) {
             self.later(to, other, Parcel::Packet(bytes));
         }
