@@ -8,8 +8,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cluster_bus::codec::{MAX_FRAME_LEN, decode, encode, frame_len};
-use cluster_bus::message::Message;
-use cluster_bus::{Config, Input, LinkId, Node, Now, Output, nodes_conf};
+use cluster_bus::message::Packet;
+use cluster_bus::{Config, Facts, Input, LinkId, Node, Now, Output, nodes_conf};
 use libfuzzer_sys::fuzz_target;
 use tern_fuzz::memory;
 
@@ -37,7 +37,7 @@ fn mended(control: u8, bytes: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn decoded(packet: &[u8]) -> Option<Message> {
+fn decoded(packet: &[u8]) -> Option<Packet> {
     if let Ok(Some(len)) = frame_len(packet) {
         assert!(len <= MAX_FRAME_LEN);
         for shorter in [4, 7, 8, 9]
@@ -55,8 +55,9 @@ fn decoded(packet: &[u8]) -> Option<Message> {
         packet.len()
     );
     let message = message?;
+    // Extensions of unknown types, and texts that nodes.conf cannot hold, are left out.
     let bytes = encode(&message);
-    assert_eq!(bytes.len(), packet.len());
+    assert!(bytes.len() <= packet.len());
     let again = decode(&bytes).expect("what we encode decodes");
     assert_eq!(again, message);
     assert_eq!(encode(&again), bytes);
@@ -88,6 +89,7 @@ impl World {
             let link = LinkId::Accepted(u64::from(link));
             world.node.handle_input(
                 now,
+                Facts::default(),
                 Input::Accepted {
                     link,
                     remote,
@@ -102,7 +104,7 @@ impl World {
     fn pass(&mut self, ms: u64) {
         self.now.mono_ms += ms;
         self.now.unix_ms += ms;
-        self.node.handle_timeout(self.now);
+        self.node.handle_timeout(self.now, Facts::default());
         self.drain();
     }
 
@@ -111,11 +113,11 @@ impl World {
             match output {
                 Output::Connect { link, .. } => {
                     self.dialled.push(link);
-                    self.node.handle_input(self.now, Input::Connected { link });
+                    self.node.handle_input(self.now, Facts::default(), Input::Connected { link });
                 }
                 Output::Close { link } => self.dialled.retain(|open| *open != link),
-                Output::Send { message, .. } => {
-                    assert_eq!(decode(&encode(&message)).as_ref(), Ok(&message));
+                Output::Send { packet, .. } => {
+                    assert_eq!(decode(&encode(&packet)).as_ref(), Ok(&packet));
                 }
                 Output::Persist { text, .. } => {
                     nodes_conf::parse(text.as_bytes()).expect("what a node writes can be read");
@@ -125,7 +127,7 @@ impl World {
         }
     }
 
-    fn receive(&mut self, control: u8, message: Message) {
+    fn receive(&mut self, control: u8, packet: Packet) {
         let dialled = self
             .dialled
             .get(usize::from(control >> 5) % self.dialled.len().max(1));
@@ -134,7 +136,7 @@ impl World {
             _ => LinkId::Accepted(u64::from(control >> 4 & 1)),
         };
         self.node
-            .handle_input(self.now, Input::Received { link, message });
+            .handle_input(self.now, Facts::default(), Input::Received { link, packet });
         self.drain();
     }
 }
@@ -154,5 +156,5 @@ fuzz_target!(|data: &[u8]| {
     let text = world.node.nodes_conf().to_string();
     let again = nodes_conf::parse(text.as_bytes()).expect("what a node writes can be read");
     assert_eq!(again.to_string(), text);
-    assert!(world.node.node_lines().count() < 1100);
+    assert!(world.node.node_lines().count() < 3100);
 });

@@ -210,7 +210,8 @@ fn w17_formats(cluster: &Cluster) {
         } else {
             "master"
         };
-        assert_eq!(parts[1..4], [&other.address(), flags, "-"]);
+        let address = format!("{}@{}", other.address(), other.port + 10000);
+        assert_eq!(parts[1..4], [address.as_str(), flags, "-"]);
         for number in &parts[4..7] {
             number.parse::<u64>().unwrap();
         }
@@ -221,6 +222,10 @@ fn w17_formats(cluster: &Cluster) {
         .split("\r\n")
         .filter_map(|line| line.split(':').next())
         .filter(|name| !name.is_empty())
+        // Types of packets that have occurred so far.
+        .filter(|name| {
+            !(name.starts_with("cluster_stats_messages_") && name.matches('_').count() == 4)
+        })
         .collect();
     assert_eq!(
         names,
@@ -230,12 +235,23 @@ fn w17_formats(cluster: &Cluster) {
             "cluster_slots_ok",
             "cluster_slots_pfail",
             "cluster_slots_fail",
+            "cluster_nodes_pfail",
+            "cluster_nodes_fail",
+            "cluster_voting_nodes_pfail",
+            "cluster_voting_nodes_fail",
             "cluster_known_nodes",
             "cluster_size",
             "cluster_current_epoch",
             "cluster_my_epoch",
             "cluster_stats_messages_sent",
-            "cluster_stats_messages_received"
+            "cluster_stats_messages_received",
+            "cluster_stats_bytes_sent",
+            "cluster_stats_bytes_received",
+            "cluster_stats_pubsub_bytes_sent",
+            "cluster_stats_pubsub_bytes_received",
+            "cluster_stats_module_bytes_sent",
+            "cluster_stats_module_bytes_received",
+            "total_cluster_links_buffer_limit_exceeded"
         ]
     );
     let info = fields(&info);
@@ -249,7 +265,7 @@ fn w17_formats(cluster: &Cluster) {
         .iter()
         .map(|entry| {
             assert_eq!(entry.as_array().unwrap().len(), 3);
-            assert_eq!(entry.as_array().unwrap()[2].as_array().unwrap().len(), 2);
+            assert_eq!(entry.as_array().unwrap()[2].as_array().unwrap().len(), 4);
             text_of(entry).replace('\n', " ")
         })
         .collect();
@@ -258,7 +274,10 @@ fn w17_formats(cluster: &Cluster) {
         .nodes
         .iter()
         .zip(ranges)
-        .map(|(node, range)| format!("{} 127.0.0.1 {}", range.replace('-', " "), node.port))
+        .map(|(node, range)| {
+            let id = node.text("CLUSTER MYID");
+            format!("{} 127.0.0.1 {} {id} ", range.replace('-', " "), node.port)
+        })
         .collect();
     expected.sort();
     assert_eq!(slots, expected);

@@ -100,6 +100,63 @@ fn without_fsync_random_faults_find_it_too() {
     );
 }
 
+/// A cluster of three masters with a replica each.
+fn small_cluster(seed: u64) -> Run {
+    let config = Config {
+        node_timeout_ms: 2_000,
+        port: 7000,
+        ..Config::default()
+    };
+    let mut run = Run::with(Rng::new(seed), 3, 3, &config, Options::default());
+    run.form_cluster().unwrap();
+    run
+}
+
+#[test]
+fn nodes_that_come_back_at_each_others_addresses_find_each_other() {
+    for seed in 0..20 {
+        let mut run = small_cluster(seed);
+        for host in 0..6 {
+            run.world.crash(host, false);
+        }
+        for host in 0..5 {
+            run.world.swap_disks(host, host + 1);
+        }
+        for host in 0..6 {
+            run.world.start(host);
+            run.run_to(run.world.now_ms() + 300).unwrap();
+        }
+        run.until("all are found", 60_000, |run| run.unrest().is_none())
+            .unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
+    }
+}
+
+#[test]
+fn a_master_that_hears_of_a_failover_too_late_does_not_pause_its_clients_for_it() {
+    for (seed, stopped_ms) in (0..).zip([500, 3_000, 6_000, 7_000, 12_000]) {
+        let mut run = small_cluster(seed);
+        let master = run.id(0);
+        let follows =
+            |host: &usize| run.world.core(*host).unwrap().node.master_id() == Some(master);
+        let replica = (3..6).find(follows).unwrap();
+        run.world.freeze(0, stopped_ms);
+        run.command(replica, |node, now| {
+            node.failover(now, cluster_bus::node::FailoverKind::Coordinated)
+                .map_err(|error| error.to_string())
+        })
+        .unwrap();
+        run.run_to(run.world.now_ms() + stopped_ms + 1_000).unwrap();
+        assert!(
+            !run.world.core(0).unwrap().paused,
+            "stopped for {stopped_ms} ms"
+        );
+        run.until("the cluster is at rest", 60_000, |run| {
+            run.unrest().is_none()
+        })
+        .unwrap();
+    }
+}
+
 #[test]
 fn a_seed_replays() {
     let first = run(7, Options::default()).unwrap();

@@ -27,6 +27,9 @@ const READ_BYTES: usize = 8 * 1024;
 /// What waits for a peer that does not read, bytes: a link with more is closed.
 const MOST_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
+/// The core is told at least after so many bytes that they have been sent.
+const TOLD_BYTES: u64 = 1024 * 1024;
+
 /// The shell's end of a link. Dropping it ends the link, whatever still waits to be sent.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -155,11 +158,18 @@ async fn serve(shell: Rc<Shell>, link: LinkId, stream: TcpStream, work: Work) {
         end,
     } = work;
     let sending = async {
+        let mut written = 0;
         while let Some(bytes) = packets.recv().await {
             if writer.write_all(&bytes).await.is_err() {
                 return;
             }
             queued.set(queued.get().saturating_sub(bytes.len()));
+            written += bytes.len() as u64;
+            // The core counts what waits: it is told once nothing does, or after much.
+            if packets.is_empty() || written >= TOLD_BYTES {
+                let bytes = std::mem::take(&mut written);
+                shell.turn(|engine| engine.bus_sent(link, bytes));
+            }
         }
     };
     let receiving = async {

@@ -23,16 +23,26 @@
 //! | 2204 | 1 | cluster state | (2252) |
 //! | 2205 | 3 | message flags | (2253) |
 //! | 2208 | | body | (2256) |
+//!
+//! A published message may come without all that (version 1, Valkey 8.0): the first 16 bytes, with a bit set in the type, and the
+//! body.
 
 use std::sync::Arc;
 
+mod extensions;
+
 use crate::message::{
-    Body, Extensions, Gossip, Header, Message, NodeFlags, PingKind, Version, WireIp,
+    Body, Extensions, Gossip, Header, Message, NodeFlags, Packet, PingKind, Published, Version,
+    WireIp,
 };
 use crate::{MAX_EPOCH, NodeId, SlotSet};
 
 const SIGNATURE: &[u8; 4] = b"RCmb";
 const GOSSIP_LEN: usize = 104;
+/// Bytes before the body of a packet without a header: signature, length, version, two unused, type, two unused.
+const LIGHT_LEN: usize = 16;
+/// Bit of the type: the packet has no header.
+const LIGHT: u16 = 0x8000;
 const UPDATE_LEN: usize = 8 + NodeId::TEXT_LEN + SlotSet::BYTES;
 
 /// The longest packet that is taken from a peer: a published message of 512 MiB (the longest string a client can send)
@@ -84,7 +94,7 @@ pub fn frame_len(stream: &[u8]) -> Result<Option<usize>, CodecError> {
         return Ok(None);
     };
     let len = usize::try_from(len).map_err(|_| CodecError::BadFrame)?;
-    if (layout(Version::V0).body..=MAX_FRAME_LEN).contains(&len) {
+    if (LIGHT_LEN..=MAX_FRAME_LEN).contains(&len) {
         Ok(Some(len))
     } else {
         Err(CodecError::BadFrame)
@@ -95,7 +105,7 @@ pub fn frame_len(stream: &[u8]) -> Result<Option<usize>, CodecError> {
 ///
 /// # Errors
 /// Says what is wrong with it; the stream goes on after the packet except for [`CodecError::BadFrame`].
-pub fn decode(frame: &[u8]) -> Result<Message, CodecError> {
+pub fn decode(frame: &[u8]) -> Result<Packet, CodecError> {
     if frame_len(frame)? != Some(frame.len()) {
         return Err(CodecError::BadFrame);
     }
@@ -104,10 +114,14 @@ pub fn decode(frame: &[u8]) -> Result<Message, CodecError> {
         1 => Version::V1,
         other => return Err(CodecError::UnknownVersion(other)),
     };
+    let kind = be16(frame, 12)?;
+    if version == Version::V1 && kind & LIGHT != 0 {
+        return decode_light(frame, kind & !LIGHT).map(Packet::Light);
+    }
     let at = layout(version);
     expect_at_least(frame, at.body)?;
     let header = decode_header(frame, version, at)?;
-    let body = match be16(frame, 12)? {
+    let body = match kind {
         0 => decode_ping(frame, PingKind::Ping, &header, at)?,
         1 => decode_ping(frame, PingKind::Pong, &header, at)?,
         2 => decode_ping(frame, PingKind::Meet, &header, at)?,
@@ -115,38 +129,89 @@ pub fn decode(frame: &[u8]) -> Result<Message, CodecError> {
             expect_exactly(frame, at.body + NodeId::TEXT_LEN)?;
             Body::Fail(node_id(frame, at.body)?)
         }
-        4 => decode_publish(frame, at)?,
+        4 => Body::Publish(decode_publish(frame, at.body, false)?),
         5 => bare(frame, at, Body::FailoverAuthRequest)?,
         6 => bare(frame, at, Body::FailoverAuthAck)?,
         7 => decode_update(frame, at)?,
         8 => bare(frame, at, Body::ManualFailoverStart)?,
+        10 => Body::Publish(decode_publish(frame, at.body, true)?),
         other => return Err(CodecError::UnknownType(other)),
     };
-    Ok(Message { header, body })
+    Ok(Packet::Full(Message { header, body }))
+}
+
+fn decode_light(frame: &[u8], kind: u16) -> Result<Published, CodecError> {
+    match kind {
+        4 => decode_publish(frame, LIGHT_LEN, false),
+        10 => decode_publish(frame, LIGHT_LEN, true),
+        other => Err(CodecError::UnknownType(other | LIGHT)),
+    }
 }
 
 /// Writes a packet in its header's version.
 #[must_use]
-pub fn encode(message: &Message) -> Vec<u8> {
+pub fn encode(packet: &Packet) -> Vec<u8> {
     let mut out = Vec::new();
-    encode_into(message, &mut out);
+    encode_into(packet, &mut out);
     out
+}
+
+/// How many bytes [`encode`] makes of a packet.
+#[must_use]
+pub fn encoded_len(packet: &Packet) -> u64 {
+    let len = match packet {
+        Packet::Full(Message { header, body }) => {
+            layout(header.version).body + body_len(body, header.version)
+        }
+        Packet::Light(published) => LIGHT_LEN + published_len(published),
+    };
+    len as u64
 }
 
 /// Appends a packet to `out`. A packet whose counts or lengths do not fit their fields is not written at all; nothing
 /// that this crate builds is that long.
-pub fn encode_into(message: &Message, out: &mut Vec<u8>) {
+pub fn encode_into(packet: &Packet, out: &mut Vec<u8>) {
     let start = out.len();
-    let at = layout(message.header.version);
-    let (kind, count) = kind_and_count(&message.body);
-    out.reserve(at.body + body_len(&message.body));
-    encode_header(&message.header, kind, count, out);
-    encode_body(message, out);
-    match u32::try_from(out.len() - start) {
-        Ok(len) if usize::from(count) == gossip_len(&message.body) => {
-            out[start + 4..start + 8].copy_from_slice(&len.to_be_bytes());
+    out.reserve(usize::try_from(encoded_len(packet)).unwrap_or(0));
+    let fits = match packet {
+        Packet::Full(message) => {
+            let (kind, count) = kind_and_count(&message.body);
+            encode_header(&message.header, kind, count, out);
+            encode_body(message, out);
+            usize::from(count) == gossip_len(&message.body)
         }
+        Packet::Light(published) => {
+            encode_light_header(published.kind() | LIGHT, out);
+            encode_published(published, out);
+            true
+        }
+    };
+    match u32::try_from(out.len() - start) {
+        Ok(len) if fits => out[start + 4..start + 8].copy_from_slice(&len.to_be_bytes()),
         _ => out.truncate(start),
+    }
+}
+
+fn encode_light_header(kind: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(SIGNATURE);
+    out.extend_from_slice(&[0; 4]);
+    for field in [1u16, 0, kind, 0] {
+        out.extend_from_slice(&field.to_be_bytes());
+    }
+}
+
+fn published_len(published: &Published) -> usize {
+    8 + published.channel.len() + published.message.len()
+}
+
+fn encode_published(published: &Published, out: &mut Vec<u8>) {
+    let parts = [&published.channel, &published.message];
+    for part in parts {
+        // Too long a part makes the whole packet too long, and that is checked by the caller.
+        out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    for part in parts {
+        out.extend_from_slice(part);
     }
 }
 
@@ -216,7 +281,7 @@ fn decode_ping(
 ) -> Result<Body, CodecError> {
     let end = at.body + usize::from(be16(frame, 14)?) * GOSSIP_LEN;
     let extensions = if header.version == Version::V1 && header.says(Header::EXTENSIONS) {
-        decode_extensions(frame, end)?
+        extensions::decode(frame, be16(frame, EXTENSION_COUNT)?, end)?
     } else {
         expect_exactly(frame, end)?;
         Extensions::default()
@@ -248,38 +313,16 @@ fn decode_gossip(entry: &[u8], version: Version, at: usize) -> Result<Gossip, Co
     })
 }
 
-/// Each extension starts with its length, which counts that start of eight bytes and is a multiple of eight.
-fn decode_extensions(frame: &[u8], start: usize) -> Result<Extensions, CodecError> {
-    let count = be16(frame, EXTENSION_COUNT)?;
-    let mut end = start;
-    for _ in 0..count {
-        let len = be32(frame, end)
-            .ok()
-            .and_then(|len| usize::try_from(len).ok());
-        let next = len
-            .filter(|len| *len >= 8 && len % 8 == 0)
-            .and_then(|len| end.checked_add(len));
-        end = next
-            .filter(|next| *next <= frame.len())
-            .ok_or(CodecError::BadExtension(end))?;
-    }
-    expect_exactly(frame, end)?;
-    Ok(Extensions {
-        count,
-        bytes: frame.get(start..end).unwrap_or_default().to_vec(),
-    })
-}
-
-fn decode_publish(frame: &[u8], at: Layout) -> Result<Body, CodecError> {
-    expect_at_least(frame, at.body + 8)?;
-    let payload = frame.get(at.body + 8..).unwrap_or_default();
-    let channel_len = be32(frame, at.body)?;
-    let message_len = be32(frame, at.body + 4)?;
+fn decode_publish(frame: &[u8], at: usize, sharded: bool) -> Result<Published, CodecError> {
+    expect_at_least(frame, at + 8)?;
+    let payload = frame.get(at + 8..).unwrap_or_default();
+    let channel_len = be32(frame, at)?;
+    let message_len = be32(frame, at + 4)?;
     // Two 32-bit lengths cannot overflow 64 bits; compared before either is used.
     let declared = u64::from(channel_len) + u64::from(message_len);
     if declared != payload.len() as u64 {
         let expected =
-            usize::try_from(declared).map_or(usize::MAX, |len| len.saturating_add(at.body + 8));
+            usize::try_from(declared).map_or(usize::MAX, |len| len.saturating_add(at + 8));
         return Err(CodecError::LengthMismatch {
             actual: frame.len(),
             expected,
@@ -287,9 +330,10 @@ fn decode_publish(frame: &[u8], at: Layout) -> Result<Body, CodecError> {
     }
     let (channel, message) =
         payload.split_at(usize::try_from(channel_len).unwrap_or(payload.len()));
-    Ok(Body::Publish {
+    Ok(Published {
         channel: channel.into(),
         message: message.into(),
+        sharded,
     })
 }
 
@@ -355,22 +399,15 @@ fn encode_body(message: &Message, out: &mut Vec<u8>) {
             for entry in gossip {
                 encode_gossip(entry, message.header.version, out);
             }
-            if message.header.version == Version::V1 && extensions.count > 0 {
+            if message.header.version == Version::V1 {
                 let count_at = out.len() - gossip.len() * GOSSIP_LEN - layout(Version::V1).body
                     + EXTENSION_COUNT;
-                out[count_at..count_at + 2].copy_from_slice(&extensions.count.to_be_bytes());
-                out.extend_from_slice(&extensions.bytes);
+                let count = extensions::encode(extensions, out);
+                out[count_at..count_at + 2].copy_from_slice(&count.to_be_bytes());
             }
         }
         Body::Fail(node) => out.extend_from_slice(&node.to_hex()),
-        Body::Publish { channel, message } => {
-            for part in [channel, message] {
-                // Too long a part makes the whole packet too long, and that is checked by the caller.
-                out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            }
-            out.extend_from_slice(channel);
-            out.extend_from_slice(message);
-        }
+        Body::Publish(published) => encode_published(published, out),
         Body::Update {
             node,
             config_epoch,
@@ -399,22 +436,11 @@ fn encode_gossip(entry: &Gossip, version: Version, out: &mut Vec<u8>) {
 }
 
 fn kind_and_count(body: &Body) -> (u16, u16) {
-    match body {
-        Body::Ping { kind, gossip, .. } => {
-            let kind = match kind {
-                PingKind::Ping => 0,
-                PingKind::Pong => 1,
-                PingKind::Meet => 2,
-            };
-            (kind, u16::try_from(gossip.len()).unwrap_or(u16::MAX))
-        }
-        Body::Fail(_) => (3, 0),
-        Body::Publish { .. } => (4, 0),
-        Body::FailoverAuthRequest => (5, 0),
-        Body::FailoverAuthAck => (6, 0),
-        Body::Update { .. } => (7, 0),
-        Body::ManualFailoverStart => (8, 0),
-    }
+    let count = match body {
+        Body::Ping { gossip, .. } => u16::try_from(gossip.len()).unwrap_or(u16::MAX),
+        _ => 0,
+    };
+    (body.kind(), count)
 }
 
 fn gossip_len(body: &Body) -> usize {
@@ -425,13 +451,19 @@ fn gossip_len(body: &Body) -> usize {
     }
 }
 
-fn body_len(body: &Body) -> usize {
+fn body_len(body: &Body, version: Version) -> usize {
     match body {
         Body::Ping {
             gossip, extensions, ..
-        } => gossip.len() * GOSSIP_LEN + extensions.bytes.len(),
+        } => {
+            let extensions = match version {
+                Version::V0 => 0,
+                Version::V1 => extensions::encoded_len(extensions),
+            };
+            gossip.len() * GOSSIP_LEN + extensions
+        }
         Body::Fail(_) => NodeId::TEXT_LEN,
-        Body::Publish { channel, message } => 8 + channel.len() + message.len(),
+        Body::Publish(published) => published_len(published),
         Body::Update { .. } => UPDATE_LEN,
         Body::FailoverAuthRequest | Body::FailoverAuthAck | Body::ManualFailoverStart => 0,
     }

@@ -14,7 +14,7 @@
 //! # Driving a node
 //!
 //! ```
-//! use cluster_bus::{Config, Input, Node, Now, Output};
+//! use cluster_bus::{Config, Facts, Node, Now, Output};
 //!
 //! let now = Now { mono_ms: 0, unix_ms: 1_700_000_000_000 };
 //! let mut node = Node::new(now, Config { port: 7000, ..Config::default() }, None, 42);
@@ -26,7 +26,8 @@
 //!     }
 //! }
 //! let wake_up_ms = node.poll_timeout().expect("a node always has something to do later");
-//! node.handle_timeout(Now { mono_ms: wake_up_ms, unix_ms: 1_700_000_000_100 });
+//! // What the server knows of its replication comes with every call.
+//! node.handle_timeout(Now { mono_ms: wake_up_ms, unix_ms: 1_700_000_000_100 }, Facts::default());
 //! ```
 
 pub mod codec;
@@ -38,10 +39,10 @@ mod rng;
 pub mod slots;
 
 pub use id::{BadNodeId, NodeId};
-pub use message::Message;
+pub use message::{Announced, Message, Packet, Published};
 pub use node::{
-    ClusterState, CommandError, Config, Event, Facts, Input, Keyspace, LinkId, LogLevel, Node,
-    Output, Query, Reply, Route,
+    Caller, ClusterState, CommandError, Config, Endpoint, Event, Facts, Input, Keyspace, LinkId,
+    LinkInfo, LogLevel, Node, Output, Query, Reply, Route, SlotUsage,
 };
 pub use nodes_conf::NodesConf;
 pub use slots::{SLOT_COUNT, Slot, SlotSet, key_slot};

@@ -52,6 +52,17 @@ impl NodeFlags {
     pub const MIGRATE_TO: Self = Self(256);
     /// Redis 4.0: a replica that never tries to fail over.
     pub const NOFAILOVER: Self = Self(512);
+    /// Redis 7.0: takes extensions behind the gossip.
+    pub const EXTENSIONS: Self = Self(1 << 10);
+    /// Valkey 8.0: takes publish messages with a light header.
+    pub const LIGHT_PUBLISH: Self = Self(1 << 11);
+    /// Valkey 8.1: takes module messages with a light header, and MEET from a node that it knows.
+    pub const MULTI_MEET: Self = Self(1 << 12);
+    /// Valkey 9.0: a replica whose master is FAIL for it.
+    pub const MY_MASTER_FAIL: Self = Self(1 << 13);
+
+    /// The bits that 3.0 knows.
+    pub(crate) const OF_VERSION_0: u16 = (1 << 9) - 1;
 
     /// Names in the order in which Redis prints them.
     const NAMES: [(Self, &'static str); 8] = [
@@ -90,6 +101,11 @@ impl NodeFlags {
             if name == "noflags" {
                 return Some(flags);
             }
+            let name = match name {
+                "primary" => "master",
+                "replica" => "slave",
+                name => name,
+            };
             let (flag, _) = Self::NAMES.iter().find(|(_, known)| *known == name)?;
             Some(flags.with(*flag))
         })
@@ -113,7 +129,52 @@ impl fmt::Debug for NodeFlags {
     }
 }
 
-/// One packet.
+/// What is sent at once: a message, or one without a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// A message.
+    Full(Message),
+    /// A published message without the header: the link tells who sends it. Valkey 8.0 and later.
+    Light(Published),
+}
+
+impl From<Message> for Packet {
+    fn from(message: Message) -> Self {
+        Self::Full(message)
+    }
+}
+
+impl Packet {
+    /// The number of its type.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::Full(message) => message.body.kind(),
+            Self::Light(published) => published.kind(),
+        }
+    }
+}
+
+/// What a client published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Channel.
+    pub channel: Arc<[u8]>,
+    /// Message.
+    pub message: Arc<[u8]>,
+    /// SPUBLISH: for the nodes of the shard that owns the channel's slot.
+    pub sharded: bool,
+}
+
+impl Published {
+    /// The number of its type.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        if self.sharded { 10 } else { 4 }
+    }
+}
+
+/// One packet with everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// What every packet says about its sender.
@@ -179,18 +240,13 @@ pub enum Body {
         kind: PingKind,
         /// News about others.
         gossip: Vec<Gossip>,
-        /// What version 1 may append (host names, shard ids): kept to be encoded again, not understood.
+        /// What version 1 may append.
         extensions: Extensions,
     },
     /// The majority agrees that this node is down.
     Fail(NodeId),
-    /// A PUBLISH for the subscribers of every node.
-    Publish {
-        /// Channel.
-        channel: Arc<[u8]>,
-        /// Message.
-        message: Arc<[u8]>,
-    },
+    /// A PUBLISH for the subscribers of every node, or an SPUBLISH for those of a shard.
+    Publish(Published),
     /// A replica asks masters for their vote in the header's current epoch.
     FailoverAuthRequest,
     /// The vote.
@@ -219,6 +275,26 @@ pub enum PingKind {
     Meet,
 }
 
+impl Body {
+    /// The number of its type.
+    #[must_use]
+    pub fn kind(&self) -> u16 {
+        match self {
+            Self::Ping { kind, .. } => match kind {
+                PingKind::Ping => 0,
+                PingKind::Pong => 1,
+                PingKind::Meet => 2,
+            },
+            Self::Fail(_) => 3,
+            Self::Publish(published) => published.kind(),
+            Self::FailoverAuthRequest => 5,
+            Self::FailoverAuthAck => 6,
+            Self::Update { .. } => 7,
+            Self::ManualFailoverStart => 8,
+        }
+    }
+}
+
 /// One node as another one sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gossip {
@@ -241,13 +317,34 @@ pub struct Gossip {
     pub flags: NodeFlags,
 }
 
-/// The extension block of a version 1 ping, as it came.
+/// The extension block of a version 1 ping. What is not said is empty or 0; extensions of other types are passed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// How many there are.
-    pub count: u16,
-    /// Their bytes.
-    pub bytes: Vec<u8>,
+    /// What the sender announces of itself.
+    pub announced: Announced,
+    /// Nodes that were forgotten on purpose, and for how many seconds they stay so.
+    pub forgotten: Vec<(NodeId, u64)>,
+    /// The shard of the sender.
+    pub shard: Option<NodeId>,
+}
+
+/// What a node announces of itself beside its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// `cluster-announce-hostname`.
+    pub hostname: String,
+    /// `cluster-announce-human-nodename`.
+    pub nodename: String,
+    /// `cluster-announce-client-ipv4`.
+    pub client_ipv4: String,
+    /// `cluster-announce-client-ipv6`.
+    pub client_ipv6: String,
+    /// `cluster-announce-client-port`; 0: the port.
+    pub client_port: u16,
+    /// `cluster-announce-client-tls-port`; 0: the TLS port.
+    pub client_tls_port: u16,
+    /// `availability-zone`.
+    pub availability_zone: String,
 }
 
 /// An address as packets carry it: text in a field of 46 bytes, filled up with NUL.

@@ -1,15 +1,16 @@
 //! The text of nodes.conf and of CLUSTER NODES: one line per node, and in the file a last line with the epochs.
 //!
 //! Reading is all or nothing: a file that is cut, or that contradicts itself, is refused with the line that shows it.
-//! Both are read as 3.0 writes them (`ip:port`) and as later versions do (`ip:port@busport,hostname,key=value…`).
+//! Both are read as 3.0 writes them (`ip:port`) and as later versions do (`ip:port@busport,hostname`, and in the file
+//! `,key=value…`), and written as those do.
 //! Which nodes go into the text is decided by the node that writes it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::message::NodeFlags;
-use crate::{MAX_EPOCH, NodeId, Slot, SlotSet};
+use crate::message::{Announced, NodeFlags};
+use crate::{BUS_PORT_OFFSET, MAX_EPOCH, NodeId, Slot, SlotSet};
 
 /// What a nodes.conf holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +32,14 @@ pub struct NodeLine {
     pub ip: Option<IpAddr>,
     /// Its port for clients.
     pub port: u16,
-    /// Its bus port, where it is not the client port plus 10000.
-    pub bus_port: Option<u16>,
+    /// Its bus port; 0 where its port is unknown.
+    pub bus_port: u16,
+    /// Its port for clients with TLS; 0: none.
+    pub tls_port: u16,
+    /// What it announces of itself.
+    pub announced: Announced,
+    /// Its shard (only in the file).
+    pub shard: Option<NodeId>,
     /// Its flags.
     pub flags: NodeFlags,
     /// Its master, if it is a replica and that is known.
@@ -156,7 +163,8 @@ pub fn parse_nodes(bytes: &[u8]) -> Result<Vec<NodeLine>, ParseError> {
 impl fmt::Display for NodesConf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for node in &self.nodes {
-            writeln!(f, "{node}")?;
+            node.write(f, true)?;
+            writeln!(f)?;
         }
         writeln!(
             f,
@@ -166,15 +174,58 @@ impl fmt::Display for NodesConf {
     }
 }
 
+/// As CLUSTER NODES shows it.
 impl fmt::Display for NodeLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, false)
+    }
+}
+
+impl NodeLine {
+    /// What only the file has: `,key=value` for each.
+    fn write_fields(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Announced {
+            hostname,
+            nodename,
+            client_ipv4,
+            client_ipv6,
+            client_port,
+            client_tls_port,
+            availability_zone,
+        } = &self.announced;
+        if hostname.is_empty() {
+            f.write_str(",")?;
+        }
+        let text = |f: &mut fmt::Formatter<'_>, key: &str, value: &str| match value {
+            "" => Ok(()),
+            value => write!(f, ",{key}={value}"),
+        };
+        let port = |f: &mut fmt::Formatter<'_>, key: &str, value: u16| match value {
+            0 => Ok(()),
+            value => write!(f, ",{key}={value}"),
+        };
+        text(f, "availability-zone", availability_zone)?;
+        port(f, "client-tls-port", *client_tls_port)?;
+        port(f, "client-tcp-port", *client_port)?;
+        text(f, "client-ipv6", client_ipv6)?;
+        text(f, "client-ipv4", client_ipv4)?;
+        write!(f, ",tls-port={}", self.tls_port)?;
+        text(f, "nodename", nodename)?;
+        self.shard
+            .map_or(Ok(()), |shard| write!(f, ",shard-id={shard}"))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, in_file: bool) -> fmt::Result {
         write!(f, "{} ", self.id)?;
         if let Some(ip) = self.ip {
             write!(f, "{ip}")?;
         }
-        write!(f, ":{}", self.port)?;
-        if let Some(bus_port) = self.bus_port {
-            write!(f, "@{bus_port}")?;
+        write!(f, ":{}@{}", self.port, self.bus_port)?;
+        if !self.announced.hostname.is_empty() {
+            write!(f, ",{}", self.announced.hostname)?;
+        }
+        if in_file {
+            self.write_fields(f)?;
         }
         write!(f, " {} ", self.flags)?;
         match self.master {
@@ -262,12 +313,15 @@ fn parse_fields(fields: &[&str]) -> Result<NodeLine, Problem> {
     else {
         return Err(Problem::TooFewFields(fields.len()));
     };
-    let (ip, port, bus_port) = parse_address(address).ok_or_else(|| bad("address", address))?;
+    let address = parse_address(address).ok_or_else(|| bad("address", address))?;
     let mut node = NodeLine {
         id: node_id(id)?,
-        ip,
-        port,
-        bus_port,
+        ip: address.ip,
+        port: address.port,
+        bus_port: address.bus_port,
+        tls_port: address.tls_port,
+        announced: address.announced,
+        shard: address.shard,
         flags: NodeFlags::parse(flags).ok_or_else(|| bad("flags", flags))?,
         master: if master == "-" {
             None
@@ -295,25 +349,77 @@ fn parse_fields(fields: &[&str]) -> Result<NodeLine, Problem> {
     Ok(node)
 }
 
-/// `ip:port`, `ip:port@busport`, either with `,hostname` and more behind; the address itself may be missing.
-fn parse_address(text: &str) -> Option<(Option<IpAddr>, u16, Option<u16>)> {
-    let (address, _names) = text.split_once(',').unwrap_or((text, ""));
+/// The second field of a line.
+#[derive(Default)]
+struct Address {
+    ip: Option<IpAddr>,
+    port: u16,
+    bus_port: u16,
+    tls_port: u16,
+    announced: Announced,
+    shard: Option<NodeId>,
+}
+
+/// Whether a text can stand in a line: as today's servers have it, without what separates fields.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .all(|c| c > b',' && c < 0x7f && !b";<=>?@[]^{|}~\\".contains(&c))
+}
+
+/// `ip:port`, `ip:port@busport`, either with `,hostname` and `,key=value…` behind; the address itself may be missing.
+fn parse_address(text: &str) -> Option<Address> {
+    let mut fields = text.split(',');
+    let address = fields.next()?;
     let (client, bus_port) = match address.split_once('@') {
         Some((client, bus_port)) => (client, Some(bus_port.parse::<u16>().ok()?)),
         None => (address, None),
     };
     let (ip, port) = client.rsplit_once(':')?;
-    let ip = if ip.is_empty() {
-        None
-    } else {
-        Some(ip.parse().ok()?)
-    };
     let port: u16 = port.parse().ok()?;
-    Some((
-        ip,
+    let mut found = Address {
+        ip: match ip {
+            "" => None,
+            ip => Some(ip.parse().ok()?),
+        },
         port,
-        bus_port.filter(|bus_port| port.checked_add(crate::BUS_PORT_OFFSET) != Some(*bus_port)),
-    ))
+        ..Address::default()
+    };
+    found.bus_port = bus_port.unwrap_or(match port {
+        0 => 0,
+        port => port.saturating_add(BUS_PORT_OFFSET),
+    });
+    let hostname = fields.next().unwrap_or_default();
+    found.announced.hostname = Some(hostname).filter(|name| is_plain(name))?.to_owned();
+    for field in fields {
+        let (key, value) = field.split_once('=')?;
+        take_field(
+            &mut found,
+            key,
+            Some(value).filter(|value| is_plain(value))?,
+        )?;
+    }
+    Some(found)
+}
+
+/// Takes in one `key=value`. Keys of other versions are passed over.
+fn take_field(found: &mut Address, key: &str, value: &str) -> Option<()> {
+    let announced = &mut found.announced;
+    let port = || value.parse::<u16>().ok();
+    let text = || value.to_owned();
+    match key {
+        "shard-id" => found.shard = Some(NodeId::parse(value.as_bytes())?),
+        "nodename" => announced.nodename = text(),
+        // In the file the first port is the one without TLS, unless it is named here.
+        "tcp-port" => (found.tls_port, found.port) = (found.port, port()?),
+        "tls-port" => found.tls_port = port()?,
+        "client-ipv4" => announced.client_ipv4 = text(),
+        "client-ipv6" => announced.client_ipv6 = text(),
+        "client-tcp-port" => announced.client_port = port()?,
+        "client-tls-port" => announced.client_tls_port = port()?,
+        "availability-zone" => announced.availability_zone = text(),
+        _ => {}
+    }
+    Some(())
 }
 
 /// `7`, `7-9`, `[7->-ID]` or `[7-<-ID]`.
@@ -432,29 +538,38 @@ mod tests {
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
     #[test]
-    fn a_file_of_3_0_comes_back_byte_for_byte() {
+    fn a_file_of_3_0_is_understood_and_written_as_today() {
         let conf = parse(V3.as_bytes()).unwrap();
         assert_eq!(
             (conf.current_epoch, conf.last_vote_epoch, conf.nodes.len()),
             (6, 6, 5)
         );
-        assert_eq!(conf.to_string(), V3);
+        let text = conf.to_string();
+        assert_eq!(parse(text.as_bytes()), Ok(conf.clone()));
+        for (line, node) in V3.lines().zip(&conf.nodes) {
+            let address = line.split(' ').nth(1).unwrap();
+            let bus_port = node.port + 10000;
+            let today = format!("{address}@{bus_port},,tls-port=0");
+            assert!(text.contains(&line.replace(address, &today)), "{text}");
+        }
     }
 
     #[test]
     fn a_file_of_7_2_is_understood() {
         let conf = parse(V7.as_bytes()).unwrap();
         assert_eq!((conf.current_epoch, conf.nodes.len()), (6, 5));
-        assert_eq!((conf.nodes[0].port, conf.nodes[0].bus_port), (9323, None));
-        assert_eq!(parse(conf.to_string().as_bytes()), Ok(conf));
+        assert_eq!((conf.nodes[0].port, conf.nodes[0].bus_port), (9323, 19323));
+        assert!(conf.nodes[0].shard.is_some());
+        assert_eq!(conf.to_string(), V7, "and comes back byte for byte");
     }
 
     #[test]
     fn the_reply_of_cluster_nodes_is_understood() {
         let nodes = parse_nodes(NODES_V3.as_bytes()).unwrap();
+        assert_eq!(nodes.len(), NODES_V3.lines().count());
+        let nodes = parse_nodes(NODES_V7.as_bytes()).unwrap();
         let text: String = nodes.iter().map(|node| format!("{node}\n")).collect();
-        assert_eq!(text, NODES_V3);
-        assert_eq!(parse_nodes(NODES_V7.as_bytes()).unwrap().len(), 5);
+        assert_eq!(text, NODES_V7);
     }
 
     #[test]
@@ -493,12 +608,42 @@ mod tests {
             conf.nodes[0].migrating,
             [(Slot::new(5).unwrap(), B.parse().unwrap())]
         );
-        assert_eq!(conf.nodes[1].bus_port, Some(9));
+        assert_eq!(conf.nodes[1].bus_port, 9);
         assert_eq!(conf.nodes[1].ip, Some("::1".parse().unwrap()));
-        assert_eq!(
-            conf.to_string(),
-            text.replace("\n\n", "\n").replace(" futureVar 1\n", "")
+        assert_eq!(parse(conf.to_string().as_bytes()), Ok(conf));
+    }
+
+    #[test]
+    fn every_announcement_comes_back() {
+        let shard = "c".repeat(40);
+        let line = format!(
+            "{A} 127.0.0.1:7000@7001,a.example,availability-zone=az-1,client-tls-port=4,client-tcp-port=3,client-ipv6=::2,client-ipv4=10.0.0.1,tls-port=5,nodename=one,shard-id={shard} myself,master - 0 0 1 connected 0-9\n{VARS}"
         );
+        let conf = parse(line.as_bytes()).unwrap();
+        assert_eq!(conf.to_string(), line);
+        let announced = &conf.nodes[0].announced;
+        assert_eq!(
+            (announced.hostname.as_str(), announced.nodename.as_str()),
+            ("a.example", "one")
+        );
+        assert_eq!((announced.client_port, announced.client_tls_port), (3, 4));
+        assert_eq!(
+            conf.nodes[0].to_string(),
+            format!("{A} 127.0.0.1:7000@7001,a.example myself,master - 0 0 1 connected 0-9")
+        );
+        for (good, worse) in [
+            ("tls-port=5", "tls-port=x"),
+            ("nodename=one", "nodename=o\u{7f}e"),
+            ("nodename=one", "nodename"),
+            (&shard[..], "c"),
+        ] {
+            assert!(
+                parse(line.replace(good, worse).as_bytes()).is_err(),
+                "{worse}"
+            );
+        }
+        // A key of another version does no harm.
+        assert!(parse(line.replace("nodename=", "colour=").as_bytes()).is_ok());
     }
 
     const VARS: &str = "vars currentEpoch 1 lastVoteEpoch 0\n";

@@ -11,6 +11,9 @@ const BITMAP_LEN: usize = SLOT_COUNT as usize / 8;
 pub struct Slot(u16);
 
 impl Slot {
+    /// The first one.
+    pub const MIN: Self = Self(0);
+
     /// The slot with this number, if there is one.
     #[must_use]
     pub fn new(number: u16) -> Option<Self> {

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use cluster_bus::{Keyspace, Reply, Slot};
+use cluster_bus::{Caller, Facts, Keyspace, Reply, Slot};
 use harness::{World, cluster, quick};
 
 struct Keys(u64);
@@ -27,7 +27,9 @@ impl Keyspace for Keys {
 fn run(world: &mut World, index: usize, line: &str, keys: u64) -> Result<Reply, String> {
     let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     world
-        .call(index, |node, now| node.command(now, &args, &Keys(keys)))
+        .call(index, |node, now| {
+            node.command(now, Facts::default(), Caller::default(), &args, &Keys(keys))
+        })
         .map_err(|error| error.to_string())
 }
 
@@ -49,12 +51,18 @@ fn a_fresh_node_answers() {
         run(w, 0, "keyslot hello", 0)
     );
     assert_eq!(run(w, 0, "keyslot 123456789", 0), Ok(Reply::Integer(12739)));
-    assert_eq!(run(w, 0, "myid", 0), Ok(Reply::Bulk(w.id_text(0))));
-    assert_eq!(run(w, 0, "slots", 0), Ok(Reply::Slots(Vec::new())));
+    assert_eq!(
+        run(w, 0, "myid", 0),
+        Ok(Reply::Bulk(w.id_text(0).into_bytes()))
+    );
+    assert_eq!(run(w, 0, "slots", 0), Ok(Reply::Array(Vec::new())));
     assert_eq!(run(w, 0, "countkeysinslot 1", 5), Ok(Reply::Integer(5)));
     assert_eq!(
         run(w, 0, "getkeysinslot 1 2", 5),
-        Ok(Reply::Strings(vec![b"0".to_vec(), b"1".to_vec()]))
+        Ok(Reply::Array(vec![
+            Reply::Bulk(b"0".to_vec()),
+            Reply::Bulk(b"1".to_vec())
+        ]))
     );
     assert_eq!(
         run(w, 0, "bumpepoch", 0),
@@ -67,8 +75,11 @@ fn a_fresh_node_answers() {
     assert_eq!(run(w, 0, "saveconfig", 0), Ok(Reply::Ok));
     assert_eq!(run(w, 0, "addslots 1 2 3", 0), Ok(Reply::Ok));
     assert_eq!(run(w, 0, "delslots 2", 0), Ok(Reply::Ok));
-    let nodes = format!("{} :7000 myself,master - 0 0 1 connected 1 3\n", w.id(0));
-    assert_eq!(run(w, 0, "nodes", 0), Ok(Reply::Bulk(nodes)));
+    let nodes = format!(
+        "{} :7000@17000 myself,master - 0 0 1 connected 1 3\n",
+        w.id(0)
+    );
+    assert_eq!(run(w, 0, "nodes", 0), Ok(Reply::Verbatim(nodes)));
     assert_eq!(run(w, 0, "flushslots", 0), Ok(Reply::Ok));
     assert!(!w.hosts[0].node.is_mine(Slot::new(1).unwrap()));
 }
@@ -79,7 +90,8 @@ fn the_file_is_the_reply_and_the_epochs() {
     run(&mut world, 0, "addslots 7", 0).unwrap();
     let id = world.id(0);
     let file = format!(
-        "{id} :7000 myself,master - 0 0 0 connected 7\nvars currentEpoch 0 lastVoteEpoch 0\n"
+        "{id} :7000@17000,,tls-port=0,shard-id={} myself,master - 0 0 0 connected 7\nvars currentEpoch 0 lastVoteEpoch 0\n",
+        world.hosts[0].node.my_shard()
     );
     assert_eq!(world.hosts[0].file, file);
     world.kill(0);
@@ -90,38 +102,87 @@ fn the_file_is_the_reply_and_the_epochs() {
 
 /// What a fresh node with slot 1 refuses: the command, the keys that it holds, the error.
 const REFUSED: &[(&str, u64, &str)] = &[
-    ("frobnicate", 0, WRONG),
-    ("nodes now", 0, WRONG),
-    ("meet 127.0.0.1", 0, WRONG),
-    ("meet 127.0.0.1 port", 0, "Invalid TCP port specified: port"),
+    (
+        "frobnicate",
+        0,
+        "unknown subcommand or wrong number of arguments for 'frobnicate'. Try CLUSTER HELP.",
+    ),
+    (
+        "nodes now",
+        0,
+        "unknown subcommand or wrong number of arguments for 'nodes'. Try CLUSTER HELP.",
+    ),
+    (
+        "addslotsrange 5 4",
+        0,
+        "start slot number 5 is greater than end slot number 4",
+    ),
+    ("addslotsrange 0 3", 0, "Slot 1 is already busy"),
+    (
+        "addslotsrange 2 3 3 4",
+        0,
+        "Slot 3 specified multiple times",
+    ),
+    ("delslotsrange 1 2", 0, "Slot 2 is already unassigned"),
+    (
+        "addslotsrange 2 3 4",
+        0,
+        "wrong number of arguments for 'cluster|addslotsrange' command",
+    ),
+    (
+        "slot-stats slotsrange 3 2",
+        0,
+        "Start slot number 3 is greater than end slot number 2",
+    ),
+    (
+        "slot-stats orderby cpu-usec",
+        0,
+        "Unrecognized sort metric for ORDERBY.",
+    ),
+    (
+        "slot-stats orderby key-count limit 0",
+        0,
+        "Limit has to lie in between 1 and 16384 (maximum number of slots).",
+    ),
+    (
+        "slot-stats orderby key-count asc desc",
+        0,
+        "Multiple filters of the same type are disallowed.",
+    ),
+    ("flushslot 1 now", 0, "syntax error"),
+    (
+        "replicate no 1",
+        0,
+        "unknown subcommand or wrong number of arguments for 'replicate'. Try CLUSTER HELP.",
+    ),
+    ("setslot 1 stable timeout", 0, "Missing timeout value"),
+    ("setslot 1 stable timeout -1", 0, "timeout is negative"),
+    ("setslot 1 migrating MYSELF", 0, "Target node is myself"),
+    (
+        "meet 127.0.0.1 port",
+        0,
+        "Invalid base port specified: port",
+    ),
     (
         "meet localhost 7000",
         0,
         "Invalid node address specified: localhost:7000",
     ),
-    (
-        "meet 127.0.0.1 0",
-        0,
-        "Invalid node address specified: 127.0.0.1:0",
-    ),
+    ("meet 127.0.0.1 0", 0, "Port number is out of range"),
     (
         "meet 127.0.0.1 55536",
         0,
-        "Invalid node address specified: 127.0.0.1:55536",
+        "Cluster bus port number is out of range",
     ),
-    (
-        "meet ::1 99999999",
-        0,
-        "Invalid node address specified: ::1:99999999",
-    ),
+    ("meet ::1 99999999", 0, "Port number is out of range"),
     ("addslots 16384", 0, "Invalid or out of range slot"),
     ("addslots x", 0, "Invalid or out of range slot"),
     ("addslots 2 2", 0, "Slot 2 specified multiple times"),
     ("addslots 2 1", 0, "Slot 1 is already busy"),
-    ("addslots 1 x", 0, "Slot 1 is already busy"),
+    ("addslots 1 x", 0, "Invalid or out of range slot"),
     ("addslots 2 x 1", 0, "Invalid or out of range slot"),
     ("delslots 1 2", 0, "Slot 2 is already unassigned"),
-    ("delslots 2 16384", 0, "Slot 2 is already unassigned"),
+    ("delslots 2 16384", 0, "Invalid or out of range slot"),
     (
         "flushslots",
         1,
@@ -140,7 +201,11 @@ const REFUSED: &[(&str, u64, &str)] = &[
         "value is not an integer or out of range",
     ),
     ("failover now", 0, "syntax error"),
-    ("failover", 0, "You should send CLUSTER FAILOVER to a slave"),
+    (
+        "failover",
+        0,
+        "You should send CLUSTER FAILOVER to a replica",
+    ),
     ("reset please", 0, "syntax error"),
     (
         "reset",
@@ -173,8 +238,7 @@ const REFUSED: &[(&str, u64, &str)] = &[
     ("setslot 1 migrating x", 0, "I don't know about node x"),
     ("setslot 1 node x", 0, "Unknown node x"),
 ];
-const WRONG: &str = "Wrong CLUSTER subcommand or number of arguments";
-const SETSLOT: &str = "Invalid CLUSTER SETSLOT action or number of arguments";
+const SETSLOT: &str = "Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP";
 
 #[test]
 fn bad_commands_are_refused_and_change_nothing() {
@@ -212,7 +276,7 @@ fn a_cluster_refuses_what_would_harm_it() {
         3,
         &format!("replicate {}", ids[4]),
         0,
-        "I can only replicate a master, not a slave.",
+        "I can only replicate a master, not a replica.",
     );
     refused(
         w,
@@ -230,10 +294,11 @@ fn a_cluster_refuses_what_would_harm_it() {
     );
     let to_a_replica = format!("setslot 1 node {}", ids[3]);
     refused(w, 0, &to_a_replica, 0, "Target node is not a master");
+    let to_a_master = format!("setslot 1 node {}", ids[1]);
     refused(
         w,
         0,
-        &to_a_replica,
+        &to_a_master,
         1,
         "Can't assign hashslot 1 to a different node while I still hold keys for this hash slot.",
     );
@@ -244,13 +309,16 @@ fn a_cluster_refuses_what_would_harm_it() {
         0,
         "Please use ADDSLOTS only with masters.",
     );
-    let Reply::Strings(lines) = run(w, 1, &format!("slaves {}", ids[0]), 0).unwrap() else {
-        panic!()
-    };
-    assert!(
-        String::from_utf8_lossy(&lines[0])
-            .starts_with(&format!("{} 127.0.0.1:7003 slave {} ", ids[3], ids[0]))
-    );
+    for verb in ["slaves", "replicas"] {
+        let Ok(Reply::Array(lines)) = run(w, 1, &format!("{verb} {}", ids[0]), 0) else {
+            panic!()
+        };
+        let [Reply::Bulk(line)] = lines.as_slice() else {
+            panic!("{lines:?}")
+        };
+        let start = format!("{} 127.0.0.1:7003@17003 slave {} ", ids[3], ids[0]);
+        assert!(String::from_utf8_lossy(line).starts_with(&start));
+    }
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! This server as a node of a cluster: the gate that redirects, CLUSTER, ASKING, READONLY, READWRITE, and what the node's core
 //! wants done. The rules of the cluster are in the crate `cluster-bus`.
 
-use std::net::IpAddr;
-
 use cluster_bus::{
-    Event, Facts, Input, LinkId, LogLevel, Message, Node, NodesConf, Output, Query, Reply, Route,
-    Slot, codec,
+    Caller, Event, Facts, Input, LinkId, LogLevel, Node, NodesConf, Output, Packet, Query, Reply,
+    Route, Slot, codec,
 };
 use commands::table;
 use commands::{Args, Done, Error, EventClass, Flags, Traits};
@@ -83,9 +81,11 @@ impl Engine {
     /// Takes over what CONFIG SET changed.
     pub(crate) fn apply_cluster_config(&mut self) {
         let config = self.bus_config();
+        let now = self.bus_now();
         if let Some(node) = &mut self.keeper.cluster {
-            *node.config_mut() = config;
+            node.set_config(now, config);
         }
+        self.perform_bus();
     }
 
     fn facts(&self) -> Facts {
@@ -113,30 +113,29 @@ impl Engine {
         let Some(node) = &mut self.keeper.cluster else {
             return;
         };
-        node.handle_input(now, Input::Facts(facts));
-        node.handle_timeout(now);
+        node.handle_timeout(now, facts);
         self.perform_bus();
         self.redirect_blocked();
     }
 
     /// Something happened on the bus.
     pub fn bus_input(&mut self, input: Input) {
-        let now = self.bus_now();
+        let (now, facts) = (self.bus_now(), self.facts());
         let Some(node) = &mut self.keeper.cluster else {
             return;
         };
-        node.handle_input(now, input);
+        node.handle_input(now, facts, input);
         self.perform_bus();
     }
 
     /// A packet came.
-    pub fn bus_received(&mut self, link: LinkId, message: Message) {
-        let facts = self.facts();
-        let now = self.bus_now();
-        if let Some(node) = &mut self.keeper.cluster {
-            node.handle_input(now, Input::Facts(facts));
-        }
-        self.bus_input(Input::Received { link, message });
+    pub fn bus_received(&mut self, link: LinkId, packet: Packet) {
+        self.bus_input(Input::Received { link, packet });
+    }
+
+    /// So many bytes of a link have been written to its socket.
+    pub fn bus_sent(&mut self, link: LinkId, bytes: u64) {
+        self.bus_input(Input::Sent { link, bytes });
     }
 
     /// Keys were loaded: the slots that they are in are ours, or are marked.
@@ -156,7 +155,7 @@ impl Engine {
     pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
         let now = self.bus_now();
         if let Some(node) = &mut self.keeper.cluster {
-            node.publish(now, channel, message);
+            node.publish(now, channel, message, false);
             self.perform_bus();
         }
     }
@@ -186,8 +185,8 @@ impl Engine {
         match output {
             Output::Connect { link, addr } => self.act(Action::BusConnect { link, addr }),
             Output::Close { link } => self.act(Action::BusClose { link }),
-            Output::Send { link, message } => {
-                let bytes = codec::encode(&message);
+            Output::Send { link, packet } => {
+                let bytes = codec::encode(&packet);
                 self.act(Action::BusSend { link, bytes });
             }
             Output::Persist { .. } | Output::Event(_) => {}
@@ -205,8 +204,10 @@ impl Engine {
             // The core logs it; commands ask the core.
             Event::StateChanged(_) => {}
             Event::DeleteKeysInSlot(slot) => self.delete_slot(slot),
-            Event::Publish { channel, message } => {
-                self.publish_local(&channel, &message);
+            // Nobody can subscribe to channels of a shard yet.
+            Event::Publish(published) if published.sharded => {}
+            Event::Publish(published) => {
+                self.publish_local(&published.channel, &published.message);
             }
             Event::PauseClients { for_ms } => self.pause_clients(for_ms, true),
             Event::ResumeClients => self.resume_clients(),
@@ -255,7 +256,9 @@ impl Engine {
             let query = Query {
                 asking: client.flags.asking || command.flags.has(Flags::ASKING),
                 client_is_readonly: client.flags.readonly,
-                command_is_readonly: command.flags.has(Flags::READONLY),
+                writes: command.flags.has(Flags::WRITE),
+                caller: Caller::default(),
+                is_pubsub: command.flags.has(Flags::PUBSUB),
                 is_migrate: command.traits.has(Traits::MOVES_KEYS),
             };
             if entry.keyless {
@@ -300,7 +303,8 @@ impl Engine {
         let mut redirected = Vec::new();
         for (id, client) in self.sessions.clients.iter() {
             if let Waiting::Keys(on) = &client.waiting
-                && let Some(route) = node.route_blocked(on.keys.iter().map(AsRef::as_ref))
+                && let Some(route) =
+                    node.route_blocked(Caller::default(), on.keys.iter().map(AsRef::as_ref))
             {
                 redirected.push((id, route));
             }
@@ -324,11 +328,15 @@ fn log(level: LogLevel, text: &str) {
 pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let now = engine.bus_now();
     let facts = engine.facts();
+    let caller = Caller {
+        is_master: engine.sessions.clients[id].flags.master,
+        ..Caller::default()
+    };
     let Some(node) = &mut engine.keeper.cluster else {
         return Err(DISABLED);
     };
-    node.handle_input(now, Input::Facts(facts));
-    let result = node.command(now, &args[1..], &Keys(engine.shard.keyspace.db_ref(0)));
+    let keys = Keys(engine.shard.keyspace.db_ref(0));
+    let result = node.command(now, facts, caller, &args[1..], &keys);
     // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
     if node.has_changed() {
         engine.keeper.nodes_file.wait(id);
@@ -340,31 +348,32 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     {
         engine.perform_bus();
     }
-    let out = &mut engine.sessions.clients[id].out;
-    match result.map_err(|error| Error::owned(format!("ERR {error}")))? {
+    let reply = result.map_err(|error| Error::owned(format!("ERR {error}")))?;
+    write(&mut engine.sessions.clients[id].out, reply);
+    Ok(())
+}
+
+/// A reply of the cluster in the protocol of the client.
+fn write(out: &mut resp::Reply, reply: Reply) {
+    match reply {
         Reply::Ok => out.ok(),
         Reply::Status(text) => out.status(text),
         Reply::Bulk(text) => out.bulk(text),
+        Reply::Verbatim(text) => out.verbatim("txt", text),
         Reply::Integer(value) => out.int(value),
-        Reply::Strings(all) => {
-            out.array(all.len());
-            all.iter().for_each(|text| out.bulk(text));
+        Reply::Null => out.nil(),
+        Reply::Array(items) => {
+            out.array(items.len());
+            items.into_iter().for_each(|item| write(out, item));
         }
-        Reply::Slots(ranges) => {
-            out.array(ranges.len());
-            for range in ranges {
-                out.array(2 + range.nodes.len());
-                out.int(range.first.number().into());
-                out.int(range.last.number().into());
-                for (ip, port) in range.nodes {
-                    out.array(2);
-                    out.bulk(ip.map_or_else(String::new, |ip: IpAddr| ip.to_string()));
-                    out.int(port.into());
-                }
+        Reply::Map(fields) => {
+            out.map(fields.len());
+            for (name, value) in fields {
+                out.bulk(name);
+                write(out, value);
             }
         }
     }
-    Ok(())
 }
 
 /// ASKING
@@ -393,4 +402,31 @@ fn flag(engine: &mut Engine, id: ClientId, set: impl FnOnce(&mut crate::Client))
     set(client);
     client.out.ok();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_of_the_cluster_are_maps_in_resp3_and_arrays_in_resp2() {
+        let reply = Reply::Map(vec![
+            ("slots", Reply::Array(vec![Reply::Integer(0), Reply::Null])),
+            ("id", Reply::Verbatim("x".to_owned())),
+        ]);
+        let written = |protocol| {
+            let mut out = resp::Reply::default();
+            out.set_protocol(protocol);
+            write(&mut out, reply.clone());
+            String::from_utf8(out.into_vec()).unwrap()
+        };
+        assert_eq!(
+            written(resp::Protocol::Resp2),
+            "*4\r\n$5\r\nslots\r\n*2\r\n:0\r\n$-1\r\n$2\r\nid\r\n$1\r\nx\r\n"
+        );
+        assert_eq!(
+            written(resp::Protocol::Resp3),
+            "%2\r\n$5\r\nslots\r\n*2\r\n:0\r\n_\r\n$2\r\nid\r\n=5\r\ntxt:x\r\n"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cluster_bus::message::{Body, Message, NodeFlags};
+use cluster_bus::message::{Body, Message, NodeFlags, Packet};
 use cluster_bus::node::{FailoverKind, SlotChange};
 use cluster_bus::{
     ClusterState, Config, Event, Facts, LinkId, LogLevel, Node, NodeId, Slot, codec, nodes_conf,
@@ -47,6 +47,8 @@ pub enum Note {
 pub struct Server {
     /// The core.
     pub node: Node,
+    /// Whether the writes of its clients are held back.
+    pub paused: bool,
     facts: Facts,
     said_epoch: Option<u64>,
     ready: VecDeque<Output<Note>>,
@@ -73,6 +75,7 @@ impl Core for Server {
         let node = Node::new(bus_now(now), setup.clone(), saved, seed);
         Self {
             node,
+            paused: false,
             facts: Facts::default(),
             said_epoch: None,
             ready: VecDeque::new(),
@@ -99,18 +102,18 @@ impl Core for Server {
             Input::Refused { conn } => Bus::ConnectFailed { link: link(conn) },
             Input::Closed { conn } => Bus::Closed { link: link(conn) },
             Input::Bytes { conn, bytes } => match codec::decode(&bytes) {
-                Ok(message) => Bus::Received {
+                Ok(packet) => Bus::Received {
                     link: link(conn),
-                    message,
+                    packet,
                 },
                 Err(error) => panic!("packet of {} bytes: {error}", bytes.len()),
             },
         };
-        self.node.handle_input(bus_now(now), input);
+        self.node.handle_input(bus_now(now), self.facts, input);
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        self.node.handle_timeout(bus_now(now));
+        self.node.handle_timeout(bus_now(now), self.facts);
     }
 
     fn poll_timeout(&self) -> Option<u64> {
@@ -131,11 +134,18 @@ impl Core for Server {
                     promise: true,
                 } => Output::Persist(text.into_bytes()),
                 Bus::Persist { text, .. } => Output::Write(text.into_bytes()),
-                Bus::Send { link, message } => self.packet(conn(link), &message),
+                Bus::Send { link, packet } => self.packet(conn(link), &packet),
                 Bus::Event(Event::Log { level, text }) if level >= LogLevel::Verbose => {
                     self.log(text)
                 }
-                Bus::Event(_) => continue,
+                Bus::Event(event) => {
+                    match event {
+                        Event::PauseClients { .. } => self.paused = true,
+                        Event::ResumeClients => self.paused = false,
+                        _ => {}
+                    }
+                    continue;
+                }
             };
             self.ready.push_back(output);
         }
@@ -144,7 +154,17 @@ impl Core for Server {
 }
 
 impl Server {
-    fn packet(&mut self, conn: Conn, message: &Message) -> Output<Note> {
+    fn packet(&mut self, conn: Conn, packet: &Packet) -> Output<Note> {
+        if let Packet::Full(message) = packet {
+            self.note(message);
+        }
+        Output::Send {
+            conn,
+            bytes: codec::encode(packet),
+        }
+    }
+
+    fn note(&mut self, message: &Message) {
         let (id, epoch) = (message.header.sender, message.header.current_epoch);
         if self.said_epoch.replace(epoch) != Some(epoch) {
             self.ready.push_back(Output::Note(Note::Said { id, epoch }));
@@ -152,10 +172,6 @@ impl Server {
         if message.body == Body::FailoverAuthAck {
             self.ready
                 .push_back(Output::Note(Note::Voted { voter: id, epoch }));
-        }
-        Output::Send {
-            conn,
-            bytes: codec::encode(message),
         }
     }
 
@@ -170,12 +186,6 @@ impl Server {
             }));
         }
         Output::Note(Note::Log(text))
-    }
-
-    fn set_facts(&mut self, now: Now, facts: Facts) {
-        self.facts = facts;
-        self.node
-            .handle_input(bus_now(now), cluster_bus::Input::Facts(facts));
     }
 }
 
@@ -474,7 +484,11 @@ impl Run {
         }
     }
 
-    fn command<T>(
+    /// A user's command to one node.
+    ///
+    /// # Errors
+    /// The node's answer, or that it does not answer.
+    pub fn command<T>(
         &mut self,
         host: usize,
         command: impl FnOnce(&mut Node, cluster_bus::Now) -> Result<T, String>,
@@ -511,11 +525,10 @@ impl Run {
                     ..Facts::default()
                 };
             } else {
-                facts.repl_offset += 100;
+                facts.repl_offset += if core.paused { 0 } else { 100 };
                 facts.data_as_of_ms = None;
             }
-            self.world
-                .call(host, |core, now| core.set_facts(now, facts));
+            self.world.call(host, |core, _| core.facts = facts);
         }
     }
 

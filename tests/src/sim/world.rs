@@ -432,6 +432,15 @@ impl<C: Core> World<C> {
         self.perform(host);
     }
 
+    /// Two machines that are off get each other's disks: their processes come back at each other's addresses.
+    pub fn swap_disks(&mut self, one: usize, other: usize) {
+        let take = |host: &mut Host<C>| (host.written.take(), host.synced.take());
+        let disks = (take(&mut self.hosts[one]), take(&mut self.hosts[other]));
+        for (host, (written, synced)) in [(one, disks.1), (other, disks.0)] {
+            (self.hosts[host].written, self.hosts[host].synced) = (written, synced);
+        }
+    }
+
     /// The kernel writes back what was not fsynced.
     pub fn write_back(&mut self, host: usize) {
         let machine = &mut self.hosts[host];

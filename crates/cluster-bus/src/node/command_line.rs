@@ -3,168 +3,254 @@
 use std::net::IpAddr;
 
 use super::commands::SlotsChange;
-use super::queries::SlotRange;
-use super::{CommandError, FailoverKind, Node, ResetKind, SlotChange};
-use crate::{Now, Slot, key_slot};
+use super::{Caller, CommandError, Facts, FailoverKind, Node, Reply, ResetKind, SlotChange};
+use crate::{BUS_PORT_OFFSET, Now, Slot, key_slot};
 
-/// What CLUSTER has to ask the server about its keys. In cluster mode there is one database.
+/// What a slot has cost since its counters were reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotUsage {
+    /// Microseconds of commands.
+    pub cpu_usec: u64,
+    /// Bytes of requests.
+    pub bytes_in: u64,
+    /// Bytes of replies and of what went to replicas.
+    pub bytes_out: u64,
+}
+
+/// What CLUSTER has to ask the server about its keys.
 pub trait Keyspace {
-    /// Whether there is no key at all.
+    /// Whether there is no key at all, in any database.
     fn is_empty(&self) -> bool;
-    /// How many keys a slot has.
+    /// How many keys a slot has, in all databases.
     fn count_keys_in_slot(&self, slot: Slot) -> u64;
     /// At most `max` keys of a slot.
     fn keys_in_slot(&self, slot: Slot, max: usize) -> Vec<Vec<u8>>;
+    /// What a slot has cost; `None` where that is not counted.
+    fn usage_of_slot(&self, _slot: Slot) -> Option<SlotUsage> {
+        None
+    }
 }
 
-/// A reply, to be written as RESP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// `+OK`
-    Ok,
-    /// A status line.
-    Status(String),
-    /// A bulk string.
-    Bulk(String),
-    /// An integer.
-    Integer(i64),
-    /// An array of bulk strings.
-    Strings(Vec<Vec<u8>>),
-    /// CLUSTER SLOTS: per range an array of first slot, last slot, and one `[ip, port]` per node.
-    Slots(Vec<SlotRange>),
-}
-
-type Outcome = Result<Reply, CommandError>;
+pub(super) type Outcome = Result<Reply, CommandError>;
 
 impl Node {
     /// Runs CLUSTER with these arguments (the word CLUSTER itself is not among them).
     ///
     /// # Errors
     /// The error reply, without `-ERR `.
-    pub fn command(&mut self, now: Now, args: &[&[u8]], keys: &dyn Keyspace) -> Outcome {
-        let Some((verb, rest)) = args.split_first() else {
-            return Err(CommandError::WrongSubcommand);
+    pub fn command(
+        &mut self,
+        now: Now,
+        facts: Facts,
+        caller: Caller,
+        args: &[&[u8]],
+        keys: &dyn Keyspace,
+    ) -> Outcome {
+        self.facts = facts;
+        let Some((word, rest)) = args.split_first() else {
+            return Err(CommandError::wrong_subcommand(b""));
         };
-        let verb = verb.to_ascii_lowercase();
+        let verb = word.to_ascii_lowercase();
+        if let Some(outcome) = self.question(now, caller, &verb, rest, keys) {
+            return outcome;
+        }
         match (verb.as_slice(), rest) {
-            (b"meet", [ip, port]) => self.command_meet(now, ip, port),
-            (b"nodes", []) => Ok(Reply::Bulk(self.cluster_nodes())),
-            (b"myid", []) => Ok(Reply::Bulk(self.my_id().to_string())),
-            (b"slots", []) => Ok(Reply::Slots(self.cluster_slots())),
-            (b"info", []) => Ok(Reply::Bulk(self.cluster_info())),
+            (b"meet", [ip, port]) => self.command_meet(now, ip, port, None),
+            (b"meet", [ip, port, bus]) => self.command_meet(now, ip, port, Some(bus)),
             (b"flushslots", []) => self.flush_slots(now, keys.is_empty()).map(ok),
             (b"addslots", [_, ..]) => self.command_slots(now, rest, SlotsChange::Add),
             (b"delslots", [_, ..]) => self.command_slots(now, rest, SlotsChange::Del),
+            (b"addslotsrange", [_, ..]) => self.command_ranges(now, rest, SlotsChange::Add),
+            (b"delslotsrange", [_, ..]) => self.command_ranges(now, rest, SlotsChange::Del),
             (b"setslot", [slot, action, more @ ..]) => {
-                self.command_setslot(now, slot, action, more, keys)
+                self.command_setslot(now, caller, (*slot, *action), more, keys)
             }
+            (b"flushslot", [slot, how @ ..]) => self.command_flush_slot(now, slot, how),
             (b"bumpepoch", []) => {
                 let (bumped, epoch) = self.bump_epoch(now);
-                Ok(Reply::Status(format!(
-                    "{} {epoch}",
-                    if bumped { "BUMPED" } else { "STILL" }
-                )))
+                let word = if bumped { "BUMPED" } else { "STILL" };
+                Ok(Reply::Status(format!("{word} {epoch}")))
             }
             (b"saveconfig", []) => {
                 self.save_config(now);
                 Ok(Reply::Ok)
             }
-            (b"keyslot", [key]) => Ok(Reply::Integer(key_slot(key).number().into())),
-            (b"countkeysinslot", [slot]) => {
-                let slot = slot_of(integer(slot)?).ok_or(CommandError::InvalidSlot)?;
-                Ok(Reply::Integer(
-                    i64::try_from(keys.count_keys_in_slot(slot)).unwrap_or(i64::MAX),
-                ))
-            }
-            (b"getkeysinslot", [slot, max]) => command_getkeys(integer(slot)?, integer(max)?, keys),
             (b"forget", [id]) => self.forget(now, &text(id)).map(ok),
             (b"replicate", [id]) => self.replicate(now, &text(id), keys.is_empty()).map(ok),
-            (b"slaves", [id]) => {
-                let lines = self.slaves(&text(id))?;
-                Ok(Reply::Strings(
-                    lines.into_iter().map(String::into_bytes).collect(),
-                ))
+            (b"replicate", [no, one])
+                if no.eq_ignore_ascii_case(b"no") && one.eq_ignore_ascii_case(b"one") =>
+            {
+                self.replicate_no_one(now);
+                Ok(Reply::Ok)
             }
-            (b"count-failure-reports", [id]) => {
-                let count = self.count_failure_reports(now, &text(id))?;
-                Ok(Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
-            }
-            (b"failover", [] | [_]) => self.failover(now, failover_kind(rest.first())?).map(ok),
+            (b"failover", options) => self.command_failover(now, caller, options),
             (b"set-config-epoch", [epoch]) => self.set_config_epoch(now, integer(epoch)?).map(ok),
             (b"reset", [] | [_]) => self
                 .reset(now, reset_kind(rest.first())?, keys.is_empty())
                 .map(ok),
-            _ => Err(CommandError::WrongSubcommand),
+            _ => Err(CommandError::wrong_subcommand(word)),
         }
     }
 
-    fn command_meet(&mut self, now: Now, ip: &[u8], port: &[u8]) -> Outcome {
+    /// The verbs that change nothing; `None` if it is none of them.
+    fn question(
+        &mut self,
+        now: Now,
+        caller: Caller,
+        verb: &[u8],
+        rest: &[&[u8]],
+        keys: &dyn Keyspace,
+    ) -> Option<Outcome> {
+        let reply = match (verb, rest) {
+            (b"nodes", []) => Reply::Verbatim(self.cluster_nodes(caller)),
+            (b"myid", []) => Reply::text(&self.my_id()),
+            (b"myshardid", []) => Reply::text(&self.my_shard()),
+            (b"slots", []) => self.cluster_slots(caller),
+            (b"shards", []) => self.cluster_shards(caller),
+            (b"links", []) => self.cluster_links(),
+            (b"info", []) => Reply::Verbatim(self.cluster_info()),
+            (b"keyslot", [key]) => Reply::Integer(key_slot(key).number().into()),
+            (b"slaves" | b"replicas", [id]) => return Some(self.replicas_of(caller, &text(id))),
+            (b"count-failure-reports", [id]) => {
+                let count = self.count_failure_reports(now, &text(id));
+                return Some(count.map(Reply::number));
+            }
+            (b"countkeysinslot", [slot]) => return Some(count_keys(slot, keys)),
+            (b"getkeysinslot", [slot, max]) => return Some(get_keys(slot, max, keys)),
+            (b"slot-stats", [_, ..]) => return Some(self.slot_stats(rest, keys)),
+            _ => return None,
+        };
+        Some(Ok(reply))
+    }
+
+    fn command_meet(&mut self, now: Now, ip: &[u8], port: &[u8], bus: Option<&&[u8]>) -> Outcome {
         let number = integer(port).map_err(|_| CommandError::BadPort(text(port)))?;
-        let address = text(ip)
-            .parse::<IpAddr>()
-            .ok()
-            .zip(u16::try_from(number).ok());
-        match address {
-            Some((ip, port)) if self.meet(now, ip, port) => Ok(Reply::Ok),
+        let port_number = in_range(number).ok_or(CommandError::PortOutOfRange)?;
+        let bus_number = match bus {
+            Some(word) => integer(word).map_err(|_| CommandError::BadBusPort(text(word)))?,
+            None => number + i64::from(BUS_PORT_OFFSET),
+        };
+        let bus_port = in_range(bus_number).ok_or(CommandError::BusPortOutOfRange)?;
+        match text(ip).parse::<IpAddr>() {
+            Ok(ip) if self.meet_at(now, ip, port_number, bus_port) => Ok(Reply::Ok),
             _ => Err(CommandError::BadAddress(text(ip), text(port))),
         }
     }
 
     fn command_slots(&mut self, now: Now, args: &[&[u8]], change: SlotsChange) -> Outcome {
-        let words = args
+        let slots: Vec<Slot> = args
             .iter()
-            .map_while(|arg| slot_of(integer(arg).unwrap_or(-1)));
-        let slots: Vec<Slot> = words.collect();
-        // The first problem of the list is the one that is told: before a word that is no slot, what is wrong with those slots.
-        if slots.len() < args.len() {
+            .map(|arg| slot_of(arg))
+            .collect::<Result<_, _>>()?;
+        self.change_slots(now, &slots, change).map(ok)
+    }
+
+    fn command_ranges(&mut self, now: Now, args: &[&[u8]], change: SlotsChange) -> Outcome {
+        if args.len() % 2 != 0 {
+            return Err(CommandError::RangeArity(change.range_verb()));
+        }
+        let mut slots = Vec::new();
+        for pair in args.chunks_exact(2) {
+            let (first, last) = (slot_of(pair[0])?, slot_of(pair[1])?);
+            if first > last {
+                return Err(CommandError::BadRange(first, last));
+            }
+            let range = Slot::all().skip(first.index());
+            slots.extend(range.take(last.index() - first.index() + 1));
+            // The first problem is the one that is told, and the same range over and over does not fill the memory.
             self.check_slots(&slots, change)?;
-            return Err(CommandError::BadSlot);
         }
-        match change {
-            SlotsChange::Add => self.add_slots(now, &slots),
-            SlotsChange::Del => self.del_slots(now, &slots),
-        }
-        .map(ok)
+        self.change_slots(now, &slots, change).map(ok)
     }
 
     fn command_setslot(
         &mut self,
         now: Now,
-        slot: &[u8],
-        action: &[u8],
+        caller: Caller,
+        (slot, action): (&[u8], &[u8]),
         more: &[&[u8]],
         keys: &dyn Keyspace,
     ) -> Outcome {
-        if self.is_replica() {
-            return Err(CommandError::SetSlotOnSlave);
+        if self.is_replica() && !caller.is_master {
+            return Err(CommandError::SetSlotOnReplica);
         }
-        let slot = slot_of(integer(slot).unwrap_or(-1)).ok_or(CommandError::BadSlot)?;
-        let change = match (action.to_ascii_lowercase().as_slice(), more) {
-            (b"migrating", [id]) => SlotChange::Migrating(text(id)),
-            (b"importing", [id]) => SlotChange::Importing(text(id)),
-            (b"stable", []) => SlotChange::Stable,
-            (b"node", [id]) => SlotChange::Node(text(id)),
+        let slot = slot_of(slot)?;
+        let (change, options) = match (action.to_ascii_lowercase().as_slice(), more) {
+            (b"migrating", [id, options @ ..]) => (SlotChange::Migrating(text(id)), options),
+            (b"importing", [id, options @ ..]) => (SlotChange::Importing(text(id)), options),
+            (b"stable", options) => (SlotChange::Stable, options),
+            (b"node", [id, options @ ..]) => (SlotChange::Node(text(id)), options),
             _ => return Err(CommandError::BadSetSlot),
         };
+        check_timeout(options)?;
         self.set_slot(now, slot, &change, keys.count_keys_in_slot(slot))
             .map(ok)
     }
+
+    fn command_flush_slot(&mut self, now: Now, slot: &[u8], how: &[&[u8]]) -> Outcome {
+        let slot = slot_of(slot)?;
+        match how {
+            [] => {}
+            [word] if word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync") => {
+            }
+            [_] => return Err(CommandError::Syntax),
+            _ => return Err(CommandError::wrong_subcommand(b"flushslot")),
+        }
+        self.flush_slot(now, slot);
+        Ok(Reply::Ok)
+    }
+
+    /// CLUSTER FAILOVER [FORCE|TAKEOVER]; a master that goes adds REPLICAID, and means one of its replicas only.
+    fn command_failover(&mut self, now: Now, caller: Caller, options: &[&[u8]]) -> Outcome {
+        let mut kind = FailoverKind::Coordinated;
+        let mut meant = None;
+        let mut words = options.iter();
+        while let Some(word) = words.next() {
+            match word.to_ascii_lowercase().as_slice() {
+                b"force" if kind != FailoverKind::Takeover => kind = FailoverKind::Force,
+                b"force" => {}
+                b"takeover" => kind = FailoverKind::Takeover,
+                b"replicaid" if caller.is_master => {
+                    meant = Some(text(words.next().ok_or(CommandError::Syntax)?));
+                }
+                _ => return Err(CommandError::Syntax),
+            }
+        }
+        if meant.is_some_and(|id| id != self.my_id().to_string()) {
+            return Ok(Reply::Ok);
+        }
+        self.failover(now, kind).map(ok)
+    }
 }
 
-fn command_getkeys(slot: i64, max: i64, keys: &dyn Keyspace) -> Outcome {
-    match (slot_of(slot), usize::try_from(max)) {
-        (Some(slot), Ok(max)) => Ok(Reply::Strings(keys.keys_in_slot(slot, max))),
+fn count_keys(slot: &[u8], keys: &dyn Keyspace) -> Outcome {
+    let slot = slot_number(integer(slot)?).ok_or(CommandError::InvalidSlot)?;
+    Ok(Reply::number(keys.count_keys_in_slot(slot)))
+}
+
+fn get_keys(slot: &[u8], max: &[u8], keys: &dyn Keyspace) -> Outcome {
+    match (slot_number(integer(slot)?), usize::try_from(integer(max)?)) {
+        (Some(slot), Ok(max)) => {
+            let found = keys.keys_in_slot(slot, max).into_iter();
+            Ok(Reply::Array(found.map(Reply::Bulk).collect()))
+        }
         _ => Err(CommandError::InvalidSlotOrCount),
     }
 }
 
-fn failover_kind(word: Option<&&[u8]>) -> Result<FailoverKind, CommandError> {
-    match word.map(|word| word.to_ascii_lowercase()).as_deref() {
-        None => Ok(FailoverKind::Coordinated),
-        Some(b"force") => Ok(FailoverKind::Force),
-        Some(b"takeover") => Ok(FailoverKind::Takeover),
-        Some(_) => Err(CommandError::Syntax),
+/// `TIMEOUT milliseconds` behind a SETSLOT: how long its replicas may take to follow.
+fn check_timeout(options: &[&[u8]]) -> Result<(), CommandError> {
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        if !word.eq_ignore_ascii_case(b"timeout") {
+            continue;
+        }
+        let value = words.next().ok_or(CommandError::NoTimeout)?;
+        if integer(value).map_err(|_| CommandError::BadTimeout)? < 0 {
+            return Err(CommandError::NegativeTimeout);
+        }
     }
+    Ok(())
 }
 
 fn reset_kind(word: Option<&&[u8]>) -> Result<ResetKind, CommandError> {
@@ -179,21 +265,31 @@ fn ok((): ()) -> Reply {
     Reply::Ok
 }
 
-fn text(arg: &[u8]) -> String {
+pub(super) fn text(arg: &[u8]) -> String {
     String::from_utf8_lossy(arg).into_owned()
 }
 
-fn slot_of(number: i64) -> Option<Slot> {
+fn slot_number(number: i64) -> Option<Slot> {
     u16::try_from(number).ok().and_then(Slot::new)
 }
 
-/// A number as 3.0 reads arguments: with `strtoll`, to which nothing at all is 0.
-fn integer(arg: &[u8]) -> Result<i64, CommandError> {
-    if arg.is_empty() {
-        return Ok(0);
-    }
+pub(super) fn slot_of(arg: &[u8]) -> Result<Slot, CommandError> {
+    integer(arg)
+        .ok()
+        .and_then(slot_number)
+        .ok_or(CommandError::BadSlot)
+}
+
+fn in_range(port: i64) -> Option<u16> {
+    u16::try_from(port).ok().filter(|port| *port > 0)
+}
+
+/// A number as today's servers read arguments.
+pub(super) fn integer(arg: &[u8]) -> Result<i64, CommandError> {
+    let plain = arg.first().is_some_and(|c| *c != b'+');
     std::str::from_utf8(arg)
         .ok()
+        .filter(|_| plain)
         .and_then(|text| text.parse().ok())
         .ok_or(CommandError::NotAnInteger)
 }

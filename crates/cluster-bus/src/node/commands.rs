@@ -1,4 +1,4 @@
-//! The verbs of the CLUSTER command that change something, with the checks and error texts of 3.0. How they are
+//! The verbs of the CLUSTER command that change something, with the checks and error texts of today's servers. How they are
 //! spelled on the command line is in `command_line`.
 
 use std::net::IpAddr;
@@ -34,6 +34,16 @@ pub(super) enum SlotsChange {
     Del,
 }
 
+impl SlotsChange {
+    /// The verb that takes ranges.
+    pub(super) fn range_verb(self) -> &'static str {
+        match self {
+            Self::Add => "addslotsrange",
+            Self::Del => "delslotsrange",
+        }
+    }
+}
+
 /// What CLUSTER SETSLOT may do to a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotChange {
@@ -51,8 +61,14 @@ pub enum SlotChange {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum CommandError {
-    #[error("Invalid TCP port specified: {0}")]
+    #[error("Invalid base port specified: {0}")]
     BadPort(String),
+    #[error("Port number is out of range")]
+    PortOutOfRange,
+    #[error("Invalid bus port specified: {0}")]
+    BadBusPort(String),
+    #[error("Cluster bus port number is out of range")]
+    BusPortOutOfRange,
     #[error("Invalid node address specified: {0}:{1}")]
     BadAddress(String, String),
     #[error("DB must be empty to perform CLUSTER FLUSHSLOTS.")]
@@ -65,10 +81,30 @@ pub enum CommandError {
     Busy(Slot),
     #[error("Slot {0} specified multiple times")]
     Repeated(Slot),
+    #[error("start slot number {0} is greater than end slot number {1}")]
+    BadRange(Slot, Slot),
+    #[error("Start slot number {0} is greater than end slot number {1}")]
+    BadStatsRange(Slot, Slot),
+    #[error("wrong number of arguments for 'cluster|{0}' command")]
+    RangeArity(&'static str),
+    #[error("Unrecognized sort metric for ORDERBY.")]
+    BadSortMetric,
+    #[error("Limit has to lie in between 1 and 16384 (maximum number of slots).")]
+    BadLimit,
+    #[error("Multiple filters of the same type are disallowed.")]
+    RepeatedFilter,
     #[error("Please use ADDSLOTS only with masters.")]
-    AddSlotsOnSlave,
+    AddSlotsOnReplica,
     #[error("Please use SETSLOT only with masters.")]
-    SetSlotOnSlave,
+    SetSlotOnReplica,
+    #[error("Target node is myself")]
+    TargetIsMyself,
+    #[error("Missing timeout value")]
+    NoTimeout,
+    #[error("timeout is not an integer or out of range")]
+    BadTimeout,
+    #[error("timeout is negative")]
+    NegativeTimeout,
     #[error("I'm not the owner of hash slot {0}")]
     NotOwner(Slot),
     #[error("I'm already the owner of hash slot {0}")]
@@ -83,7 +119,7 @@ pub enum CommandError {
         "Can't assign hashslot {0} to a different node while I still hold keys for this hash slot."
     )]
     StillHasKeys(Slot),
-    #[error("Invalid CLUSTER SETSLOT action or number of arguments")]
+    #[error("Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP")]
     BadSetSlot,
     #[error("I tried hard but I can't forget myself...")]
     ForgetMyself,
@@ -91,15 +127,15 @@ pub enum CommandError {
     ForgetMaster,
     #[error("Can't replicate myself")]
     ReplicateMyself,
-    #[error("I can only replicate a master, not a slave.")]
-    ReplicateSlave,
+    #[error("I can only replicate a master, not a replica.")]
+    ReplicateReplica,
     #[error("To set a master the node must be empty and without assigned slots.")]
     NotEmpty,
     #[error("The specified node is not a master")]
     NotMaster,
-    #[error("You should send CLUSTER FAILOVER to a slave")]
+    #[error("You should send CLUSTER FAILOVER to a replica")]
     FailoverOnMaster,
-    #[error("I'm a slave but my master is unknown to me")]
+    #[error("I'm a replica but my master is unknown to me")]
     MasterUnknown,
     #[error("Master is down or failed, please use CLUSTER FAILOVER FORCE")]
     MasterDown,
@@ -119,16 +155,32 @@ pub enum CommandError {
     NotAnInteger,
     #[error("syntax error")]
     Syntax,
-    #[error("Wrong CLUSTER subcommand or number of arguments")]
-    WrongSubcommand,
+    #[error("unknown subcommand or wrong number of arguments for '{0}'. Try CLUSTER HELP.")]
+    WrongSubcommand(String),
 }
+
+impl CommandError {
+    pub(super) fn wrong_subcommand(word: &[u8]) -> Self {
+        // As much of a word as the field shows.
+        let word = word.get(..128).unwrap_or(word);
+        Self::WrongSubcommand(String::from_utf8_lossy(word).into_owned())
+    }
+}
+
+/// However long others ask for, a node is banned for a week at most.
+const LONGEST_BAN_MS: u64 = 7 * 24 * 3600 * 1000;
 
 type Done = Result<(), CommandError>;
 
 impl Node {
     /// CLUSTER MEET. False if that can be no address; a meeting that is under way already is fine.
     pub fn meet(&mut self, now: Now, ip: IpAddr, port: u16) -> bool {
-        let started = self.start_handshake(now, Some(ip), port, 0);
+        self.meet_at(now, ip, port, 0)
+    }
+
+    /// CLUSTER MEET of a node whose bus is at another port; 0: where it is by custom.
+    pub fn meet_at(&mut self, now: Now, ip: IpAddr, port: u16, bus_port: u16) -> bool {
+        let started = self.start_handshake(now, Some(ip), port, bus_port);
         self.end_call(now);
         started
     }
@@ -140,9 +192,16 @@ impl Node {
     /// can never serve, refuse.
     pub fn add_slots(&mut self, now: Now, slots: &[Slot]) -> Done {
         if !self.is_master() {
-            return Err(CommandError::AddSlotsOnSlave);
+            return Err(CommandError::AddSlotsOnReplica);
         }
         self.reassign(now, slots, SlotsChange::Add)
+    }
+
+    pub(super) fn change_slots(&mut self, now: Now, slots: &[Slot], change: SlotsChange) -> Done {
+        match change {
+            SlotsChange::Add => self.add_slots(now, slots),
+            SlotsChange::Del => self.del_slots(now, slots),
+        }
     }
 
     /// CLUSTER DELSLOTS.
@@ -197,28 +256,29 @@ impl Node {
         self.saved(now)
     }
 
-    /// CLUSTER SETSLOT. `keys` is how many keys of the slot the server holds.
+    /// CLUSTER FLUSHSLOT: deletes the keys of a slot.
+    pub fn flush_slot(&mut self, now: Now, slot: Slot) {
+        self.emit(Event::DeleteKeysInSlot(slot));
+        self.end_call(now);
+    }
+
+    /// CLUSTER SETSLOT. `keys` is how many keys of the slot the server holds. A replica does what its master does.
     ///
     /// # Errors
-    /// Wrong role, wrong owner, unknown node, or keys that would be orphaned.
+    /// What a master must not be told, and what no node can be told.
     pub fn set_slot(&mut self, now: Now, slot: Slot, change: &SlotChange, keys: u64) -> Done {
-        if !self.is_master() {
-            return Err(CommandError::SetSlotOnSlave);
-        }
         let mine = self.is_mine(slot);
         match change {
-            SlotChange::Migrating(_) if !mine => return Err(CommandError::NotOwner(slot)),
+            SlotChange::Migrating(_) if self.is_master() && !mine => {
+                return Err(CommandError::NotOwner(slot));
+            }
             SlotChange::Importing(_) if mine => return Err(CommandError::AlreadyOwner(slot)),
             SlotChange::Migrating(to) => {
-                let to = self
-                    .known(to)
-                    .ok_or_else(|| CommandError::DontKnow(to.clone()))?;
+                let to = self.other_end(to)?;
                 self.table.migrating.insert(slot, to);
             }
             SlotChange::Importing(from) => {
-                let from = self
-                    .known(from)
-                    .ok_or_else(|| CommandError::DontKnow(from.clone()))?;
+                let from = self.other_end(from)?;
                 self.table.importing.insert(slot, from);
             }
             SlotChange::Stable => {
@@ -227,35 +287,71 @@ impl Node {
             }
             SlotChange::Node(owner) => {
                 let owner = self.named(owner)?;
-                self.give_slot(slot, owner, keys)?;
+                self.give_slot(now, slot, owner, keys)?;
             }
         }
         self.saved(now)
     }
 
-    fn give_slot(&mut self, slot: Slot, owner: PeerKey, keys: u64) -> Done {
-        let myself = self.table.myself();
-        if self.is_mine(slot) && owner != myself && keys != 0 {
-            return Err(CommandError::StillHasKeys(slot));
+    /// The master that a slot goes to, or comes from.
+    fn other_end(&self, id: &str) -> Result<PeerKey, CommandError> {
+        let peer = self
+            .known(id)
+            .ok_or_else(|| CommandError::DontKnow(id.to_owned()))?;
+        if peer == self.table.myself() {
+            return Err(CommandError::TargetIsMyself);
         }
+        if !self.table[peer].is_master() {
+            return Err(CommandError::TargetNotMaster);
+        }
+        Ok(peer)
+    }
+
+    fn give_slot(&mut self, now: Now, slot: Slot, owner: PeerKey, keys: u64) -> Done {
+        let myself = self.table.myself();
         if !self.table[owner].is_master() {
             return Err(CommandError::TargetNotMaster);
+        }
+        if self.is_mine(slot) && owner != myself && keys != 0 {
+            return Err(CommandError::StillHasKeys(slot));
         }
         if keys == 0 || owner != myself {
             self.table.migrating.remove(&slot);
         }
-        // The end of a migration by hand: a new config epoch makes the new owner win against the old one everywhere.
-        if owner == myself
-            && self.table.importing.remove(&slot).is_some()
-            && self.bump_config_epoch()
-        {
-            self.log(
-                LogLevel::Warning,
-                format_args!("configEpoch updated after importing slot {slot}"),
-            );
-        }
+        let top = self.my_master().unwrap_or(myself);
+        let was_ours = self.table.owner(slot) == Some(top);
         self.table.set_owner(slot, Some(owner));
+        if was_ours && owner != top && self.table[top].slots().is_empty() {
+            self.lose_last_slot(owner);
+        }
+        let imported = owner == top && self.table.importing.remove(&slot).is_some();
+        // The end of a migration by hand: a new config epoch makes the new owner win against the old one everywhere.
+        if imported && owner == myself {
+            if self.bump_config_epoch() {
+                self.log(
+                    LogLevel::Notice,
+                    format_args!("ConfigEpoch updated after importing slot {slot}"),
+                );
+            }
+            self.broadcast_pong(now, false);
+        }
         Ok(())
+    }
+
+    /// The last slot of this shard has gone: its nodes serve where it went, unless they are told to stay.
+    fn lose_last_slot(&mut self, to: PeerKey) {
+        let id = self.table[to].id;
+        if self.config.allow_replica_migration {
+            let text = format_args!(
+                "Lost my last slot during slot migration. Reconfiguring myself as a replica of {id}"
+            );
+            self.log(LogLevel::Notice, text);
+            self.follow(to);
+        } else if self.is_master() {
+            let text =
+                format_args!("My last slot was migrated to node {id}. I am now an empty primary.");
+            self.log(LogLevel::Notice, text);
+        }
     }
 
     /// CLUSTER BUMPEPOCH: whether it was needed, and the config epoch now.
@@ -276,16 +372,68 @@ impl Node {
     /// # Errors
     /// Neither this node nor its master can be forgotten.
     pub fn forget(&mut self, now: Now, id: &str) -> Done {
-        let peer = self.named(id)?;
+        let peer = match self.named(id) {
+            // Another node may have passed on the same wish.
+            Err(_) if self.is_forgotten(now, id) => return Ok(()),
+            peer => peer?,
+        };
         if peer == self.table.myself() {
             return Err(CommandError::ForgetMyself);
         }
         if self.my_master() == Some(peer) {
             return Err(CommandError::ForgetMaster);
         }
-        self.blacklist.add(now, self.table[peer].id);
-        self.forget_peer(peer);
+        let ttl_ms = self.config.blacklist_ttl_ms;
+        self.blacklist.add(now, self.table[peer].id, ttl_ms);
+        self.forget_peer(now, peer);
         self.saved(now)
+    }
+
+    fn is_forgotten(&self, now: Now, id: &str) -> bool {
+        NodeId::parse(id.as_bytes()).is_some_and(|id| self.blacklist.contains(now, id))
+    }
+
+    /// A node that we know, and that another one was told to forget: it is forgotten everywhere, so that gossip does not bring it back.
+    pub(super) fn forget_because_told(&mut self, now: Now, by: PeerKey, id: NodeId, ttl_s: u64) {
+        let Some(peer) = self.table.find(id) else {
+            return;
+        };
+        if peer == self.table.myself() || self.my_master() == Some(peer) || peer == by {
+            return;
+        }
+        let by = self.table[by].id;
+        let text = format_args!("Forgetting node {id}: node {by} was told to.");
+        self.log(LogLevel::Notice, text);
+        let ttl_ms = ttl_s.saturating_mul(1000).min(LONGEST_BAN_MS);
+        self.blacklist.add(now, id, ttl_ms);
+        self.forget_peer(now, peer);
+        self.todo.save = true;
+        self.todo.update_state = true;
+    }
+
+    /// CLUSTER REPLICATE NO ONE: a replica becomes an empty master of its own shard.
+    pub fn replicate_no_one(&mut self, now: Now) {
+        if !self.is_master() {
+            let text = format_args!("Stop replication and turning myself into empty primary.");
+            self.log(LogLevel::Notice, text);
+            self.become_empty_master();
+            self.reset_manual_failover();
+            self.election.reset();
+            self.todo.save = true;
+            self.todo.update_state = true;
+            self.broadcast_pong(now, false);
+        }
+        self.end_call(now);
+    }
+
+    fn become_empty_master(&mut self) {
+        let myself = self.table.myself();
+        self.turn_into_master(myself);
+        self.stop_replication();
+        self.emit(Event::FlushAll);
+        self.table.migrating.clear();
+        self.table.importing.clear();
+        self.move_to_new_shard();
     }
 
     /// CLUSTER REPLICATE.
@@ -298,29 +446,16 @@ impl Node {
             return Err(CommandError::ReplicateMyself);
         }
         if self.table[peer].is(NodeFlags::SLAVE) {
-            return Err(CommandError::ReplicateSlave);
+            return Err(CommandError::ReplicateReplica);
         }
         if self.is_master() && (!self.me().slots().is_empty() || !db_is_empty) {
             return Err(CommandError::NotEmpty);
         }
-        self.follow(peer);
-        self.saved(now)
-    }
-
-    /// CLUSTER SLAVES: one line of CLUSTER NODES per replica.
-    ///
-    /// # Errors
-    /// The node must be a master.
-    pub fn slaves(&self, id: &str) -> Result<Vec<String>, CommandError> {
-        let peer = self.named(id)?;
-        if self.table[peer].is(NodeFlags::SLAVE) {
-            return Err(CommandError::NotMaster);
+        if self.my_master() != Some(peer) {
+            self.follow(peer);
+            self.broadcast_pong(now, false);
         }
-        Ok(self.table[peer]
-            .replicas()
-            .iter()
-            .map(|key| self.describe(*key).to_string())
-            .collect())
+        self.saved(now)
     }
 
     /// CLUSTER COUNT-FAILURE-REPORTS.
@@ -405,20 +540,21 @@ impl Node {
             return Err(CommandError::ResetWithKeys);
         }
         let myself = self.table.myself();
-        if !self.is_master() {
-            self.turn_into_master(myself);
-            self.stop_replication();
-            self.emit(Event::FlushAll);
+        if self.is_master() {
+            self.table.migrating.clear();
+            self.table.importing.clear();
+            self.move_to_new_shard();
+        } else {
+            self.become_empty_master();
         }
         self.reset_manual_failover();
         self.election.reset();
-        self.table.migrating.clear();
-        self.table.importing.clear();
+        self.blacklist.clear();
         for slot in Slot::all() {
             self.table.set_owner(slot, None);
         }
         for key in self.table.keys().into_iter().filter(|key| *key != myself) {
-            self.forget_peer(key);
+            self.forget_peer(now, key);
         }
         if kind == ResetKind::Hard {
             (self.current_epoch, self.last_vote_epoch) = (0, 0);
@@ -429,6 +565,10 @@ impl Node {
             );
             let id = NodeId::random(&mut self.rng);
             self.table.rename(myself, id);
+            self.log(
+                LogLevel::Notice,
+                format_args!("Node hard reset, now I'm {id}"),
+            );
         }
         self.saved(now)
     }
@@ -444,7 +584,7 @@ impl Node {
         NodeId::parse(id.as_bytes()).and_then(|id| self.table.find(id))
     }
 
-    fn named(&self, id: &str) -> Result<PeerKey, CommandError> {
+    pub(super) fn named(&self, id: &str) -> Result<PeerKey, CommandError> {
         self.known(id)
             .ok_or_else(|| CommandError::UnknownNode(id.to_owned()))
     }

@@ -13,6 +13,9 @@ impl Node {
     pub(super) fn cron(&mut self, now: Now) {
         self.next_cron_ms = now.mono_ms + PERIOD_MS;
         self.cron_count += 1;
+        self.close_full_links(now);
+        self.refresh_myself();
+        self.ask_seeds(now);
         self.open_links(now);
         if self.cron_count.is_multiple_of(RANDOM_PING_PERIODS) {
             self.ping_random_node(now);
@@ -23,7 +26,7 @@ impl Node {
         if !self.is_master() {
             self.advance_manual_failover();
             self.run_election(now);
-            if census.calls_for_migration() {
+            if self.config.allow_replica_migration && census.calls_for_migration() {
                 self.consider_migration(now, &census);
             }
         }
@@ -55,6 +58,7 @@ impl Node {
                 continue;
             }
             census.count(self, key);
+            self.meet_if_one_sided(now, key);
             self.redial_if_silent(now, key);
             if !self.ping_if_due(now, key) {
                 self.suspect_if_silent(now, key);
@@ -75,7 +79,7 @@ impl Node {
     /// The end of every call: what several rules may have asked for is done once, and what must survive a crash goes
     /// out before the packets that depend on it.
     pub(super) fn end_call(&mut self, now: Now) {
-        if self.todo.failover {
+        if self.todo.failover || self.asks_for_what_is_past() {
             self.run_election(now);
         }
         if self.todo.update_state {

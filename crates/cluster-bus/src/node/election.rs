@@ -2,16 +2,17 @@
 //! votes of a majority. A master votes once per epoch, and its vote is on disk before it is sent.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Config, LinkId, LogLevel, Node, PeerKey};
 use crate::message::{Body, Header, NodeFlags};
-use crate::{NodeId, Now};
+use crate::{NodeId, Now, SlotSet};
 
 /// Wait before an election, for FAIL to reach everyone; plus up to as much again by chance, so that replicas do not
-/// start together.
-const ELECTION_DELAY_MS: u64 = 500;
-/// Further wait per replica with better data.
-const RANK_DELAY_MS: u64 = 1000;
+/// start together: a thirtieth of the node timeout, but not more than this.
+const LONGEST_ELECTION_DELAY_MS: u64 = 500;
+/// Further wait of a replica that has no data of its master yet: it may not know of those that have.
+const NO_DATA_DELAY_MS: u64 = 500;
 /// The shortest time for votes to come in.
 const SHORTEST_ELECTION_MS: u64 = 2000;
 /// One reason is not logged again for so long.
@@ -24,12 +25,34 @@ const LOG_GRACE_MS: u64 = 5000;
 pub(super) struct Election {
     /// When to ask for votes, of this election or the last one.
     due_ms: Option<u64>,
-    rank: usize,
+    rank: Rank,
     requested: bool,
     epoch: u64,
     votes: BTreeSet<NodeId>,
+    /// What the last request claimed.
+    claim: Option<(u64, Arc<SlotSet>)>,
     why_not: Option<WhyNot>,
     why_not_logged_ms: Option<u64>,
+}
+
+/// How many others go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rank {
+    /// Replicas of our master that have more of its data, or as much and a smaller id.
+    replicas: u64,
+    /// Other failed masters whose replicas elect at the same time, by the order of shards.
+    masters: u64,
+}
+
+impl Rank {
+    fn is_best(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The wait for those that go first.
+    fn delay_ms(self, delay_ms: u64) -> u64 {
+        delay_ms * (2 * self.replicas + self.masters)
+    }
 }
 
 impl Election {
@@ -38,6 +61,12 @@ impl Election {
         self.due_ms = None;
         self.requested = false;
         self.votes.clear();
+        self.claim = None;
+    }
+
+    /// Whether more is claimed now, or in a newer epoch, than in the last request.
+    fn is_outdated(&self, now: (u64, Arc<SlotSet>)) -> bool {
+        self.claim.as_ref().is_some_and(|then| *then != now)
     }
 }
 
@@ -72,7 +101,8 @@ impl Node {
         let manual = self.manual_failover.can_start();
         let Some(master) = self.my_master().filter(|key| {
             let master = &self.table[*key];
-            (master.is(NodeFlags::FAIL) || manual) && !master.slots().is_empty()
+            let failed = master.is(NodeFlags::FAIL) && !self.config.replica_no_failover;
+            (failed || manual) && !master.slots().is_empty()
         }) else {
             self.election.why_not = None;
             return;
@@ -92,15 +122,15 @@ impl Node {
             // An attempt that failed is followed by the next one after as long again.
             now.mono_ms.saturating_sub(*due) <= timeout_ms.saturating_mul(2)
         }) else {
-            return self.schedule_election(now);
+            return self.schedule_election(now, master);
         };
-        let due_ms = self.fall_back_in_rank(due_ms);
+        let due_ms = self.follow_rank(now, master, due_ms);
         if now.mono_ms < due_ms {
             self.cannot(now, master, WhyNot::WaitingDelay);
         } else if now.mono_ms - due_ms > timeout_ms {
             self.cannot(now, master, WhyNot::Expired);
-        } else if !self.election.requested {
-            self.request_votes();
+        } else if !self.election.requested || self.election.is_outdated(self.claim(master)) {
+            self.request_votes(master);
         } else if self.election.votes.len() >= self.health.quorum() {
             self.win(now);
         } else {
@@ -135,63 +165,131 @@ impl Node {
                 .saturating_add(repl_ping_period_ms)
     }
 
-    fn schedule_election(&mut self, now: Now) {
+    fn schedule_election(&mut self, now: Now, master: PeerKey) {
+        self.election.reset();
+        let offset = self.facts.repl_offset;
         let manual = self.manual_failover.is_running();
-        let rank = if manual { 0 } else { self.rank() };
-        let chance_ms = self.rng.below(ELECTION_DELAY_MS);
-        let delay_ms = if manual {
+        let rank = if manual {
+            Rank::default()
+        } else {
+            self.rank(now, master)
+        };
+        let base_ms = self.election_delay_ms();
+        let delay_ms = if manual || self.may_start_at_once(master, rank) {
             0
         } else {
-            ELECTION_DELAY_MS + chance_ms + rank as u64 * RANK_DELAY_MS
+            let no_data_ms = if offset == 0 { NO_DATA_DELAY_MS } else { 0 };
+            base_ms + self.rng.below(base_ms) + rank.delay_ms(base_ms) + no_data_ms
         };
-        self.election.reset();
         self.election.due_ms = Some(now.mono_ms + delay_ms);
         self.election.rank = rank;
-        let offset = self.facts.repl_offset;
+        let Rank { replicas, masters } = rank;
         self.log(
-            LogLevel::Warning,
-            format_args!("Start of election delayed for {delay_ms} milliseconds (rank #{rank}, offset {offset})."),
+            LogLevel::Notice,
+            format_args!(
+                "Start of election delayed for {delay_ms} milliseconds (rank #{replicas}, primary rank #{masters}, offset {offset})."
+            ),
         );
         // The other replicas learn our offset, to know their rank.
         self.broadcast_pong(now, true);
+        if delay_ms == 0 {
+            self.request_votes(master);
+        }
     }
 
-    /// Others may turn out to have better data while we wait.
-    fn fall_back_in_rank(&mut self, due_ms: u64) -> u64 {
-        let rank = self.rank();
-        if self.election.requested
-            || self.manual_failover.is_running()
-            || rank <= self.election.rank
-        {
+    fn election_delay_ms(&self) -> u64 {
+        (self.config.node_timeout_ms / 30).min(LONGEST_ELECTION_DELAY_MS)
+    }
+
+    /// The wait is for others to hear of the failure, and to tell how much data they have. Where all replicas of the master have
+    /// said that it failed, both has happened.
+    fn may_start_at_once(&self, master: PeerKey, rank: Rank) -> bool {
+        let myself = self.table.myself();
+        let knows =
+            |key: &PeerKey| *key == myself || self.table[*key].is(NodeFlags::MY_MASTER_FAIL);
+        let has_data = self.facts.repl_offset != 0;
+        rank.is_best() && has_data && self.table[master].replicas().iter().all(knows)
+    }
+
+    /// Others may turn out to have better data while we wait, or to be done.
+    fn follow_rank(&mut self, now: Now, master: PeerKey, due_ms: u64) -> u64 {
+        if self.election.requested || self.manual_failover.is_running() || now.mono_ms >= due_ms {
             return due_ms;
         }
-        let added_ms = (rank - self.election.rank) as u64 * RANK_DELAY_MS;
-        self.election.rank = rank;
-        self.election.due_ms = Some(due_ms + added_ms);
-        self.log(
-            LogLevel::Warning,
-            format_args!("Slave rank updated to #{rank}, added {added_ms} milliseconds of delay."),
-        );
-        due_ms + added_ms
+        let base_ms = self.election_delay_ms();
+        let (old, new) = (self.election.rank, self.rank(now, master));
+        let mut moved_ms = (due_ms + new.delay_ms(base_ms)).saturating_sub(old.delay_ms(base_ms));
+        if self.may_start_at_once(master, new) {
+            moved_ms = now.mono_ms;
+        }
+        let signed = |ranks: u64, per_ms: u64| i64::try_from(ranks * per_ms).unwrap_or(i64::MAX);
+        let moves = [
+            ("Replica", old.replicas, new.replicas, 2 * base_ms),
+            ("Failed primary", old.masters, new.masters, base_ms),
+        ];
+        for (what, before, after, per_ms) in moves {
+            if before != after {
+                let added_ms = signed(after, per_ms) - signed(before, per_ms);
+                let text = format_args!(
+                    "{what} rank updated to #{after}, added {added_ms} milliseconds of delay."
+                );
+                self.log(LogLevel::Notice, text);
+            }
+        }
+        self.election.rank = new;
+        self.election.due_ms = Some(moved_ms);
+        moved_ms
     }
 
-    /// Number of replicas of our master that have more of its data.
-    fn rank(&self) -> usize {
-        let Some(master) = self.my_master() else {
-            return 0;
+    fn rank(&self, now: Now, master: PeerKey) -> Rank {
+        let (mine, me) = ((self.facts.repl_offset), self.me().id);
+        let goes_first = |key: &&PeerKey| {
+            let peer = &self.table[**key];
+            let better = peer.repl_offset > mine || (peer.repl_offset == mine && peer.id < me);
+            peer.id != me && !peer.is(NodeFlags::NOFAILOVER) && better
         };
-        let mine = self.facts.repl_offset;
-        let myself = self.table.myself();
-        let better = |key: &&PeerKey| **key != myself && self.table[**key].repl_offset > mine;
-        self.table[master].replicas().iter().filter(better).count()
+        let replicas = self.table[master].replicas().iter().filter(goes_first);
+        let valid_ms = match self.config.slave_validity_factor {
+            0 => u64::MAX,
+            factor => self.config.node_timeout_ms.saturating_mul(factor),
+        };
+        let shard = self.table[master].shard;
+        let elects_first = |(_, peer): &(PeerKey, &super::Peer)| {
+            peer.is(NodeFlags::FAIL)
+                && peer.is_master()
+                && !peer.slots().is_empty()
+                && !peer.replicas().is_empty()
+                && now.mono_ms.saturating_sub(peer.failed_ms) <= valid_ms
+                && peer.shard < shard
+        };
+        Rank {
+            replicas: replicas.count() as u64,
+            masters: self.table.peers().filter(elects_first).count() as u64,
+        }
     }
 
-    fn request_votes(&mut self) {
+    /// What a candidate claims: its master's slots in its master's epoch.
+    fn claim(&self, master: PeerKey) -> (u64, Arc<SlotSet>) {
+        let master = &self.table[master];
+        (master.config_epoch, Arc::clone(master.slots()))
+    }
+
+    /// Whether votes are asked for with a claim that has changed meanwhile.
+    pub(super) fn asks_for_what_is_past(&self) -> bool {
+        let master = self.my_master().filter(|_| self.election.requested);
+        master.is_some_and(|master| self.election.is_outdated(self.claim(master)))
+    }
+
+    /// Asks for votes in a new epoch. Again, too, as soon as we have learnt that the last request claimed what is not true any
+    /// more (slots came or went meanwhile): it is refused by all who knew.
+    fn request_votes(&mut self, master: PeerKey) {
         let Some(epoch) = self.next_epoch() else {
             return;
         };
         self.election.epoch = epoch;
         self.election.requested = true;
+        self.election.votes.clear();
+        self.election.claim = Some(self.claim(master));
         self.log(
             LogLevel::Warning,
             format_args!("Starting a failover election for epoch {epoch}."),
@@ -249,22 +347,15 @@ impl Node {
     }
 
     /// The master's side: a replica asks for our vote.
-    pub(super) fn consider_vote(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        candidate: PeerKey,
-        request: &Header,
-    ) {
+    pub(super) fn consider_vote(&mut self, link: LinkId, candidate: PeerKey, request: &Header) {
         // Only masters that serve slots are counted, so only they vote.
         if !self.is_master() || self.me().slots().is_empty() {
             return;
         }
         let id = self.table[candidate].id;
-        match self.may_vote(now, candidate, request) {
-            Ok(failed_master) => {
+        match self.may_vote(candidate, request) {
+            Ok(()) => {
                 self.last_vote_epoch = self.current_epoch;
-                self.table[failed_master].voted_ms = Some(now.mono_ms);
                 self.todo.save = true;
                 // Over our own link, as 3.0 does it; a vote is too dear to be lost for want of one.
                 let link = self.link_to(candidate).unwrap_or(link);
@@ -288,8 +379,8 @@ impl Node {
         }
     }
 
-    /// The candidate's master, if the candidate may have our vote.
-    fn may_vote(&self, now: Now, candidate: PeerKey, request: &Header) -> Result<PeerKey, Denial> {
+    /// Whether a candidate may have our vote.
+    fn may_vote(&self, candidate: PeerKey, request: &Header) -> Result<(), Denial> {
         let current = self.current_epoch;
         if request.current_epoch < current {
             return denied(format!(
@@ -310,18 +401,6 @@ impl Node {
         if !self.table[master].is(NodeFlags::FAIL) && !request.says(Header::FORCE_ACK) {
             return denied("its master is up".to_owned());
         }
-        let pause_ms = self.config.node_timeout_ms.saturating_mul(2);
-        let voted_for_ms = self.table[master]
-            .voted_ms
-            .map(|at| now.mono_ms.saturating_sub(at));
-        if let Some(left_ms) = voted_for_ms
-            .and_then(|age| pause_ms.checked_sub(age))
-            .filter(|left| *left > 0)
-        {
-            return denied(format!(
-                "can't vote about this master before {left_ms} milliseconds"
-            ));
-        }
         for slot in request.slots.iter() {
             let Some(owner) = self.table.owner(slot) else {
                 continue;
@@ -338,7 +417,7 @@ impl Node {
                 });
             }
         }
-        Ok(master)
+        Ok(())
     }
 }
 
@@ -349,7 +428,7 @@ struct Denial {
     newer_owner: Option<PeerKey>,
 }
 
-fn denied(text: String) -> Result<PeerKey, Denial> {
+fn denied(text: String) -> Result<(), Denial> {
     Err(Denial {
         text,
         newer_owner: None,

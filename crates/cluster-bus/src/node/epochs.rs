@@ -3,10 +3,41 @@
 //! of its own. Two rules give a master one without asking: closing an imported slot, and a collision.
 
 use super::{LogLevel, Node, PeerKey};
-use crate::MAX_EPOCH;
-use crate::message::Header;
+use crate::message::{Body, Header};
+use crate::{MAX_EPOCH, Now};
+
+/// How far an epoch may be ahead of all that this node has heard of. Epochs are handed out one by one: a full reshard takes
+/// 16384 of them, an election one. A number beyond this was made up, and to believe it would end all elections, for the last
+/// epoch cannot be followed by another one.
+pub(super) const MAX_EPOCH_STEP: u64 = 1 << 24;
+/// Refused epochs are logged at most this often.
+const REFUSED_LOG_MS: u64 = 1000;
 
 impl Node {
+    /// Whether a packet says an epoch that nobody can have handed out. A node that serves nothing and copies nobody has no
+    /// history to measure with: it takes what the cluster that it joins says.
+    pub(super) fn epoch_is_made_up(&mut self, now: Now, header: &Header, body: &Body) -> bool {
+        let newest = header.current_epoch.max(header.config_epoch);
+        let newest = match body {
+            Body::Update { config_epoch, .. } => newest.max(*config_epoch),
+            _ => newest,
+        };
+        let is_new_here = self.is_master() && self.me().slots().is_empty();
+        if is_new_here || newest <= self.current_epoch.saturating_add(MAX_EPOCH_STEP) {
+            return false;
+        }
+        let logged_ms = self.refused_epoch_ms;
+        if logged_ms.is_none_or(|at| now.mono_ms.saturating_sub(at) >= REFUSED_LOG_MS) {
+            self.refused_epoch_ms = Some(now.mono_ms);
+            let (id, current) = (header.sender, self.current_epoch);
+            let text = format_args!(
+                "Ignoring a packet of node {id}: its epoch {newest} is too far ahead of the current epoch {current}."
+            );
+            self.log(LogLevel::Warning, text);
+        }
+        true
+    }
+
     /// Learns from a known node.
     pub(super) fn note_epochs(&mut self, sender: PeerKey, header: &Header) {
         self.raise_current_epoch(header.current_epoch);

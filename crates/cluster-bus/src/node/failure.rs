@@ -143,16 +143,25 @@ impl Node {
         let Some(ping) = self.table[peer].ping_sent else {
             return;
         };
-        if now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms
-            && !self.table[peer].is(NodeFlags::PFAIL.with(NodeFlags::FAIL))
-        {
-            let id = self.table[peer].id;
-            self.log(
-                LogLevel::Debug,
-                format_args!("*** NODE {id} possibly failing"),
-            );
-            self.table[peer].set(NodeFlags::PFAIL);
-            self.todo.update_state = true;
+        if now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms {
+            self.suspect(now, peer);
+        }
+    }
+
+    /// We cannot reach a node. If the others have said so too, it is down.
+    pub(super) fn suspect(&mut self, now: Now, peer: PeerKey) {
+        if self.table[peer].is(NodeFlags::PFAIL.with(NodeFlags::FAIL)) {
+            return;
+        }
+        let id = self.table[peer].id;
+        self.log(
+            LogLevel::Debug,
+            format_args!("*** NODE {id} possibly failing"),
+        );
+        self.table[peer].set(NodeFlags::PFAIL);
+        self.todo.update_state = true;
+        if self.is_master() && !self.me().slots().is_empty() {
+            self.agree_on_failure(now, peer);
         }
     }
 
@@ -169,9 +178,9 @@ impl Node {
         else {
             return;
         };
-        let link_age_ms = now.mono_ms.saturating_sub(link.opened_ms);
+        let link_age_ms = now.mono_ms.saturating_sub(link.opened.mono_ms);
         if link_age_ms > timeout_ms && now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms / 2 {
-            self.hang_up(peer);
+            self.hang_up(now, peer);
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use super::table::Addr;
 use super::{LinkId, LogLevel, Node, PeerKey};
-use crate::Now;
 use crate::message::{Body, Extensions, Gossip, NodeFlags, PingKind, Version, WireIp};
+use crate::{NodeId, Now};
 
 /// Entries per packet: a tenth of the nodes, and not fewer than this. In the two node timeouts for which a report of
 /// failure counts, every pair of nodes exchanges at least eight packets; a tenth of the nodes in each is enough for
 /// news of one failing node to reach a majority.
 const FEWEST_ENTRIES: usize = 3;
+
+/// Nodes that one node knows at most, far more than make a cluster: what others tell must not fill the memory.
+const MAX_NODES: usize = 2000;
 
 /// Random nodes that are looked at, once a second, for the one that was not heard for longest.
 const PING_SAMPLE: usize = 5;
@@ -26,12 +29,16 @@ impl Node {
             .into_iter()
             .map(|key| self.news_about(key, version))
             .collect();
+        let extensions = match version {
+            Version::V0 => Extensions::default(),
+            Version::V1 => self.own_extensions(now.mono_ms),
+        };
         self.send(
             id,
             Body::Ping {
                 kind,
                 gossip,
-                extensions: Extensions::default(),
+                extensions,
             },
         );
     }
@@ -42,9 +49,7 @@ impl Node {
         let wanted = (nodes / 10)
             .max(FEWEST_ENTRIES)
             .min(nodes.saturating_sub(2));
-        let unfit = NodeFlags::MYSELF
-            .with(NodeFlags::HANDSHAKE)
-            .with(NodeFlags::NOADDR);
+        let unfit = NodeFlags::MYSELF.with(NodeFlags::HANDSHAKE);
         let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
         let (mut news, mut others) = (Vec::new(), Vec::new());
         for (key, peer) in self.table.peers() {
@@ -53,7 +58,7 @@ impl Node {
             if Some(key) != receiver && !peer.is(unfit) && known_well {
                 if peer.is(down) {
                     news.push(key);
-                } else {
+                } else if !peer.is(NodeFlags::NOADDR) {
                     others.push(key);
                 }
             }
@@ -90,8 +95,16 @@ impl Node {
             } else {
                 0
             },
-            tls_port: 0,
-            flags: peer.flags,
+            tls_port: if version == Version::V1 {
+                peer.other_port
+            } else {
+                0
+            },
+            flags: if version == Version::V1 {
+                peer.flags
+            } else {
+                NodeFlags(peer.flags.0 & NodeFlags::OF_VERSION_0)
+            },
         }
     }
 
@@ -105,24 +118,64 @@ impl Node {
                 self.log(LogLevel::Debug, format_args!("{text}"));
             }
             let Some(about) = self.table.find(entry.id) else {
-                // Only known nodes are heard at all here, so this is a node of our cluster that we have yet to meet.
-                if !entry.flags.has(NodeFlags::NOADDR) && !self.blacklist.contains(now, entry.id) {
-                    self.start_handshake(now, ip, entry.port, entry.bus_port);
-                }
+                self.hear_of_stranger(now, entry);
                 continue;
             };
             let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
             if self.table[sender].is_master() && about != self.table.myself() {
                 self.note_report(now, about, sender, entry.flags.has(down));
             }
-            // A node that we cannot reach may have moved: a handshake with the other address will tell. Where we have found
-            // somebody else we would only meet that one; 3.0 does, and brings nodes together that nobody wanted to meet.
-            let peer = &self.table[about];
-            let is_there = |addr: Addr| (addr.ip, addr.port) == (ip, entry.port);
-            if peer.is(down) && !is_there(peer.addr) && !peer.not_at.is_some_and(is_there) {
-                self.start_handshake(now, ip, entry.port, entry.bus_port);
+            // The sender can reach it where we cannot.
+            let is_well = !entry.flags.has(down.with(NodeFlags::NOADDR));
+            if is_well && self.table[about].is(down) && about != self.table.myself() {
+                let addr = Addr::new(ip, entry.port, entry.bus_port);
+                self.adopt_address(now, about, addr);
             }
         }
+    }
+
+    /// Only known nodes are heard at all, so this is a node of our cluster that we have yet to meet. It is taken in under the name that
+    /// it was told by, and greeted by PING: 3.0 sends MEET, and so brings clusters together if somebody else lives there by now.
+    fn hear_of_stranger(&mut self, now: Now, entry: &Gossip) {
+        let addr = Addr::new(entry.ip.ip(), entry.port, entry.bus_port);
+        if entry.flags.has(NodeFlags::NOADDR)
+            || addr.ip.is_none()
+            || addr.bus_port == 0
+            || self.blacklist.contains(now, entry.id)
+            || self.table.len() >= MAX_NODES
+        {
+            return;
+        }
+        let role = if entry.flags.has(NodeFlags::SLAVE) {
+            NodeFlags::SLAVE
+        } else {
+            NodeFlags::MASTER
+        };
+        let kept = NodeFlags::PFAIL
+            .with(NodeFlags::FAIL)
+            .with(NodeFlags::NOFAILOVER);
+        let flags = NodeFlags(entry.flags.0 & kept.0)
+            .with(role)
+            .with(NodeFlags::MEET);
+        let shard = NodeId::random(&mut self.rng);
+        let key = self.table.add_known(now, entry.id, flags, addr, shard);
+        self.table[key].other_port = entry.tls_port;
+        self.todo.save = true;
+    }
+
+    /// A node that we cannot reach is somewhere else, as another one says. It is greeted there by PING: whoever else may be there
+    /// by now does not know us, and nobody is met that nobody wanted to meet (3.0 sends MEET). Where we have just found somebody
+    /// else, we do not look again at once.
+    fn adopt_address(&mut self, now: Now, about: PeerKey, addr: Addr) {
+        let timeout_ms = self.config.node_timeout_ms;
+        let peer = &self.table[about];
+        let just_looked = peer.not_at.is_some_and(|(not_at, at_ms)| {
+            not_at == addr && now.mono_ms.saturating_sub(at_ms) < timeout_ms
+        });
+        if addr.ip.is_none() || addr.port == 0 || peer.addr == addr || just_looked {
+            return;
+        }
+        self.move_peer(now, about, addr);
     }
 
     /// Once a second: pings the node that was not heard for longest, of a few random ones.

@@ -10,8 +10,8 @@ use super::{Event, LinkId, LogLevel, Node, PeerKey};
 use crate::message::{Header, NodeFlags, PingKind, Version};
 use crate::{BUS_PORT_OFFSET, NodeId, Now};
 
-/// How long a forgotten node stays forgotten.
-const BLACKLIST_TTL_MS: u64 = 60_000;
+/// Forgotten nodes that are remembered as such.
+const MAX_FORGOTTEN: usize = 1000;
 
 /// Handshakes at a time. Redis has no bound; without one a peer could make us remember any number of addresses.
 const MAX_HANDSHAKES: usize = 1000;
@@ -21,9 +21,22 @@ const MAX_HANDSHAKES: usize = 1000;
 pub(super) struct Blacklist(BTreeMap<NodeId, u64>);
 
 impl Blacklist {
-    pub(super) fn add(&mut self, now: Now, id: NodeId) {
+    pub(super) fn add(&mut self, now: Now, id: NodeId, ttl_ms: u64) {
         self.0.retain(|_, until_ms| *until_ms >= now.mono_ms);
-        self.0.insert(id, now.mono_ms + BLACKLIST_TTL_MS);
+        if self.0.len() < MAX_FORGOTTEN || self.0.contains_key(&id) {
+            self.0.insert(id, now.mono_ms.saturating_add(ttl_ms));
+        }
+    }
+
+    /// The nodes in it, and for how many seconds they stay: what others are told.
+    pub(super) fn left(&self, now_ms: u64) -> Vec<(NodeId, u64)> {
+        let left = self.0.iter().filter(|(_, until_ms)| **until_ms >= now_ms);
+        left.map(|(id, until_ms)| (*id, (until_ms - now_ms) / 1000))
+            .collect()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(super) fn contains(&self, now: Now, id: NodeId) -> bool {
@@ -31,6 +44,16 @@ impl Blacklist {
             .get(&id)
             .is_some_and(|until_ms| *until_ms >= now.mono_ms)
     }
+}
+
+/// How often the addresses of `cluster-seeds` are asked at most.
+const SEED_PERIOD_MS: u64 = 500;
+
+/// Which address of `cluster-seeds` is asked next, and when.
+#[derive(Debug, Default)]
+pub(super) struct Seeds {
+    asked: usize,
+    next_ms: u64,
 }
 
 impl Node {
@@ -67,16 +90,59 @@ impl Node {
         flags: NodeFlags,
         addr: Addr,
         version: Option<Version>,
-    ) {
+    ) -> Option<PeerKey> {
         let met = |node: &super::Peer| node.is(NodeFlags::HANDSHAKE) && node.addr == addr;
         if self.table.handshakes() >= MAX_HANDSHAKES
             || self.table.peers().any(|(_, node)| met(node))
         {
-            return;
+            return None;
         }
         let id = NodeId::random(&mut self.rng);
-        let key = self.table.add_handshake(now, id, flags, addr);
+        let shard = NodeId::random(&mut self.rng);
+        let key = self.table.add_handshake(now, id, flags, addr, shard);
         self.table[key].version = version;
+        Some(key)
+    }
+
+    /// A MEET from a node that we know: it has no link from us, so we may have one that leads nowhere.
+    pub(super) fn meet_again(&mut self, now: Now, sender: PeerKey) {
+        let known_for_ms = now.mono_ms.saturating_sub(self.table[sender].created_ms);
+        if known_for_ms > self.handshake_timeout_ms() && self.table[sender].link.is_some() {
+            let id = self.table[sender].id;
+            let text = format_args!(
+                "Freeing outbound link to node {id} after receiving a MEET packet from this known node"
+            );
+            self.log(LogLevel::Notice, text);
+            self.hang_up(now, sender);
+        }
+    }
+
+    /// A node that answers on our link but has none to us for long does not know us: it is met once more.
+    pub(super) fn meet_if_one_sided(&mut self, now: Now, peer: PeerKey) {
+        let Some(link) = self.link_to(peer) else {
+            return;
+        };
+        let opened_ms = self.link(link).map_or(0, |link| link.opened.mono_ms);
+        let node = &self.table[peer];
+        let timeout_ms = self.handshake_timeout_ms();
+        let since = |at_ms: u64| now.mono_ms.saturating_sub(at_ms) > timeout_ms;
+        let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
+        if node.inbound.is_none()
+            && node.is(NodeFlags::MULTI_MEET)
+            && !node.is(down)
+            // Who hung up while we did not has forgotten us on purpose.
+            && node.no_inbound_since_ms <= opened_ms
+            && since(opened_ms)
+            && since(node.meet_sent_ms)
+        {
+            let id = node.id;
+            self.table[peer].meet_sent_ms = now.mono_ms;
+            let text = format_args!(
+                "Sending MEET packet to node {id} because there is no inbound link for it"
+            );
+            self.log(LogLevel::Notice, text);
+            self.send_ping(now, link, PingKind::Meet);
+        }
     }
 
     /// A MEET from a node that we do not know: get to know it, too. It is at the other end of the socket.
@@ -95,6 +161,7 @@ impl Node {
     /// The first packet from a node in handshake. True if the handshake has ended well and the link stays.
     pub(super) fn finish_handshake(
         &mut self,
+        now: Now,
         link: LinkId,
         peer: PeerKey,
         sender: Option<PeerKey>,
@@ -108,13 +175,19 @@ impl Node {
                     header.sender
                 ),
             );
-            self.note_address(known, link, header);
-            self.forget_peer(peer);
+            self.note_address(now, known, link, header);
+            self.forget_peer(now, peer);
+            return false;
+        }
+        if self.table[peer].is_probe {
+            let text = format_args!("Node {} of cluster-seeds does not know us.", header.sender);
+            self.log(LogLevel::Verbose, text);
+            self.forget_peer(now, peer);
             return false;
         }
         if self.table.find(header.sender).is_some() {
             // Two handshakes with one node at a time: the other one was first.
-            self.forget_peer(peer);
+            self.forget_peer(now, peer);
             return false;
         }
         let old = self.table[peer].id;
@@ -133,13 +206,14 @@ impl Node {
         };
         self.table.end_handshake(peer, header.sender, role);
         self.table[peer].version = Some(header.version);
+        self.table[peer].other_port = header.tls_port;
         self.todo.save = true;
         true
     }
 
     /// Removes a node, its links and everything that pointed to it.
-    pub(super) fn forget_peer(&mut self, peer: PeerKey) {
-        self.hang_up(peer);
+    pub(super) fn forget_peer(&mut self, now: Now, peer: PeerKey) {
+        self.hang_up(now, peer);
         self.manual_failover.forget(peer);
         self.table.remove(peer);
     }
@@ -151,7 +225,7 @@ impl Node {
         }
         let age_ms = now.mono_ms.saturating_sub(self.table[peer].created_ms);
         if age_ms > self.handshake_timeout_ms() {
-            self.forget_peer(peer);
+            self.forget_peer(now, peer);
             return true;
         }
         self.try_other_version(now, peer, age_ms);
@@ -162,8 +236,10 @@ impl Node {
     /// counts always; any ping will do as long as we know none.
     pub(super) fn learn_own_address(&mut self, link: LinkId, kind: PingKind) {
         let local = self.link(link).and_then(|link| link.local);
+        let announced = self.config.announce_ip.is_some();
         let me = self.table.me_mut();
         if local.is_none()
+            || announced
             || local == me.addr.ip
             || (kind != PingKind::Meet && me.addr.ip.is_some())
         {
@@ -180,7 +256,13 @@ impl Node {
     }
 
     /// A ping shows where its sender is now: at the other end of the link, at the port that it names.
-    pub(super) fn note_address(&mut self, sender: PeerKey, link: LinkId, header: &Header) {
+    pub(super) fn note_address(
+        &mut self,
+        now: Now,
+        sender: PeerKey,
+        link: LinkId,
+        header: &Header,
+    ) {
         let own = self.table[sender].link.map(LinkId::Dialled);
         let Some(ip) = self
             .ip_of_sender(link, header)
@@ -189,22 +271,67 @@ impl Node {
             return;
         };
         let addr = Addr::new(Some(ip), header.port, header.bus_port);
+        self.table[sender].other_port = header.tls_port;
         if self.table[sender].addr == addr || header.port == 0 {
             return;
         }
-        self.hang_up(sender);
-        self.table[sender].addr = addr;
-        self.table[sender].clear(NodeFlags::NOADDR);
-        let id = self.table[sender].id;
-        self.log(
-            LogLevel::Warning,
-            format_args!("Address updated for node {id}, now {ip}:{}", addr.port),
-        );
-        if self.my_master() == Some(sender) {
-            self.replicate_from(sender);
+        self.move_peer(now, sender, addr);
+    }
+
+    /// A node is somewhere else than it was.
+    pub(super) fn move_peer(&mut self, now: Now, peer: PeerKey, addr: Addr) {
+        self.hang_up(now, peer);
+        let node = &mut self.table[peer];
+        node.addr = addr;
+        node.not_at = None;
+        node.clear(NodeFlags::NOADDR);
+        let id = node.id;
+        if let Some(ip) = addr.ip {
+            self.log(
+                LogLevel::Notice,
+                format_args!("Address updated for node {id}, now {ip}:{}", addr.port),
+            );
+        }
+        if self.my_master() == Some(peer) {
+            self.replicate_from(peer);
         }
         self.todo.save = true;
         self.todo.update_state = true;
+    }
+
+    /// Looks for lost nodes at the addresses that the configuration names, one after the other: whoever is there and knows us
+    /// learns where we are, and tells the others.
+    pub(super) fn ask_seeds(&mut self, now: Now) {
+        let seeds = &self.config.seeds;
+        if seeds.is_empty() || now.mono_ms < self.seeds.next_ms {
+            return;
+        }
+        let lost = NodeFlags::NOADDR
+            .with(NodeFlags::PFAIL)
+            .with(NodeFlags::FAIL);
+        let is_lost = |node: &super::Peer| node.is(lost) && !node.is(NodeFlags::HANDSHAKE);
+        if !self.table.peers().any(|(_, node)| is_lost(node)) {
+            return;
+        }
+        let seed = seeds[self.seeds.asked % seeds.len()];
+        self.seeds.asked = self.seeds.asked.wrapping_add(1);
+        self.seeds.next_ms = now.mono_ms + (self.config.node_timeout_ms / 4).max(SEED_PERIOD_MS);
+        let addr = Addr {
+            ip: Some(seed.ip().to_canonical()),
+            port: 0,
+            bus_port: seed.port(),
+        };
+        let is_there = |node: &super::Peer| {
+            (node.addr.ip, node.addr.bus_port) == (addr.ip, addr.bus_port)
+                && node.link.is_some()
+                && !node.is(lost)
+        };
+        if self.table.peers().any(|(_, node)| is_there(node)) {
+            return;
+        }
+        if let Some(key) = self.begin_handshake(now, NodeFlags::default(), addr, None) {
+            self.table[key].is_probe = true;
+        }
     }
 
     /// The address that the sender announces (version 1), or the other end of the link.

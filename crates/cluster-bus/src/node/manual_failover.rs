@@ -1,14 +1,12 @@
 //! CLUSTER FAILOVER without loss of data: the replica asks its master to pause clients, waits until it has processed
 //! all of the master's data, and only then runs an election, with votes that are given although the master is up.
 
-use super::{Event, LogLevel, Node, PeerKey};
+use super::{Event, LinkId, LogLevel, Node, PeerKey};
 use crate::Now;
-use crate::message::Header;
+use crate::message::{Body, Header, PingKind};
 
-/// How long an attempt may take.
-const TIMEOUT_MS: u64 = 5000;
-/// How long the master pauses its clients.
-const PAUSE_MS: u64 = 2 * TIMEOUT_MS;
+/// How long the master pauses its clients, in times of `cluster-manual-failover-timeout`.
+const PAUSE_FACTOR: u64 = 2;
 
 /// Both sides of an attempt.
 #[derive(Debug, Default)]
@@ -17,6 +15,8 @@ pub(super) struct ManualFailover {
     ends_ms: Option<u64>,
     /// Master: the replica that asked.
     replica: Option<PeerKey>,
+    /// Master: the link on which it asked. If it hangs up it has given up.
+    asked_on: Option<LinkId>,
     /// Replica: the offset at which the master stopped, once it has said so.
     master_offset: Option<u64>,
     /// Replica: votes may be asked for.
@@ -50,7 +50,8 @@ impl Node {
     /// Replica: begins an attempt; `at_once` without waiting for the master.
     pub(super) fn begin_manual_failover(&mut self, now: Now, at_once: bool) {
         self.reset_manual_failover();
-        self.manual_failover.ends_ms = Some(now.mono_ms + TIMEOUT_MS);
+        let timeout_ms = self.config.manual_failover_timeout_ms;
+        self.manual_failover.ends_ms = Some(now.mono_ms.saturating_add(timeout_ms));
         self.manual_failover.can_start = at_once;
         // The user's wish does not wait for the end of an election that failed or was won long ago.
         self.election.reset();
@@ -64,23 +65,53 @@ impl Node {
     }
 
     /// Master: one of our replicas wants to take over.
-    pub(super) fn start_pause(&mut self, now: Now, sender: PeerKey) {
+    pub(super) fn start_pause(&mut self, now: Now, link: LinkId, sender: PeerKey) {
         if !self.is_master() || self.table[sender].master != Some(self.table.myself()) {
             return;
         }
         self.reset_manual_failover();
+        let timeout_ms = self.config.manual_failover_timeout_ms;
         self.manual_failover = ManualFailover {
-            ends_ms: Some(now.mono_ms + TIMEOUT_MS),
+            ends_ms: Some(now.mono_ms.saturating_add(timeout_ms)),
             replica: Some(sender),
+            asked_on: Some(link),
             paused: true,
             ..ManualFailover::default()
         };
-        self.emit(Event::PauseClients { for_ms: PAUSE_MS });
+        self.emit(Event::PauseClients {
+            for_ms: timeout_ms.saturating_mul(PAUSE_FACTOR),
+        });
         let id = self.table[sender].id;
         self.log(
-            LogLevel::Warning,
-            format_args!("Manual failover requested by slave {id}."),
+            LogLevel::Notice,
+            format_args!("Manual failover requested by replica {id}."),
         );
+        // The replica learns our offset at once.
+        self.send_ping(now, link, PingKind::Ping);
+    }
+
+    /// Master: a link has ended. If a replica asked on it, it does not wait for us any more: a master that was stopped reads the
+    /// request long after it was given up, and must not hold up writes for it.
+    pub(super) fn stop_pause(&mut self, link: LinkId) {
+        if self.manual_failover.asked_on == Some(link) {
+            self.log(
+                LogLevel::Notice,
+                format_args!("The replica that requested a manual failover has hung up."),
+            );
+            self.reset_manual_failover();
+        }
+    }
+
+    /// Replica: a new link to the master is up. What was asked on the last one is asked again.
+    pub(super) fn ask_for_pause(&mut self, link: LinkId, master: PeerKey) {
+        let attempt = &self.manual_failover;
+        if self.my_master() == Some(master)
+            && attempt.is_running()
+            && !attempt.can_start
+            && attempt.master_offset.is_none()
+        {
+            self.send(link, Body::ManualFailoverStart);
+        }
     }
 
     /// Replica: a packet of our master says that its clients are paused, so its offset is the last one.
@@ -91,11 +122,12 @@ impl Node {
             let offset = header.repl_offset;
             self.manual_failover.master_offset = Some(offset);
             self.log(
-                LogLevel::Warning,
+                LogLevel::Notice,
                 format_args!(
-                    "Received replication offset for paused master manual failover: {offset}"
+                    "Received replication offset for paused primary manual failover: {offset}"
                 ),
             );
+            self.advance_manual_failover();
         }
     }
 
@@ -110,6 +142,12 @@ impl Node {
                 LogLevel::Warning,
                 format_args!("Manual failover timed out."),
             );
+            // A master that has not answered must not pause for us later.
+            if let Some(master) = self.my_master()
+                && self.manual_failover.master_offset.is_none()
+            {
+                self.hang_up(now, master);
+            }
             self.reset_manual_failover();
         }
     }
@@ -119,12 +157,17 @@ impl Node {
         let attempt = &mut self.manual_failover;
         if attempt.is_running()
             && !attempt.can_start
-            && attempt.master_offset == Some(self.facts.repl_offset)
+            && attempt
+                .master_offset
+                .is_some_and(|offset| self.facts.repl_offset >= offset)
         {
             attempt.can_start = true;
+            self.todo.failover = true;
             self.log(
-                LogLevel::Warning,
-                format_args!("All master replication stream processed, manual failover can start."),
+                LogLevel::Notice,
+                format_args!(
+                    "All primary replication stream processed, manual failover can start."
+                ),
             );
         }
     }

@@ -18,7 +18,10 @@
 //! | `health` | when the cluster is ok for this node, and when it is not |
 //! | `cron` | what happens ten times a second, and what at the end of every call |
 //! | `commands`, `command_line` | the CLUSTER command |
-//! | `queries` | CLUSTER INFO, NODES, SLOTS |
+//! | `myself` | what this node says about itself |
+//! | `queries`, `topology`, `slot_stats` | CLUSTER INFO, NODES; SLOTS, SHARDS, LINKS; SLOT-STATS |
+//! | `reply` | replies as plain data |
+//! | `stats` | packets counted by type |
 //! | `route` | MOVED, ASK, TRYAGAIN, CROSSSLOT, CLUSTERDOWN |
 //!
 //! # What a call promises
@@ -40,33 +43,40 @@ mod health;
 mod links;
 mod manual_failover;
 mod migration;
+mod myself;
 mod ownership;
 mod queries;
 mod receive;
+mod reply;
 mod route;
+mod slot_stats;
+mod stats;
 mod table;
+mod topology;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::message::{Body, Message, NodeFlags, Version};
+use crate::message::{Announced, NodeFlags, Packet, Published, Version};
 use crate::nodes_conf::NodesConf;
 use crate::rng::Rng;
 use crate::{NodeId, Now, Slot, SlotSet};
 
-pub use command_line::{Keyspace, Reply};
+pub use command_line::{Keyspace, SlotUsage};
 pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
 pub use health::ClusterState;
-pub use queries::SlotRange;
+pub use links::LinkInfo;
+pub use reply::Reply;
 pub use route::{Query, Route};
 
 use election::Election;
-use handshake::Blacklist;
+use handshake::{Blacklist, Seeds};
 use health::Health;
 use links::Links;
 use manual_failover::ManualFailover;
+use stats::Stats;
 use table::{Peer, PeerKey, Table};
 
 /// What the configuration file says about the cluster. May be changed at any time, see [`Node::config_mut`].
@@ -84,14 +94,48 @@ pub struct Config {
     pub repl_ping_period_ms: u64,
     /// The port for clients. The bus listens on this plus [`BUS_PORT_OFFSET`](crate::BUS_PORT_OFFSET).
     pub port: u16,
+    /// The port for clients that is not the one above: with TLS, or without where the bus has TLS; 0: none.
+    pub other_port: u16,
+    /// `tls-cluster`: the bus has TLS, and [`port`](Self::port) is the port for clients with TLS.
+    pub tls: bool,
+    /// `cluster-port`, or 0: where the bus listens.
+    pub bus_port: u16,
+    /// `cluster-announce-ip`.
+    pub announce_ip: Option<IpAddr>,
+    /// `cluster-announce-port` (`cluster-announce-tls-port` where the bus has TLS), or 0.
+    pub announce_port: u16,
+    /// The other one of those two, or 0.
+    pub announce_other_port: u16,
+    /// `cluster-announce-bus-port`, or 0.
+    pub announce_bus_port: u16,
+    /// What else is announced.
+    pub announced: Announced,
+    /// `cluster-preferred-endpoint-type`.
+    pub preferred_endpoint: Endpoint,
+    /// `cluster-allow-reads-when-down`.
+    pub allow_reads_when_down: bool,
+    /// `cluster-allow-pubsubshard-when-down`.
+    pub allow_pubsubshard_when_down: bool,
+    /// `cluster-allow-replica-migration`.
+    pub allow_replica_migration: bool,
+    /// `cluster-blacklist-ttl`, in milliseconds.
+    pub blacklist_ttl_ms: u64,
     /// The bus version to start with towards a node that has not been heard yet.
     pub bus_version: Version,
+    /// `cluster-manual-failover-timeout`, in milliseconds.
+    pub manual_failover_timeout_ms: u64,
+    /// `cluster-replica-no-failover`: as a replica, take over only when told to.
+    pub replica_no_failover: bool,
+    /// `cluster-link-sendbuf-limit`: a link on which more bytes than this wait to be sent is given up; 0: no limit.
+    pub link_sendbuf_limit: u64,
+    /// `cluster-seeds`: bus addresses where members of this cluster can be found when known ones do not answer where they were.
+    pub seeds: Vec<SocketAddr>,
     /// Log lines below this level are not even built.
     pub log_level: LogLevel,
 }
 
 impl Default for Config {
-    /// The defaults of Redis 3.0.
+    /// The defaults of the directives.
     fn default() -> Self {
         Self {
             node_timeout_ms: 15000,
@@ -100,10 +144,38 @@ impl Default for Config {
             require_full_coverage: true,
             repl_ping_period_ms: 10000,
             port: 6379,
-            bus_version: Version::V0,
+            other_port: 0,
+            tls: false,
+            bus_port: 0,
+            announce_ip: None,
+            announce_port: 0,
+            announce_other_port: 0,
+            announce_bus_port: 0,
+            announced: Announced::default(),
+            preferred_endpoint: Endpoint::Ip,
+            allow_reads_when_down: false,
+            allow_pubsubshard_when_down: true,
+            allow_replica_migration: true,
+            blacklist_ttl_ms: 60_000,
+            bus_version: Version::V1,
+            manual_failover_timeout_ms: 5000,
+            replica_no_failover: false,
+            link_sendbuf_limit: 0,
+            seeds: Vec::new(),
             log_level: LogLevel::Notice,
         }
     }
+}
+
+/// By which name clients are sent to a node: `cluster-preferred-endpoint-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Its address.
+    Ip,
+    /// Its host name, or `?` if it announces none.
+    Hostname,
+    /// None: the one by which the client came.
+    Unknown,
 }
 
 /// How important a log line is: Redis's four levels.
@@ -127,6 +199,17 @@ pub enum LinkId {
     Dialled(u64),
     /// Announced by [`Input::Accepted`].
     Accepted(u64),
+}
+
+/// Who asks: it decides which addresses it is told, and what it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// It came over TLS.
+    pub tls: bool,
+    /// It came over IPv6.
+    pub ipv6: bool,
+    /// It is the master that this server copies.
+    pub is_master: bool,
 }
 
 /// What happened outside.
@@ -161,10 +244,15 @@ pub enum Input {
         /// Over which link.
         link: LinkId,
         /// The decoded packet.
-        message: Message,
+        packet: Packet,
     },
-    /// The server's own facts changed. Hand over fresh ones before [`Node::handle_timeout`] and before commands.
-    Facts(Facts),
+    /// The shell has written so many bytes of a link to its socket.
+    Sent {
+        /// Which.
+        link: LinkId,
+        /// How many.
+        bytes: u64,
+    },
 }
 
 /// What the core has to know about the server's replication.
@@ -199,7 +287,7 @@ pub enum Output {
         /// Over which link.
         link: LinkId,
         /// What.
-        message: Message,
+        packet: Packet,
     },
     /// Replace nodes.conf by this text: written, fsynced and renamed into place. If that fails the process must not go
     /// on. A newer text may take the place of one that is not written yet.
@@ -234,12 +322,7 @@ pub enum Event {
     /// The slot went to another master while this node stays a master: delete its keys.
     DeleteKeysInSlot(Slot),
     /// Deliver to this server's subscribers.
-    Publish {
-        /// Channel.
-        channel: Arc<[u8]>,
-        /// Message.
-        message: Arc<[u8]>,
-    },
+    Publish(Published),
     /// Hold back the writes of clients for so long: a replica prepares to take over.
     PauseClients {
         /// Milliseconds from now.
@@ -269,13 +352,15 @@ pub struct Node {
     current_epoch: u64,
     /// The newest epoch in which this node voted.
     last_vote_epoch: u64,
+    /// When a made-up epoch was logged last.
+    refused_epoch_ms: Option<u64>,
     health: Health,
     election: Election,
     manual_failover: ManualFailover,
+    seeds: Seeds,
     /// What the server was last told to replicate from.
     replicating_from: Option<(IpAddr, u16)>,
-    messages_sent: u64,
-    messages_received: u64,
+    stats: Stats,
     next_cron_ms: u64,
     cron_count: u64,
     todo: Todo,
@@ -321,7 +406,10 @@ impl Node {
             .map_or((0, 0), |saved| (saved.current_epoch, saved.last_vote_epoch));
         let table = match &saved {
             Some(saved) => Table::restore(now, saved, config.port, &mut rng),
-            None => Table::fresh(now, NodeId::random(&mut rng), config.port),
+            None => {
+                let (id, shard) = (NodeId::random(&mut rng), NodeId::random(&mut rng));
+                Table::fresh(now, id, shard, config.port)
+            }
         };
         let mut node = Self {
             facts: Facts::default(),
@@ -334,13 +422,14 @@ impl Node {
                 .map(|(_, peer)| peer.config_epoch)
                 .fold(epochs.0.max(epochs.1), u64::max),
             last_vote_epoch: epochs.1,
+            refused_epoch_ms: None,
+            seeds: Seeds::default(),
             table,
             health: Health::default(),
             election: Election::default(),
             manual_failover: ManualFailover::default(),
             replicating_from: None,
-            messages_sent: 0,
-            messages_received: 0,
+            stats: Stats::default(),
             next_cron_ms: now.mono_ms,
             cron_count: 0,
             todo: Todo {
@@ -352,6 +441,7 @@ impl Node {
             outputs: VecDeque::new(),
             config,
         };
+        node.refresh_myself();
         let id = node.table.me().id;
         if !fresh {
             node.promised = Some(node.promises());
@@ -367,7 +457,8 @@ impl Node {
     }
 
     /// Takes in what happened.
-    pub fn handle_input(&mut self, now: Now, input: Input) {
+    pub fn handle_input(&mut self, now: Now, facts: Facts, input: Input) {
+        self.facts = facts;
         match input {
             Input::Accepted {
                 link,
@@ -375,16 +466,17 @@ impl Node {
                 local,
             } => self.link_accepted(now, link, remote, local),
             Input::Connected { link } => self.link_connected(now, link),
-            Input::ConnectFailed { link } => self.link_lost(link),
-            Input::Closed { link } => self.link_lost(link),
-            Input::Received { link, message } => self.receive(now, link, message),
-            Input::Facts(facts) => self.facts = facts,
+            Input::ConnectFailed { link } => self.link_lost(now, link),
+            Input::Closed { link } => self.link_lost(now, link),
+            Input::Received { link, packet } => self.receive(now, link, packet),
+            Input::Sent { link, bytes } => self.bytes_sent(link, bytes),
         }
         self.end_call(now);
     }
 
     /// Does what is due. Called early, it does nothing.
-    pub fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, now: Now, facts: Facts) {
+        self.facts = facts;
         if now.mono_ms >= self.next_cron_ms {
             self.cron(now);
             self.end_call(now);
@@ -429,16 +521,24 @@ impl Node {
         &self.config
     }
 
-    /// The configuration, for CONFIG SET.
+    /// The configuration; what it says of this node itself is told with the next packets.
     pub fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
 
-    /// Hands a PUBLISH of one of our clients to every other node.
-    pub fn publish(&mut self, now: Now, channel: &[u8], message: &[u8]) {
-        self.broadcast(&Body::Publish {
+    /// Takes over a new configuration: CONFIG SET.
+    pub fn set_config(&mut self, now: Now, config: Config) {
+        self.config = config;
+        self.refresh_myself();
+        self.end_call(now);
+    }
+
+    /// Hands a PUBLISH of one of our clients to every other node, or an SPUBLISH to those of our shard.
+    pub fn publish(&mut self, now: Now, channel: &[u8], message: &[u8], sharded: bool) {
+        self.spread(&Published {
             channel: channel.into(),
             message: message.into(),
+            sharded,
         });
         self.end_call(now);
     }

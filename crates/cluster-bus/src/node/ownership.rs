@@ -115,6 +115,7 @@ impl Node {
             self.me().master
         };
         self.table.note_claims(claimer, slots);
+        self.follow_migration_targets(claimer);
         let mut lost = Vec::new();
         let mut ours_touched = false;
         let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
@@ -122,7 +123,7 @@ impl Node {
             let owner = self.table.owner(slot);
             let newer = owner.is_some_and(|owner| self.table[owner].config_epoch >= epoch);
             let held = newer && !self.table.is_disowned(slot);
-            if held || self.table.importing.contains_key(&slot) {
+            if held || !self.may_go_to(slot, claimer) {
                 continue;
             }
             if owner == Some(myself) {
@@ -137,10 +138,18 @@ impl Node {
         let Some(our_master) = our_master.filter(|_| ours_touched) else {
             return;
         };
-        if self.table[our_master].slots().is_empty() {
+        let same_shard = self.table[claimer].shard == self.me().shard;
+        if !self.table[our_master].slots().is_empty() {
+            // Only some went.
+        } else if !self.config.allow_replica_migration && !same_shard {
+            let id = self.table[claimer].id;
+            let text =
+                format_args!("My last slot was migrated to node {id}. I am now an empty primary.");
+            self.log(LogLevel::Notice, text);
+        } else {
             let id = self.table[claimer].id;
             self.log(
-                LogLevel::Warning,
+                LogLevel::Notice,
                 format_args!(
                     "Configuration change detected. Reconfiguring myself as a replica of {id}"
                 ),
@@ -150,6 +159,37 @@ impl Node {
         }
         for slot in lost {
             self.emit(Event::DeleteKeysInSlot(slot));
+        }
+    }
+
+    /// A slot that we are importing is left to whoever moves it by hand. But where it comes from may have failed over.
+    fn may_go_to(&mut self, slot: Slot, claimer: PeerKey) -> bool {
+        let Some(source) = self.table.importing.get(&slot).copied() else {
+            return true;
+        };
+        let same_shard = self.table[source].shard == self.table[claimer].shard;
+        if source != claimer && same_shard {
+            self.table.importing.insert(slot, claimer);
+            self.todo.save = true;
+        }
+        same_shard
+    }
+
+    /// Slots that we hand over go to whoever has taken the place of the node that they were to go to.
+    fn follow_migration_targets(&mut self, claimer: PeerKey) {
+        let moved = |to: PeerKey| {
+            to != claimer
+                && self.table[to].shard == self.table[claimer].shard
+                && !self.table[to].is_master()
+        };
+        let targets = self.table.migrating.iter();
+        let moved: Vec<Slot> = targets
+            .filter(|(_, to)| moved(**to))
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in moved {
+            self.table.migrating.insert(slot, claimer);
+            self.todo.save = true;
         }
     }
 

@@ -1,29 +1,24 @@
-//! What the CLUSTER command shows: INFO, NODES, SLOTS, SLAVES, and the text of nodes.conf. Changes nothing.
+//! What the CLUSTER command shows: INFO, NODES, REPLICAS, and the text of nodes.conf. Changes nothing.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 
-use super::{ClusterState, Node, PeerKey};
+use super::command_line::Outcome;
+use super::{Caller, ClusterState, CommandError, Node, Peer, PeerKey, Reply};
 use crate::message::NodeFlags;
 use crate::nodes_conf::{NodeLine, NodesConf};
 use crate::{NodeId, Now, Slot};
-
-/// A run of slots and who serves it, as CLUSTER SLOTS of 3.0 shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotRange {
-    /// First slot.
-    pub first: Slot,
-    /// Last slot.
-    pub last: Slot,
-    /// Address and port of the master, then of its replicas that are not down. An address may be unknown.
-    pub nodes: Vec<(Option<IpAddr>, u16)>,
-}
 
 impl Node {
     /// The id of this node.
     #[must_use]
     pub fn my_id(&self) -> NodeId {
         self.me().id
+    }
+
+    /// The shard of this node.
+    #[must_use]
+    pub fn my_shard(&self) -> NodeId {
+        self.me().shard
     }
 
     /// Whether the cluster is ok for this node.
@@ -72,44 +67,71 @@ impl Node {
     #[must_use]
     pub fn cluster_info(&self) -> String {
         let (mut ok, mut pfail, mut fail) = (0u32, 0, 0);
+        // Nodes and among them voters that are suspected, and that are down.
+        let (mut suspects, mut suspect_voters, mut failed, mut failed_voters) = (0u32, 0u32, 0, 0);
         for (_, peer) in self.table.peers() {
             let slots = u32::from(peer.slots().len());
+            let votes = u32::from(peer.is_master() && slots > 0);
             if peer.is(NodeFlags::FAIL) {
                 fail += slots;
+                (failed, failed_voters) = (failed + 1, failed_voters + votes);
             } else if peer.is(NodeFlags::PFAIL) {
                 pfail += slots;
+                (suspects, suspect_voters) = (suspects + 1, suspect_voters + votes);
             } else {
                 ok += slots;
             }
         }
         let epoch_of = self.my_master().map_or(self.me(), |key| &self.table[key]);
-        let lines: [(&str, &dyn std::fmt::Display); 11] = [
+        let lines: [(&str, &dyn std::fmt::Display); 13] = [
             ("state", &self.health.state.as_str()),
             ("slots_assigned", &(ok + pfail + fail)),
             ("slots_ok", &ok),
             ("slots_pfail", &pfail),
             ("slots_fail", &fail),
+            ("nodes_pfail", &suspects),
+            ("nodes_fail", &failed),
+            ("voting_nodes_pfail", &suspect_voters),
+            ("voting_nodes_fail", &failed_voters),
             ("known_nodes", &self.table.len()),
             ("size", &self.health.size),
             ("current_epoch", &self.current_epoch),
             ("my_epoch", &epoch_of.config_epoch),
-            ("stats_messages_sent", &self.messages_sent),
-            ("stats_messages_received", &self.messages_received),
         ];
-        lines.iter().fold(String::new(), |mut text, (name, value)| {
+        let mut text = lines.iter().fold(String::new(), |mut text, (name, value)| {
             // Writing to a String cannot fail.
             let _ = write!(text, "cluster_{name}:{value}\r\n");
             text
-        })
+        });
+        self.stats.write(&mut text);
+        let exceeded = self.links.limit_exceeded;
+        let _ = write!(
+            text,
+            "total_cluster_links_buffer_limit_exceeded:{exceeded}\r\n"
+        );
+        text
     }
 
     /// The reply of CLUSTER NODES.
     #[must_use]
-    pub fn cluster_nodes(&self) -> String {
-        self.node_lines().fold(String::new(), |mut text, line| {
-            let _ = writeln!(text, "{line}");
-            text
-        })
+    pub fn cluster_nodes(&self, caller: Caller) -> String {
+        self.table
+            .peers()
+            .fold(String::new(), |mut text, (key, _)| {
+                let _ = writeln!(text, "{}", self.describe_to(caller, key));
+                text
+            })
+    }
+
+    /// CLUSTER REPLICAS: one line of CLUSTER NODES per replica.
+    pub(super) fn replicas_of(&self, caller: Caller, id: &str) -> Outcome {
+        let peer = self.named(id)?;
+        if self.table[peer].is(NodeFlags::SLAVE) {
+            return Err(CommandError::NotMaster);
+        }
+        let lines = self.table[peer].replicas().iter();
+        let lines = lines.map(|key| Reply::text(&self.describe_to(caller, *key)));
+        Ok(Reply::Array(lines.collect()))
     }
 
     /// The lines of CLUSTER NODES, one per node, in the order of ids.
@@ -131,23 +153,22 @@ impl Node {
         }
     }
 
-    /// The reply of CLUSTER SLOTS.
-    #[must_use]
-    pub fn cluster_slots(&self) -> Vec<SlotRange> {
-        let mut ranges = Vec::new();
-        for (_, master) in self.table.peers().filter(|(_, peer)| peer.is_master()) {
-            let replicas = master.replicas().iter().map(|key| &self.table[*key]);
-            let shown = std::iter::once(master)
-                .chain(replicas.filter(|replica| !replica.is(NodeFlags::FAIL)));
-            let nodes: Vec<_> = shown.map(|peer| (peer.addr.ip, peer.addr.port)).collect();
-            let of_master = master.slots().ranges().into_iter();
-            ranges.extend(of_master.map(|(first, last)| SlotRange {
-                first,
-                last,
-                nodes: nodes.clone(),
-            }));
+    /// The port for clients with TLS, or without; 0: none.
+    pub(super) fn client_port(&self, peer: &Peer, tls: bool) -> u16 {
+        if tls == self.config.tls {
+            peer.addr.port
+        } else {
+            peer.other_port
         }
-        ranges
+    }
+
+    /// A line for a client: with the address and the port that are meant for it.
+    fn describe_to(&self, caller: Caller, key: PeerKey) -> NodeLine {
+        let mut line = self.describe(key);
+        let (ip, port) = self.endpoint(caller, &self.table[key]);
+        line.port = port;
+        line.ip = ip.parse().ok().or(line.ip);
+        line
     }
 
     pub(super) fn describe(&self, key: PeerKey) -> NodeLine {
@@ -165,13 +186,18 @@ impl Node {
         NodeLine {
             id: peer.id,
             ip: peer.addr.ip,
-            port: peer.addr.port,
-            bus_port: peer.addr.unusual_bus_port(),
+            port: self.client_port(peer, false),
+            bus_port: peer.addr.bus_port,
+            tls_port: self.client_port(peer, true),
+            announced: peer.announced.clone(),
+            shard: Some(peer.shard),
             flags: peer.flags,
             master: peer.master.map(id_of),
             ping_sent: unix_ms(peer.ping_sent),
             pong_received: unix_ms(peer.pong_received),
-            config_epoch: peer.config_epoch,
+            config_epoch: peer
+                .master
+                .map_or(peer.config_epoch, |key| self.table[key].config_epoch),
             connected: myself || self.link_to(key).is_some(),
             slots: (**peer.slots()).clone(),
             migrating: open(&self.table.migrating),

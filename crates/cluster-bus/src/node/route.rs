@@ -1,26 +1,29 @@
 //! Where a command with keys has to be served: here, or with which redirection.
 
 use std::fmt;
-use std::net::IpAddr;
 
-use super::{Node, PeerKey};
+use super::{Caller, Node, PeerKey};
 use crate::{Slot, key_slot};
 
 /// What of a command and its client decides about its way.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query {
+    /// The client.
+    pub caller: Caller,
     /// The client sent ASKING, or the command implies it (RESTORE-ASKING).
     pub asking: bool,
     /// The client sent READONLY.
     pub client_is_readonly: bool,
-    /// The command only reads.
-    pub command_is_readonly: bool,
+    /// The command may write. EXEC: one of the queued ones may.
+    pub writes: bool,
+    /// The command is one of the channels of a shard (SPUBLISH, SSUBSCRIBE).
+    pub is_pubsub: bool,
     /// The command is MIGRATE, which may always move keys of an open slot.
     pub is_migrate: bool,
 }
 
 /// Where to go. Everything but [`Route::Here`] displays as the text of the error reply, without the leading `-`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Serve it.
     Here,
@@ -28,8 +31,8 @@ pub enum Route {
     Moved {
         /// The keys' slot.
         slot: Slot,
-        /// Its owner's address, `None` if that is unknown.
-        ip: Option<IpAddr>,
+        /// Its owner's address or name.
+        name: String,
         /// Its owner's port.
         port: u16,
     },
@@ -37,13 +40,15 @@ pub enum Route {
     Ask {
         /// The keys' slot.
         slot: Slot,
-        /// The receiving node's address, `None` if that is unknown.
-        ip: Option<IpAddr>,
+        /// The receiving node's address or name.
+        name: String,
         /// The receiving node's port.
         port: u16,
     },
     /// The cluster is not ok.
     ClusterDown,
+    /// The cluster is not ok, and what only reads is served.
+    ClusterDownForWrites,
     /// Nobody owns the slot.
     SlotNotServed,
     /// Some of the keys are here and some are not.
@@ -54,16 +59,14 @@ pub enum Route {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut redirect = |word: &str, slot: Slot, ip: Option<IpAddr>, port: u16| {
-            write!(f, "{word} {slot} ")?;
-            ip.map_or(Ok(()), |ip| write!(f, "{ip}"))?;
-            write!(f, ":{port}")
-        };
-        match *self {
+        match self {
             Self::Here => Ok(()),
-            Self::Moved { slot, ip, port } => redirect("MOVED", slot, ip, port),
-            Self::Ask { slot, ip, port } => redirect("ASK", slot, ip, port),
+            Self::Moved { slot, name, port } => write!(f, "MOVED {slot} {name}:{port}"),
+            Self::Ask { slot, name, port } => write!(f, "ASK {slot} {name}:{port}"),
             Self::ClusterDown => f.write_str("CLUSTERDOWN The cluster is down"),
+            Self::ClusterDownForWrites => {
+                f.write_str("CLUSTERDOWN The cluster is down and only accepts read commands")
+            }
             Self::SlotNotServed => f.write_str("CLUSTERDOWN Hash slot not served"),
             Self::TryAgain => {
                 f.write_str("TRYAGAIN Multiple keys request during rehashing of slot")
@@ -73,76 +76,121 @@ impl fmt::Display for Route {
     }
 }
 
+/// Which of the keys of a request are here.
+#[derive(Default)]
+struct Presence {
+    several: bool,
+    missing: bool,
+    existing: bool,
+}
+
+impl Presence {
+    fn of<'a>(
+        keys: impl Iterator<Item = &'a [u8]>,
+        first: &[u8],
+        mut key_exists: impl FnMut(&[u8]) -> bool,
+    ) -> Self {
+        let mut found = Self::default();
+        for key in keys {
+            found.several |= key != first;
+            let exists = key_exists(key);
+            found.existing |= exists;
+            found.missing |= !exists;
+        }
+        found
+    }
+}
+
 impl Node {
     /// The way of a command (for EXEC: of all queued ones) with these keys. To be asked only for commands that can
     /// have keys; commands of our own master are not routed at all.
     pub fn route<'a>(
         &self,
-        keys: impl IntoIterator<Item = &'a [u8]>,
+        keys: impl Iterator<Item = &'a [u8]> + Clone,
         query: Query,
-        mut key_exists: impl FnMut(&[u8]) -> bool,
+        key_exists: impl FnMut(&[u8]) -> bool,
     ) -> Route {
-        if !self.health.is_ok() {
-            return Route::ClusterDown;
-        }
-        let mut keys = keys.into_iter();
-        let Some(first) = keys.next() else {
+        let mut others = keys.clone();
+        let Some(first) = others.next() else {
             return Route::Here;
         };
         let slot = key_slot(first);
+        if others.any(|key| key != first && key_slot(key) != slot) {
+            return Route::CrossSlot;
+        }
         let Some(owner) = self.table.owner(slot) else {
             return Route::SlotNotServed;
         };
-        let myself = self.table.myself();
-        let migrating_to = self
-            .table
-            .migrating
-            .get(&slot)
-            .copied()
-            .filter(|_| owner == myself);
-        let importing = migrating_to.is_none() && self.table.importing.contains_key(&slot);
-        let open = migrating_to.is_some() || importing;
-        let mut several = false;
-        let mut missing = open && !key_exists(first);
-        for key in keys {
-            if key != first {
-                if key_slot(key) != slot {
-                    return Route::CrossSlot;
-                }
-                several = true;
-            }
-            missing |= open && !key_exists(key);
+        if let Some(down) = self.refuse_while_down(query) {
+            return down;
         }
-        if open && query.is_migrate {
-            return Route::Here;
-        }
-        if let Some(target) = migrating_to.filter(|_| missing) {
-            // SETSLOT … MIGRATING takes this node, too.
-            if target == myself {
+        let ours = self.my_master().unwrap_or(self.table.myself());
+        let looks_at_open_slots = self.is_master() || query.client_is_readonly;
+        let migrating_to = self.table.migrating.get(&slot).copied();
+        let migrating_to = migrating_to.filter(|_| looks_at_open_slots && owner == ours);
+        let importing = looks_at_open_slots
+            && migrating_to.is_none()
+            && self.table.importing.contains_key(&slot);
+        if migrating_to.is_some() || importing {
+            if query.is_migrate && self.is_master() {
                 return Route::Here;
             }
-            let (ip, port) = self.address(target);
-            return Route::Ask { slot, ip, port };
-        }
-        if importing && query.asking {
-            return if several && missing {
-                Route::TryAgain
+            // Channels are nowhere to be found, and are not missed.
+            let found = if query.is_pubsub {
+                Presence::default()
             } else {
-                Route::Here
+                Presence::of(keys, first, key_exists)
             };
+            if let Some(target) = migrating_to.filter(|_| found.missing) {
+                return self.ask(query.caller, slot, target, &found);
+            }
+            if importing && query.asking {
+                let torn = found.several && found.missing;
+                return if torn { Route::TryAgain } else { Route::Here };
+            }
         }
-        let from_replica = query.client_is_readonly
-            && query.command_is_readonly
+        let from_replica = (query.client_is_readonly || query.is_pubsub)
+            && !query.writes
             && self.my_master() == Some(owner);
-        if owner == myself || from_replica {
+        if owner == self.table.myself() || from_replica {
             Route::Here
         } else {
-            self.moved(slot, owner)
+            self.moved(query.caller, slot, owner)
+        }
+    }
+
+    /// What is refused while the cluster is not ok.
+    fn refuse_while_down(&self, query: Query) -> Option<Route> {
+        let config = &self.config;
+        if self.health.is_ok() {
+            return None;
+        }
+        if query.is_pubsub {
+            return (!config.allow_pubsubshard_when_down).then_some(Route::ClusterDown);
+        }
+        if !config.allow_reads_when_down {
+            return Some(Route::ClusterDown);
+        }
+        query.writes.then_some(Route::ClusterDownForWrites)
+    }
+
+    /// Keys that are missing from a slot that is handed over are there already, or are nowhere.
+    fn ask(&self, caller: Caller, slot: Slot, target: PeerKey, found: &Presence) -> Route {
+        if found.existing {
+            return Route::TryAgain;
+        }
+        match self.redirect_to(caller, target) {
+            Some((name, port)) => Route::Ask { slot, name, port },
+            None => Route::SlotNotServed,
         }
     }
 
     /// For a client that is blocked on these keys: the error that it has to be told, if they are no longer served here.
-    pub fn route_blocked<'a>(&self, keys: impl IntoIterator<Item = &'a [u8]>) -> Option<Route> {
+    pub fn route_blocked<'a>(
+        &self,
+        caller: Caller,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Option<Route> {
         if !self.health.is_ok() {
             return Some(Route::ClusterDown);
         }
@@ -152,17 +200,17 @@ impl Node {
             if owner == Some(self.table.myself()) || self.table.importing.contains_key(&slot) {
                 return None;
             }
-            Some(owner.map_or(Route::SlotNotServed, |owner| self.moved(slot, owner)))
+            Some(owner.map_or(Route::SlotNotServed, |owner| {
+                self.moved(caller, slot, owner)
+            }))
         })
     }
 
-    fn moved(&self, slot: Slot, owner: PeerKey) -> Route {
-        let (ip, port) = self.address(owner);
-        Route::Moved { slot, ip, port }
-    }
-
-    fn address(&self, key: PeerKey) -> (Option<IpAddr>, u16) {
-        let addr = self.table[key].addr;
-        (addr.ip, addr.port)
+    fn moved(&self, caller: Caller, slot: Slot, owner: PeerKey) -> Route {
+        match self.redirect_to(caller, owner) {
+            Some((name, port)) => Route::Moved { slot, name, port },
+            // Nobody can be sent to where nobody knows.
+            None => Route::SlotNotServed,
+        }
     }
 }

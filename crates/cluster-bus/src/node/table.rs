@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use crate::message::{NodeFlags, Version};
+use crate::message::{Announced, NodeFlags, Version};
 use crate::nodes_conf::{NodeLine, NodesConf};
 use crate::rng::Rng;
 use crate::{BUS_PORT_OFFSET, NodeId, Now, SLOT_COUNT, Slot, SlotSet};
@@ -32,18 +32,12 @@ impl Addr {
 
     /// An address whose bus port may be unsaid (0): then it follows from the port for clients.
     pub(super) fn new(ip: Option<IpAddr>, port: u16, bus_port: u16) -> Self {
-        let bus_port = if bus_port == 0 {
+        let bus_port = if bus_port == 0 && port != 0 {
             port.saturating_add(BUS_PORT_OFFSET)
         } else {
             bus_port
         };
         Self { ip, port, bus_port }
-    }
-
-    /// The bus port, where it is not the one that follows from the port for clients.
-    pub(super) fn unusual_bus_port(&self) -> Option<u16> {
-        (self.port != 0 && self.port.checked_add(BUS_PORT_OFFSET) != Some(self.bus_port))
-            .then_some(self.bus_port)
     }
 }
 
@@ -53,10 +47,24 @@ pub(super) struct Peer {
     pub(super) id: NodeId,
     pub(super) flags: NodeFlags,
     pub(super) addr: Addr,
-    /// Where another node answered in its place.
-    pub(super) not_at: Option<Addr>,
+    /// Where another node answered in its place, and when.
+    pub(super) not_at: Option<(Addr, u64)>,
+    /// A handshake that looks for a node of this cluster: a stranger is not taken in.
+    pub(super) is_probe: bool,
+    /// Number of the newest link that it dialled to us.
+    pub(super) inbound: Option<u64>,
     pub(super) created_ms: u64,
     pub(super) config_epoch: u64,
+    /// What it announces of itself.
+    pub(super) announced: Announced,
+    /// The other port for clients: the one with TLS where the bus has none, or the other way round; 0: none.
+    pub(super) other_port: u16,
+    /// Which nodes copy one master. Drawn by chance until the node says it, and a replica's is its master's.
+    pub(super) shard: NodeId,
+    /// When the last link that it dialled to us ended, or the node was added.
+    pub(super) no_inbound_since_ms: u64,
+    /// When we last sent it a MEET.
+    pub(super) meet_sent_ms: u64,
     slots: Arc<SlotSet>,
     pub(super) master: Option<PeerKey>,
     replicas: Vec<PeerKey>,
@@ -64,8 +72,6 @@ pub(super) struct Peer {
     pub(super) ping_sent: Option<Now>,
     pub(super) pong_received: Option<Now>,
     pub(super) failed_ms: u64,
-    /// When we last voted for one of its replicas.
-    pub(super) voted_ms: Option<u64>,
     pub(super) repl_offset: u64,
     pub(super) orphaned_since_ms: Option<u64>,
     /// Who says that it is down, and since when we have that news.
@@ -79,21 +85,27 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn new(now: Now, id: NodeId, flags: NodeFlags, addr: Addr) -> Self {
+    fn new(now: Now, id: NodeId, flags: NodeFlags, addr: Addr, shard: NodeId) -> Self {
         Self {
             id,
             flags,
             addr,
             not_at: None,
+            is_probe: false,
+            inbound: None,
             created_ms: now.mono_ms,
             config_epoch: 0,
+            announced: Announced::default(),
+            other_port: 0,
+            shard,
+            no_inbound_since_ms: now.mono_ms,
+            meet_sent_ms: 0,
             slots: Arc::default(),
             master: None,
             replicas: Vec::new(),
             ping_sent: None,
             pong_received: None,
             failed_ms: 0,
-            voted_ms: None,
             repl_offset: 0,
             orphaned_since_ms: None,
             reports: BTreeMap::new(),
@@ -149,9 +161,9 @@ pub(super) struct Table {
 
 impl Table {
     /// A node alone in the world.
-    pub(super) fn fresh(now: Now, id: NodeId, port: u16) -> Self {
+    pub(super) fn fresh(now: Now, id: NodeId, shard: NodeId, port: u16) -> Self {
         let flags = NodeFlags::MYSELF.with(NodeFlags::MASTER);
-        let me = Peer::new(now, id, flags, Addr::new(None, port, 0));
+        let me = Peer::new(now, id, flags, Addr::new(None, port, 0), shard);
         let myself = PeerKey(0);
         Self {
             entries: vec![Some(me)],
@@ -176,18 +188,20 @@ impl Table {
         let mut table = Self::fresh(
             now,
             myself.map_or_else(|| NodeId::random(rng), |line| line.id),
+            NodeId::random(rng),
             port,
         );
         for line in &saved.nodes {
             if line.flags.has(NodeFlags::HANDSHAKE) {
                 continue;
             }
-            let mut addr = Addr::new(line.ip, line.port, line.bus_port.unwrap_or(0));
+            let mut addr = Addr::new(line.ip, line.port, line.bus_port);
             let key = if line.id == table.me().id {
                 addr = Addr::new(line.ip, port, 0);
                 table.myself
             } else {
-                table.insert(Peer::new(now, line.id, NodeFlags::default(), addr))
+                let shard = NodeId::random(rng);
+                table.insert(Peer::new(now, line.id, NodeFlags::default(), addr, shard))
             };
             table.restore_peer(now, key, line, addr);
         }
@@ -225,8 +239,14 @@ impl Table {
             .flags
             .without(NodeFlags::MASTER.with(NodeFlags::SLAVE))
             .with(role);
+        if line.flags.has(NodeFlags::NOADDR) {
+            peer.set(NodeFlags::FAIL);
+        }
         peer.addr = addr;
         peer.config_epoch = line.config_epoch;
+        peer.announced.clone_from(&line.announced);
+        peer.other_port = line.tls_port;
+        peer.shard = line.shard.unwrap_or(peer.shard);
         peer.failed_ms = now.mono_ms;
         // The times in the file are of another life: what was under way then starts now.
         peer.ping_sent = (line.ping_sent != 0).then_some(now);
@@ -288,9 +308,34 @@ impl Table {
         id: NodeId,
         flags: NodeFlags,
         addr: Addr,
+        shard: NodeId,
     ) -> PeerKey {
         self.handshakes += 1;
-        self.insert(Peer::new(now, id, flags.with(NodeFlags::HANDSHAKE), addr))
+        let flags = flags.with(NodeFlags::HANDSHAKE);
+        self.insert(Peer::new(now, id, flags, addr, shard))
+    }
+
+    /// Adds a node whose name is known: another one told it.
+    pub(super) fn add_known(
+        &mut self,
+        now: Now,
+        id: NodeId,
+        flags: NodeFlags,
+        addr: Addr,
+        shard: NodeId,
+    ) -> PeerKey {
+        let mut peer = Peer::new(now, id, flags, addr, shard);
+        peer.failed_ms = now.mono_ms;
+        self.insert(peer)
+    }
+
+    /// Puts a node, and the replicas that it has, into a shard. True if that is news.
+    pub(super) fn set_shard(&mut self, key: PeerKey, shard: NodeId) -> bool {
+        let mut news = std::mem::replace(&mut self[key].shard, shard) != shard;
+        for replica in self[key].replicas.clone() {
+            news |= std::mem::replace(&mut self[replica].shard, shard) != shard;
+        }
+        news
     }
 
     /// Ends a handshake: the node gets its real name and role.
@@ -375,6 +420,8 @@ impl Table {
         }
         self.detach_replica(replica);
         self[replica].master = Some(master);
+        let shard = self[master].shard;
+        self.set_shard(replica, shard);
         self[master].replicas.push(replica);
         self[master].set(NodeFlags::MIGRATE_TO);
     }
@@ -387,6 +434,21 @@ impl Table {
             if master.replicas.is_empty() {
                 master.clear(NodeFlags::MIGRATE_TO);
             }
+        }
+    }
+
+    /// Whether a known node dialled this link to us.
+    pub(super) fn is_inbound(&self, number: u64) -> bool {
+        let mut peers = self.entries.iter().flatten();
+        peers.any(|peer| peer.inbound == Some(number))
+    }
+
+    /// A link that was dialled to us has ended.
+    pub(super) fn forget_inbound(&mut self, number: u64, now_ms: u64) {
+        let mut peers = self.entries.iter_mut().flatten();
+        if let Some(peer) = peers.find(|peer| peer.inbound == Some(number)) {
+            peer.inbound = None;
+            peer.no_inbound_since_ms = now_ms;
         }
     }
 

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use cluster_bus::message::{Body, Message, NodeFlags, Version};
+use cluster_bus::message::{Body, Message, NodeFlags, Packet, Version};
 use cluster_bus::{
-    Config, Event, Facts, Input, LinkId, Node, NodeId, Now, Output, Slot, codec, nodes_conf,
+    Caller, Config, Event, Facts, Input, LinkId, Node, NodeId, Now, Output, Slot, codec, nodes_conf,
 };
 
 pub(crate) const LATENCY_MS: u64 = 1;
@@ -25,12 +25,16 @@ pub(crate) struct Host {
     pub(crate) events: Vec<Event>,
     pub(crate) facts: Facts,
     pub(crate) config: Config,
+    /// Stands still: what comes for it waits.
+    pub(crate) frozen: bool,
+    waiting: Vec<(LinkId, Parcel)>,
     seed: u64,
     accepted: u64,
 }
 
 /// Something on its way to a host.
 enum Parcel {
+    Accepted,
     Packet(Vec<u8>),
     Opened,
     Refused,
@@ -49,6 +53,8 @@ pub(crate) struct World {
     pub(crate) only: BTreeMap<usize, Version>,
     /// Every packet sent: time, from, to, packet.
     pub(crate) sent: Vec<(u64, usize, usize, Message)>,
+    /// Every packet without a header.
+    pub(crate) light: Vec<(u64, usize, usize)>,
 }
 
 impl World {
@@ -61,6 +67,7 @@ impl World {
             parcels: BTreeMap::new(),
             only: BTreeMap::new(),
             sent: Vec::new(),
+            light: Vec::new(),
         };
         for index in 0..count {
             let config = Config {
@@ -76,6 +83,8 @@ impl World {
                 events: Vec::new(),
                 facts: Facts::default(),
                 config,
+                frozen: false,
+                waiting: Vec::new(),
                 seed,
                 accepted: 0,
             };
@@ -127,9 +136,10 @@ impl World {
             }
             for index in 0..self.hosts.len() {
                 let host = &mut self.hosts[index];
-                if host.up && host.node.poll_timeout().unwrap() <= self.now_ms {
+                if host.up && !host.frozen && host.node.poll_timeout().unwrap() <= self.now_ms {
                     self.refresh_facts(index);
-                    self.call(index, |node, now| node.handle_timeout(now));
+                    let facts = self.hosts[index].facts;
+                    self.call(index, |node, now| node.handle_timeout(now, facts));
                 }
             }
         }
@@ -166,7 +176,7 @@ impl World {
                 let last = log[log.len().saturating_sub(12)..].join("\n  ");
                 format!(
                     "{}{:?}\n  {last}\n\n",
-                    host.node.cluster_nodes(),
+                    host.node.cluster_nodes(Caller::default()),
                     host.node.state()
                 )
             })
@@ -182,6 +192,7 @@ impl World {
             return;
         };
         let reachable = self.hosts[master].up
+            && !self.hosts[master].frozen
             && !self.cut.contains(&(master, index))
             && !self.cut.contains(&(index, master));
         if reachable {
@@ -199,9 +210,20 @@ impl World {
 
     pub(crate) fn set_facts(&mut self, index: usize, facts: Facts) {
         self.hosts[index].facts = facts;
-        self.call(index, |node, now| {
-            node.handle_input(now, Input::Facts(facts));
-        });
+    }
+
+    /// Tells a node what happened to it.
+    pub(crate) fn input(&mut self, index: usize, input: Input) {
+        let facts = self.hosts[index].facts;
+        self.call(index, |node, now| node.handle_input(now, facts, input));
+    }
+
+    /// A process that stood still goes on, with all that came meanwhile.
+    pub(crate) fn thaw(&mut self, index: usize) {
+        self.hosts[index].frozen = false;
+        for (link, parcel) in std::mem::take(&mut self.hosts[index].waiting) {
+            self.deliver(index, link, parcel);
+        }
     }
 
     /// The process is gone; its links break at once, as the kernel does it.
@@ -251,22 +273,29 @@ impl World {
         let link = LinkId::Accepted(u64::MAX);
         let before = self.sent.len();
         let remote = SocketAddr::new(local, 50000);
-        self.call(to, |node, now| {
-            node.handle_input(
-                now,
-                Input::Accepted {
-                    link,
-                    remote,
-                    local,
-                },
-            );
-            node.handle_input(now, Input::Received { link, message });
-            node.handle_input(now, Input::Closed { link });
-        });
+        self.input(
+            to,
+            Input::Accepted {
+                link,
+                remote,
+                local,
+            },
+        );
+        let packet = message.into();
+        self.input(to, Input::Received { link, packet });
+        self.input(to, Input::Closed { link });
         self.sent[before..]
             .iter()
             .map(|entry| entry.3.clone())
             .collect()
+    }
+
+    /// The other end of a link loses it, and this end does not hear of that.
+    pub(crate) fn deafen(&mut self, host: usize, link: LinkId) {
+        if let Some((other, other_link)) = self.ends.remove(&(host, link)) {
+            self.ends.remove(&(other, other_link));
+            self.later(other, other_link, Parcel::Closed);
+        }
     }
 
     pub(crate) fn partition(&mut self, one: &[usize], other: &[usize]) {
@@ -337,32 +366,44 @@ impl World {
         if !self.hosts[to].up {
             return;
         }
+        if self.hosts[to].frozen {
+            self.hosts[to].waiting.push((link, parcel));
+            return;
+        }
         let input = match parcel {
             Parcel::Packet(bytes) => {
                 assert_eq!(codec::frame_len(&bytes), Ok(Some(bytes.len())));
-                let message = codec::decode(&bytes).unwrap();
-                assert_eq!(codec::encode(&message), bytes);
-                if self
-                    .only
-                    .get(&to)
-                    .is_some_and(|version| *version != message.header.version)
-                {
+                let packet = codec::decode(&bytes).unwrap();
+                assert_eq!(codec::encode(&packet), bytes);
+                assert_eq!(codec::encoded_len(&packet), bytes.len() as u64);
+                let version = match &packet {
+                    Packet::Full(message) => message.header.version,
+                    Packet::Light(_) => Version::V1,
+                };
+                if self.only.get(&to).is_some_and(|only| *only != version) {
                     // 4.0 and later take a bare packet of version 0 for a damaged one; else it is dropped.
                     if bytes.len() < 2256 {
                         self.close(to, link);
-                        self.call(to, |node, now| {
-                            node.handle_input(now, Input::Closed { link });
-                        });
+                        self.input(to, Input::Closed { link });
                     }
                     return;
                 }
-                Input::Received { link, message }
+                Input::Received { link, packet }
+            }
+            Parcel::Accepted => {
+                let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+                let remote = SocketAddr::new(local, 50000);
+                Input::Accepted {
+                    link,
+                    remote,
+                    local,
+                }
             }
             Parcel::Opened => Input::Connected { link },
             Parcel::Refused => Input::ConnectFailed { link },
             Parcel::Closed => Input::Closed { link },
         };
-        self.call(to, |node, now| node.handle_input(now, input));
+        self.input(to, input);
     }
 
     fn drain(&mut self, from: usize) {
@@ -370,7 +411,7 @@ impl World {
             match output {
                 Output::Connect { link, addr } => self.connect(from, link, addr),
                 Output::Close { link } => self.close(from, link),
-                Output::Send { link, message } => self.send(from, link, message),
+                Output::Send { link, packet } => self.send(from, link, packet),
                 Output::Persist { text, .. } => self.hosts[from].file = text,
                 Output::Event(event) => self.hosts[from].events.push(event),
             }
@@ -378,8 +419,9 @@ impl World {
     }
 
     fn connect(&mut self, from: usize, link: LinkId, addr: SocketAddr) {
-        let to = usize::from(addr.port()).checked_sub(usize::from(BASE_PORT) + 10000);
-        let Some(to) = to.filter(|to| self.hosts.get(*to).is_some_and(|host| host.up)) else {
+        let is_there =
+            |host: &Host| host.up && host.config.port.checked_add(10000) == Some(addr.port());
+        let Some(to) = self.hosts.iter().position(is_there) else {
             return self.later(from, link, Parcel::Refused);
         };
         if self.cut.contains(&(from, to)) || self.cut.contains(&(to, from)) {
@@ -390,27 +432,19 @@ impl World {
         let other = LinkId::Accepted(self.hosts[to].accepted);
         self.ends.insert((from, link), (to, other));
         self.ends.insert((to, other), (from, link));
-        let local = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let remote = SocketAddr::new(local, 50000);
-        self.call(to, |node, now| {
-            node.handle_input(
-                now,
-                Input::Accepted {
-                    link: other,
-                    remote,
-                    local,
-                },
-            );
-        });
+        self.later(to, other, Parcel::Accepted);
         self.later(from, link, Parcel::Opened);
     }
 
-    fn send(&mut self, from: usize, link: LinkId, message: Message) {
-        let bytes = codec::encode(&message);
+    fn send(&mut self, from: usize, link: LinkId, packet: Packet) {
+        let bytes = codec::encode(&packet);
         let Some((to, other)) = self.ends.get(&(from, link)).copied() else {
             return;
         };
-        self.sent.push((self.now_ms, from, to, message));
+        match packet {
+            Packet::Full(message) => self.sent.push((self.now_ms, from, to, message)),
+            Packet::Light(_) => self.light.push((self.now_ms, from, to)),
+        }
         if !self.cut.contains(&(from, to)) {
             self.later(to, other, Parcel::Packet(bytes));
         }

@@ -30,6 +30,15 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .about("3.0.0", "Assigns slots to this node")
             .run(cluster::cluster),
             row(
+                "cluster|addslotsrange",
+                -4,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("range(start-slot:int end-slot:int)*")
+            .about("7.0.0", "Assigns ranges of slots to this node")
+            .run(cluster::cluster),
+            row(
                 "cluster|bumpepoch",
                 2,
                 "admin stale no_async_loading",
@@ -62,6 +71,15 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .about("3.0.0", "Takes slots from this node's map")
             .run(cluster::cluster),
             row(
+                "cluster|delslotsrange",
+                -4,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args("range(start-slot:int end-slot:int)*")
+            .about("7.0.0", "Takes ranges of slots from this node's map")
+            .run(cluster::cluster),
+            row(
                 "cluster|failover",
                 -2,
                 "admin stale no_async_loading",
@@ -69,6 +87,16 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("options{force:token=FORCE takeover:token=TAKEOVER}?")
             .about("3.0.0", "Makes this replica the primary of its shard")
+            .run(cluster::cluster),
+            row(
+                "cluster|flushslot",
+                -3,
+                "admin write no_async_loading",
+                Group::Cluster,
+            )
+            .categories("keyspace")
+            .args("slot:int flush-type{async:token=ASYNC sync:token=SYNC}?")
+            .about("9.0.0", "Deletes the keys of a slot")
             .run(cluster::cluster),
             row(
                 "cluster|flushslots",
@@ -102,6 +130,10 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .args("key")
                 .about("3.0.0", "Returns the slot of a key")
                 .run(cluster::cluster),
+            row("cluster|links", 2, "stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .about("7.0.0", "Shows the links to and from other nodes")
+                .run(cluster::cluster),
             row(
                 "cluster|meet",
                 -4,
@@ -114,12 +146,21 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             row("cluster|myid", 2, "loading stale", Group::Cluster)
                 .about("3.0.0", "Returns the id of this node")
                 .run(cluster::cluster),
+            row("cluster|myshardid", 2, "loading stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .about("7.2.0", "Returns the id of this node's shard")
+                .run(cluster::cluster),
             row("cluster|nodes", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .about(
                     "3.0.0",
                     "Returns this node's view of the cluster, a line per node",
                 )
+                .run(cluster::cluster),
+            row("cluster|replicas", 3, "admin stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .args("node-id")
+                .about("5.0.0", "Lists the replicas of a primary")
                 .run(cluster::cluster),
             row(
                 "cluster|replicate",
@@ -167,10 +208,25 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "Binds a slot to a node or changes its migration state",
             )
             .run(cluster::cluster),
+            row("cluster|shards", 2, "loading stale", Group::Cluster)
+                .tips(&["nondeterministic_output"])
+                .about("7.0.0", "Returns which nodes make which shards")
+                .run(cluster::cluster),
             row("cluster|slaves", 3, "admin stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .args("node-id")
                 .about("3.0.0", "Lists the replicas of a primary")
+                .run(cluster::cluster),
+            row("cluster|slot-stats", -4, "loading stale", Group::Cluster)
+                .tips(&["nondeterministic_output", "request_policy:all_shards"])
+                .args(
+                    "filter{slotsrange=SLOTSRANGE(start-slot:int end-slot:int) \
+                orderby=ORDERBY(metric limit:int=LIMIT? order{asc:token=ASC desc:token=DESC}?)}",
+                )
+                .about(
+                    "8.0.0",
+                    "Returns what the slots of this shard hold and cost",
+                )
                 .run(cluster::cluster),
             row("cluster|slots", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])

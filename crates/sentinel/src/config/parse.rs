@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use conf::load::{BadLine, Loader};
+use conf::load::{BadLine, BadLines, Loader};
 use conf::{LoadError, Refusal, ServerConfig};
 
 use super::{Globals, MAX_EPOCH, Options, Saved, SavedMaster};
@@ -60,7 +60,7 @@ impl File {
         };
         Loader::new(&mut reader, None).load(text, &mut server)?;
         if let Some(words) = reader.early.first() {
-            return Err(LoadError::Lines(vec![no_such_master(text, words)]));
+            return Err(LoadError::Lines(BadLines(vec![no_such_master(text, words)])));
         }
         Ok(Self {
             server,
@@ -289,6 +289,7 @@ fn no_such_master(text: &[u8], statement: &[Vec<u8>]) -> BadLine {
     let found = lines(text).find(|(_, _, words)| words.get(1..) == Some(statement));
     let (number, line) = found.map_or((0, Vec::new()), |(number, line, _)| (number, line.to_vec()));
     BadLine {
+        file: None,
         number,
         text: line,
         reason: NO_SUCH_MASTER.into(),

@@ -1,0 +1,210 @@
+//! Nodes that come back elsewhere, and users' failovers that meet trouble: the cluster finds its way by itself.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod harness;
+
+use cluster_bus::message::{Body, NodeFlags};
+use cluster_bus::node::{FailoverKind, SlotChange};
+use cluster_bus::{Caller, Config, Event, Slot};
+use harness::{World, cluster, port, quick, settled};
+
+/// All hosts stop and come back at these ports.
+fn move_all(world: &mut World, ports: &[u16]) {
+    let hosts = world.hosts.len();
+    for host in 0..hosts {
+        world.kill(host);
+    }
+    world.run_ms(500);
+    for (host, port) in ports.iter().enumerate() {
+        world.hosts[host].config.port = *port;
+    }
+    for host in 0..hosts {
+        world.restart(host);
+        world.run_ms(70);
+    }
+}
+
+/// Every node knows where every other one is, and nobody is down.
+fn all_found(world: &World) -> bool {
+    settled(world)
+        && world.hosts.iter().all(|host| {
+            host.node.node_lines().all(|line| {
+                let trouble = NodeFlags::NOADDR
+                    .with(NodeFlags::PFAIL)
+                    .with(NodeFlags::FAIL)
+                    .with(NodeFlags::HANDSHAKE);
+                let port = world
+                    .hosts
+                    .iter()
+                    .find(|other| other.node.my_id() == line.id)
+                    .map(|other| other.config.port);
+                line.connected && !line.flags.has(trouble) && port == Some(line.port)
+            })
+        })
+}
+
+#[test]
+fn nodes_that_come_back_at_each_others_addresses_find_each_other() {
+    for by in 1..6 {
+        let mut world = cluster(3, 6, &quick());
+        let ports: Vec<u16> = (0..6).map(|host| port((host + by) % 6)).collect();
+        move_all(&mut world, &ports);
+        world.run_until("all are found", 30_000, all_found);
+        assert_eq!(world.hosts[0].node.node_lines().count(), 6);
+    }
+}
+
+#[test]
+fn nodes_that_come_back_at_new_addresses_find_each_other_through_one_that_stayed() {
+    let mut world = cluster(3, 6, &quick());
+    let ports: Vec<u16> = (0..6)
+        .map(|host| if host == 4 { port(4) } else { port(host + 20) })
+        .collect();
+    move_all(&mut world, &ports);
+    world.run_until("all are found", 60_000, all_found);
+}
+
+#[test]
+fn nodes_that_all_come_back_at_new_addresses_find_each_other_through_seeds() {
+    let mut world = cluster(3, 6, &quick());
+    // One seed is a member, one a stranger, and at one there is nobody.
+    let mut stranger = World::new(1, &quick());
+    stranger.hosts[0].config.port = port(50);
+    for host in 0..6 {
+        world.hosts[host].config.seeds = [30, 50, 22]
+            .map(|index| ([127, 0, 0, 1], port(index) + 10000).into())
+            .to_vec();
+    }
+    let ports: Vec<u16> = (20..26).map(port).collect();
+    move_all(&mut world, &ports);
+    world.run_until("all are found", 60_000, all_found);
+    assert_eq!(world.hosts[0].node.node_lines().count(), 6);
+}
+
+#[test]
+fn a_seed_of_another_cluster_is_not_met() {
+    let mut world = World::new(4, &quick());
+    world.hosts[0].node.config_mut().seeds = vec![([127, 0, 0, 1], port(2) + 10000).into()];
+    world.meet(0, 1);
+    world.meet(2, 3);
+    world.run_ms(2000);
+    world.kill(1);
+    world.run_ms(20_000);
+    assert!(world.logged(0, "of cluster-seeds does not know us"));
+    for host in [0, 2, 3] {
+        assert_eq!(world.hosts[host].node.node_lines().count(), 2);
+    }
+}
+
+#[test]
+fn a_node_that_nobody_finds_is_down_and_replaced() {
+    let mut world = cluster(3, 6, &quick());
+    let lost = world.id(0);
+    world.kill(0);
+    world.hosts[0].file = String::new();
+    world.restart(0);
+    world.run_until("its replica takes over", 5000, |world| {
+        !world.hosts[3].node.is_replica()
+    });
+    // Nobody is sent to an address that nobody knows.
+    let text = world.hosts[1].node.cluster_nodes(Caller::default());
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&lost.to_string()));
+    assert!(line.unwrap().contains(":0"), "{text}");
+}
+
+/// For how long the master's clients were paused, and when the replica took over, if it did.
+fn failover_to_replica_of_stopped(stopped_ms: u64, config: &Config) -> (u64, Option<u64>) {
+    let mut world = cluster(3, 6, config);
+    world.run_ms(3000);
+    let start_ms = world.now_ms;
+    world.hosts[0].frozen = true;
+    world.hosts[0].events.clear();
+    world.call(3, |node, now| {
+        node.failover(now, FailoverKind::Coordinated).unwrap();
+    });
+    let (mut taken_over, mut paused, mut paused_ms) = (None, false, 0);
+    for _ in 0..3000 {
+        if world.now_ms - start_ms == stopped_ms {
+            world.thaw(0);
+        }
+        world.run_ms(10);
+        if !world.hosts[3].node.is_replica() {
+            taken_over.get_or_insert(world.now_ms - start_ms);
+        }
+        for event in std::mem::take(&mut world.hosts[0].events) {
+            match event {
+                Event::PauseClients { .. } => paused = true,
+                Event::ResumeClients => paused = false,
+                _ => {}
+            }
+        }
+        paused_ms += if paused { 10 } else { 0 };
+    }
+    (paused_ms, taken_over)
+}
+
+#[test]
+fn a_failover_that_a_stopped_master_hears_of_too_late_does_not_hold_up_writes() {
+    for timeout_ms in [1000, 2000, 5000, 15_000] {
+        let config = Config {
+            node_timeout_ms: timeout_ms,
+            ..quick()
+        };
+        for stopped_ms in [500, 1000, 3000, 6000, 7000, 12_000] {
+            let (paused_ms, taken_over) = failover_to_replica_of_stopped(stopped_ms, &config);
+            let what = format!("timeout {timeout_ms}, stopped for {stopped_ms}: {taken_over:?}");
+            assert!(paused_ms <= 500, "{what}: {paused_ms} ms of paused clients");
+            if stopped_ms < 5000 {
+                // The attempt is still under way when the master goes on.
+                let done_ms = taken_over.unwrap();
+                assert!(done_ms <= stopped_ms + 500, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failover_that_is_denied_for_a_newer_slot_epoch_asks_again_at_once() {
+    let mut world = cluster(3, 6, &quick());
+    // The voters hear of the slot that the master has taken over, the replica does not.
+    let source = world.id_text(1);
+    let master = world.id_text(0);
+    let slot = Slot::new(16383 / 2).unwrap();
+    for (from, to) in [(0, 3), (1, 3), (2, 3), (4, 3), (5, 3)] {
+        world.cut.insert((from, to));
+    }
+    world.call(0, |node, now| {
+        node.set_slot(now, slot, &SlotChange::Importing(source), 0)
+            .unwrap();
+        node.set_slot(now, slot, &SlotChange::Node(master), 0)
+            .unwrap();
+    });
+    let epoch = world.hosts[0].node.config_epoch();
+    assert!(epoch > 1);
+    world.run_until("the voters know", 3000, |world| {
+        [1, 2].iter().all(|voter| {
+            let mut lines = world.hosts[*voter].node.node_lines();
+            lines.any(|line| line.id == world.id(0) && line.config_epoch == epoch)
+        })
+    });
+    // Its master's packets still do not reach it.
+    world.heal();
+    world.cut.insert((0, 3));
+    let start_ms = world.now_ms;
+    world.call(3, |node, now| {
+        node.failover(now, FailoverKind::Force).unwrap()
+    });
+    world.run_until("it is elected", 1000, |world| {
+        !world.hosts[3].node.is_replica()
+    });
+    let requests = |body: &Body| matches!(body, Body::FailoverAuthRequest);
+    assert!(world.sent_since(start_ms, 3, 1, requests) >= 2);
+    assert!(world.logged(1, "Failover auth denied"));
+    assert!(
+        world.hosts[3].node.is_mine(slot),
+        "and it has the new slot too"
+    );
+}
