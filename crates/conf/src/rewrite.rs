@@ -50,9 +50,7 @@ impl Rewriter {
             let sentinel = words
                 .first()
                 .is_some_and(|first| first.eq_ignore_ascii_case(b"sentinel"));
-            let words = words
-                .get(..if sentinel { 2 } else { 1 })
-                .unwrap_or(&words);
+            let words = words.get(..if sentinel { 2 } else { 1 }).unwrap_or(&words);
             let name = words.join(&b' ');
             let name = match find(&name) {
                 // A line under an old name is replaced by one under the new name.

@@ -60,7 +60,9 @@ impl File {
         };
         Loader::new(&mut reader, None).load(text, &mut server)?;
         if let Some(words) = reader.early.first() {
-            return Err(LoadError::Lines(BadLines(vec![no_such_master(text, words)])));
+            return Err(LoadError::Lines(BadLines(vec![no_such_master(
+                text, words,
+            )])));
         }
         Ok(Self {
             server,
