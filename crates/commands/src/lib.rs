@@ -17,6 +17,7 @@ mod context;
 mod effects;
 mod error;
 mod hash;
+mod hash_expiry;
 mod hll;
 mod hyperloglog;
 mod keys;

@@ -10,6 +10,7 @@
 mod bits;
 mod harness;
 mod hash;
+mod hash_expiry;
 mod hostile;
 mod hyperloglog;
 mod list;
