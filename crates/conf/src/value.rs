@@ -270,11 +270,13 @@ impl KeyspaceEvents {
     pub const EXPIRED: KeyspaceEvents = KeyspaceEvents(1 << 8);
     /// `e`: a key was evicted.
     pub const EVICTED: KeyspaceEvents = KeyspaceEvents(1 << 9);
-    /// `A`: all of `g$lshzxe`.
-    pub const ALL: KeyspaceEvents = KeyspaceEvents(0b11_1111_1100);
+    /// `t`: streams.
+    pub const STREAM: KeyspaceEvents = KeyspaceEvents(1 << 10);
+    /// `A`: all of `g$lshzxet`.
+    pub const ALL: KeyspaceEvents = KeyspaceEvents(0b111_1111_1100);
 
     /// Letters in the order in which Redis prints them.
-    const LETTERS: [(u8, KeyspaceEvents); 10] = [
+    const LETTERS: [(u8, KeyspaceEvents); 11] = [
         (b'g', Self::GENERIC),
         (b'$', Self::STRING),
         (b'l', Self::LIST),
@@ -283,6 +285,7 @@ impl KeyspaceEvents {
         (b'z', Self::ZSET),
         (b'x', Self::EXPIRED),
         (b'e', Self::EVICTED),
+        (b't', Self::STREAM),
         (b'K', Self::KEYSPACE),
         (b'E', Self::KEYEVENT),
     ];

@@ -18,6 +18,7 @@ mod models;
 mod scan;
 mod set;
 mod sort;
+mod stream;
 mod string;
 mod zset;
 
