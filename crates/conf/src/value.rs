@@ -437,7 +437,8 @@ mod tests {
         assert_eq!(parsed("").as_deref(), Some(""));
         assert_eq!(parsed("EKx").as_deref(), Some("xKE"));
         assert_eq!(parsed("KA").as_deref(), Some("AK"));
-        assert_eq!(parsed("g$lshzxe").as_deref(), Some("A"));
+        assert_eq!(parsed("g$lshzxet").as_deref(), Some("A"));
+        assert_eq!(parsed("g$lshzxe").as_deref(), Some("g$lshzxe"));
         assert_eq!(parsed("Q"), None);
     }
 
