@@ -119,6 +119,7 @@ impl Ctx<'_> {
                 awaited,
                 keys: keys.iter().map(|&key| key.into()).collect(),
                 timeout_ms,
+                instead: None,
             });
         }
         self.may_block

@@ -22,6 +22,8 @@ pub enum EventClass {
     Expired = 1 << 8,
     /// `e`
     Evicted = 1 << 9,
+    /// `t`
+    Stream = 1 << 10,
 }
 
 /// One keyspace event, to be published in the order of the list.
@@ -88,6 +90,8 @@ pub struct Block {
     pub keys: Vec<Box<[u8]>>,
     /// Milliseconds to wait; 0 is for ever.
     pub timeout_ms: u64,
+    /// What is run again instead of the request as it came, where that would mean something else later.
+    pub instead: Option<Vec<Box<[u8]>>>,
 }
 
 /// What a command leaves behind. One is reused for all commands.

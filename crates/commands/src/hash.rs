@@ -1,6 +1,6 @@
 //! Hashes.
 
-use store::{Hash, HashMut, HashRef, Limits, Owned, Value, ValueMut};
+use store::{FieldTime, Hash, HashMut, HashRef, Limits, Owned, Value, ValueMut};
 
 use resp::{Protocol, Reply};
 
@@ -30,6 +30,13 @@ fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<HashMut<'a>, Error> {
     }
 }
 
+/// Fields were set whose time had come: these expired just before.
+fn note_expired(ctx: &mut Ctx<'_>, key: &[u8], fields: usize) {
+    if fields > 0 {
+        ctx.event(key, EventClass::Hash, "hexpired");
+    }
+}
+
 /// HSET key field value …
 pub(crate) fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let new = set_pairs(ctx, args, "hset")?;
@@ -50,6 +57,8 @@ fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>, command: &str) -> Result<usize, 
     let new = pairs
         .filter(|pair| hash.set(pair[0], pair[1], limits))
         .count();
+    let expired = hash.overwritten();
+    note_expired(ctx, args[1], expired);
     ctx.changed(args[1], EventClass::Hash, "hset");
     ctx.effects.dirty += args.len() as u64 / 2 - 2;
     Ok(new)
@@ -65,8 +74,16 @@ pub(crate) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         hash.forget_compact();
     }
     if new {
+        let timed = hash.see().timed_len() > 0;
         hash.set(args[2], args[3], limits);
+        let expired = hash.overwritten();
+        note_expired(ctx, args[1], expired);
         ctx.changed(args[1], EventClass::Hash, "hset");
+        if timed {
+            // A replica may find a field there that has expired here.
+            ctx.effects
+                .propagate_instead(&[b"HSET", args[1], args[2], args[3]]);
+        }
     }
     ctx.reply.int(i64::from(new));
     Ok(())
@@ -87,6 +104,38 @@ fn limits_for_sum(ctx: &Ctx<'_>) -> Limits {
     }
 }
 
+/// Sets a field to a sum; its expiry stays. Answers whether some field of the hash had one.
+fn set_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8], limits: &Limits) -> Result<bool, Error> {
+    let mut hash = write(ctx, args[1])?;
+    let timed = hash.see().timed_len() > 0;
+    hash.set_keeping(args[2], sum, limits);
+    let expired = hash.overwritten();
+    note_expired(ctx, args[1], expired);
+    Ok(timed)
+}
+
+/// A sum goes to replicas and files as what it came to, with the expiry of the field.
+fn propagate_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8]) {
+    let (key, field) = (args[1], args[2]);
+    let hash = read(ctx, key).ok().flatten();
+    match hash.map(|hash| hash.expiry(field)) {
+        Some(FieldTime::At(at)) => {
+            let at = at.to_string();
+            ctx.effects.propagate_instead(&[
+                b"HSETEX",
+                key,
+                b"PXAT",
+                at.as_bytes(),
+                b"FIELDS",
+                b"1",
+                field,
+                sum,
+            ]);
+        }
+        _ => ctx.effects.propagate_instead(&[b"HSET", key, field, sum]),
+    }
+}
+
 /// HINCRBY key field increment
 pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = int(args[3])?;
@@ -97,13 +146,14 @@ pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     };
     let overflow = Error::text("ERR increment or decrement would overflow");
     let value = old.checked_add(increment).ok_or(overflow)?;
-    write(ctx, args[1])?.set(
-        args[2],
-        itoa::Buffer::new().format(value).as_bytes(),
-        &limits,
-    );
+    let mut digits = itoa::Buffer::new();
+    let text = digits.format(value).as_bytes();
+    let timed = set_sum(ctx, args, text, &limits)?;
     ctx.changed(args[1], EventClass::Hash, "hincrby");
     ctx.reply.int(value);
+    if timed {
+        propagate_sum(ctx, args, text);
+    }
     Ok(())
 }
 
@@ -122,11 +172,10 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         .checked_add(increment)
         .ok_or(Error::text("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_string();
-    write(ctx, args[1])?.set(args[2], text.as_bytes(), &limits);
+    set_sum(ctx, args, text.as_bytes(), &limits)?;
     ctx.changed(args[1], EventClass::Hash, "hincrbyfloat");
     ctx.reply.bulk(text.as_bytes());
-    ctx.effects
-        .propagate_instead(&[b"HSET", args[1], args[2], text.as_bytes()]);
+    propagate_sum(ctx, args, text.as_bytes());
     Ok(())
 }
 
@@ -231,7 +280,14 @@ pub(crate) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         Some(_) => return Err(Error::WrongType),
     };
     let reply = &mut *ctx.reply;
-    let length = hash.len();
+    let length = hash.shown_len();
+    if length == 0 {
+        match count {
+            None => reply.nil(),
+            Some(_) => reply.array(0),
+        }
+        return Ok(());
+    }
     let Some(count) = count else {
         if let Some((field, _)) = hash.iter().nth(ctx.rng.position(length)) {
             reply.bulk(field);
@@ -295,10 +351,11 @@ fn reply_all(ctx: &mut Ctx<'_>, key: &[u8], fields: bool, values: bool) -> Done 
         None if fields && values => ctx.reply.map(0),
         None => ctx.reply.array(0),
         Some(Value::Hash(hash)) => {
+            let shown = hash.shown_len();
             if fields && values {
-                ctx.reply.map(hash.len());
+                ctx.reply.map(shown);
             } else {
-                ctx.reply.array(hash.len());
+                ctx.reply.array(shown);
             }
             for (field, value) in hash.iter() {
                 if fields {

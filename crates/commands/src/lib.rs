@@ -5,7 +5,7 @@
 //! - [`table`]: what a row of the command table says; [`rows`]: one row per data command, with everything known about it and its function.
 //! - [`Ctx`]: what a command may touch; [`Effects`]: what it leaves behind for the engine (dirty count, events, what to propagate).
 //! - [`Error`]: the error replies that many commands share.
-//! - One file per family: [`mod@string`], `bits`, `hyperloglog`, `list`, `set`, `zset`, `hash`, `keys`, `scan`, `sort`.
+//! - One file per family: [`mod@string`], `bits`, `hyperloglog`, `list`, `set`, `zset`, `hash`, `stream`, `keys`, `scan`, `sort`.
 //!
 //! A data command is one function `(ctx, args) → reply + effects`. It knows no connection, no replication and no file. Commands that do
 //! (AUTH, CLIENT, REPLICAOF …) have their rows and their functions in the engine.
@@ -17,6 +17,7 @@ mod context;
 mod effects;
 mod error;
 mod hash;
+mod hash_expiry;
 mod hll;
 mod hyperloglog;
 mod keys;
@@ -27,6 +28,10 @@ pub mod rows;
 mod scan;
 mod set;
 mod sort;
+mod stream;
+mod stream_groups;
+mod stream_info;
+mod stream_read;
 mod string;
 pub mod table;
 mod zset;

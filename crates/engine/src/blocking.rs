@@ -78,8 +78,12 @@ impl Engine {
                 queue.push_back(id);
             }
         }
+        let request = match block.instead {
+            Some(args) => Queued { entry, args },
+            None => Queued::new(entry, args),
+        };
         client.waiting = Waiting::Keys(OnKeys {
-            request: Queued::new(entry, args),
+            request,
             awaited: block.awaited,
             keys: block.keys,
             db,

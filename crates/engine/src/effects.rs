@@ -64,6 +64,7 @@ impl Engine {
             return;
         }
         for db in 0..self.shard.keyspace.databases() {
+            self.propagate_expired_fields(db);
             if !self.shard.keyspace.db_ref(db).has_expired() {
                 continue;
             }
@@ -89,6 +90,23 @@ impl Engine {
                 .effects
                 .ready
                 .extend(waiting.map(|key| (db, key)));
+        }
+    }
+
+    /// Fields that a cycle deleted: an HDEL for each hash, and a DEL where nothing is left of it.
+    fn propagate_expired_fields(&mut self, db: usize) {
+        for gone in self.shard.keyspace.db(db).take_expired_fields() {
+            let key = &gone.key;
+            let fields = gone.fields.iter().map(AsRef::as_ref);
+            let command: Vec<&[u8]> = [&b"HDEL"[..], key].into_iter().chain(fields).collect();
+            self.propagate(db, &command);
+            let effects = &mut self.shard.effects;
+            effects.touch(db, key);
+            effects.event(db, key, EventClass::Expired, "hexpired");
+            if gone.key_gone {
+                effects.event(db, key, EventClass::Generic, "del");
+                self.propagate(db, &[b"DEL", key]);
+            }
         }
     }
 

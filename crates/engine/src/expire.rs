@@ -4,6 +4,8 @@ use crate::Engine;
 
 /// Table positions looked at between two looks at the clock.
 const STEP: usize = 256;
+/// Fields of hashes deleted between two looks at the clock.
+const FIELDS_STEP: usize = 128;
 /// Table positions of one database that a cycle looks at, at most.
 const MOST_POSITIONS: usize = 64 * 1024;
 /// How long a slice may take. With a pause of four times that after it the cycle has a fifth of the time, a little less than Redis 3.0
@@ -46,6 +48,7 @@ impl Engine {
             return;
         }
         let start_us = self.host.mono_us();
+        self.expire_fields_slice(start_us);
         while self.is_expiring() {
             if self.shard.expire.positions == 0 {
                 self.shard.expire.databases -= 1;
@@ -77,5 +80,27 @@ impl Engine {
             }
         }
         self.settle();
+    }
+
+    /// Deletes fields of hashes whose time has come, as long as a slice lasts; what is left is for the next one.
+    fn expire_fields_slice(&mut self, start_us: u64) {
+        let now_ms = self.shard.keyspace.clock().unix_ms();
+        for db in 0..self.shard.keyspace.databases() {
+            let is_due = |due: u64| due < now_ms;
+            while self
+                .shard
+                .keyspace
+                .db_ref(db)
+                .fields_due_ms()
+                .is_some_and(is_due)
+            {
+                self.shard.keyspace.db(db).expire_fields(FIELDS_STEP);
+                self.propagate_expired();
+                if self.host.mono_us().saturating_sub(start_us) >= SLICE_US {
+                    self.shard.expire.databases = self.shard.expire.databases.max(1);
+                    return;
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of the group "hash".
 
 use crate::table::{DataFn, Group, Row, index, key, range, row};
-use crate::{hash, scan};
+use crate::{hash, hash_expiry, scan};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("hdel", -3, "write fast", Group::Hash)
@@ -91,4 +91,84 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .args("key:key0 field")
         .about("3.2.0", "Returns the length of a field's value")
         .run(hash::hstrlen),
+    row("hexpire", -6, "write fast", Group::Hash)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 seconds:int condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int field*)",
+        )
+        .about("9.0.0", "Sets the time to live of fields of a hash, in seconds")
+        .run(hash_expiry::hexpire),
+    row("hexpireat", -6, "write fast", Group::Hash)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 unix-time-seconds:time condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int field*)",
+        )
+        .about("9.0.0", "Sets when fields of a hash expire, in seconds")
+        .run(hash_expiry::hexpireat),
+    row("hexpiretime", -5, "readonly fast", Group::Hash)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .about("9.0.0", "Returns when fields of a hash expire, in seconds")
+        .run(hash_expiry::hexpiretime),
+    row("hgetdel", -5, "write fast", Group::Hash)
+        .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
+        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .about("9.1.0", "Returns fields of a hash and removes them")
+        .run(hash_expiry::hgetdel),
+    row("hgetex", -5, "write fast", Group::Hash)
+        .keys(&[key("RW access update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 expiration{seconds:int=EX milliseconds:int=PX unix-time-seconds:time=EXAT \
+                unix-time-milliseconds:time=PXAT persist:token=PERSIST}? fields=FIELDS(numfields:int field*)",
+        )
+        .about("9.0.0", "Returns fields of a hash and sets or drops their expiry")
+        .run(hash_expiry::hgetex),
+    row("hpersist", -5, "write fast", Group::Hash)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .about("9.0.0", "Drops the expiry of fields of a hash")
+        .run(hash_expiry::hpersist),
+    row("hpexpire", -6, "write fast", Group::Hash)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 milliseconds:int condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int field*)",
+        )
+        .about("9.0.0", "Sets the time to live of fields of a hash, in milliseconds")
+        .run(hash_expiry::hpexpire),
+    row("hpexpireat", -6, "write fast", Group::Hash)
+        .keys(&[key("RW update", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 unix-time-milliseconds:time condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int field*)",
+        )
+        .about("9.0.0", "Sets when fields of a hash expire, in milliseconds")
+        .run(hash_expiry::hpexpireat),
+    row("hpexpiretime", -5, "readonly fast", Group::Hash)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .about("9.0.0", "Returns when fields of a hash expire, in milliseconds")
+        .run(hash_expiry::hpexpiretime),
+    row("hpttl", -5, "readonly fast", Group::Hash)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .about("9.0.0", "Returns the time to live of fields of a hash, in milliseconds")
+        .run(hash_expiry::hpttl),
+    row("hsetex", -6, "write denyoom fast", Group::Hash)
+        .keys(&[key("RW insert", index(1), range(0, 1, 0))])
+        .args(
+            "key:key0 key-condition{nx:token=NX xx:token=XX}? fields-condition{fnx:token=FNX fxx:token=FXX}? \
+                expiration{seconds:int=EX milliseconds:int=PX unix-time-seconds:time=EXAT \
+                unix-time-milliseconds:time=PXAT keepttl:token=KEEPTTL}? \
+                fields=FIELDS(numfields:int data(field value)*)",
+        )
+        .about("9.0.0", "Sets fields of a hash and their expiry")
+        .run(hash_expiry::hsetex),
+    row("httl", -5, "readonly fast", Group::Hash)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .about("9.0.0", "Returns the time to live of fields of a hash, in seconds")
+        .run(hash_expiry::httl),
 ];

@@ -11,6 +11,7 @@ mod list;
 mod server;
 mod set;
 mod sorted_set;
+mod stream;
 mod string;
 
 use crate::table::{DataFn, Row};
@@ -25,6 +26,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row<DataFn>> {
         set::ROWS,
         sorted_set::ROWS,
         hash::ROWS,
+        stream::ROWS,
         generic::ROWS,
         server::ROWS,
     ];

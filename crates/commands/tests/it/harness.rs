@@ -112,6 +112,7 @@ impl Server {
                 EventClass::Zset => "zset",
                 EventClass::Expired => "expired",
                 EventClass::Evicted => "evicted",
+                EventClass::Stream => "stream",
             };
             out += &format!(", {class} {} {}", event.name, text(&event.key));
         }

@@ -10,6 +10,7 @@
 mod bits;
 mod harness;
 mod hash;
+mod hash_expiry;
 mod hostile;
 mod hyperloglog;
 mod list;
@@ -17,6 +18,7 @@ mod models;
 mod scan;
 mod set;
 mod sort;
+mod stream;
 mod string;
 mod zset;
 

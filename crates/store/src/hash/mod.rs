@@ -307,6 +307,15 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// How many fields [`HashRef::iter`] shows: they are counted where some have an expiry.
+    #[must_use]
+    pub fn shown_len(self) -> usize {
+        match self.0 {
+            Seen::Timed(timed, now) => timed.iter(now).count(),
+            _ => self.len(),
+        }
+    }
+
     /// How many fields have an expiry, those whose time has come included.
     #[must_use]
     pub fn timed_len(self) -> usize {
