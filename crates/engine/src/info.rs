@@ -134,6 +134,7 @@ impl Engine {
         let used = self.host.memory_used();
         self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);
         let rss = self.host.process().rss;
+        let scripts = self.scripting.counts;
         #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
         let ratio = rss as f64 / used.max(1) as f64;
         lines!(text,
@@ -142,7 +143,17 @@ impl Engine {
             "used_memory_rss:{}", rss;
             "used_memory_peak:{}", self.meter.stats.memory_peak;
             "used_memory_peak_human:{}", human(self.meter.stats.memory_peak);
-            "used_memory_lua:{}", self.script_memory();
+            "used_memory_lua:{}", scripts.scripts_vm;
+            "used_memory_vm_eval:{}", scripts.scripts_vm;
+            "used_memory_lua_human:{}", human(scripts.scripts_vm);
+            "used_memory_scripts_eval:{}", scripts.scripts_cache;
+            "number_of_cached_scripts:{}", scripts.scripts;
+            "number_of_functions:{}", scripts.functions;
+            "number_of_libraries:{}", scripts.libraries;
+            "used_memory_vm_functions:{}", scripts.functions_vm;
+            "used_memory_vm_total:{}", scripts.scripts_vm + scripts.functions_vm;
+            "used_memory_functions:{}", scripts.functions_cache;
+            "used_memory_scripts:{}", scripts.scripts_cache + scripts.functions_cache;
             "mem_fragmentation_ratio:{:.2}", ratio;
             "mem_allocator:jemalloc-5.3.0";
         );
@@ -205,6 +216,7 @@ impl Engine {
             "sync_partial_err:{}", stats.sync_partial_err;
             "expired_keys:{}", stats.expired;
             "evicted_keys:{}", stats.evicted;
+            "evicted_scripts:{}", stats.evicted_scripts;
             "keyspace_hits:{}", hits - stats.hits_before;
             "keyspace_misses:{}", misses - stats.misses_before;
             "pubsub_channels:{}", self.sessions.pubsub.channels.len();
