@@ -21,6 +21,7 @@ impl Engine {
         let request = RewriteRequest {
             path: self.config.appendfilename.clone(),
             now_ms: self.now.unix_ms(),
+            functions: self.library_codes(),
             sync_often: self.config.aof_rewrite_incremental_fsync,
         };
         self.journal.append_only.last_rewrite_try = self.now.unix_ms() / 1000;
