@@ -64,7 +64,7 @@ fn who_asked_at_the_same_moment_as_an_endless_script_is_told_that_the_server_is_
                 busy += 1;
                 expect(
                     stream,
-                    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
+                    "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
                 );
             } else {
                 expect(stream, "1\r\nv\r\n");

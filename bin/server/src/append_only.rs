@@ -180,6 +180,10 @@ pub(crate) fn rewrite(
         let mut synced = 0;
         let handle = file.try_clone()?;
         let mut rewriter = aof::Rewriter::new(Paced::of_child(file, gathered));
+        request
+            .functions
+            .iter()
+            .try_for_each(|code| rewriter.library(code))?;
         rewriter.keyspace(keyspace, request.now_ms, |written| {
             if request.sync_often && written - synced >= SYNC_BYTES {
                 synced = written;

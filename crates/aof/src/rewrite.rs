@@ -31,6 +31,16 @@ impl<W: Write> Rewriter<W> {
         }
     }
 
+    /// Writes a library of functions.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn library(&mut self, code: &[u8]) -> io::Result<()> {
+        self.begin(3, b"FUNCTION");
+        self.bulk(b"LOAD")?;
+        self.bulk(code)
+    }
+
     /// Writes all keys that did not expire before `now_ms` (Unix milliseconds). `progress` is called after each with the number of
     /// bytes written; what it answers can end the rewrite.
     ///

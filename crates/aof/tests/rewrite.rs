@@ -213,3 +213,14 @@ fn a_file_cut_anywhere_in_its_last_10_kb_keeps_every_whole_command() {
         }
     }
 }
+
+#[test]
+fn libraries_are_loaded_anew() {
+    let mut rewriter = Rewriter::new(Vec::new());
+    rewriter.library(b"#!lua name=lib\ncode").unwrap();
+    let written = rewriter.finish().unwrap();
+    assert_eq!(
+        written,
+        b"*3\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$19\r\n#!lua name=lib\ncode\r\n"
+    );
+}

@@ -237,7 +237,8 @@ pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
 
 /// TIME
 pub(crate) fn time(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let unix_us = engine.moving_unix_us();
+    // The time of the turn, also within a script.
+    let unix_us = engine.now.unix_us;
     let out = &mut engine.sessions.clients[id].out;
     out.array(2);
     out.bulk_display(unix_us / 1_000_000);

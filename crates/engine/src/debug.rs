@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use commands::{Args, Done, Error, args};
 use resp::number::{DoubleBuffer, scan_double};
+use resp::{Protocol, Reply};
 use sha1::{Digest as _, Sha1};
 use store::{Db, StrNew, StreamId, Type, Value};
 
@@ -43,6 +44,12 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             // NaN, which no bound holds, sleeps as little as 3.0 does.
             let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
             engine.host.sleep(time);
+        }
+        (b"set-disable-deny-scripts", [_, _, on]) => {
+            engine.scripting.calls_anything = resp::number::scan_integer(on).value != 0;
+        }
+        (b"protocol", [_, _, kind]) => {
+            return protocol(&mut engine.sessions.clients[id].out, kind);
         }
         (b"set-active-expire", [_, _, on]) => {
             engine.shard.active_expire = resp::number::scan_integer(on).value != 0;
@@ -234,4 +241,55 @@ fn add_value(sum: &mut Sum, value: Value<'_>) {
             }
         }
     }
+}
+
+/// DEBUG PROTOCOL kind: a reply of each kind that there is.
+fn protocol(out: &mut Reply, kind: &[u8]) -> Done {
+    match kind.to_ascii_lowercase().as_slice() {
+        b"string" => out.bulk("Hello World"),
+        b"integer" => out.int(12345),
+        b"double" => out.double(3.141),
+        b"bignum" => out.big_number("1234567999999999999999999999999999999"),
+        b"null" => out.nil(),
+        b"array" => {
+            out.array(3);
+            (0..3).for_each(|number| out.int(number));
+        }
+        b"set" => {
+            out.set(3);
+            (0..3).for_each(|number| out.int(number));
+        }
+        b"map" => {
+            out.map(3);
+            for number in 0..3 {
+                out.int(number);
+                out.bool(number == 1);
+            }
+        }
+        b"attrib" => {
+            if out.protocol() == Protocol::Resp3 {
+                out.raw(b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n");
+            }
+            out.bulk("Some real reply following the attribute");
+        }
+        b"push" if out.protocol() == Protocol::Resp2 => {
+            return Err(Error::text("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            out.push(2);
+            out.bulk("server-cpu-usage");
+            out.int(42);
+            out.bulk("Some real reply following the push reply");
+        }
+        b"true" => out.bool(true),
+        b"false" => out.bool(false),
+        b"verbatim" => out.verbatim("txt", "This is a verbatim\nstring"),
+        _ => {
+            return Err(Error::text(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
 }

@@ -96,7 +96,7 @@ impl Engine {
     }
 
     fn run_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        if self.is_paused(id, Some(entry)) || self.touches_moving(id, entry, args) {
+        if self.is_paused(id, Some((entry, args))) || self.touches_moving(id, entry, args) {
             self.hold(id);
             return false;
         }
@@ -229,12 +229,13 @@ impl Engine {
             return Err(Error::text("ERR Command not allowed inside a transaction"));
         }
         self.gate_cluster(id, entry, args)?;
-        if self.config.maxmemory > 0 && command.flags.has(Flags::DENYOOM) {
+        let wants = self.flags_of(entry, args);
+        if self.config.maxmemory > 0 && wants.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;
         }
-        if command.flags.has(Flags::WRITE) {
+        if wants.has(Flags::WRITE) {
             self.gate_disk()?;
             self.gate_min_slaves()?;
             if !from_master {
@@ -244,7 +245,7 @@ impl Engine {
             self.gate_disk()?;
         }
         self.gate_subscribed(id, entry)?;
-        if !command.flags.has(Flags::STALE) && !from_master {
+        if !wants.has(Flags::STALE) && !from_master {
             self.gate_stale()?;
         }
         if self.keeper.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {

@@ -27,10 +27,6 @@ impl Engine {
         self.break_watches(Some(id));
         self.publish_events();
         match std::mem::take(&mut self.shard.effects.propagation) {
-            // The script will be propagated, not its commands.
-            propagation if self.in_script() && self.scripting.client == Some(id) => {
-                self.note_for_script(dirty > 0, &propagation);
-            }
             Propagation::AsIs if dirty == 0 => {}
             Propagation::AsIs | Propagation::Forced => self.propagate(db, args),
             Propagation::Replicas => self.propagate_to_replicas(db, args),
@@ -50,12 +46,9 @@ impl Engine {
         dirty > 0
     }
 
-    /// Whether changes need not be told to anybody: no file, no replica, no transaction or script that they belong to.
+    /// Whether changes need not be told to anybody: no file, no replica.
     fn nobody_listens(&self) -> bool {
-        !self.in_script()
-            && self.journal.group.depth == 0
-            && self.appends_nothing()
-            && self.journal.replicas.backlog.is_none()
+        self.appends_nothing() && self.journal.replicas.backlog.is_none()
     }
 
     /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.

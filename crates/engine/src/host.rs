@@ -31,6 +31,8 @@ pub struct RewriteRequest {
     pub path: Vec<u8>,
     /// The time, Unix milliseconds: keys that expired before are left out.
     pub now_ms: u64,
+    /// The sources of all libraries of functions.
+    pub functions: Vec<Vec<u8>>,
     /// `aof-rewrite-incremental-fsync`: it is synced in parts, not all at the end.
     pub sync_often: bool,
 }

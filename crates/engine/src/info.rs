@@ -259,7 +259,9 @@ impl Engine {
         let [allocated, active, resident] = process.allocator;
         let config = &self.config;
         let limit = usize::try_from(config.maxmemory).unwrap_or(usize::MAX);
-        let scripts = all.scripts;
+        let scripts = self.scripting.counts;
+        let machines = scripts.scripts_vm + scripts.functions_vm;
+        let cached = scripts.scripts_cache + scripts.functions_cache;
         lines!(text,
             "used_memory:{}", used;
             "used_memory_human:{}", human(used);
@@ -277,11 +279,19 @@ impl Engine {
             "allocator_resident:{}", resident;
             "total_system_memory:{}", process.total_memory;
             "total_system_memory_human:{}", human(process.total_memory);
-            "used_memory_lua:{}", scripts;
-            "used_memory_vm_eval:{}", scripts;
-            "used_memory_lua_human:{}", human(scripts);
-            "used_memory_vm_total:{}", scripts;
-            "used_memory_vm_total_human:{}", human(scripts);
+            "used_memory_lua:{}", scripts.scripts_vm;
+            "used_memory_vm_eval:{}", scripts.scripts_vm;
+            "used_memory_lua_human:{}", human(scripts.scripts_vm);
+            "used_memory_scripts_eval:{}", scripts.scripts_cache;
+            "number_of_cached_scripts:{}", scripts.scripts;
+            "number_of_functions:{}", scripts.functions;
+            "number_of_libraries:{}", scripts.libraries;
+            "used_memory_vm_functions:{}", scripts.functions_vm;
+            "used_memory_vm_total:{}", machines;
+            "used_memory_vm_total_human:{}", human(machines);
+            "used_memory_functions:{}", scripts.functions_cache;
+            "used_memory_scripts:{}", cached;
+            "used_memory_scripts_human:{}", human(cached);
             "maxmemory:{}", config.maxmemory;
             "maxmemory_human:{}", human(limit);
             "maxmemory_policy:{}", config.maxmemory_policy.word();
@@ -379,6 +389,7 @@ impl Engine {
             "sync_partial_err:{}", stats.sync_partial_err;
             "expired_keys:{}", stats.expired;
             "evicted_keys:{}", stats.evicted;
+            "evicted_scripts:{}", stats.evicted_scripts;
             "keyspace_hits:{}", hits - stats.hits_before;
             "keyspace_misses:{}", misses - stats.misses_before;
             "pubsub_channels:{}", self.sessions.pubsub.channels.len();

@@ -1,6 +1,6 @@
 //! Requests that wait before they run: CLIENT PAUSE, a manual failover, keys on their way to another server.
 
-use commands::{Flags, Traits};
+use commands::{Args, Traits};
 
 use crate::client::Waiting;
 use crate::index::Entry;
@@ -39,20 +39,20 @@ impl Engine {
     }
 
     /// Whether a request of this client has to wait because of a pause. Replication goes on.
-    pub(crate) fn is_paused(&self, id: ClientId, entry: Option<Entry>) -> bool {
+    pub(crate) fn is_paused(&self, id: ClientId, request: Option<(Entry, Args<'_>)>) -> bool {
         let client = &self.sessions.clients[id];
         let flags = client.flags;
-        let may_write = |entry: Entry| {
-            entry.command.flags.has(Flags::WRITE) || entry.command.traits.has(Traits::MAY_REPLICATE)
-        };
         let concerned = !self.sessions.paused_writes_only
-            || entry.is_some_and(|entry| {
-                let queue = client.multi.iter().flat_map(|multi| &multi.queue);
+            || request.is_some_and(|(entry, args)| {
+                let mut queue = client.multi.iter().flat_map(|multi| &multi.queue);
                 let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
                 if runs_queue {
-                    queue.into_iter().any(|queued| may_write(queued.entry))
+                    queue.any(|queued| {
+                        let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+                        self.may_write(queued.entry, &words)
+                    })
                 } else {
-                    may_write(entry) && client.multi.is_none()
+                    self.may_write(entry, args) && client.multi.is_none()
                 }
             });
         self.sessions.paused_until_ms.is_some()

@@ -1,30 +1,69 @@
 //! What goes to the append-only file and to the replicas: every change, in order, as commands.
 
+use script::Targets;
+
 use crate::Engine;
 
-/// Commands that belong together (EXEC, a script): they are framed by MULTI and EXEC once the first change is seen.
+/// Commands that belong together (EXEC, a script): framed by MULTI and EXEC if they are more than one.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) depth: usize,
+    /// The first command, held back until it is known whether another follows.
+    first: Option<Held>,
     pub(crate) opened: bool,
+}
+
+/// A command of a group on its way to `targets`.
+#[derive(Debug)]
+struct Held {
+    db: usize,
+    targets: Targets,
+    words: Vec<Box<[u8]>>,
 }
 
 impl Engine {
     /// One changing command for the append-only file and the replicas.
     pub(crate) fn propagate(&mut self, db: usize, args: &[&[u8]]) {
-        if self.journal.replaying {
-            return;
-        }
-        if self.journal.group.depth > 0 {
-            self.open_group(db);
-        }
-        self.feed(db, args);
+        let running = self.scripting.running.as_ref();
+        let targets = running.map_or(Targets::ALL, |script| script.targets);
+        self.propagate_to(db, targets, args);
     }
 
-    /// One command that changes no data, for the replicas alone. By itself it makes no transaction: the file has nothing to frame.
+    /// One command that changes no data, for the replicas alone.
     pub(crate) fn propagate_to_replicas(&mut self, db: usize, args: &[&[u8]]) {
-        if !self.journal.replaying {
-            self.feed_replicas(Some(db), args);
+        let targets = Targets {
+            file: false,
+            replicas: true,
+        };
+        self.propagate_to(db, targets, args);
+    }
+
+    fn propagate_to(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
+        let heard = targets.file && !self.appends_nothing()
+            || targets.replicas && self.journal.replicas.backlog.is_some();
+        if self.journal.replaying || !heard {
+            return;
+        }
+        if self.journal.group.depth > 0 && !self.journal.group.opened {
+            if self.journal.group.first.is_none() {
+                self.journal.group.first = Some(Held {
+                    db,
+                    targets,
+                    words: args.iter().map(|&word| word.into()).collect(),
+                });
+                return;
+            }
+            self.open_group();
+        }
+        self.feed(db, targets, args);
+    }
+
+    /// Holds nothing back any more: what was is in the stream, framed, as that which follows will be.
+    pub(crate) fn open_group(&mut self) {
+        if let Some(first) = self.journal.group.first.take() {
+            self.journal.group.opened = true;
+            self.feed(first.db, Targets::ALL, &[b"MULTI"]);
+            self.feed_held(&first);
         }
     }
 
@@ -33,25 +72,40 @@ impl Engine {
         self.journal.group.depth += 1;
     }
 
-    fn open_group(&mut self, db: usize) {
-        if !self.journal.group.opened {
-            self.journal.group.opened = true;
-            self.feed(db, &[b"MULTI"]);
-        }
-    }
-
     /// Ends what [`Engine::begin_group`] began.
     pub(crate) fn end_group(&mut self) {
         self.journal.group.depth -= 1;
-        if self.journal.group.depth == 0 && std::mem::take(&mut self.journal.group.opened) {
+        if self.journal.group.depth > 0 {
+            return;
+        }
+        if let Some(only) = self.journal.group.first.take() {
+            self.feed_held(&only);
+        }
+        if std::mem::take(&mut self.journal.group.opened) {
             let db = self.journal.propagated_db;
-            self.feed(db, &[b"EXEC"]);
+            self.feed(db, Targets::ALL, &[b"EXEC"]);
         }
     }
 
-    fn feed(&mut self, db: usize, args: &[&[u8]]) {
+    /// As [`Engine::end_group`], but what was held back goes nowhere: the server ends, and what was begun is to be lost.
+    pub(crate) fn drop_group(&mut self) {
+        self.journal.group.first = None;
+        self.journal.group.opened = false;
+        self.journal.group.depth = self.journal.group.depth.saturating_sub(1);
+    }
+
+    fn feed_held(&mut self, held: &Held) {
+        let words: Vec<&[u8]> = held.words.iter().map(AsRef::as_ref).collect();
+        self.feed(held.db, held.targets, &words);
+    }
+
+    fn feed(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
         self.journal.propagated_db = db;
-        self.feed_append_only(db, args);
-        self.feed_replicas(Some(db), args);
+        if targets.file {
+            self.feed_append_only(db, args);
+        }
+        if targets.replicas {
+            self.feed_replicas(Some(db), args);
+        }
     }
 }

@@ -235,6 +235,7 @@ impl Engine {
         self.flush_append_only();
         let (source, total) = self.host.read_append(&self.config.appendfilename)?;
         self.empty_keyspace();
+        self.forget_libraries();
         let options = LoadOptions::default();
         let result = self
             .begin_replay(source, total, options)

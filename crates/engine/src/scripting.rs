@@ -1,14 +1,19 @@
-//! EVAL, EVALSHA and SCRIPT: what a script may do to this server, what is told to replicas of it, and who is served while it runs
-//! for too long. The language itself is the crate `script`.
+//! Scripts and functions: what they may do to this server, what is told to replicas of it, and who is served while one runs
+//! for too long. The language itself is the crate `script`; the commands are in `eval` and `function`.
 //!
 //! A script runs within the engine's turn, with the time of the turn's start: its commands see no key expire half-way. They run
-//! for a client of its own and are not propagated; the script is, if one of them changed anything. Once `lua-time-limit` is over,
-//! the shell is asked now and then to serve the others ([`crate::Meanwhile`]), who are answered BUSY.
+//! for a client of its own, and what they change is propagated, as one transaction. Once `busy-reply-threshold` is over, the
+//! shell is asked now and then to serve the others ([`crate::Meanwhile`]), who are answered BUSY.
 
-use std::rc::Rc;
+pub(crate) mod eval;
+pub(crate) mod function;
 
-use commands::{Args, Done, Error, Flags, Propagation, Traits, args};
-use script::{Interpreter, Limits, LogLevel, Outcome, Refusal, Tick, texts};
+use commands::table::find_keys;
+use commands::{Args, Error, Flags, Traits, args};
+use resp::Reply;
+use script::{
+    Answer, Functions, Interpreter, LogLevel, ScriptFlags, Settings, Targets, Tick, texts,
+};
 
 use crate::index::{self, Entry};
 use crate::{ClientId, Engine, Peer};
@@ -16,20 +21,43 @@ use crate::{ClientId, Engine, Peer};
 /// Others are served this often while a slow script runs.
 const SERVE_EVERY_US: u64 = 2000;
 
-/// The script engine of one server.
+/// How long a library may take to load, unless the master or a file has it.
+const LOAD_LIMIT_US: u64 = 500_000;
+
+/// Scripts and functions of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Scripting {
     /// Made for the first script; away while one runs.
     interpreter: Option<Box<Interpreter>>,
-    /// What the interpreter held when it was last put back, bytes.
-    memory_bytes: usize,
+    /// Made for the first library; away while a function runs.
+    functions: Option<Box<Functions>>,
+    /// What both held when they were put back last.
+    pub(crate) counts: Counts,
     /// Runs the commands of scripts; made for the first script.
     pub(crate) client: Option<ClientId>,
     pub(crate) running: Option<Running>,
+    /// For tests: commands that scripts may not call are called.
+    pub(crate) calls_anything: bool,
+}
+
+/// What INFO tells about scripts and functions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Bytes of the Lua state of scripts.
+    pub(crate) scripts_vm: usize,
+    /// Bytes of the Lua state of functions.
+    pub(crate) functions_vm: usize,
+    /// Bytes of cached scripts beside it.
+    pub(crate) scripts_cache: usize,
+    /// Bytes of libraries beside it.
+    pub(crate) functions_cache: usize,
+    pub(crate) scripts: usize,
+    pub(crate) libraries: usize,
+    pub(crate) functions: usize,
 }
 
 /// The script that runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Running {
     pub(crate) caller: ClientId,
@@ -39,24 +67,28 @@ pub(crate) struct Running {
     limit_us: Option<u64>,
     /// When others were served last.
     served_us: u64,
-    /// It is over the limit.
-    slow: bool,
-    /// SCRIPT KILL was said.
+    /// It is a function.
+    is_function: bool,
+    /// It may not write.
+    read_only: bool,
+    /// It may run beyond `maxmemory`.
+    allow_oom: bool,
+    /// Memory was over the limit when it began.
+    over_limit: bool,
+    /// The one slot whose keys it may use, once it has used any; none where it may use all.
+    slot: Option<Option<u16>>,
+    /// Its master or a file has it run: nobody may stop it.
+    obeyed: bool,
+    /// It is over the limit of time.
+    pub(crate) slow: bool,
+    /// SCRIPT KILL or FUNCTION KILL was said.
     killed: bool,
     /// It called a command that writes.
     wrote: bool,
-    /// Whom it is to be propagated to.
-    audience: Audience,
-}
-
-/// Whom something is to be told to, each with those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Audience {
-    Nobody,
-    /// What changes no data.
-    Replicas,
-    /// The append-only file too.
-    Everybody,
+    /// Where its commands' changes are told.
+    pub(crate) targets: Targets,
+    /// The name of the function and the words of its call, once it is slow.
+    shown: Option<(Box<[u8]>, Vec<Box<[u8]>>)>,
 }
 
 impl Engine {
@@ -65,18 +97,10 @@ impl Engine {
         self.scripting.running.is_some()
     }
 
-    /// Memory of the script interpreter, bytes.
+    /// Memory of the script interpreters, bytes.
     pub(crate) fn script_memory(&self) -> usize {
-        let interpreter = self.scripting.interpreter.as_ref();
-        interpreter.map_or(self.scripting.memory_bytes, |known| known.memory_used())
-    }
-
-    /// Unix microseconds, which go on while a script runs.
-    pub(crate) fn moving_unix_us(&self) -> u64 {
-        let passed = self.scripting.running.map_or(0, |running| {
-            self.host.mono_us().saturating_sub(running.start_us)
-        });
-        self.now.unix_us.saturating_add(passed)
+        let counts = self.scripting.counts;
+        counts.scripts_vm + counts.functions_vm + counts.scripts_cache + counts.functions_cache
     }
 
     // ---- for the shell, within `Meanwhile::serve` ------------------------------------------------------------------------
@@ -84,8 +108,8 @@ impl Engine {
     /// Whether this client can be served while a script runs. The one that started the script cannot.
     #[must_use]
     pub fn serves_meanwhile(&self, id: ClientId) -> bool {
-        let caller = self.scripting.running.map(|running| running.caller);
-        caller != Some(id) && self.wants_input(id)
+        let running = self.scripting.running.as_ref();
+        running.map(|running| running.caller) != Some(id) && self.wants_input(id)
     }
 
     /// [`Engine::receive`] while a script runs. What cannot be sent at once is left to be sent after the script.
@@ -100,123 +124,303 @@ impl Engine {
 
     /// The gate for everybody else while a script takes too long.
     pub(crate) fn gate_script(&self, entry: Entry, args: Args<'_>) -> Result<(), Error> {
-        if !self.scripting.running.is_some_and(|running| running.slow) {
+        let Some(running) = self.scripting.running.as_ref().filter(|script| script.slow) else {
             return Ok(());
-        }
+        };
         // What saves would save what a script has left half done.
         let saves = entry.command.traits.has(Traits::SHUTDOWN)
             && !args.iter().any(|word| args::is(word, "NOSAVE"));
         if entry.command.flags.has(Flags::ALLOW_BUSY) && !saves {
             Ok(())
         } else {
-            Err(Error::text(texts::BUSY))
+            Err(running.busy())
         }
     }
 
-    /// The gates between a script and a command, in the order of Redis 3.0.
-    fn gates_for_script(&mut self, id: ClientId, args: Args<'_>) -> Result<Entry, Refusal> {
-        let entry = self.index.find(args[0]).ok_or(Refusal::UnknownCommand)?;
-        let entry = index::resolve(entry, args).map_err(|_| Refusal::UnknownCommand)?;
+    /// The flags of a command: of one that runs a script, those that the script declares.
+    pub(crate) fn flags_of(&self, entry: Entry, args: Args<'_>) -> Flags {
+        let Some(declared) = self.declared_flags(entry, args) else {
+            return entry.command.flags;
+        };
+        let mut flags = entry
+            .command
+            .flags
+            .without(Flags::STALE)
+            .without(Flags::DENYOOM)
+            .without(Flags::WRITE);
+        if !declared.has(ScriptFlags::NO_WRITES) {
+            flags = flags.with(Flags::WRITE);
+            if !declared.has(ScriptFlags::ALLOW_OOM) {
+                flags = flags.with(Flags::DENYOOM);
+            }
+        }
+        if declared.has(ScriptFlags::ALLOW_STALE) {
+            flags = flags.with(Flags::STALE);
+        }
+        flags
+    }
+
+    /// Whether a command changes something that others are told, for all that is known of it.
+    pub(crate) fn may_write(&self, entry: Entry, args: Args<'_>) -> bool {
+        self.flags_of(entry, args).has(Flags::WRITE)
+            || entry.command.traits.has(Traits::MAY_REPLICATE)
+                && self.declared_flags(entry, args).is_none()
+    }
+
+    /// What the script of a command declares; none where the command runs no script, or one that declares nothing.
+    fn declared_flags(&self, entry: Entry, args: Args<'_>) -> Option<ScriptFlags> {
+        if !entry.command.traits.has(Traits::RUNS_SCRIPT) || args.len() < 2 {
+            return None;
+        }
+        let declared = self.scripting.declared(entry, args);
+        declared.filter(|flags| !flags.has(ScriptFlags::UNDECLARED))
+    }
+
+    /// The gates before a script, by what it declares.
+    fn gate_flags(
+        &mut self,
+        id: ClientId,
+        read_only: bool,
+        declared: ScriptFlags,
+    ) -> Result<(), Error> {
+        let obeyed = self.obeys(id);
+        if declared.has(ScriptFlags::UNDECLARED) {
+            return if obeyed { Ok(()) } else { self.gate_stale() };
+        }
+        if declared.has(ScriptFlags::NO_CLUSTER) && self.keeper.cluster.is_some() {
+            return Err(Error::text(texts::NO_CLUSTER_FLAG));
+        }
+        if !declared.has(ScriptFlags::ALLOW_STALE) && !obeyed && self.gate_stale().is_err() {
+            return Err(Error::text(texts::STALE_FLAG));
+        }
+        if !declared.has(ScriptFlags::NO_WRITES) {
+            if !obeyed {
+                self.gate_read_only()
+                    .map_err(|_| Error::text(texts::READONLY_FLAG))?;
+                self.gate_disk()?;
+            }
+            if read_only {
+                return Err(Error::text(texts::WRITE_FLAG_ON_RO));
+            }
+            if !obeyed {
+                self.gate_min_slaves()?;
+            }
+            // In a transaction no gate has asked before.
+            let lacks_memory = self.config.maxmemory > 0 && self.make_room().is_err();
+            if lacks_memory && !obeyed && !declared.has(ScriptFlags::ALLOW_OOM) {
+                return Err(Error::text(texts::OOM_FLAG));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this client's commands are applied whatever this server thinks of them: its master's, and those of a file.
+    fn obeys(&self, id: ClientId) -> bool {
+        let flags = self.sessions.clients[id].flags;
+        flags.master || flags.internal || self.journal.replaying
+    }
+
+    /// The gates between a script and a command, in the order of Valkey.
+    fn gates_for_script(&mut self, id: ClientId, args: Args<'_>) -> Result<Entry, Error> {
+        let entry = self.index.find(args[0]);
+        let entry = index::resolve(entry.ok_or(Error::text(texts::UNKNOWN_COMMAND))?, args)?;
         let flags = entry.command.flags;
         if !entry.command.accepts(args.len()) {
-            return Err(Refusal::WrongArity);
+            return Err(Error::text(texts::WRONG_ARITY));
         }
-        let Some(running) = self.scripting.running else {
-            return Err(Refusal::NotFromScripts);
+        let denied = flags.has(Flags::NOSCRIPT) && !self.scripting.calls_anything;
+        let Some(running) = self.scripting.running.clone().filter(|_| !denied) else {
+            return Err(Error::text(texts::NOT_FROM_SCRIPTS));
         };
-        if flags.has(Flags::NOSCRIPT) {
-            return Err(Refusal::NotFromScripts);
-        }
-        let caller = self.sessions.clients[running.caller].flags;
-        if flags.has(Flags::WRITE) {
-            if !caller.master && self.keeper.persistence.loading.is_none() {
-                self.gate_read_only().map_err(as_line)?;
-            }
-            self.gate_disk().map_err(as_line)?;
-        }
         // What has begun to write cannot stop half-way.
-        if flags.has(Flags::DENYOOM) && !running.wrote {
-            self.make_room().map_err(as_line)?;
+        if flags.has(Flags::DENYOOM) && running.over_limit && !running.allow_oom && !running.wrote {
+            return Err(Error::text(
+                "OOM command not allowed when used memory > 'maxmemory'.",
+            ));
         }
-        if let Some(running) = &mut self.scripting.running {
-            running.wrote |= flags.has(Flags::WRITE);
-        }
-        if !caller.master && !caller.internal {
+        if !running.obeyed {
+            let caller = self.sessions.clients[running.caller].flags;
             let own = &mut self.sessions.clients[id].flags;
             (own.asking, own.readonly) = (caller.asking, caller.readonly);
             self.gate_cluster(id, entry, args)
-                .map_err(|_| Refusal::NonLocalKey)?;
+                .map_err(|error| not_here(&error))?;
         }
+        let replicates = entry.command.traits.has(Traits::MAY_REPLICATE);
+        if running.read_only && (flags.has(Flags::WRITE) || replicates) {
+            return Err(Error::text(texts::READ_ONLY_SCRIPT));
+        }
+        if flags.has(Flags::WRITE) && !running.wrote {
+            self.gate_write_of_script(running.obeyed)?;
+        }
+        if !flags.has(Flags::STALE) && !running.obeyed && self.gate_stale().is_err() {
+            return Err(Error::text(texts::STALE));
+        }
+        self.keep_to_one_slot(entry, args)?;
         Ok(entry)
     }
 
-    /// What a command of the running script left to propagate.
-    pub(crate) fn note_for_script(&mut self, changed: bool, propagation: &Propagation) {
-        let audience = match propagation {
-            Propagation::Forced => Audience::Everybody,
-            _ if changed => Audience::Everybody,
-            Propagation::Replicas => Audience::Replicas,
-            Propagation::AsIs | Propagation::Instead(_) => Audience::Nobody,
-        };
-        if let Some(running) = &mut self.scripting.running {
-            running.audience = running.audience.max(audience);
+    /// The gates before the first write of a script.
+    fn gate_write_of_script(&mut self, obeyed: bool) -> Result<(), Error> {
+        if !obeyed {
+            self.gate_min_slaves()?;
+            self.gate_disk()?;
+            self.gate_read_only()?;
         }
+        if let Some(running) = &mut self.scripting.running {
+            running.wrote = true;
+        }
+        Ok(())
+    }
+
+    /// A script that declares flags uses keys of one slot of a cluster, unless it says otherwise.
+    fn keep_to_one_slot(&mut self, entry: Entry, args: Args<'_>) -> Result<(), Error> {
+        let Some(running) = &mut self.scripting.running else {
+            return Ok(());
+        };
+        let Some(slot) = &mut running.slot else {
+            return Ok(());
+        };
+        let mut keys = Vec::new();
+        find_keys(entry.command, args, &mut keys);
+        let Some(key) = keys.first() else {
+            return Ok(());
+        };
+        let used = hash_slot::key_slot(args[key.at]);
+        if *slot.get_or_insert(used) != used {
+            return Err(Error::text(texts::CROSS_SLOT));
+        }
+        Ok(())
     }
 
     // ---- running ---------------------------------------------------------------------------------------------------------
+
+    fn script_settings(&mut self) -> Settings {
+        #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+        let seed = self.shard.rng.next_u64() as i32;
+        Settings {
+            seed,
+            name: "tern",
+            ..Settings::default()
+        }
+    }
 
     fn take_interpreter(&mut self) -> Result<Box<Interpreter>, Error> {
         if let Some(interpreter) = self.scripting.interpreter.take() {
             return Ok(interpreter);
         }
-        Interpreter::new(Limits::default())
-            .map(Box::new)
-            .map_err(|error| Error::owned(format!("ERR {error}")))
+        let settings = self.script_settings();
+        Interpreter::new(settings).map(Box::new).map_err(as_error)
     }
 
     fn put_interpreter(&mut self, interpreter: Box<Interpreter>) {
-        self.scripting.memory_bytes = interpreter.memory_used();
+        let counts = &mut self.scripting.counts;
+        counts.scripts_vm = interpreter.memory_used();
+        if counts.scripts != interpreter.script_count() {
+            counts.scripts = interpreter.script_count();
+            counts.scripts_cache = interpreter.cache_bytes();
+        }
         self.scripting.interpreter = Some(interpreter);
     }
 
-    /// Prepares for a script of `caller`; the client that runs its commands.
-    fn begin_script(&mut self, caller: ClientId) -> ClientId {
-        let id = match self.scripting.client {
-            Some(id) => id,
-            None => {
-                let id = self.add_client(Peer {
-                    addr: String::new(),
-                    local_addr: String::new(),
-                    fd: -1,
-                    unix: false,
-                });
-                let flags = &mut self.sessions.clients[id].flags;
-                (flags.internal, flags.authenticated) = (true, true);
-                self.scripting.client = Some(id);
-                id
-            }
-        };
-        self.sessions.clients[id].db = self.sessions.clients[caller].db;
-        let start_us = self.host.mono_us();
-        // A replica has to run what its master ran, however long it takes.
-        let limit_ms = u64::try_from(self.config.lua_time_limit)
-            .ok()
-            .filter(|limit| *limit > 0 && !self.is_slave());
-        self.scripting.running = Some(Running {
-            caller,
-            start_us,
-            limit_us: limit_ms.map(|limit| limit.saturating_mul(1000)),
-            served_us: 0,
-            slow: false,
-            killed: false,
-            wrote: false,
-            audience: Audience::Nobody,
+    fn take_functions(&mut self) -> Result<Box<Functions>, Error> {
+        if let Some(functions) = self.scripting.functions.take() {
+            return Ok(functions);
+        }
+        let settings = self.script_settings();
+        Functions::new(settings).map(Box::new).map_err(as_error)
+    }
+
+    /// `changed` tells that there are other libraries now.
+    fn put_functions(&mut self, functions: Box<Functions>, changed: bool) {
+        let counts = &mut self.scripting.counts;
+        counts.functions_vm = functions.memory_used();
+        if changed {
+            counts.libraries = functions.libraries().len();
+            counts.functions = functions.function_count();
+            counts.functions_cache = functions.cache_bytes();
+        }
+        self.scripting.functions = Some(functions);
+    }
+
+    /// The client that runs the commands of scripts.
+    fn script_client(&mut self) -> ClientId {
+        if let Some(id) = self.scripting.client {
+            return id;
+        }
+        let id = self.add_client(Peer {
+            addr: String::new(),
+            local_addr: String::new(),
+            fd: -1,
+            unix: false,
         });
+        let flags = &mut self.sessions.clients[id].flags;
+        (flags.internal, flags.authenticated) = (true, true);
+        self.scripting.client = Some(id);
         id
     }
 
+    /// Runs a script of client `id`, which gets its reply. `script` is told how.
+    fn run_script(
+        &mut self,
+        id: ClientId,
+        start: &Start<'_>,
+        script: impl FnOnce(&mut dyn script::Host, &mut Reply) -> Answer,
+    ) {
+        let runner = self.script_client();
+        self.sessions.clients[runner].db = self.sessions.clients[id].db;
+        self.scripting.running = Some(self.running_script(id, start));
+        self.begin_group();
+        let mut reply = Reply::speaking(self.sessions.clients[id].out.protocol());
+        let mut host = Caller {
+            engine: self,
+            id: runner,
+            start,
+        };
+        script(&mut host, &mut reply);
+        // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
+        if self.keeper.persistence.ending {
+            self.drop_group();
+        } else {
+            self.end_group();
+        }
+        self.scripting.running = None;
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.out.append(reply);
+        }
+    }
+
+    fn running_script(&mut self, caller: ClientId, start: &Start<'_>) -> Running {
+        let obeyed = self.obeys(caller);
+        let declared = start.declared;
+        let is_declared = !declared.has(ScriptFlags::UNDECLARED);
+        let limit_ms = u64::try_from(self.config.lua_time_limit)
+            .ok()
+            .filter(|limit| *limit > 0);
+        Running {
+            caller,
+            start_us: self.host.mono_us(),
+            limit_us: limit_ms.map(|limit| limit.saturating_mul(1000)),
+            served_us: 0,
+            is_function: start.is_function,
+            read_only: start.read_only || is_declared && declared.has(ScriptFlags::NO_WRITES),
+            allow_oom: obeyed || is_declared && declared.has(ScriptFlags::ALLOW_OOM),
+            over_limit: self.config.maxmemory > 0 && self.make_room().is_err(),
+            slot: (is_declared
+                && !obeyed
+                && self.keeper.cluster.is_some()
+                && !declared.has(ScriptFlags::ALLOW_CROSS_SLOT))
+            .then_some(None),
+            obeyed,
+            slow: false,
+            killed: false,
+            wrote: false,
+            targets: Targets::ALL,
+            shown: None,
+        }
+    }
+
     /// Looks after the time of the running script, and whether it may go on.
-    fn tick_script(&mut self) -> Tick {
+    fn tick_script(&mut self, start: &Start<'_>) -> Tick {
         let now_us = self.host.mono_us();
         let Some(running) = &mut self.scripting.running else {
             return Tick::Continue;
@@ -225,9 +429,16 @@ impl Engine {
         if running.limit_us.is_none_or(|limit| elapsed_us < limit) {
             return Tick::Continue;
         }
+        let is_function = running.is_function;
         if !running.slow {
             running.slow = true;
-            tracing::warn!("{}", texts::slow_script_log(elapsed_us / 1000));
+            let words = start.args.iter().map(|&word| word.into()).collect();
+            running.shown = Some((start.name.into(), words));
+            let name = String::from_utf8_lossy(start.name);
+            tracing::warn!(
+                "{}",
+                texts::slow_script_log(elapsed_us / 1000, is_function, &name)
+            );
         }
         if now_us.saturating_sub(running.served_us) >= SERVE_EVERY_US {
             if let Some(meanwhile) = self.host.meanwhile() {
@@ -241,18 +452,90 @@ impl Engine {
         if self.keeper.persistence.ending {
             return Tick::Kill("the server ends".into());
         }
-        if self.scripting.running.is_some_and(|running| running.killed) {
-            tracing::warn!("{}", texts::KILLED_LOG);
-            return Tick::Kill(texts::KILLED.into());
+        if self
+            .scripting
+            .running
+            .as_ref()
+            .is_some_and(|script| script.killed)
+        {
+            let text = if is_function {
+                texts::FUNCTION_KILLED
+            } else {
+                texts::KILLED
+            };
+            tracing::info!("{text}");
+            return Tick::Kill(text.into());
         }
         Tick::Continue
     }
+
+    /// SCRIPT KILL, or FUNCTION KILL.
+    fn kill_script(&mut self, of_function: bool) -> Result<(), Error> {
+        let running = self.scripting.running.as_mut();
+        let running = running.ok_or(Error::text(texts::NOT_BUSY))?;
+        if running.obeyed {
+            return Err(Error::text(texts::UNKILLABLE_OF_MASTER));
+        }
+        if running.wrote {
+            return Err(Error::text(texts::UNKILLABLE));
+        }
+        if running.is_function != of_function {
+            return Err(running.busy());
+        }
+        running.killed = true;
+        Ok(())
+    }
 }
 
-/// An error as a script sees it: the line that a client would get.
+impl Scripting {
+    /// What the script or function of a request declares; none where it is not known.
+    fn declared(&self, entry: Entry, args: Args<'_>) -> Option<ScriptFlags> {
+        if entry.command.traits.has(Traits::BY_FUNCTION) {
+            let function = self.functions.as_ref()?.find(args[1])?;
+            return Some(function.flags());
+        }
+        if entry.command.traits.has(Traits::BY_SHA1) {
+            let interpreter = self.interpreter.as_ref()?;
+            return interpreter.flags(interpreter.find(args[1])?);
+        }
+        ScriptFlags::declared(args[1])
+    }
+}
+
+impl Running {
+    fn busy(&self) -> Error {
+        Error::text(if self.is_function {
+            texts::BUSY_FUNCTION
+        } else {
+            texts::BUSY
+        })
+    }
+}
+
+/// What a script is, before it runs.
+struct Start<'a> {
+    /// The SHA1 in hexadecimal digits, or the function's name.
+    name: &'a [u8],
+    /// The words of the request.
+    args: Args<'a>,
+    is_function: bool,
+    /// The command that calls it lets it write nothing.
+    read_only: bool,
+    declared: ScriptFlags,
+}
+
+/// Why a script's command cannot run on this node of a cluster.
+fn not_here(error: &Error) -> Error {
+    let line = error.line();
+    Error::text(match line.as_ref() {
+        [b'C', b'L', b'U', b'S', b'T', b'E', b'R', b'D', ..] => texts::CLUSTER_DOWN,
+        _ => texts::NON_LOCAL_KEY,
+    })
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn as_line(error: Error) -> Refusal {
-    Refusal::Gate(format!("-{error}\r\n").into())
+fn as_error(error: script::ScriptError) -> Error {
+    Error::owned(format!("ERR {error}"))
 }
 
 /// The server, as the running script sees it.
@@ -260,89 +543,74 @@ struct Caller<'a> {
     engine: &'a mut Engine,
     /// Runs the commands.
     id: ClientId,
+    start: &'a Start<'a>,
 }
 
 impl script::Host for Caller<'_> {
-    fn call(&mut self, args: &[&[u8]], reply: &mut Vec<u8>) -> Outcome {
+    fn call(&mut self, args: &[&[u8]], targets: Targets, reply: &mut Reply) {
         let entry = match self.engine.gates_for_script(self.id, args) {
             Ok(entry) => entry,
-            Err(refusal) => return Outcome::Refused(refusal),
+            Err(error) => return reply.error(error.line()),
         };
+        if let Some(running) = &mut self.engine.scripting.running {
+            running.targets = targets;
+        }
         // What the script did before is not the command's time.
         self.engine.meter.last_ns = self.engine.host.mono_ns();
-        self.engine.call(self.id, entry, args);
         let out = &mut self.engine.sessions.clients[self.id].out;
-        for chunk in out.chunks() {
-            reply.extend_from_slice(chunk);
-        }
-        out.clear();
+        out.set_protocol(reply.protocol());
+        self.engine.call(self.id, entry, args);
+        std::mem::swap(reply, &mut self.engine.sessions.clients[self.id].out);
         if reply.is_empty() {
             // SHUTDOWN that worked. The script ends at its next step.
-            reply.extend_from_slice(b"$-1\r\n");
+            reply.nil();
         }
-        Outcome::Reply { sort: false }
+    }
+
+    fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
+        let entry = self.engine.index.find(args[0])?;
+        let entry = index::resolve(entry, args).ok()?;
+        entry.command.accepts(args.len()).then_some(true)
     }
 
     fn tick(&mut self) -> Tick {
-        self.engine.tick_script()
+        self.engine.tick_script(self.start)
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        match level {
-            LogLevel::Debug => tracing::trace!("{text}"),
-            LogLevel::Verbose => tracing::debug!("{text}"),
-            LogLevel::Notice => tracing::info!("{text}"),
-            LogLevel::Warning => tracing::warn!("{text}"),
-        }
+        log(level, text);
+    }
+
+    fn cpu_seconds(&mut self) -> f64 {
+        seconds(self.engine)
     }
 }
 
-/// EVAL script numkeys key … arg …
-pub(crate) fn eval(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    engine.tell_monitors(id, args);
-    let (keys, argv) = keys_and_arguments(args)?;
-    let interpreter = engine.take_interpreter()?;
-    let audience = run(engine, id, interpreter, |interpreter, host, reply| {
-        interpreter.eval(args[1], keys, argv, host, reply);
-    });
-    match audience {
-        Audience::Nobody => {}
-        Audience::Replicas => engine.shard.effects.propagation = Propagation::Replicas,
-        Audience::Everybody => engine.shard.effects.propagation = Propagation::Forced,
+fn log(level: LogLevel, text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    match level {
+        LogLevel::Debug => tracing::trace!("{text}"),
+        LogLevel::Verbose => tracing::debug!("{text}"),
+        LogLevel::Notice => tracing::info!("{text}"),
+        LogLevel::Warning => tracing::warn!("{text}"),
     }
-    Ok(())
 }
 
-/// EVALSHA sha1 numkeys key … arg … It goes to the file and the replicas as EVAL: they need not know the script.
-pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    engine.tell_monitors(id, args);
-    let unknown = || Error::text(texts::NO_SCRIPT);
-    if args[1].len() != 40 {
-        return Err(unknown());
-    }
-    let (keys, argv) = keys_and_arguments(args)?;
-    let known = engine.scripting.interpreter.as_ref();
-    let source: Rc<[u8]> = known
-        .and_then(|interpreter| interpreter.source(args[1]))
-        .ok_or_else(unknown)?;
-    let interpreter = engine.take_interpreter()?;
-    let audience = run(engine, id, interpreter, |interpreter, host, reply| {
-        interpreter.eval_sha(args[1], keys, argv, host, reply);
-    });
-    let command = || [&[b"EVAL", &source[..]], &args[2..]].concat();
-    match audience {
-        Audience::Nobody => {}
-        Audience::Replicas => {
-            engine.propagate_to_replicas(engine.sessions.clients[id].db, &command())
-        }
-        Audience::Everybody => engine.shard.effects.propagate_instead(&command()),
-    }
-    Ok(())
+/// A script keeps the thread to itself, so the time that passes is its own.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds are told to the microsecond"
+)]
+fn seconds(engine: &Engine) -> f64 {
+    engine.host.mono_us() as f64 / 1e6
 }
 
-fn keys_and_arguments<'a>(args: Args<'a>) -> Result<(Args<'a>, Args<'a>), Error> {
-    let count = args::int(args[2])?;
+/// The number of keys among the words from the third on, and the rest.
+fn keys_and_arguments<'a>(
+    args: Args<'a>,
+    not_a_number: Error,
+) -> Result<(Args<'a>, Args<'a>), Error> {
+    let count = args::int(args[2]).map_err(|_| not_a_number)?;
     if count < 0 {
         return Err(Error::text(texts::NEGATIVE_KEYS));
     }
@@ -350,74 +618,4 @@ fn keys_and_arguments<'a>(args: Args<'a>) -> Result<(Args<'a>, Args<'a>), Error>
         .ok()
         .and_then(|count| args[3..].split_at_checked(count))
         .ok_or_else(|| Error::text(texts::TOO_MANY_KEYS))
-}
-
-/// Runs a script for client `id`, which gets its reply. Whom the script is to be propagated to.
-fn run(
-    engine: &mut Engine,
-    id: ClientId,
-    mut interpreter: Box<Interpreter>,
-    script: impl FnOnce(&mut Interpreter, &mut dyn script::Host, &mut Vec<u8>),
-) -> Audience {
-    let runner = engine.begin_script(id);
-    let mut reply = Vec::new();
-    let mut host = Caller { engine, id: runner };
-    script(&mut interpreter, &mut host, &mut reply);
-    engine.put_interpreter(interpreter);
-    let running = engine.scripting.running.take();
-    engine.sessions.clients[id].out.raw(&reply);
-    match running {
-        // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
-        _ if engine.keeper.persistence.ending => Audience::Nobody,
-        running => running.map_or(Audience::Nobody, |running| running.audience),
-    }
-}
-
-/// SCRIPT LOAD script | EXISTS sha1 … | FLUSH | KILL
-pub(crate) fn script(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    match args {
-        [_, word] if args::is(word, "FLUSH") => {
-            engine.scripting.interpreter = None;
-            engine.scripting.memory_bytes = 0;
-            engine.shard.effects.dirty += 1;
-            engine.sessions.clients[id].out.ok();
-        }
-        [_, word, hashes @ ..] if args::is(word, "EXISTS") => {
-            let interpreter = engine.scripting.interpreter.as_ref();
-            let out = &mut engine.sessions.clients[id].out;
-            out.array(hashes.len());
-            for hash in hashes {
-                let known = interpreter.is_some_and(|interpreter| interpreter.exists(hash));
-                out.int(known.into());
-            }
-        }
-        [_, word, source] if args::is(word, "LOAD") => {
-            let mut interpreter = engine.take_interpreter()?;
-            let loaded = interpreter.load(source);
-            engine.put_interpreter(interpreter);
-            let out = &mut engine.sessions.clients[id].out;
-            match loaded {
-                Ok(sha1) => {
-                    out.bulk(sha1.to_hex());
-                    engine.shard.effects.propagation = Propagation::Forced;
-                }
-                Err(error) => {
-                    let mut line = Vec::new();
-                    error.append_reply(&mut line);
-                    out.raw(&line);
-                }
-            }
-        }
-        [_, word] if args::is(word, "KILL") => {
-            let running = engine.scripting.running.as_mut();
-            let running = running.ok_or(Error::text(texts::NOT_BUSY))?;
-            if running.wrote {
-                return Err(Error::text(texts::UNKILLABLE));
-            }
-            running.killed = true;
-            engine.sessions.clients[id].out.ok();
-        }
-        _ => return Err(Error::text(texts::UNKNOWN_SUBCOMMAND)),
-    }
-    Ok(())
 }

@@ -61,6 +61,8 @@ pub(crate) struct Stats {
     pub(crate) rejected: u64,
     pub(crate) expired: u64,
     pub(crate) evicted: u64,
+    /// Scripts that were forgotten for others.
+    pub(crate) evicted_scripts: u64,
     pub(crate) sync_full: u64,
     pub(crate) sync_partial_ok: u64,
     pub(crate) sync_partial_err: u64,

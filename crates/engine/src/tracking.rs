@@ -270,7 +270,8 @@ impl Engine {
     }
 
     fn scripting_caller(&self) -> Option<ClientId> {
-        self.scripting.running.map(|running| running.caller)
+        let running = self.scripting.running.as_ref();
+        running.map(|running| running.caller)
     }
 }
 

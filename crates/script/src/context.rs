@@ -3,16 +3,17 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use mlua::{Error, Lua, LuaString, RegistryKey, Result};
+use mlua::{Error, HookTriggers, Lua, LuaString, Result, VmState};
+use resp::{Protocol, Reply};
 
 use crate::failure::Failure;
-use crate::host::{Host, LogLevel, Outcome, TICK_CALLS, Tick};
+use crate::functions::Registration;
+use crate::host::{Host, LogLevel, TICK_CALLS, TICK_INSTRUCTIONS, Targets, Tick};
 use crate::random::Random;
-use crate::{Limits, Sha1};
+use crate::settings::Settings;
 
 scoped_tls_hkt::scoped_thread_local!(
     /// The host of the script that runs on this thread. Functions given to Lua must be `'static` and cannot borrow it.
@@ -25,55 +26,105 @@ const LONGEST_STRING_BYTES: usize = 512 << 20;
 /// Memory kept free beside what a conversion needs, when it runs without checks.
 const HEADROOM_BYTES: usize = 64 * 1024;
 
+/// A state that holds this much may have strings so long that a single instruction takes long: joining, comparing.
+const HEAVY_BYTES: usize = 16 << 20;
+
+/// Instructions between two ticks then.
+const TICK_INSTRUCTIONS_HEAVY: u32 = 20;
+
 /// Elements handled by a function written in Rust between two ticks.
 const STEPS_PER_TICK: u32 = 4096;
 
-/// A compiled script and the source that it came from.
-#[derive(Clone, Debug)]
-pub(crate) struct Script {
-    pub(crate) source: Rc<[u8]>,
-    /// In the state's registry: a handle of its own for each would exhaust the handles after some thousands.
-    pub(crate) function: Rc<RegistryKey>,
-}
+/// Bytes handled at once that weigh as much as one element.
+const BYTES_PER_STEP: usize = 32;
 
 /// The state shared by an interpreter and its functions.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
     pub(crate) random: Cell<Random>,
-    pub(crate) scripts: RefCell<BTreeMap<Sha1, Script>>,
+    /// The version of the protocol in which the running script gets the replies of commands (`server.setresp`).
+    pub(crate) protocol: Cell<Protocol>,
+    /// Where the changes of its commands are told (`server.set_repl`).
+    pub(crate) targets: Cell<Targets>,
+    /// What the library that is being loaded has registered; none while no library is.
+    pub(crate) registrations: RefCell<Option<Vec<Registration>>>,
     stopped: RefCell<Option<Vec<u8>>>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
-    /// Set while the sandbox puts itself in order, which nothing may interrupt.
-    pub(crate) undisturbed: Cell<bool>,
     calls: Cell<u32>,
     steps: Cell<u32>,
+    /// Ticks come after few instructions.
+    heavy: Cell<bool>,
+    /// Itself, for the hook.
+    own: Weak<Context>,
     /// The reply of the command that runs, kept for its capacity.
-    reply: RefCell<Vec<u8>>,
+    reply: RefCell<Reply>,
 }
 
 impl Context {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Context {
-            limits,
-            random: Cell::new(Random::seeded(0)),
-            scripts: RefCell::default(),
+    pub(crate) fn new(settings: Settings) -> Rc<Self> {
+        Rc::new_cyclic(|own| Context {
+            own: own.clone(),
+            heavy: Cell::new(false),
+            random: Cell::new(Random::seeded(settings.seed)),
+            settings,
+            protocol: Cell::default(),
+            targets: Cell::new(Targets::ALL),
+            registrations: RefCell::default(),
             stopped: RefCell::default(),
             panic: RefCell::default(),
-            undisturbed: Cell::new(false),
             calls: Cell::new(0),
             steps: Cell::new(0),
             reply: RefCell::default(),
+        })
+    }
+
+    /// Has the virtual machine tick: after few instructions where `heavy`.
+    pub(crate) fn watch(&self, lua: &Lua, heavy: bool) -> Result<()> {
+        self.heavy.set(heavy);
+        let every = if heavy {
+            TICK_INSTRUCTIONS_HEAVY
+        } else {
+            TICK_INSTRUCTIONS
+        };
+        let own = self.own.clone();
+        let triggers = HookTriggers::new().every_nth_instruction(every);
+        lua.set_global_hook(triggers, move |lua, _| {
+            if let Some(context) = own.upgrade() {
+                context.tick()?;
+                context.note_size(lua, 0)?;
+            }
+            Ok(VmState::Continue)
+        })
+    }
+
+    /// So many bytes are about to be added to the state.
+    fn note_size(&self, lua: &Lua, bytes: usize) -> Result<()> {
+        if !self.heavy.get() && lua.used_memory().saturating_add(bytes) > HEAVY_BYTES {
+            self.watch(lua, true)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.heavy.get()
+    }
+
+    /// A script has ended: the next one may be lighter.
+    pub(crate) fn settle(&self, lua: &Lua) {
+        if self.heavy.get() && lua.used_memory() <= HEAVY_BYTES {
+            // It is only the hook that is set, as it was before.
+            let _ = self.watch(lua, false);
         }
     }
 
-    /// Runs `script` with `host` at hand, from a fresh start: same random numbers, nothing stopped.
+    /// Runs `script` with `host` at hand, from a fresh start: RESP2, changes told to everybody, nothing stopped.
     pub(crate) fn with_host<R>(&self, host: &mut dyn Host, script: impl FnOnce() -> R) -> R {
-        self.random.set(Random::seeded(0));
+        self.protocol.set(Protocol::Resp2);
+        self.targets.set(Targets::ALL);
         self.calls.set(0);
         self.steps.set(0);
         self.stopped.take();
-        self.undisturbed.set(false);
         let result = HOST.set(host, script);
         if let Some(panic) = self.panic.take() {
             resume_unwind(panic);
@@ -88,9 +139,6 @@ impl Context {
 
     /// Asks the host whether the script may go on. Once it may not, every later call fails too.
     pub(crate) fn tick(&self) -> Result<()> {
-        if self.undisturbed.get() {
-            return Ok(());
-        }
         if self.stopped.borrow().is_none() && HOST.is_set() {
             self.calls.set(0);
             self.steps.set(0);
@@ -106,7 +154,16 @@ impl Context {
 
     /// Counts one step of a long loop outside the virtual machine, and ticks now and then.
     pub(crate) fn step(&self) -> Result<()> {
-        let steps = self.steps.get() + 1;
+        self.steps_of(1)
+    }
+
+    /// Counts so many bytes that are gone through at once, which may take long.
+    pub(crate) fn work(&self, bytes: usize) -> Result<()> {
+        self.steps_of(u32::try_from(bytes / BYTES_PER_STEP).unwrap_or(u32::MAX))
+    }
+
+    fn steps_of(&self, steps: u32) -> Result<()> {
+        let steps = self.steps.get().saturating_add(steps);
         self.steps.set(steps);
         if steps >= STEPS_PER_TICK {
             self.tick()
@@ -115,27 +172,36 @@ impl Context {
         }
     }
 
-    /// Runs a command. The buffer with its reply is to be given back by [`Context::recycle`].
-    pub(crate) fn call(&self, args: &[&[u8]]) -> Result<(Outcome, Vec<u8>)> {
+    /// Runs a command. The reply is to be given back by [`Context::recycle`].
+    pub(crate) fn call(&self, args: &[&[u8]]) -> Result<Reply> {
         if self.stopped.borrow().is_some() {
             return Err(Failure::Stop.into());
         }
         let mut reply = self.reply.take();
         reply.clear();
-        let outcome = self.ask(|host| host.call(args, &mut reply))?;
+        reply.set_protocol(self.protocol.get());
+        self.ask(|host| host.call(args, self.targets.get(), &mut reply))?;
         let calls = self.calls.get() + 1;
         self.calls.set(calls);
         if calls >= TICK_CALLS {
             self.tick()?;
         }
-        Ok((outcome, reply))
+        Ok(reply)
     }
 
     /// Takes back a reply's buffer, unless it has grown large.
-    pub(crate) fn recycle(&self, reply: Vec<u8>) {
-        if reply.capacity() <= HEADROOM_BYTES {
+    pub(crate) fn recycle(&self, reply: Reply) {
+        if reply.memory() <= HEADROOM_BYTES {
             self.reply.replace(reply);
         }
+    }
+
+    pub(crate) fn may_call(&self, args: &[&[u8]]) -> Result<Option<bool>> {
+        self.ask(|host| host.may_call(args))
+    }
+
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        self.ask(|host| host.cpu_seconds())
     }
 
     pub(crate) fn log(&self, level: LogLevel, text: &[u8]) -> Result<()> {
@@ -172,10 +238,13 @@ impl Context {
             .used_memory()
             .saturating_add(bytes)
             .saturating_add(HEADROOM_BYTES);
-        if needed >= self.limits.memory_bytes {
+        if bytes > HEADROOM_BYTES {
+            self.note_size(lua, bytes)?;
+        }
+        if needed >= self.settings.memory_bytes {
             return build();
         }
-        let _bound = LiftedBound::new(lua, self.limits.memory_bytes)?;
+        let _bound = LiftedBound::new(lua, self.settings.memory_bytes)?;
         build()
     }
 
@@ -190,7 +259,7 @@ impl Context {
     /// How many bytes a function may still produce: its result has to fit in Lua's memory, and beyond the longest value of Redis
     /// nothing could be done with it.
     pub(crate) fn room(&self, lua: &Lua) -> usize {
-        let left = self.limits.memory_bytes.saturating_sub(lua.used_memory());
+        let left = self.settings.memory_bytes.saturating_sub(lua.used_memory());
         left.min(LONGEST_STRING_BYTES)
     }
 

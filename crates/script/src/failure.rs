@@ -50,6 +50,18 @@ impl Failure {
             other => Failure::text(other.to_string()),
         }
     }
+
+    /// What was raised, out of the value that Lua caught.
+    pub(crate) fn from_value(value: Value) -> Self {
+        let failure = match value {
+            Value::Error(error) => Failure::from_error(&error),
+            value => Failure::Value(value),
+        };
+        match failure {
+            Failure::Value(Value::String(text)) => Failure::Text(text.as_bytes().to_vec()),
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -137,18 +149,16 @@ impl Frame {
     }
 
     /// The function that an uncaught error is ascribed to: the one at `level`, or its caller if it is written in C.
-    /// The sandbox's own frames, and the marks of calls that they took the place of, do not count.
+    /// The sandbox's own frames, and the marks of calls that they took the place of, do not count; there may be no other.
     pub(crate) fn to_blame(lua: &Lua, level: usize) -> Option<Frame> {
         let raiser = Frame::at(lua, level)?;
-        let mut level = if raiser.what == "C" { level + 1 } else { level };
+        let mut level = level + usize::from(raiser.what == "C");
         let mut below_sandbox = false;
         loop {
-            let Some(frame) = Frame::at(lua, level) else {
-                return Some(raiser);
-            };
+            let frame = Frame::at(lua, level)?;
             let is_sandbox = frame.source == SANDBOX_CHUNK;
             let is_mark = below_sandbox && frame.what == "tail";
-            if !is_sandbox && !is_mark {
+            if !is_sandbox && !is_mark && !(below_sandbox && frame.what == "C") {
                 return Some(frame);
             }
             below_sandbox = true;

@@ -67,7 +67,7 @@ pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
     cmsgpack.raw_set("unpack_limit", unpack_limit)?;
     cmsgpack.raw_set("_NAME", "cmsgpack")?;
     cmsgpack.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
-    cmsgpack.raw_set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
+    cmsgpack.raw_set("_COPYRIGHT", "Copyright (C) 2012, Redis Ltd.")?;
     cmsgpack.raw_set("_DESCRIPTION", "MessagePack C implementation for Lua")?;
     Ok(cmsgpack)
 }
@@ -134,6 +134,7 @@ impl Packer<'_> {
         match value {
             Value::String(text) => {
                 let text = text.as_bytes();
+                self.context.work(text.len())?;
                 self.length(&STRING_MARKS, text.len());
                 self.bytes.extend_from_slice(&text);
             }
@@ -386,6 +387,7 @@ impl<'a> Unpacker<'a> {
 
     fn string(&mut self, length: usize) -> Result<Value> {
         let text = self.bytes(length)?;
+        self.context.work(text.len())?;
         self.lua.create_string(text).map(Value::String)
     }
 

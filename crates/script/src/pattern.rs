@@ -171,6 +171,8 @@ impl<'a> Matcher<'a> {
                 (b'$', 0) => return Ok((at == self.subject.len()).then_some(at)),
                 _ => {
                     let end = self.item_end(pattern)?;
+                    // A long set is gone through for every byte.
+                    self.context.work(end - pattern)?;
                     let matches = self.single(at, pattern, end);
                     match self.byte(end) {
                         b'?' => {
@@ -200,6 +202,7 @@ impl<'a> Matcher<'a> {
         while self.single(at + count, item, end) {
             count += 1;
             self.context.step()?;
+            self.context.work(end - item)?;
         }
         for count in (0..=count).rev() {
             if let Some(found) = self.nested(at + count, end + 1)? {
@@ -262,6 +265,7 @@ impl<'a> Matcher<'a> {
         let Length::Bytes(length) = length else {
             return Ok(None);
         };
+        self.context.work(length)?;
         let matches = self.subject[at..].starts_with(&self.subject[start..start + length]);
         Ok(matches.then_some(at + length))
     }
@@ -277,6 +281,7 @@ impl<'a> Matcher<'a> {
         }
         let mut open = 1usize;
         for (offset, byte) in self.subject[at..].iter().enumerate().skip(1) {
+            self.context.step()?;
             if *byte == end {
                 open -= 1;
                 if open == 0 {

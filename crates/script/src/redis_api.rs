@@ -1,18 +1,20 @@
-//! The table `redis`: commands, log lines, SHA1, replies made by hand.
+//! The table `server`, which is also called `redis`: commands, log lines, SHA1, replies made by hand.
 
 use std::rc::Rc;
 
-use mlua::{BorrowedBytes, Error, Lua, MultiValue, Result, Table, Value, Variadic};
+use mlua::{BorrowedBytes, Error, Lua, MultiValue, Result, Table, Value};
+use resp::Protocol;
 use resp::number::DoubleBuffer;
 use smallvec::SmallVec;
 
 use crate::Sha1;
 use crate::args::Args;
 use crate::context::Context;
-use crate::failure::{Failure, Frame};
-use crate::host::{LogLevel, Outcome};
+use crate::failure::Failure;
+use crate::host::{LogLevel, Targets};
 use crate::number;
 use crate::reply::{self, FromResp, Names};
+use crate::settings::version_number;
 
 const LEVELS: [(&str, LogLevel); 4] = [
     ("LOG_DEBUG", LogLevel::Debug),
@@ -21,56 +23,90 @@ const LEVELS: [(&str, LogLevel); 4] = [
     ("LOG_WARNING", LogLevel::Warning),
 ];
 
-/// Makes the table.
+/// The arguments of `set_repl`: a bit for the append-only file, one for the replicas.
+const REPLICATION: [(&str, i64); 5] = [
+    ("REPL_NONE", 0),
+    ("REPL_AOF", 1),
+    ("REPL_SLAVE", 2),
+    ("REPL_REPLICA", 2),
+    ("REPL_ALL", 3),
+];
+
+/// One function of the table.
+type Call = fn(&Lua, &Context, &Names, &Args<'_>) -> Result<Value>;
+
+/// Makes the table that running scripts see.
 pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
-    let redis = lua.create_table()?;
+    let server = while_loading(lua, context)?;
     for (name, raises) in [("call", true), ("pcall", false)] {
         let context = Rc::clone(context);
         let names = Names::new(lua)?;
         let function = lua.create_function(move |lua, args: MultiValue| {
             call(lua, &context, &names, &args, raises)
         })?;
-        redis.raw_set(name, function)?;
+        server.raw_set(name, function)?;
     }
-    for (name, field) in [("error_reply", "err"), ("status_reply", "ok")] {
-        let names = Names::new(lua)?;
-        let function = lua.create_function(move |lua, args: Variadic<Value>| match &args[..] {
-            [text @ Value::String(_)] => {
-                let table = lua.create_table_with_capacity(0, 1)?;
-                table.raw_set(field, text)?;
-                Ok(table)
-            }
-            _ => error_at_caller(lua, &names, "wrong number or type of arguments"),
-        })?;
-        redis.raw_set(name, function)?;
+    let functions: [(&str, Call); 6] = [
+        ("error_reply", error_reply),
+        ("status_reply", status_reply),
+        ("sha1hex", sha1_hex),
+        ("setresp", set_protocol),
+        ("set_repl", set_targets),
+        ("acl_check_cmd", may_call),
+    ];
+    for (name, function) in functions {
+        add(lua, context, &server, name, function)?;
     }
-    let names = Names::new(lua)?;
-    let function = lua.create_function(move |lua, args: MultiValue| {
-        let args = Args::new(lua, args);
-        if args.len() != 1 {
-            return error_at_caller(lua, &names, "wrong number of arguments").map(Value::Table);
-        }
-        // What is neither a string nor a number hashes as nothing.
-        let text = args.string(1).ok();
-        let sha1 = text.map_or_else(|| Sha1::of(b""), |text| Sha1::of(&text.as_bytes()));
-        lua.create_string(sha1.to_hex()).map(Value::String)
-    })?;
-    redis.raw_set("sha1hex", function)?;
-    let names = Names::new(lua)?;
-    let context = Rc::clone(context);
-    let function =
-        lua.create_function(move |lua, args: MultiValue| log(lua, &context, &names, args))?;
-    redis.raw_set("log", function)?;
+    for (name, number) in REPLICATION {
+        server.raw_set(name, number)?;
+    }
+    Ok(server)
+}
+
+/// Adds what only scripts of `EVAL` have: there is no debugger to stop in, and effects are always what is replicated.
+pub(crate) fn add_for_scripts(lua: &Lua, context: &Rc<Context>, server: &Table) -> Result<()> {
+    let functions: [(&str, Call); 3] = [
+        ("breakpoint", |_, _, _, _| Ok(Value::Boolean(false))),
+        ("debug", |_, _, _, _| Ok(Value::Nil)),
+        ("replicate_commands", |_, _, _, _| Ok(Value::Boolean(true))),
+    ];
+    for (name, function) in functions {
+        add(lua, context, server, name, function)?;
+    }
+    Ok(())
+}
+
+/// Makes the table with what a library finds while it is loaded, all but `register_function`.
+pub(crate) fn while_loading(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
+    let server = lua.create_table()?;
+    add(lua, context, &server, "log", log)?;
     for (number, (name, _)) in LEVELS.iter().enumerate() {
-        redis.raw_set(*name, number)?;
+        server.raw_set(*name, number)?;
     }
-    Ok(redis)
+    let settings = &context.settings;
+    for (name, version) in [
+        ("REDIS_VERSION", settings.redis_version),
+        ("VALKEY_VERSION", settings.valkey_version),
+    ] {
+        server.raw_set(name, version)?;
+        server.raw_set(format!("{name}_NUM"), version_number(version))?;
+    }
+    server.raw_set("SERVER_NAME", settings.name)?;
+    Ok(server)
+}
+
+fn add(lua: &Lua, context: &Rc<Context>, server: &Table, name: &str, function: Call) -> Result<()> {
+    let (context, names) = (Rc::clone(context), Names::new(lua)?);
+    let function = lua.create_function(move |lua, args: MultiValue| {
+        function(lua, &context, &names, &Args::new(lua, args))
+    })?;
+    server.raw_set(name, function)
 }
 
 /// One argument of a command.
 enum Argument {
     Text(BorrowedBytes),
-    /// As `%.17g`, so that no digit is lost.
+    /// With as many digits as it takes to read the same number back.
     Number(SmallVec<[u8; 32]>),
 }
 
@@ -80,8 +116,13 @@ impl Argument {
         if let Value::String(text) = value {
             return Some(Argument::Text(text.as_bytes()));
         }
+        let number = number::of_value(value)?;
         let mut buffer = DoubleBuffer::new();
-        let text = buffer.format(number::of_value(value)?);
+        let text = match buffer.format(number) {
+            // As C prints the NaN that x86 makes.
+            "nan" if number.is_sign_negative() => "-nan",
+            text => text,
+        };
         Some(Argument::Number(SmallVec::from_slice(text.as_bytes())))
     }
 
@@ -93,6 +134,20 @@ impl Argument {
     }
 }
 
+type Arguments = SmallVec<[Argument; 4]>;
+
+/// The arguments of a command, or what is wrong with them.
+fn arguments<'a>(
+    values: impl Iterator<Item = &'a Value>,
+) -> std::result::Result<Arguments, &'static str> {
+    let args: Option<Arguments> = values.map(Argument::new).collect();
+    match args {
+        None => Err("Command arguments must be strings or integers"),
+        Some(args) if args.is_empty() => Err("Please specify at least one argument for this call"),
+        Some(args) => Ok(args),
+    }
+}
+
 fn call(
     lua: &Lua,
     context: &Context,
@@ -100,67 +155,123 @@ fn call(
     values: &MultiValue,
     raises: bool,
 ) -> Result<Value> {
-    if values.is_empty() {
-        let text = "Please specify at least one argument for redis.call()";
-        return error_at_caller(lua, names, text).map(Value::Table);
-    }
-    let mut args: SmallVec<[Argument; 4]> = SmallVec::new();
-    for value in values {
-        let Some(argument) = Argument::new(value) else {
-            let text = "Lua redis() command arguments must be strings or integers";
-            return error_at_caller(lua, names, text).map(Value::Table);
-        };
-        args.push(argument);
-    }
+    let fail = |table: Table| match raises {
+        true => Err(Failure::Value(Value::Table(table)).into()),
+        false => Ok(Value::Table(table)),
+    };
+    let args = match arguments(values.iter()) {
+        Ok(args) => args,
+        Err(text) => return fail(names.error_table(lua, text.as_bytes())?),
+    };
     let bytes: SmallVec<[&[u8]; 8]> = args.iter().map(Argument::bytes).collect();
     let length: usize = bytes.iter().map(|arg| arg.len()).sum();
-    if length > context.limits.memory_bytes {
+    if length > context.settings.memory_bytes {
         // The same long string may be given many times; the host would copy each.
         return Err(Error::MemoryError(String::new()));
     }
-    let (outcome, reply) = context.call(&bytes)?;
-    let converted = match outcome {
-        Outcome::Reply { sort } => reply::to_lua(context, lua, names, &reply, sort)?,
-        Outcome::Refused(refusal) => FromResp::Error(quote_caller(lua, refusal.text())),
-    };
+    let mut reply = context.call(&bytes)?;
+    let converted = reply::to_lua(context, lua, names, reply.flatten())?;
     context.recycle(reply);
     match converted {
         FromResp::Value(value) => Ok(value),
-        FromResp::Error(text) if raises => Err(Failure::Text(text).into()),
-        FromResp::Error(text) => names.error_table(lua, &text).map(Value::Table),
+        FromResp::Error(text) => fail(names.command_error_table(lua, &text)?),
     }
 }
 
-/// `source: line: text`, of the function that called the running one.
-fn quote_caller(lua: &Lua, text: &str) -> Vec<u8> {
-    match Frame::at(lua, 1) {
-        Some(frame) => format!("{}: {}: {text}", frame.source, frame.line).into_bytes(),
-        None => text.as_bytes().to_vec(),
+/// `server.acl_check_cmd`
+fn may_call(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
+    let values = (1..=args.len()).filter_map(|position| args.at(position));
+    let given = arguments(values).map_err(|text| names.raise(lua, text.as_bytes()))?;
+    let bytes: SmallVec<[&[u8]; 8]> = given.iter().map(Argument::bytes).collect();
+    match context.may_call(&bytes)? {
+        Some(may) => Ok(Value::Boolean(may)),
+        None => Err(names.raise(lua, b"Invalid command passed to server.acl_check_cmd()")),
     }
 }
 
-/// Misuse of these functions is an error value, not an error.
-fn error_at_caller(lua: &Lua, names: &Names, text: &str) -> Result<Table> {
-    names.error_table(lua, &quote_caller(lua, text))
-}
-
-fn log(lua: &Lua, context: &Context, names: &Names, args: MultiValue) -> Result<MultiValue> {
-    let refuse = |text| {
-        error_at_caller(lua, names, text).map(|table| MultiValue::from_iter([Value::Table(table)]))
+/// `server.error_reply`: an error brings its code, or gets the general one. Misuse is an error value, not an error.
+fn error_reply(lua: &Lua, _: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
+    let table = match (args.len(), args.at(1)) {
+        (1, Some(Value::String(text))) => {
+            let text = text.as_bytes();
+            let text = text.strip_prefix(b"-").unwrap_or(&text);
+            names.error_table(lua, &[b"-", text].concat())
+        }
+        _ => names.error_table(lua, b"wrong number or type of arguments"),
     };
-    let args = Args::new(lua, args);
+    table.map(Value::Table)
+}
+
+/// `server.status_reply`
+fn status_reply(lua: &Lua, _: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
+    let table = match (args.len(), args.at(1)) {
+        (1, Some(text @ Value::String(_))) => {
+            let table = lua.create_table_with_capacity(0, 1)?;
+            table.raw_set("ok", text)?;
+            Ok(table)
+        }
+        _ => names.error_table(lua, b"wrong number or type of arguments"),
+    };
+    table.map(Value::Table)
+}
+
+/// `server.sha1hex`: what is neither a string nor a number hashes as nothing.
+fn sha1_hex(lua: &Lua, _: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
+    if args.len() != 1 {
+        return Err(names.raise(lua, b"wrong number of arguments"));
+    }
+    let text = args.string(1).ok();
+    let sha1 = text.map_or_else(|| Sha1::of(b""), |text| Sha1::of(&text.as_bytes()));
+    lua.create_string(sha1.to_hex()).map(Value::String)
+}
+
+/// `server.setresp`
+fn set_protocol(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
+    if args.len() != 1 {
+        return Err(names.raise(lua, b"server.setresp() requires one argument."));
+    }
+    context.protocol.set(match truncated(args)? {
+        2 => Protocol::Resp2,
+        3 => Protocol::Resp3,
+        _ => return Err(names.raise(lua, b"RESP version must be 2 or 3.")),
+    });
+    Ok(Value::Nil)
+}
+
+/// `server.set_repl`
+fn set_targets(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
+    if args.len() != 1 {
+        return Err(names.raise(lua, b"server.set_repl() requires one argument."));
+    }
+    let bits = truncated(args)?;
+    if bits & !3 != 0 {
+        let text = "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
+        return Err(names.raise(lua, text.as_bytes()));
+    }
+    context.targets.set(Targets {
+        file: bits & 1 != 0,
+        replicas: bits & 2 != 0,
+    });
+    Ok(Value::Nil)
+}
+
+/// The first argument as C's `int`, 0 for what is no number.
+fn truncated(args: &Args<'_>) -> Result<i32> {
+    let number = args.as_number(1)?.unwrap_or(0.0);
+    Ok(number::to_i32(number::to_i64(number)))
+}
+
+/// `server.log`
+fn log(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
     if args.len() < 2 {
-        return refuse("redis.log() requires two arguments or more.");
+        return Err(names.raise(lua, b"server.log() requires two arguments or more."));
     }
     let Some(number) = args.as_number(1)? else {
-        return refuse("First argument must be a number (log level).");
+        return Err(names.raise(lua, b"First argument must be a number (log level)."));
     };
-    let level = LEVELS.iter().enumerate().find(|(level, _)| {
-        // Truncated as C does: from above -1 up to 1 is 0.
-        i64::try_from(*level).is_ok_and(|level| level == number::to_i64(number))
-    });
-    let Some((_, (_, level))) = level else {
-        return refuse("Invalid debug level.");
+    let level = usize::try_from(number::to_i64(number));
+    let Some((_, level)) = level.ok().and_then(|level| LEVELS.get(level)) else {
+        return Err(names.raise(lua, b"Invalid log level."));
     };
     let mut line = Vec::new();
     for position in 2..=args.len() {
@@ -175,5 +286,5 @@ fn log(lua: &Lua, context: &Context, names: &Names, args: MultiValue) -> Result<
         }
     }
     context.log(*level, &line)?;
-    Ok(MultiValue::new())
+    Ok(Value::Nil)
 }

@@ -1,52 +1,96 @@
 //! Sets up a Lua state for scripts: which functions exist, in which tables. The tables are put together by
-//! `lua/sandbox.lua`; the rule for globals that do not exist is in `lua/globals_guard.lua`.
+//! `lua/sandbox.lua`.
 
 use std::rc::Rc;
 
 use mlua::{Function, Lua, Result, Table, Value};
 
-use crate::Sha1;
-use crate::base::Fronts;
 use crate::context::Context;
 use crate::failure::{Failure, Frame, SANDBOX_CHUNK, plain_value, type_name};
-use crate::host::LogLevel;
-use crate::interpreter::CHUNK_NAME;
 use crate::number::{self, LUA_DIGITS, append_general};
-use crate::{base, bits, json, loading, math, msgpack, redis_api, strings, structs, tables};
+use crate::reply::Names;
+use crate::{
+    base, bits, functions, json, loading, math, msgpack, redis_api, strings, structs, tables,
+};
 
-/// The chunk that 3.0's texts about globals name.
-const GUARD_CHUNK: &str = "@enable_strict_lua";
+/// What a state is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `EVAL`: a source is a script.
+    Scripts,
+    /// `FCALL`: a source is a library.
+    Functions,
+}
 
-/// Prepares `lua` and gives the function that runs a script: it returns `true` and the result, or `false` and the
-/// text of the error.
-pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>) -> Result<Function> {
+/// A state's sandbox.
+pub(crate) struct Sandbox {
+    /// What scripts see as their globals.
+    pub(crate) globals: Table,
+    /// Takes a function and the tables for its keys and arguments, runs it, gives `true` and its result or `false` and the
+    /// table of an error.
+    pub(crate) run: Function,
+    /// The metatable of the globals.
+    guard: Table,
+    /// What the globals fall back to.
+    builtins: Table,
+    /// The same while a library is loaded.
+    while_loading: Option<Table>,
+    raw_pcall: Function,
+}
+
+impl Sandbox {
+    /// Runs the chunk of a library. The value is what it raised.
+    pub(crate) fn load(&self, chunk: &Function) -> Result<Option<Value>> {
+        self.guard.raw_set("__index", self.while_loading.as_ref())?;
+        let result = self.raw_pcall.call(chunk);
+        self.guard.raw_set("__index", &self.builtins)?;
+        let (succeeded, value): (bool, Value) = result?;
+        Ok((!succeeded).then_some(value))
+    }
+}
+
+/// Prepares `lua`.
+pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>, kind: Kind) -> Result<Sandbox> {
     let globals = lua.globals();
     let native = lua.create_table()?;
-    add_libraries(lua, context, &native)?;
+    add_libraries(lua, context, kind, &native)?;
     add_errors(lua, context, &native)?;
     let raw_pcall: Function = globals.raw_get("pcall")?;
     let (load, load_string) = loading::functions(lua, context, &globals, &raw_pcall)?;
     native.raw_set("string", strings::functions(lua, context, &raw_pcall)?)?;
     native.raw_set("load", load)?;
     native.raw_set("loadstring", load_string)?;
-    // Its code names the functions of the base library as globals, which the guard keeps of its own.
-    let guard_globals = lua.create_table()?;
-    for name in ["error", "rawget", "tostring"] {
-        guard_globals.raw_set(name, globals.raw_get::<Function>(name)?)?;
-    }
-    let load_guard = lua
-        .load(include_str!("lua/globals_guard.lua"))
-        .set_name(GUARD_CHUNK)
-        .set_environment(guard_globals)
-        .into_function()?;
     let set_up = lua
         .load(include_str!("lua/sandbox.lua"))
         .set_name(SANDBOX_CHUNK);
-    set_up.call((globals, native, load_guard))
+    let (guard, builtins, while_loading, run) = set_up.call((
+        &globals,
+        native,
+        kind == Kind::Functions,
+        context.settings.insecure,
+    ))?;
+    Ok(Sandbox {
+        globals,
+        run,
+        guard,
+        builtins,
+        while_loading,
+        raw_pcall,
+    })
 }
 
-fn add_libraries(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
-    native.raw_set("redis", redis_api::library(lua, context)?)?;
+fn add_libraries(lua: &Lua, context: &Rc<Context>, kind: Kind, native: &Table) -> Result<()> {
+    let server = redis_api::library(lua, context)?;
+    match kind {
+        Kind::Scripts => redis_api::add_for_scripts(lua, context, &server)?,
+        Kind::Functions => {
+            let loading = redis_api::while_loading(lua, context)?;
+            let register = functions::register_function(lua, context)?;
+            loading.raw_set("register_function", register)?;
+            native.raw_set("loading", loading)?;
+        }
+    }
+    native.raw_set("server", server)?;
     native.raw_set("cjson", json::library(lua, context)?)?;
     native.raw_set("cmsgpack", msgpack::library(lua, context)?)?;
     native.raw_set("struct", structs::library(lua, context)?)?;
@@ -55,19 +99,12 @@ fn add_libraries(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()>
     let replace =
         lua.create_function(move |lua, table: Table| math::replace(lua, &shared, &table))?;
     native.raw_set("math_replace", replace)?;
-    let shared = Rc::clone(context);
-    let log = lua.create_function(move |_, text: mlua::LuaString| {
-        shared.log(LogLevel::Debug, &text.as_bytes())
-    })?;
-    native.raw_set("log", log)?;
-    let fronts = Fronts {
-        behind: lua.create_table()?,
-        touched: lua.create_table()?,
-    };
-    base::add(lua, &fronts, native)?;
-    native.raw_set("table_insert", tables::insert(lua, context, &fronts)?)?;
-    native.raw_set("behind", fronts.behind)?;
-    native.raw_set("touched", fronts.touched)
+    base::add(lua, context, native)?;
+    let behind = lua.create_table()?;
+    native.raw_set("table_insert", tables::insert(lua, context, &behind)?)?;
+    native.raw_set("less", tables::less(lua, context)?)?;
+    native.raw_set("tick", tables::tick(lua, context)?)?;
+    native.raw_set("behind", behind)
 }
 
 fn add_errors(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
@@ -80,74 +117,50 @@ fn add_errors(lua: &Lua, context: &Rc<Context>, native: &Table) -> Result<()> {
         })?;
     native.raw_set("visible", visible)?;
     let shared = Rc::clone(context);
-    let on_error = lua.create_function(move |lua, error: Value| {
-        let text = describe(lua, &shared, error);
-        lua.create_string(text)
-    })?;
-    native.raw_set("on_error", on_error)?;
-    let caller_kind = lua.create_function(|lua, ()| {
-        // 0 is this function, 1 the guard, 2 who named the global.
-        Ok(Frame::at(lua, 2).map_or("C", |frame| match frame.what {
-            // A user's script is a function body for 3.0, though it runs as a chunk here.
-            "main" if frame.source == CHUNK_NAME => "Lua",
-            what => what,
-        }))
-    })?;
-    native.raw_set("caller_kind", caller_kind)?;
-    let shared = Rc::clone(context);
-    let undisturbed = lua.create_function(move |_, undisturbed: bool| {
-        shared.undisturbed.set(undisturbed);
-        Ok(())
-    })?;
-    native.raw_set("undisturbed", undisturbed)?;
-    let shared = Rc::clone(context);
-    let find_script = lua.create_function(move |lua, name: Value| {
-        let Value::String(name) = name else {
-            return Ok(None);
-        };
-        let sha1 = name.as_bytes().strip_prefix(b"f_").and_then(Sha1::from_hex);
-        let scripts = shared.scripts.borrow();
-        let script = sha1.and_then(|sha1| scripts.get(&sha1));
-        script
-            .map(|script| lua.registry_value::<Function>(&script.function))
-            .transpose()
-    })?;
-    native.raw_set("find_script", find_script)
+    let names = Names::new(lua)?;
+    let on_error =
+        lua.create_function(move |lua, error: Value| describe(lua, &shared, &names, error))?;
+    native.raw_set("on_error", on_error)
 }
 
-/// The text for a client whose script failed with `error`: the position, then the value.
-fn describe(lua: &Lua, context: &Context, error: Value) -> Vec<u8> {
-    let failure = match error {
-        Value::Error(error) => Failure::from_error(&error),
-        value => Failure::Value(value),
-    };
-    let text = match failure {
+/// The table for an error that ended a script: its text, and where it was raised.
+fn describe(lua: &Lua, context: &Context, names: &Names, error: Value) -> Result<Table> {
+    let text = match Failure::from_value(error) {
+        Failure::Value(Value::Table(table)) if !is_shared(&table) => {
+            return locate(lua, names, table);
+        }
         Failure::Text(text) => text,
         Failure::Stop => context.stopped().unwrap_or_default(),
-        Failure::Value(Value::String(text)) => text.as_bytes().to_vec(),
-        Failure::Value(value @ (Value::Integer(_) | Value::Number(_))) => {
+        Failure::Value(value) => printed(&value),
+    };
+    locate(lua, names, names.general_error_table(lua, &text)?)
+}
+
+/// Whether this is one of the tables that scripts share, which nothing is written to.
+fn is_shared(table: &Table) -> bool {
+    table
+        .metatable()
+        .is_some_and(|meta| matches!(meta.raw_get("__metatable"), Ok(Value::Boolean(false))))
+}
+
+fn locate(lua: &Lua, names: &Names, table: Table) -> Result<Table> {
+    if let Some(frame) = Frame::to_blame(lua, 1) {
+        names.locate(&table, &frame.source, frame.line)?;
+    }
+    Ok(table)
+}
+
+/// A value that is no text, as an error's text.
+fn printed(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Nil => b"nil".to_vec(),
+        Value::Boolean(value) => value.to_string().into_bytes(),
+        Value::Integer(_) | Value::Number(_) => {
             let mut text = Vec::new();
-            append_general(
-                &mut text,
-                number::of_value(&value).unwrap_or_default(),
-                LUA_DIGITS,
-            );
+            let number = number::of_value(value).unwrap_or_default();
+            append_general(&mut text, number, LUA_DIGITS);
             text
         }
-        Failure::Value(value) => {
-            let kind = type_name(&value);
-            // In 3.0 the handler that adds the position trips over such a value, and reports itself.
-            let handler = "err_handler_def:8: ";
-            return format!(
-                "@{handler}{handler}attempt to concatenate local 'err' (a {kind} value)"
-            )
-            .into_bytes();
-        }
-    };
-    let Some(frame) = Frame::to_blame(lua, 1) else {
-        return text;
-    };
-    let mut described = format!("{}:{}: ", frame.source, frame.line).into_bytes();
-    described.extend_from_slice(&text);
-    described
+        other => format!("a {} value", type_name(other)).into_bytes(),
+    }
 }

@@ -14,6 +14,9 @@ use crate::pattern::{Capture, Matcher};
 /// With none of these bytes a pattern is a plain text.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 
+/// Long strings are made of pieces about this long.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// The functions, by name.
 pub(crate) fn functions(lua: &Lua, context: &Rc<Context>, raw_pcall: &Function) -> Result<Table> {
     let strings = lua.create_table()?;
@@ -246,6 +249,7 @@ struct Substitution<'a> {
 
 impl Substitution<'_> {
     fn append(&mut self, text: &[u8]) -> Result<()> {
+        self.context.work(text.len())?;
         if self.result.len() + text.len() > self.room {
             return Err(Error::MemoryError(String::new()));
         }
@@ -334,6 +338,19 @@ fn repeat(context: &Context, args: &Args<'_>) -> Result<LuaString> {
     let text = text.as_bytes();
     let length = text.len().saturating_mul(times);
     context.check_room(args.lua, length)?;
-    let times = if length == 0 { 0 } else { times };
-    context.string(args.lua, &text.repeat(times))
+    if length == 0 {
+        return context.string(args.lua, b"");
+    }
+    // Doubled as long as it is short, then in pieces.
+    let mut piece = text.to_vec();
+    while piece.len() < PIECE_BYTES && piece.len() * 2 <= length {
+        piece.extend_from_within(..);
+    }
+    let mut repeated = Vec::with_capacity(length);
+    while repeated.len() < length {
+        let more = piece.len().min(length - repeated.len());
+        repeated.extend_from_slice(&piece[..more]);
+        context.work(more)?;
+    }
+    context.string(args.lua, &repeated)
 }

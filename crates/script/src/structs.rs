@@ -29,9 +29,13 @@ pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
         pack(&shared, &Args::new(lua, args))
     })?;
     library.raw_set("pack", pack)?;
-    let unpack = lua.create_function(|lua, args: MultiValue| unpack(&Args::new(lua, args)))?;
+    let shared = Rc::clone(context);
+    let unpack =
+        lua.create_function(move |lua, args: MultiValue| unpack(&shared, &Args::new(lua, args)))?;
     library.raw_set("unpack", unpack)?;
-    let size = lua.create_function(|lua, args: MultiValue| size(&Args::new(lua, args)))?;
+    let shared = Rc::clone(context);
+    let size =
+        lua.create_function(move |lua, args: MultiValue| size(&shared, &Args::new(lua, args)))?;
     library.raw_set("size", size)?;
     Ok(library)
 }
@@ -152,6 +156,7 @@ fn pack(context: &Context, args: &Args<'_>) -> Result<mlua::LuaString> {
     let mut position = 2;
     let mut packed = Vec::new();
     while let Some(item) = format.next()? {
+        context.step()?;
         packed.resize(packed.len() + format.padding(packed.len(), item), 0);
         match item.option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
@@ -185,6 +190,7 @@ fn pack(context: &Context, args: &Args<'_>) -> Result<mlua::LuaString> {
                     .get(..size)
                     .ok_or_else(|| args.bad(position, "string too short"))?;
                 context.check_room(args.lua, packed.len() + text.len())?;
+                context.work(text.len())?;
                 packed.extend_from_slice(text);
                 if item.option == b's' {
                     packed.push(0);
@@ -216,7 +222,7 @@ fn append_ordered(packed: &mut Vec<u8>, little_endian: &[u8], big_endian: bool) 
     }
 }
 
-fn unpack(args: &Args<'_>) -> Result<MultiValue> {
+fn unpack(context: &Context, args: &Args<'_>) -> Result<MultiValue> {
     let format = args.string(1)?;
     let format = format.as_bytes();
     let data = args.string(2)?;
@@ -227,6 +233,7 @@ fn unpack(args: &Args<'_>) -> Result<MultiValue> {
     let mut format = Format::new(args, &format);
     let mut values: Vec<Value> = Vec::new();
     while let Some(item) = format.next()? {
+        context.step()?;
         at = at.saturating_add(format.padding(at, item));
         let rest = data.get(at..).filter(|rest| rest.len() >= item.size);
         let rest = rest.ok_or_else(|| args.bad(2, "data string too short"))?;
@@ -258,11 +265,13 @@ fn unpack(args: &Args<'_>) -> Result<MultiValue> {
                 let text = rest
                     .get(..size)
                     .ok_or_else(|| args.bad(2, "data string too short"))?;
+                context.work(text.len())?;
                 values.push(Value::String(args.lua.create_string(text)?));
             }
             b's' => {
                 let end = memchr::memchr(0, rest)
                     .ok_or_else(|| args.fail("unfinished string in data"))?;
+                context.work(end)?;
                 values.push(Value::String(args.lua.create_string(&rest[..end])?));
                 size = end + 1;
             }
@@ -284,7 +293,7 @@ fn previous_size(args: &Args<'_>, values: &mut Vec<Value>) -> Result<usize> {
         .lua
         .coerce_number(previous)?
         .filter(|_| !values.is_empty());
-    let size = size.ok_or_else(|| args.fail("format `c0' needs a previous size"))?;
+    let size = size.ok_or_else(|| args.fail("format 'c0' needs a previous size"))?;
     values.pop();
     usize::try_from(to_i64(size)).map_err(|_| args.bad(2, "data string too short").into())
 }
@@ -325,12 +334,13 @@ fn read_signed(bytes: &[u8], big_endian: bool) -> f64 {
 }
 
 /// How many bytes a format packs to, where that does not depend on the values.
-fn size(args: &Args<'_>) -> Result<i64> {
+fn size(context: &Context, args: &Args<'_>) -> Result<i64> {
     let format = args.string(1)?;
     let format = format.as_bytes();
     let mut format = Format::new(args, &format);
     let mut at = 0usize;
     while let Some(item) = format.next()? {
+        context.step()?;
         at = at.saturating_add(format.padding(at, item));
         match (item.option, item.size) {
             (b's', _) => return Err(args.bad(1, "option 's' has no fixed size").into()),

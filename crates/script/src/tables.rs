@@ -1,17 +1,23 @@
-//! `table.insert`. Lua 5.1's moves every element between the end and the position, however far before the table that
-//! is; here only elements that exist move.
+//! Functions of the table `table` that Lua 5.1 leaves without bounds. `insert` moves every element between the end and
+//! the position, however far before the table that is; here only elements that exist move. `sort` and `concat` are in
+//! `lua/sandbox.lua`; what they need to tick is here.
 
+use std::cmp::Ordering;
 use std::rc::Rc;
 
-use mlua::{Function, Lua, MultiValue, Result, Value};
+use mlua::{Function, Lua, MultiValue, Result, Table, Value};
 
 use crate::args::Args;
-use crate::base::Fronts;
 use crate::context::Context;
+use crate::failure::{Failure, type_name};
+use crate::number;
 
-/// Makes the function.
-pub(crate) fn insert(lua: &Lua, context: &Rc<Context>, fronts: &Fronts) -> Result<Function> {
-    let (context, fronts) = (Rc::clone(context), fronts.clone());
+/// What a write to a table that scripts share is answered with.
+const READ_ONLY: &str = "Attempt to modify a readonly table";
+
+/// Makes `table.insert`. `behind` holds the tables that scripts share.
+pub(crate) fn insert(lua: &Lua, context: &Rc<Context>, behind: &Table) -> Result<Function> {
+    let (context, behind) = (Rc::clone(context), behind.clone());
     lua.create_function(move |lua, args: MultiValue| {
         let args = Args::new(lua, args);
         let table = args.table(1)?;
@@ -23,7 +29,9 @@ pub(crate) fn insert(lua: &Lua, context: &Rc<Context>, fronts: &Fronts) -> Resul
             3 => i64::from(args.int(2)?),
             _ => return Err(args.fail("wrong number of arguments to 'insert'").into()),
         };
-        fronts.note_write(table)?;
+        if end == 1 && !behind.raw_get::<Value>(table)?.is_nil() {
+            return Err(Failure::text(READ_ONLY).into());
+        }
         let value = args.value(args.len());
         // At worst the table is all there is, and doubles.
         context.building(lua, lua.used_memory(), || {
@@ -39,4 +47,37 @@ pub(crate) fn insert(lua: &Lua, context: &Rc<Context>, fronts: &Fronts) -> Resul
             table.raw_set(position, value)
         })
     })
+}
+
+/// Makes the comparison that `table.sort` uses for long tables, which ticks.
+pub(crate) fn less(lua: &Lua, context: &Rc<Context>) -> Result<Function> {
+    let context = Rc::clone(context);
+    lua.create_function(move |_, (left, right): (Value, Value)| {
+        context.step()?;
+        match (&left, &right) {
+            (Value::String(left), Value::String(right)) => {
+                let (left, right) = (left.as_bytes(), right.as_bytes());
+                context.work(left.len().min(right.len()))?;
+                Ok(left[..].cmp(&right[..]) == Ordering::Less)
+            }
+            _ => match (number::of_value(&left), number::of_value(&right)) {
+                (Some(left), Some(right)) => Ok(left < right),
+                _ => {
+                    let (left, right) = (type_name(&left), type_name(&right));
+                    let text = if left == right {
+                        format!("attempt to compare two {left} values")
+                    } else {
+                        format!("attempt to compare {left} with {right}")
+                    };
+                    Err(Failure::text(text).into())
+                }
+            },
+        }
+    })
+}
+
+/// Makes the function that gives others a turn between two pieces of long work.
+pub(crate) fn tick(lua: &Lua, context: &Rc<Context>) -> Result<Function> {
+    let context = Rc::clone(context);
+    lua.create_function(move |_, _: MultiValue| context.tick())
 }

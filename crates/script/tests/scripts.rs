@@ -4,164 +4,157 @@
 
 mod common;
 
-use common::TestHost;
-use script::texts::NO_SCRIPT;
-use script::{Interpreter, Limits, ScriptError, Sha1};
+use common::{TestHost, eval_in};
+use resp::{Protocol, Reply};
+use script::{Interpreter, ScriptError, ScriptFlags, Settings};
 
 const GET_MYKEY: &str = "return redis.call('get',KEYS[1])";
 const GET_MYKEY_SHA1: &str = "fd758d1589d044dd850a6f05d52f2eefd27f033f";
 
-fn eval_sha(
-    interpreter: &mut Interpreter,
-    host: &mut TestHost,
-    sha1: &str,
-    keys: &[&[u8]],
-) -> (String, Option<Sha1>) {
-    let mut reply = Vec::new();
-    let found = interpreter.eval_sha(sha1.as_bytes(), keys, &[], host, &mut reply);
-    (String::from_utf8(reply).unwrap(), found)
+fn interpreter() -> Interpreter {
+    Interpreter::new(Settings::default()).unwrap()
+}
+
+fn eval(interpreter: &mut Interpreter, source: &str) -> String {
+    let reply = eval_in(
+        Protocol::Resp2,
+        interpreter,
+        &mut TestHost::default(),
+        source.as_bytes(),
+        &[],
+        &[],
+    );
+    String::from_utf8(reply).unwrap()
 }
 
 #[test]
 fn scripts_are_known_by_sha1_of_either_case() {
-    let mut interpreter = Interpreter::new(Limits::default()).unwrap();
-    let mut host = TestHost::default();
-    let mut reply = Vec::new();
-    assert!(!interpreter.exists(GET_MYKEY_SHA1.as_bytes()));
-    let sha1 = interpreter.eval(
-        GET_MYKEY.as_bytes(),
-        &[b"mykey"],
-        &[],
-        &mut host,
-        &mut reply,
-    );
-    assert_eq!(sha1.to_string(), GET_MYKEY_SHA1);
-    assert_eq!(reply, b"$-1\r\n");
-    assert!(interpreter.exists(GET_MYKEY_SHA1.as_bytes()));
+    let mut interpreter = interpreter();
+    assert!(interpreter.find(GET_MYKEY_SHA1.as_bytes()).is_none());
+    let (sha1, forgotten) = interpreter.prepare(GET_MYKEY.as_bytes()).unwrap();
+    assert_eq!((sha1.to_string().as_str(), forgotten), (GET_MYKEY_SHA1, 0));
     let upper = GET_MYKEY_SHA1.to_uppercase();
-    assert!(interpreter.exists(upper.as_bytes()));
-    assert_eq!(
-        eval_sha(&mut interpreter, &mut host, &upper, &[b"mykey"]),
-        ("$-1\r\n".to_owned(), Some(sha1))
-    );
-    assert_eq!(
-        interpreter.source(GET_MYKEY_SHA1.as_bytes()).as_deref(),
-        Some(GET_MYKEY.as_bytes())
-    );
+    for hex in [GET_MYKEY_SHA1, &upper] {
+        assert_eq!(interpreter.find(hex.as_bytes()), Some(sha1));
+    }
+    let mut reply = Reply::new();
+    let mut host = TestHost::default();
+    interpreter.run(sha1, &[b"mykey"], &[], &mut host, &mut reply);
+    assert_eq!(reply.into_vec(), b"$-1\r\n");
+    assert_eq!(interpreter.source(sha1), Some(GET_MYKEY.as_bytes()));
     for unknown in [
         "NotValidShaSUM",
         "ffd632c7d33e571e9f24556ebed26c3479a87130",
         "",
         "é",
     ] {
-        assert_eq!(
-            eval_sha(&mut interpreter, &mut host, unknown, &[]),
-            (format!("-{NO_SCRIPT}\r\n"), None)
-        );
-        assert!(interpreter.source(unknown.as_bytes()).is_none());
+        assert_eq!(interpreter.find(unknown.as_bytes()), None);
     }
 }
 
 #[test]
 fn loading_compiles_without_running() {
-    let mut interpreter = Interpreter::new(Limits::default()).unwrap();
+    let mut interpreter = interpreter();
+    let source = b"redis.call('incr','x') return 'loaded'";
+    let sha1 = interpreter.load(source).unwrap();
     let mut host = TestHost::default();
-    let sha1 = interpreter
-        .load(b"redis.call('incr','x') return 'loaded'")
-        .unwrap();
-    assert_eq!(host.calls, 0);
-    let hex = sha1.to_string();
+    let mut reply = Reply::new();
+    interpreter.run(sha1, &[], &[], &mut host, &mut reply);
     assert_eq!(
-        eval_sha(&mut interpreter, &mut host, &hex, &[]).0,
-        "$6\r\nloaded\r\n"
+        (host.calls, reply.into_vec()),
+        (1, b"$6\r\nloaded\r\n".to_vec())
     );
-    assert_eq!(host.calls, 1);
-    assert_eq!(
-        interpreter.load(b"redis.call('incr','x') return 'loaded'"),
-        Ok(sha1)
-    );
+    assert_eq!(interpreter.load(source), Ok(sha1));
     assert_eq!(interpreter.script_count(), 1);
     let error = interpreter.load(b"return (").unwrap_err();
-    assert_eq!(
-        error,
-        ScriptError::Compile("user_script:2: unexpected symbol near 'end'".to_owned())
-    );
-    let mut reply = Vec::new();
-    error.append_reply(&mut reply);
-    assert_eq!(
-        reply,
-        b"-ERR Error compiling script (new function): user_script:2: unexpected symbol near 'end' \r\n"
-    );
+    let text =
+        "Error compiling script (new function): user_script:1: unexpected symbol near '<eof>'";
+    assert_eq!(error, ScriptError::Refused(text.into()));
+    let mut reply = Reply::new();
+    error.write(&mut reply);
+    assert_eq!(reply.into_vec(), format!("-ERR {text}\r\n").into_bytes());
     assert_eq!(interpreter.script_count(), 1);
 }
 
 #[test]
-fn flushing_forgets_scripts_and_settings() {
-    let mut interpreter = Interpreter::new(Limits::default()).unwrap();
-    let mut host = TestHost::default();
-    let precision = |interpreter: &mut Interpreter, host: &mut TestHost, source: &[u8]| {
-        let mut reply = Vec::new();
-        interpreter.eval(source, &[], &[], host, &mut reply);
-        String::from_utf8(reply).unwrap()
+fn scripts_declare_flags_in_their_first_line() {
+    let mut interpreter = interpreter();
+    let (sha1, _) = interpreter
+        .prepare(b"#!lua flags=no-writes\nerror('x')")
+        .unwrap();
+    assert_eq!(interpreter.flags(sha1), Some(ScriptFlags::NO_WRITES));
+    let mut reply = Reply::new();
+    interpreter.run(sha1, &[], &[], &mut TestHost::default(), &mut reply);
+    assert_eq!(
+        reply.into_vec(),
+        b"-ERR user_script:2: x script: on @user_script:2.\r\n"
+    );
+    assert_eq!(
+        eval(&mut interpreter, "#!js\nreturn 1"),
+        "-ERR Could not find scripting engine 'js'\r\n"
+    );
+    let (plain, _) = interpreter.prepare(b"return 1").unwrap();
+    assert_eq!(interpreter.flags(plain), Some(ScriptFlags::UNDECLARED));
+}
+
+#[test]
+fn of_the_scripts_that_came_with_eval_the_last_ones_used_are_kept() {
+    let mut interpreter = interpreter();
+    let source = |number: usize| format!("return {number}");
+    let mut forgotten = 0;
+    let mut prepare = |interpreter: &mut Interpreter, number| {
+        let (sha1, others) = interpreter.prepare(source(number).as_bytes()).unwrap();
+        let mut reply = Reply::new();
+        interpreter.run(sha1, &[], &[], &mut TestHost::default(), &mut reply);
+        forgotten += others;
+        sha1
     };
-    interpreter.load(GET_MYKEY.as_bytes()).unwrap();
+    let first = prepare(&mut interpreter, 1);
+    let second = prepare(&mut interpreter, 2);
+    let third = prepare(&mut interpreter, 3);
+    // One that is loaded stays.
+    let loaded = interpreter.load(source(2).as_bytes()).unwrap();
+    assert_eq!(loaded, second);
+    for number in 4..=501 {
+        prepare(&mut interpreter, number);
+    }
+    prepare(&mut interpreter, 1);
+    prepare(&mut interpreter, 502);
+    assert_eq!(forgotten, 1);
+    assert_eq!(interpreter.script_count(), 501);
+    let known = |sha1: script::Sha1| interpreter.find(&sha1.to_hex()).is_some();
     assert_eq!(
-        precision(
-            &mut interpreter,
-            &mut host,
-            b"return cjson.encode_number_precision(3)"
-        ),
-        ":3\r\n"
-    );
-    assert_eq!(
-        precision(
-            &mut interpreter,
-            &mut host,
-            b"return cjson.encode_number_precision()"
-        ),
-        ":3\r\n"
-    );
-    interpreter.flush().unwrap();
-    assert!(!interpreter.exists(GET_MYKEY_SHA1.as_bytes()));
-    assert_eq!(interpreter.script_count(), 0);
-    assert_eq!(
-        precision(
-            &mut interpreter,
-            &mut host,
-            b"return cjson.encode_number_precision()"
-        ),
-        ":14\r\n"
+        [known(first), known(second), known(third)],
+        [true, true, false]
     );
 }
 
 #[test]
-fn scripts_find_each_other_as_functions() {
-    let mut interpreter = Interpreter::new(Limits::default()).unwrap();
-    let mut host = TestHost::default();
-    let sha1 = interpreter.load(b"return 42").unwrap();
-    let mut reply = Vec::new();
-    let source = format!("return f_{sha1}() + 1");
-    interpreter.eval(source.as_bytes(), &[], &[], &mut host, &mut reply);
-    assert_eq!(reply, b":43\r\n");
+fn random_numbers_go_on_and_can_be_seeded() {
+    let mut interpreter = interpreter();
+    let draw = "return tostring(math.random())";
+    assert_ne!(eval(&mut interpreter, draw), eval(&mut interpreter, draw));
+    let seeded = "math.randomseed(10) return tostring(math.random())";
+    assert_eq!(
+        eval(&mut interpreter, seeded),
+        eval(&mut interpreter, seeded)
+    );
 }
 
 #[test]
 fn running_scripts_leaves_no_memory_behind() {
-    let mut interpreter = Interpreter::new(Limits::default()).unwrap();
+    let mut interpreter = interpreter();
     let mut host = TestHost::default();
     let sources: Vec<String> = (0..20).map(|number| format!("return {number}")).collect();
     for source in &sources {
         interpreter.load(source.as_bytes()).unwrap();
     }
+    let (sha1, _) = interpreter
+        .prepare(b"return redis.call('incr',KEYS[1])")
+        .unwrap();
     for _ in 0..10_000 {
-        let mut reply = Vec::new();
-        interpreter.eval(
-            b"return redis.call('incr',KEYS[1])",
-            &[b"x"],
-            &[b"v"],
-            &mut host,
-            &mut reply,
-        );
+        let mut reply = Reply::new();
+        interpreter.run(sha1, &[b"x"], &[b"v"], &mut host, &mut reply);
     }
     // What Redis's own test allows for its state.
     let used = interpreter.memory_used();
@@ -170,28 +163,21 @@ fn running_scripts_leaves_no_memory_behind() {
 
 #[test]
 fn replies_are_appended() {
-    let mut interpreter = Interpreter::new(Limits::default()).unwrap();
+    let mut interpreter = interpreter();
     let mut host = TestHost::default();
-    let mut reply = b"+before\r\n".to_vec();
-    interpreter.eval(
-        b"return {1, {}, 'x', nil, 2}",
-        &[],
-        &[],
-        &mut host,
-        &mut reply,
-    );
-    interpreter.eval(b"error('x')", &[], &[], &mut host, &mut reply);
-    interpreter.eval(
-        b"local t = {1} t[1] = t return t",
-        &[],
-        &[],
-        &mut host,
-        &mut reply,
-    );
+    let mut reply = Reply::new();
+    reply.status("before");
+    for source in [
+        "return {1, {}, 'x', nil, 2}",
+        "error('x')",
+        "local t = {1} t[1] = t return t",
+    ] {
+        let (sha1, _) = interpreter.prepare(source.as_bytes()).unwrap();
+        interpreter.run(sha1, &[], &[], &mut host, &mut reply);
+    }
     assert_eq!(
-        String::from_utf8_lossy(&reply),
-        "+before\r\n*3\r\n:1\r\n*0\r\n$1\r\nx\r\n-ERR Error running script (call to \
-         f_9851144f39f03a0d597a980c5aa79c80cb696891): @user_script:1: user_script:1: x \r\n-ERR reached lua stack \
-         limit\r\n"
+        String::from_utf8_lossy(&reply.into_vec()),
+        "+before\r\n*3\r\n:1\r\n*0\r\n$1\r\nx\r\n-ERR user_script:1: x script: on @user_script:1.\r\n\
+         -ERR reached lua stack limit\r\n"
     );
 }

@@ -121,6 +121,18 @@ impl Flags {
         self.0 & other.0 != 0
     }
 
+    /// These flags and those of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These flags but for those of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The words that COMMAND answers.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         words(self.0, &FLAG_WORDS)
@@ -137,7 +149,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 15] = [
+const TRAIT_WORDS: [&str; 18] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -153,6 +165,9 @@ const TRAIT_WORDS: [&str; 15] = [
     "shutdown",
     "may_replicate",
     "keeps_caching",
+    "runs_script",
+    "by_sha1",
+    "by_function",
 ];
 
 impl Traits {
@@ -182,6 +197,12 @@ impl Traits {
     pub const SELECTS_DB: Self = Self::parse("selects_db");
     /// Ends the server.
     pub const SHUTDOWN: Self = Self::parse("shutdown");
+    /// Runs a script, whose flags are its own: the source is its second word, unless another trait says what is.
+    pub const RUNS_SCRIPT: Self = Self::parse("runs_script");
+    /// The SHA1 of the script is its second word.
+    pub const BY_SHA1: Self = Self::parse("by_sha1");
+    /// The name of a function is its second word.
+    pub const BY_FUNCTION: Self = Self::parse("by_function");
 
     /// May write to the replication stream although it is no write.
     pub const MAY_REPLICATE: Self = Self::parse("may_replicate");

@@ -16,9 +16,12 @@ impl Engine {
 
     /// `kept`: the file is one that this server goes on with.
     pub(super) fn begin_rewrite(&mut self, kept: bool) -> Result<(), String> {
+        // What was done before the fork is in the new file: it goes to the old one now.
+        self.open_group();
         let request = RewriteRequest {
             path: self.config.appendfilename.clone(),
             now_ms: self.now.unix_ms(),
+            functions: self.library_codes(),
             sync_often: self.config.aof_rewrite_incremental_fsync,
         };
         self.journal.append_only.last_rewrite_try = self.now.unix_ms() / 1000;

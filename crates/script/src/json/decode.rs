@@ -100,7 +100,10 @@ impl Decoder<'_> {
     fn value(&mut self, (token, at): Located) -> Result<Value> {
         self.context.step()?;
         match token {
-            Token::String(text) => self.lua.create_string(text).map(Value::String),
+            Token::String(text) => {
+                self.context.work(text.len())?;
+                self.lua.create_string(text).map(Value::String)
+            }
             Token::Number(number) => Ok(Value::Number(number)),
             Token::Boolean(value) => Ok(Value::Boolean(value)),
             Token::Null => Ok(Value::NULL),

@@ -26,6 +26,14 @@ pub(super) fn run(context: &Context, settings: &Settings, args: &Args<'_>) -> Re
     context.string(args.lua, &json)
 }
 
+/// A long string is written in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Whether a byte of a string is not written as it is.
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\' | b'/' | 0x7f)
+}
+
 struct Encoder<'a> {
     context: &'a Context,
     settings: &'a Settings,
@@ -45,7 +53,7 @@ enum Shape {
 impl Encoder<'_> {
     fn value(&mut self, value: &Value, depth: i32) -> Result<()> {
         match value {
-            Value::String(text) => self.string(&text.as_bytes()),
+            Value::String(text) => self.string(&text.as_bytes())?,
             Value::Integer(_) | Value::Number(_) => self.number(value)?,
             Value::Boolean(true) => self.json.extend_from_slice(b"true"),
             Value::Boolean(false) => self.json.extend_from_slice(b"false"),
@@ -67,26 +75,44 @@ impl Encoder<'_> {
         Failure::at_caller(self.lua, text).into()
     }
 
-    fn string(&mut self, text: &[u8]) {
+    fn string(&mut self, text: &[u8]) -> Result<()> {
         self.json.reserve(text.len() + 2);
         self.json.push(b'"');
-        for byte in text {
-            match byte {
-                b'"' => self.json.extend_from_slice(b"\\\""),
-                b'\\' => self.json.extend_from_slice(b"\\\\"),
-                b'/' => self.json.extend_from_slice(b"\\/"),
-                0x08 => self.json.extend_from_slice(b"\\b"),
-                b'\t' => self.json.extend_from_slice(b"\\t"),
-                b'\n' => self.json.extend_from_slice(b"\\n"),
-                0x0c => self.json.extend_from_slice(b"\\f"),
-                b'\r' => self.json.extend_from_slice(b"\\r"),
-                0..0x20 | 0x7f => self
-                    .json
-                    .extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-                plain => self.json.push(*plain),
+        // The same long string may be there many times.
+        for piece in text.chunks(PIECE_BYTES) {
+            let mut rest = piece;
+            while let Some(at) = rest.iter().position(|byte| needs_escape(*byte)) {
+                self.json.extend_from_slice(&rest[..at]);
+                self.escape(rest[at]);
+                rest = &rest[at + 1..];
             }
+            self.json.extend_from_slice(rest);
+            if self.json.len() > self.room {
+                self.context.check_room(self.lua, self.json.len())?;
+            }
+            self.context.work(piece.len())?;
         }
         self.json.push(b'"');
+        Ok(())
+    }
+
+    fn escape(&mut self, byte: u8) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let short = match byte {
+            b'"' | b'\\' | b'/' => byte,
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0c => b'f',
+            b'\r' => b'r',
+            _ => {
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                let code = [b'\\', b'u', b'0', b'0', DIGITS[high], DIGITS[low]];
+                self.json.extend_from_slice(&code);
+                return;
+            }
+        };
+        self.json.extend_from_slice(&[b'\\', short]);
     }
 
     fn number(&mut self, value: &Value) -> Result<()> {
@@ -179,7 +205,7 @@ impl Encoder<'_> {
                     self.number(&key)?;
                     self.json.push(b'"');
                 }
-                Value::String(text) => self.string(&text.as_bytes()),
+                Value::String(text) => self.string(&text.as_bytes())?,
                 other => return Err(self.refuse(other, "table key must be a number or string")),
             }
             self.json.push(b':');

@@ -1,15 +1,19 @@
 -- Builds what scripts see.
 --
--- `builtins` holds the real globals. Scripts get `globals`, which is empty but for KEYS and ARGV and falls back to
--- `builtins`; and instead of each library an empty table that falls back to the real one. So a script may change what it
--- likes, and afterwards emptying these few tables puts everything back for the next script.
-local globals, native, load_guard = ...
+-- No table that scripts share can be written to. `builtins` holds the real globals and the real libraries stand behind
+-- `real`; scripts get empty tables in front of them, which fall back to the real ones and refuse writes. So the functions
+-- that go past metatables (`rawset`, `next`, …) have to know of these fronts.
+local globals, native, is_functions, is_insecure = ...
 
-local error, getfenv, next, pcall, rawset, select, setfenv = error, getfenv, next, pcall, rawset, select, setfenv
-local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
-local concat, create, resume = table.concat, coroutine.create, coroutine.resume
+local error, next, pcall, rawget, rawset, select = error, next, pcall, rawget, rawset, select
+local getfenv, setfenv = getfenv, setfenv
+local getmetatable, setmetatable, tonumber, tostring, type, xpcall = getmetatable, setmetatable, tonumber, tostring, type, xpcall
+local create, resume, unpack = coroutine.create, coroutine.resume, unpack
+local concat, sort = table.concat, table.sort
 
--- Errors from functions written in Rust are objects. `plain` turns one into the string that a script may see, and raises
+local READ_ONLY = "Attempt to modify a readonly table"
+
+-- Errors from functions written in Rust are objects. `plain` turns one into the value that a script may see, and raises
 -- it again if the script has to stop. `visible` does the same but gives the object back instead of raising it.
 local plain, visible = native.plain, native.visible
 
@@ -20,44 +24,125 @@ local function settle(succeeded, ...)
   return false, plain((...))
 end
 
-local builtins = {}
+-- From each front to the real table behind it; and to what `getmetatable` shows of it.
+local behind, shown = native.behind, {}
 
--- Which of the tables that scripts may write to were written to; and from each such table to the real one behind it.
-local touched, behind = native.touched, native.behind
-
-local function keep(t, name, value)
-  touched[t], touched.any = true, true
-  rawset(t, name, value)
+local function refuse()
+  error(READ_ONLY, 2)
 end
 
 local function in_front_of(real)
-  local front = setmetatable({}, { __index = real, __newindex = keep, __metatable = false })
+  local front = setmetatable({}, { __index = real, __newindex = refuse, __metatable = false })
   behind[front] = real
   return front
 end
 
--- KEYS and ARGV without elements. They are written to rarely, so the same tables serve every script.
-local no_keys, no_arguments = in_front_of({}), in_front_of({})
+local function type_of_argument(...)
+  return select("#", ...) == 0 and "no value" or type((...))
+end
 
-local function put_back()
-  native.undisturbed(true)
-  touched.any = nil
-  for t in next, touched do
-    for name in next, t do
-      t[name] = nil
-    end
-    touched[t] = nil
+local function bad_argument(position, name, expected, ...)
+  error("bad argument #" .. position .. " to '" .. name .. "' (" .. expected .. " expected, got " .. type_of_argument(...) .. ")", 3)
+end
+
+function native.rawset(t, name, value)
+  if type(t) ~= "table" then
+    bad_argument(1, "rawset", "table", t)
   end
-  rawset(globals, "KEYS", no_keys)
-  rawset(globals, "ARGV", no_arguments)
-  native.undisturbed(false)
+  if behind[t] then
+    error(READ_ONLY, 0)
+  end
+  return rawset(t, name, value)
+end
+
+function native.rawget(t, name)
+  if type(t) ~= "table" then
+    bad_argument(1, "rawget", "table", t)
+  end
+  return rawget(behind[t] or t, name)
+end
+
+function native.next(t, name)
+  if type(t) ~= "table" then
+    bad_argument(1, "next", "table", t)
+  end
+  return next(behind[t] or t, name)
+end
+
+function native.pairs(...)
+  local t = ...
+  if type(t) ~= "table" then
+    bad_argument(1, "pairs", "table", ...)
+  end
+  if behind[t] then
+    local copy = {}
+    for name, value in next, behind[t] do
+      copy[name] = value
+    end
+    t = copy
+  end
+  return next, t, nil
+end
+
+function native.setmetatable(t, meta)
+  if type(t) ~= "table" then
+    bad_argument(1, "setmetatable", "table", t)
+  end
+  if meta ~= nil and type(meta) ~= "table" then
+    error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
+  end
+  if behind[t] then
+    error(READ_ONLY, 0)
+  end
+  return setmetatable(t, meta)
+end
+
+function native.getmetatable(...)
+  if select("#", ...) == 0 then
+    error("bad argument #1 to 'getmetatable' (value expected)", 2)
+  end
+  local value = ...
+  if type(value) == "table" and behind[value] then
+    return shown[value]
+  end
+  return getmetatable(value)
+end
+
+-- Lua 5.1 counts the elements in 32 bits.
+function native.unpack(...)
+  local t, first, last = ...
+  if type(t) ~= "table" then
+    bad_argument(1, "unpack", "table", ...)
+  end
+  local i, j = tonumber(first or 1), tonumber(last or #t)
+  if i and j and not (j - i < 8000 and i >= -2147483648 and i <= 2147483647 and j >= -2147483648 and j <= 2147483647) then
+    error("too many results to unpack", 2)
+  end
+  if not i then
+    bad_argument(2, "unpack", "number", first)
+  elseif not j then
+    bad_argument(3, "unpack", "number", last)
+  end
+  return unpack(t, i, j)
 end
 
 function native.pcall(...)
   if select("#", ...) == 0 then
-    error("bad argument #1 to 'pcall' (value expected)", 2)
+    return false, "attempt to call a boolean value"
   end
-  return settle(pcall(...))
+  return native.settle_text(settle(pcall(...)))
+end
+
+-- What a command answered is a table for `error`, and its text for `pcall`, as it was in older versions.
+function native.settle_text(succeeded, ...)
+  if succeeded or type((...)) ~= "table" then
+    return succeeded, ...
+  end
+  local text = rawget(..., "err")
+  if type(text) == "string" or type(text) == "number" then
+    return false, text
+  end
+  return false, ...
 end
 
 function native.xpcall(f, ...)
@@ -74,14 +159,6 @@ function native.xpcall(f, ...)
     end
     return handler(e)
   end))
-end
-
-function native.print(...)
-  local parts = { ... }
-  for i = 1, select("#", ...) do
-    parts[i] = tostring(parts[i])
-  end
-  native.log(concat(parts, "\t"))
 end
 
 local function pass_on(succeeded, ...)
@@ -111,6 +188,51 @@ function native.coroutine.wrap(f)
   end
 end
 
+-- Elements that `table.concat` and `table.sort` handle at once, without a tick.
+local PIECE = 10000
+local tick, less = native.tick, native.less
+
+function table.concat(...)
+  local t, between, first, last = ...
+  if type(t) ~= "table" then
+    bad_argument(1, "concat", "table", ...)
+  end
+  local i, j = tonumber(first or 1), tonumber(last or #t)
+  if not (i and j and j - i >= PIECE) then
+    local succeeded, text = pcall(concat, t, between, first, last)
+    if not succeeded then
+      error(plain(text), 2)
+    end
+    return text
+  end
+  local pieces = {}
+  for start = i, j, PIECE do
+    local stop = start + PIECE - 1
+    local succeeded, text = pcall(concat, t, between, start, stop < j and stop or j)
+    if not succeeded then
+      error(plain(text), 2)
+    end
+    pieces[#pieces + 1] = text
+    tick()
+  end
+  return concat(pieces, between)
+end
+
+function table.sort(...)
+  local t, before = ...
+  if type(t) ~= "table" then
+    bad_argument(1, "sort", "table", ...)
+  end
+  if before == nil and #t > PIECE then
+    before = less
+  end
+  local succeeded, complaint = pcall(sort, t, before)
+  if not succeeded then
+    -- What a comparison raised has its position, or has none.
+    error(complaint, complaint == "invalid order function for sorting" and 2 or 0)
+  end
+end
+
 for name, f in next, native.string do
   string[name] = f
 end
@@ -118,72 +240,81 @@ string.gfind = string.gmatch
 table.insert = native.table_insert
 native.math_replace(math)
 
-local libraries = {
-  string = string,
-  table = table,
-  math = math,
-  coroutine = native.coroutine,
-  redis = native.redis,
-  cjson = native.cjson,
-  cmsgpack = native.cmsgpack,
-  struct = native.struct,
-  bit = native.bit,
+local server = in_front_of(native.server)
+local builtins = {
+  string = in_front_of(string),
+  table = in_front_of(table),
+  math = in_front_of(math),
+  coroutine = in_front_of(native.coroutine),
+  os = in_front_of({ clock = native.clock }),
+  server = server,
+  redis = server,
+  cjson = in_front_of(native.cjson),
+  cmsgpack = in_front_of(native.cmsgpack),
+  struct = in_front_of(native.struct),
+  bit = in_front_of(native.bit),
+  _G = globals,
 }
 
 -- Of the base library; the rest of what Lua offers stays out.
-local base = {
-  "_VERSION", "assert", "error", "gcinfo", "getfenv", "getmetatable", "ipairs", "next", "rawequal", "rawget", "select",
-  "setfenv", "setmetatable", "tonumber", "tostring", "type", "unpack",
-}
-local own = {
-  "collectgarbage", "load", "loadstring", "pairs", "pcall", "print", "rawset", "xpcall",
-}
-
-for _, name in next, base do
+for _, name in next, {
+  "_VERSION", "assert", "error", "gcinfo", "ipairs", "rawequal", "select", "tonumber", "tostring", "type",
+} do
   builtins[name] = globals[name]
 end
-for _, name in next, own do
+for _, name in next, {
+  "collectgarbage", "getmetatable", "load", "loadstring", "next", "pairs", "pcall", "rawget", "rawset", "setmetatable",
+  "unpack", "xpcall",
+} do
   builtins[name] = native[name]
 end
-for name, library in next, libraries do
-  builtins[name] = in_front_of(library)
+if is_insecure then
+  builtins.getfenv, builtins.setfenv = getfenv, setfenv
 end
-builtins._G = globals
+if not is_functions then
+  builtins.__server__err__handler = native.on_error
+  builtins.__redis__err__handler = native.on_error
+end
 
--- Methods of strings are found through the library's front. The metatable itself stays out of reach.
+-- Methods of strings. Of the metatable itself a copy is shown.
 local string_meta = getmetatable("")
-string_meta.__index = builtins.string
-local shown_meta = { __index = builtins.string }
-string_meta.__metatable = setmetatable({}, {
-  __index = shown_meta,
-  __newindex = function()
-    error("Attempt to modify a readonly table", 2)
-  end,
-  __metatable = false,
-})
-behind[string_meta.__metatable] = shown_meta
+string_meta.__index = string
+string_meta.__metatable = in_front_of({ __index = builtins.string })
+
+local function missing(_, name)
+  if type(name) ~= "string" and type(name) ~= "number" then
+    error("Second argument to luaProtectedTableError must be a string or number", 2)
+  end
+  error("Script attempted to access nonexistent global variable '" .. name .. "'", 2)
+end
 
 for name in next, globals do
   globals[name] = nil
 end
-behind[globals] = builtins
-local guard, missing = load_guard(native.caller_kind, builtins, keep, native.find_script)
-guard.__index = setmetatable(builtins, missing)
+setmetatable(builtins, { __index = missing })
+local guard = { __index = builtins, __newindex = refuse, __metatable = false }
 setmetatable(globals, guard)
-
-rawset(globals, "KEYS", no_keys)
-rawset(globals, "ARGV", no_arguments)
+behind[globals] = builtins
+shown[globals] = in_front_of({ __index = is_functions and globals or missing })
 
 local on_error = native.on_error
 
-return function(script, keys, arguments)
-  globals.KEYS, globals.ARGV = keys or no_keys, arguments or no_arguments
-  if getfenv(script) ~= globals then
-    setfenv(script, globals)
+if is_functions then
+  -- What a library finds while it is loaded.
+  setmetatable(native.loading, { __index = missing })
+  local loading = in_front_of(native.loading)
+  local globals_while_loading = setmetatable({ server = loading, redis = loading }, { __index = missing })
+  return guard, builtins, globals_while_loading, function(f, keys, arguments)
+    keys, arguments = keys or {}, arguments or {}
+    return xpcall(function()
+      return f(keys, arguments)
+    end, on_error)
   end
+end
+
+return guard, builtins, nil, function(script, keys, arguments)
+  builtins.KEYS, builtins.ARGV = keys or {}, arguments or {}
   local succeeded, result = xpcall(script, on_error)
-  if touched.any then
-    put_back()
-  end
+  builtins.KEYS, builtins.ARGV = nil, nil
   return succeeded, result
 end

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use script::{Host, LogLevel, Outcome, Refusal, Tick};
+use resp::Reply;
+use script::{Host, LogLevel, Targets, Tick, texts};
 
 enum Value {
     Text(Vec<u8>),
@@ -16,7 +17,6 @@ enum Value {
 #[derive(Default)]
 pub struct TestHost {
     values: BTreeMap<Vec<u8>, Value>,
-    random_called: bool,
     /// What scripts logged.
     pub logged: Vec<(LogLevel, Vec<u8>)>,
     /// How often it was asked whether to go on.
@@ -24,56 +24,62 @@ pub struct TestHost {
     kill_at: Option<usize>,
     /// Commands run.
     pub calls: usize,
+    /// Where the last command's changes go.
+    pub targets: Option<Targets>,
 }
 
-const WRONG_TYPE: &[u8] = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
-const NOT_INTEGER: &[u8] = b"-ERR value is not an integer or out of range\r\n";
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
 
 impl Host for TestHost {
-    fn call(&mut self, args: &[&[u8]], reply: &mut Vec<u8>) -> Outcome {
+    fn call(&mut self, args: &[&[u8]], targets: Targets, reply: &mut Reply) {
         self.calls += 1;
+        self.targets = Some(targets);
         let name = args[0].to_ascii_lowercase();
         let name = String::from_utf8_lossy(&name).into_owned();
-        let (least, most, write) = match name.as_str() {
-            "get" | "echo" | "smembers" | "incr" | "select" | "raw" => (2, 2, name == "incr"),
-            "set" => (3, 99, true),
-            "expire" => (3, 3, true),
-            "mget" | "del" | "keys" => (2, 99, name == "del"),
-            "rpush" | "lpush" | "sadd" => (3, 9999, true),
-            "lrange" => (4, 4, false),
-            "ping" | "randomkey" => (1, 1, false),
+        let (least, most) = match name.as_str() {
+            "get" | "echo" | "smembers" | "incr" | "select" | "raw" => (2, 2),
+            "set" => (3, 99),
+            "expire" => (3, 3),
+            "mget" | "del" | "keys" => (2, 99),
+            "rpush" | "lpush" | "sadd" => (3, 9999),
+            "lrange" => (4, 4),
+            "ping" | "randomkey" => (1, 1),
             "panic" => panic!("a command failed badly"),
-            "eval" | "subscribe" | "spop" => return Outcome::Refused(Refusal::NotFromScripts),
+            "eval" | "subscribe" | "multi" => return reply.error(texts::NOT_FROM_SCRIPTS),
             "replicaof" => {
-                return Outcome::Refused(Refusal::Gate(Cow::Borrowed(
-                    "-READONLY You can't write against a read only slave.\r\n",
-                )));
+                return reply.error("READONLY You can't write against a read only replica.");
             }
-            _ => return Outcome::Refused(Refusal::UnknownCommand),
+            _ => return reply.error(texts::UNKNOWN_COMMAND),
         };
         if args.len() < least || args.len() > most {
-            return Outcome::Refused(Refusal::WrongArity);
+            return reply.error(texts::WRONG_ARITY);
         }
-        if write && self.random_called {
-            return Outcome::Refused(Refusal::WriteAfterRandom);
-        }
-        self.random_called |= name == "randomkey";
         self.run(&name, &args[1..], reply);
-        Outcome::Reply {
-            sort: name == "smembers" || name == "keys",
+    }
+
+    fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
+        match args[0] {
+            b"get" => Some(true),
+            b"set" => Some(false),
+            _ => None,
         }
     }
 
     fn tick(&mut self) -> Tick {
         self.ticks += 1;
         if self.kill_at.is_some_and(|at| self.ticks >= at) {
-            return Tick::Kill(Cow::Borrowed(script::texts::KILLED));
+            return Tick::Kill(Cow::Borrowed(texts::KILLED));
         }
         Tick::Continue
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {
         self.logged.push((level, text.to_vec()));
+    }
+
+    fn cpu_seconds(&mut self) -> f64 {
+        1.5
     }
 }
 
@@ -86,21 +92,21 @@ impl TestHost {
         }
     }
 
-    fn run(&mut self, name: &str, args: &[&[u8]], reply: &mut Vec<u8>) {
+    fn run(&mut self, name: &str, args: &[&[u8]], reply: &mut Reply) {
         match name {
-            "ping" => reply.extend_from_slice(b"+PONG\r\n"),
-            "select" => reply.extend_from_slice(b"+OK\r\n"),
-            "raw" => reply.extend_from_slice(args[0]),
+            "ping" => reply.status("PONG"),
+            "select" => reply.ok(),
+            "raw" => reply.raw(args[0]),
             "randomkey" => bulk(reply, self.values.keys().next().map(Vec::as_slice)),
-            "echo" => bulk(reply, Some(args[0])),
+            "echo" => reply.bulk(args[0]),
             "set" => {
                 self.values
                     .insert(args[0].to_vec(), Value::Text(args[1].to_vec()));
-                reply.extend_from_slice(b"+OK\r\n");
+                reply.ok();
             }
             "get" => self.get(args[0], reply),
             "mget" => {
-                header(reply, '*', args.len());
+                reply.array(args.len());
                 for key in args {
                     let value = match self.values.get(*key) {
                         Some(Value::Text(text)) => Some(text.as_slice()),
@@ -110,9 +116,9 @@ impl TestHost {
                 }
             }
             "keys" => {
-                header(reply, '*', self.values.len());
-                for key in self.values.keys().rev() {
-                    bulk(reply, Some(key));
+                reply.array(self.values.len());
+                for key in self.values.keys() {
+                    reply.bulk(key);
                 }
             }
             "del" | "expire" => {
@@ -121,7 +127,7 @@ impl TestHost {
                     .iter()
                     .filter(|key| self.values.remove(**key).is_some())
                     .count();
-                header(reply, ':', removed);
+                reply.count(removed);
             }
             "incr" => self.increment(args[0], reply),
             "rpush" | "lpush" => self.push(name == "lpush", args[0], &args[1..], reply),
@@ -131,96 +137,105 @@ impl TestHost {
         }
     }
 
-    fn get(&self, key: &[u8], reply: &mut Vec<u8>) {
+    fn get(&self, key: &[u8], reply: &mut Reply) {
         match self.values.get(key) {
-            None => bulk(reply, None),
-            Some(Value::Text(text)) => bulk(reply, Some(text)),
-            Some(_) => reply.extend_from_slice(WRONG_TYPE),
+            None => reply.nil(),
+            Some(Value::Text(text)) => reply.bulk(text),
+            Some(_) => reply.error(WRONG_TYPE),
         }
     }
 
-    fn increment(&mut self, key: &[u8], reply: &mut Vec<u8>) {
+    fn increment(&mut self, key: &[u8], reply: &mut Reply) {
         let value = match self.values.get(key) {
             None => Some(0i64),
             Some(Value::Text(text)) => std::str::from_utf8(text)
                 .ok()
                 .and_then(|text| text.parse().ok()),
-            Some(_) => return reply.extend_from_slice(WRONG_TYPE),
+            Some(_) => return reply.error(WRONG_TYPE),
         };
         let Some(value) = value else {
-            return reply.extend_from_slice(NOT_INTEGER);
+            return reply.error(NOT_INTEGER);
         };
-        let text = (value + 1).to_string();
-        reply.extend_from_slice(format!(":{text}\r\n").as_bytes());
-        self.values
-            .insert(key.to_vec(), Value::Text(text.into_bytes()));
+        reply.int(value + 1);
+        let text = (value + 1).to_string().into_bytes();
+        self.values.insert(key.to_vec(), Value::Text(text));
     }
 
-    fn push(&mut self, front: bool, key: &[u8], values: &[&[u8]], reply: &mut Vec<u8>) {
+    fn push(&mut self, front: bool, key: &[u8], values: &[&[u8]], reply: &mut Reply) {
         let list = self
             .values
             .entry(key.to_vec())
             .or_insert(Value::List(Vec::new()));
         let Value::List(list) = list else {
-            return reply.extend_from_slice(WRONG_TYPE);
+            return reply.error(WRONG_TYPE);
         };
         for value in values {
             let at = if front { 0 } else { list.len() };
             list.insert(at, value.to_vec());
         }
-        header(reply, ':', list.len());
+        reply.count(list.len());
     }
 
-    fn range(&self, key: &[u8], reply: &mut Vec<u8>) {
+    fn range(&self, key: &[u8], reply: &mut Reply) {
         match self.values.get(key) {
-            None => header(reply, '*', 0),
+            None => reply.array(0),
             Some(Value::List(list)) => {
-                header(reply, '*', list.len());
-                list.iter().for_each(|value| bulk(reply, Some(value)));
+                reply.array(list.len());
+                list.iter().for_each(|value| reply.bulk(value));
             }
-            Some(_) => reply.extend_from_slice(WRONG_TYPE),
+            Some(_) => reply.error(WRONG_TYPE),
         }
     }
 
-    fn add(&mut self, key: &[u8], values: &[&[u8]], reply: &mut Vec<u8>) {
+    fn add(&mut self, key: &[u8], values: &[&[u8]], reply: &mut Reply) {
         let set = self
             .values
             .entry(key.to_vec())
             .or_insert(Value::Set(BTreeSet::new()));
         let Value::Set(set) = set else {
-            return reply.extend_from_slice(WRONG_TYPE);
+            return reply.error(WRONG_TYPE);
         };
         let added = values
             .iter()
             .filter(|value| set.insert(value.to_vec()))
             .count();
-        header(reply, ':', added);
+        reply.count(added);
     }
 
-    /// In an order that is not that of the bytes.
-    fn members(&self, key: &[u8], reply: &mut Vec<u8>) {
+    fn members(&self, key: &[u8], reply: &mut Reply) {
         match self.values.get(key) {
-            None => header(reply, '*', 0),
+            None => reply.set(0),
             Some(Value::Set(set)) => {
-                header(reply, '*', set.len());
-                set.iter().rev().for_each(|value| bulk(reply, Some(value)));
+                reply.set(set.len());
+                set.iter().for_each(|value| reply.bulk(value));
             }
-            Some(_) => reply.extend_from_slice(WRONG_TYPE),
+            Some(_) => reply.error(WRONG_TYPE),
         }
     }
 }
 
-fn header(reply: &mut Vec<u8>, kind: char, number: usize) {
-    reply.extend_from_slice(format!("{kind}{number}\r\n").as_bytes());
-}
-
-fn bulk(reply: &mut Vec<u8>, text: Option<&[u8]>) {
+fn bulk(reply: &mut Reply, text: Option<&[u8]>) {
     match text {
-        None => reply.extend_from_slice(b"$-1\r\n"),
-        Some(text) => {
-            header(reply, '$', text.len());
-            reply.extend_from_slice(text);
-            reply.extend_from_slice(b"\r\n");
-        }
+        None => reply.nil(),
+        Some(text) => reply.bulk(text),
     }
+}
+
+/// The reply to a script, in this version of the protocol.
+pub fn eval_in(
+    protocol: resp::Protocol,
+    interpreter: &mut script::Interpreter,
+    host: &mut TestHost,
+    source: &[u8],
+    keys: &[&[u8]],
+    argv: &[&[u8]],
+) -> Vec<u8> {
+    let mut reply = Reply::speaking(protocol);
+    match interpreter.prepare(source) {
+        Ok((sha1, _)) => {
+            interpreter.run(sha1, keys, argv, host, &mut reply);
+        }
+        Err(error) => error.write(&mut reply),
+    }
+    reply.into_vec()
 }

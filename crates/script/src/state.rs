@@ -1,0 +1,211 @@
+//! One Lua state with its sandbox: compiling, running, the memory bound. What is kept in it is `interpreter`'s (scripts)
+//! and `functions`' (libraries).
+
+use std::rc::Rc;
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use resp::Reply;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::host::{Answer, Host};
+use crate::reply::{self, Names};
+use crate::sandbox::{self, Kind, Sandbox};
+use crate::settings::Settings;
+
+/// Scripts run between two steps of the collector, which then has little to do at once.
+const RUNS_PER_COLLECTION: u32 = 50;
+
+/// The longest source that is compiled: Lua counts some of its parts in 32 bits.
+const MOST_SOURCE_BYTES: usize = 1 << 29;
+
+/// Why a script or a library could not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// It was refused. The text is for the client, after `ERR`.
+    #[error("{}", String::from_utf8_lossy(.0))]
+    Refused(Vec<u8>),
+    /// The Lua state could not be made.
+    #[error("Lua could not be started: {0}")]
+    Start(String),
+}
+
+impl ScriptError {
+    /// Writes the error for the client.
+    pub fn write(&self, reply: &mut Reply) {
+        match self {
+            ScriptError::Refused(text) => reply.err(text),
+            ScriptError::Start(_) => reply.err(self.to_string()),
+        }
+    }
+}
+
+pub(crate) struct State {
+    lua: Lua,
+    pub(crate) context: Rc<Context>,
+    sandbox: Sandbox,
+    names: Names,
+    runs: u32,
+    /// Where [`State::collect`] does all of its work at once.
+    collect_above_bytes: usize,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, kind: Kind) -> Result<Self, ScriptError> {
+        Self::start(settings, kind).map_err(|error| ScriptError::Start(error.to_string()))
+    }
+
+    fn start(settings: Settings, kind: Kind) -> mlua::Result<Self> {
+        let lua = Lua::new_with(
+            StdLib::TABLE | StdLib::STRING | StdLib::MATH,
+            LuaOptions::new(),
+        )?;
+        let memory_bytes = settings.memory_bytes;
+        let context = Context::new(settings);
+        let sandbox = sandbox::set_up(&lua, &context, kind)?;
+        let names = Names::new(&lua)?;
+        context.watch(&lua, false)?;
+        lua.gc_collect()?;
+        lua.set_memory_limit(memory_bytes)?;
+        Ok(State {
+            context,
+            sandbox,
+            names,
+            runs: 0,
+            collect_above_bytes: memory_bytes / 2,
+            lua,
+        })
+    }
+
+    pub(crate) fn memory_used(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Compiles `code` under `name`. The error is Lua's complaint.
+    pub(crate) fn compile(&self, code: &[u8], name: &str) -> Result<Function, Vec<u8>> {
+        if code.len() > MOST_SOURCE_BYTES {
+            return Err(b"not enough memory".to_vec());
+        }
+        let chunk = self.lua.load(code).set_name(name).set_mode(ChunkMode::Text);
+        chunk
+            .set_environment(self.sandbox.globals.clone())
+            .into_function()
+            .map_err(|error| Failure::from_error(&error).to_string().into_bytes())
+    }
+
+    /// Keeps a function, in the state's registry: a handle of its own for each would exhaust the handles after some
+    /// thousands.
+    pub(crate) fn keep(&self, function: &Function) -> Result<mlua::RegistryKey, Vec<u8>> {
+        let kept = self.lua.create_registry_value(function);
+        kept.map_err(|error| Failure::from_error(&error).to_string().into_bytes())
+    }
+
+    /// Runs a kept function with the tables for keys and arguments, and writes one reply, which may be an error.
+    pub(crate) fn run(
+        &mut self,
+        function: &mlua::RegistryKey,
+        (keys, argv): (&[&[u8]], &[&[u8]]),
+        host: &mut dyn Host,
+        reply: &mut Reply,
+    ) -> Answer {
+        let context = Rc::clone(&self.context);
+        let mut written = Reply::speaking(reply.protocol());
+        let result = context.with_host(host, || -> mlua::Result<Answer> {
+            let function: Function = self.lua.registry_value(function)?;
+            let (keys, argv) = self.arguments(keys, argv)?;
+            let (succeeded, value): (bool, Value) =
+                self.sandbox.run.call((function, keys, argv))?;
+            if !succeeded {
+                return Err(Failure::Value(value).into());
+            }
+            reply::from_lua(&self.context, &self.names, value, &mut written)
+        });
+        let answer = result.unwrap_or_else(|error| {
+            written.clear();
+            self.write_error(&error, &mut written)
+        });
+        reply.append(written);
+        self.collect();
+        answer
+    }
+
+    /// The error with which a script ended.
+    fn write_error(&self, error: &mlua::Error, reply: &mut Reply) -> Answer {
+        let text = match Failure::from_error(error) {
+            Failure::Value(Value::Table(table)) => {
+                return reply::write_raised(&self.names, &table, reply);
+            }
+            Failure::Text(text) => text,
+            Failure::Value(Value::String(text)) => text.as_bytes().to_vec(),
+            Failure::Stop => self.context.stopped().unwrap_or_default(),
+            Failure::Value(_) => b"execution failure".to_vec(),
+        };
+        reply.err([b"Error running script, ", &text[..]].concat());
+        Answer::Error
+    }
+
+    /// The tables for `KEYS` and `ARGV`; none for one without elements.
+    fn arguments(
+        &self,
+        keys: &[&[u8]],
+        argv: &[&[u8]],
+    ) -> mlua::Result<(Option<Table>, Option<Table>)> {
+        if keys.is_empty() && argv.is_empty() {
+            return Ok((None, None));
+        }
+        let bytes = keys
+            .iter()
+            .chain(argv)
+            .map(|arg| arg.len() + reply::ELEMENT_BYTES);
+        let table = |values: &[&[u8]]| {
+            if values.is_empty() {
+                return Ok(None);
+            }
+            let elements = values.iter().map(|value| reply::element(value));
+            self.lua.create_sequence_from(elements).map(Some)
+        };
+        self.context
+            .building(&self.lua, bytes.sum(), || Ok((table(keys)?, table(argv)?)))
+    }
+
+    /// Runs the chunk of a library, which registers functions. The error is for the client.
+    pub(crate) fn run_library(
+        &mut self,
+        chunk: &Function,
+        host: &mut dyn Host,
+    ) -> Result<(), Vec<u8>> {
+        let context = Rc::clone(&self.context);
+        let result = context.with_host(host, || self.sandbox.load(chunk));
+        self.collect();
+        let error = match result {
+            Ok(None) => return Ok(()),
+            Ok(Some(value)) => Failure::from_value(value),
+            Err(error) => Failure::from_error(&error),
+        };
+        Err(match error {
+            Failure::Stop => [b"ERR ", &context.stopped().unwrap_or_default()[..]].concat(),
+            Failure::Text(text) => [b"ERR ", &text[..]].concat(),
+            Failure::Value(value) => reply::raised_text(&self.names, &value),
+        })
+    }
+
+    /// Keeps garbage small: a step now and then, everything when a script has used much of what it may.
+    pub(crate) fn collect(&mut self) {
+        self.runs += 1;
+        // Neither can fail: no Lua code runs when objects are collected.
+        if self.context.is_heavy() || self.lua.used_memory() > self.collect_above_bytes {
+            self.lua.expire_registry_values();
+            let _ = self.lua.gc_collect();
+            // Scripts that are kept may need that much themselves; then it is not worth trying again soon.
+            let half = self.context.settings.memory_bytes / 2;
+            let kept = self.lua.used_memory();
+            self.collect_above_bytes = half.max(kept.saturating_add(kept / 4));
+        } else if self.runs >= RUNS_PER_COLLECTION {
+            self.runs = 0;
+            self.lua.expire_registry_values();
+            let _ = self.lua.gc_step();
+        }
+        self.context.settle(&self.lua);
+    }
+}
