@@ -1,4 +1,4 @@
-//! The RDB format: versions 1 to 12 read, 6 written; DUMP payloads.
+//! The RDB format of Redis (versions 1 to 12) and Valkey (80): read, and written from 6 up; DUMP payloads.
 //!
 //! # Layout
 //!
@@ -28,18 +28,20 @@ mod reader;
 mod save;
 mod seen;
 mod skip;
+mod stream;
 mod value;
 mod writer;
 
-pub use blob::ziplist::Builder as ZiplistBuilder;
+pub use blob::Pack;
 pub use crc64::crc64;
 pub use decode::Str;
 pub use dump::Dumper;
 pub use error::{Error, Feature, Place, Printable, Unsupported};
-pub use format::{Encoding, Kind, MAGIC, NEWEST_VERSION, WRITE_VERSION};
+pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signature};
 pub use input::Input;
-pub use load::{LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
-pub use reader::{KeyRecord, Options, Reader, Record};
-pub use save::{SaveOptions, Saved, dump, save, write_key};
-pub use value::ValueReader;
+pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
+pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
+pub use save::{CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, save};
+pub use stream::{Fields, StreamFacts, StreamPart};
+pub use value::{Field, ValueReader};
 pub use writer::Writer;

@@ -8,10 +8,11 @@ use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Take
 
 use crate::decode::Str;
 use crate::dump;
-use crate::error::{Error, Unsupported};
-use crate::format::{Encoding, Kind};
+use crate::error::{Error, Feature, Printable, Unsupported};
+use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
-use crate::reader::{KeyRecord, Options, Reader, Record};
+use crate::reader::{KeyRecord, Options, Reader, Record, SlotImport};
+use crate::save::Facts;
 use crate::value::ValueReader;
 
 /// How a file is loaded.
@@ -52,7 +53,45 @@ pub struct Loader<R> {
     current: Option<(KeyRecord, Collection)>,
     loaded: Loaded,
     skipped: Vec<Unsupported>,
+    facts: FileFacts,
+    functions: Vec<Vec<u8>>,
 }
+
+/// What a file says of itself; known at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileFacts {
+    /// As it was written; what is missing is empty.
+    pub facts: Facts,
+    /// The version of Valkey that wrote it; empty for another's file.
+    pub valkey_version: String,
+    /// Imports of slots that were under way.
+    pub slot_imports: Vec<SlotImport>,
+}
+
+impl FileFacts {
+    fn note(&mut self, name: &[u8], value: Str<'_>) {
+        let text = String::from_utf8_lossy(&value.to_vec()).into_owned();
+        let number = || text.parse().unwrap_or(0);
+        let facts = &mut self.facts;
+        let place = &mut facts.replication;
+        match name {
+            b"redis-ver" => facts.redis_version = text,
+            b"valkey-ver" => self.valkey_version = text,
+            b"ctime" => facts.created_s = number(),
+            b"used-mem" => facts.used_memory = number(),
+            b"repl-stream-db" => {
+                place.get_or_insert_default().database = text.parse().ok();
+            }
+            b"repl-id" if text.len() == ID_BYTES => place.get_or_insert_default().id = text,
+            b"repl-offset" => place.get_or_insert_default().offset = number(),
+            b"aof-base" => facts.aof_base = number() != 0,
+            _ => {}
+        }
+    }
+}
+
+/// The length of the name of a replication stream.
+const ID_BYTES: usize = 40;
 
 /// A collection under construction.
 enum Collection {
@@ -78,14 +117,15 @@ impl<R: Read> Loader<R> {
     /// Those of [`Reader::open`].
     pub fn open(input: Input<R>, options: LoadOptions, limits: Limits) -> Result<Self, Error> {
         let reader = Reader::open(input, options.read)?;
-        let (loaded, skipped) = (Loaded::default(), Vec::new());
         Ok(Self {
             reader,
             options,
             limits,
             current: None,
-            loaded,
-            skipped,
+            loaded: Loaded::default(),
+            skipped: Vec::new(),
+            facts: FileFacts::default(),
+            functions: Vec::new(),
         })
     }
 
@@ -115,13 +155,30 @@ impl<R: Read> Loader<R> {
                     self.skipped.push(what);
                     continue;
                 }
-                Some(Record::Aux { .. } | Record::Resize { .. }) => continue,
+                Some(Record::Aux { name, value }) => {
+                    self.facts.note(name, value);
+                    continue;
+                }
+                Some(Record::Function(code)) => {
+                    self.functions.push(code.to_vec());
+                    continue;
+                }
+                Some(Record::SlotImport(import)) => {
+                    self.facts.slot_imports.push(import);
+                    continue;
+                }
+                Some(Record::Resize { .. }) => continue,
             };
             let expired = |before: u64| {
                 key.expire_ms
                     .is_some_and(|at| at < i64::try_from(before).unwrap_or(i64::MAX))
             };
-            if self.options.drop_expired_before.is_some_and(expired) {
+            if let Some(what) = self.unkept(&key) {
+                if !self.options.read.skip_unsupported {
+                    return Err(Error::Unsupported(Box::new(what)));
+                }
+                self.skipped.push(what);
+            } else if self.options.drop_expired_before.is_some_and(expired) {
                 self.loaded.expired += 1;
             } else if key.kind == Kind::String {
                 self.insert_string(keyspace, key)?;
@@ -147,6 +204,21 @@ impl<R: Read> Loader<R> {
         std::mem::take(&mut self.skipped)
     }
 
+    /// The code of the function libraries that came since the last call: to be loaded, or refused ([`Unsupported::library`]).
+    pub fn take_functions(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.functions)
+    }
+
+    /// What the file says of itself, so far.
+    pub fn facts(&self) -> &FileFacts {
+        &self.facts
+    }
+
+    /// The version of the file.
+    pub fn version(&self) -> Version {
+        self.reader.version()
+    }
+
     /// Whether the file was written with its checksum disabled (known at the end). Redis 3.0 logs that:
     /// [`crate::UNCHECKED`].
     pub fn was_unchecked(&self) -> bool {
@@ -156,6 +228,20 @@ impl<R: Read> Loader<R> {
     /// Gives the input back; at the end it stands behind the file.
     pub fn into_input(self) -> Input<R> {
         self.reader.into_input()
+    }
+
+    /// What this server cannot keep of a key.
+    fn unkept(&self, key: &KeyRecord) -> Option<Unsupported> {
+        let feature = match key.encoding {
+            Encoding::Stream | Encoding::Stream2 | Encoding::Stream3 => Feature::Stream,
+            encoding if encoding.has_expiries() => Feature::FieldExpiry,
+            _ => return None,
+        };
+        Some(Unsupported {
+            feature,
+            database: key.database,
+            name: Printable::new(self.reader.key()),
+        })
     }
 
     fn insert_string(&mut self, keyspace: &mut Keyspace, record: KeyRecord) -> Result<(), Error> {
@@ -203,9 +289,13 @@ pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check
 /// The value in a DUMP payload.
 ///
 /// # Errors
-/// [`Error::Payload`] where version or checksum are wrong; any other where the value is.
-pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
-    let (mut reader, kind, encoding) = dump::open(payload)?;
+/// [`Error::Payload`] where version or checksum are wrong; [`Error::Type`] where the version has no such type; any other where the value
+/// is bad. `relaxed` is `rdb-version-check relaxed`.
+pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, Error> {
+    let (mut reader, kind, encoding) = dump::open(payload, relaxed)?;
+    if kind == Kind::Stream || encoding.has_expiries() {
+        return Err(reader.fault("a type that this server cannot keep"));
+    }
     let value = if kind == Kind::String {
         match reader.string()? {
             Str::Int(value) => Owned::Int(value),
@@ -278,8 +368,8 @@ elements_of!(ValueReader);
 impl Collection {
     fn new(kind: Kind) -> Self {
         match kind {
-            // A string is no collection and never comes here; an empty list holds nothing.
-            Kind::List | Kind::String => Self::List(List::new()),
+            // Neither a string nor a stream ever comes here; an empty list holds nothing.
+            Kind::List | Kind::String | Kind::Stream => Self::List(List::new()),
             Kind::Set => Self::Set(SetBuilder::default()),
             Kind::Zset => Self::Zset(ZsetBuilder::new()),
             Kind::Hash => Self::Hash(HashBuilder::default()),

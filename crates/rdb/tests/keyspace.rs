@@ -7,23 +7,29 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{RECORDED, Recorded, data, normalize, recorded};
 use rdb::{
-    Dumper, Encoding, Error, Input, LoadOptions, Loaded, Loader, Options, Progress, SaveOptions,
-    Writer, dump, restore, save,
+    Dumper, Encoding, Error, Facts, Input, LoadOptions, Loaded, Loader, Options, Progress, Reader,
+    Record, SaveOptions, StreamPlace, Usage, Version, Writer, dump, restore, save,
 };
-use store::{Keyspace, Limits, List, Owned, Value};
+use store::{Keyspace, Limits, List, Owned, StrNew, Value};
 
 const SKIP: Options = Options {
     checksum: true,
     skip_unsupported: true,
+    relaxed: false,
 };
-const SAVE: SaveOptions = SaveOptions {
+const SAVE: SaveOptions<'static> = SaveOptions {
+    version: None,
     compress: true,
     checksum: true,
     now_ms: 0,
+    usage: Usage::None,
+    facts: None,
+    functions: &[],
+    slots: false,
 };
 
 /// Loads `file` in steps of `step` bytes.
@@ -73,6 +79,7 @@ fn describe(value: Value<'_>, encoding: &str, expires: bool) -> Recorded {
         encoding: encoding.to_owned(),
         expires,
         value,
+        fields: BTreeMap::new(),
     }
 }
 
@@ -106,7 +113,7 @@ fn recorded_files_load_with_the_encodings_of_redis_3_0() {
     for name in RECORDED {
         let loaded = content(&load(&data(&format!("{name}.rdb"))));
         let mut expected = recorded(name);
-        expected.retain(|_, entry| entry.kind != "stream");
+        expected.retain(|_, entry| entry.kind != "stream" && entry.fields.is_empty());
         assert_eq!(loaded.len(), expected.len());
         for (key, mut entry) in expected {
             entry.value = normalize(&entry.kind, entry.value);
@@ -153,6 +160,174 @@ fn what_is_saved_loads_as_the_same() {
     }
 }
 
+fn versions() -> impl Iterator<Item = Version> {
+    (6..=80).filter_map(Version::written)
+}
+
+#[test]
+fn every_version_holds_the_same() {
+    for name in RECORDED {
+        let keyspace = load(&data(&format!("{name}.rdb")));
+        for version in versions() {
+            let options = SaveOptions {
+                version: Some(version),
+                ..SAVE
+            };
+            let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+            let again = load(&file);
+            assert_eq!(content(&again), content(&keyspace), "{name}, {version:?}");
+            assert_eq!(expiries(&again), expiries(&keyspace));
+        }
+    }
+}
+
+/// The types that a file of this version has.
+fn types(file: &[u8]) -> BTreeSet<u8> {
+    let mut reader = Reader::open(Input::new(file), SKIP).unwrap();
+    let mut types = BTreeSet::new();
+    while let Some(record) = reader.next_record().unwrap() {
+        if let Record::Key(key) = record {
+            types.insert(key.encoding.code());
+        }
+    }
+    types
+}
+
+/// Nothing is in a file that the programs of its version do not know.
+#[test]
+fn a_version_has_only_what_it_knows() {
+    let keyspace = load(&data("redis-3.0.7.rdb"));
+    let file = |number| {
+        let options = SaveOptions {
+            version: Version::written(number),
+            facts: Some(&facts()),
+            ..SAVE
+        };
+        save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap().0
+    };
+    let set = |codes: &[u8]| codes.iter().copied().collect::<BTreeSet<u8>>();
+    let plain = [0, 2, 4, 11];
+    assert_eq!(
+        types(&file(6)),
+        set(&[&plain[..], &[1, 3, 10, 12, 13]].concat())
+    );
+    assert_eq!(
+        types(&file(8)),
+        set(&[&plain[..], &[1, 5, 10, 12, 13]].concat())
+    );
+    for number in [10, 11, 12, 80] {
+        assert_eq!(
+            types(&file(number)),
+            set(&[&plain[..], &[5, 16, 17, 18]].concat())
+        );
+    }
+    // Files say who wrote them from version 7 on.
+    let has_aux = |file: &[u8]| file.windows(9).any(|window| window == b"redis-ver");
+    assert!(!has_aux(&file(6)) && has_aux(&file(7)) && has_aux(&file(80)));
+}
+
+fn facts() -> Facts {
+    Facts {
+        redis_version: "7.2.4".to_owned(),
+        created_s: 1_700_000_000,
+        used_memory: 123_456_789,
+        replication: Some(StreamPlace {
+            database: Some(3),
+            id: "0123456789abcdef".repeat(3)[..40].to_owned(),
+            offset: 1 << 40,
+        }),
+        aof_base: true,
+    }
+}
+
+#[test]
+fn what_a_file_says_of_itself_is_told() {
+    let keyspace = Keyspace::new(16, false);
+    for replication in [facts().replication, None] {
+        let facts = Facts {
+            replication,
+            ..facts()
+        };
+        let functions = [b"#!lua name=one\n".to_vec(), b"#!lua name=two\n".to_vec()];
+        let options = SaveOptions {
+            facts: Some(&facts),
+            functions: &functions,
+            ..SAVE
+        };
+        let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+        let mut loader = Loader::open(
+            Input::new(&file[..]),
+            LoadOptions::default(),
+            Limits::default(),
+        )
+        .unwrap();
+        let mut other = Keyspace::new(16, false);
+        while loader.step(&mut other, 1).unwrap() == Progress::More {}
+        assert_eq!(loader.facts().facts, facts);
+        assert_eq!(loader.take_functions(), functions);
+        assert_eq!(loader.version(), Version::COMMON);
+    }
+    let mut valkey = data("valkey-9.1.2.rdb");
+    valkey.truncate(4000);
+    let loader = Loader::open(
+        Input::new(&valkey[..]),
+        LoadOptions::default(),
+        Limits::default(),
+    );
+    let mut loader = loader.unwrap();
+    let _ = loader.step(&mut Keyspace::new(16, false), u64::MAX);
+    assert_eq!(loader.facts().valkey_version, "9.1.2");
+    assert!(loader.take_functions()[0].starts_with(b"#!lua name=mylib\n"));
+}
+
+#[test]
+fn a_version_that_is_too_old_is_refused_by_name() {
+    let functions = [b"#!lua name=mine\n".to_vec()];
+    let options = SaveOptions {
+        version: Version::written(9),
+        functions: &functions,
+        ..SAVE
+    };
+    let error = save(&Keyspace::new(1, false), Vec::new(), options, |_| Ok(())).map(drop);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    assert_eq!(
+        error.to_string(),
+        "Can't store the function library 'mine' in RDB version 9"
+    );
+}
+
+#[test]
+fn idle_times_and_slots_are_told_where_they_are_wanted() {
+    let mut keyspace = Keyspace::new(1, true);
+    for key in [&b"{a}1"[..], b"{a}2", b"{b}"] {
+        keyspace.db(0).set_str(key, StrNew::Int(1));
+    }
+    let options = SaveOptions {
+        usage: Usage::Idle,
+        slots: true,
+        ..SAVE
+    };
+    let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+    let mut reader = Reader::open(Input::new(&file[..]), SKIP).unwrap();
+    let (mut keys, mut slots) = (0, BTreeMap::new());
+    while let Some(record) = reader.next_record().unwrap() {
+        match record {
+            Record::Key(key) => {
+                assert_eq!(key.idle_seconds, Some(0));
+                keys += 1;
+            }
+            Record::Aux { name, value } if name == b"slot-info" => {
+                slots.insert(String::from_utf8(value.to_vec()).unwrap(), keys);
+            }
+            _ => {}
+        }
+    }
+    let (a, b) = (store::key_slot(b"{a}1"), store::key_slot(b"{b}"));
+    let expected = [(format!("{b},1,0,0"), 0), (format!("{a},2,0,0"), 1)];
+    assert_eq!((keys, slots), (3, expected.into_iter().collect()));
+}
+
 /// Same values, same order of opcodes: Redis 3.0.7 wrote the same number of bytes.
 #[test]
 fn a_file_of_redis_3_0_7_is_written_back_as_big_as_it_was() {
@@ -160,6 +335,7 @@ fn a_file_of_redis_3_0_7_is_written_back_as_big_as_it_was() {
     let options = SaveOptions {
         compress: false,
         checksum: false,
+        version: Some(Version::OLDEST_WRITTEN),
         ..SAVE
     };
     let (file, _) = save(&load(&original), Vec::new(), options, |_| Ok(())).unwrap();
@@ -199,16 +375,22 @@ fn a_list_is_written_as_its_elements_are_one_by_one() {
     let mut keyspace = Keyspace::new(16, false);
     keyspace.db(0).insert(b"list", Owned::List(list));
     for compress in [true, false] {
+        let version = Version::OLDEST_WRITTEN;
         let mut writer = Writer::new(Vec::new(), compress, true);
-        writer.header().unwrap();
+        writer.header(version).unwrap();
         writer.select(0).unwrap();
-        writer.key(Encoding::List, b"list", None).unwrap();
+        writer.key(Encoding::List, b"list").unwrap();
         writer.length(elements.len() as u64).unwrap();
         for element in &elements {
             writer.string(element).unwrap();
         }
         let one_by_one = writer.finish().unwrap();
-        let options = SaveOptions { compress, ..SAVE };
+        let mut options = SaveOptions { compress, ..SAVE };
+        // As a chain of compact parts, too.
+        let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+        let (again, _) = load_by(&file, 5000, LoadOptions::default()).unwrap();
+        assert!(content(&again) == content(&keyspace));
+        options.version = Some(version);
         let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
         assert!(file == one_by_one);
         for step in [1, 5000, u64::MAX] {
@@ -231,17 +413,27 @@ fn a_list_is_written_as_its_elements_are_one_by_one() {
 fn every_value_goes_through_a_payload() {
     let keyspace = load(&data("redis-3.0.7.rdb"));
     let mut dumper = Dumper::new();
+    for version in versions().map(Some).chain([None]) {
+        dumper.version = version;
+        assert_eq!(
+            content(&through_payloads(&keyspace, &mut dumper)),
+            content(&keyspace)
+        );
+    }
+}
+
+fn through_payloads(keyspace: &Keyspace, dumper: &mut Dumper) -> Keyspace {
     let mut other = Keyspace::new(16, false);
     for database in 0..16 {
         keyspace.db_ref(database).for_each(|key, value, expire_ms| {
-            let payload = dump(&mut dumper, value, true).unwrap();
+            let payload = dump(dumper, value, true).unwrap();
             other
                 .db(database)
-                .insert(key, restore(&payload, &Limits::default()).unwrap());
+                .insert(key, restore(&payload, &Limits::default(), false).unwrap());
             other.db(database).set_expire_ms(key, expire_ms);
         });
     }
-    assert_eq!(content(&other), content(&keyspace));
+    other
 }
 
 #[test]
@@ -317,7 +509,7 @@ fn empty_collections_are_no_keys() {
     let empty_list = Dumper::new()
         .dump(true, rdb::Encoding::List, |writer| writer.length(0))
         .unwrap();
-    assert!(restore(&empty_list, &Limits::default()).is_err());
+    assert!(restore(&empty_list, &Limits::default(), false).is_err());
 }
 
 #[test]
@@ -384,7 +576,7 @@ fn crc64(bytes: &[u8]) -> u64 {
 
 fn encoding_of(code: u8, body: &[u8], limits: &Limits) -> &'static str {
     let mut keyspace = Keyspace::new(1, false);
-    let value = restore(&payload(code, body), limits).unwrap();
+    let value = restore(&payload(code, body), limits, false).unwrap();
     keyspace.db(0).insert(b"k", value);
     keyspace.db(0).encoding(b"k").unwrap().name()
 }
