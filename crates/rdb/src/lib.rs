@@ -11,7 +11,7 @@
 //!
 //! What memory can grow to: the bytes of the string being read, as often as they are held (input, compact form, stored value), where
 //! a compressed string counts with what it expands to (at most 88 times its size, which the format allows and Redis makes
-//! use of), and about a megabyte of buffers.
+//! use of), and about a megabyte of buffers; of the groups of a stream forty times theirs.
 
 mod blob;
 pub mod check;
@@ -29,6 +29,7 @@ mod save;
 mod seen;
 mod skip;
 mod stream;
+mod stream_builder;
 mod value;
 mod writer;
 
@@ -41,7 +42,10 @@ pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signat
 pub use input::Input;
 pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
 pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
-pub use save::{CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, save};
+pub use save::{
+    CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, dump_for_any, lowest_version,
+    save,
+};
 pub use stream::{Fields, StreamFacts, StreamPart};
 pub use value::{Field, ValueReader};
 pub use writer::Writer;

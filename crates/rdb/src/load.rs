@@ -13,6 +13,8 @@ use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
 use crate::reader::{KeyRecord, Options, Reader, Record, SlotImport};
 use crate::save::Facts;
+use crate::stream::StreamPart;
+use crate::stream_builder::StreamBuilder;
 use crate::value::ValueReader;
 
 /// How a file is loaded.
@@ -99,6 +101,7 @@ enum Collection {
     Set(SetBuilder),
     Zset(ZsetBuilder),
     Hash(HashBuilder),
+    Stream(StreamBuilder),
 }
 
 /// What a collection got.
@@ -183,7 +186,8 @@ impl<R: Read> Loader<R> {
             } else if key.kind == Kind::String {
                 self.insert_string(keyspace, key)?;
             } else {
-                self.current = Some((key, Collection::new(key.kind)));
+                let collection = Collection::new(key.encoding, self.reader.offset());
+                self.current = Some((key, collection));
             }
         }
         Ok(Progress::More)
@@ -232,13 +236,11 @@ impl<R: Read> Loader<R> {
 
     /// What this server cannot keep of a key.
     fn unkept(&self, key: &KeyRecord) -> Option<Unsupported> {
-        let feature = match key.encoding {
-            Encoding::Stream | Encoding::Stream2 | Encoding::Stream3 => Feature::Stream,
-            encoding if encoding.has_expiries() => Feature::FieldExpiry,
-            _ => return None,
-        };
+        if !key.encoding.has_expiries() {
+            return None;
+        }
         Some(Unsupported {
-            feature,
+            feature: Feature::FieldExpiry,
             database: key.database,
             name: Printable::new(self.reader.key()),
         })
@@ -293,7 +295,7 @@ pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check
 /// is bad. `relaxed` is `rdb-version-check relaxed`.
 pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, Error> {
     let (mut reader, kind, encoding) = dump::open(payload, relaxed)?;
-    if kind == Kind::Stream || encoding.has_expiries() {
+    if encoding.has_expiries() {
         return Err(reader.fault("a type that this server cannot keep"));
     }
     let value = if kind == Kind::String {
@@ -308,7 +310,7 @@ pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, 
             },
         }
     } else {
-        let mut collection = Collection::new(kind);
+        let mut collection = Collection::new(encoding, reader.offset());
         let limits = limits_of(encoding, limits);
         collection.fill(&mut reader, &limits, u64::MAX)?;
         collection
@@ -328,6 +330,7 @@ trait Elements {
     fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize;
     fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error>;
     fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error>;
+    fn next_stream_part(&mut self) -> Result<Option<StreamPart<'_>>, Error>;
     fn offset(&self) -> u64;
     fn fault(&self, what: &'static str) -> Error;
 }
@@ -351,6 +354,10 @@ macro_rules! elements_of {
                 $reader::next_member(self)
             }
 
+            fn next_stream_part(&mut self) -> Result<Option<StreamPart<'_>>, Error> {
+                $reader::next_stream_part(self)
+            }
+
             fn offset(&self) -> u64 {
                 $reader::offset(self)
             }
@@ -366,13 +373,18 @@ elements_of!(Reader);
 elements_of!(ValueReader);
 
 impl Collection {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            // Neither a string nor a stream ever comes here; an empty list holds nothing.
-            Kind::List | Kind::String | Kind::Stream => Self::List(List::new()),
-            Kind::Set => Self::Set(SetBuilder::default()),
-            Kind::Zset => Self::Zset(ZsetBuilder::new()),
-            Kind::Hash => Self::Hash(HashBuilder::default()),
+    /// A collection for a value that begins at `offset`.
+    fn new(encoding: Encoding, offset: u64) -> Self {
+        match encoding.kind() {
+            // Neither a string nor a module's value ever comes here; an empty list holds nothing.
+            Some(Kind::List | Kind::String) | None => Self::List(List::new()),
+            Some(Kind::Set) => Self::Set(SetBuilder::default()),
+            Some(Kind::Zset) => Self::Zset(ZsetBuilder::new()),
+            Some(Kind::Hash) => Self::Hash(HashBuilder::default()),
+            Some(Kind::Stream) => {
+                let counts_reads = encoding != Encoding::Stream;
+                Self::Stream(StreamBuilder::new(counts_reads, offset))
+            }
         }
     }
 
@@ -437,6 +449,7 @@ impl Collection {
                 };
                 hash.push(field.bytes(&mut first), value.bytes(&mut second), limits)
             }
+            Self::Stream(stream) => return add_part(stream, from, limits),
         };
         if distinct {
             Ok(Added::One)
@@ -448,7 +461,7 @@ impl Collection {
     /// Puts the last elements where they belong; false where one of them came twice.
     fn settle(&mut self) -> bool {
         match self {
-            Self::List(_) => true,
+            Self::List(_) | Self::Stream(_) => true,
             Self::Set(set) => set.settle(),
             Self::Zset(zset) => zset.settle(),
             Self::Hash(hash) => hash.settle(),
@@ -472,9 +485,28 @@ impl Collection {
                 let hash = hash.finish();
                 (hash.see().is_empty(), Owned::Hash(hash))
             }
+            // A stream may be empty.
+            Self::Stream(stream) => (false, Owned::Stream(stream.finish())),
         };
         (!empty).then_some(value)
     }
+}
+
+/// Adds the next part of a stream.
+fn add_part(
+    stream: &mut StreamBuilder,
+    from: &mut impl Elements,
+    limits: &Limits,
+) -> Result<Added, Error> {
+    let offset = from.offset();
+    let added = match from.next_stream_part()? {
+        None => stream.end_group().map(|()| Added::Nothing),
+        Some(StreamPart::Entry(id, fields)) => stream
+            .entry(id, fields, limits, offset)
+            .map(|()| Added::One),
+        Some(part) => stream.part(&part).map(|()| Added::One),
+    };
+    added.map_err(|what| from.fault(what))
 }
 
 fn twice(from: &impl Elements) -> Error {

@@ -25,6 +25,8 @@ const FIRST_WITH_STREAMS: u16 = 9;
 const FIRST_WITH_LISTPACKS: u16 = 10;
 /// From this version on small sets of strings are listpacks.
 const FIRST_WITH_SET_LISTPACKS: u16 = 11;
+/// Keys that are looked at at once for their type.
+const SCAN_STEP: usize = 1024;
 /// A part of a list gets no more bytes than this, as Redis's default has it.
 const LIST_PART_BYTES: usize = 8192;
 
@@ -126,6 +128,31 @@ impl From<CannotHold> for io::Error {
     fn from(error: CannotHold) -> Self {
         Self::new(io::ErrorKind::Unsupported, error)
     }
+}
+
+/// The lowest version that can be written of `keyspace`: for a reader that does not say what it can read. Of a stream it may lose what
+/// readers of that version would not keep. Looks at each key until it finds a stream.
+#[must_use]
+pub fn lowest_version(keyspace: &Keyspace, functions: &[Vec<u8>]) -> Version {
+    let has_stream = |database: usize| {
+        let (db, mut cursor, mut found) = (keyspace.db_ref(database), 0, false);
+        loop {
+            cursor = db.scan(cursor, SCAN_STEP, |_, value| {
+                found |= matches!(value, Value::Stream(_));
+            });
+            if found || cursor == 0 {
+                return found;
+            }
+        }
+    };
+    let number = if !functions.is_empty() {
+        FIRST_WITH_LISTPACKS
+    } else if (0..keyspace.databases()).any(has_stream) {
+        FIRST_WITH_STREAMS
+    } else {
+        Version::OLDEST_WRITTEN.number()
+    };
+    Version::written(number).unwrap_or(Version::COMMON)
 }
 
 /// Writes `keyspace` as a file into `sink`. `progress` is called after each key; what it answers, and what `sink` answers, can end the save.
@@ -297,6 +324,20 @@ pub fn dump(dumper: &mut Dumper, value: Value<'_>, compress: bool) -> io::Result
     })
 }
 
+/// As [`dump()`], for a reader that does not say what it can read: in the lowest version that holds the value whole, unless one is set.
+///
+/// # Errors
+/// As [`dump()`].
+pub fn dump_for_any(dumper: &mut Dumper, value: Value<'_>, compress: bool) -> io::Result<Vec<u8>> {
+    let version = dumper.version;
+    if !matches!(value, Value::Stream(_)) {
+        dumper.version = version.or(Some(Version::OLDEST_WRITTEN));
+    }
+    let payload = dump(dumper, value, compress);
+    dumper.version = version;
+    payload
+}
+
 /// The form in which a value is written; what it is, where the version has none for it.
 #[inline]
 fn encoding_of(value: &Value<'_>, version: Version) -> Result<Encoding, &'static str> {
@@ -406,8 +447,8 @@ fn write_chain<W: Write>(writer: &mut Writer<W>, list: &List) -> io::Result<()> 
         .count();
     writer.length(parts as u64)?;
     let mut elements = list.iter_from(0).peekable();
-    let mut cuts = Cuts::default();
     while let Some(element) = elements.next() {
+        let mut cuts = Cuts::default();
         cuts.before(element);
         if element.len() > LIST_PART_BYTES {
             writer.length(SINGLE)?;
@@ -426,7 +467,7 @@ fn write_chain<W: Write>(writer: &mut Writer<W>, list: &List) -> io::Result<()> 
     Ok(())
 }
 
-/// Where a list is cut into parts. Asked about each element once, in order.
+/// Where a list is cut into parts. Asked about each element once, in order, from the first one or from one that begins a part.
 #[derive(Default)]
 struct Cuts {
     /// The most that the part may have now.

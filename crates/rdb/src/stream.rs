@@ -527,9 +527,10 @@ pub(crate) fn write_stream<W: Write>(
     let mut cuts = Cuts::default();
     let blocks = entries().filter(|entry| cuts.before(entry)).count();
     writer.length(blocks as u64)?;
-    let (mut entries, mut cuts) = (entries().peekable(), Cuts::default());
+    let mut entries = entries().peekable();
     let mut block = Vec::new();
     while let Some(first) = entries.next() {
+        let mut cuts = Cuts::default();
         cuts.before(&first);
         block.push(first);
         while let Some(next) = entries.next_if(|next| !cuts.before(next)) {
@@ -541,7 +542,10 @@ pub(crate) fn write_stream<W: Write>(
     writer.length(stream.len())?;
     write_id(writer, stream.last_id())?;
     if encoding != Encoding::Stream {
-        write_id(writer, stream.first().map_or(StreamId::MIN, |first| first.id()))?;
+        write_id(
+            writer,
+            stream.first().map_or(StreamId::MIN, |first| first.id()),
+        )?;
         write_id(writer, stream.max_deleted_id())?;
         writer.length(stream.entries_added())?;
     }
@@ -553,7 +557,7 @@ pub(crate) fn write_stream<W: Write>(
     Ok(())
 }
 
-/// Where a stream is cut into blocks. Asked about each entry once, in order.
+/// Where a stream is cut into blocks. Asked about each entry once, in order, from the first one or from one that begins a block.
 #[derive(Default)]
 struct Cuts {
     entries: usize,
@@ -566,7 +570,9 @@ impl Cuts {
         /// What stands around an entry, and around each word.
         const AROUND: usize = 24;
         let words = |sum: usize, (name, value): (store::Str<'_>, store::Str<'_>)| {
-            sum.saturating_add(name.len()).saturating_add(value.len()).saturating_add(AROUND)
+            sum.saturating_add(name.len())
+                .saturating_add(value.len())
+                .saturating_add(AROUND)
         };
         let bytes = entry.fields().fold(AROUND, words);
         let full = self.entries >= BLOCK_ENTRIES || self.bytes.saturating_add(bytes) > BLOCK_BYTES;
@@ -614,7 +620,11 @@ fn write_block<W: Write>(writer: &mut Writer<W>, entries: &[StreamEntry<'_>]) ->
             pack.push(value.bytes(&mut digits));
         }
         let fields = count_of(entry);
-        let elements = if same_names { fields + 3 } else { 2 * fields + 4 };
+        let elements = if same_names {
+            fields + 3
+        } else {
+            2 * fields + 4
+        };
         pack.push_int(elements);
     }
     writer.put_listpack()

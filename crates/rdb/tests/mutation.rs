@@ -338,6 +338,110 @@ fn keys_with(code: u8, value: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// A block of a stream: its id, then a listpack of its header, one shared name, and entries of one small value each.
+fn block_of_entries(name: &[u8], entries: u16) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), false, false);
+    writer
+        .listpack(|pack| {
+            let mut number = |number: u32| pack.push(number.to_string().as_bytes());
+            number(entries.into());
+            [0, 1].into_iter().for_each(&mut number);
+            pack.push(name);
+            let mut number = |number: u32| pack.push(number.to_string().as_bytes());
+            number(0);
+            for seq in 0..u32::from(entries) {
+                [2, 0, seq, 1, 4].into_iter().for_each(&mut number);
+            }
+        })
+        .unwrap();
+    let mut block = writer.finish().unwrap();
+    block.truncate(block.len() - 9);
+    [
+        &[16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1][..],
+        &block,
+    ]
+    .concat()
+}
+
+/// A stream of one block; `groups` is what follows its facts.
+fn stream_of(block: &[u8], entries: u16, groups: &[u8]) -> Vec<u8> {
+    let mut record = vec![21, 1, b's', u8::from(!block.is_empty())];
+    record.extend(block);
+    for number in [entries, 9, 0, 1, 1, 0, 0, entries] {
+        record.extend([0x80, 0, 0]);
+        record.extend(number.to_be_bytes());
+    }
+    record.extend(groups);
+    record
+}
+
+#[test]
+fn a_stream_of_the_smallest_stays_within_its_bound() {
+    let many = [0x80, 0, 1, 0, 0];
+    assert_eq!(u32::from_be_bytes([0, 1, 0, 0]), MANY);
+    let groups: Vec<u8> = (0..MANY)
+        .flat_map(|number| [&[2][..], &short_name(number), &[0; 5]].concat())
+        .collect();
+    let consumers: Vec<u8> = (0..MANY)
+        .flat_map(|number| [&[2][..], &short_name(number), &[0; 17]].concat())
+        .collect();
+    let id = |number: u32| [&[0; 12][..], &number.to_be_bytes()].concat();
+    let pending: Vec<u8> = (0..MANY)
+        .flat_map(|n| [&id(n)[..], &[0; 9]].concat())
+        .collect();
+    let owned: Vec<u8> = (0..MANY).flat_map(id).collect();
+    let group = [1, 1, b'g', 0, 0, 0];
+    let entries = block_of_entries(b"n", 60_000);
+    let files = [
+        ("entries", 16, stream_of(&entries, 60_000, &[0])),
+        (
+            "groups",
+            40,
+            stream_of(&[], 0, &[&many[..], &groups].concat()),
+        ),
+        (
+            "consumers",
+            16,
+            stream_of(&[], 0, &[&group[..], &[0], &many, &consumers].concat()),
+        ),
+        (
+            "pending entries",
+            16,
+            stream_of(
+                &[],
+                0,
+                &[
+                    &group[..],
+                    &many,
+                    &pending,
+                    &[1, 1, b'c'],
+                    &[0; 16],
+                    &many,
+                    &owned,
+                ]
+                .concat(),
+            ),
+        ),
+    ];
+    for (what, times, record) in files {
+        let file = sign([b"REDIS0011\xfe\x00", &record[..]].concat());
+        let most = load_within(&file, i64::MAX).unwrap();
+        let len = i64::try_from(file.len()).unwrap();
+        assert!(
+            most > len && most <= times * len + (1 << 20),
+            "{what}: {most} bytes held for {len}"
+        );
+    }
+}
+
+/// Entries that share a name which is much longer than they are: where they cannot share it in memory, the stream is refused.
+#[test]
+fn a_name_that_many_entries_share_is_not_multiplied_without_bound() {
+    let block = block_of_entries(&[b'n'; 100_000], 20_000);
+    let file = sign([b"REDIS0011\xfe\x00", &stream_of(&block, 20_000, &[0])[..]].concat());
+    load_within(&file, allowance(file.len())).unwrap();
+}
+
 #[test]
 fn many_of_the_smallest_stay_within_the_bound() {
     let intset: Vec<u8> = (i16::MIN..=i16::MAX).flat_map(i16::to_le_bytes).collect();

@@ -145,11 +145,6 @@ impl Builder {
         self.count = 0;
     }
 
-    /// Bytes so far.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Appends an integer.
     pub(crate) fn push_int(&mut self, value: i64) {
         let start = self.bytes.len();
