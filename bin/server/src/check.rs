@@ -65,9 +65,9 @@ impl Tool {
             (_, [path]) => (How::Look, path),
             (Self::Aof, [word, path]) if word == b"--fix" => (How::Fix, path),
             (Self::Aof, [word, seconds, path]) if word == b"--truncate-to-timestamp" => {
-                match resp::number::parse_i64(seconds) {
-                    Some(seconds) => (How::CutAt(seconds), path),
-                    None => return complain("Invalid timestamp, aborting..."),
+                match std::str::from_utf8(seconds).map(str::parse) {
+                    Ok(Ok(seconds)) => (How::CutAt(seconds), path),
+                    _ => return complain("Invalid timestamp, aborting..."),
                 }
             }
             (Self::Aof, _) => {
@@ -123,7 +123,16 @@ enum How {
 /// An append-only file: in parts where a manifest is given, otherwise a single one.
 fn check_append_only(how: How, path: &Path) -> std::io::Result<ExitCode> {
     let name = path.display().to_string();
-    let Some(manifest) = manifest_in(path)? else {
+    let manifest = match manifest_in(path) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            return Ok(complain(&format!(
+                "Cannot open file {name}: {}",
+                reason(&error)
+            )));
+        }
+    };
+    let Some(manifest) = manifest else {
         say("Start checking Old-Style AOF\n");
         let mut walk = Walk { how, line: 1 };
         return Ok(if walk.one(&name, path, "AOF", true, true)? {
@@ -144,7 +153,11 @@ fn check_append_only(how: How, path: &Path) -> std::io::Result<ExitCode> {
         let name = String::from_utf8_lossy(&part.name);
         let is_base = part.kind == PartKind::Base;
         if is_base {
-            let format = if begins_with_rdb(&path)? { "RDB" } else { "RESP" };
+            let format = if begins_with_rdb(&path)? {
+                "RDB"
+            } else {
+                "RESP"
+            };
             say(&format!("Start to check BASE AOF ({format} format).\n"));
         } else if index == usize::from(manifest.base().is_some()) {
             say("Start to check INCR files.\n");
@@ -165,7 +178,9 @@ fn manifest_in(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
     let mut lines = bytes.split(|&byte| byte == b'\n');
     let told = lines.find(|line| !line.starts_with(b"#"));
-    Ok(told.is_some_and(|line| line.starts_with(b"file")).then_some(bytes))
+    Ok(told
+        .is_some_and(|line| line.starts_with(b"file"))
+        .then_some(bytes))
 }
 
 fn begins_with_rdb(path: &Path) -> std::io::Result<bool> {

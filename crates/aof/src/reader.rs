@@ -432,7 +432,10 @@ mod tests {
         assert_eq!(commands.len(), 4);
         assert!(matches!(end, Err(Error::Truncated { valid_up_to }) if valid_up_to == whole));
         let long = [b"#".to_vec(), b"x".repeat(2000)].concat();
-        assert!(matches!(read(&long).1, Err(Error::Format { offset: 0, .. })));
+        assert!(matches!(
+            read(&long).1,
+            Err(Error::Format { offset: 0, .. })
+        ));
     }
 
     #[test]
@@ -450,12 +453,17 @@ mod tests {
             (b"*1\r\n$99999999999999999999\r\n", 4),
         ] {
             match read(bytes).1 {
-                Err(Error::Format { offset, .. }) => assert_eq!(offset, at, "{}", bytes.escape_ascii()),
+                Err(Error::Format { offset, .. }) => {
+                    assert_eq!(offset, at, "{}", bytes.escape_ascii())
+                }
                 other => panic!("{}: {other:?}", bytes.escape_ascii()),
             }
         }
         let endless = [b"*".to_vec(), b"1".repeat(200)].concat();
-        assert!(matches!(read(&endless).1, Err(Error::Format { offset: 0, .. })));
+        assert!(matches!(
+            read(&endless).1,
+            Err(Error::Format { offset: 0, .. })
+        ));
     }
 
     #[test]
