@@ -375,8 +375,8 @@ fn append_only_files_are_checked_and_cut_as_by_the_tool_of_valkey() {
     const START: &str = "Start checking Old-Style AOF\n";
     // The place is that of the last thing looked for.
     let found = format!(
-        "{START}0x              4a: Reached EOF before reading EXEC for MULTI\n\
-         AOF analyzed: filename=FILE, size={}, ok_up_to={}, ok_up_to_line=18, diff={}\n",
+        "{START}0x              4d: Reached EOF before reading EXEC for MULTI\n\
+         AOF analyzed: filename=FILE, size={}, ok_up_to={}, ok_up_to_line=19, diff={}\n",
         whole.len(),
         GOOD.len(),
         CUT.len()
