@@ -174,8 +174,6 @@ impl fmt::Display for Unsupported {
 /// What this server cannot keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
-    /// A hash with fields that expire on their own.
-    FieldExpiry,
     /// A module's value of the first form (Redis 4.0's release candidates), whose length only the module knows.
     ModuleUnsized,
     /// A module's value (Redis 4).
@@ -196,7 +194,6 @@ impl Feature {
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::FieldExpiry => "a hash with fields that expire",
             Self::ModuleUnsized | Self::Module => "a module's value",
             Self::ModuleAux => "a module's data",
             Self::Functions => "a function library",

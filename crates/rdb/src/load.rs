@@ -4,18 +4,18 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder};
+use store::{Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder};
 
 use crate::decode::Str;
 use crate::dump;
-use crate::error::{Error, Feature, Printable, Unsupported};
+use crate::error::{Error, Unsupported};
 use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
 use crate::reader::{KeyRecord, Options, Reader, Record, SlotImport};
 use crate::save::Facts;
 use crate::stream::StreamPart;
 use crate::stream_builder::StreamBuilder;
-use crate::value::ValueReader;
+use crate::value::{Field, ValueReader};
 
 /// How a file is loaded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,6 +101,11 @@ enum Collection {
     Set(SetBuilder),
     Zset(ZsetBuilder),
     Hash(HashBuilder),
+    /// A hash some of whose fields expire; those that expired before are left out, Unix milliseconds.
+    Timed {
+        hash: Hash,
+        drop_before: u64,
+    },
     Stream(StreamBuilder),
 }
 
@@ -176,17 +181,14 @@ impl<R: Read> Loader<R> {
                 key.expire_ms
                     .is_some_and(|at| at < i64::try_from(before).unwrap_or(i64::MAX))
             };
-            if let Some(what) = self.unkept(&key) {
-                if !self.options.read.skip_unsupported {
-                    return Err(Error::Unsupported(Box::new(what)));
-                }
-                self.skipped.push(what);
-            } else if self.options.drop_expired_before.is_some_and(expired) {
+            if self.options.drop_expired_before.is_some_and(expired) {
                 self.loaded.expired += 1;
             } else if key.kind == Kind::String {
                 self.insert_string(keyspace, key)?;
             } else {
-                let collection = Collection::new(key.encoding, self.reader.offset());
+                let drop_before = self.options.drop_expired_before.unwrap_or(0);
+                let collection =
+                    Collection::new(key.encoding, self.reader.offset(), drop_before);
                 self.current = Some((key, collection));
             }
         }
@@ -232,18 +234,6 @@ impl<R: Read> Loader<R> {
     /// Gives the input back; at the end it stands behind the file.
     pub fn into_input(self) -> Input<R> {
         self.reader.into_input()
-    }
-
-    /// What this server cannot keep of a key.
-    fn unkept(&self, key: &KeyRecord) -> Option<Unsupported> {
-        if !key.encoding.has_expiries() {
-            return None;
-        }
-        Some(Unsupported {
-            feature: Feature::FieldExpiry,
-            database: key.database,
-            name: Printable::new(self.reader.key()),
-        })
     }
 
     fn insert_string(&mut self, keyspace: &mut Keyspace, record: KeyRecord) -> Result<(), Error> {
@@ -295,9 +285,6 @@ pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check
 /// is bad. `relaxed` is `rdb-version-check relaxed`.
 pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, Error> {
     let (mut reader, kind, encoding) = dump::open(payload, relaxed)?;
-    if encoding.has_expiries() {
-        return Err(reader.fault("a type that this server cannot keep"));
-    }
     let value = if kind == Kind::String {
         match reader.string()? {
             Str::Int(value) => Owned::Int(value),
@@ -310,7 +297,7 @@ pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, 
             },
         }
     } else {
-        let mut collection = Collection::new(encoding, reader.offset());
+        let mut collection = Collection::new(encoding, reader.offset(), 0);
         let limits = limits_of(encoding, limits);
         collection.fill(&mut reader, &limits, u64::MAX)?;
         collection
@@ -329,6 +316,7 @@ trait Elements {
     fn next_element(&mut self) -> Result<Option<Str<'_>>, Error>;
     fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize;
     fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error>;
+    fn next_field(&mut self) -> Result<Option<Field<'_>>, Error>;
     fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error>;
     fn next_stream_part(&mut self) -> Result<Option<StreamPart<'_>>, Error>;
     fn offset(&self) -> u64;
@@ -348,6 +336,10 @@ macro_rules! elements_of {
 
             fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error> {
                 $reader::next_pair(self)
+            }
+
+            fn next_field(&mut self) -> Result<Option<Field<'_>>, Error> {
+                $reader::next_field(self)
             }
 
             fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error> {
@@ -374,8 +366,12 @@ elements_of!(ValueReader);
 
 impl Collection {
     /// A collection for a value that begins at `offset`.
-    fn new(encoding: Encoding, offset: u64) -> Self {
+    fn new(encoding: Encoding, offset: u64, drop_before: u64) -> Self {
         match encoding.kind() {
+            Some(Kind::Hash) if encoding.has_expiries() => Self::Timed {
+                hash: Hash::new(),
+                drop_before,
+            },
             // Neither a string nor a module's value ever comes here; an empty list holds nothing.
             Some(Kind::List | Kind::String) | None => Self::List(List::new()),
             Some(Kind::Set) => Self::Set(SetBuilder::default()),
@@ -449,6 +445,18 @@ impl Collection {
                 };
                 hash.push(field.bytes(&mut first), value.bytes(&mut second), limits)
             }
+            Self::Timed { hash, drop_before } => {
+                let Some((field, value, until)) = from.next_field()? else {
+                    return Ok(Added::Nothing);
+                };
+                let (field, value) = (field.bytes(&mut first), value.bytes(&mut second));
+                match until {
+                    // It is gone.
+                    Some(until) if until < *drop_before => true,
+                    Some(until) => hash.set_until(field, value, until),
+                    None => hash.set(field, value, limits),
+                }
+            }
             Self::Stream(stream) => return add_part(stream, from, limits),
         };
         if distinct {
@@ -461,7 +469,7 @@ impl Collection {
     /// Puts the last elements where they belong; false where one of them came twice.
     fn settle(&mut self) -> bool {
         match self {
-            Self::List(_) | Self::Stream(_) => true,
+            Self::List(_) | Self::Timed { .. } | Self::Stream(_) => true,
             Self::Set(set) => set.settle(),
             Self::Zset(zset) => zset.settle(),
             Self::Hash(hash) => hash.settle(),
@@ -485,6 +493,7 @@ impl Collection {
                 let hash = hash.finish();
                 (hash.see().is_empty(), Owned::Hash(hash))
             }
+            Self::Timed { hash, .. } => (hash.see().is_empty(), Owned::Hash(hash)),
             // A stream may be empty.
             Self::Stream(stream) => (false, Owned::Stream(stream.finish())),
         };

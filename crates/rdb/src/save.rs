@@ -25,6 +25,8 @@ const FIRST_WITH_STREAMS: u16 = 9;
 const FIRST_WITH_LISTPACKS: u16 = 10;
 /// From this version on small sets of strings are listpacks.
 const FIRST_WITH_SET_LISTPACKS: u16 = 11;
+/// From this version on Redis has fields that expire.
+const FIRST_WITH_FIELD_EXPIRY: u16 = 12;
 /// Keys that are looked at at once for their type.
 const SCAN_STEP: usize = 1024;
 /// A part of a list gets no more bytes than this, as Redis's default has it.
@@ -130,6 +132,19 @@ impl From<CannotHold> for io::Error {
     }
 }
 
+/// The lowest version from [`Version::COMMON`] up that holds a keyspace.
+fn version_of(keyspace: &Keyspace) -> Version {
+    if has_timed_fields(keyspace) {
+        Version::VALKEY
+    } else {
+        Version::COMMON
+    }
+}
+
+fn has_timed_fields(keyspace: &Keyspace) -> bool {
+    (0..keyspace.databases()).any(|database| keyspace.db_ref(database).timed_hashes() > 0)
+}
+
 /// The lowest version that can be written of `keyspace`: for a reader that does not say what it can read. Of a stream it may lose what
 /// readers of that version would not keep. Looks at each key until it finds a stream.
 #[must_use]
@@ -145,6 +160,9 @@ pub fn lowest_version(keyspace: &Keyspace, functions: &[Vec<u8>]) -> Version {
             }
         }
     };
+    if has_timed_fields(keyspace) {
+        return Version::VALKEY;
+    }
     let number = if !functions.is_empty() {
         FIRST_WITH_LISTPACKS
     } else if (0..keyspace.databases()).any(has_stream) {
@@ -165,7 +183,7 @@ pub fn save<W: Write>(
     options: SaveOptions<'_>,
     mut progress: impl FnMut(Saved) -> io::Result<()>,
 ) -> io::Result<(W, Saved)> {
-    let version = options.version.unwrap_or(Version::COMMON);
+    let version = options.version.unwrap_or_else(|| version_of(keyspace));
     let mut writer = Writer::new(sink, options.compress, options.checksum);
     let mut saved = Saved::default();
     writer.header(version)?;
@@ -312,7 +330,11 @@ impl<W: Write> DbWriter<'_, W> {
 /// [`CannotHold`] inside one of [`io::ErrorKind::Unsupported`] where the version is too old for the value, and where a compact value
 /// is too big for its form, which no configuration reaches.
 pub fn dump(dumper: &mut Dumper, value: Value<'_>, compress: bool) -> io::Result<Vec<u8>> {
-    let version = dumper.version.unwrap_or(Version::COMMON);
+    let lowest = match value {
+        Value::Hash(hash) if hash.timed_len() > 0 => Version::VALKEY,
+        _ => Version::COMMON,
+    };
+    let version = dumper.version.unwrap_or(lowest);
     let encoding = encoding_of(&value, version).map_err(|what| CannotHold {
         version,
         what,
@@ -330,7 +352,12 @@ pub fn dump(dumper: &mut Dumper, value: Value<'_>, compress: bool) -> io::Result
 /// As [`dump()`].
 pub fn dump_for_any(dumper: &mut Dumper, value: Value<'_>, compress: bool) -> io::Result<Vec<u8>> {
     let version = dumper.version;
-    if !matches!(value, Value::Stream(_)) {
+    let is_new = match value {
+        Value::Stream(_) => true,
+        Value::Hash(hash) => hash.timed_len() > 0,
+        _ => false,
+    };
+    if !is_new {
         dumper.version = version.or(Some(Version::OLDEST_WRITTEN));
     }
     let payload = dump(dumper, value, compress);
@@ -362,6 +389,15 @@ fn encoding_of(value: &Value<'_>, version: Version) -> Result<Encoding, &'static
         }
         Value::Zset(_) if number >= FIRST_WITH_BINARY_SCORES => Encoding::Zset2,
         Value::Zset(_) => Encoding::Zset,
+        Value::Hash(hash) if hash.timed_len() > 0 => {
+            if version.is_valkey() {
+                Encoding::HashFields
+            } else if number >= FIRST_WITH_FIELD_EXPIRY {
+                Encoding::HashExpiring
+            } else {
+                return Err("a hash with fields that expire");
+            }
+        }
         Value::Hash(hash) if is_compact(hash.encoding()) => {
             if listpacks {
                 Encoding::HashListpack
@@ -554,18 +590,50 @@ fn write_hash<W: Write>(
     encoding: Encoding,
     hash: HashRef<'_>,
 ) -> io::Result<()> {
-    if encoding != Encoding::Hash {
-        return write_packed(writer, encoding, |pack| {
+    match encoding {
+        Encoding::HashFields | Encoding::HashExpiring => write_timed(writer, encoding, hash),
+        Encoding::Hash => {
+            writer.length(hash.len() as u64)?;
+            for (field, value) in hash.iter() {
+                writer.string(field)?;
+                writer.string(value)?;
+            }
+            Ok(())
+        }
+        _ => write_packed(writer, encoding, |pack| {
             for (field, value) in hash.iter() {
                 pack.push(field);
                 pack.push(value);
             }
-        });
+        }),
     }
-    writer.length(hash.len() as u64)?;
-    for (field, value) in hash.iter() {
+}
+
+/// A hash some of whose fields expire, as Valkey writes it or as Redis does. Fields whose time has come may not be shown any more, and are
+/// not counted then.
+fn write_timed<W: Write>(
+    writer: &mut Writer<W>,
+    encoding: Encoding,
+    hash: HashRef<'_>,
+) -> io::Result<()> {
+    let first = hash.iter_timed().filter_map(|(.., until)| until).min();
+    // Without one there is none to be told behind it.
+    let first = first.unwrap_or(0);
+    let redis = encoding == Encoding::HashExpiring;
+    if redis {
+        writer.raw(&first.to_le_bytes())?;
+    }
+    writer.length(hash.iter_timed().count() as u64)?;
+    for (field, value, until) in hash.iter_timed() {
+        if redis {
+            writer.length(until.map_or(0, |until| until.saturating_sub(first).saturating_add(1)))?;
+        }
         writer.string(field)?;
         writer.string(value)?;
+        if !redis {
+            let until = until.and_then(|until| i64::try_from(until).ok());
+            writer.raw(&until.unwrap_or(-1).to_le_bytes())?;
+        }
     }
     Ok(())
 }
