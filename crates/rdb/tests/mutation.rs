@@ -473,8 +473,15 @@ fn many_of_the_smallest_stay_within_the_bound() {
         ("sorted sets of one member", keys_with(3, b"\x01\x00\x011")),
         ("hashes of one field", keys_with(4, b"\x01\x00\x00")),
     ];
-    for (what, records) in files {
-        let file = sign([b"REDIS0011\xfe\x00", &records[..]].concat());
+    let timed = named(b"\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00");
+    let timed = ("a hash of fields that expire", one_by_one(22, |number| {
+        let mut field = timed(number);
+        field.pop();
+        field
+    }));
+    let files = files.into_iter().map(|file| (b"REDIS0011", file));
+    for (header, (what, records)) in files.chain([(b"VALKEY080", timed)]) {
+        let file = sign([&header[..], b"\xfe\x00", &records].concat());
         let most = load_within(&file, i64::MAX).unwrap();
         assert!(
             most > 0 && most <= allowance(file.len()),
