@@ -4,7 +4,9 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use store::{Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder};
+use store::{
+    Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder,
+};
 
 use crate::decode::Str;
 use crate::dump;
@@ -187,8 +189,7 @@ impl<R: Read> Loader<R> {
                 self.insert_string(keyspace, key)?;
             } else {
                 let drop_before = self.options.drop_expired_before.unwrap_or(0);
-                let collection =
-                    Collection::new(key.encoding, self.reader.offset(), drop_before);
+                let collection = Collection::new(key.encoding, self.reader.offset(), drop_before);
                 self.current = Some((key, collection));
             }
         }

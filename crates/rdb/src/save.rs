@@ -626,7 +626,8 @@ fn write_timed<W: Write>(
     writer.length(hash.iter_timed().count() as u64)?;
     for (field, value, until) in hash.iter_timed() {
         if redis {
-            writer.length(until.map_or(0, |until| until.saturating_sub(first).saturating_add(1)))?;
+            writer
+                .length(until.map_or(0, |until| until.saturating_sub(first).saturating_add(1)))?;
         }
         writer.string(field)?;
         writer.string(value)?;

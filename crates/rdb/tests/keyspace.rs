@@ -219,9 +219,7 @@ fn every_version_holds_the_same() {
         let keyspace = load(&data(&format!("{name}.rdb")));
         for version in versions() {
             let fields = keyspace.db_ref(0).timed_hashes() > 0;
-            if version.number() < 11 && has_streams(&keyspace)
-                || version.number() < 12 && fields
-            {
+            if version.number() < 11 && has_streams(&keyspace) || version.number() < 12 && fields {
                 // They lose what that version does not know, or cannot be written.
                 continue;
             }
@@ -418,7 +416,10 @@ fn fields_that_expire_are_written_for_either_vendor() {
     };
     let error = save(&keyspace, Vec::new(), options, |_| Ok(())).map(drop);
     let error = error.unwrap_err().to_string();
-    assert!(error.ends_with("in RDB version 11: it is a hash with fields that expire"), "{error}");
+    assert!(
+        error.ends_with("in RDB version 11: it is a hash with fields that expire"),
+        "{error}"
+    );
     // A master leaves out what has expired, and a hash of which nothing is left.
     let late = LoadOptions {
         read: SKIP,
