@@ -93,7 +93,9 @@ fn keys(name: &str, file: &[u8]) -> Result<(), Box<dyn std::error::Error + Send 
         ..Options::default()
     };
     let mut reader = Reader::open(Input::new(file), options)?;
-    let version = file[8] - b'0' + 10 * (file[7] - b'0');
+    // Valkey's versions are beyond Redis's, of which there are twelve.
+    let number = file[8] - b'0' + 10 * (file[7] - b'0');
+    let version = number.min(13);
     let (mut start, mut number) = (9, 0);
     while let Some(record) = reader.next_record()? {
         let encoding = match record {
@@ -103,6 +105,7 @@ fn keys(name: &str, file: &[u8]) -> Result<(), Box<dyn std::error::Error + Send 
                     Kind::List | Kind::Set => while reader.next_element()?.is_some() {},
                     Kind::Hash => while reader.next_pair()?.is_some() {},
                     Kind::Zset => while reader.next_member()?.is_some() {},
+                    Kind::Stream => while reader.next_stream_part()?.is_some() {},
                 }
                 Some(key.encoding.code())
             }

@@ -41,11 +41,12 @@ fn load(source: impl Read, step: u64, skip_unsupported: bool) -> Result<Keyspace
     Ok(keyspace)
 }
 
+/// The file in the default version.
 fn saved(keyspace: &Keyspace) -> Vec<u8> {
     let options = SaveOptions {
         compress: true,
         checksum: true,
-        now_ms: 0,
+        ..SaveOptions::default()
     };
     rdb::save(keyspace, Vec::new(), options, |_| Ok(()))
         .expect("memory takes everything")

@@ -443,14 +443,17 @@ fn expected(code: u8, elements: &[Element]) -> Option<Option<Content>> {
     }
 }
 
-/// A file: `version:u8 how:u8 rest`. With the low bit of `how` set, the rest are the bytes behind the header; else records, each
+/// A file: `version:u8 how:u8 rest`; version 13 is Valkey's 80. With the low bit of `how` set, the rest are the bytes behind the header; else records, each
 /// begun by a byte, of which every sixteenth is a database, a name and value, sizes, an expiry in seconds or milliseconds, an
 /// idle time, an access counter, other bytes; and the others a key: `length:u8 key length:u16 value`, `value` being a recipe.
 /// The end mark and a good checksum are put behind all.
 pub fn file(source: &mut Source<'_>) -> (Vec<u8>, usize) {
-    let version = source.byte() % 13;
+    let version = source.byte() % 14;
     let how = source.byte();
-    let mut file = format!("REDIS{version:04}").into_bytes();
+    let mut file = match version {
+        13 => b"VALKEY080".to_vec(),
+        _ => format!("REDIS{version:04}").into_bytes(),
+    };
     let mut expands_to = 0;
     if how & 1 != 0 {
         file.extend_from_slice(source.take(usize::MAX));

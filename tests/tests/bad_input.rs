@@ -291,8 +291,67 @@ fn a_cut_dump_is_refused() {
     assert_eq!(server.text("DBSIZE"), "1000");
 }
 
+/// An append-only file in parts: each is checked, and only the last may be cut.
 #[test]
-fn append_only_files_are_checked_and_cut_as_by_the_tool_of_redis() {
+fn append_only_files_in_parts_are_checked_by_their_manifest() {
+    const PING: &str = "*1\r\n$4\r\nPING\r\n";
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let manifest = at("a.aof.manifest");
+    std::fs::write(
+        &manifest,
+        "file a.aof.1.base.rdb seq 1 type b\nfile a.aof.1.incr.aof seq 1 type i\nfile a.aof.2.incr.aof seq 2 type i\n",
+    )
+    .unwrap();
+    let base = b"REDIS0011\xff\0\0\0\0\0\0\0\0";
+    std::fs::write(at("a.aof.1.base.rdb"), base).unwrap();
+    std::fs::write(at("a.aof.1.incr.aof"), PING).unwrap();
+    std::fs::write(at("a.aof.2.incr.aof"), format!("{PING}*1\r\n")).unwrap();
+    let check = |arguments: &[&str], answer: &str| {
+        let arguments = [&["--check-aof"], arguments, &[manifest.to_str().unwrap()]].concat();
+        let Run { code, out } = run(&binary("server"), &arguments, answer);
+        (code, out)
+    };
+    let (code, out) = check(&[], "");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.starts_with("Start checking Multi Part AOF\nStart to check BASE AOF (RDB format).\n[offset 0] Checking RDB file"), "{out}");
+    assert!(
+        out.contains("BASE AOF a.aof.1.base.rdb is valid\nStart to check INCR files.\n"),
+        "{out}"
+    );
+    assert!(
+        out.ends_with(
+            "AOF a.aof.2.incr.aof is not valid. Use the --fix option to try fixing it.\n"
+        ),
+        "{out}"
+    );
+    let (code, out) = check(&["--fix"], "y\n");
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.ends_with(
+            "Successfully truncated AOF a.aof.2.incr.aof\nAll AOF files and manifest are valid\n"
+        ),
+        "{out}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(at("a.aof.2.incr.aof")).unwrap(),
+        PING
+    );
+    std::fs::write(at("a.aof.1.incr.aof"), format!("{PING}*1\r\n")).unwrap();
+    let (code, out) = check(&["--fix"], "y\n");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.ends_with("Failed to truncate AOF a.aof.1.incr.aof because it is not the last file\n"),
+        "{out}"
+    );
+    std::fs::write(&manifest, "file a seq 1 type b\nfile b seq 1 type b\n").unwrap();
+    let (code, out) = check(&[], "");
+    assert_eq!(code, Some(1));
+    assert!(out.contains("Reading the manifest file, at line 2\n>>> 'file b seq 1 type b'\nFound duplicate base file information\n"), "{out}");
+}
+
+#[test]
+fn append_only_files_are_checked_and_cut_as_by_the_tool_of_valkey() {
     const GOOD: &str = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
     const CUT: &str = "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
     let dir = tempfile::tempdir().unwrap();
@@ -313,28 +372,31 @@ fn append_only_files_are_checked_and_cut_as_by_the_tool_of_redis() {
     };
     let is = |code, out: &str, left: &str| (Some(code), out.to_owned(), left.to_owned());
     let whole = format!("{GOOD}{CUT}");
+    const START: &str = "Start checking Old-Style AOF\n";
+    // The place is that of the last thing looked for.
     let found = format!(
-        "0x              50: Reached EOF before reading EXEC for MULTI\n\
-         AOF analyzed: size={}, ok_up_to={}, diff={}\n",
+        "{START}0x              4d: Reached EOF before reading EXEC for MULTI\n\
+         AOF analyzed: filename=FILE, size={}, ok_up_to={}, ok_up_to_line=19, diff={}\n",
         whole.len(),
         GOOD.len(),
         CUT.len()
     );
     let asked = format!(
-        "{found}This will shrink the AOF from {} bytes, with {} bytes, to {} bytes\nContinue? [y/N]: ",
+        "{found}This will shrink the AOF FILE from {} bytes, with {} bytes, to {} bytes\nContinue? [y/N]: ",
         whole.len(),
         CUT.len(),
         GOOD.len()
     );
     let valid = format!(
-        "AOF analyzed: size={0}, ok_up_to={0}, diff=0\nAOF is valid\n",
+        "{START}AOF analyzed: filename=FILE, size={0}, ok_up_to={0}, ok_up_to_line=11, diff=0\nAOF FILE is valid\n",
         GOOD.len()
     );
     assert_eq!(check(GOOD, &[file], ""), is(0, &valid, GOOD));
     assert_eq!(check(GOOD, &["--fix", file], ""), is(0, &valid, GOOD));
+    let not_valid = "AOF FILE is not valid. Use the --fix option to try fixing it.\n";
     assert_eq!(
         check(&whole, &[file], "y\n"),
-        is(1, &format!("{found}AOF is not valid\n"), &whole)
+        is(1, &format!("{found}{not_valid}"), &whole)
     );
     for answer in ["n\n", "", "\n"] {
         assert_eq!(
@@ -344,14 +406,30 @@ fn append_only_files_are_checked_and_cut_as_by_the_tool_of_redis() {
     }
     assert_eq!(
         check(&whole, &["--fix", file], "yes\n"),
-        is(0, &format!("{asked}Successfully truncated AOF\n"), GOOD)
+        is(
+            0,
+            &format!("{asked}Successfully truncated AOF FILE\n"),
+            GOOD
+        )
     );
-    assert_eq!(check("", &[file], ""), is(1, "Empty file: FILE\n", ""));
-    for (arguments, text) in [
-        (&["no-such-file"][..], "Cannot open file: no-such-file\n"),
-        (&["--fax", file], "Invalid argument: --fax\n"),
-        (&["--fix", file, "more"], "Invalid arguments\n"),
-    ] {
-        assert_eq!(check("", arguments, ""), is(1, text, ""));
+    assert_eq!(
+        check("", &[file], ""),
+        is(0, &format!("{START}AOF FILE is empty\n"), "")
+    );
+    let stamped = format!("#TS:5\r\n{GOOD}#TS:9\r\n{GOOD}");
+    let cut = format!("{START}Successfully truncated AOF FILE to timestamp 7\n");
+    assert_eq!(
+        check(&stamped, &["--truncate-to-timestamp", "7", file], ""),
+        is(0, &cut, &format!("#TS:5\r\n{GOOD}"))
+    );
+    let missing = "Cannot open file no-such-file: No such file or directory\n";
+    assert_eq!(check("", &["no-such-file"], ""), is(1, missing, ""));
+    for arguments in [&["--fax", file][..], &["--fix", file, "more"]] {
+        let (code, out, _) = check("", arguments, "");
+        assert_eq!(code, Some(1));
+        assert!(
+            out.contains("[--fix|--truncate-to-timestamp $timestamp]"),
+            "{out}"
+        );
     }
 }

@@ -403,7 +403,10 @@ fn a_dump_that_is_passed_over_for_an_empty_file_is_named() {
 fn a_check_tool_says_how_it_is_called() {
     let program = tern_tests::daemon::binary("server");
     for (argument, usage) in [
-        ("--check-aof", " --check-aof [--fix] <file.aof>"),
+        (
+            "--check-aof",
+            " --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>",
+        ),
         ("--check-dump", " --check-dump <dump.rdb>"),
     ] {
         let told = run(&program, &[argument], "");

@@ -392,10 +392,10 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
         let options = crate::dump::load_options(shell);
         let mut replay = shell
             .turn(|engine| engine.begin_replay(source, size, options))
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
+            .map_err(|error| anyhow::anyhow!(error.line(&name_of(path))))?;
         let result = replay_steps(shell, &mut replay).await;
         shell.turn(|engine| engine.end_replay(replay));
-        result.or_else(|error| cut(shell, &error))?;
+        result.or_else(|error| cut(shell, &name_of(path), &error))?;
         tracing::info!(
             "DB loaded from append only file: {:.3} seconds",
             started.elapsed().as_secs_f64()
@@ -445,20 +445,25 @@ async fn replay_steps(shell: &Rc<Shell>, replay: &mut Replay) -> Result<(), Repl
     Ok(())
 }
 
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// A file whose end is missing is cut behind its last whole command, where the configuration allows it.
-fn cut(shell: &Rc<Shell>, error: &ReplayError) -> anyhow::Result<()> {
+fn cut(shell: &Rc<Shell>, name: &str, error: &ReplayError) -> anyhow::Result<()> {
     let ReplayError::Aof(aof::Error::Truncated { valid_up_to }) = *error else {
-        anyhow::bail!("{error}");
+        anyhow::bail!(error.line(name));
     };
     if !shell.engine.borrow().config().aof_load_truncated {
-        anyhow::bail!("{error}");
+        anyhow::bail!(error.line(name));
     }
-    for line in aof::truncation_lines(valid_up_to) {
+    for line in aof::truncation_lines(name, valid_up_to) {
         tracing::warn!("{line}");
     }
     shell
         .turn(|engine| engine.truncate_append_only(valid_up_to))
         .map_err(|error| anyhow::anyhow!("Error truncating the AOF file: {error}"))?;
-    tracing::warn!("{}", aof::LOADED_ANYWAY);
+    tracing::warn!("{}", aof::loaded_anyway(name));
     Ok(())
 }

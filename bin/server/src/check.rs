@@ -3,13 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aof::CheckReport;
+use aof::{CheckReport, CheckedFile, Manifest, PartKind, Verdict};
 use daemon::reason;
 
 use crate::{fail, say};
@@ -61,19 +61,24 @@ impl Tool {
         } else {
             format!("{called} --{}", self.name())
         };
-        let (fix, path) = match (self, arguments) {
-            (_, [path]) => (false, path),
-            (Self::Aof, [word, path]) if word == b"--fix" => (true, path),
-            (Self::Aof, []) => return complain(&format!("Usage: {name} [--fix] <file.aof>")),
-            (Self::Aof, [word, _]) => {
-                let word = String::from_utf8_lossy(word);
-                return complain(&format!("Invalid argument: {word}"));
+        let (how, path) = match (self, arguments) {
+            (_, [path]) => (How::Look, path),
+            (Self::Aof, [word, path]) if word == b"--fix" => (How::Fix, path),
+            (Self::Aof, [word, seconds, path]) if word == b"--truncate-to-timestamp" => {
+                match std::str::from_utf8(seconds).map(str::parse) {
+                    Ok(Ok(seconds)) => (How::CutAt(seconds), path),
+                    _ => return complain("Invalid timestamp, aborting..."),
+                }
             }
-            (Self::Aof, _) => return complain("Invalid arguments"),
+            (Self::Aof, _) => {
+                return complain(&format!(
+                    "Usage: {name} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>"
+                ));
+            }
             _ => return complain(&format!("Usage: {name} <dump.rdb>")),
         };
         let path = Path::new(OsStr::from_bytes(path));
-        match self.check(fix, path) {
+        match self.check(how, path) {
             Ok(code) => code,
             Err(error) => fail(&format!(
                 "Cannot check {}: {}",
@@ -83,18 +88,18 @@ impl Tool {
         }
     }
 
-    fn check(self, fix: bool, path: &Path) -> std::io::Result<ExitCode> {
+    fn check(self, how: How, path: &Path) -> std::io::Result<ExitCode> {
         let name = path.display().to_string();
-        let Ok(file) = File::options().read(true).write(fix).open(path) else {
+        if self == Self::Aof {
+            return check_append_only(how, path);
+        }
+        let Ok(file) = File::open(path) else {
             return Ok(complain(&format!("Cannot open file: {name}")));
         };
-        let report = match self {
-            Self::Aof if file.metadata()?.len() == 0 => {
-                return Ok(complain(&format!("Empty file: {name}")));
-            }
-            Self::Aof => return check_aof(fix, &name, &file),
-            Self::Dump => rdb::check::check_dump(&name, &file, now_ms())?,
-            Self::Rdb => rdb::check::check_rdb(&name, &file, now_ms()),
+        let report = if self == Self::Dump {
+            rdb::check::check_dump(&name, &file, now_ms())?
+        } else {
+            rdb::check::check_rdb(&name, &file, now_ms())
         };
         say(&report.text);
         Ok(if report.ok {
@@ -105,26 +110,173 @@ impl Tool {
     }
 }
 
-fn check_aof(fix: bool, name: &str, file: &File) -> std::io::Result<ExitCode> {
-    let report = aof::check_aof(name, file, now_ms())?;
-    say(&report.text);
-    if report.is_valid() {
-        return Ok(say(&line(CheckReport::VALID)));
+/// What is done with what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Look,
+    /// A broken tail is cut, if the user agrees.
+    Fix,
+    /// What was written behind this instant is cut, Unix seconds.
+    CutAt(i64),
+}
+
+/// An append-only file: in parts where a manifest is given, otherwise a single one.
+fn check_append_only(how: How, path: &Path) -> std::io::Result<ExitCode> {
+    let name = path.display().to_string();
+    let manifest = match manifest_in(path) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            return Ok(complain(&format!(
+                "Cannot open file {name}: {}",
+                reason(&error)
+            )));
+        }
+    };
+    let Some(manifest) = manifest else {
+        say("Start checking Old-Style AOF\n");
+        let mut walk = Walk { how, line: 1 };
+        return Ok(if walk.one(&name, path, "AOF", true, true)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    };
+    say("Start checking Multi Part AOF\n");
+    let manifest = match Manifest::parse(&manifest) {
+        Ok(manifest) => manifest,
+        Err(error) => return Ok(complain(&error.to_string())),
+    };
+    let mut walk = Walk { how, line: 1 };
+    let count = manifest.parts().count();
+    for (index, part) in manifest.parts().enumerate() {
+        let path = path.with_file_name(OsStr::from_bytes(&part.name));
+        let name = String::from_utf8_lossy(&part.name);
+        let is_base = part.kind == PartKind::Base;
+        if is_base {
+            let format = if begins_with_rdb(&path)? {
+                "RDB"
+            } else {
+                "RESP"
+            };
+            say(&format!("Start to check BASE AOF ({format} format).\n"));
+        } else if index == usize::from(manifest.base().is_some()) {
+            say("Start to check INCR files.\n");
+        }
+        let what = if is_base { "BASE AOF" } else { "INCR AOF" };
+        if !walk.one(&name, &path, what, index + 1 == count, is_base)? {
+            return Ok(ExitCode::FAILURE);
+        }
     }
-    if !fix || !report.can_be_cut {
-        return Ok(complain(CheckReport::NOT_VALID));
+    Ok(say("All AOF files and manifest are valid\n"))
+}
+
+/// The content of a manifest; none where the file is another: its first line that is no comment tells.
+fn manifest_in(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    /// No manifest is longer than this.
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    let told = lines.find(|line| !line.starts_with(b"#"));
+    Ok(told
+        .is_some_and(|line| line.starts_with(b"file"))
+        .then_some(bytes))
+}
+
+fn begins_with_rdb(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(16).read_to_end(&mut head)?;
+    Ok(rdb::is_signature(&head))
+}
+
+/// A walk over the files of one append-only file.
+struct Walk {
+    how: How,
+    /// Lines of all of them.
+    line: u64,
+}
+
+impl Walk {
+    /// Checks one file, and cuts it where that is wanted; whether it is good now.
+    fn one(
+        &mut self,
+        name: &str,
+        path: &Path,
+        what: &str,
+        is_last: bool,
+        may_begin_with_rdb: bool,
+    ) -> std::io::Result<bool> {
+        let shown = path.display().to_string();
+        let opened = File::options()
+            .read(true)
+            .write(self.how != How::Look)
+            .open(path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                let why = reason(&error);
+                complain(&format!("Cannot open file {shown}: {why}, aborting..."));
+                return Ok(false);
+            }
+        };
+        let checked = CheckedFile {
+            name,
+            path: &shown,
+            is_last,
+            may_begin_with_rdb,
+            until_s: match self.how {
+                How::CutAt(until_s) => Some(until_s),
+                How::Look | How::Fix => None,
+            },
+            now_ms: now_ms(),
+        };
+        let report = aof::check_aof(&checked, &file, &mut self.line)?;
+        say(&report.text);
+        let cut = |at: u64, done: String| match file.set_len(at).and_then(|()| file.sync_all()) {
+            Ok(()) => Ok(is_said(&done)),
+            Err(_) => Ok(is_complained(&CheckReport::cut_failed(name))),
+        };
+        match report.verdict {
+            Verdict::Whole => Ok(is_said(&format!("{what} {name} is valid"))),
+            Verdict::Empty => Ok(is_said(&format!("{what} {name} is empty"))),
+            Verdict::Refused => Ok(false),
+            Verdict::Passes(at) => {
+                let until_s = checked.until_s.unwrap_or(0);
+                let done = format!("Successfully truncated AOF {name} to timestamp {until_s}");
+                cut(at, done)
+            }
+            Verdict::Broken { .. } if self.how != How::Fix => {
+                Ok(is_complained(&CheckReport::not_valid(name)))
+            }
+            Verdict::Broken { .. } if !is_last => Ok(is_complained(&CheckReport::not_last(name))),
+            Verdict::Broken { ok_up_to, size } => {
+                say(&CheckReport::question(name, ok_up_to, size));
+                if agreed()? {
+                    cut(ok_up_to, format!("Successfully truncated AOF {name}"))
+                } else {
+                    Ok(is_complained(CheckReport::ABORTED))
+                }
+            }
+        }
     }
-    say(&report.question());
+}
+
+/// Whether the user answers yes.
+fn agreed() -> std::io::Result<bool> {
     std::io::stdout().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
-    if !answer.starts_with(['y', 'Y']) {
-        return Ok(complain(CheckReport::ABORTED));
-    }
-    match file.set_len(report.ok_up_to).and_then(|()| file.sync_all()) {
-        Ok(()) => Ok(say(&line(CheckReport::CUT))),
-        Err(_) => Ok(complain(CheckReport::CUT_FAILED)),
-    }
+    Ok(answer.starts_with(['y', 'Y']))
+}
+
+fn is_said(text: &str) -> bool {
+    say(&line(text));
+    true
+}
+
+fn is_complained(text: &str) -> bool {
+    complain(text);
+    false
 }
 
 /// As Redis's tools, which say everything on standard output.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
-use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
+use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Version};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
@@ -63,7 +63,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
         Who::Server => Paced::free(file),
         Who::Child(gathered) => Paced::of_child(file, gathered),
     };
-    let written = rdb::save(keyspace, file, options(request), |_| Ok(()))
+    let written = rdb::save(keyspace, file, options(keyspace, request), |_| Ok(()))
         .and_then(|(written, _)| written.sink.finish())
         .inspect_err(|error| failed("Write error saving DB on disk", error));
     let renamed = written.and_then(|()| {
@@ -145,14 +145,19 @@ impl Write for EarlyFile {
 
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
-    rdb::save(keyspace, File::from(pipe), options(request), |_| Ok(())).map(drop)
+    let options = options(keyspace, request);
+    rdb::save(keyspace, File::from(pipe), options, |_| Ok(())).map(drop)
 }
 
-fn options(request: &SaveRequest) -> SaveOptions {
+fn options(keyspace: &Keyspace, request: &SaveRequest) -> SaveOptions<'static> {
+    // Where everybody can read it, everybody may have to.
+    let lowest = rdb::lowest_version(keyspace, &[]);
     SaveOptions {
+        version: Some(lowest).filter(|&version| version == Version::OLDEST_WRITTEN),
         compress: request.compress,
         checksum: request.checksum,
         now_ms: request.now_ms,
+        ..SaveOptions::default()
     }
 }
 
@@ -260,6 +265,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     let read = rdb::Options {
         checksum: engine.config().rdbchecksum,
         skip_unsupported: engine.config().rdb_skip_unsupported,
+        relaxed: false,
     };
     LoadOptions {
         read,

@@ -1,8 +1,9 @@
-//! `redis-check-aof` of Redis 3.0.7: finds how far a file is whole, in its words. Asking the user and cutting is the caller's.
+//! What `valkey-check-aof` does with one file: finds how far it is whole, or where it passes an instant, in its words. Opening files,
+//! asking the user and cutting is the caller's.
 //!
-//! Two lines differ. Where another byte than `*` or `$` stands, 3.0.7 prints expected and found the wrong way round; and a command
-//! without arguments passes there, but not when the server loads it.
+//! One rule differs: a command without arguments passes there, but not when the server loads it.
 
+use std::fmt::Write as _;
 use std::io::Read;
 
 use rdb::{Error, Input};
@@ -10,102 +11,185 @@ use resp::number::parse_i64;
 
 /// The longest line, with its end.
 const MAX_LINE: usize = 127;
+/// The longest annotation, with its end.
+pub(crate) const MAX_ANNOTATION: usize = 1024;
 
-/// How far a file is whole.
+/// The file that is checked, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckedFile<'a> {
+    /// Its name, as it is printed.
+    pub name: &'a str,
+    /// Its place, which a few lines print.
+    pub path: &'a str,
+    /// Nothing may be cut from any but the last file.
+    pub is_last: bool,
+    /// It may begin with an RDB file.
+    pub may_begin_with_rdb: bool,
+    /// Cut it where it passes this instant, Unix seconds.
+    pub until_s: Option<i64>,
+    /// Now, Unix milliseconds, for an RDB file at its start ([`rdb::check::check_rdb`]).
+    pub now_ms: i64,
+}
+
+/// What is to become of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is whole to its end.
+    Whole,
+    /// There is nothing in it.
+    Empty,
+    /// It is whole up to here, in bytes, and is as long as that.
+    Broken {
+        /// Where the last whole command or transaction ends.
+        ok_up_to: u64,
+        /// The size of the file.
+        size: u64,
+    },
+    /// It passes the instant here, in bytes, and is to be cut.
+    Passes(u64),
+    /// Nothing can be done.
+    Refused,
+}
+
+/// What a check has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
-    /// The lines to print, each with its end, up to the numbers.
+    /// The lines to print, each with its end.
     pub text: String,
-    /// The size of the file in bytes.
-    pub size: u64,
-    /// Where the last whole command or transaction ends.
-    pub ok_up_to: u64,
-    /// Whether that can be mended by cutting the file at [`CheckReport::ok_up_to`]; not so where an RDB file at its start is damaged.
-    pub can_be_cut: bool,
+    /// What is to become of the file.
+    pub verdict: Verdict,
 }
 
 impl CheckReport {
-    /// Printed after all when the file is whole.
-    pub const VALID: &str = "AOF is valid";
-    /// Printed when it is not, and was not to be fixed.
-    pub const NOT_VALID: &str = "AOF is not valid";
-    /// Printed after the cut.
-    pub const CUT: &str = "Successfully truncated AOF";
-    /// Printed where the cut failed.
-    pub const CUT_FAILED: &str = "Failed to truncate AOF";
     /// Printed when the user does not want the cut.
     pub const ABORTED: &str = "Aborting...";
 
-    /// Whether the file is whole to its end.
-    pub fn is_valid(&self) -> bool {
-        self.can_be_cut && self.size == self.ok_up_to
+    /// Printed where a broken file was not to be fixed.
+    #[must_use]
+    pub fn not_valid(name: &str) -> String {
+        format!("AOF {name} is not valid. Use the --fix option to try fixing it.")
+    }
+
+    /// Printed where a broken file is to be fixed, but is not the last one.
+    #[must_use]
+    pub fn not_last(name: &str) -> String {
+        format!("Failed to truncate AOF {name} because it is not the last file")
+    }
+
+    /// Printed where the cut failed.
+    #[must_use]
+    pub fn cut_failed(name: &str) -> String {
+        format!("Failed to truncate AOF {name}")
     }
 
     /// The question before a cut; no end of line follows it. An answer that begins with `y` or `Y` agrees.
-    pub fn question(&self) -> String {
-        let Self { size, ok_up_to, .. } = self;
-        let cut = size - ok_up_to;
+    #[must_use]
+    pub fn question(name: &str, ok_up_to: u64, size: u64) -> String {
+        let cut = size.saturating_sub(ok_up_to);
         format!(
-            "This will shrink the AOF from {size} bytes, with {cut} bytes, to {ok_up_to} bytes\nContinue? [y/N]: "
+            "This will shrink the AOF {name} from {size} bytes, with {cut} bytes, to {ok_up_to} bytes\nContinue? [y/N]: "
         )
     }
 }
 
-/// Reads the file `name` from `source` to its first fault. `now_ms` is for an RDB file at its start ([`rdb::check::check_rdb`]).
+/// Reads a file from `source` to its first fault. `line` counts the lines of all files that are checked, from 1.
 ///
 /// # Errors
 /// Those of `source`.
-pub fn check_aof(name: &str, source: impl Read, now_ms: i64) -> std::io::Result<CheckReport> {
+pub fn check_aof(
+    file: &CheckedFile<'_>,
+    source: impl Read,
+    line: &mut u64,
+) -> std::io::Result<CheckReport> {
     let mut input = Input::new(source);
     let mut text = String::new();
-    if crate::begins_with_rdb(&mut input).map_err(std::io::Error::other)? {
-        text.push_str(
-            "The AOF appears to start with an RDB preamble.\nChecking the RDB preamble to start:\n",
-        );
-        let (report, rest) = rdb::check::check_rdb_in(name, input, now_ms);
+    let refused = |text: String| CheckReport {
+        text,
+        verdict: Verdict::Refused,
+    };
+    let has_rdb = crate::begins_with_rdb(&mut input).map_err(std::io::Error::other)?;
+    if input.buffered().is_empty() {
+        let verdict = Verdict::Empty;
+        return Ok(CheckReport { text, verdict });
+    }
+    if has_rdb && file.may_begin_with_rdb {
+        let (report, rest) = rdb::check::check_rdb_in(file.path, input, file.now_ms);
         text.push_str(&report.text);
         match rest {
             Some(rest) if report.ok => input = rest,
             _ => {
                 text.push_str("RDB preamble of AOF file is not sane, aborting.\n");
-                return Ok(CheckReport {
-                    text,
-                    size: 0,
-                    ok_up_to: 0,
-                    can_be_cut: false,
-                });
+                return Ok(refused(text));
             }
         }
         text.push_str("RDB preamble is OK, proceeding with AOF tail...\n");
     }
     let mut check = Check {
         input,
+        file,
+        line,
         at: 0,
         depth: 0,
     };
-    let (ok_up_to, fault) = check.walk()?;
-    if let Some(fault) = fault {
-        text.push_str(&format!("0x{:16x}: {fault}\n", check.at));
+    let (ok_up_to, end) = check.walk()?;
+    let lines = *check.line;
+    match end {
+        End::Whole => {}
+        End::Fault(fault) => {
+            let _ = writeln!(text, "0x{:16x}: {fault}", check.at);
+        }
+        End::Format => {
+            let _ = writeln!(text, "AOF {} format error", file.name);
+        }
+        End::Passes => {
+            let verdict = Verdict::Passes(check.at);
+            return Ok(CheckReport { text, verdict });
+        }
+        End::Refused(line) => {
+            text.push_str(&line);
+            return Ok(refused(text));
+        }
     }
     let size = check.size()?;
-    let diff = size - ok_up_to;
-    text.push_str(&format!(
-        "AOF analyzed: size={size}, ok_up_to={ok_up_to}, diff={diff}\n"
-    ));
-    Ok(CheckReport {
-        text,
-        size,
-        ok_up_to,
-        can_be_cut: true,
-    })
+    let diff = size.saturating_sub(ok_up_to);
+    if let (0, Some(until_s)) = (diff, file.until_s) {
+        let _ = writeln!(
+            text,
+            "Truncate nothing in AOF {} to timestamp {until_s}",
+            file.name
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "AOF analyzed: filename={}, size={size}, ok_up_to={ok_up_to}, ok_up_to_line={lines}, diff={diff}",
+            file.name
+        );
+    }
+    let verdict = match diff {
+        0 => Verdict::Whole,
+        _ => Verdict::Broken { ok_up_to, size },
+    };
+    Ok(CheckReport { text, verdict })
+}
+
+/// How a walk ended.
+enum End {
+    Whole,
+    /// A fault to be printed with its place.
+    Fault(String),
+    /// Something else stands where a command must begin.
+    Format,
+    /// The instant is passed here.
+    Passes,
+    /// Lines to be printed, and nothing else.
+    Refused(String),
 }
 
 /// Why the walk ended.
 enum Stop {
     /// The file ended where something had to follow.
     End,
-    /// A fault to be printed.
-    Fault(String),
+    Found(End),
     Io(std::io::Error),
 }
 
@@ -119,54 +203,99 @@ impl From<Error> for Stop {
     }
 }
 
-struct Check<R> {
+struct Check<'a, R> {
     input: Input<R>,
+    file: &'a CheckedFile<'a>,
+    line: &'a mut u64,
     /// Where the part begins that was read last.
     at: u64,
     /// How many transactions are open: 0 or 1, or something is wrong.
     depth: i64,
 }
 
-impl<R: Read> Check<R> {
-    /// Where the last whole command or transaction ends, and what was wrong behind it.
-    fn walk(&mut self) -> std::io::Result<(u64, Option<String>)> {
+impl<R: Read> Check<'_, R> {
+    /// Where the last whole command or transaction ends, and what is behind it.
+    fn walk(&mut self) -> std::io::Result<(u64, End)> {
         let mut ok_up_to = self.input.offset();
         loop {
             if self.depth == 0 {
                 ok_up_to = self.input.offset();
             }
-            match self.command() {
+            match self.step() {
                 Ok(()) => {}
                 Err(Stop::End) if self.depth != 0 => {
-                    return Ok((
-                        ok_up_to,
-                        Some("Reached EOF before reading EXEC for MULTI".to_owned()),
-                    ));
+                    let fault = "Reached EOF before reading EXEC for MULTI".to_owned();
+                    return Ok((ok_up_to, End::Fault(fault)));
                 }
-                Err(Stop::End) => return Ok((ok_up_to, None)),
-                Err(Stop::Fault(fault)) => return Ok((ok_up_to, Some(fault))),
+                Err(Stop::End) => return Ok((ok_up_to, End::Whole)),
+                Err(Stop::Found(end)) => return Ok((ok_up_to, end)),
                 Err(Stop::Io(error)) => return Err(error),
             }
         }
     }
 
+    /// A command or an annotation.
+    fn step(&mut self) -> Result<(), Stop> {
+        if self.input.buffered().is_empty() && !self.input.read_more()? {
+            return Err(Stop::End);
+        }
+        match self.input.buffered().first() {
+            Some(b'*') => self.command(),
+            Some(b'#') => self.annotation(),
+            _ => Err(Stop::Found(End::Format)),
+        }
+    }
+
+    /// `#TS:` and the Unix seconds from which on what follows was written; any other is passed over.
+    fn annotation(&mut self) -> Result<(), Stop> {
+        self.at = self.input.offset();
+        let line = self.take_line(MAX_ANNOTATION)?;
+        let (Some(until_s), Some(stamp)) = (self.file.until_s, line.strip_prefix(b"#TS:")) else {
+            return Ok(());
+        };
+        let refused = |line: String| Err(Stop::Found(End::Refused(line)));
+        let stamp = stamp.strip_suffix(b"\r\n").and_then(parse_i64);
+        let Some(stamp) = stamp else {
+            return refused("Invalid timestamp annotation\n".to_owned());
+        };
+        if stamp <= until_s {
+            return Ok(());
+        }
+        let path = self.file.path;
+        if self.at == 0 {
+            return refused(format!(
+                "AOF {path} has nothing before timestamp {until_s}, aborting...\n"
+            ));
+        }
+        if !self.file.is_last {
+            let at = self.at;
+            return refused(format!(
+                "Failed to truncate AOF {path} to timestamp {until_s} to offset {at} because it is not the last file.\n\
+                 If you insist, please delete all files after this file according to the manifest file and delete the \
+                 corresponding records in manifest file manually. Then re-run valkey-check-aof.\n"
+            ));
+        }
+        Err(Stop::Found(End::Passes))
+    }
+
     fn command(&mut self) -> Result<(), Stop> {
         let count = self.number(b'*')?;
         if count < 1 {
-            return Err(Stop::Fault(format!(
+            return Err(fault(format!(
                 "Expected a positive number of arguments, got: {count}"
             )));
         }
         let name = self.bulk()?;
+        let path = self.file.path;
         if name.eq_ignore_ascii_case(b"multi") {
             self.depth += 1;
             if self.depth != 1 {
-                return Err(Stop::Fault("Unexpected MULTI".to_owned()));
+                return Err(fault(format!("Unexpected MULTI in AOF {path}")));
             }
         } else if name.eq_ignore_ascii_case(b"exec") {
             self.depth -= 1;
             if self.depth != 0 {
-                return Err(Stop::Fault("Unexpected EXEC".to_owned()));
+                return Err(fault(format!("Unexpected EXEC in AOF {path}")));
             }
         }
         for _ in 1..count {
@@ -175,38 +304,43 @@ impl<R: Read> Check<R> {
         Ok(())
     }
 
-    /// A line with a number.
-    fn number(&mut self, prefix: u8) -> Result<i64, Stop> {
-        self.at = self.input.offset();
+    /// A line with its end, or as much of it as there is and may be.
+    fn take_line(&mut self, most: usize) -> Result<Vec<u8>, Stop> {
         let line = loop {
             let bytes = self.input.buffered();
-            let seen = &bytes[..bytes.len().min(MAX_LINE)];
+            let seen = &bytes[..bytes.len().min(most)];
             if let Some(end) = memchr::memchr(b'\n', seen) {
                 break seen[..=end].to_vec();
             }
-            if seen.len() == MAX_LINE || !self.input.read_more()? {
-                break self.input.buffered()[..self.input.buffered().len().min(MAX_LINE)].to_vec();
+            if seen.len() == most || !self.input.read_more()? {
+                let bytes = self.input.buffered();
+                break bytes[..bytes.len().min(most)].to_vec();
             }
         };
+        self.input.advance(line.len());
+        Ok(line)
+    }
+
+    /// A line with a number.
+    fn number(&mut self, prefix: u8) -> Result<i64, Stop> {
+        self.at = self.input.offset();
+        let line = self.take_line(MAX_LINE)?;
         let Some((&first, rest)) = line.split_first() else {
             return Err(Stop::End);
         };
-        self.input.advance(line.len());
         if first != prefix {
             let (prefix, first) = (char::from(prefix), char::from(first));
-            return Err(Stop::Fault(format!(
-                "Expected prefix '{prefix}', got: '{first}'"
-            )));
+            return Err(fault(format!("Expected prefix '{prefix}', got: '{first}'")));
         }
         let digits = rest
             .iter()
             .take_while(|byte| byte.is_ascii_digit() || **byte == b'-')
             .count();
         let (digits, end) = rest.split_at(digits);
-        expect_line_end(end)?;
+        self.expect_line_end(end)?;
         match parse_i64(digits) {
             Some(number) => Ok(number),
-            None => Err(Stop::Fault(format!(
+            None => Err(fault(format!(
                 "Expected a number, got: '{}'",
                 digits.escape_ascii()
             ))),
@@ -221,7 +355,9 @@ impl<R: Read> Check<R> {
             .ok()
             .filter(|length| *length < u64::MAX - 2)
         else {
-            return Err(Stop::Fault(format!("Expected a length, got: {length}")));
+            return Err(fault(format!(
+                "Expected to read string of {length} bytes, which is not in the suitable range"
+            )));
         };
         self.at = self.input.offset();
         let start = self.at;
@@ -235,17 +371,30 @@ impl<R: Read> Check<R> {
         };
         match read(self) {
             Ok((name, end)) => {
-                expect_line_end(&end)?;
+                self.expect_line_end(&end)?;
                 Ok(name)
             }
             Err(Error::ShortRead { offset, .. }) => {
                 let (wanted, got) = (length + 2, offset - start);
-                Err(Stop::Fault(format!(
+                Err(fault(format!(
                     "Expected to read {wanted} bytes, got {got} bytes"
                 )))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn expect_line_end(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        if bytes.starts_with(b"\r\n") {
+            *self.line += 1;
+            return Ok(());
+        }
+        let byte = |index: usize| bytes.get(index).copied().unwrap_or(0);
+        Err(fault(format!(
+            "Expected \\r\\n, got: {:02x}{:02x}",
+            byte(0),
+            byte(1)
+        )))
     }
 
     /// Reads to the end to know the size.
@@ -262,82 +411,147 @@ impl<R: Read> Check<R> {
     }
 }
 
-fn expect_line_end(bytes: &[u8]) -> Result<(), Stop> {
-    if bytes.starts_with(b"\r\n") {
-        return Ok(());
-    }
-    let byte = |index: usize| bytes.get(index).copied().unwrap_or(0);
-    Err(Stop::Fault(format!(
-        "Expected \\r\\n, got: {:02x}{:02x}",
-        byte(0),
-        byte(1)
-    )))
+fn fault(text: String) -> Stop {
+    Stop::Found(End::Fault(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FILE: CheckedFile<'_> = CheckedFile {
+        name: "a.aof",
+        path: "dir/a.aof",
+        is_last: true,
+        may_begin_with_rdb: true,
+        until_s: None,
+        now_ms: 0,
+    };
+
     fn check(bytes: &[u8]) -> CheckReport {
-        check_aof("appendonly.aof", bytes, 0).unwrap()
+        check_aof(&FILE, bytes, &mut 1).unwrap()
     }
 
-    /// The lines that redis-check-aof of Redis 3.0.7 prints for the same bytes.
-    #[test]
-    fn lines_are_those_of_redis() {
-        for (bytes, text) in [
-            (
-                &b"*1\r\n$4\r\nPING\r\n"[..],
-                "AOF analyzed: size=14, ok_up_to=14, diff=0\n",
-            ),
-            (
-                b"*1\r\n$4\r\nPING\r\n*1\r",
-                "0x               e: Expected \\r\\n, got: 0d00\nAOF analyzed: size=17, ok_up_to=14, diff=3\n",
-            ),
-            (
-                b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPI",
-                "0x              16: Expected to read 6 bytes, got 2 bytes\nAOF analyzed: size=24, ok_up_to=14, diff=10\n",
-            ),
-            (
-                b"*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPING\r\n",
-                "0x              1d: Reached EOF before reading EXEC for MULTI\nAOF analyzed: size=29, ok_up_to=0, diff=29\n",
-            ),
-            (
-                b"*1\r\n$4\r\nEXEC\r\n",
-                "0x               8: Unexpected EXEC\nAOF analyzed: size=14, ok_up_to=0, diff=14\n",
-            ),
-            (
-                b"*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n",
-                "0x               8: Expected \\r\\n, got: 7878\nAOF analyzed: size=28, ok_up_to=0, diff=28\n",
-            ),
-        ] {
-            let report = check(bytes);
-            assert_eq!(report.text, text);
-            assert_eq!(report.is_valid(), report.size == report.ok_up_to);
+    /// How far a file is whole.
+    fn ok_up_to(bytes: &[u8]) -> u64 {
+        match check(bytes).verdict {
+            Verdict::Whole | Verdict::Empty => bytes.len() as u64,
+            Verdict::Broken { ok_up_to, .. } => ok_up_to,
+            other => panic!("{other:?}"),
         }
     }
 
+    /// The lines that valkey-check-aof 9.1 prints for the same bytes.
     #[test]
-    fn damage_in_the_middle_is_found_where_it_is() {
-        let report = check(b"*1\r\n$4\r\nPING\r\n!!!*1\r\n$4\r\nPING\r\n");
-        assert_eq!(report.ok_up_to, 14);
+    fn lines_are_those_of_valkey() {
+        let analyzed = |size: u64, ok: u64, line: u64| {
+            format!(
+                "AOF analyzed: filename=a.aof, size={size}, ok_up_to={ok}, ok_up_to_line={line}, diff={}\n",
+                size - ok
+            )
+        };
+        for (bytes, fault, size, ok, line) in [
+            (&b"*1\r\n$4\r\nPING\r\n"[..], "", 14, 14, 4),
+            (
+                b"*1\r\n$4\r\nPING\r\n*1\r",
+                "0x               e: Expected \\r\\n, got: 0d00\n",
+                17,
+                14,
+                4,
+            ),
+            (
+                b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPI",
+                "0x              16: Expected to read 6 bytes, got 2 bytes\n",
+                24,
+                14,
+                6,
+            ),
+            (
+                b"*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPING\r\n",
+                "0x              17: Reached EOF before reading EXEC for MULTI\n",
+                29,
+                0,
+                7,
+            ),
+            (
+                b"*1\r\n$4\r\nEXEC\r\n",
+                "0x               8: Unexpected EXEC in AOF dir/a.aof\n",
+                14,
+                0,
+                4,
+            ),
+            (
+                b"*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n",
+                "0x               8: Expected \\r\\n, got: 7878\n",
+                28,
+                0,
+                3,
+            ),
+            (
+                b"*1\r\n$4\r\nPING\r\n!!!*1\r\n$4\r\nPING\r\n",
+                "AOF a.aof format error\n",
+                31,
+                14,
+                4,
+            ),
+            (b"#TS:1\r\n*1\r\n$4\r\nPING\r\n", "", 21, 21, 4),
+        ] {
+            let report = check(bytes);
+            assert_eq!(report.text, format!("{fault}{}", analyzed(size, ok, line)));
+            assert_eq!(report.verdict == Verdict::Whole, size == ok);
+        }
+        assert_eq!(check(b"").verdict, Verdict::Empty);
+        assert_eq!(
+            CheckReport::question("a.aof", 14, 31),
+            "This will shrink the AOF a.aof from 31 bytes, with 17 bytes, to 14 bytes\nContinue? [y/N]: "
+        );
+    }
+
+    #[test]
+    fn a_file_is_cut_where_it_passes_an_instant() {
+        let ping = "*1\r\n$4\r\nPING\r\n";
+        let bytes = format!("#TS:10\r\n{ping}#TS:20\r\n{ping}#TS:30\r\n{ping}");
+        let check = |until_s, is_last| {
+            let file = CheckedFile {
+                until_s: Some(until_s),
+                is_last,
+                ..FILE
+            };
+            check_aof(&file, bytes.as_bytes(), &mut 1).unwrap()
+        };
+        assert_eq!(check(20, true).verdict, Verdict::Passes(44));
+        assert_eq!(check(29, true).verdict, Verdict::Passes(44));
+        let report = check(30, true);
+        assert_eq!(report.verdict, Verdict::Whole);
         assert_eq!(
             report.text,
-            "0x               e: Expected prefix '*', got: '!'\nAOF analyzed: size=31, ok_up_to=14, diff=17\n"
+            "Truncate nothing in AOF a.aof to timestamp 30\n"
         );
+        let report = check(9, true);
+        assert_eq!(report.verdict, Verdict::Refused);
         assert_eq!(
-            report.question(),
-            "This will shrink the AOF from 31 bytes, with 17 bytes, to 14 bytes\nContinue? [y/N]: "
+            report.text,
+            "AOF dir/a.aof has nothing before timestamp 9, aborting...\n"
+        );
+        let report = check(10, false);
+        assert_eq!(report.verdict, Verdict::Refused);
+        assert!(
+            report.text.starts_with(
+                "Failed to truncate AOF dir/a.aof to timestamp 10 to offset 22 because it is not the last file.\n"
+            ),
+            "{}",
+            report.text
         );
     }
 
     #[test]
     fn an_rdb_file_at_the_start_is_checked_first() {
-        let report = check(b"REDIS0006\xff\0\0\0\0\0\0\0\0*1\r\n$4\r\nPING\r\n");
-        assert!(report.is_valid(), "{}", report.text);
-        assert!(report.text.contains("RDB preamble is OK, proceeding with AOF tail...\nAOF analyzed: size=32, ok_up_to=32, diff=0\n"));
+        let file = b"REDIS0006\xff\0\0\0\0\0\0\0\0*1\r\n$4\r\nPING\r\n";
+        let report = check(file);
+        assert_eq!(report.verdict, Verdict::Whole, "{}", report.text);
+        assert!(report.text.contains("RDB preamble is OK, proceeding with AOF tail...\nAOF analyzed: filename=a.aof, size=32, ok_up_to=32, "));
         let report = check(b"REDIS0006\x09garbage");
-        assert!(!report.is_valid() && !report.can_be_cut);
+        assert_eq!(report.verdict, Verdict::Refused);
         assert!(
             report
                 .text
@@ -345,6 +559,15 @@ mod tests {
             "{}",
             report.text
         );
+        let increment = CheckedFile {
+            may_begin_with_rdb: false,
+            ..FILE
+        };
+        let report = check_aof(&increment, &file[..], &mut 1).unwrap();
+        assert!(matches!(
+            report.verdict,
+            Verdict::Broken { ok_up_to: 0, .. }
+        ));
     }
 
     /// What the check calls whole is what a load takes, wherever the file is cut.
@@ -366,11 +589,7 @@ mod tests {
         for len in 0..=file.len() {
             let mut reader = crate::Reader::new(&file[..len]);
             while let Ok(Some(_)) = reader.next_command() {}
-            assert_eq!(
-                check(&file[..len]).ok_up_to,
-                reader.valid_up_to(),
-                "cut at {len}"
-            );
+            assert_eq!(ok_up_to(&file[..len]), reader.valid_up_to(), "cut at {len}");
         }
     }
 }

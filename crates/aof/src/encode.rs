@@ -48,6 +48,13 @@ where
     }
 }
 
+/// Appends an annotation: what follows was written at this instant, Unix seconds.
+pub fn encode_timestamp(out: &mut Vec<u8>, unix_s: u64) {
+    out.extend_from_slice(b"#TS:");
+    out.extend_from_slice(itoa::Buffer::new().format(unix_s).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends `*3` or `$5` and the end of the line.
 pub(crate) fn put_count(out: &mut Vec<u8>, prefix: u8, count: usize) {
     out.push(prefix);

@@ -6,17 +6,20 @@
 //! - [`Reader`] gives the commands of a file back, one after the other; what follows the last whole command, or the last whole
 //!   transaction, is told apart from what is damaged. A file may begin with an RDB file ([`begins_with_rdb`]).
 //! - [`Rewriter`] writes the shortest commands that make a keyspace, into any [`std::io::Write`].
-//! - [`check_aof`] is what `redis-check-aof` does, save for cutting the file.
+//! - [`Manifest`] says which files make an append-only file in parts, and in which order.
+//! - [`check_aof`] is what `redis-check-aof` does with one file, save for cutting it.
 //!
 //! Which file is read or written, when it is synced, and what a command does, is the business of others.
 
 mod check;
 mod encode;
+mod manifest;
 mod reader;
 mod rewrite;
 mod stream;
 
-pub use check::{CheckReport, check_aof};
-pub use encode::{Encoder, encode_command};
-pub use reader::{Command, Error, LOADED_ANYWAY, Reader, begins_with_rdb, truncation_lines};
+pub use check::{CheckReport, CheckedFile, Verdict, check_aof};
+pub use encode::{Encoder, encode_command, encode_timestamp};
+pub use manifest::{MANIFEST_SUFFIX, Manifest, ManifestError, PartFile, PartKind};
+pub use reader::{Command, Error, Reader, begins_with_rdb, loaded_anyway, truncation_lines};
 pub use rewrite::{ITEMS_PER_COMMAND, Rewriter};

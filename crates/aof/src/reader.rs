@@ -6,6 +6,8 @@ use std::ops::Range;
 use rdb::Input;
 use resp::number::parse_i64;
 
+use crate::check::MAX_ANNOTATION;
+
 /// The longest line of a count or length, with its end. Redis reads no more either.
 const MAX_LINE: usize = 128;
 /// The longest argument that a server takes. What is announced longer is damage, and not a tail that was cut.
@@ -13,42 +15,63 @@ const MAX_ARGUMENT: u64 = 512 << 20;
 /// The buffer that is kept after a command that needed a bigger one.
 const KEPT_BUFFER: usize = 1 << 20;
 
-/// Why a file cannot be replayed to its end. The texts are those that Redis 3.0.7 logs.
+/// Why a file cannot be replayed to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file ends inside a command or a transaction; up to `valid_up_to` it is whole. With `aof-load-truncated yes` it is cut there.
-    #[error(
-        "Unexpected end of file reading the append only file. You can: 1) Make a backup of your AOF file, then use \
-         ./redis-check-aof --fix <filename>. 2) Alternatively you can set the 'aof-load-truncated' configuration option to yes and \
-         restart the server."
-    )]
+    #[error("unexpected end of file")]
     Truncated {
         /// Where the last whole command or transaction ends, in bytes from the start.
         valid_up_to: u64,
     },
-    /// The bytes at `offset` are no command.
-    #[error(
-        "Bad file format reading the append only file: make a backup of your AOF file, then use ./redis-check-aof --fix <filename>"
-    )]
+    /// The bytes at `offset` are no command; up to `valid_up_to` the file is whole.
+    #[error("bad file format at byte {offset}")]
     Format {
         /// Where, in bytes from the start.
         offset: u64,
+        /// Where the last whole command or transaction ends.
+        valid_up_to: u64,
     },
     /// The source failed.
-    #[error("Unrecoverable error reading the append only file: {0}")]
+    #[error("{0}")]
     Io(std::io::Error),
 }
 
+impl Error {
+    /// The line that is logged when the file `name` is given up.
+    #[must_use]
+    pub fn line(&self, name: &str) -> String {
+        match self {
+            Self::Truncated { .. } => format!(
+                "Unexpected end of file reading the append only file {name}. You can: 1) Make a backup of your AOF file, then use \
+                 ./valkey-check-aof --fix <filename.manifest>. 2) Alternatively you can set the 'aof-load-truncated' configuration \
+                 option to yes and restart the server."
+            ),
+            Self::Format { .. } => format!(
+                "Bad file format reading the append only file {name}: make a backup of your AOF file, then use ./valkey-check-aof \
+                 --fix <filename.manifest>"
+            ),
+            Self::Io(error) => {
+                format!("Unrecoverable error reading the append only file {name}: {error}")
+            }
+        }
+    }
+}
+
 /// What is logged, as warnings, when a file is cut at `valid_up_to` because of `aof-load-truncated yes`.
-pub fn truncation_lines(valid_up_to: u64) -> [String; 2] {
+#[must_use]
+pub fn truncation_lines(name: &str, valid_up_to: u64) -> [String; 2] {
     [
-        "!!! Warning: short read while loading the AOF file !!!".to_owned(),
-        format!("!!! Truncating the AOF at offset {valid_up_to} !!!"),
+        format!("!!! Warning: short read while loading the AOF file {name}!!!"),
+        format!("!!! Truncating the AOF {name} at offset {valid_up_to} !!!"),
     ]
 }
 
 /// What is logged when the cut was made.
-pub const LOADED_ANYWAY: &str = "AOF loaded anyway because aof-load-truncated is enabled";
+#[must_use]
+pub fn loaded_anyway(name: &str) -> String {
+    format!("AOF {name} loaded anyway because aof-load-truncated is enabled")
+}
 
 /// Whether the file begins with an RDB file, which is to be loaded first ([`rdb::Reader::open`]); its input then goes to
 /// [`Reader::after`].
@@ -56,8 +79,8 @@ pub const LOADED_ANYWAY: &str = "AOF loaded anyway because aof-load-truncated is
 /// # Errors
 /// [`Error::Io`].
 pub fn begins_with_rdb<R: Read>(input: &mut Input<R>) -> Result<bool, Error> {
-    while input.buffered().len() < rdb::MAGIC.len() && input.read_more().map_err(io)? {}
-    Ok(input.buffered().starts_with(rdb::MAGIC))
+    while input.buffered().len() < rdb::VALKEY_MAGIC.len() && input.read_more().map_err(io)? {}
+    Ok(rdb::is_signature(input.buffered()))
 }
 
 /// A command of the file.
@@ -163,8 +186,31 @@ impl<R: Read> Reader<R> {
         Ok(Some(command))
     }
 
+    /// Passes over annotations: lines that begin with `#`. One that was cut is a part of the tail.
+    fn skip_annotations(&mut self) -> Result<(), Error> {
+        loop {
+            let Some(length) = self.read_part(0, annotation)? else {
+                return if self.input.buffered().is_empty() {
+                    Ok(())
+                } else {
+                    Err(Error::Truncated {
+                        valid_up_to: self.valid_up_to,
+                    })
+                };
+            };
+            if length == 0 {
+                return Ok(());
+            }
+            self.input.advance(length);
+            if !self.in_transaction {
+                self.valid_up_to = self.input.offset();
+            }
+        }
+    }
+
     /// Finds the arguments of the command that begins where the input stands; answers its length in bytes.
     fn find_command(&mut self) -> Result<Option<usize>, Error> {
+        self.skip_annotations()?;
         let Some((count, mut at)) = self.read_part(0, |bytes| line(bytes, b'*'))? else {
             return if self.in_transaction || !self.input.buffered().is_empty() {
                 Err(Error::Truncated {
@@ -177,6 +223,7 @@ impl<R: Read> Reader<R> {
         if count == 0 {
             return Err(Error::Format {
                 offset: self.input.offset(),
+                valid_up_to: self.valid_up_to,
             });
         }
         for _ in 0..count {
@@ -204,6 +251,7 @@ impl<R: Read> Reader<R> {
                 Part::Bad => {
                     return Err(Error::Format {
                         offset: self.input.offset() + at as u64,
+                        valid_up_to: self.valid_up_to,
                     });
                 }
                 Part::Cut(missing) => missing,
@@ -220,6 +268,22 @@ impl<R: Read> Reader<R> {
                 }
             }
         }
+    }
+}
+
+/// The length of the annotation that stands next; 0 where a command does.
+fn annotation(bytes: &[u8]) -> Part<usize> {
+    match bytes.first() {
+        None => Part::Cut(1),
+        Some(b'#') => {
+            let seen = &bytes[..bytes.len().min(MAX_ANNOTATION)];
+            match memchr::memchr(b'\n', seen) {
+                Some(end) => Part::Whole(end + 1),
+                None if seen.len() == MAX_ANNOTATION => Part::Bad,
+                None => Part::Cut(1),
+            }
+        }
+        Some(_) => Part::Whole(0),
     }
 }
 
@@ -352,6 +416,29 @@ mod tests {
     }
 
     #[test]
+    fn annotations_are_passed_over() {
+        let mut file = Vec::new();
+        crate::encode_timestamp(&mut file, 1_700_000_000);
+        file.extend(encode(&vec![words("set a 1"), words("multi")]));
+        crate::encode_timestamp(&mut file, 1_700_000_001);
+        file.extend(encode(&vec![words("incr a"), words("exec")]));
+        let whole = file.len() as u64;
+        crate::encode_timestamp(&mut file, 1_700_000_002);
+        let (commands, end) = read(&file);
+        assert_eq!(commands.len(), 4);
+        assert_eq!(end.unwrap(), file.len() as u64);
+        // Half of one is a tail that is cut: otherwise it would run into what is written next.
+        let (commands, end) = read(&file[..file.len() - 1]);
+        assert_eq!(commands.len(), 4);
+        assert!(matches!(end, Err(Error::Truncated { valid_up_to }) if valid_up_to == whole));
+        let long = [b"#".to_vec(), b"x".repeat(2000)].concat();
+        assert!(matches!(
+            read(&long).1,
+            Err(Error::Format { offset: 0, .. })
+        ));
+    }
+
+    #[test]
     fn damage_is_no_truncation() {
         for (bytes, at) in [
             (&b"!!!*1\r\n"[..], 0),
@@ -366,12 +453,17 @@ mod tests {
             (b"*1\r\n$99999999999999999999\r\n", 4),
         ] {
             match read(bytes).1 {
-                Err(Error::Format { offset }) => assert_eq!(offset, at, "{}", bytes.escape_ascii()),
+                Err(Error::Format { offset, .. }) => {
+                    assert_eq!(offset, at, "{}", bytes.escape_ascii())
+                }
                 other => panic!("{}: {other:?}", bytes.escape_ascii()),
             }
         }
         let endless = [b"*".to_vec(), b"1".repeat(200)].concat();
-        assert!(matches!(read(&endless).1, Err(Error::Format { offset: 0 })));
+        assert!(matches!(
+            read(&endless).1,
+            Err(Error::Format { offset: 0, .. })
+        ));
     }
 
     #[test]

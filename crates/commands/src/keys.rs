@@ -146,7 +146,7 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     };
     let payload = rdb::dump(ctx.dumper, value, false).map_err(failed)?;
-    let value = rdb::restore(&payload, &ctx.settings.limits)
+    let value = rdb::restore(&payload, &ctx.settings.limits, false)
         .map_err(|_| Error::text("ERR the value cannot be copied"))?;
     let awaited = is_awaited(&value);
     let db = ctx.keyspace.db(target);
@@ -541,7 +541,7 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let ttl_ms = u64::try_from(int(args[2])?)
         .map_err(|_| Error::text("ERR Invalid TTL value, must be >= 0"))?;
-    let value = rdb::restore(args[3], &ctx.settings.limits).map_err(|error| match error {
+    let value = rdb::restore(args[3], &ctx.settings.limits, false).map_err(|error| match error {
         rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
         _ => Error::text("ERR Bad data format"),
     })?;

@@ -302,7 +302,7 @@ fn restore_request(engine: &mut Engine, db: usize, key: &[u8], replace: bool) ->
         .expire_ms(key)
         .map_or(0, |at| at.saturating_sub(now_ms).max(1))
         .to_string();
-    let payload = rdb::dump(
+    let payload = rdb::dump_for_any(
         &mut engine.shard.dumper,
         db.peek(key)?,
         engine.config.rdbcompression,

@@ -280,6 +280,13 @@ impl Engine {
     ) -> Result<Progress, rdb::Error> {
         let progress = loader.step(&mut self.shard.keyspace, bytes);
         self.note_loaded(loader.offset());
+        for code in loader.take_functions() {
+            let library = rdb::Unsupported::library(&code);
+            if !self.config.rdb_skip_unsupported {
+                return Err(rdb::Error::Unsupported(Box::new(library)));
+            }
+            tracing::warn!("{library}");
+        }
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
         }

@@ -1,7 +1,6 @@
 //! Reading the append-only file back: its commands are run by a client that is no connection. Opening and cutting the file is the
 //! shell's, as is giving other clients a turn between two steps.
 
-use std::fmt;
 use std::io::Read;
 
 use commands::{Error, Traits, args};
@@ -35,23 +34,23 @@ pub struct Refusal {
     malformed: bool,
 }
 
-impl fmt::Display for ReplayError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ReplayError {
+    /// The line that is logged when the file `name` is given up.
+    #[must_use]
+    pub fn line(&self, name: &str) -> String {
         match self {
-            Self::Aof(error) => error.fmt(out),
-            Self::Preamble(error) => write!(
-                out,
-                "Error reading the RDB preamble of the AOF file, AOF loading aborted: {error}"
+            Self::Aof(error) => error.line(name),
+            Self::Preamble(error) => format!(
+                "Error reading the RDB preamble of the AOF file {name}, AOF loading aborted: {error}"
             ),
-            Self::Unknown(name) => write!(
-                out,
-                "Unknown command '{}' reading the append only file",
-                rdb::Printable::new(name)
+            Self::Unknown(command) => format!(
+                "Unknown command '{}' reading the append only file {name}",
+                rdb::Printable::new(command)
             ),
-            Self::Refused(Refusal { name, line, .. }) => write!(
-                out,
-                "Command '{name}' in the append only file has a form that this server does not know ({line}): it was written by \
-                 another version, or with another configuration"
+            Self::Refused(refusal) => format!(
+                "Command '{}' in the append only file {name} has a form that this server does not know ({}): it was written by \
+                 another version, or with another configuration",
+                refusal.name, refusal.line
             ),
         }
     }
@@ -255,7 +254,8 @@ impl Engine {
             }
             Err(error) => {
                 self.exit(1);
-                Err(error.to_string())
+                let name = String::from_utf8_lossy(&self.config.appendfilename);
+                Err(error.line(&name))
             }
         }
     }

@@ -47,7 +47,7 @@ fn saved(keyspace: &Keyspace, into: Vec<u8>, compress: bool) -> Vec<u8> {
     let options = SaveOptions {
         compress,
         checksum: true,
-        now_ms: 0,
+        ..SaveOptions::default()
     };
     let (file, _) = rdb::save(keyspace, into, options, |_| Ok(())).expect("memory takes it");
     file

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let options = SaveOptions {
                 compress,
                 checksum: true,
-                now_ms: 0,
+                ..SaveOptions::default()
             };
             let (file, saved) =
                 rdb::save(&keyspace, Vec::with_capacity(64 << 20), options, |_| Ok(()))?;

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use crate::crc64::crc64;
 use crate::error::Error;
-use crate::format::{Encoding, Kind, NEWEST_VERSION, WRITE_VERSION};
+use crate::format::{Encoding, Kind, Origin, Version};
 use crate::input::Input;
 use crate::value::ValueReader;
 use crate::writer::Writer;
@@ -14,13 +14,20 @@ const CHECKSUM_BYTES: usize = 8;
 
 /// Makes payloads, one after the other. It is to be kept: to clear the compressor's table takes several times as long as to write a small
 /// value.
-pub struct Dumper(Writer<Vec<u8>>);
+pub struct Dumper {
+    writer: Writer<Vec<u8>>,
+    /// As [`crate::SaveOptions::version`].
+    pub version: Option<Version>,
+}
 
 impl Dumper {
     /// A maker of payloads. The compressor's table comes with the first value that needs it.
     #[must_use]
     pub fn new() -> Self {
-        Self(Writer::for_payloads())
+        Self {
+            writer: Writer::for_payloads(),
+            version: None,
+        }
     }
 
     /// A payload of the value that `write` writes in the form of `encoding`; `compress` is `rdbcompression`.
@@ -33,18 +40,28 @@ impl Dumper {
         encoding: Encoding,
         write: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>,
     ) -> io::Result<Vec<u8>> {
-        self.0.begin_payload(compress, encoding)?;
-        let written = write(&mut self.0);
+        self.writer.begin_payload(compress, encoding)?;
+        let written = write(&mut self.writer);
         // Taken in any case: a value that was given up half way leaves nothing behind.
-        let mut payload = self.0.take_payload(VERSION_BYTES + CHECKSUM_BYTES)?;
+        let mut payload = self.writer.take_payload(VERSION_BYTES + CHECKSUM_BYTES)?;
         written?;
-        seal(&mut payload);
+        seal(&mut payload, self.version_of(encoding));
         Ok(payload)
+    }
+
+    /// The version of a payload with a value of this form.
+    fn version_of(&self, encoding: Encoding) -> Version {
+        let lowest = if encoding == Encoding::HashFields {
+            Version::VALKEY
+        } else {
+            Version::COMMON
+        };
+        self.version.unwrap_or(lowest)
     }
 
     /// The memory that is kept from one payload to the next, bytes.
     pub fn memory_bytes(&mut self) -> usize {
-        self.0.memory_bytes()
+        self.writer.memory_bytes()
     }
 }
 
@@ -61,41 +78,53 @@ impl fmt::Debug for Dumper {
 }
 
 /// Appends version and checksum to a value that was written with its type byte in front.
-fn seal(payload: &mut Vec<u8>) {
-    payload.extend(WRITE_VERSION.to_le_bytes());
+fn seal(payload: &mut Vec<u8>, version: Version) {
+    payload.extend(version.number().to_le_bytes());
     let checksum = crc64(payload);
     payload.extend(checksum.to_le_bytes());
 }
 
-/// Checks version and checksum of a payload; gives its value with the type byte in front.
+/// Checks version and checksum of a payload; gives its value with the type byte in front, and the version.
 ///
 /// # Errors
-/// [`Error::Payload`], also for a payload of a version newer than is read here.
-pub(crate) fn unseal(payload: &[u8]) -> Result<&[u8], Error> {
+/// [`Error::Payload`], also for a payload of a version newer than is read here, unless `relaxed`.
+pub(crate) fn unseal(payload: &[u8], relaxed: bool) -> Result<(&[u8], Version), Error> {
     let (signed, checksum) = payload
         .split_last_chunk::<CHECKSUM_BYTES>()
         .ok_or(Error::Payload)?;
     let (value, version) = signed
         .split_last_chunk::<VERSION_BYTES>()
         .ok_or(Error::Payload)?;
-    // There was no DUMP before the version that is written here.
-    if !(WRITE_VERSION..=NEWEST_VERSION).contains(&u16::from_le_bytes(*version))
-        || u64::from_le_bytes(*checksum) != crc64(signed)
-    {
+    let version = Version::of_payload(u16::from_le_bytes(*version));
+    let accepted = match version.origin() {
+        Origin::Known => true,
+        Origin::Foreign | Origin::Future => relaxed,
+        Origin::Never => false,
+    };
+    if !accepted || u64::from_le_bytes(*checksum) != crc64(signed) {
         return Err(Error::Payload);
     }
-    Ok(value)
+    Ok((value, version))
 }
 
 /// Checks a payload and begins its value.
 ///
 /// # Errors
 /// [`Error::Payload`] for a bad footer, any other for a bad value.
-pub(crate) fn open(payload: &[u8]) -> Result<(ValueReader<&[u8]>, Kind, Encoding), Error> {
-    let (&code, value) = unseal(payload)?.split_first().ok_or(Error::short_read(0))?;
+pub(crate) fn open(
+    payload: &[u8],
+    relaxed: bool,
+) -> Result<(ValueReader<&[u8]>, Kind, Encoding), Error> {
+    let (value, version) = unseal(payload, relaxed)?;
+    let (&code, value) = value.split_first().ok_or(Error::short_read(0))?;
     let mut reader = ValueReader::new(Input::with_buffer(value, value.len()));
-    let encoding =
-        Encoding::from_code(code).ok_or_else(|| reader.decoder.corrupt("an unknown type"))?;
+    let encoding = Encoding::from_code(code)
+        .filter(|encoding| encoding.is_of(version))
+        .ok_or(Error::Type {
+            offset: 0,
+            code,
+            version,
+        })?;
     let kind = reader.begin(encoding)?;
     Ok((reader, kind, encoding))
 }
@@ -110,18 +139,61 @@ mod tests {
 
     #[test]
     fn a_payload_of_redis_is_read_and_written() {
-        assert_eq!(open(TEN).unwrap().0.string().unwrap(), Str::Int(10));
-        let own = Dumper::new()
+        assert_eq!(open(TEN, false).unwrap().0.string().unwrap(), Str::Int(10));
+        let mut dumper = Dumper::new();
+        dumper.version = Some(Version::OLDEST_WRITTEN);
+        let own = dumper
             .dump(true, Encoding::String, |writer| writer.string(b"10"))
             .unwrap();
         assert_eq!(own, TEN);
     }
 
     #[test]
+    fn a_payload_has_the_lowest_version_that_holds_it_unless_told_otherwise() {
+        let mut dumper = Dumper::new();
+        let mut version = |version, encoding| {
+            dumper.version = version;
+            let payload = dumper
+                .dump(true, encoding, |writer| writer.length(0))
+                .unwrap();
+            unseal(&payload, false).unwrap().1.number()
+        };
+        assert_eq!(version(None, Encoding::Hash), 11);
+        assert_eq!(version(None, Encoding::HashFields), 80);
+        assert_eq!(version(Version::written(12), Encoding::Hash), 12);
+    }
+
+    #[test]
+    fn a_newer_payload_is_opened_where_versions_are_not_looked_at() {
+        let payload = b"\x00\x03\x62\x61\x72\xde\x00\x0fYUza\xd3\xec\xe0";
+        assert!(matches!(open(payload, false), Err(Error::Payload)));
+        let (mut reader, ..) = open(payload, true).unwrap();
+        assert_eq!(reader.string().unwrap(), Str::Bytes(b"bar"));
+    }
+
+    /// Valkey and Redis use the numbers from 22 up for different types.
+    #[test]
+    fn a_type_counts_by_the_vendor_of_the_version() {
+        let opened = |code: u8, version: u16| {
+            let mut payload = vec![code, 0];
+            payload.extend([0; 16]);
+            seal(&mut payload, Version::of_payload(version));
+            open(&payload, true).map(|(.., encoding)| encoding)
+        };
+        assert!(matches!(opened(22, 80), Ok(Encoding::HashFields)));
+        assert!(matches!(opened(24, 12), Ok(Encoding::HashExpiring)));
+        for (code, version) in [(22, 12), (24, 80), (150, 80)] {
+            assert!(
+                matches!(opened(code, version), Err(Error::Type { code: told, .. }) if told == code)
+            );
+        }
+    }
+
+    #[test]
     fn a_payload_without_a_value_is_bad_data_under_a_good_footer() {
         let mut empty = Vec::new();
-        seal(&mut empty);
-        assert!(matches!(open(&empty), Err(Error::ShortRead { .. })));
+        seal(&mut empty, Version::COMMON);
+        assert!(matches!(open(&empty, false), Err(Error::ShortRead { .. })));
     }
 
     #[test]
@@ -186,12 +258,12 @@ mod tests {
         for at in 0..TEN.len() {
             let mut changed = TEN.to_vec();
             changed[at] ^= 1;
-            assert!(matches!(unseal(&changed), Err(Error::Payload)));
-            assert!(matches!(unseal(&TEN[..at]), Err(Error::Payload)));
+            assert!(matches!(unseal(&changed, false), Err(Error::Payload)));
+            assert!(matches!(unseal(&TEN[..at], false), Err(Error::Payload)));
         }
         let mut newer = vec![0, 0xc0, 10, 13, 0];
         let checksum = crc64(&newer);
         newer.extend(checksum.to_le_bytes());
-        assert!(matches!(unseal(&newer), Err(Error::Payload)));
+        assert!(matches!(unseal(&newer, false), Err(Error::Payload)));
     }
 }

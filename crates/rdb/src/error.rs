@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::format::{Origin, Version};
+
 /// Why a file or payload was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,7 +25,17 @@ pub enum Error {
     Signature,
     /// A version that is not read here.
     #[error("Can't handle RDB format version {0}")]
-    Version(u32),
+    Version(u16),
+    /// A type or opcode that nobody but a newer server of the same vendor knows.
+    #[error("{}", unknown_type(*code, *version))]
+    Type {
+        /// Where, in bytes from the start.
+        offset: u64,
+        /// The byte.
+        code: u8,
+        /// The version of the file.
+        version: Version,
+    },
     /// The checksum at the end is another than that of the bytes before.
     #[error(
         "Wrong RDB checksum. Aborting now. (expected {expected:016x}, the data has {actual:016x})"
@@ -44,7 +56,7 @@ pub enum Error {
         /// The key that was being read.
         place: Place,
     },
-    /// Something that Redis 3.0 has no place for.
+    /// Something that this server cannot keep.
     #[error("{0}")]
     Unsupported(Box<Unsupported>),
     /// A database number beyond the configured ones.
@@ -70,6 +82,18 @@ impl Error {
     }
 }
 
+fn unknown_type(code: u8, version: Version) -> String {
+    match version.origin() {
+        Origin::Foreign => format!(
+            "Can't handle foreign type or opcode {code} in RDB with version {}",
+            version.number()
+        ),
+        _ => format!(
+            "Unknown type or opcode when loading DB. Unrecoverable error, aborting now. (type {code})"
+        ),
+    }
+}
+
 /// The key that was being read when something went wrong; nothing where it was between keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place(Option<Box<(u32, Printable)>>);
@@ -92,6 +116,27 @@ pub struct Unsupported {
     pub database: u32,
     /// The key's name, or the function library's.
     pub name: Printable,
+}
+
+impl Unsupported {
+    /// The function library of this code, where the caller cannot keep it.
+    #[must_use]
+    pub fn library(code: &[u8]) -> Self {
+        Self {
+            feature: Feature::Functions,
+            database: 0,
+            name: library_name(code),
+        }
+    }
+}
+
+/// The name that a function library's first line gives: `#!lua name=mylib`.
+pub(crate) fn library_name(code: &[u8]) -> Printable {
+    let line = code.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let word = line
+        .split(|byte| byte.is_ascii_whitespace())
+        .find_map(|word| word.strip_prefix(b"name="));
+    Printable::new(word.unwrap_or(line))
 }
 
 impl fmt::Display for Unsupported {
@@ -126,21 +171,17 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// What Redis 3.0 has no place for.
+/// What this server cannot keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
-    /// A stream (Redis 5).
-    Stream,
     /// A module's value of the first form (Redis 4.0's release candidates), whose length only the module knows.
     ModuleUnsized,
     /// A module's value (Redis 4).
     Module,
     /// A module's data that belongs to no key (Redis 5).
     ModuleAux,
-    /// A function library (Redis 7).
+    /// A function library that could not be loaded.
     Functions,
-    /// A hash with fields that expire on their own (Redis 7.4).
-    FieldExpiry,
 }
 
 impl Feature {
@@ -153,11 +194,9 @@ impl Feature {
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Stream => "a stream",
             Self::ModuleUnsized | Self::Module => "a module's value",
             Self::ModuleAux => "a module's data",
             Self::Functions => "a function library",
-            Self::FieldExpiry => "a hash with fields that expire",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The RDB format: versions 1 to 12 read, 6 written; DUMP payloads.
+//! The RDB format of Redis (versions 1 to 12) and Valkey (80): read, and written from 6 up; DUMP payloads.
 //!
 //! # Layout
 //!
@@ -11,7 +11,7 @@
 //!
 //! What memory can grow to: the bytes of the string being read, as often as they are held (input, compact form, stored value), where
 //! a compressed string counts with what it expands to (at most 88 times its size, which the format allows and Redis makes
-//! use of), and about a megabyte of buffers.
+//! use of), and about a megabyte of buffers; of the groups of a stream forty times theirs.
 
 mod blob;
 pub mod check;
@@ -29,19 +29,32 @@ mod reader;
 mod save;
 mod seen;
 mod skip;
+mod stream;
+mod stream_builder;
 mod value;
 mod writer;
 
-pub use blob::ziplist::Builder as ZiplistBuilder;
+pub use blob::Pack;
 pub use crc64::crc64;
 pub use decode::Str;
 pub use dump::Dumper;
 pub use error::{Error, Feature, Place, Printable, Unsupported};
-pub use format::{Encoding, Kind, MAGIC, NEWEST_VERSION, WRITE_VERSION};
+pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signature};
 pub use input::Input;
+<<<<<<< HEAD
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
 pub use load::{LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
 pub use reader::{KeyRecord, Options, Reader, Record};
 pub use save::{SaveOptions, Saved, dump, save, write_key};
 pub use value::ValueReader;
+=======
+pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
+pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
+pub use save::{
+    CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, dump_for_any, lowest_version,
+    save,
+};
+pub use stream::{Fields, StreamFacts, StreamPart};
+pub use value::{Field, ValueReader};
+>>>>>>> db9bc7253b3795f7f06201ab5d84790ee9a3e379
 pub use writer::Writer;

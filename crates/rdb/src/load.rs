@@ -4,15 +4,20 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use store::{HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder};
+use store::{
+    Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder,
+};
 
 use crate::decode::Str;
 use crate::dump;
 use crate::error::{Error, Unsupported};
-use crate::format::{Encoding, Kind};
+use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
-use crate::reader::{KeyRecord, Options, Reader, Record};
-use crate::value::ValueReader;
+use crate::reader::{KeyRecord, Options, Reader, Record, SlotImport};
+use crate::save::Facts;
+use crate::stream::StreamPart;
+use crate::stream_builder::StreamBuilder;
+use crate::value::{Field, ValueReader};
 
 /// How a file is loaded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +57,45 @@ pub struct Loader<R> {
     current: Option<(KeyRecord, Collection)>,
     loaded: Loaded,
     skipped: Vec<Unsupported>,
+    facts: FileFacts,
+    functions: Vec<Vec<u8>>,
 }
+
+/// What a file says of itself; known at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileFacts {
+    /// As it was written; what is missing is empty.
+    pub facts: Facts,
+    /// The version of Valkey that wrote it; empty for another's file.
+    pub valkey_version: String,
+    /// Imports of slots that were under way.
+    pub slot_imports: Vec<SlotImport>,
+}
+
+impl FileFacts {
+    fn note(&mut self, name: &[u8], value: Str<'_>) {
+        let text = String::from_utf8_lossy(&value.to_vec()).into_owned();
+        let number = || text.parse().unwrap_or(0);
+        let facts = &mut self.facts;
+        let place = &mut facts.replication;
+        match name {
+            b"redis-ver" => facts.redis_version = text,
+            b"valkey-ver" => self.valkey_version = text,
+            b"ctime" => facts.created_s = number(),
+            b"used-mem" => facts.used_memory = number(),
+            b"repl-stream-db" => {
+                place.get_or_insert_default().database = text.parse().ok();
+            }
+            b"repl-id" if text.len() == ID_BYTES => place.get_or_insert_default().id = text,
+            b"repl-offset" => place.get_or_insert_default().offset = number(),
+            b"aof-base" => facts.aof_base = number() != 0,
+            _ => {}
+        }
+    }
+}
+
+/// The length of the name of a replication stream.
+const ID_BYTES: usize = 40;
 
 /// A collection under construction.
 enum Collection {
@@ -60,6 +103,12 @@ enum Collection {
     Set(SetBuilder),
     Zset(ZsetBuilder),
     Hash(HashBuilder),
+    /// A hash some of whose fields expire; those that expired before are left out, Unix milliseconds.
+    Timed {
+        hash: Hash,
+        drop_before: u64,
+    },
+    Stream(StreamBuilder),
 }
 
 /// What a collection got.
@@ -78,14 +127,15 @@ impl<R: Read> Loader<R> {
     /// Those of [`Reader::open`].
     pub fn open(input: Input<R>, options: LoadOptions, limits: Limits) -> Result<Self, Error> {
         let reader = Reader::open(input, options.read)?;
-        let (loaded, skipped) = (Loaded::default(), Vec::new());
         Ok(Self {
             reader,
             options,
             limits,
             current: None,
-            loaded,
-            skipped,
+            loaded: Loaded::default(),
+            skipped: Vec::new(),
+            facts: FileFacts::default(),
+            functions: Vec::new(),
         })
     }
 
@@ -115,7 +165,19 @@ impl<R: Read> Loader<R> {
                     self.skipped.push(what);
                     continue;
                 }
-                Some(Record::Aux { .. } | Record::Resize { .. }) => continue,
+                Some(Record::Aux { name, value }) => {
+                    self.facts.note(name, value);
+                    continue;
+                }
+                Some(Record::Function(code)) => {
+                    self.functions.push(code.to_vec());
+                    continue;
+                }
+                Some(Record::SlotImport(import)) => {
+                    self.facts.slot_imports.push(import);
+                    continue;
+                }
+                Some(Record::Resize { .. }) => continue,
             };
             let expired = |before: u64| {
                 key.expire_ms
@@ -126,7 +188,9 @@ impl<R: Read> Loader<R> {
             } else if key.kind == Kind::String {
                 self.insert_string(keyspace, key)?;
             } else {
-                self.current = Some((key, Collection::new(key.kind)));
+                let drop_before = self.options.drop_expired_before.unwrap_or(0);
+                let collection = Collection::new(key.encoding, self.reader.offset(), drop_before);
+                self.current = Some((key, collection));
             }
         }
         Ok(Progress::More)
@@ -145,6 +209,21 @@ impl<R: Read> Loader<R> {
     /// What was passed over since the last call; each is worth a warning.
     pub fn take_skipped(&mut self) -> Vec<Unsupported> {
         std::mem::take(&mut self.skipped)
+    }
+
+    /// The code of the function libraries that came since the last call: to be loaded, or refused ([`Unsupported::library`]).
+    pub fn take_functions(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.functions)
+    }
+
+    /// What the file says of itself, so far.
+    pub fn facts(&self) -> &FileFacts {
+        &self.facts
+    }
+
+    /// The version of the file.
+    pub fn version(&self) -> Version {
+        self.reader.version()
     }
 
     /// Whether the file was written with its checksum disabled (known at the end). Redis 3.0 logs that:
@@ -203,9 +282,10 @@ pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check
 /// The value in a DUMP payload.
 ///
 /// # Errors
-/// [`Error::Payload`] where version or checksum are wrong; any other where the value is.
-pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
-    let (mut reader, kind, encoding) = dump::open(payload)?;
+/// [`Error::Payload`] where version or checksum are wrong; [`Error::Type`] where the version has no such type; any other where the value
+/// is bad. `relaxed` is `rdb-version-check relaxed`.
+pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, Error> {
+    let (mut reader, kind, encoding) = dump::open(payload, relaxed)?;
     let value = if kind == Kind::String {
         match reader.string()? {
             Str::Int(value) => Owned::Int(value),
@@ -218,7 +298,7 @@ pub fn restore(payload: &[u8], limits: &Limits) -> Result<Owned, Error> {
             },
         }
     } else {
-        let mut collection = Collection::new(kind);
+        let mut collection = Collection::new(encoding, reader.offset(), 0);
         let limits = limits_of(encoding, limits);
         collection.fill(&mut reader, &limits, u64::MAX)?;
         collection
@@ -237,7 +317,9 @@ trait Elements {
     fn next_element(&mut self) -> Result<Option<Str<'_>>, Error>;
     fn next_row(&mut self, take: impl FnOnce(&[u8], usize) -> Taken) -> usize;
     fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error>;
+    fn next_field(&mut self) -> Result<Option<Field<'_>>, Error>;
     fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error>;
+    fn next_stream_part(&mut self) -> Result<Option<StreamPart<'_>>, Error>;
     fn offset(&self) -> u64;
     fn fault(&self, what: &'static str) -> Error;
 }
@@ -257,8 +339,16 @@ macro_rules! elements_of {
                 $reader::next_pair(self)
             }
 
+            fn next_field(&mut self) -> Result<Option<Field<'_>>, Error> {
+                $reader::next_field(self)
+            }
+
             fn next_member(&mut self) -> Result<Option<(Str<'_>, f64)>, Error> {
                 $reader::next_member(self)
+            }
+
+            fn next_stream_part(&mut self) -> Result<Option<StreamPart<'_>>, Error> {
+                $reader::next_stream_part(self)
             }
 
             fn offset(&self) -> u64 {
@@ -276,13 +366,22 @@ elements_of!(Reader);
 elements_of!(ValueReader);
 
 impl Collection {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            // A string is no collection and never comes here; an empty list holds nothing.
-            Kind::List | Kind::String => Self::List(List::new()),
-            Kind::Set => Self::Set(SetBuilder::default()),
-            Kind::Zset => Self::Zset(ZsetBuilder::new()),
-            Kind::Hash => Self::Hash(HashBuilder::default()),
+    /// A collection for a value that begins at `offset`.
+    fn new(encoding: Encoding, offset: u64, drop_before: u64) -> Self {
+        match encoding.kind() {
+            Some(Kind::Hash) if encoding.has_expiries() => Self::Timed {
+                hash: Hash::new(),
+                drop_before,
+            },
+            // Neither a string nor a module's value ever comes here; an empty list holds nothing.
+            Some(Kind::List | Kind::String) | None => Self::List(List::new()),
+            Some(Kind::Set) => Self::Set(SetBuilder::default()),
+            Some(Kind::Zset) => Self::Zset(ZsetBuilder::new()),
+            Some(Kind::Hash) => Self::Hash(HashBuilder::default()),
+            Some(Kind::Stream) => {
+                let counts_reads = encoding != Encoding::Stream;
+                Self::Stream(StreamBuilder::new(counts_reads, offset))
+            }
         }
     }
 
@@ -347,6 +446,19 @@ impl Collection {
                 };
                 hash.push(field.bytes(&mut first), value.bytes(&mut second), limits)
             }
+            Self::Timed { hash, drop_before } => {
+                let Some((field, value, until)) = from.next_field()? else {
+                    return Ok(Added::Nothing);
+                };
+                let (field, value) = (field.bytes(&mut first), value.bytes(&mut second));
+                match until {
+                    // It is gone.
+                    Some(until) if until < *drop_before => true,
+                    Some(until) => hash.set_until(field, value, until),
+                    None => hash.set(field, value, limits),
+                }
+            }
+            Self::Stream(stream) => return add_part(stream, from, limits),
         };
         if distinct {
             Ok(Added::One)
@@ -358,7 +470,7 @@ impl Collection {
     /// Puts the last elements where they belong; false where one of them came twice.
     fn settle(&mut self) -> bool {
         match self {
-            Self::List(_) => true,
+            Self::List(_) | Self::Timed { .. } | Self::Stream(_) => true,
             Self::Set(set) => set.settle(),
             Self::Zset(zset) => zset.settle(),
             Self::Hash(hash) => hash.settle(),
@@ -382,9 +494,29 @@ impl Collection {
                 let hash = hash.finish();
                 (hash.see().is_empty(), Owned::Hash(hash))
             }
+            Self::Timed { hash, .. } => (hash.see().is_empty(), Owned::Hash(hash)),
+            // A stream may be empty.
+            Self::Stream(stream) => (false, Owned::Stream(stream.finish())),
         };
         (!empty).then_some(value)
     }
+}
+
+/// Adds the next part of a stream.
+fn add_part(
+    stream: &mut StreamBuilder,
+    from: &mut impl Elements,
+    limits: &Limits,
+) -> Result<Added, Error> {
+    let offset = from.offset();
+    let added = match from.next_stream_part()? {
+        None => stream.end_group().map(|()| Added::Nothing),
+        Some(StreamPart::Entry(id, fields)) => stream
+            .entry(id, fields, limits, offset)
+            .map(|()| Added::One),
+        Some(part) => stream.part(&part).map(|()| Added::One),
+    };
+    added.map_err(|what| from.fault(what))
 }
 
 fn twice(from: &impl Elements) -> Error {

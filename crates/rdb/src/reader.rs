@@ -6,9 +6,12 @@ use store::Taken;
 
 use crate::decode::{Decoder, Str};
 use crate::error::{Error, Feature, Place, Printable, Unsupported};
-use crate::format::{Encoding, FIRST_VERSION_WITH_CHECKSUM, Kind, MAGIC, NEWEST_VERSION, opcode};
+use crate::format::{
+    Encoding, FIRST_VERSION_WITH_CHECKSUM, HEADER_BYTES, Kind, Origin, Version, opcode,
+};
 use crate::input::Input;
-use crate::value::ValueReader;
+use crate::stream::StreamPart;
+use crate::value::{Field, ValueReader};
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +20,8 @@ pub struct Options {
     pub checksum: bool,
     /// Pass over what this server cannot keep, giving [`Record::Skipped`], where the default is an error (`rdb-skip-unsupported`).
     pub skip_unsupported: bool,
+    /// Read newer versions as far as their types are old ones (`rdb-version-check relaxed`).
+    pub relaxed: bool,
 }
 
 impl Default for Options {
@@ -24,6 +29,7 @@ impl Default for Options {
         Self {
             checksum: true,
             skip_unsupported: false,
+            relaxed: false,
         }
     }
 }
@@ -49,8 +55,21 @@ pub enum Record<'a> {
     },
     /// A key. [`Reader::key`] is its name; its value is to be read next, or is passed over by the next [`Reader::next_record`].
     Key(KeyRecord),
+    /// The code of a function library.
+    Function(Str<'a>),
+    /// Slots that were being imported when the file was written.
+    SlotImport(SlotImport),
     /// Something was passed over because this server cannot keep it.
     Skipped(Unsupported),
+}
+
+/// An import of slots that was under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotImport {
+    /// The name of the job.
+    pub job: String,
+    /// The slots, from each first to each last one.
+    pub slots: Vec<(u16, u16)>,
 }
 
 /// What a file says of a key beside its name and value.
@@ -74,7 +93,7 @@ pub struct KeyRecord {
 pub struct Reader<R> {
     values: ValueReader<R>,
     options: Options,
-    version: u16,
+    version: Version,
     database: u32,
     key: Vec<u8>,
     /// Of the key that is being read; none between keys.
@@ -99,21 +118,17 @@ impl<R: Read> Reader<R> {
     pub fn open(mut input: Input<R>, options: Options) -> Result<Self, Error> {
         input.set_checksum(options.checksum);
         let mut decoder = Decoder::new(input);
-        let header: [u8; 9] = decoder.input.array()?;
-        if !header.starts_with(MAGIC) {
-            return Err(Error::Signature);
+        let header: [u8; HEADER_BYTES] = decoder.input.array()?;
+        let version = Version::declared(&header).ok_or(Error::Signature)?;
+        let accepted = match version.origin() {
+            Origin::Known => true,
+            Origin::Foreign | Origin::Future => options.relaxed,
+            Origin::Never => false,
+        };
+        if !accepted {
+            return Err(Error::Version(version.number()));
         }
-        let mut version = 0u16;
-        for digit in &header[MAGIC.len()..] {
-            if !digit.is_ascii_digit() {
-                return Err(Error::Signature);
-            }
-            version = version * 10 + u16::from(digit - b'0');
-        }
-        if !(1..=NEWEST_VERSION).contains(&version) {
-            return Err(Error::Version(u32::from(version)));
-        }
-        if version < FIRST_VERSION_WITH_CHECKSUM {
+        if version.number() < FIRST_VERSION_WITH_CHECKSUM {
             decoder.input.set_checksum(false);
         }
         let values = ValueReader::with_decoder(decoder);
@@ -130,7 +145,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The version of the file.
-    pub fn version(&self) -> u16 {
+    pub fn version(&self) -> Version {
         self.version
     }
 
@@ -186,7 +201,9 @@ impl<R: Read> Reader<R> {
                 opcode::IDLE => attributes.idle_seconds = Some(self.values.decoder.length()?),
                 opcode::FREQ => attributes.frequency = Some(self.values.decoder.input.byte()?),
                 _ => {
-                    if let Some(encoding) = Encoding::from_code(code) {
+                    let encoding =
+                        Encoding::from_code(code).filter(|encoding| encoding.is_of(self.version));
+                    if let Some(encoding) = encoding {
                         return self.key_record(encoding, attributes).map(Some);
                     }
                     if attributes != Attributes::default() {
@@ -254,6 +271,26 @@ impl<R: Read> Reader<R> {
             .map_err(|error| error.in_key(self.database, &self.key))
     }
 
+    /// As [`ValueReader::next_field`].
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn next_field(&mut self) -> Result<Option<Field<'_>>, Error> {
+        self.values
+            .next_field()
+            .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
+    /// As [`ValueReader::next_stream_part`].
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn next_stream_part(&mut self) -> Result<Option<StreamPart<'_>>, Error> {
+        self.values
+            .next_stream_part()
+            .map_err(|error| error.in_key(self.database, &self.key))
+    }
+
     /// As [`ValueReader::next_member`].
     ///
     /// # Errors
@@ -306,11 +343,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn foreign(&mut self, encoding: Encoding) -> Result<Record<'static>, Error> {
-        let feature = match encoding {
-            Encoding::Module => Feature::ModuleUnsized,
-            Encoding::Module2 => Feature::Module,
-            Encoding::HashExpiring | Encoding::HashExpiringListpack => Feature::FieldExpiry,
-            _ => Feature::Stream,
+        let feature = if encoding == Encoding::Module2 {
+            Feature::Module
+        } else {
+            Feature::ModuleUnsized
         };
         let name = Printable::new(&self.key);
         self.refuse_or(
@@ -319,7 +355,7 @@ impl<R: Read> Reader<R> {
                 database: self.database,
                 name,
             },
-            |decoder| decoder.skip_foreign(encoding),
+            Decoder::skip_module,
         )
     }
 
@@ -355,17 +391,9 @@ impl<R: Read> Reader<R> {
                     expires: decoder.length()?,
                 })
             }
-            opcode::FUNCTION => {
-                self.values.decoder.string_into(&mut self.key)?;
-                let name = library_name(&self.key);
-                self.refuse_or(
-                    Unsupported {
-                        feature: Feature::Functions,
-                        database: 0,
-                        name,
-                    },
-                    |_| Ok(()),
-                )
+            opcode::FUNCTION => self.values.decoder.string().map(Record::Function),
+            opcode::SLOT_IMPORT if self.version.is_valkey() => {
+                self.slot_import().map(Record::SlotImport)
             }
             opcode::FUNCTION_PRE_GA => {
                 Err(self.corrupt("a function library of a release candidate of Redis 7.0"))
@@ -386,8 +414,34 @@ impl<R: Read> Reader<R> {
                     },
                 )
             }
+            _ if self.options.relaxed => Err(Error::Type {
+                offset: self.offset(),
+                code,
+                version: self.version,
+            }),
             _ => Err(self.corrupt("an unknown type or opcode")),
         }
+    }
+
+    fn slot_import(&mut self) -> Result<SlotImport, Error> {
+        const NAME_BYTES: usize = 40;
+        const SLOTS: u64 = 16384;
+        let decoder = &mut self.values.decoder;
+        let name = decoder.string()?.to_vec();
+        let job = String::from_utf8(name).ok();
+        let Some(job) = job.filter(|job| job.len() == NAME_BYTES) else {
+            return Err(decoder.corrupt("an import of slots without a name"));
+        };
+        let mut slots = Vec::new();
+        for _ in 0..decoder.length()? {
+            let (first, last) = (decoder.length()?, decoder.length()?);
+            let slot = |number: u64| u16::try_from(number).ok().filter(|_| number < SLOTS);
+            match (slot(first), slot(last)) {
+                (Some(first), Some(last)) if first <= last => slots.push((first, last)),
+                _ => return Err(decoder.corrupt("an import of slots that there are not")),
+            }
+        }
+        Ok(SlotImport { job, slots })
     }
 
     fn corrupt(&self, what: &'static str) -> Error {
@@ -410,7 +464,7 @@ impl<R: Read> Reader<R> {
 
     fn end(&mut self) -> Result<(), Error> {
         self.at_end = true;
-        if self.version < FIRST_VERSION_WITH_CHECKSUM {
+        if self.version.number() < FIRST_VERSION_WITH_CHECKSUM {
             return Ok(());
         }
         let input = &mut self.values.decoder.input;
@@ -430,7 +484,9 @@ impl Error {
     /// Where in the file it is, in bytes, as far as one place can be named.
     pub fn offset(&self) -> Option<u64> {
         match self {
-            Self::ShortRead { offset, .. } | Self::Corrupt { offset, .. } => Some(*offset),
+            Self::ShortRead { offset, .. }
+            | Self::Corrupt { offset, .. }
+            | Self::Type { offset, .. } => Some(*offset),
             _ => None,
         }
     }
@@ -442,15 +498,6 @@ impl Error {
             place: Place::default(),
         }
     }
-}
-
-/// The name that a function library's first line gives: `#!lua name=mylib`.
-fn library_name(code: &[u8]) -> Printable {
-    let line = code.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let word = line
-        .split(|byte| byte.is_ascii_whitespace())
-        .find_map(|word| word.strip_prefix(b"name="));
-    Printable::new(word.unwrap_or(line))
 }
 
 /// The name in a module's number: nine characters of six bits, then ten bits of a version.

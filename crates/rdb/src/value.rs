@@ -9,6 +9,7 @@ use crate::decode::{Decoder, Str, parse_score};
 use crate::error::Error;
 use crate::format::{Encoding, Kind};
 use crate::input::Input;
+use crate::stream::StreamBody;
 
 /// Reads one value after the other. Between [`ValueReader::begin`] and the end of a value, the call for its [`Kind`] gives what is
 /// in it: a huge collection never stands in memory as a whole, unless its writer put it into one string.
@@ -19,7 +20,9 @@ pub struct ValueReader<R> {
     /// A field or member whose value or score is still to be read.
     field: Vec<u8>,
     /// The compact form that is being walked.
-    blob: Vec<u8>,
+    pub(crate) blob: Vec<u8>,
+    /// What is left of a stream.
+    pub(crate) stream: StreamBody,
 }
 
 /// What is left of the value that was begun.
@@ -32,9 +35,14 @@ enum Body {
     Plain {
         left: u64,
         binary_scores: bool,
+        expiries: Expiries,
     },
     /// A place in [`ValueReader::blob`].
     Blob(Cursor),
+    /// A place in a compact form of fields, values and expiries.
+    BlobOfThree(Cursor),
+    /// In [`ValueReader::stream`].
+    Stream,
     /// So many parts of a list, each a compact form or, where `tagged`, perhaps a single element.
     Chain {
         left: u64,
@@ -43,6 +51,22 @@ enum Body {
         part: Option<Cursor>,
     },
 }
+
+/// Where the expiries of fields stand.
+#[derive(Clone, Copy)]
+enum Expiries {
+    None,
+    /// Behind each value, Unix milliseconds; -1 where there is none.
+    Behind,
+    /// In front of each field, milliseconds behind this instant and one more; 0 where there is none.
+    InFront(u64),
+}
+
+/// A field of a hash, its value, and when it expires, Unix milliseconds.
+pub type Field<'a> = (Str<'a>, Str<'a>, Option<u64>);
+
+/// No field's expiry in a file of Redis lies behind this: it keeps 48 bits of it.
+const LAST_EXPIRY_MS: u64 = (1 << 48) - 1;
 
 impl<R: Read> ValueReader<R> {
     /// A reader of values from where `input` stands.
@@ -57,6 +81,7 @@ impl<R: Read> ValueReader<R> {
             kind: Kind::String,
             field: Vec::new(),
             blob: Vec::new(),
+            stream: StreamBody::default(),
         }
     }
 
@@ -68,7 +93,7 @@ impl<R: Read> ValueReader<R> {
         let Some(kind) = encoding.kind() else {
             return Err(self
                 .decoder
-                .corrupt("a value of a type that Redis 3.0 does not have"));
+                .corrupt("a module's value, which nobody else can read"));
         };
         self.kind = kind;
         self.body = Body::Nothing;
@@ -84,10 +109,29 @@ impl<R: Read> ValueReader<R> {
             Encoding::HashListpack | Encoding::ZsetListpack | Encoding::SetListpack => {
                 self.blob(Form::Listpack)?
             }
-            _ => Body::Plain {
-                left: self.decoder.length()?,
-                binary_scores: encoding == Encoding::Zset2,
-            },
+            Encoding::HashExpiringListpack => {
+                // The first expiry of all, which the fields tell too.
+                self.decoder.input.array::<8>()?;
+                Body::BlobOfThree(self.read_blob(Form::Listpack)?)
+            }
+            Encoding::Stream | Encoding::Stream2 | Encoding::Stream3 => {
+                self.begin_stream(encoding)?;
+                Body::Stream
+            }
+            _ => {
+                let expiries = match encoding {
+                    Encoding::HashFields => Expiries::Behind,
+                    Encoding::HashExpiring => {
+                        Expiries::InFront(u64::from_le_bytes(self.decoder.input.array()?))
+                    }
+                    _ => Expiries::None,
+                };
+                Body::Plain {
+                    left: self.decoder.length()?,
+                    binary_scores: encoding == Encoding::Zset2,
+                    expiries,
+                }
+            }
         };
         Ok(kind)
     }
@@ -128,9 +172,7 @@ impl<R: Read> ValueReader<R> {
             Body::Blob(cursor) => cursor
                 .next(&self.blob)
                 .map_err(|what| self.decoder.corrupt(what)),
-            Body::String | Body::Chain { .. } => {
-                Err(self.decoder.corrupt("an element was asked of another type"))
-            }
+            _ => Err(self.decoder.corrupt("an element was asked of another type")),
         }
     }
 
@@ -152,19 +194,60 @@ impl<R: Read> ValueReader<R> {
     /// # Errors
     /// Any of [`Error`].
     pub fn next_pair(&mut self) -> Result<Option<(Str<'_>, Str<'_>)>, Error> {
+        let field = self.next_field()?;
+        Ok(field.map(|(name, value, _)| (name, value)))
+    }
+
+    /// The next field of a hash with its value and expiry; `None` at its end.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub fn next_field(&mut self) -> Result<Option<Field<'_>>, Error> {
         match &mut self.body {
             Body::Plain { left: 0, .. } | Body::Nothing => Ok(None),
-            Body::Plain { left, .. } => {
+            &mut Body::Plain {
+                ref mut left,
+                expiries,
+                ..
+            } => {
                 *left -= 1;
-                self.decoder.string_into(&mut self.field)?;
-                let value = self.decoder.string()?;
-                Ok(Some((Str::Bytes(&self.field), value)))
+                self.plain_field(expiries).map(Some)
             }
             Body::Blob(cursor) => {
-                two(cursor, &self.blob).map_err(|what| self.decoder.corrupt(what))
+                let pair = two(cursor, &self.blob).map_err(|what| self.decoder.corrupt(what))?;
+                Ok(pair.map(|(name, value)| (name, value, None)))
+            }
+            Body::BlobOfThree(cursor) => {
+                three(cursor, &self.blob).map_err(|what| self.decoder.corrupt(what))
             }
             _ => Err(self.decoder.corrupt("a field was asked of another type")),
         }
+    }
+
+    fn plain_field(&mut self, expiries: Expiries) -> Result<Field<'_>, Error> {
+        let in_front = match expiries {
+            Expiries::InFront(from) => {
+                let behind = self.decoder.length()?;
+                // The instant itself is told as one.
+                let at = behind.checked_sub(1).map(|behind| from.checked_add(behind));
+                let at = at.map(|at| at.filter(|&at| at <= LAST_EXPIRY_MS));
+                at.map(|at| at.ok_or_else(|| self.decoder.corrupt(EXPIRY)))
+                    .transpose()?
+            }
+            _ => None,
+        };
+        self.decoder.string_into(&mut self.field)?;
+        if !matches!(expiries, Expiries::Behind) {
+            let value = self.decoder.string()?;
+            return Ok((Str::Bytes(&self.field), value, in_front));
+        }
+        // The value's place is needed by the expiry behind it.
+        self.decoder.string_into(&mut self.blob)?;
+        let at = match i64::from_le_bytes(self.decoder.input.array()?) {
+            -1 => None,
+            at => Some(u64::try_from(at).map_err(|_| self.decoder.corrupt(EXPIRY))?),
+        };
+        Ok((Str::Bytes(&self.field), Str::Bytes(&self.blob), at))
     }
 
     /// The next member and score of a sorted set; `None` at its end. A score is never NaN.
@@ -177,6 +260,7 @@ impl<R: Read> ValueReader<R> {
             &mut Body::Plain {
                 ref mut left,
                 binary_scores,
+                ..
             } => {
                 *left -= 1;
                 self.decoder.string_into(&mut self.field)?;
@@ -217,7 +301,8 @@ impl<R: Read> ValueReader<R> {
                 }
             }
             Kind::List | Kind::Set => while self.next_element()?.is_some() {},
-            Kind::Hash => while self.next_pair()?.is_some() {},
+            Kind::Hash => while self.next_field()?.is_some() {},
+            Kind::Stream => while self.next_stream_part()?.is_some() {},
             Kind::Zset => while self.next_member()?.is_some() {},
         }
         self.body = Body::Nothing;
@@ -312,6 +397,21 @@ impl<R: Read> ValueReader<R> {
             }
         }
     }
+}
+
+const EXPIRY: &str = "a field expires at no time that there is";
+
+/// A field, its value and its expiry.
+fn three<'a>(cursor: &mut Cursor, blob: &'a [u8]) -> Result<Option<Field<'a>>, &'static str> {
+    let Some((name, value)) = two(cursor, blob)? else {
+        return Ok(None);
+    };
+    let at = match cursor.next(blob)? {
+        Some(Str::Int(0)) => None,
+        Some(Str::Int(at)) => Some(u64::try_from(at).map_err(|_| EXPIRY)?),
+        _ => return Err(EXPIRY),
+    };
+    Ok(Some((name, value, at)))
 }
 
 /// Two elements that belong together.

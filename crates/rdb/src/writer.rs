@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use resp::number::{DoubleBuffer, parse_i64};
 
-use crate::blob::{intset, ziplist};
+use crate::blob::{Pack, intset, listpack, ziplist};
 use crate::crc64::Crc64;
-use crate::format::{Encoding, MAGIC, WRITE_VERSION, opcode, string_encoding};
+use crate::format::{Encoding, Version, opcode, string_encoding};
 use crate::{liblzf, lzf};
 
 /// Bytes written to the sink at once.
@@ -26,14 +26,14 @@ const KEEP_BYTES: usize = 1 << 20;
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// use rdb::{Encoding, Writer};
+/// use rdb::{Encoding, Version, Writer};
 /// let mut writer = Writer::new(Vec::new(), true, true);
-/// writer.header()?;
+/// writer.header(Version::COMMON)?;
 /// writer.select(0)?;
-/// writer.key(Encoding::String, b"greeting", None)?;
+/// writer.key(Encoding::String, b"greeting")?;
 /// writer.string(b"hello")?;
 /// let file = writer.finish()?;
-/// assert!(file.starts_with(b"REDIS0006"));
+/// assert!(file.starts_with(b"REDIS0011"));
 /// # Ok(())
 /// # }
 /// ```
@@ -45,6 +45,7 @@ pub struct Writer<W> {
     packer: Packer,
     packed: Vec<u8>,
     ziplist: ziplist::Builder,
+    pub(crate) listpack: listpack::Builder,
     intset: Vec<u8>,
     flushed: u64,
 }
@@ -65,18 +66,57 @@ impl<W: Write> Writer<W> {
             packer: Packer::Quick(lzf::Compressor::new()),
             packed: Vec::new(),
             ziplist: ziplist::Builder::default(),
+            listpack: listpack::Builder::default(),
             intset: Vec::new(),
             flushed: 0,
         }
     }
 
-    /// The signature and version 6.
+    /// The signature and the version.
     ///
     /// # Errors
     /// Those of the sink, as for all that follow.
-    pub fn header(&mut self) -> io::Result<()> {
-        self.put(MAGIC)?;
-        self.put(format!("{WRITE_VERSION:04}").as_bytes())
+    pub fn header(&mut self, version: Version) -> io::Result<()> {
+        self.put(version.header().as_bytes())
+    }
+
+    /// A name and a value about the file.
+    pub fn aux(&mut self, name: &str, value: &str) -> io::Result<()> {
+        self.put(&[opcode::AUX])?;
+        self.string(name.as_bytes())?;
+        self.string(value.as_bytes())
+    }
+
+    /// The code of a function library.
+    pub fn function(&mut self, code: &[u8]) -> io::Result<()> {
+        self.put(&[opcode::FUNCTION])?;
+        self.string(code)
+    }
+
+    /// How many keys the database has, and how many of them expire.
+    pub fn resize(&mut self, keys: u64, expires: u64) -> io::Result<()> {
+        self.put(&[opcode::RESIZE_DB])?;
+        self.length(keys)?;
+        self.length(expires)
+    }
+
+    /// How many seconds the key that follows was not used.
+    pub fn idle(&mut self, seconds: u64) -> io::Result<()> {
+        self.put(&[opcode::IDLE])?;
+        self.length(seconds)
+    }
+
+    /// The access counter of the key that follows.
+    pub fn frequency(&mut self, counter: u8) -> io::Result<()> {
+        self.put(&[opcode::FREQ, counter])
+    }
+
+    /// When the key that follows expires, Unix milliseconds.
+    #[inline]
+    pub fn expiry(&mut self, expire_ms: u64) -> io::Result<()> {
+        let mut expiry = [opcode::EXPIRE_MS; 9];
+        expiry[1..].copy_from_slice(&expire_ms.to_le_bytes());
+        self.put(&expiry)
     }
 
     /// The database of the keys that follow.
@@ -85,21 +125,17 @@ impl<W: Write> Writer<W> {
         self.length(u64::from(database))
     }
 
-    /// A key; its value must follow in the form of `encoding`. `expire_ms` is Unix milliseconds.
+    /// A key; its value must follow in the form of `encoding`.
     #[inline]
-    pub fn key(
-        &mut self,
-        encoding: Encoding,
-        key: &[u8],
-        expire_ms: Option<u64>,
-    ) -> io::Result<()> {
-        if let Some(expire_ms) = expire_ms {
-            let mut expiry = [opcode::EXPIRE_MS; 9];
-            expiry[1..].copy_from_slice(&expire_ms.to_le_bytes());
-            self.put(&expiry)?;
-        }
+    pub fn key(&mut self, encoding: Encoding, key: &[u8]) -> io::Result<()> {
         self.put(&[encoding.code()])?;
         self.string(key)
+    }
+
+    /// Bytes that are no string: numbers of a fixed length.
+    #[inline]
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes)
     }
 
     /// The number of elements, members or pairs that follow.
@@ -122,6 +158,11 @@ impl<W: Write> Writer<W> {
         {
             return self.short_int(value);
         }
+        self.verbatim(bytes)
+    }
+
+    /// A string, compressed where that saves something, and no integer.
+    pub(crate) fn verbatim(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() >= MIN_COMPRESSED && self.compressed(bytes)? {
             return Ok(());
         }
@@ -167,8 +208,14 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// A score as eight bytes.
+    #[inline]
+    pub fn binary_score(&mut self, score: f64) -> io::Result<()> {
+        self.put(&score.to_le_bytes())
+    }
+
     /// A ziplist as a string; `fill` pushes its elements.
-    pub fn ziplist(&mut self, fill: impl FnOnce(&mut ziplist::Builder)) -> io::Result<()> {
+    pub fn ziplist(&mut self, fill: impl FnOnce(&mut dyn Pack)) -> io::Result<()> {
         let mut builder = std::mem::take(&mut self.ziplist);
         builder.clear();
         fill(&mut builder);
@@ -178,6 +225,25 @@ impl<W: Write> Writer<W> {
         };
         self.ziplist = builder;
         give_back(self.ziplist.memory());
+        written
+    }
+
+    /// A listpack as a string; `fill` pushes its elements.
+    pub fn listpack(&mut self, fill: impl FnOnce(&mut dyn Pack)) -> io::Result<()> {
+        self.listpack.clear();
+        fill(&mut self.listpack);
+        self.put_listpack()
+    }
+
+    /// The listpack that was built, as a string.
+    pub(crate) fn put_listpack(&mut self) -> io::Result<()> {
+        let mut builder = std::mem::take(&mut self.listpack);
+        let written = match builder.finish() {
+            Some(blob) => self.string(blob),
+            None => Err(too_big()),
+        };
+        self.listpack = builder;
+        give_back(self.listpack.memory());
         written
     }
 
@@ -326,6 +392,7 @@ impl Writer<Vec<u8>> {
             .map(|buffer| buffer.capacity())
             .sum::<usize>()
             + self.ziplist.memory().capacity()
+            + self.listpack.memory().capacity()
             + compressor.memory_bytes()
     }
 }

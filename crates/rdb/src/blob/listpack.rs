@@ -1,7 +1,9 @@
-//! Listpacks, which Redis 7 writes: `bytes:u32 count:u16 entry* 0xff`, little endian. An entry is a header that gives its form,
+//! Listpacks, which Redis writes from 7 on: `bytes:u32 count:u16 entry* 0xff`, little endian. An entry is a header that gives its form,
 //! its bytes, and the length of both once more, written to be read backwards.
 
-use super::{END, Fault, little_endian};
+use resp::number::{DoubleBuffer, parse_i64};
+
+use super::{END, Fault, Pack, little_endian};
 use crate::decode::Str;
 
 const HEADER: usize = 6;
@@ -97,17 +99,21 @@ fn int<const N: usize>(
     Ok((Str::Int(read(*int)), rest))
 }
 
-/// Checks that the bytes in front of `rest` say backwards that the entry has `len` bytes; gives what follows them.
-/// Seven bits a byte, the highest first; all but the first byte have their top bit set.
-fn check_back_length(len: usize, rest: &[u8]) -> Result<&[u8], Fault> {
-    let size = match len {
+/// How many bytes say backwards that an entry has `len`.
+fn back_size(len: usize) -> usize {
+    match len {
         0..=127 => 1,
         128..=16_382 => 2,
         16_383..=2_097_150 => 3,
         2_097_151..=268_435_454 => 4,
         _ => 5,
-    };
-    let (bytes, rest) = rest.split_at_checked(size).ok_or(CUT)?;
+    }
+}
+
+/// Checks that the bytes in front of `rest` say backwards that the entry has `len` bytes; gives what follows them.
+/// Seven bits a byte, the highest first; all but the first byte have their top bit set.
+fn check_back_length(len: usize, rest: &[u8]) -> Result<&[u8], Fault> {
+    let (bytes, rest) = rest.split_at_checked(back_size(len)).ok_or(CUT)?;
     let mut said = 0u64;
     for (index, &byte) in bytes.iter().enumerate() {
         if (byte & 0x80 != 0) != (index > 0) {
@@ -124,11 +130,105 @@ fn check_back_length(len: usize, rest: &[u8]) -> Result<&[u8], Fault> {
 
 const BACK: Fault = "a listpack entry is wrong about its own length";
 
+/// A listpack being written; its memory is used again for the next one.
+#[derive(Default)]
+pub(crate) struct Builder {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Builder {
+    /// Starts an empty one.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.resize(HEADER, 0);
+        self.count = 0;
+    }
+
+    /// Appends an integer.
+    pub(crate) fn push_int(&mut self, value: i64) {
+        let start = self.bytes.len();
+        let bytes = value.to_le_bytes();
+        match value {
+            0..=0x7f => self.bytes.push(bytes[0]),
+            -0x1000..=0xfff => {
+                let [low, high, ..] = bytes;
+                self.bytes.extend([0xc0 | (high & 0x1f), low]);
+            }
+            -0x8000..=0x7fff => self.int(0xf1, &bytes[..2]),
+            -0x80_0000..=0x7f_ffff => self.int(0xf2, &bytes[..3]),
+            -0x8000_0000..=0x7fff_ffff => self.int(0xf3, &bytes[..4]),
+            _ => self.int(0xf4, &bytes),
+        }
+        self.end_entry(start);
+    }
+
+    fn int(&mut self, header: u8, bytes: &[u8]) {
+        self.bytes.push(header);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn push_bytes(&mut self, text: &[u8]) {
+        let start = self.bytes.len();
+        let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let [.., high, low] = len.to_be_bytes();
+        match len {
+            0..=0x3f => self.bytes.push(0x80 | low),
+            0x40..=0xfff => self.bytes.extend([0xe0 | high, low]),
+            _ => self.int(0xf0, &len.to_le_bytes()),
+        }
+        self.bytes.extend_from_slice(text);
+        self.end_entry(start);
+    }
+
+    /// Writes the length of the entry that began at `start` behind it.
+    fn end_entry(&mut self, start: usize) {
+        let len = self.bytes.len() - start;
+        let size = back_size(len);
+        for index in (0..size).rev() {
+            let seven = len >> (7 * index) & 0x7f;
+            let mark = if index + 1 == size { 0 } else { 0x80 };
+            self.bytes
+                .push(u8::try_from(seven | mark).unwrap_or(u8::MAX));
+        }
+        self.count += 1;
+    }
+
+    /// The memory that is used again.
+    pub(crate) fn memory(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The finished listpack; `None` where it outgrew what its header can say.
+    pub(crate) fn finish(&mut self) -> Option<&[u8]> {
+        self.bytes.push(END);
+        let bytes = u32::try_from(self.bytes.len()).ok()?;
+        let count = u16::try_from(self.count).unwrap_or(UNCOUNTED);
+        self.bytes[..4].copy_from_slice(&bytes.to_le_bytes());
+        self.bytes[4..HEADER].copy_from_slice(&count.to_le_bytes());
+        Some(&self.bytes)
+    }
+}
+
+impl Pack for Builder {
+    fn push(&mut self, text: &[u8]) {
+        match parse_i64(text) {
+            Some(value) => self.push_int(value),
+            None => self.push_bytes(text),
+        }
+    }
+
+    fn push_score(&mut self, score: f64) {
+        self.push(DoubleBuffer::new().format(score).as_bytes());
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::Form;
     use super::super::tests::{all, survives_every_byte_change};
     use super::*;
+    use proptest::prelude::*;
 
     /// A listpack of entries given as their bytes without the length behind.
     fn pack(entries: &[Vec<u8>]) -> Vec<u8> {
@@ -201,6 +301,38 @@ pub(crate) mod tests {
             .filter(|entry| entry.len() < 400)
             .collect();
         survives_every_byte_change(Form::Listpack, &pack(&entries));
+    }
+
+    /// What is written is what Redis writes: the shortest form of each.
+    #[test]
+    fn every_form_is_written() {
+        let shortest = forms().into_iter().filter(|(entry, value)| {
+            // These two stand in a longer form than they need.
+            !(entry.len() > 2 && value == b"-1")
+        });
+        let (entries, values): (Vec<_>, Vec<_>) = shortest.unzip();
+        assert!(build(&values) == pack(&entries));
+    }
+
+    fn build(elements: &[Vec<u8>]) -> Vec<u8> {
+        let mut builder = Builder::default();
+        builder.clear();
+        elements.iter().for_each(|element| builder.push(element));
+        builder.finish().unwrap().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(ints in prop::collection::vec(any::<i64>().prop_flat_map(|v| (0u32..64).prop_map(move |s| v >> s)), 0..50),
+                      texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 0..20),
+                      long in prop::sample::select(&[4095usize, 4096, 16_379, 16_380, 16_381, 70_000][..])) {
+            let mut elements: Vec<Vec<u8>> = ints.iter().map(|int| int.to_string().into_bytes()).collect();
+            elements.extend(texts);
+            elements.push(vec![b'x'; long]);
+            let blob = build(&elements);
+            let back: Vec<Vec<u8>> = all(Form::Listpack, &blob).unwrap().iter().map(Str::to_vec).collect();
+            prop_assert_eq!(back, elements);
+        }
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! The compact forms in which Redis keeps small collections and writes them as one string each. Reading checks every
-//! byte that another reader would rely on; a collection that passes was written whole. Writing is for the two forms that
-//! version 6 needs. No file format around them.
+//! byte that another reader would rely on; a collection that passes was written whole. Written are ziplists for old versions,
+//! listpacks for new ones, and intsets. No file format around them.
 
 pub(crate) mod intset;
-mod listpack;
+pub(crate) mod listpack;
 pub(crate) mod ziplist;
 mod zipmap;
 
 use crate::decode::Str;
+
+/// A compact form being written.
+pub trait Pack {
+    /// Appends a string; as an integer where its bytes are one's shortest decimal form.
+    fn push(&mut self, text: &[u8]);
+
+    /// Appends a score, in the text that Redis gives it.
+    fn push_score(&mut self, score: f64);
+}
 
 /// A rule of a compact form that is broken.
 pub(crate) type Fault = &'static str;

@@ -3,7 +3,7 @@
 
 use resp::number::{DoubleBuffer, parse_i64};
 
-use super::{END, Fault, little_endian};
+use super::{END, Fault, Pack, little_endian};
 use crate::decode::Str;
 
 const HEADER: usize = 10;
@@ -138,7 +138,7 @@ fn int<const N: usize>(
 
 /// A ziplist being written; its memory is used again for the next one.
 #[derive(Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     bytes: Vec<u8>,
     count: usize,
     last: usize,
@@ -151,20 +151,6 @@ impl Builder {
         self.bytes.resize(HEADER, 0);
         self.count = 0;
         self.last = HEADER;
-    }
-
-    /// Appends a string; as an integer where its bytes are one's shortest decimal form.
-    pub fn push(&mut self, text: &[u8]) {
-        // Redis tries no string of 32 bytes or more, and none shorter than that has more than 20.
-        match parse_i64(text) {
-            Some(value) => self.push_int(value),
-            None => self.push_bytes(text),
-        }
-    }
-
-    /// Appends a score, in the text that Redis gives it.
-    pub fn push_score(&mut self, score: f64) {
-        self.push(DoubleBuffer::new().format(score).as_bytes());
     }
 
     fn push_bytes(&mut self, text: &[u8]) {
@@ -230,6 +216,20 @@ impl Builder {
         self.bytes[4..8].copy_from_slice(&tail.to_le_bytes());
         self.bytes[8..HEADER].copy_from_slice(&count.to_le_bytes());
         Some(&self.bytes)
+    }
+}
+
+impl Pack for Builder {
+    fn push(&mut self, text: &[u8]) {
+        // Redis tries no string of 32 bytes or more, and none shorter than that has more than 20.
+        match parse_i64(text) {
+            Some(value) => self.push_int(value),
+            None => self.push_bytes(text),
+        }
+    }
+
+    fn push_score(&mut self, score: f64) {
+        self.push(DoubleBuffer::new().format(score).as_bytes());
     }
 }
 

@@ -7,7 +7,7 @@ use super::window::Window;
 use super::{Report, check_rdb};
 use crate::crc64::Crc64;
 use crate::format::{
-    Encoding, FIRST_VERSION_WITH_CHECKSUM, MAGIC, WRITE_VERSION, opcode, string_encoding,
+    Encoding, FIRST_VERSION_WITH_CHECKSUM, MAGIC, Version, opcode, string_encoding,
 };
 use crate::lzf;
 
@@ -38,12 +38,12 @@ pub fn check_dump(name: &str, mut source: impl Read + Seek, now_ms: i64) -> io::
             return Ok(report);
         }
     };
-    if version > u32::from(WRITE_VERSION) {
+    if version > Version::OLDEST_WRITTEN.number() {
         source.seek(SeekFrom::Start(0))?;
         return Ok(check_rdb(name, source, now_ms));
     }
     let window = Window::new(source)?;
-    let checksummed = version >= u32::from(FIRST_VERSION_WITH_CHECKSUM);
+    let checksummed = version >= FIRST_VERSION_WITH_CHECKSUM;
     let end = if checksummed {
         window.size().checked_sub(CHECKSUM_BYTES)
     } else {
@@ -71,22 +71,18 @@ pub fn check_dump(name: &str, mut source: impl Read + Seek, now_ms: i64) -> io::
     Ok(report)
 }
 
-fn version(header: &[u8]) -> Result<u32, String> {
-    let Some(digits) = header
-        .get(MAGIC.len()..)
-        .filter(|_| header.len() as u64 == HEADER_BYTES)
-    else {
+fn version(header: &[u8]) -> Result<u16, String> {
+    let Ok(header) = header.try_into() else {
         return Err("Cannot read header".to_owned());
     };
-    if !header.starts_with(MAGIC) {
-        return Err("Wrong signature in header".to_owned());
+    match Version::declared(header) {
+        Some(version) if version.number() > 0 => Ok(version.number()),
+        None if !header.starts_with(MAGIC) => Err("Wrong signature in header".to_owned()),
+        version => Err(format!(
+            "Unknown RDB format version: {}",
+            version.map_or(0, Version::number)
+        )),
     }
-    let text = std::str::from_utf8(digits).unwrap_or_default();
-    let version = text.parse().unwrap_or(0);
-    if version == 0 || version > u32::from(crate::format::NEWEST_VERSION) {
-        return Err(format!("Unknown RDB format version: {version}"));
-    }
-    Ok(version)
 }
 
 /// What one entry turned out to be.
@@ -622,7 +618,8 @@ Total unprocessable opcodes: 1
         for (bytes, text) in [
             (&b"REDIS"[..], "Cannot read header\n"),
             (b"HELLO0006", "Wrong signature in header\n"),
-            (b"REDIS0013", "Unknown RDB format version: 13\n"),
+            (b"REDIS0000", "Unknown RDB format version: 0\n"),
+            (b"REDIS00x1", "Unknown RDB format version: 0\n"),
             (
                 b"REDIS0006\xff",
                 "RDB version >= 5 but no room for checksum.\n",
@@ -654,7 +651,7 @@ Total unprocessable opcodes: 1
             "{}",
             report.text
         );
-        assert!(report.text.ends_with("[info] 28 keys read\n[info] 1 expires\n[info] 0 already expired\n[info] 2 objects that this server cannot keep\n"), "{}", report.text);
+        assert!(report.text.ends_with("[info] 29 keys read\n[info] 1 expires\n[info] 0 already expired\n[info] 1 functions\n"), "{}", report.text);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::Report;
 use crate::error::{Error, Printable};
+use crate::format::{Origin, Version};
 use crate::input::Input;
 use crate::reader::{Options, Reader, Record};
 
@@ -23,6 +24,7 @@ pub fn check_rdb_in<R: Read>(
         keys: 0,
         expires: 0,
         expired: 0,
+        functions: 0,
         skipped: 0,
     };
     check
@@ -31,9 +33,18 @@ pub fn check_rdb_in<R: Read>(
     let options = Options {
         checksum: true,
         skip_unsupported: true,
+        relaxed: true,
     };
     match Reader::open(input, options) {
         Ok(mut reader) => {
+            if let Some(origin) = unknown(reader.version()) {
+                let (mut text, number) = (origin.to_owned(), reader.version().number());
+                text[..1].make_ascii_uppercase();
+                let (offset, line) = (reader.offset(), &mut check.report);
+                line.line(format!(
+                    "[offset {offset}] {text} RDB version {number} detected"
+                ));
+            }
             let result = check.walk(&mut reader, now_ms);
             check.finish(result, Some(&reader));
             (check.report, Some(reader.into_input()))
@@ -50,6 +61,7 @@ struct Check {
     keys: u64,
     expires: u64,
     expired: u64,
+    functions: u64,
     skipped: u64,
 }
 
@@ -64,6 +76,11 @@ impl Check {
                 }
                 Some(Record::Select(database)) => format!("Selecting DB ID {database}"),
                 Some(Record::Resize { .. }) => continue,
+                Some(Record::Function(_)) => {
+                    self.functions += 1;
+                    continue;
+                }
+                Some(Record::SlotImport(import)) => format!("Slot import {}", import.job),
                 Some(Record::Skipped(what)) => {
                     self.skipped += 1;
                     what.to_string()
@@ -84,24 +101,41 @@ impl Check {
         let offset = reader.map_or(0, Reader::offset);
         match result {
             Ok(()) => {
-                let unchecked =
-                    reader.is_some_and(|reader| reader.was_unchecked() || reader.version() < 5);
+                let unchecked = reader
+                    .is_some_and(|reader| reader.was_unchecked() || reader.version().number() < 5);
                 let checksum = if unchecked {
                     crate::UNCHECKED
                 } else {
                     "Checksum OK"
                 };
                 self.report.line(format!("[offset {offset}] {checksum}"));
+                let loads = if reader
+                    .and_then(|reader| unknown(reader.version()))
+                    .is_some()
+                {
+                    ", but loading requires config 'rdb-version-check relaxed'"
+                } else {
+                    "! \\o/"
+                };
                 self.report
-                    .line(format!("[offset {offset}] \\o/ RDB looks OK! \\o/"));
+                    .line(format!("[offset {offset}] \\o/ RDB looks OK{loads}"));
                 self.report.ok = true;
             }
             Err(error) => {
                 self.report.line("--- RDB ERROR DETECTED ---");
-                self.report.line(format!(
-                    "[offset {}] {error}",
-                    error.offset().unwrap_or(offset)
-                ));
+                let at = error.offset().unwrap_or(offset);
+                let what = match error {
+                    Error::Type { code, version, .. } if unknown(version).is_some() => {
+                        let origin = unknown(version).unwrap_or_default();
+                        format!(
+                            "Unknown object type {code} in RDB file with {origin} version {}",
+                            version.number()
+                        )
+                    }
+                    Error::Type { code, .. } => format!("Invalid object type: {code}"),
+                    other => other.to_string(),
+                };
+                self.report.line(format!("[offset {at}] {what}"));
                 if let Some(reader) = reader
                     && let Some(encoding) = reader.encoding()
                 {
@@ -121,6 +155,8 @@ impl Check {
         self.report.line(format!("[info] {} expires", self.expires));
         self.report
             .line(format!("[info] {} already expired", self.expired));
+        self.report
+            .line(format!("[info] {} functions", self.functions));
         if self.skipped > 0 {
             self.report.line(format!(
                 "[info] {} objects that this server cannot keep",
@@ -130,9 +166,40 @@ impl Check {
     }
 }
 
+/// What a version is called whose types are not all known here.
+fn unknown(version: Version) -> Option<&'static str> {
+    match version.origin() {
+        Origin::Known | Origin::Never => None,
+        Origin::Foreign => Some("foreign"),
+        Origin::Future => Some("future"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_that_are_not_known_are_checked_as_far_as_their_types_are() {
+        let told = |bytes: &[u8]| check_rdb("dump.rdb", bytes, 0).text;
+        let text = told(b"VALKEY987\0\x01k\x01v\xff\0\0\0\0\0\0\0\0");
+        assert!(
+            text.contains("[offset 9] Future RDB version 987 detected\n"),
+            "{text}"
+        );
+        assert!(text.contains("[offset 23] \\o/ RDB looks OK, but loading requires config 'rdb-version-check relaxed'\n"), "{text}");
+        let text = told(b"REDIS0075\0\x01k\x01v\x96k");
+        assert!(
+            text.contains("[offset 9] Foreign RDB version 75 detected\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "[offset 15] Unknown object type 150 in RDB file with foreign version 75\n"
+            ),
+            "{text}"
+        );
+    }
 
     #[test]
     fn the_key_that_was_being_read_is_told_with_its_own_type() {

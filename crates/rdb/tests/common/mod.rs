@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// The files that come with a JSON of their content.
-pub(crate) const RECORDED: [&str; 4] = [
+pub(crate) const RECORDED: [&str; 7] = [
     "redis-3.0.7",
     "redis-3.0.7-nocompress",
+    "redis-7.0.15",
     "redis-7.2.6",
+    "redis-8.0.6",
     "valkey-8.0.1",
+    "valkey-9.1.2",
 ];
 
 /// One key of a recorded file.
@@ -23,6 +26,8 @@ pub(crate) struct Recorded {
     pub(crate) expires: bool,
     /// Elements in order, members and fields sorted; pairs flattened; scores as text.
     pub(crate) value: Vec<Vec<u8>>,
+    /// Fields that expire, and when, Unix milliseconds.
+    pub(crate) fields: BTreeMap<Vec<u8>, u64>,
 }
 
 /// A file of `tests/data`.
@@ -34,11 +39,14 @@ pub(crate) fn data(name: &str) -> Vec<u8> {
 pub(crate) fn recorded(name: &str) -> BTreeMap<Vec<u8>, Recorded> {
     let json: BTreeMap<String, BTreeMap<String, Value>> =
         serde_json::from_slice(&data(&format!("{name}.json"))).unwrap();
-    let entry = |(key, fields): (String, BTreeMap<String, Value>)| {
+    let entry = |(key, facts): (String, BTreeMap<String, Value>)| {
         let mut value = Vec::new();
-        flatten(&fields["value"], &mut value);
-        let text = |name: &str| fields[name].as_str().unwrap().to_owned();
-        let expires = fields["expires"].as_bool().unwrap();
+        flatten(&facts["value"], &mut value);
+        let text = |name: &str| facts[name].as_str().unwrap().to_owned();
+        let expires = facts["expires"].as_bool().unwrap();
+        let fields = facts.get("fields").and_then(Value::as_object);
+        let field = |(name, at): (&String, &Value)| (latin1(name), at.as_u64().unwrap());
+        let fields = fields.into_iter().flatten().map(field).collect();
         (
             latin1(&key),
             Recorded {
@@ -46,6 +54,7 @@ pub(crate) fn recorded(name: &str) -> BTreeMap<Vec<u8>, Recorded> {
                 encoding: text("encoding"),
                 expires,
                 value,
+                fields,
             },
         )
     };
