@@ -541,10 +541,11 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let ttl_ms = u64::try_from(int(args[2])?)
         .map_err(|_| Error::text("ERR Invalid TTL value, must be >= 0"))?;
-    let value = rdb::restore(args[3], &ctx.settings.limits, false).map_err(|error| match error {
-        rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
-        _ => Error::text("ERR Bad data format"),
-    })?;
+    let value =
+        rdb::restore(args[3], &ctx.settings.limits, false).map_err(|error| match error {
+            rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
+            _ => Error::text("ERR Bad data format"),
+        })?;
     let at_ms = match ttl_ms {
         0 => None,
         ttl if absolute => Some(ttl),

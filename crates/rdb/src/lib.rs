@@ -41,13 +41,7 @@ pub use dump::Dumper;
 pub use error::{Error, Feature, Place, Printable, Unsupported};
 pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signature};
 pub use input::Input;
-<<<<<<< HEAD
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
-pub use load::{LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
-pub use reader::{KeyRecord, Options, Reader, Record};
-pub use save::{SaveOptions, Saved, dump, save, write_key};
-pub use value::ValueReader;
-=======
 pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
 pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
 pub use save::{
@@ -56,5 +50,4 @@ pub use save::{
 };
 pub use stream::{Fields, StreamFacts, StreamPart};
 pub use value::{Field, ValueReader};
->>>>>>> db9bc7253b3795f7f06201ab5d84790ee9a3e379
 pub use writer::Writer;

@@ -158,7 +158,7 @@ fn expiries(keyspace: &Keyspace) -> BTreeMap<Vec<u8>, Option<u64>> {
 fn recorded_files_load_with_the_encodings_of_redis_3_0() {
     for name in RECORDED {
         let loaded = content(&load(&data(&format!("{name}.rdb"))));
-        let mut expected = recorded(name);
+        let expected = recorded(name);
         assert_eq!(loaded.len(), expected.len());
         for (key, mut entry) in expected {
             entry.value = normalize(&entry.kind, entry.value);
