@@ -137,7 +137,7 @@ pub fn decode(frame: &[u8]) -> Result<Packet, CodecError> {
         10 => Body::Publish(decode_publish(frame, at.body, true)?),
         other => return Err(CodecError::UnknownType(other)),
     };
-    Ok(Packet::Full(Message { header, body }))
+    Ok(Message { header, body }.into())
 }
 
 fn decode_light(frame: &[u8], kind: u16) -> Result<Published, CodecError> {
@@ -160,8 +160,9 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
 #[must_use]
 pub fn encoded_len(packet: &Packet) -> u64 {
     let len = match packet {
-        Packet::Full(Message { header, body }) => {
-            layout(header.version).body + body_len(body, header.version)
+        Packet::Full(message) => {
+            let version = message.header.version;
+            layout(version).body + body_len(&message.body, version)
         }
         Packet::Light(published) => LIGHT_LEN + published_len(published),
     };

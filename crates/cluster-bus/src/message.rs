@@ -133,14 +133,14 @@ impl fmt::Debug for NodeFlags {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// A message.
-    Full(Message),
+    Full(Box<Message>),
     /// A published message without the header: the link tells who sends it. Valkey 8.0 and later.
     Light(Published),
 }
 
 impl From<Message> for Packet {
     fn from(message: Message) -> Self {
-        Self::Full(message)
+        Self::Full(Box::new(message))
     }
 }
 

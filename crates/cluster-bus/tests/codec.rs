@@ -46,7 +46,7 @@ fn message(name: &str) -> Message {
 
 fn full(bytes: &[u8]) -> Message {
     match decode(bytes) {
-        Ok(Packet::Full(message)) => message,
+        Ok(Packet::Full(message)) => *message,
         other => panic!("{other:?}"),
     }
 }
@@ -62,7 +62,7 @@ fn every_captured_packet_comes_back_byte_for_byte() {
             Version::V1
         };
         assert_eq!(message.header.version, version, "{name}");
-        let packet = Packet::Full(message);
+        let packet = Packet::from(message);
         assert_eq!(encoded_len(&packet), bytes.len() as u64, "{name}");
         assert!(encode(&packet) == *bytes, "{name} changed on its way");
     }
@@ -296,9 +296,9 @@ fn what_a_node_announces_comes_back() {
         shard: Some(message.header.sender),
     };
     if let Body::Ping { extensions, .. } = &mut message.body {
-        *extensions = said.clone();
+        *extensions = said;
     }
-    let bytes = encode(&Packet::Full(message.clone()));
+    let bytes = encode(&message.clone().into());
     assert_eq!(full(&bytes), message);
     // What nodes.conf could not hold counts as not said; a type that nobody knows is passed over.
     let at = bytes

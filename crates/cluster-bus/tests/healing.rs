@@ -195,7 +195,7 @@ fn a_failover_that_is_denied_for_a_newer_slot_epoch_asks_again_at_once() {
     world.cut.insert((0, 3));
     let start_ms = world.now_ms;
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Force).unwrap()
+        node.failover(now, FailoverKind::Force).unwrap();
     });
     world.run_until("it is elected", 1000, |world| {
         !world.hosts[3].node.is_replica()

@@ -164,7 +164,7 @@ fn nonsense_does_no_harm() {
                 panic!()
             };
             let to = usize::try_from(chance.below(6)).unwrap();
-            world.inject(to, decoded);
+            world.inject(to, *decoded);
             if round % 4 == 0 {
                 world.run_ms(60);
             }

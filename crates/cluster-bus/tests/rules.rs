@@ -354,7 +354,7 @@ fn a_link_that_nobody_reads_is_given_up() {
     let before = world.now_ms;
     for _ in 0..300 {
         world.call(0, |node, now| {
-            node.publish(now, b"news", &[b'x'; 10_000], false)
+            node.publish(now, b"news", &[b'x'; 10_000], false);
         });
         // What reaches host 2 is written at once.
         let open: Vec<_> = world.hosts[0].node.links().collect();

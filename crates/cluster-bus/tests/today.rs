@@ -66,6 +66,7 @@ fn field(reply: &Reply, name: &str) -> Option<Reply> {
     found.map(|(_, value)| value.clone())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "shorter where it is called")]
 fn bulk(text: impl ToString) -> Reply {
     Reply::Bulk(text.to_string().into_bytes())
 }

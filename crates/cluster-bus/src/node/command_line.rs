@@ -146,7 +146,7 @@ impl Node {
     }
 
     fn command_ranges(&mut self, now: Now, args: &[&[u8]], change: SlotsChange) -> Outcome {
-        if args.len() % 2 != 0 {
+        if !args.len().is_multiple_of(2) {
             return Err(CommandError::RangeArity(change.range_verb()));
         }
         let mut slots = Vec::new();

@@ -65,8 +65,8 @@ impl Election {
     }
 
     /// Whether more is claimed now, or in a newer epoch, than in the last request.
-    fn is_outdated(&self, now: (u64, Arc<SlotSet>)) -> bool {
-        self.claim.as_ref().is_some_and(|then| *then != now)
+    fn is_outdated(&self, now: &(u64, Arc<SlotSet>)) -> bool {
+        self.claim.as_ref().is_some_and(|then| then != now)
     }
 }
 
@@ -129,7 +129,7 @@ impl Node {
             self.cannot(now, master, WhyNot::WaitingDelay);
         } else if now.mono_ms - due_ms > timeout_ms {
             self.cannot(now, master, WhyNot::Expired);
-        } else if !self.election.requested || self.election.is_outdated(self.claim(master)) {
+        } else if !self.election.requested || self.election.is_outdated(&self.claim(master)) {
             self.request_votes(master);
         } else if self.election.votes.len() >= self.health.quorum() {
             self.win(now);
@@ -277,7 +277,7 @@ impl Node {
     /// Whether votes are asked for with a claim that has changed meanwhile.
     pub(super) fn asks_for_what_is_past(&self) -> bool {
         let master = self.my_master().filter(|_| self.election.requested);
-        master.is_some_and(|master| self.election.is_outdated(self.claim(master)))
+        master.is_some_and(|master| self.election.is_outdated(&self.claim(master)))
     }
 
     /// Asks for votes in a new epoch. Again, too, as soon as we have learnt that the last request claimed what is not true any

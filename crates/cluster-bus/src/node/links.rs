@@ -272,7 +272,7 @@ impl Node {
             return;
         };
         let header = self.header(link.version, &body);
-        self.send_packet(id, Packet::Full(Message { header, body }));
+        self.send_packet(id, Message { header, body }.into());
     }
 
     fn send_packet(&mut self, id: LinkId, packet: Packet) {

@@ -16,7 +16,7 @@ impl Node {
             .received
             .count(&packet, codec::encoded_len(&packet));
         match packet {
-            Packet::Full(message) => self.receive_message(now, link, message),
+            Packet::Full(message) => self.receive_message(now, link, *message),
             // Without a header only the link says who sends it.
             Packet::Light(published) if self.is_known_sender(link) => {
                 self.emit(Event::Publish(published));

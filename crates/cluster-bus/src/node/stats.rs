@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::message::{Body, Message, Packet};
+use crate::message::{Body, Packet};
 
 /// The types of packets by their number, as CLUSTER INFO names them.
 const NAMES: [&str; 11] = [
@@ -34,10 +34,11 @@ impl Traffic {
             *count += 1;
         }
         self.bytes += bytes;
-        let published = |body: &Body| matches!(body, Body::Publish(_));
-        if matches!(packet, Packet::Light(_))
-            || matches!(packet, Packet::Full(Message { body, .. }) if published(body))
-        {
+        let is_published = match packet {
+            Packet::Full(message) => matches!(message.body, Body::Publish(_)),
+            Packet::Light(_) => true,
+        };
+        if is_published {
             self.pubsub_bytes += bytes;
         }
     }

@@ -442,7 +442,7 @@ impl World {
             return;
         };
         match packet {
-            Packet::Full(message) => self.sent.push((self.now_ms, from, to, message)),
+            Packet::Full(message) => self.sent.push((self.now_ms, from, to, *message)),
             Packet::Light(_) => self.light.push((self.now_ms, from, to)),
         }
         if !self.cut.contains(&(from, to)) {
