@@ -33,6 +33,7 @@ fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<HashMut<'a>, Error> {
 /// Fields were set whose time had come: these expired just before.
 fn note_expired(ctx: &mut Ctx<'_>, key: &[u8], fields: usize) {
     if fields > 0 {
+        ctx.effects.expired_fields += fields as u64;
         ctx.event(key, EventClass::Hash, "hexpired");
     }
 }
