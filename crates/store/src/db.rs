@@ -545,6 +545,13 @@ impl Db {
         self.look(key).map(EntryRef::block_bytes)
     }
 
+    /// All bytes that `key` and its value take (MEMORY USAGE); of a large value an estimate from a few elements.
+    #[must_use]
+    pub fn key_bytes(&self, key: &[u8]) -> Option<usize> {
+        let entry = self.look(key)?;
+        Some(entry.block_bytes() + entry.value().heap_bytes())
+    }
+
     /// Makes the memory of `key`'s table position come to the cache soon. What it answers is for [`Db::prefetch_entry`], to be called
     /// some keys later.
     #[inline]
