@@ -107,7 +107,7 @@ impl Engine {
         if self.sessions.tracking.is_used() && !entry.command.traits.has(Traits::KEEPS_CACHING) {
             self.end_caching(id);
         }
-        if !self.sessions.ready.is_empty() && !self.in_script() {
+        if !self.in_script() {
             self.serve_blocked();
         }
         true

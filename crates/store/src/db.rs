@@ -219,6 +219,7 @@ impl Db {
         }
         let entry = found.remove();
         self.gone.untrack(&entry);
+        note_kind(&entry, &self.clock);
         Some(entry.into_owned())
     }
 
@@ -408,6 +409,7 @@ impl Db {
             self.clock.note_garbage();
             self.gone.garbage.push(Box::new(keys));
         }
+        self.clock.note_stream_gone();
         self.gone.tracker.clear();
         self.expire_cursor = 0;
         self.avg_ttl_ms = 0;
@@ -626,10 +628,18 @@ impl Gone {
     /// Frees an entry, here or later.
     fn discard(&mut self, entry: Entry, clock: &Clock) {
         self.untrack(&entry);
+        note_kind(&entry, clock);
         if entry.is_heavy() {
             clock.note_garbage();
             self.garbage.push(Box::new(entry));
         }
+    }
+}
+
+/// Notes where a stream leaves its key.
+fn note_kind(entry: &Entry, clock: &Clock) {
+    if matches!(entry.see().value(), Value::Stream(_)) {
+        clock.note_stream_gone();
     }
 }
 
