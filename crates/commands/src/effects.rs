@@ -99,6 +99,8 @@ pub struct Block {
 pub struct Effects {
     /// How many changes to data (the `dirty` counter of save points).
     pub dirty: u64,
+    /// How many fields of hashes the command found expired, or expired itself.
+    pub expired_fields: u64,
     /// What to propagate.
     pub propagation: Propagation,
     /// Events, filled only for classes in [`Effects::notify_mask`].

@@ -6,7 +6,7 @@ use resp::{Protocol, Reply};
 
 use crate::args::{int, is};
 use crate::set::MAX_REPLY_BYTES;
-use crate::string::parse_long_double;
+use crate::string::{parse_long_double, sum_text};
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The hash at `key`, for reading.
@@ -33,6 +33,7 @@ fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<HashMut<'a>, Error> {
 /// Fields were set whose time had come: these expired just before.
 fn note_expired(ctx: &mut Ctx<'_>, key: &[u8], fields: usize) {
     if fields > 0 {
+        ctx.effects.expired_fields += fields as u64;
         ctx.event(key, EventClass::Hash, "hexpired");
     }
 }
@@ -160,6 +161,9 @@ pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// HINCRBYFLOAT key field increment. Goes to replicas and files as an HSET of the result.
 pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = parse_long_double(args[3])?;
+    if !increment.is_finite() {
+        return Err(Error::text("ERR value is NaN or Infinity"));
+    }
     let limits = limits_for_sum(ctx);
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
         Some(text) => {
@@ -167,11 +171,7 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         }
         None => parse_long_double(b"0")?,
     };
-    // Unlike INCRBYFLOAT, 3.0 lets an infinite result pass here.
-    let sum = old
-        .checked_add(increment)
-        .ok_or(Error::text("ERR increment would produce NaN or Infinity"))?;
-    let text = sum.to_string();
+    let text = sum_text(old, increment)?;
     set_sum(ctx, args, text.as_bytes(), &limits)?;
     ctx.changed(args[1], EventClass::Hash, "hincrbyfloat");
     ctx.reply.bulk(text.as_bytes());

@@ -51,40 +51,28 @@ impl Clockwork {
     }
 }
 
-/// The words after FIELDS and their number; `width` words belong to one field. Options end where FIELDS stands.
-struct Fields<'a> {
-    fields_at: usize,
-    words: Args<'a>,
+/// Where FIELDS stands, from a position on: options end there.
+fn fields_at(args: Args<'_>, from: usize) -> Result<usize, Error> {
+    let mut places = from..args.len() - 1;
+    let found = places.find(|at| is(args[*at], "FIELDS"));
+    found.ok_or(NUMFIELDS)
 }
 
-impl<'a> Fields<'a> {
-    /// FIELDS is looked for from a position on.
-    fn find(args: Args<'a>, from: usize, width: usize) -> Result<Self, Error> {
-        let last = args.len() - 1;
-        let found = (from..last).find(|at| is(args[*at], "FIELDS"));
-        let fields_at = found.ok_or(NUMFIELDS)?;
-        Ok(Self {
-            fields_at,
-            words: counted(args, fields_at + 1, width)?,
-        })
+/// The fields of a command that has FIELDS right behind the key.
+fn fields_behind_key<'a>(args: Args<'a>, mismatch: &Error) -> Result<Args<'a>, Error> {
+    if !is(args[2], "FIELDS") {
+        return Err(Error::Syntax);
     }
-
-    /// FIELDS follows the key.
-    fn behind_key(args: Args<'a>, mismatch: &Error) -> Result<Args<'a>, Error> {
-        if !is(args[2], "FIELDS") {
-            return Err(Error::Syntax);
+    counted(args, 3, 1).map_err(|error| {
+        if error == NUMFIELDS {
+            mismatch.clone()
+        } else {
+            error
         }
-        counted(args, 3, 1).map_err(|error| {
-            if error == NUMFIELDS {
-                mismatch.clone()
-            } else {
-                error
-            }
-        })
-    }
+    })
 }
 
-/// A number of fields and just so many.
+/// A number of fields and just so many; `width` words belong to one field.
 fn counted<'a>(args: Args<'a>, at: usize, width: usize) -> Result<Args<'a>, Error> {
     let count = int(args[at])?;
     let words = &args[at + 1..];
@@ -207,13 +195,14 @@ const EXPIRED: i64 = 2;
 
 fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
     let (key, now_ms) = (args[1], ctx.unix_ms());
-    let fields = Fields::find(args, 3, 1)?;
-    let condition = Condition::read(&args[3..fields.fields_at])?;
+    let fields_at = fields_at(args, 3)?;
+    let condition = Condition::read(&args[3..fields_at])?;
+    let fields = counted(args, fields_at + 1, 1)?;
     let time = clockwork.time(args[2], now_ms)?;
     let past = is_past(ctx, time);
     let mut hash = write(ctx, key)?;
-    let mut answers = Vec::with_capacity(fields.words.len());
-    for field in fields.words {
+    let mut answers = Vec::with_capacity(fields.len());
+    for field in fields {
         let answer = hash.as_mut().map_or(NO_FIELD, |hash| {
             let old = match hash.see().expiry(field) {
                 FieldTime::NoField => return NO_FIELD,
@@ -240,9 +229,10 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
     }
     changed_by(ctx, key, changes);
     if past {
-        let gone = fields.words.iter().zip(&answers);
+        let gone = fields.iter().zip(&answers);
         let gone = gone.filter(|(_, answer)| **answer == EXPIRED);
         propagate_removal(ctx, key, gone.map(|(field, _)| *field));
+        ctx.effects.expired_fields += changes as u64;
         ctx.event(key, EventClass::Hash, "hexpired");
     } else {
         let time = time.to_string();
@@ -285,7 +275,7 @@ pub(crate) fn hpexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 fn times(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
     let base = if clockwork.relative { ctx.unix_ms() } else { 0 };
-    let fields = Fields::behind_key(args, &Error::Syntax)?;
+    let fields = fields_behind_key(args, &Error::Syntax)?;
     let hash = match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => None,
         Some(Value::Hash(hash)) => Some(hash),
@@ -314,7 +304,7 @@ fn times(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
 /// HPERSIST key FIELDS numfields field …
 pub(crate) fn hpersist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
-    let fields = Fields::behind_key(args, &NUMFIELDS)?;
+    let fields = fields_behind_key(args, &NUMFIELDS)?;
     let mut hash = write(ctx, key)?;
     let answers: Vec<i64> = fields
         .iter()
@@ -349,7 +339,7 @@ fn persist(hash: &mut HashMut<'_>, field: &[u8]) -> i64 {
 /// HGETDEL key FIELDS numfields field …
 pub(crate) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
-    let fields = Fields::behind_key(args, &NUMFIELDS)?;
+    let fields = fields_behind_key(args, &NUMFIELDS)?;
     let mut hash = match ctx.keyspace.db(ctx.db).write(key) {
         None => None,
         Some(ValueMut::Hash(hash)) => Some(hash),
@@ -498,6 +488,9 @@ pub(crate) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     }
     changed_by(ctx, key, changed.len());
+    if past {
+        ctx.effects.expired_fields += changed.len() as u64;
+    }
     let (count, event) = (changed.len().to_string(), fate_event(fate, past));
     let time = match fate {
         Fate::At(time) => time.to_string(),
@@ -535,10 +528,7 @@ fn parts<'a>(
     name: &'static str,
     width: usize,
 ) -> Result<(Options, Option<Deadline<'a>>, Args<'a>), Error> {
-    let last = args.len() - 1;
-    let fields_at = (1..last)
-        .find(|at| is(args[*at], "FIELDS"))
-        .ok_or(NUMFIELDS)?;
+    let fields_at = fields_at(args, 1)?;
     let (options, deadline) = Options::read(args, fields_at, name)?;
     Ok((options, deadline, counted(args, fields_at + 1, width)?))
 }
@@ -591,6 +581,7 @@ pub(crate) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// HSETEX with a time that has come: the fields go.
 fn set_expired(ctx: &mut Ctx<'_>, key: &[u8], words: Args<'_>) {
     let mut gone = Vec::new();
+    ctx.effects.expired_fields += words.len() as u64 / 2;
     if let Some(ValueMut::Hash(mut hash)) = ctx.keyspace.db(ctx.db).write(key) {
         let fields = words.chunks_exact(2).map(|pair| pair[0]);
         gone.extend(fields.filter(|field| hash.remove_expired(field)));
@@ -628,6 +619,7 @@ fn set_fields(
     }
     changed_by(ctx, key, words.len() / 2);
     if !expired.is_empty() {
+        ctx.effects.expired_fields += expired.len() as u64;
         ctx.event(key, EventClass::Hash, "hexpired");
     }
     let removes = fate == Fate::Keep && !expired.is_empty();

@@ -6,6 +6,9 @@ use crate::args::{Reader, int};
 use crate::stream::{self, end_id, id_or_end, reply_entry, reply_id, start_id, strict_id};
 use crate::{Args, Ctx, Done, Effects, Error, EventClass};
 
+/// With more pending entries another thread frees a group or consumer.
+const HEAVY: usize = 64;
+
 /// The error of commands whose key or group is not there.
 pub(crate) fn no_group(key: &[u8], group: &[u8], after: &str) -> Error {
     let quoted = Error::quoting("NOGROUP No such key '", key, "' or consumer group '");
@@ -187,8 +190,6 @@ pub(crate) fn set_id(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// XGROUP DESTROY key group
 pub(crate) fn destroy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    /// With more pending entries another thread frees the group.
-    const HEAVY: usize = 64;
     let key = args[2];
     let Some(group) = stream_of_group(ctx, key)?.remove_group(args[3]) else {
         ctx.reply.int(0);
@@ -219,12 +220,16 @@ pub(crate) fn create_consumer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// XGROUP DELCONSUMER key group consumer
 pub(crate) fn delete_consumer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[2];
-    let pending = group(ctx, key, args[3])?.remove_consumer(args[4]);
-    if pending.is_some() {
-        ctx.effects.dirty += 1;
-        ctx.event(key, EventClass::Stream, "xgroup-delconsumer");
+    let Some(consumer) = group(ctx, key, args[3])?.remove_consumer(args[4]) else {
+        ctx.reply.int(0);
+        return Ok(());
+    };
+    ctx.reply.count(consumer.pending_len());
+    if consumer.pending_len() > HEAVY {
+        ctx.keyspace.db(ctx.db).free_later(Box::new(consumer));
     }
-    ctx.reply.count(pending.unwrap_or(0));
+    ctx.effects.dirty += 1;
+    ctx.event(key, EventClass::Stream, "xgroup-delconsumer");
     Ok(())
 }
 

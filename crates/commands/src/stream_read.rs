@@ -64,23 +64,17 @@ pub(crate) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let after = after(ctx, &wanted)?;
     // Nothing but what this adds is propagated.
     ctx.effects.propagate_nothing();
-    let mut found = Vec::new();
-    for (at, (key, after)) in wanted.keys.iter().zip(&after).enumerate() {
-        // The first of equal wishes gets what there is.
-        let again = wanted.keys[..at].contains(key);
-        let id = match *after {
-            After::Id(id) => Some((id, true)),
-            After::Delivered if again => None,
-            After::Delivered => undelivered(ctx, key, name).map(|id| (id, false)),
+    let (mut streams, mut length) = (None, 0);
+    for (key, after) in wanted.keys.iter().zip(&after) {
+        // A key that is named again goes on where it was left.
+        let (id, history) = match *after {
+            After::Id(id) => (Some(id), true),
+            After::Delivered => (undelivered(ctx, key, name), false),
         };
         see_consumer(ctx, key, (name, consumer), wanted.no_ack);
-        found.extend(id.map(|(id, history)| (*key, id, history)));
-    }
-    if found.is_empty() {
-        return wait(ctx, &wanted, Awaited::StreamOrEnd, None);
-    }
-    begin_streams(ctx, found.len());
-    for (key, id, history) in found {
+        let Some(id) = id else { continue };
+        streams.get_or_insert_with(|| ctx.reply.begin_array());
+        length += 1;
         begin_stream(ctx, key);
         let read = Reading {
             group: name,
@@ -95,6 +89,11 @@ pub(crate) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             read.deliver(ctx, key);
         }
         ctx.effects.dirty += 1;
+    }
+    match streams {
+        None => return wait(ctx, &wanted, Awaited::StreamOrEnd, None),
+        Some(map) if is_resp3(ctx) => ctx.reply.end_map(map, length),
+        Some(array) => ctx.reply.end_array(array, length),
     }
     Ok(())
 }
@@ -185,7 +184,11 @@ fn after_one(
                 "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by \
                  specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
             )),
-            _ => strict_id(id, 0).map(After::Id),
+            // The greatest id says the same as `>`, as in Valkey.
+            _ => strict_id(id, 0).map(|id| match id {
+                StreamId::MAX => After::Delivered,
+                id => After::Id(id),
+            }),
         };
     }
     let after = match id {
@@ -243,7 +246,7 @@ fn wait(
 
 /// The head of a reply with so many streams.
 fn begin_streams(ctx: &mut Ctx<'_>, streams: usize) {
-    if ctx.reply.protocol() == resp::Protocol::Resp3 {
+    if is_resp3(ctx) {
         ctx.reply.map(streams);
     } else {
         ctx.reply.array(streams);
@@ -251,10 +254,14 @@ fn begin_streams(ctx: &mut Ctx<'_>, streams: usize) {
 }
 
 fn begin_stream(ctx: &mut Ctx<'_>, key: &[u8]) {
-    if ctx.reply.protocol() != resp::Protocol::Resp3 {
+    if !is_resp3(ctx) {
         ctx.reply.array(2);
     }
     ctx.reply.bulk(key);
+}
+
+fn is_resp3(ctx: &Ctx<'_>) -> bool {
+    ctx.reply.protocol() == resp::Protocol::Resp3
 }
 
 /// The last id that was delivered, where there is more.

@@ -488,8 +488,8 @@ pub(crate) fn parse_long_double(word: &[u8]) -> Result<LongDouble, Error> {
     LongDouble::parse(word).ok_or(Error::NotFloat)
 }
 
-/// The sum as INCRBYFLOAT prints it.
-fn sum_text(a: LongDouble, b: LongDouble) -> Result<String, Error> {
+/// The sum as INCRBYFLOAT and HINCRBYFLOAT print it.
+pub(crate) fn sum_text(a: LongDouble, b: LongDouble) -> Result<String, Error> {
     let sum = a.checked_add(b).filter(|sum| sum.is_finite());
     sum.map(|sum| sum.to_string())
         .ok_or(Error::text("ERR increment would produce NaN or Infinity"))

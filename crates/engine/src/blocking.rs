@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use commands::{Awaited, Block};
+use store::Value;
 
 use crate::client::Waiting;
 use crate::index::Entry;
@@ -120,12 +121,26 @@ impl Engine {
 
     /// Runs the requests of waiting clients again whose keys may be ready since the last call.
     pub(crate) fn serve_blocked(&mut self) {
+        if self.shard.keyspace.clock().take_stream_gone() {
+            self.find_streams_gone();
+        }
         // Serving BLMOVE can make another list ready: go on until there is none.
         while !self.sessions.ready.is_empty() {
             for (db, key) in std::mem::take(&mut self.sessions.ready) {
                 self.serve_key(db, &key);
             }
         }
+    }
+
+    /// A stream has left its key: who reads for a group of one that is not there any more is told.
+    fn find_streams_gone(&mut self) {
+        let (keyspace, blocked) = (&self.shard.keyspace, &self.sessions.blocked);
+        let is_gone = |(db, key): &&(usize, Box<[u8]>)| {
+            let value = keyspace.db_ref(*db).peek(key);
+            !matches!(value, Some(Value::Stream(_)))
+        };
+        let gone = blocked.by_key.keys().filter(is_gone).cloned();
+        self.sessions.ready.extend(gone);
     }
 
     fn serve_key(&mut self, db: usize, key: &[u8]) {

@@ -2,6 +2,7 @@
 
 use commands::{Args, Ctx, Error, Flags, Propagation, Traits};
 use resp::{Protocol, Reply};
+use store::ExpiryMode;
 
 use crate::client::Quiet;
 use crate::index::{self, Entry, Runner};
@@ -106,7 +107,7 @@ impl Engine {
         if self.sessions.tracking.is_used() && !entry.command.traits.has(Traits::KEEPS_CACHING) {
             self.end_caching(id);
         }
-        if !self.sessions.ready.is_empty() && !self.in_script() {
+        if !self.in_script() {
             self.serve_blocked();
         }
         true
@@ -353,6 +354,8 @@ impl Engine {
                 }
                 let may_block =
                     self.journal.group.depth == 0 && !self.in_script() && !self.journal.replaying;
+                // A master's stream is applied under this mode too.
+                let replaying = self.shard.keyspace.clock().expiry() == ExpiryMode::Ignore;
                 let mut ctx = Ctx {
                     keyspace: &mut self.shard.keyspace,
                     db,
@@ -362,7 +365,7 @@ impl Engine {
                     rng: &mut self.shard.rng,
                     dumper: &mut self.shard.dumper,
                     big: &mut self.shard.big,
-                    replaying: self.journal.replaying,
+                    replaying: self.journal.replaying || replaying,
                     may_block,
                 };
                 let done = run(&mut ctx, args);

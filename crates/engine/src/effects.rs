@@ -18,6 +18,7 @@ impl Engine {
         self.propagate_expired();
         let dirty = std::mem::take(&mut self.shard.effects.dirty);
         self.journal.dirty += dirty;
+        self.meter.stats.expired_fields += std::mem::take(&mut self.shard.effects.expired_fields);
         if self.shard.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
             return dirty > 0;
         }
@@ -90,6 +91,7 @@ impl Engine {
     fn propagate_expired_fields(&mut self, db: usize) {
         for gone in self.shard.keyspace.db(db).take_expired_fields() {
             let key = &gone.key;
+            self.meter.stats.expired_fields += gone.fields.len() as u64;
             let fields = gone.fields.iter().map(AsRef::as_ref);
             let command: Vec<&[u8]> = [&b"HDEL"[..], key].into_iter().chain(fields).collect();
             self.propagate(db, &command);

@@ -373,7 +373,8 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
             set_intset_entries: size(config.set_max_intset_entries),
             zset_entries: size(config.zset_max_ziplist_entries),
             zset_value: size(config.zset_max_ziplist_value),
-            ..Limits::default()
+            stream_node_bytes: size(config.stream_node_max_bytes),
+            stream_node_entries: size(config.stream_node_max_entries),
         },
         hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
         shared_integers: config.maxmemory == 0

@@ -80,6 +80,7 @@ impl Engine {
             }
         }
         self.settle();
+        self.serve_blocked();
     }
 
     /// Deletes fields of hashes whose time has come, as long as a slice lasts; what is left is for the next one.

@@ -388,6 +388,7 @@ impl Engine {
             "sync_partial_ok:{}", stats.sync_partial_ok;
             "sync_partial_err:{}", stats.sync_partial_err;
             "expired_keys:{}", stats.expired;
+            "expired_fields:{}", stats.expired_fields;
             "evicted_keys:{}", stats.evicted;
             "evicted_scripts:{}", stats.evicted_scripts;
             "keyspace_hits:{}", hits - stats.hits_before;
@@ -521,7 +522,7 @@ impl Engine {
         for number in 0..self.shard.keyspace.databases() {
             let db = self.shard.keyspace.db_ref(number);
             if !db.is_empty() {
-                lines!(text, "db{}:keys={},expires={},avg_ttl={},keys_with_volatile_items=0", number, db.len(), db.expires_len(), db.avg_ttl_ms(););
+                lines!(text, "db{}:keys={},expires={},avg_ttl={},keys_with_volatile_items={}", number, db.len(), db.expires_len(), db.avg_ttl_ms(), db.timed_hashes(););
             }
         }
     }

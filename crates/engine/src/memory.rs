@@ -6,7 +6,7 @@ use crate::accounts::{percent, ratio};
 use crate::info::human;
 use crate::{ClientId, Engine};
 
-/// MEMORY USAGE key [SAMPLES count]: values are counted whole, so the number of samples makes no difference.
+/// MEMORY USAGE key [SAMPLES count]: how many elements are looked at is not to be chosen.
 pub(crate) fn usage(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let mut rest = &args[3..];
     while let [word, count, more @ ..] = rest {
@@ -19,7 +19,7 @@ pub(crate) fn usage(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         return Err(Error::Syntax);
     }
     let db = engine.sessions.clients[id].db;
-    let bytes = engine.shard.keyspace.db_ref(db).entry_bytes(args[2]);
+    let bytes = engine.shard.keyspace.db_ref(db).key_bytes(args[2]);
     let out = &mut engine.sessions.clients[id].out;
     match bytes {
         Some(bytes) => out.count(bytes),

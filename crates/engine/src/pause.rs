@@ -1,6 +1,7 @@
 //! Requests that wait before they run: CLIENT PAUSE, a manual failover, keys on their way to another server.
 
 use commands::{Args, Traits};
+use store::ExpiryMode;
 
 use crate::client::Waiting;
 use crate::index::Entry;
@@ -10,6 +11,11 @@ impl Engine {
     /// Holds back the requests of all clients, or only those that may write, for this long, or longer if they are held back already.
     pub(crate) fn pause_clients(&mut self, for_ms: u64, writes_only: bool) {
         self.calm = false;
+        // Nothing is to go to the replicas, so nothing expires.
+        let clock = self.shard.keyspace.clock();
+        if clock.expiry() == ExpiryMode::Delete {
+            clock.set_expiry(ExpiryMode::Hide);
+        }
         // A stricter pause that is on stays as strict.
         self.sessions.paused_writes_only = writes_only
             && (self.sessions.paused_until_ms.is_none() || self.sessions.paused_writes_only);
@@ -24,6 +30,10 @@ impl Engine {
     /// Lets everybody go on.
     pub(crate) fn resume_clients(&mut self) {
         self.sessions.paused_until_ms = None;
+        let clock = self.shard.keyspace.clock();
+        if clock.expiry() == ExpiryMode::Hide && !self.is_slave() {
+            clock.set_expiry(ExpiryMode::Delete);
+        }
         self.resume_held();
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Stats {
     pub(crate) output_bytes: u64,
     pub(crate) rejected: u64,
     pub(crate) expired: u64,
+    /// Fields of hashes whose time came.
+    pub(crate) expired_fields: u64,
     pub(crate) evicted: u64,
     /// Scripts that were forgotten for others.
     pub(crate) evicted_scripts: u64,

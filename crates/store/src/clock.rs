@@ -27,6 +27,7 @@ struct Inner {
     misses: Cell<u64>,
     expired: Cell<bool>,
     garbage: Cell<bool>,
+    stream_gone: Cell<bool>,
     /// Where a key lies whose hash is known, how long it is, and the hash. No key lies at zero.
     hashed: Cell<(usize, usize, u64)>,
 }
@@ -44,6 +45,7 @@ impl Clock {
             expiry: Cell::new(ExpiryMode::Delete),
             expired: Cell::new(false),
             garbage: Cell::new(false),
+            stream_gone: Cell::new(false),
             hits: Cell::new(0),
             misses: Cell::new(0),
             touch: Cell::new(true),
@@ -80,6 +82,16 @@ impl Clock {
 
     pub(crate) fn note_garbage(&self) {
         self.0.garbage.set(true);
+    }
+
+    /// Whether a stream has left its key since the last call: who reads for one of its groups is to be told.
+    #[must_use]
+    pub fn take_stream_gone(&self) -> bool {
+        self.0.stream_gone.take()
+    }
+
+    pub(crate) fn note_stream_gone(&self) {
+        self.0.stream_gone.set(true);
     }
 
     /// The hash of a key: the one that was remembered, where it is the very same slice.

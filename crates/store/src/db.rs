@@ -219,6 +219,7 @@ impl Db {
         }
         let entry = found.remove();
         self.gone.untrack(&entry);
+        note_kind(&entry, &self.clock);
         Some(entry.into_owned())
     }
 
@@ -408,6 +409,7 @@ impl Db {
             self.clock.note_garbage();
             self.gone.garbage.push(Box::new(keys));
         }
+        self.clock.note_stream_gone();
         self.gone.tracker.clear();
         self.expire_cursor = 0;
         self.avg_ttl_ms = 0;
@@ -545,6 +547,13 @@ impl Db {
         self.look(key).map(EntryRef::block_bytes)
     }
 
+    /// All bytes that `key` and its value take (MEMORY USAGE); of a large value an estimate from a few elements.
+    #[must_use]
+    pub fn key_bytes(&self, key: &[u8]) -> Option<usize> {
+        let entry = self.look(key)?;
+        Some(entry.block_bytes() + entry.value().heap_bytes())
+    }
+
     /// Makes the memory of `key`'s table position come to the cache soon. What it answers is for [`Db::prefetch_entry`], to be called
     /// some keys later.
     #[inline]
@@ -619,10 +628,18 @@ impl Gone {
     /// Frees an entry, here or later.
     fn discard(&mut self, entry: Entry, clock: &Clock) {
         self.untrack(&entry);
+        note_kind(&entry, clock);
         if entry.is_heavy() {
             clock.note_garbage();
             self.garbage.push(Box::new(entry));
         }
+    }
+}
+
+/// Notes where a stream leaves its key.
+fn note_kind(entry: &Entry, clock: &Clock) {
+    if matches!(entry.see().value(), Value::Stream(_)) {
+        clock.note_stream_gone();
     }
 }
 

@@ -226,6 +226,19 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// The heap memory that the value takes beside its entry, bytes; of a large one an estimate.
+    pub(crate) fn heap_bytes(self) -> usize {
+        match self {
+            Self::Str(Str::Big(bytes)) => bytes.len(),
+            Self::Str(_) => 0,
+            Self::List(list) => list.heap_bytes(),
+            Self::Set(set) => set.heap_bytes(),
+            Self::Zset(zset) => zset.heap_bytes(),
+            Self::Hash(hash) => hash.heap_bytes(),
+            Self::Stream(stream) => stream.heap_bytes(),
+        }
+    }
+
     /// The value as it is seen at this time: in a hash fields whose time has come are not shown. At 0 all are.
     #[inline]
     pub(crate) fn at(self, now: u64) -> Self {

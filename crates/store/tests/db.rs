@@ -882,6 +882,23 @@ fn entries_are_small() {
     db.insert(&key, Owned::Hash(hash));
     assert_eq!(db.entry_bytes(&key), Some(112));
     assert!(matches!(db.peek(&key), Some(Value::Hash(hash)) if hash.heap_bytes() == 0));
+    assert_eq!(db.key_bytes(&key), Some(112));
+}
+
+#[test]
+fn the_bytes_of_a_key_include_those_of_a_large_value() {
+    let mut db = Db::new(Clock::new(), false);
+    let mut hash = Hash::new();
+    for field in 0..1000 {
+        hash.set(format!("f{field}").as_bytes(), &[b'v'; 1000], &limits());
+    }
+    db.insert(b"h", Owned::Hash(hash));
+    db.set_str(b"s", StrNew::Bytes(&vec![b'v'; 1_000_000]));
+    for key in [b"h", b"s"] {
+        let bytes = db.key_bytes(key).expect("it is there");
+        assert!((1_000_000..1_100_000).contains(&bytes), "{bytes} bytes");
+    }
+    assert_eq!(db.key_bytes(b"none"), None);
 }
 
 #[test]

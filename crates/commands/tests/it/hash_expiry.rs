@@ -37,6 +37,10 @@ fn errors() {
         ("HEXPIRE h 1 FIELDS 0 a", numfields),
         ("HEXPIRE h 1 NX a b", numfields),
         (
+            "HEXPIRE h 1 GT LT FIELDS x a",
+            "ERR GT and LT options at the same time are not compatible",
+        ),
+        (
             "HEXPIRE h 1 FIELDS x a",
             "ERR value is not an integer or out of range",
         ),

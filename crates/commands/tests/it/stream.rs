@@ -19,7 +19,7 @@ fn entries() {
             "ERR The ID specified in XADD is equal or smaller than the target stream top item",
         ),
         (
-            "XADD s 8-1 a",
+            "XADD s 8-1 a 1 b",
             "ERR wrong number of arguments for 'xadd' command",
         ),
         (
@@ -115,6 +115,25 @@ fn groups_deliver_what_is_new() {
         ("XGROUP DESTROY s g", "1"),
         ("XREADGROUP GROUP g c STREAMS s >", "NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option"),
         ("XGROUP SETID s g 0", "NOGROUP No such consumer group 'g' for key name 's'"),
+    ]);
+}
+
+#[test]
+fn a_key_that_is_named_again_goes_on() {
+    check(&[
+        ("XADD s 1-0 a 1", r#""1-0""#),
+        ("XADD s 2-0 a 2", r#""2-0""#),
+        ("XADD s 3-0 a 3", r#""3-0""#),
+        ("XGROUP CREATE s g 0", "OK"),
+        (
+            "XREADGROUP GROUP g c COUNT 2 STREAMS s s s > > >",
+            r#"[["s" [["1-0" ["a" "1"]] ["2-0" ["a" "2"]]]] ["s" [["3-0" ["a" "3"]]]]]"#,
+        ),
+        ("XREADGROUP GROUP g c STREAMS s s > >", "nil"),
+        (
+            "XREADGROUP GROUP g c STREAMS s 18446744073709551615-18446744073709551615",
+            "nil",
+        ),
     ]);
 }
 

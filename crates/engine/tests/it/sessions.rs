@@ -142,6 +142,72 @@ fn who_waits_is_sent_away_when_the_server_becomes_a_slave() {
 }
 
 #[test]
+fn who_reads_for_a_group_is_told_when_its_stream_is_gone() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let no_group =
+        "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option\r\n";
+    let wrong_type = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    for (ends, told) in [
+        (&["DEL", "s"][..], no_group),
+        (&["RENAME", "s", "t"], no_group),
+        (&["PEXPIREAT", "s", "1"], no_group),
+        (&["XGROUP", "DESTROY", "s", "g"], no_group),
+        (&["FLUSHALL"], no_group),
+        (&["SWAPDB", "0", "1"], no_group),
+        (&["SET", "s", "x"], wrong_type),
+    ] {
+        server.run(a, &["FLUSHALL"]);
+        server.run(a, &["XGROUP", "CREATE", "s", "g", "$", "MKSTREAM"]);
+        let read = [
+            "XREADGROUP",
+            "GROUP",
+            "g",
+            "c",
+            "BLOCK",
+            "0",
+            "STREAMS",
+            "s",
+            ">",
+        ];
+        assert_eq!(server.run(b, &read), "");
+        server.run(a, &["SET", "other", "x"]);
+        assert_eq!(taken(&mut server.engine, b), "", "before {ends:?}");
+        server.run(a, ends);
+        assert_eq!(taken(&mut server.engine, b), told, "after {ends:?}");
+    }
+}
+
+#[test]
+fn nothing_expires_while_writes_are_paused() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    for words in [
+        &["MULTI"][..],
+        &["SET", "k", "v", "PX", "100"],
+        &["HSETEX", "h", "PX", "100", "FIELDS", "1", "f", "v"],
+        &["CLIENT", "PAUSE", "500", "WRITE"],
+        &["EXEC"],
+    ] {
+        server.run(a, words);
+    }
+    for (mono_ms, left) in [(301, 2), (901, 0)] {
+        server.engine.set_now(Now {
+            mono_ms,
+            unix_us: 1_000_000_000_000 + mono_ms * 1000,
+        });
+        server.engine.tick();
+        server.engine.end_turn();
+        assert_eq!(server.run(b, &["GET", "k"]), "$-1\r\n");
+        assert_eq!(server.run(b, &["HMGET", "h", "f"]), "*1\r\n$-1\r\n");
+        assert_eq!(server.run(b, &["DBSIZE"]), format!(":{left}\r\n"));
+    }
+    let info = server.run(b, &["INFO", "stats"]);
+    let counted = "expired_keys:1\r\nexpired_fields:1\r\n";
+    assert!(info.contains(counted), "{info}");
+}
+
+#[test]
 fn a_port_that_c_reads_as_negative_is_refused_before_anything_moves() {
     let mut server = Server::new();
     let a = server.a;

@@ -90,14 +90,14 @@ impl Group {
         (id, true)
     }
 
-    /// Removes a consumer with all that it was delivered; answers how many entries that were.
-    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
+    /// Takes a consumer out with all that it was delivered; the caller frees it.
+    pub fn remove_consumer(&mut self, name: &[u8]) -> Option<Consumer> {
         let id = self.names.remove(name)?;
         let consumer = self.consumers[id.0 as usize].take()?;
         for entry in &consumer.pending {
             self.pending.remove(entry);
         }
-        Some(consumer.pending.len())
+        Some(consumer)
     }
 
     /// A consumer.
