@@ -32,7 +32,7 @@ fn sort_value(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Done {
         return Err(Error::Syntax);
     }
     let db = ctx.keyspace.db(ctx.db);
-    // SORT of 3.0 leaves a sorted set in its large encoding.
+    // SORT leaves a sorted set in its large encoding.
     if let Some(ValueMut::Zset(zset)) = db.write(key) {
         zset.forget_compact();
     }

@@ -368,9 +368,10 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
         limits: Limits {
             hash_entries: size(config.hash_max_ziplist_entries),
             hash_value: size(config.hash_max_ziplist_value),
-            list_entries: size(config.list_max_ziplist_entries),
-            list_value: size(config.list_max_ziplist_value),
+            list_size: config.list_max_listpack_size.into(),
             set_intset_entries: size(config.set_max_intset_entries),
+            set_entries: size(config.set_max_listpack_entries),
+            set_value: size(config.set_max_listpack_value),
             zset_entries: size(config.zset_max_ziplist_entries),
             zset_value: size(config.zset_max_ziplist_value),
             ..Limits::default()
