@@ -12,8 +12,6 @@ use crate::{Clock, Encoding, ExpiryMode, Owned, StrNew, Value, ValueMut};
 const HEAVY_TABLE: usize = 64;
 /// RANDOMKEY on a replica gives an expired key in the end rather than search for ever.
 const RANDOM_TRIES: usize = 100;
-/// The LRU clock runs modulo 2^24 seconds.
-const LRU_MASK: u32 = 0xff_ffff;
 
 /// One database.
 #[derive(Debug)]
@@ -51,8 +49,8 @@ pub struct ExpiredFields {
 pub struct Sample<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// Seconds since it was last read or written.
-    pub idle_seconds: u64,
+    /// How little it is used: seconds since the last time, or what lacks to the highest frequency.
+    pub idleness: u64,
     /// Unix time of its expiry in milliseconds.
     pub expire_ms: Option<u64>,
 }
@@ -92,9 +90,10 @@ impl Db {
             return None;
         }
         self.clock.note_lookup(true);
+        let used = self.clock.used(found.see().lru());
         let mut entry = found.see_mut();
         if self.clock.touches() {
-            entry.touch(self.clock.lru());
+            entry.touch(used);
         }
         entry.close();
         let now = seen_at(&self.clock);
@@ -110,7 +109,8 @@ impl Db {
             return None;
         }
         if self.clock.touches() {
-            found.see_mut().touch(self.clock.lru());
+            let used = self.clock.used(found.see().lru());
+            found.see_mut().touch(used);
         }
         let now = seen_at(&self.clock);
         Some(ValueMut::of(found.into_slot(), now, &mut self.gone.tracker))
@@ -118,7 +118,7 @@ impl Db {
 
     /// The value at `key`, or the one that `make` gives, inserted without expiry.
     pub fn write_or_insert(&mut self, key: &[u8], make: impl FnOnce() -> Owned) -> ValueMut<'_> {
-        let lru = self.clock.lru();
+        let lru = self.clock.fresh();
         let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
         let now = seen_at(&self.clock);
         let slot = match self.keys.entry(self.clock.hash_of(key), key) {
@@ -129,7 +129,8 @@ impl Db {
                     let old = found.replace(fresh(make()));
                     self.gone.discard(old, &self.clock);
                 } else if self.clock.touches() {
-                    found.see_mut().touch(lru);
+                    let used = self.clock.used(found.see().lru());
+                    found.see_mut().touch(used);
                 }
                 found.into_slot()
             }
@@ -146,13 +147,15 @@ impl Db {
     /// As [`Db::set_str`], with an expiry in Unix milliseconds: SET with EX or PX, SETEX.
     #[inline]
     pub fn set_str_until(&mut self, key: &[u8], mut value: StrNew<'_>, expire_ms: Option<u64>) {
-        let lru = self.clock.lru();
         match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
+                let lru = self.clock.fresh();
                 place.insert(Entry::new(key, New::string(&mut value), expire_ms, lru));
             }
             Found::At(mut found) => {
+                let mut lru = self.clock.used(found.see().lru());
                 if is_expired(found.see(), &self.clock) {
+                    lru = self.clock.fresh();
                     self.gone.note_expired(key, &self.clock);
                 }
                 if found.see().expire_ms() == expire_ms && found.see_mut().overwrite(&value, lru) {
@@ -177,7 +180,7 @@ impl Db {
             self.remove(key);
             return;
         }
-        let lru = self.clock.lru();
+        let lru = self.clock.fresh();
         let mut entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
         let tracked = entry.see_mut().track();
         match self.keys.entry(self.clock.hash_of(key), key) {
@@ -453,7 +456,6 @@ impl Db {
         random: &mut dyn FnMut() -> u64,
         mut visit: impl FnMut(Sample<'_>),
     ) {
-        let now = self.clock.lru();
         let mut left = count;
         // Each round starts at a place of its own; one gives all that is asked for, unless its part of the table is small.
         for _ in 0..count {
@@ -463,7 +465,7 @@ impl Db {
             let shown = table.sample(left, volatile_only, random, |entry| {
                 visit(Sample {
                     key: entry.key(),
-                    idle_seconds: idle_seconds(entry, now),
+                    idleness: self.clock.idleness(entry.lru()),
                     expire_ms: entry.expire_ms(),
                 });
             });
@@ -474,11 +476,25 @@ impl Db {
         }
     }
 
-    /// Seconds since `key` was last read or written (OBJECT IDLETIME).
+    /// Seconds since `key` was last read or written (OBJECT IDLETIME), where the clock's [`crate::Usage`] is that.
     #[must_use]
     pub fn idle_seconds(&self, key: &[u8]) -> Option<u64> {
-        self.look(key)
-            .map(|entry| idle_seconds(entry, self.clock.lru()))
+        self.clock.idle(self.look(key)?.lru())
+    }
+
+    /// How often `key` is read or written (OBJECT FREQ), where the clock's [`crate::Usage`] is that.
+    #[must_use]
+    pub fn frequency(&self, key: &[u8]) -> Option<u8> {
+        self.clock.often(self.look(key)?.lru())
+    }
+
+    /// Sets how `key` was used, where the clock's [`crate::Usage`] is what is given: RESTORE, loading.
+    pub fn set_usage(&mut self, key: &[u8], idle_seconds: Option<u64>, frequency: Option<u8>) {
+        if let Some(head) = self.clock.head_of(idle_seconds, frequency)
+            && let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key)
+        {
+            found.see_mut().touch(head);
+        }
     }
 
     /// The encoding of the value at `key`, as OBJECT ENCODING reports it.
@@ -650,8 +666,4 @@ fn seen_at(clock: &Clock) -> u64 {
         ExpiryMode::Delete | ExpiryMode::Hide => clock.unix_ms(),
         ExpiryMode::Ignore => 0,
     }
-}
-
-fn idle_seconds(entry: EntryRef<'_>, now: u32) -> u64 {
-    u64::from(now.wrapping_sub(entry.lru()) & LRU_MASK)
 }

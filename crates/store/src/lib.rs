@@ -38,7 +38,7 @@ mod value;
 mod zset;
 
 pub use aligned::Aligned;
-pub use clock::{Clock, ExpiryMode};
+pub use clock::{Clock, ExpiryMode, Usage};
 pub use db::{Db, ExpiredFields, Prefetched, Sample};
 pub use hash::{FieldTime, Hash, HashBuilder, HashMut, HashRef};
 pub use hash_slot::key_slot;
