@@ -19,7 +19,7 @@ fn entries() {
             "ERR The ID specified in XADD is equal or smaller than the target stream top item",
         ),
         (
-            "XADD s 8-1 a",
+            "XADD s 8-1 a 1 b",
             "ERR wrong number of arguments for 'xadd' command",
         ),
         (
