@@ -238,8 +238,9 @@ impl Sorter {
                 window
             }
             Value::Set(set) => {
-                // A set's own order means nothing, unless its members are integers in order. What is stored has a definite order.
-                if plan.unsorted && (plan.store.is_some() || set.encoding() != Encoding::Intset) {
+                // The order of a table means nothing. What is stored has a definite order.
+                let is_table = set.encoding() == Encoding::Hashtable;
+                if plan.unsorted && (plan.store.is_some() || is_table) {
                     (plan.unsorted, plan.alpha, plan.by) = (false, true, None);
                 }
                 let mut scratch = [0; 20];

@@ -250,6 +250,7 @@ impl<R: Read> Loader<R> {
         if db.len() == before {
             return Err(self.reader.fault("the key comes twice"));
         }
+        db.set_usage(self.reader.key(), record.idle_seconds, record.frequency);
         self.loaded.keys += 1;
         Ok(())
     }
@@ -271,6 +272,7 @@ impl<R: Read> Loader<R> {
         if db.len() == before {
             return Err(self.reader.fault("the key comes twice"));
         }
+        db.set_usage(self.reader.key(), record.idle_seconds, record.frequency);
         self.loaded.keys += 1;
         Ok(())
     }

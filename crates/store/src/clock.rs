@@ -28,6 +28,15 @@ pub enum Usage {
     },
 }
 
+/// Which keys the doors remember for [`crate::Db::take_noted`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Keys that were to be read and are not there.
+    pub missed: bool,
+    /// Keys that are new.
+    pub new: bool,
+}
+
 /// The counter of a new key.
 const NEW_FREQUENCY: u8 = 5;
 const LRU_MASK: u32 = 0xff_ffff;
@@ -42,6 +51,7 @@ struct Inner {
     expiry: Cell<ExpiryMode>,
     touch: Cell<bool>,
     usage: Cell<Usage>,
+    notes: Cell<Notes>,
     /// The last random number: which uses count.
     dice: Cell<u64>,
     hits: Cell<u64>,
@@ -69,6 +79,7 @@ impl Clock {
             misses: Cell::new(0),
             touch: Cell::new(true),
             usage: Cell::new(Usage::Recency),
+            notes: Cell::new(Notes::default()),
             dice: Cell::new(0x9e37_79b9_7f4a_7c15),
             hashed: Cell::new((0, 0, 0)),
         }))
@@ -169,6 +180,18 @@ impl Clock {
     /// Sets what keys' heads say about their use. What they say now is taken for that: it takes a while until it is.
     pub fn set_usage(&self, usage: Usage) {
         self.0.usage.set(usage);
+    }
+
+    /// Which keys the doors remember.
+    #[must_use]
+    #[inline]
+    pub(crate) fn notes(&self) -> Notes {
+        self.0.notes.get()
+    }
+
+    /// Sets which keys the doors remember.
+    pub fn set_notes(&self, notes: Notes) {
+        self.0.notes.set(notes);
     }
 
     /// The LRU clock: seconds, modulo 2^24.

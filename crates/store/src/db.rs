@@ -28,6 +28,7 @@ pub struct Db {
 struct Gone {
     expired: Vec<Box<[u8]>>,
     expired_fields: Vec<ExpiredFields>,
+    noted: Vec<(Noted, Box<[u8]>)>,
     garbage: Vec<Box<dyn Send>>,
     /// Hashes some of whose fields have an expiry; an entry that goes is taken out.
     tracker: Tracker,
@@ -42,6 +43,15 @@ pub struct ExpiredFields {
     pub fields: Vec<Box<[u8]>>,
     /// Whether no other field was left, so that the key is gone too.
     pub key_gone: bool,
+}
+
+/// What a door remembers of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It was to be read and is not there.
+    Missed,
+    /// It is new.
+    New,
 }
 
 /// A key that eviction looks at.
@@ -81,12 +91,12 @@ impl Db {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Value<'_>> {
         let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
-            self.clock.note_lookup(false);
+            self.gone.missed(key, &self.clock);
             return None;
         };
         if is_expired(found.see(), &self.clock) {
-            self.clock.note_lookup(false);
             self.gone.expire(found, &self.clock);
+            self.gone.missed(key, &self.clock);
             return None;
         }
         self.clock.note_lookup(true);
@@ -122,10 +132,14 @@ impl Db {
         let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
         let now = seen_at(&self.clock);
         let slot = match self.keys.entry(self.clock.hash_of(key), key) {
-            Found::Free(place) => place.insert(fresh(make())),
+            Found::Free(place) => {
+                self.gone.added(key, &self.clock);
+                place.insert(fresh(make()))
+            }
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
+                    self.gone.added(key, &self.clock);
                     let old = found.replace(fresh(make()));
                     self.gone.discard(old, &self.clock);
                 } else if self.clock.touches() {
@@ -150,6 +164,7 @@ impl Db {
         match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
                 let lru = self.clock.fresh();
+                self.gone.added(key, &self.clock);
                 place.insert(Entry::new(key, New::string(&mut value), expire_ms, lru));
             }
             Found::At(mut found) => {
@@ -157,6 +172,7 @@ impl Db {
                 if is_expired(found.see(), &self.clock) {
                     lru = self.clock.fresh();
                     self.gone.note_expired(key, &self.clock);
+                    self.gone.added(key, &self.clock);
                 }
                 if found.see().expire_ms() == expire_ms && found.see_mut().overwrite(&value, lru) {
                     return;
@@ -185,11 +201,13 @@ impl Db {
         let tracked = entry.see_mut().track();
         match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
+                self.gone.added(key, &self.clock);
                 place.insert(entry);
             }
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
+                    self.gone.added(key, &self.clock);
                 }
                 let old = found.replace(entry);
                 self.gone.discard(old, &self.clock);
@@ -267,6 +285,11 @@ impl Db {
     /// Keys that a door or a cycle deleted because their time had come, oldest first; the list is emptied. The engine propagates a DEL for each.
     pub fn take_expired(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.gone.expired)
+    }
+
+    /// Keys that the clock's [`crate::Notes`] ask for, oldest first; the list is emptied.
+    pub fn take_noted(&mut self) -> Vec<(Noted, Box<[u8]>)> {
+        std::mem::take(&mut self.gone.noted)
     }
 
     /// Whether [`Db::take_expired`] would give anything: the check that each command pays.
@@ -602,8 +625,35 @@ impl Gone {
         Self {
             expired: Vec::new(),
             expired_fields: Vec::new(),
+            noted: Vec::new(),
             garbage: Vec::new(),
             tracker: Tracker::new(by_slot),
+        }
+    }
+
+    /// A key that was to be read is not there.
+    #[cold]
+    fn missed(&mut self, key: &[u8], clock: &Clock) {
+        clock.note_lookup(false);
+        if clock.notes().missed {
+            self.note(Noted::Missed, key, clock);
+        }
+    }
+
+    /// A key is new.
+    #[inline]
+    fn added(&mut self, key: &[u8], clock: &Clock) {
+        if clock.notes().new {
+            self.note(Noted::New, key, clock);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, what: Noted, key: &[u8], clock: &Clock) {
+        // What is loaded, or applied for a master that says itself what it did, is nothing new.
+        if clock.expiry() != ExpiryMode::Ignore {
+            self.noted.push((what, key.into()));
+            clock.note_expired();
         }
     }
 

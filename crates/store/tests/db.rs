@@ -9,8 +9,8 @@ use amount::{amount, cases};
 use bytes::Bytes;
 use proptest::prelude::*;
 use store::{
-    Clock, Db, Encoding, ExpiryMode, Hash, Keyspace, Limits, List, Owned, Str, StrNew, Value,
-    ValueMut, key_slot,
+    Clock, Db, Encoding, ExpiryMode, Hash, Keyspace, Limits, List, Noted, Notes, Owned, Str,
+    StrNew, Usage, Value, ValueMut, key_slot,
 };
 
 /// What the model knows of a value.
@@ -1022,4 +1022,69 @@ fn many_fields_at_one_instant_go_in_slices() {
         left -= gone;
     }
     assert!(db.is_empty());
+}
+
+#[test]
+fn keys_that_are_new_or_missed_are_noted_for_who_asks() {
+    let mut keyspace = Keyspace::new(1, false);
+    let clock = keyspace.clock().clone();
+    clock.set_unix_ms(1000);
+    let db = keyspace.db(0);
+    db.set_str(b"a", StrNew::Int(1));
+    assert!(db.read(b"none").is_none() && db.take_noted().is_empty());
+    clock.set_notes(Notes {
+        missed: true,
+        new: true,
+    });
+    let db = keyspace.db(0);
+    db.set_str(b"a", StrNew::Int(2));
+    db.set_str_until(b"b", StrNew::Int(2), Some(2000));
+    assert!(db.read(b"none").is_none() && db.read(b"a").is_some());
+    db.insert(b"c", Owned::Int(3));
+    clock.set_unix_ms(3000);
+    assert!(db.read(b"b").is_none());
+    let noted: Vec<_> = db.take_noted();
+    let keys = noted.iter().map(|(what, key)| (*what, &**key));
+    assert!(keys.eq([
+        (Noted::New, &b"b"[..]),
+        (Noted::Missed, b"none"),
+        (Noted::New, b"c"),
+        (Noted::Missed, b"b"),
+    ]));
+}
+
+#[test]
+fn eviction_sees_the_keys_that_are_used_least() {
+    let mut keyspace = Keyspace::new(1, false);
+    let clock = keyspace.clock().clone();
+    clock.set_unix_ms(60_000_000);
+    clock.set_usage(Usage::Frequency {
+        log_factor: 0,
+        decay_minutes: 1,
+    });
+    let db = keyspace.db(0);
+    db.set_str(b"often", StrNew::Int(1));
+    db.set_str(b"once", StrNew::Int(1));
+    for _ in 0..20 {
+        db.read(b"often");
+        db.set_str(b"often", StrNew::Int(1));
+    }
+    assert_eq!(
+        (db.frequency(b"often"), db.frequency(b"once")),
+        (Some(45), Some(5))
+    );
+    db.set_usage(b"once", Some(9), Some(40));
+    assert_eq!(
+        (db.frequency(b"once"), db.idle_seconds(b"once")),
+        (Some(40), None)
+    );
+    let mut seen = BTreeMap::new();
+    db.sample(10, false, &mut || 7, |sample| {
+        seen.insert(sample.key.to_vec(), sample.idleness);
+    });
+    assert!(seen.get(&b"often"[..]).is_none_or(|idle| *idle == 210));
+    assert!(seen.get(&b"once"[..]).is_none_or(|idle| *idle == 215));
+    clock.set_usage(Usage::Recency);
+    db.set_usage(b"once", Some(9), Some(40));
+    assert_eq!(db.idle_seconds(b"once"), Some(9));
 }

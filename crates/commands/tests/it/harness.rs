@@ -114,6 +114,8 @@ impl Server {
                 EventClass::Expired => "expired",
                 EventClass::Evicted => "evicted",
                 EventClass::Stream => "stream",
+                EventClass::Missed => "missed",
+                EventClass::New => "new",
             };
             out += &format!(", {class} {} {}", event.name, text(&event.key));
         }
