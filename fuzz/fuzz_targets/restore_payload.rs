@@ -36,8 +36,9 @@ fn limits(choice: u8) -> Limits {
     Limits {
         hash_entries: 4,
         hash_value: 8,
-        list_entries: 4,
-        list_value: 8,
+        list_size: 4,
+        set_entries: 4,
+        set_value: 8,
         set_intset_entries: 4,
         zset_entries: 4,
         zset_value: 8,

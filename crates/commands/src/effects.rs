@@ -24,6 +24,10 @@ pub enum EventClass {
     Evicted = 1 << 9,
     /// `t`
     Stream = 1 << 10,
+    /// `m`: a key that was to be read and is not there
+    Missed = 1 << 11,
+    /// `n`: a key that is new
+    New = 1 << 13,
 }
 
 /// One keyspace event, to be published in the order of the list.

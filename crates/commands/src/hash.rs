@@ -1,6 +1,6 @@
 //! Hashes.
 
-use store::{FieldTime, Hash, HashMut, HashRef, Limits, Owned, Value, ValueMut};
+use store::{FieldTime, Hash, HashMut, HashRef, Owned, Value, ValueMut};
 
 use resp::{Protocol, Reply};
 
@@ -58,6 +58,9 @@ fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>, command: &str) -> Result<usize, 
     let new = pairs
         .filter(|pair| hash.set(pair[0], pair[1], limits))
         .count();
+    if args.len() / 2 - 1 > limits.hash_entries {
+        hash.forget_compact();
+    }
     let expired = hash.overwritten();
     note_expired(ctx, args[1], expired);
     ctx.changed(args[1], EventClass::Hash, "hset");
@@ -70,10 +73,6 @@ pub(crate) fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
     let mut hash = write(ctx, args[1])?;
     let new = !hash.see().contains(args[2]);
-    if args[2].len().max(args[3].len()) > limits.hash_value {
-        // Even where nothing is set, as in 3.0.
-        hash.forget_compact();
-    }
     if new {
         let timed = hash.see().timed_len() > 0;
         hash.set(args[2], args[3], limits);
@@ -97,16 +96,9 @@ pub(crate) fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// The limits under which HINCRBY and HINCRBYFLOAT set a field: 3.0 does not look at its length there.
-fn limits_for_sum(ctx: &Ctx<'_>) -> Limits {
-    Limits {
-        hash_value: usize::MAX,
-        ..ctx.settings.limits.clone()
-    }
-}
-
 /// Sets a field to a sum; its expiry stays. Answers whether some field of the hash had one.
-fn set_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8], limits: &Limits) -> Result<bool, Error> {
+fn set_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8]) -> Result<bool, Error> {
+    let limits = &ctx.settings.limits;
     let mut hash = write(ctx, args[1])?;
     let timed = hash.see().timed_len() > 0;
     hash.set_keeping(args[2], sum, limits);
@@ -140,7 +132,6 @@ fn propagate_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8]) {
 /// HINCRBY key field increment
 pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = int(args[3])?;
-    let limits = limits_for_sum(ctx);
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
         Some(text) => int(text).map_err(|_| Error::text("ERR hash value is not an integer"))?,
         None => 0,
@@ -149,7 +140,7 @@ pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let value = old.checked_add(increment).ok_or(overflow)?;
     let mut digits = itoa::Buffer::new();
     let text = digits.format(value).as_bytes();
-    let timed = set_sum(ctx, args, text, &limits)?;
+    let timed = set_sum(ctx, args, text)?;
     ctx.changed(args[1], EventClass::Hash, "hincrby");
     ctx.reply.int(value);
     if timed {
@@ -164,7 +155,6 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if !increment.is_finite() {
         return Err(Error::text("ERR value is NaN or Infinity"));
     }
-    let limits = limits_for_sum(ctx);
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
         Some(text) => {
             parse_long_double(text).map_err(|_| Error::text("ERR hash value is not a float"))?
@@ -172,7 +162,7 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         None => parse_long_double(b"0")?,
     };
     let text = sum_text(old, increment)?;
-    set_sum(ctx, args, text.as_bytes(), &limits)?;
+    set_sum(ctx, args, text.as_bytes())?;
     ctx.changed(args[1], EventClass::Hash, "hincrbyfloat");
     ctx.reply.bulk(text.as_bytes());
     propagate_sum(ctx, args, text.as_bytes());

@@ -484,8 +484,25 @@ pub(crate) fn object_encoding(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// OBJECT IDLETIME key
 pub(crate) fn object_idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if object_exists(ctx, args[2]) {
-        let seconds = ctx.keyspace.db(ctx.db).idle_seconds(args[2]).unwrap_or(0);
+        let seconds = ctx.keyspace.db(ctx.db).idle_seconds(args[2]);
+        let seconds = seconds.ok_or(Error::text(concat!(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies ",
+            "at runtime LRU and LFU data will take some time to adjust."
+        )))?;
         ctx.reply.count(usize::try_from(seconds).unwrap_or(0));
+    }
+    Ok(())
+}
+
+/// OBJECT FREQ key
+pub(crate) fn object_freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    if object_exists(ctx, args[2]) {
+        let often = ctx.keyspace.db(ctx.db).frequency(args[2]);
+        let often = often.ok_or(Error::text(concat!(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between ",
+            "policies at runtime LRU and LFU data will take some time to adjust."
+        )))?;
+        ctx.reply.int(often.into());
     }
     Ok(())
 }
@@ -520,15 +537,18 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let mut reader = Reader::from(args, 4);
     let (mut replace, mut absolute) = (false, false);
+    let (mut idle, mut often) = (None, None);
     while !reader.is_empty() {
         if reader.takes("REPLACE") {
             replace = true;
         } else if reader.takes("ABSTTL") {
             absolute = true;
-        } else if reader.takes_with("IDLETIME", 1) {
-            reader.int_in(0..=i64::MAX, "ERR Invalid IDLETIME value, must be >= 0")?;
-        } else if reader.takes_with("FREQ", 1) {
-            reader.int_in(0..=255, "ERR Invalid FREQ value, must be >= 0 and <= 255")?;
+        } else if often.is_none() && reader.takes_with("IDLETIME", 1) {
+            let text = "ERR Invalid IDLETIME value, must be >= 0";
+            idle = u64::try_from(reader.int_in(0..=i64::MAX, text)?).ok();
+        } else if idle.is_none() && reader.takes_with("FREQ", 1) {
+            let text = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+            often = u8::try_from(reader.int_in(0..=255, text)?).ok();
         } else {
             return Err(Error::Syntax);
         }
@@ -565,6 +585,7 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if at_ms.is_some() {
         db.set_expire_ms(key, at_ms);
     }
+    db.set_usage(key, idle, often);
     ctx.changed(key, EventClass::Generic, "restore");
     if awaited {
         ctx.effects.key_ready(ctx.db, key);

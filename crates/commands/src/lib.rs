@@ -5,7 +5,7 @@
 //! - [`table`]: what a row of the command table says; [`rows`]: one row per data command, with everything known about it and its function.
 //! - [`Ctx`]: what a command may touch; [`Effects`]: what it leaves behind for the engine (dirty count, events, what to propagate).
 //! - [`Error`]: the error replies that many commands share.
-//! - One file per family: [`mod@string`], `bits`, `hyperloglog`, `list`, `set`, `zset`, `hash`, `stream`, `keys`, `scan`, `sort`.
+//! - One file per family: [`mod@string`], `bits`, `hyperloglog`, `geo`, `list`, `set`, `zset`, `hash`, `stream`, `keys`, `scan`, `sort`.
 //!
 //! A data command is one function `(ctx, args) → reply + effects`. It knows no connection, no replication and no file. Commands that do
 //! (AUTH, CLIENT, REPLICAOF …) have their rows and their functions in the engine.
@@ -16,6 +16,8 @@ mod bits;
 mod context;
 mod effects;
 mod error;
+mod geo;
+mod geohash;
 mod hash;
 mod hash_expiry;
 mod hll;

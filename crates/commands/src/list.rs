@@ -191,9 +191,11 @@ pub(crate) fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
     let list = write(ctx, args[1])?.ok_or(Error::NoSuchKey)?;
     let index = int(args[2])?;
-    list.expect(args[3], limits);
-    let place = place(index, list.len()).ok_or(Error::IndexOutOfRange)?;
-    list.set(place, args[3], limits);
+    let place = place(index, list.len());
+    if !list.set(place.unwrap_or(usize::MAX), args[3], limits) {
+        return Err(Error::IndexOutOfRange);
+    }
+    list.shrunk(limits);
     ctx.changed(args[1], EventClass::List, "lset");
     ctx.reply.ok();
     Ok(())
@@ -246,6 +248,7 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: End) -> Result<bool, Error> {
         End::Head => list.pop_front(|element| reply.bulk(element)),
         End::Tail => list.pop_back(|element| reply.bulk(element)),
     };
+    list.shrunk(&ctx.settings.limits);
     let empty = list.is_empty();
     after_removal(ctx, key, end.pop_event(), empty);
     Ok(true)
@@ -265,6 +268,7 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) {
             End::Tail => list.pop_back(|element| reply.bulk(element)),
         };
     }
+    list.shrunk(&ctx.settings.limits);
     let empty = list.is_empty();
     after_removal(ctx, key, end.pop_event(), empty);
     ctx.effects.dirty += count as u64 - 1;
@@ -290,9 +294,11 @@ pub(crate) fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// LTRIM key start end
 pub(crate) fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (start, end) = (int(args[2])?, int(args[3])?);
+    let limits = &ctx.settings.limits;
     if let Some(list) = write(ctx, args[1])? {
         let places = places(start, end, list.len());
         list.trim(places.start, places.len());
+        list.shrunk(limits);
         let empty = list.is_empty();
         after_removal(ctx, args[1], "ltrim", empty);
     }
@@ -303,12 +309,14 @@ pub(crate) fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// LREM key count element
 pub(crate) fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let count = int(args[2])?;
+    let limits = &ctx.settings.limits;
     let Some(list) = write(ctx, args[1])? else {
         ctx.reply.int(0);
         return Ok(());
     };
     let most = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let removed = list.remove(args[3], most, count < 0);
+    list.shrunk(limits);
     let empty = list.is_empty();
     if removed > 0 {
         after_removal(ctx, args[1], "lrem", empty);
@@ -363,7 +371,7 @@ fn move_element(
         return Ok(false);
     };
     // A list that is turned round stays what it is, also with one element.
-    let linked = from == to && list.encoding() == Encoding::Linkedlist;
+    let linked = from == to && list.encoding() == Encoding::Quicklist;
     let element = match take {
         End::Head => list.pop_front(<[u8]>::to_vec),
         End::Tail => list.pop_back(<[u8]>::to_vec),
@@ -382,6 +390,9 @@ fn move_element(
         if linked {
             list.forget_compact();
         }
+    }
+    if let Some(list) = write(ctx, from)? {
+        list.shrunk(limits);
     }
     if created {
         ctx.effects.key_ready(ctx.db, to);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use resp::Reply;
-use store::{Db, Elem, Owned, Set, Value, ValueMut};
+use store::{Db, Elem, Encoding, Limits, Owned, Set, Value, ValueMut};
 
 use crate::args::{Reader, int};
 use crate::{Args, Ctx, Done, Error, EventClass, Rng};
@@ -52,16 +52,30 @@ pub(crate) fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let limits = &ctx.settings.limits;
     let set = write_or_insert(ctx.keyspace.db(ctx.db), key)?;
+    let many = is_many(set, args[2], args.len() - 2, limits);
     let added = args[2..]
         .iter()
         .filter(|member| set.add(member, limits))
         .count();
+    if many {
+        set.forget_compact();
+    }
     if added > 0 {
         ctx.changed(key, EventClass::Set, "sadd");
         ctx.effects.dirty += added as u64 - 1;
     }
     ctx.reply.count(added);
     Ok(())
+}
+
+/// Whether so many members, of which this is the first, make a set a `hashtable` whichever are new.
+fn is_many(set: &Set, first: &[u8], count: usize, limits: &Limits) -> bool {
+    let most = match set.encoding() {
+        _ if count <= limits.set_entries.min(limits.set_intset_entries) => return false,
+        Encoding::Intset if !set.is_empty() || int(first).is_ok() => limits.set_intset_entries,
+        _ => limits.set_entries,
+    };
+    count > most
 }
 
 /// SREM key member …
@@ -216,6 +230,9 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Done {
 fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Done {
     /// Members of one SREM in the stream.
     const AT_ONCE: usize = 1024;
+    /// Where as few stay as one in so many that go, they are a new set.
+    const FEW: usize = 5;
+    let limits = &ctx.settings.limits;
     let Some(set) = write(ctx.keyspace.db(ctx.db), key)? else {
         ctx.reply.set(0);
         return Ok(());
@@ -243,6 +260,9 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Done {
         .collect();
     for member in &drawn {
         set.remove(member);
+    }
+    if set.len().saturating_mul(FEW) <= drawn.len() {
+        set.compact(limits);
     }
     ctx.reply.set(drawn.len());
     drawn.iter().for_each(|member| ctx.reply.bulk(member));

@@ -32,7 +32,7 @@ fn sort_value(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Done {
         return Err(Error::Syntax);
     }
     let db = ctx.keyspace.db(ctx.db);
-    // SORT of 3.0 leaves a sorted set in its large encoding.
+    // SORT leaves a sorted set in its large encoding.
     if let Some(ValueMut::Zset(zset)) = db.write(key) {
         zset.forget_compact();
     }
@@ -238,8 +238,9 @@ impl Sorter {
                 window
             }
             Value::Set(set) => {
-                // A set's own order means nothing, unless its members are integers in order. What is stored has a definite order.
-                if plan.unsorted && (plan.store.is_some() || set.encoding() != Encoding::Intset) {
+                // The order of a table means nothing. What is stored has a definite order.
+                let is_table = set.encoding() == Encoding::Hashtable;
+                if plan.unsorted && (plan.store.is_some() || is_table) {
                     (plan.unsorted, plan.alpha, plan.by) = (false, true, None);
                 }
                 let mut scratch = [0; 20];

@@ -50,17 +50,17 @@ pub(crate) fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 }
 
 #[derive(Clone, Copy, Default)]
-struct AddOptions {
+pub(crate) struct AddOptions {
     /// Leave members that exist.
-    nx: bool,
+    pub(crate) nx: bool,
     /// Leave members that do not.
-    xx: bool,
+    pub(crate) xx: bool,
     /// Leave members whose score would not grow.
     gt: bool,
     /// Leave members whose score would not fall.
     lt: bool,
     /// Count updates too.
-    ch: bool,
+    pub(crate) ch: bool,
     /// Add to the score.
     incr: bool,
 }
@@ -97,7 +97,13 @@ struct Added {
     score: Option<f64>,
 }
 
-fn add_pairs(ctx: &mut Ctx<'_>, key: &[u8], pairs: Args<'_>, options: AddOptions) -> Done {
+/// Adds scores and members that follow each other.
+pub(crate) fn add_pairs(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    pairs: Args<'_>,
+    options: AddOptions,
+) -> Done {
     if pairs.is_empty() || pairs.len() % 2 == 1 {
         return Err(Error::Syntax);
     }
@@ -116,18 +122,31 @@ fn add_pairs(ctx: &mut Ctx<'_>, key: &[u8], pairs: Args<'_>, options: AddOptions
             "ERR INCR option supports a single increment-element pair",
         ));
     }
-    let pairs = pairs.chunks_exact(2);
+    let couples = pairs.chunks_exact(2);
     let scores: Result<SmallVec<[f64; 8]>, Error> =
-        pairs.clone().map(|pair| float(pair[0])).collect();
-    let scored = scores?.into_iter().zip(pairs.map(|pair| pair[1]));
+        couples.clone().map(|pair| float(pair[0])).collect();
+    let scored = scores?.into_iter().zip(couples.map(|pair| pair[1]));
     let limits = &ctx.settings.limits;
+    let many = pairs.len() / 2 > limits.zset_entries
+        || pairs
+            .chunks_exact(2)
+            .any(|pair| pair[1].len() > limits.zset_value);
     let db = ctx.keyspace.db(ctx.db);
     let done = match write(db, key)? {
-        Some(zset) => add_scored(zset, scored, options, limits)?,
+        Some(zset) => {
+            let done = add_scored(zset, scored, options, limits)?;
+            if many {
+                zset.forget_compact();
+            }
+            done
+        }
         None if options.xx => Added::default(),
         None => {
             let mut zset = Zset::new();
             let done = add_scored(&mut zset, scored, options, limits)?;
+            if many {
+                zset.forget_compact();
+            }
             db.insert(key, Owned::Zset(zset));
             ctx.effects.key_ready(ctx.db, key);
             done
@@ -631,7 +650,7 @@ impl<'a> Lex<'a> {
 
     /// The ranks of the range within `limit`, counted from the end where `reverse`.
     fn ranks(self, zset: &Zset, reverse: bool, limit: Limit) -> Range<usize> {
-        if zset.encoding() == Encoding::Ziplist {
+        if zset.encoding() == Encoding::Listpack {
             self.ranks_by_walk(zset, reverse, limit)
         } else {
             limit.cut(zset.ranks_by_lex(self.min, self.max), reverse)

@@ -283,6 +283,8 @@ parameters! {
     maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::NoEviction, plain: word("maxmemory-policy").tells(Effect::Memory);
     /// How many keys are looked at to find one to evict.
     maxmemory_samples: u32 = 5, plain: int("maxmemory-samples", 1, 64).tells(Effect::Memory);
+    /// How long a command may wait while keys are evicted: 10 for half a millisecond, 100 for as long as it takes.
+    maxmemory_eviction_tenacity: u32 = 10, plain: int("maxmemory-eviction-tenacity", 0, 100).tells(Effect::Memory);
     /// How fast the counter of uses saturates under an LFU policy.
     lfu_log_factor: u32 = 10, plain: int("lfu-log-factor", 0, INT_MAX).tells(Effect::Memory);
     /// Minutes after which that counter is halved.

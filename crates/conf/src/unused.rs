@@ -127,8 +127,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         Int(1),
         "Connections are accepted between turns, as many as are waiting.",
     ),
-    int("maxmemory-eviction-tenacity", 0, 100)
-        .unused(Int(10), "A write waits until there is room for it."),
     word("mptcp").fixed().unused(Switch(false), MPTCP),
     word("repl-mptcp").fixed().unused(Switch(false), MPTCP),
     own("rdma-bind", special::RDMA_BIND).unused(Text(""), RDMA),

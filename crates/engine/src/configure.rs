@@ -145,6 +145,7 @@ impl Engine {
                 self.config.dir = path;
             }
             Effect::Memory => {
+                self.apply_usage();
                 if self.config.maxmemory > 0 {
                     if u64::try_from(self.host.memory_used()).unwrap_or(u64::MAX)
                         > self.config.maxmemory
@@ -193,8 +194,7 @@ impl Engine {
         self.shard.settings = crate::engine::settings(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);
-        self.shard.effects.notify_mask =
-            crate::engine::notify_mask(self.config.notify_keyspace_events);
+        self.apply_notify();
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a command left behind, applied: expired keys first, then WATCH, events, and propagation.
 
 use commands::{EventClass, Propagation};
+use store::Noted;
 
 use crate::index::Entry;
 use crate::{ClientId, Engine};
@@ -57,8 +58,11 @@ impl Engine {
         if !self.shard.keyspace.clock().take_expired() {
             return;
         }
+        // They happened before what the command did.
+        let later = std::mem::take(&mut self.shard.effects.events);
         for db in 0..self.shard.keyspace.databases() {
             self.propagate_expired_fields(db);
+            self.note_new_and_missed(db);
             if !self.shard.keyspace.db_ref(db).has_expired() {
                 continue;
             }
@@ -72,6 +76,18 @@ impl Engine {
                     .effects
                     .event(db, &key, EventClass::Expired, "expired");
             }
+        }
+        self.shard.effects.events.extend(later);
+    }
+
+    /// Keys that are new, and keys that were to be read and are not there: events for who asked for them.
+    fn note_new_and_missed(&mut self, db: usize) {
+        for (noted, key) in self.shard.keyspace.db(db).take_noted() {
+            let (class, name) = match noted {
+                Noted::New => (EventClass::New, "new"),
+                Noted::Missed => (EventClass::Missed, "keymiss"),
+            };
+            self.shard.effects.event(db, &key, class, name);
         }
     }
 

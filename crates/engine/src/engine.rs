@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use commands::Settings;
+use commands::{EventClass, Settings};
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use resp::Reply;
-use store::{Keyspace, Limits};
+use store::{Keyspace, Limits, Notes, Usage};
 
 use crate::client::Waiting;
+use crate::evict::EvictionPools;
 use crate::index::Index;
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -82,7 +83,8 @@ impl Engine {
         engine.shard.settings = settings(&engine.config);
         engine.meter.noted_from_ns = noted_from_ns(&engine.config);
         engine.meter.sizes_from = crate::observe::sizes_from(&engine.config);
-        engine.shard.effects.notify_mask = notify_mask(engine.config.notify_keyspace_events);
+        engine.apply_notify();
+        engine.apply_usage();
         engine
     }
 
@@ -95,6 +97,22 @@ impl Engine {
     /// Forty characters that will not be found in a dump by chance.
     pub fn new_mark(&mut self) -> String {
         self.shard.rng.hex(40)
+    }
+
+    /// `notify-keyspace-events` is new.
+    pub(crate) fn apply_notify(&mut self) {
+        let mask = notify_mask(self.config.notify_keyspace_events);
+        self.shard.effects.notify_mask = mask;
+        self.shard.keyspace.clock().set_notes(Notes {
+            missed: mask & EventClass::Missed as u16 != 0,
+            new: mask & EventClass::New as u16 != 0,
+        });
+    }
+
+    /// What the eviction policy looks at is new.
+    pub(crate) fn apply_usage(&mut self) {
+        self.shard.evictions = EvictionPools::default();
+        self.shard.keyspace.clock().set_usage(usage(&self.config));
     }
 
     /// The configuration.
@@ -269,6 +287,10 @@ impl Engine {
             self.meter.counted_ms = self.now.mono_ms;
             let used = self.host.memory_used();
             self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);
+            if !self.is_slave() {
+                // Where commands left eviction before it was done. Where it cannot, writes are refused.
+                let _ = self.make_room();
+            }
         }
     }
 
@@ -368,9 +390,10 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
         limits: Limits {
             hash_entries: size(config.hash_max_ziplist_entries),
             hash_value: size(config.hash_max_ziplist_value),
-            list_entries: size(config.list_max_ziplist_entries),
-            list_value: size(config.list_max_ziplist_value),
+            list_size: config.list_max_listpack_size.into(),
             set_intset_entries: size(config.set_max_intset_entries),
+            set_entries: size(config.set_max_listpack_entries),
+            set_value: size(config.set_max_listpack_value),
             zset_entries: size(config.zset_max_ziplist_entries),
             zset_value: size(config.zset_max_ziplist_value),
             stream_node_bytes: size(config.stream_node_max_bytes),
@@ -399,12 +422,23 @@ pub(crate) fn noted_from_ns(config: &ServerConfig) -> u64 {
     })
 }
 
+/// What the heads of keys say about their use: what the policy looks at.
+fn usage(config: &ServerConfig) -> Usage {
+    match config.maxmemory_policy {
+        MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu => Usage::Frequency {
+            log_factor: config.lfu_log_factor,
+            decay_minutes: config.lfu_decay_time,
+        },
+        _ => Usage::Recency,
+    }
+}
+
 /// The event classes that somebody could hear of, as [`commands::EventClass`] bits. Without `K` or `E` nobody can.
-pub(crate) fn notify_mask(events: KeyspaceEvents) -> u16 {
+fn notify_mask(events: KeyspaceEvents) -> u16 {
     if !events.intersects(KeyspaceEvents::KEYSPACE | KeyspaceEvents::KEYEVENT) {
         return 0;
     }
-    (2..10)
+    (2..14)
         .map(|bit| 1_u16 << bit)
         .filter(|bit| events.contains(KeyspaceEvents::from_bits(*bit)))
         .sum()

@@ -250,6 +250,7 @@ impl<R: Read> Loader<R> {
         if db.len() == before {
             return Err(self.reader.fault("the key comes twice"));
         }
+        db.set_usage(self.reader.key(), record.idle_seconds, record.frequency);
         self.loaded.keys += 1;
         Ok(())
     }
@@ -271,6 +272,7 @@ impl<R: Read> Loader<R> {
         if db.len() == before {
             return Err(self.reader.fault("the key comes twice"));
         }
+        db.set_usage(self.reader.key(), record.idle_seconds, record.frequency);
         self.loaded.keys += 1;
         Ok(())
     }
@@ -420,12 +422,7 @@ impl Collection {
                 let Some(element) = from.next_element()? else {
                     return Ok(Added::Nothing);
                 };
-                // As in Redis 3.0: here digits count that were not written as a number.
-                let long = matches!(element, Str::Bytes(bytes) if bytes.len() > limits.list_value);
                 list.push_back(element.bytes(&mut first), limits);
-                if long {
-                    list.forget_compact();
-                }
                 true
             }
             Self::Set(set) => {
@@ -523,12 +520,12 @@ fn twice(from: &impl Elements) -> Error {
     from.fault("a member or field comes twice")
 }
 
-/// The limits for a value that was written as `encoding`: where that is a compact form, Redis 3.0 looks at its number of elements only.
+/// The limits for a value that was written as `encoding`: where that is a compact form, Redis looks at its number of elements only.
 fn limits_of(encoding: Encoding, limits: &Limits) -> Limits {
     let mut limits = limits.clone();
     match encoding {
-        Encoding::ListZiplist => limits.list_value = usize::MAX,
         Encoding::HashZiplist | Encoding::HashListpack => limits.hash_value = usize::MAX,
+        Encoding::SetListpack => (limits.set_intset_entries, limits.set_value) = (0, usize::MAX),
         Encoding::ZsetZiplist | Encoding::ZsetListpack => limits.zset_value = usize::MAX,
         _ => {}
     }

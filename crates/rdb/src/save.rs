@@ -417,7 +417,7 @@ fn encoding_of(value: &Value<'_>, version: Version) -> Result<Encoding, &'static
 
 /// Whether a value is one that Redis keeps in one string.
 fn is_compact(encoding: Stored) -> bool {
-    encoding == Stored::Ziplist
+    encoding == Stored::Listpack
 }
 
 #[inline]

@@ -12,8 +12,6 @@ use crate::{Clock, Encoding, ExpiryMode, Owned, StrNew, Value, ValueMut};
 const HEAVY_TABLE: usize = 64;
 /// RANDOMKEY on a replica gives an expired key in the end rather than search for ever.
 const RANDOM_TRIES: usize = 100;
-/// The LRU clock runs modulo 2^24 seconds.
-const LRU_MASK: u32 = 0xff_ffff;
 
 /// One database.
 #[derive(Debug)]
@@ -30,6 +28,7 @@ pub struct Db {
 struct Gone {
     expired: Vec<Box<[u8]>>,
     expired_fields: Vec<ExpiredFields>,
+    noted: Vec<(Noted, Box<[u8]>)>,
     garbage: Vec<Box<dyn Send>>,
     /// Hashes some of whose fields have an expiry; an entry that goes is taken out.
     tracker: Tracker,
@@ -46,13 +45,22 @@ pub struct ExpiredFields {
     pub key_gone: bool,
 }
 
+/// What a door remembers of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It was to be read and is not there.
+    Missed,
+    /// It is new.
+    New,
+}
+
 /// A key that eviction looks at.
 #[derive(Debug)]
 pub struct Sample<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// Seconds since it was last read or written.
-    pub idle_seconds: u64,
+    /// How little it is used: seconds since the last time, or what lacks to the highest frequency.
+    pub idleness: u64,
     /// Unix time of its expiry in milliseconds.
     pub expire_ms: Option<u64>,
 }
@@ -83,18 +91,19 @@ impl Db {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Value<'_>> {
         let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
-            self.clock.note_lookup(false);
+            self.gone.missed(key, &self.clock);
             return None;
         };
         if is_expired(found.see(), &self.clock) {
-            self.clock.note_lookup(false);
             self.gone.expire(found, &self.clock);
+            self.gone.missed(key, &self.clock);
             return None;
         }
         self.clock.note_lookup(true);
+        let used = self.clock.used(found.see().lru());
         let mut entry = found.see_mut();
         if self.clock.touches() {
-            entry.touch(self.clock.lru());
+            entry.touch(used);
         }
         entry.close();
         let now = seen_at(&self.clock);
@@ -110,7 +119,8 @@ impl Db {
             return None;
         }
         if self.clock.touches() {
-            found.see_mut().touch(self.clock.lru());
+            let used = self.clock.used(found.see().lru());
+            found.see_mut().touch(used);
         }
         let now = seen_at(&self.clock);
         Some(ValueMut::of(found.into_slot(), now, &mut self.gone.tracker))
@@ -118,18 +128,23 @@ impl Db {
 
     /// The value at `key`, or the one that `make` gives, inserted without expiry.
     pub fn write_or_insert(&mut self, key: &[u8], make: impl FnOnce() -> Owned) -> ValueMut<'_> {
-        let lru = self.clock.lru();
+        let lru = self.clock.fresh();
         let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
         let now = seen_at(&self.clock);
         let slot = match self.keys.entry(self.clock.hash_of(key), key) {
-            Found::Free(place) => place.insert(fresh(make())),
+            Found::Free(place) => {
+                self.gone.added(key, &self.clock);
+                place.insert(fresh(make()))
+            }
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
+                    self.gone.added(key, &self.clock);
                     let old = found.replace(fresh(make()));
                     self.gone.discard(old, &self.clock);
                 } else if self.clock.touches() {
-                    found.see_mut().touch(lru);
+                    let used = self.clock.used(found.see().lru());
+                    found.see_mut().touch(used);
                 }
                 found.into_slot()
             }
@@ -146,14 +161,18 @@ impl Db {
     /// As [`Db::set_str`], with an expiry in Unix milliseconds: SET with EX or PX, SETEX.
     #[inline]
     pub fn set_str_until(&mut self, key: &[u8], mut value: StrNew<'_>, expire_ms: Option<u64>) {
-        let lru = self.clock.lru();
         match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
+                let lru = self.clock.fresh();
+                self.gone.added(key, &self.clock);
                 place.insert(Entry::new(key, New::string(&mut value), expire_ms, lru));
             }
             Found::At(mut found) => {
+                let mut lru = self.clock.used(found.see().lru());
                 if is_expired(found.see(), &self.clock) {
+                    lru = self.clock.fresh();
                     self.gone.note_expired(key, &self.clock);
+                    self.gone.added(key, &self.clock);
                 }
                 if found.see().expire_ms() == expire_ms && found.see_mut().overwrite(&value, lru) {
                     return;
@@ -177,16 +196,18 @@ impl Db {
             self.remove(key);
             return;
         }
-        let lru = self.clock.lru();
+        let lru = self.clock.fresh();
         let mut entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
         let tracked = entry.see_mut().track();
         match self.keys.entry(self.clock.hash_of(key), key) {
             Found::Free(place) => {
+                self.gone.added(key, &self.clock);
                 place.insert(entry);
             }
             Found::At(mut found) => {
                 if is_expired(found.see(), &self.clock) {
                     self.gone.note_expired(key, &self.clock);
+                    self.gone.added(key, &self.clock);
                 }
                 let old = found.replace(entry);
                 self.gone.discard(old, &self.clock);
@@ -265,6 +286,11 @@ impl Db {
     /// Keys that a door or a cycle deleted because their time had come, oldest first; the list is emptied. The engine propagates a DEL for each.
     pub fn take_expired(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.gone.expired)
+    }
+
+    /// Keys that the clock's [`crate::Notes`] ask for, oldest first; the list is emptied.
+    pub fn take_noted(&mut self) -> Vec<(Noted, Box<[u8]>)> {
+        std::mem::take(&mut self.gone.noted)
     }
 
     /// Whether [`Db::take_expired`] would give anything: the check that each command pays.
@@ -455,7 +481,6 @@ impl Db {
         random: &mut dyn FnMut() -> u64,
         mut visit: impl FnMut(Sample<'_>),
     ) {
-        let now = self.clock.lru();
         let mut left = count;
         // Each round starts at a place of its own; one gives all that is asked for, unless its part of the table is small.
         for _ in 0..count {
@@ -465,7 +490,7 @@ impl Db {
             let shown = table.sample(left, volatile_only, random, |entry| {
                 visit(Sample {
                     key: entry.key(),
-                    idle_seconds: idle_seconds(entry, now),
+                    idleness: self.clock.idleness(entry.lru()),
                     expire_ms: entry.expire_ms(),
                 });
             });
@@ -476,11 +501,25 @@ impl Db {
         }
     }
 
-    /// Seconds since `key` was last read or written (OBJECT IDLETIME).
+    /// Seconds since `key` was last read or written (OBJECT IDLETIME), where the clock's [`crate::Usage`] is that.
     #[must_use]
     pub fn idle_seconds(&self, key: &[u8]) -> Option<u64> {
-        self.look(key)
-            .map(|entry| idle_seconds(entry, self.clock.lru()))
+        self.clock.idle(self.look(key)?.lru())
+    }
+
+    /// How often `key` is read or written (OBJECT FREQ), where the clock's [`crate::Usage`] is that.
+    #[must_use]
+    pub fn frequency(&self, key: &[u8]) -> Option<u8> {
+        self.clock.often(self.look(key)?.lru())
+    }
+
+    /// Sets how `key` was used, where the clock's [`crate::Usage`] is what is given: RESTORE, loading.
+    pub fn set_usage(&mut self, key: &[u8], idle_seconds: Option<u64>, frequency: Option<u8>) {
+        if let Some(head) = self.clock.head_of(idle_seconds, frequency)
+            && let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key)
+        {
+            found.see_mut().touch(head);
+        }
     }
 
     /// The encoding of the value at `key`, as OBJECT ENCODING reports it.
@@ -595,8 +634,35 @@ impl Gone {
         Self {
             expired: Vec::new(),
             expired_fields: Vec::new(),
+            noted: Vec::new(),
             garbage: Vec::new(),
             tracker: Tracker::new(by_slot),
+        }
+    }
+
+    /// A key that was to be read is not there.
+    #[cold]
+    fn missed(&mut self, key: &[u8], clock: &Clock) {
+        clock.note_lookup(false);
+        if clock.notes().missed {
+            self.note(Noted::Missed, key, clock);
+        }
+    }
+
+    /// A key is new.
+    #[inline]
+    fn added(&mut self, key: &[u8], clock: &Clock) {
+        if clock.notes().new {
+            self.note(Noted::New, key, clock);
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, what: Noted, key: &[u8], clock: &Clock) {
+        // What is loaded, or applied for a master that says itself what it did, is nothing new.
+        if clock.expiry() != ExpiryMode::Ignore {
+            self.noted.push((what, key.into()));
+            clock.note_expired();
         }
     }
 
@@ -667,8 +733,4 @@ fn seen_at(clock: &Clock) -> u64 {
         ExpiryMode::Delete | ExpiryMode::Hide => clock.unix_ms(),
         ExpiryMode::Ignore => 0,
     }
-}
-
-fn idle_seconds(entry: EntryRef<'_>, now: u32) -> u64 {
-    u64::from(now.wrapping_sub(entry.lru()) & LRU_MASK)
 }

@@ -43,8 +43,6 @@ const LRU_SHIFT: u32 = 8;
 const SIZES_AT: usize = 4;
 /// A new value is written over an old one where that leaves at most so many size classes unused.
 const STEPS_WASTED_MAX: usize = 2;
-/// Redis 3.0 embeds strings of up to 39 bytes (`REDIS_ENCODING_EMBSTR_SIZE_LIMIT`).
-const EMBSTR_MAX: usize = 39;
 /// Where freeing a value takes long: bytes of a string, elements of a collection. A smaller string is one block, whose memory the next one
 /// should find at once.
 const HEAVY_BYTES: usize = 4 * 1024 * 1024;
@@ -906,7 +904,7 @@ impl<'a> EntryRef<'a> {
         match self.value() {
             Value::Str(Str::Int(_)) => Encoding::Int,
             Value::Str(Str::Bytes(bytes))
-                if self.kind() == Kind::Inline && bytes.len() <= EMBSTR_MAX =>
+                if self.kind() == Kind::Inline && is_embedded(self.key(), bytes) =>
             {
                 Encoding::Embstr
             }
@@ -923,6 +921,16 @@ impl<'a> EntryRef<'a> {
     pub(crate) fn block_bytes(self) -> usize {
         self.shape().size()
     }
+}
+
+/// Whether a string is an `embstr`: what key and value take in Valkey fits two cache lines of 64 bytes.
+fn is_embedded(key: &[u8], value: &[u8]) -> bool {
+    /// What a value has beside its bytes, and a short key.
+    const AROUND: usize = 23;
+    /// From this length on a key has two bytes more.
+    const LONG_KEY: usize = 32;
+    let around = AROUND + if key.len() < LONG_KEY { 0 } else { 2 };
+    around + key.len() + value.len() <= 2 * 64
 }
 
 // SAFETY: an entry's block is aligned to eight and does not move; `key`, `view` and `is_marked` read only; no method changes a key.

@@ -38,8 +38,8 @@ mod value;
 mod zset;
 
 pub use aligned::Aligned;
-pub use clock::{Clock, ExpiryMode};
-pub use db::{Db, ExpiredFields, Prefetched, Sample};
+pub use clock::{Clock, ExpiryMode, Notes, Usage};
+pub use db::{Db, ExpiredFields, Noted, Prefetched, Sample};
 pub use hash::{FieldTime, Hash, HashBuilder, HashMut, HashRef};
 pub use hash_slot::key_slot;
 pub use keyspace::Keyspace;

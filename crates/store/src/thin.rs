@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //!
-//! A narrow block starts with one 32-bit word: 18 bits of length, 12 bits of count, a mark whose meaning is the owner's, and one
+//! A narrow block starts with one 32-bit word: 17 bits of length, 12 bits of count, two marks whose meanings are the owner's, and one
 //! bit that is clear. A block that outgrows these has that bit set and two more words, length and count. The bytes follow.
 //!
 //! The capacity is not stored: it is always the allocator's size class of what is in use, so each growth costs at most one
@@ -16,7 +16,8 @@ use std::ptr;
 
 const WIDE: u32 = 1 << 31;
 const MARK: u32 = 1 << 30;
-const USED_BITS: u32 = 18;
+const PAST: u32 = 1 << 29;
+const USED_BITS: u32 = 17;
 const NARROW_USED: usize = (1 << USED_BITS) - 1;
 const NARROW_COUNT: usize = (1 << 12) - 1;
 const NARROW_HEADER: usize = 4;
@@ -37,6 +38,7 @@ struct Head {
     used: usize,
     count: usize,
     mark: bool,
+    past: bool,
 }
 
 impl Head {
@@ -45,6 +47,7 @@ impl Head {
         used: 0,
         count: 0,
         mark: false,
+        past: false,
     };
 
     /// The header of this block with other contents; one that is wide stays wide.
@@ -55,6 +58,7 @@ impl Head {
             used,
             count,
             mark: self.mark,
+            past: self.past,
         }
     }
 
@@ -86,10 +90,28 @@ impl Thin {
 
     /// Sets or clears the owner's mark; it stays while there are bytes.
     pub(crate) fn set_mark(&mut self, mark: bool) {
-        let mut head = self.head();
-        head.mark = mark;
+        self.set_head(Head {
+            mark,
+            ..self.head()
+        });
+    }
+
+    /// The owner's other mark. A block without bytes has none.
+    pub(crate) fn is_past(&self) -> bool {
+        self.head().past
+    }
+
+    /// Sets or clears the owner's other mark; it stays while there are bytes.
+    pub(crate) fn set_past(&mut self, past: bool) {
+        self.set_head(Head {
+            past,
+            ..self.head()
+        });
+    }
+
+    fn set_head(&mut self, head: Head) {
         if !self.0.is_null() {
-            // SAFETY: the block has this header already, but for the mark.
+            // SAFETY: the block has this header already, but for the marks.
             unsafe { write_head(self.0, head) };
         }
     }
@@ -184,13 +206,14 @@ impl Thin {
         unsafe {
             let words = self.0.cast::<u32>();
             let word = *words;
-            let mark = word & MARK != 0;
+            let (mark, past) = (word & MARK != 0, word & PAST != 0);
             if word & WIDE == 0 {
                 Head {
                     header: NARROW_HEADER,
                     used: word as usize & NARROW_USED,
                     count: (word >> USED_BITS) as usize & NARROW_COUNT,
                     mark,
+                    past,
                 }
             } else {
                 Head {
@@ -198,6 +221,7 @@ impl Thin {
                     used: *words.add(1) as usize,
                     count: *words.add(2) as usize,
                     mark,
+                    past,
                 }
             }
         }
@@ -208,6 +232,7 @@ impl Clone for Thin {
     fn clone(&self) -> Self {
         let mut copy = Self::from_bytes(self.bytes(), self.count());
         copy.set_mark(self.mark());
+        copy.set_past(self.is_past());
         copy
     }
 }
@@ -264,13 +289,14 @@ unsafe fn write_head(block: *mut u8, head: Head) {
     #[expect(clippy::cast_possible_truncation, reason = "both are below 2^31")]
     let (used, count) = (head.used as u32, head.count as u32);
     let mark = if head.mark { MARK } else { 0 };
+    let past = if head.past { PAST } else { 0 };
     // SAFETY: the caller promised room and alignment.
     unsafe {
         let words = block.cast::<u32>();
         if head.header == NARROW_HEADER {
-            *words = mark | used | count << USED_BITS;
+            *words = mark | past | used | count << USED_BITS;
         } else {
-            *words = mark | WIDE;
+            *words = mark | past | WIDE;
             *words.add(1) = used;
             *words.add(2) = count;
         }
@@ -313,11 +339,15 @@ mod tests {
         thin.splice(0, 0, &[b"ab"], 2);
         assert_eq!((thin.bytes().len(), thin.count()), (NARROW_USED + 2, 2));
         assert_eq!(thin.bytes()[..3], *b"ab\x01");
-        assert!(!thin.mark());
+        assert!(!thin.mark() && !thin.is_past());
         thin.set_mark(true);
         thin.splice(1, NARROW_USED, &[], 1);
         assert_eq!((thin.bytes(), thin.count()), (&b"a\x01"[..], 1));
-        assert!(thin.mark());
+        assert!(thin.mark() && !thin.is_past());
+        thin.set_past(true);
+        thin.set_mark(false);
+        let copy = thin.clone();
+        assert!(!copy.mark() && copy.is_past() && copy.bytes() == b"a\x01");
     }
 
     proptest! {

@@ -39,19 +39,19 @@ impl Type {
     }
 }
 
-/// The encodings that OBJECT ENCODING names in Redis 3.0.
+/// The encodings that OBJECT ENCODING names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// A string that is a canonical 64-bit integer.
     Int,
-    /// A string of at most 39 bytes that was never changed in place.
+    /// A short string that was never changed in place.
     Embstr,
     /// Any other string.
     Raw,
-    /// A compact list, hash or sorted set.
-    Ziplist,
+    /// A small list, set, hash or sorted set.
+    Listpack,
     /// A large list.
-    Linkedlist,
+    Quicklist,
     /// A set of integers.
     Intset,
     /// A large set or hash.
@@ -70,8 +70,8 @@ impl Encoding {
             Self::Int => "int",
             Self::Embstr => "embstr",
             Self::Raw => "raw",
-            Self::Ziplist => "ziplist",
-            Self::Linkedlist => "linkedlist",
+            Self::Listpack => "listpack",
+            Self::Quicklist => "quicklist",
             Self::Intset => "intset",
             Self::Hashtable => "hashtable",
             Self::Skiplist => "skiplist",

@@ -9,8 +9,8 @@ use amount::{amount, cases};
 use bytes::Bytes;
 use proptest::prelude::*;
 use store::{
-    Clock, Db, Encoding, ExpiryMode, Hash, Keyspace, Limits, List, Owned, Str, StrNew, Value,
-    ValueMut, key_slot,
+    Clock, Db, Encoding, ExpiryMode, Hash, Keyspace, Limits, List, Noted, Notes, Owned, Str,
+    StrNew, Usage, Value, ValueMut, key_slot,
 };
 
 /// What the model knows of a value.
@@ -49,15 +49,26 @@ fn canonical(bytes: &[u8]) -> Option<i64> {
 }
 
 fn text(bytes: &[u8]) -> Plain {
-    let encoding = match (canonical(bytes), bytes.len()) {
-        (Some(_), _) => Encoding::Int,
-        (None, 0..=39) => Encoding::Embstr,
-        (None, _) => Encoding::Raw,
+    let encoding = match canonical(bytes) {
+        Some(_) => Encoding::Int,
+        None => Encoding::Embstr,
     };
     Plain::Text {
         bytes: bytes.to_vec(),
         encoding,
     }
+}
+
+/// What is told of a value at a key: a string that does not fit beside it is none that is embedded.
+fn told(key: &[u8], value: &Plain) -> Plain {
+    let mut value = value.clone();
+    if let Plain::Text { bytes, encoding } = &mut value {
+        let most = if key.len() < 32 { 105 } else { 103 };
+        if *encoding == Encoding::Embstr && key.len() + bytes.len() > most {
+            *encoding = Encoding::Raw;
+        }
+    }
+    value
 }
 
 fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
@@ -82,7 +93,7 @@ fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
                 assert_eq!(hash.get(field), Some(&value[..]));
             }
             assert_eq!(hash.get(b"never set"), None);
-            let compact = hash.encoding() == Encoding::Ziplist;
+            let compact = hash.encoding() == Encoding::Listpack;
             if !compact {
                 pairs.sort();
             }
@@ -94,8 +105,8 @@ fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
 
 /// Lengths next to the bounds between encodings; Miri takes long for every byte.
 const LENGTHS: &[usize] = amount(
-    &[39, 40, 8000, 16_382, 16_383, 16_384, 16_385, 70_000],
-    &[39, 40, 16_383, 16_384],
+    &[99, 100, 8000, 16_382, 16_383, 16_384, 16_385, 70_000],
+    &[99, 100, 16_383, 16_384],
 );
 
 /// Values of all sizes that are stored in different ways.
@@ -236,19 +247,11 @@ impl Pair {
             Step::SetBig(key, value) => {
                 self.db
                     .set_str(&key, StrNew::Big(Bytes::from(value.clone())));
-                let encoding = if value.len() <= 39 {
-                    Encoding::Embstr
-                } else {
-                    Encoding::Raw
+                let value = Plain::Text {
+                    bytes: value,
+                    encoding: Encoding::Embstr,
                 };
-                self.put(
-                    &key,
-                    Plain::Text {
-                        bytes: value,
-                        encoding,
-                    },
-                    None,
-                );
+                self.put(&key, value, None);
             }
             Step::SetInPlace(key, value) => self.change(&key, |text, now| {
                 match canonical(&value) {
@@ -478,7 +481,7 @@ impl Pair {
         let timed = self.model.values().filter(|(_, ms)| ms.is_some()).count();
         assert_eq!(self.db.expires_len(), timed);
         for (key, (value, ms)) in &self.model {
-            assert_eq!(plain(&self.db, key).as_ref(), Some(value));
+            assert_eq!(plain(&self.db, key), Some(told(key, value)));
             assert_eq!(self.db.expire_ms(key), *ms);
         }
         assert_eq!(self.db.has_expired(), !self.expired.is_empty());
@@ -1036,4 +1039,69 @@ fn many_fields_at_one_instant_go_in_slices() {
         left -= gone;
     }
     assert!(db.is_empty());
+}
+
+#[test]
+fn keys_that_are_new_or_missed_are_noted_for_who_asks() {
+    let mut keyspace = Keyspace::new(1, false);
+    let clock = keyspace.clock().clone();
+    clock.set_unix_ms(1000);
+    let db = keyspace.db(0);
+    db.set_str(b"a", StrNew::Int(1));
+    assert!(db.read(b"none").is_none() && db.take_noted().is_empty());
+    clock.set_notes(Notes {
+        missed: true,
+        new: true,
+    });
+    let db = keyspace.db(0);
+    db.set_str(b"a", StrNew::Int(2));
+    db.set_str_until(b"b", StrNew::Int(2), Some(2000));
+    assert!(db.read(b"none").is_none() && db.read(b"a").is_some());
+    db.insert(b"c", Owned::Int(3));
+    clock.set_unix_ms(3000);
+    assert!(db.read(b"b").is_none());
+    let noted: Vec<_> = db.take_noted();
+    let keys = noted.iter().map(|(what, key)| (*what, &**key));
+    assert!(keys.eq([
+        (Noted::New, &b"b"[..]),
+        (Noted::Missed, b"none"),
+        (Noted::New, b"c"),
+        (Noted::Missed, b"b"),
+    ]));
+}
+
+#[test]
+fn eviction_sees_the_keys_that_are_used_least() {
+    let mut keyspace = Keyspace::new(1, false);
+    let clock = keyspace.clock().clone();
+    clock.set_unix_ms(60_000_000);
+    clock.set_usage(Usage::Frequency {
+        log_factor: 0,
+        decay_minutes: 1,
+    });
+    let db = keyspace.db(0);
+    db.set_str(b"often", StrNew::Int(1));
+    db.set_str(b"once", StrNew::Int(1));
+    for _ in 0..20 {
+        db.read(b"often");
+        db.set_str(b"often", StrNew::Int(1));
+    }
+    assert_eq!(
+        (db.frequency(b"often"), db.frequency(b"once")),
+        (Some(45), Some(5))
+    );
+    db.set_usage(b"once", Some(9), Some(40));
+    assert_eq!(
+        (db.frequency(b"once"), db.idle_seconds(b"once")),
+        (Some(40), None)
+    );
+    let mut seen = BTreeMap::new();
+    db.sample(10, false, &mut || 7, |sample| {
+        seen.insert(sample.key.to_vec(), sample.idleness);
+    });
+    assert!(seen.get(&b"often"[..]).is_none_or(|idle| *idle == 210));
+    assert!(seen.get(&b"once"[..]).is_none_or(|idle| *idle == 215));
+    clock.set_usage(Usage::Recency);
+    db.set_usage(b"once", Some(9), Some(40));
+    assert_eq!(db.idle_seconds(b"once"), Some(9));
 }

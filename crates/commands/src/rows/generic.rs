@@ -59,6 +59,12 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 .args("key:key0")
                 .about("2.2.3", "Returns the encoding of a value")
                 .run(keys::object_encoding),
+            row("object|freq", 3, "readonly", Group::Generic)
+                .keys(&[key("RO", index(2), range(0, 1, 0))])
+                .tips(&["nondeterministic_output"])
+                .args("key:key0")
+                .about("4.0.0", "Returns how often a key is used")
+                .run(keys::object_freq),
             row("object|help", 2, "loading stale", Group::Generic)
                 .about("6.2.0", "Describes the subcommands"),
             row("object|idletime", 3, "readonly", Group::Generic)

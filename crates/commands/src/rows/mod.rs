@@ -5,6 +5,7 @@
 
 mod bitmap;
 mod generic;
+mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
@@ -27,6 +28,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row<DataFn>> {
         sorted_set::ROWS,
         hash::ROWS,
         stream::ROWS,
+        geo::ROWS,
         generic::ROWS,
         server::ROWS,
     ];

@@ -282,6 +282,24 @@ pub fn sort_keys(args: Args<'_>, keys: &mut Vec<Key>) {
     }));
 }
 
+/// GEORADIUS and GEORADIUSBYMEMBER: the sorted set, and the last of STORE's and STOREDIST's.
+pub fn radius_keys(args: Args<'_>, keys: &mut Vec<Key>) {
+    keys.extend((args.len() > 1).then_some(Key { at: 1, flags: READ }));
+    let (mut at, mut store) = (5, None);
+    while at + 1 < args.len() {
+        let is = |word: &str| args[at].eq_ignore_ascii_case(word.as_bytes());
+        if is("store") || is("storedist") {
+            at += 1;
+            store = Some(at);
+        }
+        at += 1;
+    }
+    keys.extend(store.map(|at| Key {
+        at,
+        flags: OVERWRITE,
+    }));
+}
+
 /// MIGRATE: the single key, or all words after KEYS if the single one is empty.
 pub fn migrate_keys(args: Args<'_>, keys: &mut Vec<Key>) {
     const MOVED: KeyFlags = KeyFlags::parse("RW access delete");
@@ -387,6 +405,14 @@ mod tests {
             by(sort_keys, "sort k by w_* limit 0 5 get store store d"),
             [1, 10]
         );
+        assert_eq!(
+            by(
+                radius_keys,
+                "georadius k 1 2 3 m store storedist storedist d"
+            ),
+            [1, 9]
+        );
+        assert_eq!(by(radius_keys, "georadius k 1 2 3 m store"), [1]);
         assert_eq!(by(migrate_keys, "migrate h 1 k 0 10"), [3]);
         assert_eq!(
             by(migrate_keys, "migrate h 1  0 10 auth keys keys a b"),

@@ -38,7 +38,8 @@ impl Server {
         let mut server = Self::new();
         let limits = &mut server.settings.limits;
         (limits.hash_entries, limits.hash_value) = (4, 8);
-        (limits.list_entries, limits.list_value) = (4, 8);
+        limits.list_size = 4;
+        (limits.set_entries, limits.set_value) = (4, 8);
         (limits.zset_entries, limits.zset_value) = (4, 8);
         limits.set_intset_entries = 4;
         server
@@ -113,6 +114,8 @@ impl Server {
                 EventClass::Expired => "expired",
                 EventClass::Evicted => "evicted",
                 EventClass::Stream => "stream",
+                EventClass::Missed => "missed",
+                EventClass::New => "new",
             };
             out += &format!(", {class} {} {}", event.name, text(&event.key));
         }

@@ -17,23 +17,22 @@ fn sums() {
     ]);
 }
 
-/// 3.0 looks at lengths in HSET, HMSET and HSETNX only.
 #[test]
 fn encodings() {
     let mut server = Server::small();
     server.check(&[
         ("HSET h f 12345678", "1"),
-        ("OBJECT ENCODING h", r#""ziplist""#),
-        ("HINCRBY h a-long-field 123456789", "123456789"),
-        ("HINCRBYFLOAT h f 0.125", r#""12345678.125""#),
-        ("OBJECT ENCODING h", r#""ziplist""#),
         ("HSETNX h f 123456789", "0"),
+        ("OBJECT ENCODING h", r#""listpack""#),
+        ("HINCRBYFLOAT h f 0.125", r#""12345678.125""#),
         ("OBJECT ENCODING h", r#""hashtable""#),
         ("HMSET i a 1 b 2 c 3 d 4", "OK"),
-        ("OBJECT ENCODING i", r#""ziplist""#),
+        ("OBJECT ENCODING i", r#""listpack""#),
         ("HINCRBY i e 1", "1"),
         ("OBJECT ENCODING i", r#""hashtable""#),
         ("HDEL i a b c d e", "5"),
         ("EXISTS i", "0"),
+        ("HSET i a 1 a 1 a 1 a 1 a 1", "1"),
+        ("OBJECT ENCODING i", r#""hashtable""#),
     ]);
 }

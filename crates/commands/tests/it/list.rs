@@ -92,35 +92,28 @@ fn effects() {
 }
 
 #[test]
-fn a_list_is_not_compact_again() {
-    let long = "x".repeat(65);
-    let mut server = Server::new();
+fn encodings() {
+    let mut server = Server::small();
     for (lines, expected) in [
-        // A list that is turned round.
-        (
-            vec![
-                format!("RPUSH l a {long}"),
-                "RPOP l".into(),
-                "RPOPLPUSH l l".into(),
-            ],
-            "linkedlist",
-        ),
+        (&["RPUSH l a b c d"][..], "listpack"),
+        (&["RPUSH l a b c d", "RPUSH l e"], "quicklist"),
+        (&["RPUSH l a b c d e", "LPOP l 2"], "quicklist"),
+        (&["RPUSH l a b c d e", "LPOP l 3"], "listpack"),
+        (&["RPUSH l a b c d e", "LTRIM l 0 1"], "listpack"),
         // An element that does not come.
+        (&["RPUSH l a b c d", "LSET l 9 e"], "quicklist"),
+        (&["RPUSH l a b c d", "LSET l x e"], "listpack"),
+        (&["RPUSH l a b c d", "LINSERT l AFTER x e"], "quicklist"),
+        // A list that is turned round.
+        (&["RPUSH l a b c d e", "RPOPLPUSH l l"], "quicklist"),
         (
-            vec!["RPUSH l a".into(), format!("LSET l 5 {long}")],
-            "linkedlist",
+            &["RPUSH l a b c d e", "LTRIM l 2 4", "RPOPLPUSH l l"],
+            "quicklist",
         ),
-        (
-            vec!["RPUSH l a".into(), format!("LINSERT l AFTER b {long}")],
-            "linkedlist",
-        ),
-        (
-            vec!["RPUSH l a".into(), format!("LSET l x {long}")],
-            "ziplist",
-        ),
+        (&["RPUSH l a a a a e", "LREM l 0 a"], "listpack"),
     ] {
         server.run("DEL l");
-        for line in &lines {
+        for line in lines {
             server.run(line);
         }
         assert!(

@@ -8,6 +8,7 @@
 )]
 
 mod bits;
+mod geo;
 mod harness;
 mod hash;
 mod hash_expiry;

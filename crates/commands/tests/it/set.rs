@@ -14,7 +14,7 @@ fn members_come_and_go() {
         ("SISMEMBER s 2", "1"),
         ("SISMEMBER s 02", "0"),
         ("SADD s a", "1"),
-        ("OBJECT ENCODING s", r#""hashtable""#),
+        ("OBJECT ENCODING s", r#""listpack""#),
         ("SCARD s", "4"),
         ("SREM s 1 2 x", "2"),
         ("SREM s 3 a", "2"),
@@ -147,11 +147,37 @@ fn intersections_unions_differences() {
         ("SINTERSTORE d a c", "2"),
         ("OBJECT ENCODING d", r#""intset""#),
         ("SUNIONSTORE d a c", "5"),
-        ("OBJECT ENCODING d", r#""hashtable""#),
+        ("OBJECT ENCODING d", r#""listpack""#),
         ("SDIFFSTORE d a a", "0"),
         ("EXISTS d", "0"),
         ("SUNIONSTORE a a b", "5"),
     ]);
+}
+
+#[test]
+fn encodings() {
+    let mut server = Server::small();
+    server.check(&[
+        ("SADD s 1 1 1 1 1", "1"),
+        ("OBJECT ENCODING s", r#""hashtable""#),
+        ("SADD t 1", "1"),
+        ("SADD t a a a", "1"),
+        ("OBJECT ENCODING t", r#""listpack""#),
+        ("SADD t a a a a a", "0"),
+        ("OBJECT ENCODING t", r#""hashtable""#),
+        ("SADD u a a a a a", "1"),
+        ("OBJECT ENCODING u", r#""hashtable""#),
+        ("SADD v long-long", "1"),
+        ("OBJECT ENCODING v", r#""hashtable""#),
+        ("SADD w a b c", "3"),
+        ("SADD w d e f g", "4"),
+        ("OBJECT ENCODING w", r#""hashtable""#),
+        ("SREM w a b c d", "4"),
+        ("OBJECT ENCODING w", r#""hashtable""#),
+    ]);
+    server.run("SADD w a b c d");
+    server.run("SPOP w 6");
+    assert_eq!(server.run("OBJECT ENCODING w"), r#""listpack""#);
 }
 
 #[test]

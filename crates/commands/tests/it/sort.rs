@@ -85,7 +85,7 @@ fn storing() {
     server.check(&[
         ("RPUSH l 2 1 3", "3"),
         ("SORT l STORE d", "3"),
-        ("OBJECT ENCODING d", r#""ziplist""#),
+        ("OBJECT ENCODING d", r#""listpack""#),
         ("LRANGE d 0 -1", r#"["1" "2" "3"]"#),
         ("SORT l GET none_* STORE d", "3"),
         ("LRANGE d 0 -1", r#"["" "" ""]"#),

@@ -230,17 +230,19 @@ fn encodings() {
     let mut server = Server::small();
     server.check(&[
         ("ZADD z 1 a 2 b 3 c 4 d", "4"),
-        ("OBJECT ENCODING z", r#""ziplist""#),
+        ("OBJECT ENCODING z", r#""listpack""#),
         ("ZADD z 5 e", "1"),
         ("OBJECT ENCODING z", r#""skiplist""#),
         ("ZREM z a b", "2"),
         ("OBJECT ENCODING z", r#""skiplist""#),
         ("ZUNIONSTORE u 1 z", "3"),
-        ("OBJECT ENCODING u", r#""ziplist""#),
+        ("OBJECT ENCODING u", r#""listpack""#),
         ("ZADD w 1 123456789", "1"),
         ("OBJECT ENCODING w", r#""skiplist""#),
         ("ZUNIONSTORE u 1 w", "1"),
-        ("OBJECT ENCODING u", r#""ziplist""#),
+        ("OBJECT ENCODING u", r#""skiplist""#),
+        ("ZADD v 1 a 1 a 1 a 1 a 1 a", "1"),
+        ("OBJECT ENCODING v", r#""skiplist""#),
     ]);
 }
 

@@ -129,7 +129,7 @@ impl Hash {
         }
     }
 
-    /// Makes the hash a `hashtable` to OBJECT ENCODING: HSETNX of Redis 3.0 does that for a long value even where it sets nothing.
+    /// Makes the hash a `hashtable` to OBJECT ENCODING: HSET of many fields does that, whatever fields they are.
     pub fn forget_compact(&mut self) {
         if let Form::Plain(plain) = &mut self.0 {
             plain.forget_compact();
@@ -237,7 +237,7 @@ impl Plain {
         }
     }
 
-    /// Makes the hash a `hashtable` to OBJECT ENCODING: HSETNX of Redis 3.0 does that for a long value even where it sets nothing.
+    /// Makes the hash a `hashtable` to OBJECT ENCODING: HSET of many fields does that, whatever fields they are.
     pub(crate) fn forget_compact(&mut self) {
         if let SeeMut::Small(thin) = self.0.see_mut() {
             thin.set_mark(true);
@@ -404,12 +404,12 @@ impl<'a> HashRef<'a> {
         }
     }
 
-    /// `ziplist` or `hashtable`.
+    /// `listpack` or `hashtable`.
     #[must_use]
     pub fn encoding(self) -> Encoding {
         match self.0 {
-            Seen::Fields(_) => Encoding::Ziplist,
-            Seen::Block(thin) if !thin.mark() => Encoding::Ziplist,
+            Seen::Fields(_) => Encoding::Listpack,
+            Seen::Block(thin) if !thin.mark() => Encoding::Listpack,
             _ => Encoding::Hashtable,
         }
     }

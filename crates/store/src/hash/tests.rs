@@ -182,13 +182,13 @@ fn encodings_change_where_redis_changes_them() {
     for n in 0..amount(512u16, 20) {
         hash.set(&n.to_be_bytes(), &[b'v'; 64], &limits);
     }
-    assert_eq!(hash.see().encoding(), Encoding::Ziplist);
+    assert_eq!(hash.see().encoding(), Encoding::Listpack);
     hash.set(b"one more", b"", &limits);
     assert_eq!(hash.see().encoding(), Encoding::Hashtable);
     for (field, value) in [(&b""[..], &[b'v'; 65][..]), (&[b'f'; 65], b"")] {
         let mut hash = Hash::new();
         hash.set(b"a", b"b", &limits);
-        assert_eq!(hash.see().encoding(), Encoding::Ziplist);
+        assert_eq!(hash.see().encoding(), Encoding::Listpack);
         hash.set(field, value, &limits);
         assert_eq!(hash.see().encoding(), Encoding::Hashtable);
         hash.remove(field);

@@ -6,6 +6,7 @@
 
 use std::collections::{VecDeque, vec_deque};
 
+use super::listpack;
 use super::rows::{self, Parts, Taken};
 use crate::packed::{self, Elements};
 use crate::thin::size_class;
@@ -29,6 +30,8 @@ pub(super) struct Chunks {
     tail: Vec<u16>,
     /// Whether the list is past the limits of Redis's compact encoding.
     pub(super) linked: bool,
+    /// So many bytes at least may still come before that has to be looked at, where it is not.
+    room: usize,
 }
 
 impl Chunks {
@@ -38,11 +41,29 @@ impl Chunks {
             len: 0,
             tail: Vec::new(),
             linked,
+            room: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether `element` makes a listpack of more than so many bytes of what was none.
+    pub(super) fn outgrows(&mut self, element: &[u8], bytes: usize) -> bool {
+        let most = listpack::most(packed::stored_len(element.len()));
+        if self.room >= most {
+            self.room -= most;
+            return false;
+        }
+        let used = listpack::len(self.iter_from(0));
+        self.room = bytes.saturating_sub(used).saturating_sub(most);
+        used + element.len() > bytes
+    }
+
+    /// Whether there is only one chunk, of at most so many bytes.
+    pub(super) fn only_has(&self, bytes: usize) -> bool {
+        self.chunks.len() == 1 && self.chunks.iter().all(|chunk| chunk.used() <= bytes)
     }
 
     pub(super) fn chunks(&self) -> usize {

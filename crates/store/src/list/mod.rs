@@ -1,9 +1,10 @@
 //! The list type: one compact block while it has few bytes, a sequence of chunks beyond (see `chunks`).
 //!
-//! What OBJECT ENCODING reports follows Redis's limits and is a mark of its own: a list becomes `linkedlist` when an element
-//! longer than the limit comes, or one more than the limit of elements, and never goes back.
+//! What OBJECT ENCODING reports follows Redis's limits and is a mark of its own: a list becomes a `quicklist` when an element comes
+//! that one node of Redis's has no room for, and a `listpack` again when it has shrunk to half a node.
 
 mod chunks;
+mod listpack;
 mod rows;
 
 use std::collections::vec_deque;
@@ -12,7 +13,7 @@ use std::fmt;
 use crate::handle::{Handle, See, SeeMut};
 use crate::packed::{self, Elements};
 use crate::thin::Thin;
-use crate::{Encoding, Limits, int};
+use crate::{Encoding, Limits};
 use chunks::Chunks;
 pub use rows::{Part, Taken};
 
@@ -51,7 +52,7 @@ impl List {
 
     /// Adds at the head.
     pub fn push_front(&mut self, element: &[u8], limits: &Limits) {
-        let linked = self.links_on_push(element, limits);
+        let linked = self.outgrows(element, limits);
         match self.make_room(element) {
             SeeMut::Small(thin) => packed::insert(thin, 0, element),
             SeeMut::Large(chunks) => chunks.push_front(element),
@@ -61,7 +62,7 @@ impl List {
 
     /// Adds at the tail.
     pub fn push_back(&mut self, element: &[u8], limits: &Limits) {
-        let linked = self.links_on_push(element, limits);
+        let linked = self.outgrows(element, limits);
         match self.make_room(element) {
             SeeMut::Small(thin) => packed::push(thin, element),
             SeeMut::Large(chunks) => chunks.push_back(element),
@@ -125,19 +126,35 @@ impl List {
         }
     }
 
-    /// An element may come: a long one makes the list a `linkedlist` even if it does not come in the end, as in Redis 3.0.
-    pub fn expect(&mut self, element: &[u8], limits: &Limits) {
-        self.link_if(!self.is_linked() && too_long(element, limits));
-    }
-
-    /// Makes a list that has elements a `linkedlist` to OBJECT ENCODING.
+    /// Makes a list that has elements a `quicklist` to OBJECT ENCODING.
     pub fn forget_compact(&mut self) {
-        self.link_if(!self.is_linked());
+        self.link_if(true);
     }
 
-    /// Replaces the element at `index`; false where there is none. A long element makes the list a `linkedlist` even then.
+    /// Elements were taken, or replaced by others: whether the list is a `listpack` again.
+    pub fn shrunk(&mut self, limits: &Limits) {
+        let (bytes, count) = limits.list_node();
+        let (bytes, count) = (bytes / 2, count / 2);
+        if !self.is_linked() || self.len() > count {
+            return;
+        }
+        match self.0.see_mut() {
+            SeeMut::Small(thin) if listpack::len(Elements::new(thin.bytes(), 0)) <= bytes => {
+                thin.set_mark(false);
+            }
+            SeeMut::Large(chunks) if chunks.only_has(bytes) => {
+                if listpack::len(chunks.iter_from(0)) <= bytes {
+                    chunks.linked = false;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Replaces the element at `index`; false where there is none. An element that would not fit beside all others makes the list a
+    /// `quicklist` even then.
     pub fn set(&mut self, index: usize, element: &[u8], limits: &Limits) -> bool {
-        let linked = !self.is_linked() && too_long(element, limits);
+        let linked = self.outgrows(element, limits);
         let found = index < self.len();
         if found {
             match self.make_room(element) {
@@ -179,15 +196,14 @@ impl List {
         }
     }
 
-    /// Inserts before or after the first element equal to `pivot`; false where there is none. A long element makes the list a
-    /// `linkedlist` even then, as in Redis 3.0.
+    /// Inserts before or after the first element equal to `pivot`; false where there is none. An element that would not fit makes the
+    /// list a `quicklist` even then.
     pub fn insert(&mut self, pivot: &[u8], after: bool, element: &[u8], limits: &Limits) -> bool {
-        let mut linked = !self.is_linked() && too_long(element, limits);
+        let linked = self.outgrows(element, limits);
         let inserted = match self.make_room(element) {
             SeeMut::Small(thin) => insert_small(thin, pivot, after, element),
             SeeMut::Large(chunks) => chunks.insert(pivot, after, element),
         };
-        linked |= inserted && self.len() > limits.list_entries;
         self.link_if(linked);
         inserted
     }
@@ -217,13 +233,13 @@ impl List {
         }
     }
 
-    /// `ziplist` or `linkedlist`.
+    /// `listpack` or `quicklist`.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         if self.is_linked() {
-            Encoding::Linkedlist
+            Encoding::Quicklist
         } else {
-            Encoding::Ziplist
+            Encoding::Listpack
         }
     }
 
@@ -252,9 +268,22 @@ impl List {
         }
     }
 
-    /// Whether a push of `element` makes the list a `linkedlist`.
-    fn links_on_push(&self, element: &[u8], limits: &Limits) -> bool {
-        !self.is_linked() && (self.len() >= limits.list_entries || too_long(element, limits))
+    /// Whether `element` makes a `listpack` a `quicklist`. The elements are measured only where they could be too many.
+    fn outgrows(&mut self, element: &[u8], limits: &Limits) -> bool {
+        if self.is_linked() {
+            return false;
+        }
+        let (bytes, count) = limits.list_node();
+        if self.len() >= count {
+            return true;
+        }
+        match self.0.see_mut() {
+            SeeMut::Small(thin) => {
+                listpack::most(thin.bytes().len()) + element.len() > bytes
+                    && listpack::len(Elements::new(thin.bytes(), 0)) + element.len() > bytes
+            }
+            SeeMut::Large(chunks) => chunks.outgrows(element, bytes),
+        }
     }
 
     fn link_if(&mut self, linked: bool) {
@@ -292,11 +321,6 @@ impl fmt::Debug for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
-}
-
-/// Whether `element` is too long for a `ziplist`. Integers never are: Redis stores them as numbers.
-fn too_long(element: &[u8], limits: &Limits) -> bool {
-    element.len() > limits.list_value && int::parse(element).is_none()
 }
 
 fn insert_small(thin: &mut Thin, pivot: &[u8], after: bool, element: &[u8]) -> bool {

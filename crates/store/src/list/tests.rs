@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A plain list, and what Redis 3.0 would call its encoding.
+/// A plain list, and whether it is past the limits.
 struct Model {
     list: VecDeque<Vec<u8>>,
     linked: bool,
@@ -68,16 +68,13 @@ struct Model {
 
 impl Model {
     fn meet(&mut self, element: &[u8]) {
-        let integer = std::str::from_utf8(element)
-            .ok()
-            .and_then(|text| Some((text, text.parse::<i64>().ok()?)))
-            .is_some_and(|(text, n)| n.to_string() == text);
-        self.linked |= element.len() > self.limits.list_value && !integer;
+        let (bytes, count) = self.limits.list_node();
+        let used = listpack::len(self.list.iter().map(Vec::as_slice));
+        self.linked |= used + element.len() > bytes || self.list.len() >= count;
     }
 
     fn push(&mut self, element: &[u8], front: bool) {
         self.meet(element);
-        self.linked |= self.list.len() >= self.limits.list_entries;
         if front {
             self.list.push_front(element.to_vec());
         } else {
@@ -157,10 +154,10 @@ fn apply(list: &mut List, model: &mut Model, step: Step) {
         Step::Set(i, e) => {
             let i = i.index(model.list.len() + 1);
             let found = i < model.list.len();
-            assert_eq!(list.set(i, &e, &limits), found);
             if found || !model.list.is_empty() {
                 model.meet(&e);
             }
+            assert_eq!(list.set(i, &e, &limits), found);
             if found {
                 model.list[i] = e;
             }
@@ -171,11 +168,11 @@ fn apply(list: &mut List, model: &mut Model, step: Step) {
             }
             let pivot = model.list[i.index(model.list.len())].clone();
             let place = model.list.iter().position(|other| *other == pivot).unwrap();
-            assert!(list.insert(&pivot, after, &e, &limits));
-            assert!(!list.insert(b"not there", after, b"", &limits));
             model.meet(&e);
+            assert!(list.insert(&pivot, after, &e, &limits));
             model.list.insert(place + usize::from(after), e);
-            model.linked |= model.list.len() > limits.list_entries;
+            model.meet(b"");
+            assert!(!list.insert(b"not there", after, b"", &limits));
         }
         Step::Remove(i, n, tail) => {
             if model.list.is_empty() {
@@ -260,15 +257,15 @@ fn check(list: &List, model: &Model) {
         assert_eq!(list.iter_from(i).next(), list.index(i));
     }
     if !list.is_empty() {
-        assert_eq!(list.encoding() == Encoding::Linkedlist, model.linked);
+        assert_eq!(list.encoding() == Encoding::Quicklist, model.linked);
     }
 }
 
 proptest! {
     #![proptest_config(cases(256, 2))]
     #[test]
-    fn behaves_like_a_deque(entries in 0usize..40, value in 1usize..70, steps in prop::collection::vec(step(), 1..STEPS)) {
-        let limits = Limits { list_entries: entries, list_value: value, ..Limits::default() };
+    fn behaves_like_a_deque(list_size in prop_oneof![-6i64..0, 0i64..2000], steps in prop::collection::vec(step(), 1..STEPS)) {
+        let limits = Limits { list_size, ..Limits::default() };
         let mut list = List::new();
         let mut model = Model { list: VecDeque::new(), linked: false, limits };
         for step in steps {
@@ -298,40 +295,45 @@ fn a_queue_of_many_keeps_its_order_and_gives_its_memory_back() {
     }
     assert_eq!(list.len(), 1);
     assert_eq!(list.free_effort(), 1);
-    assert_eq!(list.encoding(), Encoding::Linkedlist);
+    assert_eq!(list.encoding(), Encoding::Quicklist);
 }
 
 #[test]
 fn encodings_change_where_redis_changes_them() {
+    let limits = Limits::default();
+    let mut list = List::new();
+    // 67 bytes each, and seven around them.
+    for _ in 0..122 {
+        list.push_back(&[b'x'; 64], &limits);
+    }
+    assert_eq!(list.encoding(), Encoding::Listpack);
+    list.push_back(&[b'x'; 11], &limits);
+    assert_eq!(list.encoding(), Encoding::Listpack);
+    list.push_front(b"", &limits);
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    list.trim(0, 100);
+    list.shrunk(&limits);
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    list.trim(0, 40);
+    list.shrunk(&limits);
+    assert_eq!(list.encoding(), Encoding::Listpack);
+
     let limits = Limits {
-        list_entries: amount(512, 40),
+        list_size: 4,
         ..Limits::default()
     };
     let mut list = List::new();
-    for _ in 0..limits.list_entries {
-        list.push_back(&[b'x'; 64], &limits);
+    for element in [b"1", b"2", b"3", b"4"] {
+        list.push_back(element, &limits);
     }
-    assert_eq!(list.encoding(), Encoding::Ziplist);
-    list.push_back(b"", &limits);
-    assert_eq!(list.encoding(), Encoding::Linkedlist);
-    let mut list = List::new();
-    list.push_back(b"a", &limits);
-    assert!(!list.set(5, &[b'x'; 65], &limits));
-    assert_eq!(list.encoding(), Encoding::Linkedlist);
-    let mut list = List::new();
-    list.push_back(b"a", &limits);
-    list.expect(&[b'7'; 65], &limits);
-    list.expect(
-        b"1234567890123456789",
-        &Limits {
-            list_value: 10,
-            ..Limits::default()
-        },
-    );
-    assert_eq!(list.encoding(), Encoding::Linkedlist);
-    let mut list = List::new();
-    list.push_back(&[b'x'; 65], &limits);
-    assert_eq!(list.encoding(), Encoding::Linkedlist);
-    list.trim(0, 1);
-    assert_eq!(list.len(), 1);
+    assert_eq!(list.encoding(), Encoding::Listpack);
+    assert!(!list.insert(b"9", true, b"x", &limits));
+    assert_eq!(list.encoding(), Encoding::Quicklist);
+    for left in [3, 2] {
+        list.shrunk(&limits);
+        assert_eq!(list.encoding(), Encoding::Quicklist);
+        list.trim(0, left);
+    }
+    list.shrunk(&limits);
+    assert_eq!(list.encoding(), Encoding::Listpack);
 }

@@ -1,7 +1,8 @@
 //! The set type: a sorted array of integers while that is possible; then members in one compact block while they are few, or in a
 //! table of member blocks.
 //!
-//! The mark of a compact block says that it holds members; such a set is a `hashtable` to OBJECT ENCODING.
+//! The mark of a compact block says that it holds members. What OBJECT ENCODING reports follows Redis's limits: past them a set of few
+//! bytes stays in one block, with the other mark, and is a `hashtable`.
 
 mod ints;
 
@@ -69,23 +70,37 @@ impl Set {
         if let SeeMut::Small(thin) = self.0.see_mut()
             && !thin.mark()
         {
-            if let Some(value) = int::parse(member) {
+            let ints = limits.set_intset_entries > 0 || thin.count() > 0;
+            if let Some(value) = int::parse(member).filter(|_| ints) {
                 let new = ints::insert(thin, value);
                 if thin.count() > limits.set_intset_entries {
-                    self.leave_ints();
+                    self.leave_ints(true);
                 }
                 return new;
             }
-            self.leave_ints();
+            let long = |len: usize| len > limits.set_value;
+            let past = thin.count() >= limits.set_entries
+                || long(member.len())
+                || long(int::MAX_LEN) && ints::iter(thin).any(|value| long(printed_len(value)));
+            self.leave_ints(past);
         }
+        self.add_member(member, limits)
+    }
+
+    /// Adds `member` to a set that is empty or holds members.
+    fn add_member(&mut self, member: &[u8], limits: &Limits) -> bool {
         if let SeeMut::Small(thin) = self.0.see_mut() {
             if find(thin.bytes(), member).is_some() {
                 return false;
             }
+            let count = thin.count() + 1;
+            let past =
+                thin.is_past() || count > limits.set_entries || member.len() > limits.set_value;
             let bytes = thin.bytes().len() + packed::stored_len(member.len());
-            if packed::suits(bytes, thin.count() + 1, true) {
+            if packed::suits(bytes, count, past) {
                 packed::push(thin, member);
                 thin.set_mark(true);
+                thin.set_past(past);
                 return true;
             }
             let members = Elements::new(thin.bytes(), 0);
@@ -181,11 +196,12 @@ impl Set {
         }
     }
 
-    /// `intset` or `hashtable`.
+    /// `intset`, `listpack` or `hashtable`.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         match self.0.see() {
             See::Small(thin) if !thin.mark() => Encoding::Intset,
+            See::Small(thin) if !thin.is_past() => Encoding::Listpack,
             _ => Encoding::Hashtable,
         }
     }
@@ -214,21 +230,45 @@ impl Set {
         }
     }
 
-    /// Turns integers into members, in one block or in a table.
-    fn leave_ints(&mut self) {
+    /// Makes a set that has members a `hashtable` to OBJECT ENCODING: SADD of many members does that, whatever members they are.
+    pub fn forget_compact(&mut self) {
+        self.leave_ints(true);
+        if let SeeMut::Small(thin) = self.0.see_mut() {
+            thin.set_past(true);
+        }
+    }
+
+    /// Makes what is left of a larger set a new one: a `listpack` again where the limits allow it.
+    pub fn compact(&mut self, limits: &Limits) {
+        if self.encoding() != Encoding::Hashtable {
+            return;
+        }
+        let mut few = Self::new();
+        for elem in self.iter() {
+            few.add_member(elem.bytes(&mut [0; int::MAX_LEN]), limits);
+        }
+        *self = few;
+    }
+
+    /// Turns integers into members, in one block or in a table; `past` the limits or not.
+    fn leave_ints(&mut self, past: bool) {
         let SeeMut::Small(ints) = self.0.see_mut() else {
             return;
         };
+        if ints.mark() {
+            return;
+        }
         let mut scratch = [0; int::MAX_LEN];
         let bytes = ints::iter(ints)
-            .map(|value| packed::stored_len(int::print(value, &mut scratch).len()))
+            .map(|value| packed::stored_len(printed_len(value)))
             .sum();
-        if packed::suits(bytes, ints.count(), true) {
+        if packed::suits(bytes, ints.count(), past) {
             let mut members = Thin::new();
             for value in ints::iter(ints) {
                 packed::push(&mut members, int::print(value, &mut scratch));
             }
             members.set_mark(true);
+            members.set_past(past);
             *ints = members;
             return;
         }
@@ -263,6 +303,10 @@ impl<'a> Iterator for Iter<'a> {
             Self::Table(items) => items.next().map(|view| Elem::Bytes(view.parts[0])),
         }
     }
+}
+
+fn printed_len(value: i64) -> usize {
+    int::print(value, &mut [0; int::MAX_LEN]).len()
 }
 
 /// Where `member` begins in a compact block.

@@ -38,10 +38,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-#[derive(Default)]
 struct Model {
     set: BTreeSet<Vec<u8>>,
-    table: bool,
+    encoding: Encoding,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            set: BTreeSet::new(),
+            encoding: Encoding::Intset,
+        }
+    }
 }
 
 impl Model {
@@ -51,7 +59,24 @@ impl Model {
             .and_then(|text| Some((text, text.parse::<i64>().ok()?)))
             .is_some_and(|(text, n)| n.to_string() == text);
         let new = self.set.insert(member.to_vec());
-        self.table |= !integer || self.set.len() > limits.set_intset_entries;
+        let long = |member: &Vec<u8>| member.len() > limits.set_value;
+        let past = self.set.len() > limits.set_entries || long(&member.to_vec());
+        self.encoding = match self.encoding {
+            _ if !new => self.encoding,
+            Encoding::Intset
+                if integer && (self.set.len() > 1 || limits.set_intset_entries > 0) =>
+            {
+                if self.set.len() > limits.set_intset_entries {
+                    Encoding::Hashtable
+                } else {
+                    Encoding::Intset
+                }
+            }
+            Encoding::Intset if past || self.set.iter().any(long) => Encoding::Hashtable,
+            Encoding::Listpack if past => Encoding::Hashtable,
+            Encoding::Intset => Encoding::Listpack,
+            other => other,
+        };
         new
     }
 }
@@ -101,7 +126,7 @@ fn check(set: &Set, model: &Model) {
     assert_eq!(members.len(), model.set.len());
     assert_eq!(members.iter().cloned().collect::<BTreeSet<_>>(), model.set);
     if !set.is_empty() {
-        assert_eq!(set.encoding() == Encoding::Hashtable, model.table);
+        assert_eq!(set.encoding(), model.encoding);
     }
     if set.encoding() == Encoding::Intset {
         let ints: Vec<Elem<'_>> = set.iter().collect();
@@ -123,8 +148,8 @@ fn check(set: &Set, model: &Model) {
 proptest! {
     #![proptest_config(cases(192, 2))]
     #[test]
-    fn behaves_like_a_set(entries in 0usize..100, steps in prop::collection::vec(step(), 1..STEPS)) {
-        let limits = Limits { set_intset_entries: entries, ..Limits::default() };
+    fn behaves_like_a_set(ints in 0usize..100, entries in 0usize..100, value in 0usize..100, steps in prop::collection::vec(step(), 1..STEPS)) {
+        let limits = Limits { set_intset_entries: ints, set_entries: entries, set_value: value, ..Limits::default() };
         let mut set = Set::new();
         let mut model = Model::default();
         for step in &steps {
@@ -207,7 +232,9 @@ fn few_members_take_one_block() {
     for n in 0..10 {
         set.add(format!("tag:{n}").as_bytes(), &Limits::default());
     }
+    assert_eq!(set.encoding(), Encoding::Listpack);
+    set.forget_compact();
     assert_eq!(set.encoding(), Encoding::Hashtable);
-    assert_eq!(set.free_effort(), 1);
+    assert_eq!((set.len(), set.free_effort()), (20, 1));
     assert_eq!(size_of::<Set>(), 8);
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use crate::block::ScoredRef;
 use crate::handle::{Handle, See, SeeMut};
 use crate::thin::Thin;
-use crate::{Encoding, Limits, int, packed};
+use crate::{Encoding, Limits, packed};
 use compact::Pairs;
 use large::{Large, Pending};
 
@@ -228,20 +228,19 @@ impl Zset {
         }
     }
 
-    /// `ziplist` or `skiplist`.
+    /// `listpack` or `skiplist`.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         match self.0.see() {
-            See::Small(thin) if !thin.mark() => Encoding::Ziplist,
+            See::Small(thin) if !thin.mark() => Encoding::Listpack,
             _ => Encoding::Skiplist,
         }
     }
 
-    /// Makes the sorted set a `ziplist` again where the limits allow it, as Redis does with a result that it stores and with what
+    /// Makes the sorted set a `listpack` again where the limits allow it, as Redis does with a result that it stores and with what
     /// it loads.
     pub fn compact_if_small(&mut self, limits: &Limits) {
-        // Integers are not counted: Redis holds them as numbers while it builds the result.
-        let long = |member: &[u8]| member.len() > limits.zset_value && int::parse(member).is_none();
+        let long = |member: &[u8]| member.len() > limits.zset_value;
         if self.len() > limits.zset_entries || self.iter().any(|(member, _)| long(member)) {
             return;
         }
@@ -261,7 +260,7 @@ impl Zset {
         }
     }
 
-    /// Makes the sorted set a `skiplist` to OBJECT ENCODING, as SORT of Redis 3.0 does.
+    /// Makes a sorted set that has members a `skiplist` to OBJECT ENCODING: SORT does that, and ZADD of many members.
     pub fn forget_compact(&mut self) {
         if let SeeMut::Small(thin) = self.0.see_mut() {
             thin.set_mark(true);

@@ -119,9 +119,10 @@ fn apply(zset: &mut Zset, model: &mut Model, limits: &Limits, step: &Step) {
         Step::CompactIfSmall => {
             zset.compact_if_small(limits);
             let small = model.map.len() <= limits.zset_entries
-                && model.map.keys().all(|member| {
-                    member.len() <= limits.zset_value || int::parse(member).is_some()
-                });
+                && model
+                    .map
+                    .keys()
+                    .all(|member| member.len() <= limits.zset_value);
             if small {
                 model.skiplist = false;
             }
