@@ -108,11 +108,8 @@ impl Machine {
 
     /// Random numbers from the operating system.
     pub(crate) fn entropy() -> anyhow::Result<[u64; 4]> {
-        use std::io::Read as _;
         let mut bytes = [0; 32];
-        std::fs::File::open("/dev/urandom")
-            .and_then(|mut file| file.read_exact(&mut bytes))
-            .context("cannot read /dev/urandom")?;
+        fill_random(&mut bytes).context("cannot read /dev/urandom")?;
         Ok(std::array::from_fn(|index| {
             bytes[index * 8..][..8]
                 .iter()
@@ -245,6 +242,12 @@ fn private_dirty_bytes() -> u64 {
     line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok())
         .unwrap_or(0)
         * 1024
+}
+
+/// Fills `bytes` from the operating system.
+fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
+    use std::io::Read as _;
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(bytes))
 }
 
 impl Host for Machine {
@@ -421,6 +424,18 @@ impl Host for Machine {
             .as_deref()
             .ok_or("there is no configuration file")?;
         files::replace(path, text).map_err(|error| reason(&error))
+    }
+
+    fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, String> {
+        std::fs::read(as_path(path)).map_err(|error| reason(&error))
+    }
+
+    fn write_file(&mut self, path: &[u8], content: &[u8]) -> Result<(), String> {
+        files::replace(as_path(path), content).map_err(|error| reason(&error))
+    }
+
+    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String> {
+        fill_random(bytes).map_err(|error| reason(&error))
     }
 
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {

@@ -207,6 +207,10 @@ fn start_engine(
             anyhow::bail!("Target command name already exists");
         }
     }
+    engine
+        .load_users()
+        .map_err(anyhow::Error::msg)
+        .context("Critical error while loading ACLs")?;
     let Some(path) = nodes else {
         return Ok((engine, None));
     };

@@ -1,7 +1,10 @@
 //! One connection's session.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
+use acl::User;
 use bytes::BytesMut;
 use resp::{Parser, Reply};
 
@@ -27,8 +30,10 @@ pub struct Peer {
     reason = "independent facts; Redis's client flags"
 )]
 pub struct Flags {
-    /// It gave the password, or is one of our own. [`crate::Engine::lacks_password`] asks whether one is needed.
+    /// It has logged in, did not have to when it came, or is one of our own. [`crate::Engine::lacks_password`] asks whether it has to.
     pub authenticated: bool,
+    /// Its user may not do everything.
+    pub restricted: bool,
     /// Our master: its commands are applied, not answered.
     pub master: bool,
     /// A replica of ours.
@@ -123,6 +128,8 @@ pub struct Client {
     pub name: Option<Box<[u8]>>,
     /// CLIENT SETINFO lib-name and lib-ver.
     pub library: [Box<str>; 2],
+    /// Who it is; none where it is our master or one of our own, who may do everything.
+    pub(crate) user: Option<Rc<User>>,
     /// The selected database.
     pub db: usize,
     /// What it is.
@@ -169,6 +176,7 @@ impl Client {
             peer,
             name: None,
             library: Default::default(),
+            user: None,
             db: 0,
             flags: Flags::default(),
             waiting: Waiting::No,
@@ -201,8 +209,18 @@ impl Client {
 
     /// The name of the user that it has authenticated as.
     #[must_use]
-    pub fn user_name(&self) -> &str {
-        "default"
+    pub fn user_name(&self) -> Cow<'_, str> {
+        let user = self.user.as_ref();
+        user.map_or(Cow::Borrowed("(superuser)"), |user| {
+            String::from_utf8_lossy(user.name())
+        })
+    }
+
+    /// From now on it is this user.
+    pub(crate) fn set_user(&mut self, user: Option<Rc<User>>, authenticated: bool) {
+        self.flags.restricted = user.as_ref().is_some_and(|user| !user.is_unrestricted());
+        self.flags.authenticated = authenticated;
+        self.user = user;
     }
 
     /// Memory of what came and was not run yet, bytes.
@@ -227,6 +245,7 @@ impl Client {
     pub(crate) fn is_ordinary(&self) -> bool {
         let Flags {
             authenticated: _,
+            restricted: _,
             master,
             replica,
             monitor,

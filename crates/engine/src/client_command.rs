@@ -350,10 +350,11 @@ impl Engine {
     pub fn limit_output(&mut self, id: ClientId) -> bool {
         const BEFORE_AUTH_BYTES: usize = 64 * 1024;
         let now_ms = self.now.unix_ms();
-        let guarded = self.config.requirepass.is_some();
-        let Some(client) = self.sessions.clients.get_mut(id) else {
+        if !self.sessions.clients.contains(id) {
             return false;
-        };
+        }
+        let guarded = self.lacks_password(id);
+        let client = &mut self.sessions.clients[id];
         if client.flags.replica && !client.flags.monitor
             || client.flags.master
             || client.flags.internal
@@ -364,8 +365,8 @@ impl Engine {
         let bytes = client.out.len();
         let limit = self.config.client_output_buffer_limit[client.class()];
         let size = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let hard = limit.hard_bytes > 0 && size > limit.hard_bytes
-            || guarded && !client.flags.authenticated && bytes > BEFORE_AUTH_BYTES;
+        let hard =
+            limit.hard_bytes > 0 && size > limit.hard_bytes || guarded && bytes > BEFORE_AUTH_BYTES;
         let soft = limit.soft_bytes > 0 && size > limit.soft_bytes;
         let since_ms = soft.then(|| client.over_soft_since_ms.unwrap_or(now_ms));
         client.over_soft_since_ms = since_ms;

@@ -86,7 +86,12 @@ fn write_file(engine: &mut Engine) -> Done {
             "ERR The server is running without a config file",
         ));
     };
-    let text = engine.config.rewrite(&old);
+    let mut rewriter = engine.config.rewriter(&old);
+    rewriter.forget("user");
+    for line in engine.user_lines() {
+        rewriter.line("user", line, true);
+    }
+    let text = rewriter.finish();
     if let Err(error) = engine.host.write_config(&text) {
         tracing::warn!("CONFIG REWRITE failed: {error}");
         return Err(Error::owned(format!("ERR Rewriting config file: {error}")));
@@ -176,6 +181,11 @@ impl Engine {
                 self.host.watch(*period_ms, &self.meter.running);
             }
             Effect::Cluster | Effect::Replication => self.apply_cluster_config(),
+            Effect::Password => {
+                let password = self.config.requirepass.as_deref();
+                self.access.users.set_default_password(password);
+                self.take_over_users(None);
+            }
             Effect::Listen => {
                 return Err(
                     "Unable to listen on this port while the server runs; restart it.".to_owned(),
@@ -183,7 +193,6 @@ impl Engine {
             }
             Effect::None
             | Effect::ClientMemory
-            | Effect::Password
             | Effect::Tls
             | Effect::OomScore
             | Effect::Hz
@@ -192,6 +201,9 @@ impl Engine {
             | Effect::Observation => {}
         }
         self.shard.settings = crate::engine::settings(&self.config);
+        self.access
+            .users
+            .set_all_channels(crate::access::all_channels(&self.config));
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);
         self.apply_notify();

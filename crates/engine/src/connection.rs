@@ -43,35 +43,7 @@ pub(crate) fn echo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     Ok(())
 }
 
-const WRONG_PASSWORD: Error =
-    Error::text("WRONGPASS invalid username-password pair or user is disabled.");
-
 impl Engine {
-    /// Whether a client has still to give the password: also one that came when none was needed.
-    pub(crate) fn lacks_password(&self, id: ClientId) -> bool {
-        self.config.requirepass.is_some() && !self.sessions.clients[id].flags.authenticated
-    }
-
-    /// Authenticates a client as `user`.
-    fn authenticate(&mut self, id: ClientId, user: &[u8], password: &[u8]) -> Result<(), Error> {
-        let right = user == b"default"
-            && self
-                .config
-                .requirepass
-                .as_ref()
-                .is_none_or(|secret| same_in_constant_time(secret, password));
-        if !right {
-            return Err(WRONG_PASSWORD);
-        }
-        self.sessions.clients[id].flags.authenticated = true;
-        Ok(())
-    }
-
-    /// Whether there is a user of this name.
-    pub(crate) fn has_user(&self, name: &[u8]) -> bool {
-        name == b"default"
-    }
-
     /// CLIENT SETNAME and HELLO SETNAME.
     ///
     /// # Errors
@@ -91,7 +63,7 @@ impl Engine {
 pub(crate) fn auth(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let (user, password): (&[u8], &[u8]) = match *args {
         [_, password] => {
-            if engine.config.requirepass.is_none() {
+            if engine.access.users.default_user().needs_no_password() {
                 return Err(Error::text(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
@@ -101,7 +73,7 @@ pub(crate) fn auth(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         [_, user, password] => (user, password),
         _ => return Err(Error::Syntax),
     };
-    engine.authenticate(id, user, password)?;
+    engine.authenticate(id, user, password, args)?;
     engine.sessions.clients[id].out.ok();
     Ok(())
 }
@@ -135,7 +107,7 @@ pub(crate) fn hello(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         }
     }
     if let Some((user, password)) = login {
-        engine.authenticate(id, user, password)?;
+        engine.authenticate(id, user, password, args)?;
     }
     if engine.lacks_password(id) {
         return Err(Error::text(
@@ -203,19 +175,10 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     client.flags.no_touch = false;
     client.flags.redirect = false;
     client.flags.quiet = Quiet::No;
-    client.flags.authenticated = false;
     client.out.set_protocol(Protocol::Resp2);
     client.out.status("RESET");
+    engine.set_default_user(id);
     Ok(())
-}
-
-/// Compares without telling by its duration where the difference is.
-fn same_in_constant_time(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = secret.len() ^ given.len();
-    for (index, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ secret.get(index).copied().unwrap_or(0));
-    }
-    difference == 0
 }
 
 /// SELECT index

@@ -1,6 +1,6 @@
 //! One request: the gates it passes, in order, and the call.
 
-use commands::{Args, Ctx, Error, Flags, Propagation, Traits};
+use commands::{Args, Ctx, Error, Flags, Propagation, Traits, args};
 use resp::{Protocol, Reply};
 use store::ExpiryMode;
 
@@ -11,6 +11,8 @@ use crate::{ClientId, Engine, describe};
 
 /// The latency monitor counts in milliseconds.
 const LATENCY_FROM_US: u64 = 1000;
+
+const NO_AUTH: Error = Error::text("NOAUTH Authentication required.");
 /// Nothing that is shorter has a large request of many words.
 const LARGE_FROM_NS: u64 = 20_000;
 
@@ -26,6 +28,10 @@ impl Engine {
             Err(error) => return self.request_unknown(id, args, Some(&error)),
         };
         if self.calm && self.is_plain(id, entry, args) {
+            if let Err(error) = self.gate_access(id, entry, args) {
+                self.refuse(id, &error);
+                return true;
+            }
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
             self.sessions.clients[id].last_command = entry.command.name;
             self.call(id, entry, args);
@@ -42,8 +48,10 @@ impl Engine {
             self.hold(id);
             return false;
         }
+        let lacks_password = self.lacks_password(id);
         let answer = |engine: &mut Self| {
             match error {
+                _ if lacks_password && !is_foreign(args[0]) => engine.refuse(id, &NO_AUTH),
                 None => engine.unknown(id, args),
                 Some(error) => engine.refuse(id, error),
             }
@@ -188,7 +196,7 @@ impl Engine {
     fn unknown(&mut self, id: ClientId, args: Args<'_>) {
         let name = args[0];
         self.sessions.clients[id].last_command = "NULL";
-        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+        if is_foreign(name) {
             let addr = &self.sessions.clients[id].peer.addr;
             tracing::warn!(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
@@ -212,11 +220,11 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<(), Error> {
         let command = entry.command;
+        if self.lacks_password(id) && !command.flags.has(Flags::NO_AUTH) {
+            return Err(NO_AUTH);
+        }
         if !command.accepts(args.len()) {
             return Err(wrong_arity(entry));
-        }
-        if self.lacks_password(id) && !command.flags.has(Flags::NO_AUTH) {
-            return Err(Error::text("NOAUTH Authentication required."));
         }
         let flags = self.sessions.clients[id].flags;
         let from_master = flags.master;
@@ -229,6 +237,7 @@ impl Engine {
         if self.sessions.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
             return Err(Error::text("ERR Command not allowed inside a transaction"));
         }
+        self.gate_access(id, entry, args)?;
         self.gate_cluster(id, entry, args)?;
         let wants = self.flags_of(entry, args);
         if self.config.maxmemory > 0 && wants.has(Flags::DENYOOM) {
@@ -352,6 +361,12 @@ impl Engine {
                 if self.shard.effects.watching && traits.has(Traits::EMPTIES_ALL) {
                     self.break_watches_on_flush(None);
                 }
+                if traits.has(Traits::READS_BY_PATTERN)
+                    && let Err(error) = self.gate_patterns(id, entry, args)
+                {
+                    self.sessions.clients[id].out.error(error.line());
+                    return;
+                }
                 let may_block =
                     self.journal.group.depth == 0 && !self.in_script() && !self.journal.replaying;
                 // A master's stream is applied under this mode too.
@@ -392,6 +407,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether this is how a request of HTTP begins.
+fn is_foreign(name: &[u8]) -> bool {
+    args::is(name, "post") || args::is(name, "host:")
 }
 
 /// What a command of the wrong length is answered.

@@ -7,6 +7,7 @@ use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use resp::Reply;
 use store::{Keyspace, Limits, Notes, Usage};
 
+use crate::access::Access;
 use crate::client::Waiting;
 use crate::evict::EvictionPools;
 use crate::index::Index;
@@ -45,6 +46,7 @@ pub struct Engine {
     pub(crate) index: Index,
     /// No gate of the server's is closed: see `dispatch.rs`. False where that is not known.
     pub(crate) calm: bool,
+    pub(crate) access: Access,
     pub(crate) sessions: Sessions,
     pub(crate) shard: Shard,
     pub(crate) journal: Journal,
@@ -61,12 +63,14 @@ impl Engine {
     pub fn new(now: Now, config: ServerConfig, seed: u64, host: Box<dyn Host>) -> Self {
         let databases = usize::try_from(config.databases).unwrap_or(usize::MAX);
         let keyspace = Keyspace::new(databases, config.cluster_enabled);
+        let access = Access::new(&config);
         let mut engine = Self {
             now,
             host,
             config,
             index: Index::new(),
             calm: false,
+            access,
             sessions: Sessions::new(),
             shard: Shard::new(keyspace, seed),
             journal: Journal::default(),
@@ -154,7 +158,9 @@ impl Engine {
             return Err(b"-ERR max number of clients reached\r\n");
         }
         self.meter.stats.connections += 1;
-        Ok(self.add_client(peer))
+        let id = self.add_client(peer);
+        self.set_default_user(id);
+        Ok(id)
     }
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {

@@ -218,6 +218,24 @@ pub trait Host: fmt::Debug {
     /// Why it could not.
     fn write_config(&mut self, text: &[u8]) -> Result<(), String>;
 
+    /// A file's content.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// Replaces a file whole.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn write_file(&mut self, path: &[u8], content: &[u8]) -> Result<(), String>;
+
+    /// Fills `bytes` with what nobody can guess. Not for decisions, which are drawn from the engine's seed.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String>;
+
     /// Changes the working directory; its absolute path.
     ///
     /// # Errors

@@ -384,6 +384,12 @@ impl Engine {
             "instantaneous_input_kbps:{:.2}", stats.input_rate.kilobytes();
             "instantaneous_output_kbps:{:.2}", stats.output_rate.kilobytes();
             "rejected_connections:{}", stats.rejected;
+            "acl_access_denied_auth:{}", stats.denials.auth;
+            "acl_access_denied_cmd:{}", stats.denials.command;
+            "acl_access_denied_key:{}", stats.denials.key;
+            "acl_access_denied_channel:{}", stats.denials.channel;
+            "acl_access_denied_tls_cert:{}", 0;
+            "acl_access_denied_db:{}", stats.denials.database;
             "sync_full:{}", stats.sync_full;
             "sync_partial_ok:{}", stats.sync_partial_ok;
             "sync_partial_err:{}", stats.sync_partial_err;

@@ -11,7 +11,7 @@
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH. `cluster.rs`: this server
 //!   as a node. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait. `persistence.rs`: saving and loading dumps.
 //!   `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of
-//!   replication. `scripting.rs`: scripts, and who is served meanwhile. `tracking.rs`: client-side caching. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
+//!   replication. `scripting.rs`: scripts, and who is served meanwhile. `tracking.rs`: client-side caching. `access.rs` and `acl_command.rs`: users. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
 //!
 //! # How a shell drives it
@@ -20,7 +20,9 @@
 //! [`resp::Reply`] ([`Engine::output`]); after a turn the shell asks which clients have something to send
 //! ([`Engine::take_woken`]) and what else is to be done ([`Engine::poll_action`]).
 
+mod access;
 mod accounts;
+mod acl_command;
 mod action;
 mod append_only;
 mod blocking;

@@ -232,6 +232,7 @@ impl Engine {
         let Some(running) = self.scripting.running.clone().filter(|_| !denied) else {
             return Err(Error::text(texts::NOT_FROM_SCRIPTS));
         };
+        self.gate_access_of_script(id, entry, args)?;
         // What has begun to write cannot stop half-way.
         if flags.has(Flags::DENYOOM) && running.over_limit && !running.allow_oom && !running.wrote {
             return Err(Error::text(
@@ -368,6 +369,8 @@ impl Engine {
     ) {
         let runner = self.script_client();
         self.sessions.clients[runner].db = self.sessions.clients[id].db;
+        let user = self.sessions.clients[id].user.clone();
+        self.sessions.clients[runner].set_user(user, true);
         self.scripting.running = Some(self.running_script(id, start));
         self.begin_group();
         let mut reply = Reply::speaking(self.sessions.clients[id].out.protocol());
@@ -384,6 +387,7 @@ impl Engine {
             self.end_group();
         }
         self.scripting.running = None;
+        self.sessions.clients[runner].set_user(None, true);
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.out.append(reply);
         }
@@ -570,7 +574,8 @@ impl script::Host for Caller<'_> {
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
         let entry = self.engine.index.find(args[0])?;
         let entry = index::resolve(entry, args).ok()?;
-        entry.command.accepts(args.len()).then_some(true)
+        let accepted = entry.command.accepts(args.len());
+        accepted.then(|| self.engine.may_run(self.id, entry, args).is_ok())
     }
 
     fn tick(&mut self) -> Tick {

@@ -54,6 +54,7 @@ impl Engine {
     fn link_config(&self) -> Config {
         Config {
             port: self.config.port,
+            user: self.config.masteruser.clone(),
             password: self.config.masterauth.clone(),
             timeout_ms: u64::from(self.config.repl_timeout) * 1000,
         }

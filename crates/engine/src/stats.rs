@@ -59,6 +59,8 @@ pub(crate) struct Stats {
     pub(crate) input_bytes: u64,
     pub(crate) output_bytes: u64,
     pub(crate) rejected: u64,
+    /// What access control refused; not reset.
+    pub(crate) denials: crate::access::Denials,
     pub(crate) expired: u64,
     /// Fields of hashes whose time came.
     pub(crate) expired_fields: u64,
@@ -117,6 +119,7 @@ impl Stats {
             hits_before: lookups.0,
             misses_before: lookups.1,
             memory_peak,
+            denials: self.denials,
             ..Self::new()
         };
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use commands::{Args, Done, Error};
+use commands::{Args, Done, Error, Traits, args};
 
 use crate::client::Client;
 use crate::index::Entry;
@@ -12,6 +12,8 @@ use crate::{ClientId, Engine};
 #[derive(Debug, Default)]
 pub struct Multi {
     pub(crate) queue: Vec<Queued>,
+    /// The database in which the next command will run.
+    pub(crate) db: usize,
     /// A command was refused while queueing: EXEC will fail.
     pub(crate) broken: bool,
 }
@@ -47,8 +49,16 @@ pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
 impl Engine {
     /// Queues a command of an open transaction.
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+        let databases = self.shard.keyspace.databases();
         let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.multi {
+            if entry.command.traits.has(Traits::SELECTS_DB) {
+                let chosen = args.get(1).and_then(|word| args::int(word).ok());
+                let chosen = chosen.and_then(|chosen| usize::try_from(chosen).ok());
+                multi.db = chosen
+                    .filter(|chosen| *chosen < databases)
+                    .unwrap_or(multi.db);
+            }
             multi.queue.push(Queued::new(entry, args));
             client.out.status("QUEUED");
         }
@@ -127,7 +137,10 @@ pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done 
     if client.multi.is_some() {
         return Err(Error::text("ERR MULTI calls can not be nested"));
     }
-    client.multi = Some(Box::default());
+    client.multi = Some(Box::new(Multi {
+        db: client.db,
+        ..Multi::default()
+    }));
     client.out.ok();
     Ok(())
 }
@@ -169,7 +182,10 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
     engine.begin_group();
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-        engine.call(id, queued.entry, &words);
+        match engine.gate_access_of_queued(id, queued.entry, &words) {
+            Ok(()) => engine.call(id, queued.entry, &words),
+            Err(error) => engine.refuse(id, &error),
+        }
         if engine.sessions.clients.get(id).is_none() {
             break;
         }

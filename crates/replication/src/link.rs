@@ -51,7 +51,9 @@ impl State {
 pub struct Config {
     /// Our own port, for the master's INFO.
     pub port: u16,
-    /// `masterauth`
+    /// `primaryuser`: who to log in as, if not the default user.
+    pub user: Option<Vec<u8>>,
+    /// `primaryauth`
     pub password: Option<Vec<u8>>,
     /// `repl-timeout`, milliseconds.
     pub timeout_ms: u64,
@@ -324,16 +326,19 @@ impl Link {
         let refused = line.starts_with(b"-");
         match self.step {
             Step::Ping => {
-                let waits = ["-NOAUTH", "-ERR operation not permitted"]
+                let waits = ["-NOAUTH", "-NOPERM", "-ERR operation not permitted"]
                     .iter()
                     .any(|start| text.starts_with(start));
                 if refused && !waits {
                     return self.give_up(format!("Error reply to PING from master: '{text}'"));
                 }
                 self.note("Master replied to PING, replication can continue...");
-                match self.config.password.clone() {
-                    Some(password) => self.send(Step::Auth, &[b"AUTH", &password]),
-                    None => self.send_port(),
+                match (self.config.user.clone(), self.config.password.clone()) {
+                    (Some(user), Some(password)) => {
+                        self.send(Step::Auth, &[b"AUTH", &user, &password]);
+                    }
+                    (None, Some(password)) => self.send(Step::Auth, &[b"AUTH", &password]),
+                    (_, None) => self.send_port(),
                 }
             }
             Step::Auth if refused => self.give_up(format!("Unable to AUTH to MASTER: {text}")),
@@ -524,6 +529,7 @@ mod tests {
             0,
             Config {
                 port: 7,
+                user: None,
                 password: None,
                 timeout_ms: 60_000,
             },
@@ -557,6 +563,32 @@ mod tests {
     }
 
     const ID: &str = "0123456789012345678901234567890123456789";
+
+    #[test]
+    fn logs_in_as_it_is_told() {
+        for (user, wanted) in [
+            (None, &b"*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n"[..]),
+            (Some(b"u"), b"*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n"),
+        ] {
+            let config = Config {
+                port: 7,
+                user: user.map(|user| user.to_vec()),
+                password: Some(b"p".to_vec()),
+                timeout_ms: 60_000,
+            };
+            let mut link = Link::new(0, config, None);
+            link.handle_timeout(0);
+            link.handle_input(0, Input::Connected);
+            // Who may not say PING before may log in all the same.
+            link.handle_input(
+                1,
+                Input::Received(b"-NOPERM this user has no permissions\r\n"),
+            );
+            let sent = std::iter::from_fn(|| link.poll_output());
+            let mut sent = sent.filter(|output| matches!(output, Output::Send(_)));
+            assert_eq!(sent.nth(1), Some(Output::Send(wanted.to_vec())));
+        }
+    }
 
     #[test]
     fn a_full_copy_then_the_stream_however_the_bytes_are_cut() {

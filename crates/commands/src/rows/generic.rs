@@ -1,6 +1,6 @@
 //! Rows of the group "generic".
 
-use crate::table::{Begin, DataFn, Find, Group, Row, index, key, range, row, sort_keys};
+use crate::table::{Begin, DataFn, Databases, Find, Group, Row, index, key, range, row, sort_keys};
 use crate::{keys, scan, sort};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
@@ -45,6 +45,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .about("1.0.0", "Returns all keys that match a pattern")
         .run(keys::keys),
     row("move", 3, "write fast", Group::Generic)
+        .databases(Databases::At(&[2]))
         .keys(&[key("RW access update", index(1), range(0, 1, 0))])
         .args("key:key0 db:int")
         .about("1.0.0", "Moves a key to another database")
@@ -152,6 +153,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .run(scan::scan),
     row("sort", -2, "write denyoom movablekeys", Group::Generic)
         .categories("dangerous list set sortedset")
+        .traits("reads_by_pattern")
         .keys(&[
             key("RO access", index(1), range(0, 1, 0)),
             key("RO access", Begin::Unknown, Find::Unknown),
@@ -180,6 +182,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .about("1.0.0", "Returns the type of a value")
         .run(keys::type_of),
     row("copy", -3, "write denyoom", Group::Generic)
+        .databases(Databases::CopyOptions)
         .keys(&[
             key("RO access", index(1), range(0, 1, 0)),
             key("OW update", index(2), range(0, 1, 0)),
@@ -203,6 +206,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .run(keys::pexpiretime),
     row("sort_ro", -2, "readonly movablekeys", Group::Generic)
         .categories("dangerous list set sortedset")
+        .traits("reads_by_pattern")
         .keys(&[
             key("RO access", index(1), range(0, 1, 0)),
             key("RO access", Begin::Unknown, Find::Unknown),

@@ -1,7 +1,7 @@
 //! Rows of the group "server".
 
 use crate::keys;
-use crate::table::{DataFn, Group, Row, index, key, range, row};
+use crate::table::{DataFn, Databases, Group, Row, index, key, range, row};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("dbsize", 1, "readonly fast", Group::Server)
@@ -10,6 +10,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .about("1.0.0", "Counts the keys of the database")
         .run(keys::dbsize),
     row("flushall", -1, "write", Group::Server)
+        .databases(Databases::All)
         .categories("dangerous keyspace")
         .traits("empties_all")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
@@ -34,6 +35,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .about("3.0.0", "RESTORE into a slot that is being imported")
         .run(keys::restore),
     row("swapdb", 3, "write fast", Group::Server)
+        .databases(Databases::At(&[1, 2]))
         .categories("dangerous keyspace")
         .args("index1:int index2:int")
         .about("4.0.0", "Swaps two databases")

@@ -149,7 +149,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 18] = [
+const TRAIT_WORDS: [&str; 19] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -168,9 +168,12 @@ const TRAIT_WORDS: [&str; 18] = [
     "runs_script",
     "by_sha1",
     "by_function",
+    "reads_by_pattern",
 ];
 
 impl Traits {
+    /// Its options BY and GET read keys that are named nowhere.
+    pub const READS_BY_PATTERN: Self = Self::parse("reads_by_pattern");
     /// Allowed to a RESP2 client with subscriptions.
     pub const IN_SUBSCRIBED: Self = Self::parse("in_subscribed");
     /// An open transaction runs it at once instead of queueing it.

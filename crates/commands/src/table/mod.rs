@@ -4,6 +4,7 @@
 //! Everything known about a command is in its row: names, arities, flags, categories, key specifications, tips and arguments are
 //! those that COMMAND answers in Valkey 9.1; what follows from a command's name in the engine is one of its [`Traits`].
 
+mod access;
 mod arguments;
 mod categories;
 mod flags;
@@ -11,6 +12,7 @@ mod keys;
 mod row;
 mod secrets;
 
+pub use access::{Channels, Databases};
 pub use arguments::{Argument, Kind, parse_arguments, syntax};
 pub use categories::Categories;
 pub use flags::{Flags, Traits};

@@ -1,6 +1,6 @@
 //! A row: the facts about a command, and the function that runs it.
 
-use super::{Categories, Flags, Key, KeySpec, SecretFinder, Traits};
+use super::{Categories, Channels, Databases, Flags, Key, KeySpec, SecretFinder, Traits};
 use crate::{Args, Ctx, Done};
 
 /// The function of a data command.
@@ -133,6 +133,10 @@ pub struct Facts {
     pub key_finder: Option<KeyFinder>,
     /// Which of its words are secrets.
     pub secrets: Option<SecretFinder>,
+    /// The channels among its words.
+    pub channels: Channels,
+    /// The databases that it touches.
+    pub databases: Databases,
     /// What the engine does otherwise for it.
     pub traits: Traits,
     /// Hints for clients and proxies.
@@ -156,6 +160,13 @@ impl Facts {
         } else {
             words >= wanted
         }
+    }
+
+    /// Whether some of its words can be keys.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        let is_key = |spec: &KeySpec| !spec.flags.has(super::KeyFlags::NOT_KEY);
+        self.key_finder.is_some() || self.keys.iter().any(is_key)
     }
 
     /// The name alone: of `config|get` what follows the bar.
@@ -202,6 +213,8 @@ pub const fn row<F: Copy + 'static>(
             keys: &[],
             key_finder: None,
             secrets: None,
+            channels: Channels::None,
+            databases: Databases::Current,
             traits: Traits::parse(""),
             tips: &[],
             arguments: "",
@@ -239,6 +252,20 @@ impl<F: Copy> Row<F> {
     #[must_use]
     pub const fn secrets(mut self, find: SecretFinder) -> Self {
         self.facts.secrets = Some(find);
+        self
+    }
+
+    /// The channels among its words.
+    #[must_use]
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.facts.channels = channels;
+        self
+    }
+
+    /// The databases that it touches.
+    #[must_use]
+    pub const fn databases(mut self, databases: Databases) -> Self {
+        self.facts.databases = databases;
         self
     }
 

@@ -78,7 +78,10 @@ impl Condition<'_> {
                     .unwrap_or(addr.len());
                 addr[..end] == **ip
             }
-            Self::User(name) => client.user_name().as_bytes() == *name,
+            Self::User(name) => client
+                .user
+                .as_ref()
+                .is_some_and(|user| user.name() == *name),
             Self::Name(name) => client.name.as_deref().unwrap_or_default() == *name,
             Self::LibraryName(name) => client.library[0].as_bytes() == *name,
             Self::LibraryVersion(version) => client.library[1].as_bytes() == *version,
@@ -163,7 +166,7 @@ fn condition<'a>(
         b"ip" => Condition::Ip(reader.word()?),
         b"user" => {
             let name = reader.word()?;
-            if !engine.has_user(name) {
+            if engine.access.users.get(name).is_none() {
                 return Err(Error::quoting("ERR No such user '", name, "'"));
             }
             Condition::User(name)

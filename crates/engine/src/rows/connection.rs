@@ -1,6 +1,6 @@
 //! Rows of the group "connection" that know more than data.
 
-use commands::table::{Group, Row, auth_secrets, hello_secrets, row};
+use commands::table::{Databases, Group, Row, auth_secrets, hello_secrets, row};
 
 use crate::index::EngineFn;
 use crate::{client_command, connection, tracking};
@@ -286,6 +286,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "loading stale fast allow_busy",
         Group::Connection,
     )
+    .databases(Databases::At(&[1]))
     .traits("selects_db replayed")
     .args("index:int")
     .about("1.0.0", "Selects a database")

@@ -1,6 +1,6 @@
 //! Rows of the group "pubsub" that know more than data.
 
-use commands::table::{Group, Row, index, key, range, row};
+use commands::table::{Channels, Group, Row, index, key, range, row};
 
 use crate::index::EngineFn;
 use crate::pubsub;
@@ -12,11 +12,13 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "pubsub noscript loading stale",
         Group::PubSub,
     )
+    .channels(Channels::Patterns)
     .traits("in_subscribed")
     .args("pattern:pattern*")
     .about("2.0.0", "Subscribes to channels by pattern")
     .run(pubsub::psubscribe),
     row("publish", 3, "pubsub loading stale fast", Group::PubSub)
+        .channels(Channels::Published)
         .traits("replayed may_replicate")
         .args("channel message")
         .about("2.0.0", "Sends a message to a channel")
@@ -69,6 +71,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .about("2.0.0", "Ends subscriptions by pattern")
     .run(pubsub::punsubscribe),
     row("spublish", 3, "pubsub loading stale fast", Group::PubSub)
+        .channels(Channels::Published)
         .keys(&[key("not_key", index(1), range(0, 1, 0))])
         .traits("replayed may_replicate")
         .args("shardchannel message")
@@ -80,6 +83,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "pubsub noscript loading stale",
         Group::PubSub,
     )
+    .channels(Channels::Subscribed)
     .keys(&[key("not_key", index(1), range(-1, 1, 0))])
     .traits("in_subscribed")
     .args("shardchannel*")
@@ -91,6 +95,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "pubsub noscript loading stale",
         Group::PubSub,
     )
+    .channels(Channels::Subscribed)
     .traits("in_subscribed")
     .args("channel*")
     .about("2.0.0", "Subscribes to channels")

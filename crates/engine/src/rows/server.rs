@@ -1,14 +1,15 @@
 //! Rows of the group "server" that know more than data.
 
-use commands::table::{Group, Row, index, key, range, row};
+use commands::table::{Group, Row, index, key, range, row, setuser_secrets};
 
 use crate::index::EngineFn;
 use crate::{
-    append_only, configure, connection, debug, describe, info, latency, lolwut, master, memory,
-    observe, persistence, slave,
+    acl_command, append_only, configure, connection, debug, describe, info, latency, lolwut,
+    master, memory, observe, persistence, slave,
 };
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
+    row::<EngineFn>("acl", -2, "", Group::Server).about("6.0.0", "Manages users and their permissions").subs(&[row("acl|cat", -2, "noscript loading stale", Group::Server).args("category?").about("6.0.0", "Lists the command categories, or the commands of one").run(acl_command::cat), row("acl|deluser", -3, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).args("username*").about("6.0.0", "Removes users and closes their connections").secrets(setuser_secrets).run(acl_command::deluser), row("acl|dryrun", -4, "admin noscript loading stale", Group::Server).args("username command arg?*").about("7.0.0", "Says whether a user could run a command, without running it").run(acl_command::dryrun), row("acl|genpass", -2, "noscript loading stale", Group::Server).args("bits:int?").about("6.0.0", "Generates a random password").run(acl_command::genpass), row("acl|getuser", 3, "admin noscript loading stale", Group::Server).args("username").about("6.0.0", "Returns the rules of a user").secrets(setuser_secrets).run(acl_command::getuser), row("acl|help", 2, "loading stale", Group::Server).about("6.0.0", "Describes the subcommands"), row("acl|list", 2, "admin noscript loading stale", Group::Server).about("6.0.0", "Returns all users as lines of a configuration file").run(acl_command::list), row("acl|load", 2, "admin noscript loading stale", Group::Server).about("6.0.0", "Replaces all users by those of the ACL file").run(acl_command::load), row("acl|log", -2, "admin noscript loading stale", Group::Server).args("operation{count:int reset:token=RESET}?").about("6.0.0", "Returns or clears the log of refused commands").run(acl_command::log), row("acl|save", 2, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("6.0.0", "Writes all users to the ACL file").run(acl_command::save), row("acl|setuser", -3, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).args("username rule?*").about("6.0.0", "Creates a user or changes its rules").secrets(setuser_secrets).run(acl_command::setuser), row("acl|users", 2, "admin noscript loading stale", Group::Server).about("6.0.0", "Returns the names of all users").run(acl_command::users), row("acl|whoami", 2, "noscript loading stale", Group::Server).about("6.0.0", "Returns the name of the connection's user").run(acl_command::whoami)]),
     row(
         "bgrewriteaof",
         1,

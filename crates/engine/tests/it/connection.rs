@@ -1,6 +1,6 @@
 //! What drivers send on connect: HELLO, CLIENT and its like, in both protocols.
 
-use crate::harness::Server;
+use crate::harness::{Server, peer};
 
 #[test]
 fn hello_chooses_the_protocol() {
@@ -30,8 +30,9 @@ fn hello_chooses_the_protocol() {
 #[test]
 fn a_password_is_given_by_hello_or_auth() {
     let mut server = Server::new();
-    let (a, b) = (server.a, server.b);
+    let a = server.a;
     server.run(a, &["CONFIG", "SET", "requirepass", "secret"]);
+    let b = server.engine.accept(peer()).expect("room");
     assert!(server.run(b, &["GET", "k"]).starts_with("-NOAUTH"));
     assert!(server.run(b, &["HELLO", "3"]).starts_with("-NOAUTH HELLO"));
     assert!(

@@ -1,7 +1,7 @@
 //! An engine whose world is made up, with two clients.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(crate) struct Talk {
     pub(crate) answers: RefCell<Vec<String>>,
     /// How the child ends that is started next; with none there are no processes.
     pub(crate) child: Cell<Option<ChildEnd>>,
+    /// Small files by name.
+    pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl Meanwhile for Talk {
@@ -79,9 +81,22 @@ impl Host for World {
         Process::default()
     }
     fn config_text(&self) -> Option<Vec<u8>> {
-        None
+        self.talk.files.borrow().get(&b"conf"[..]).cloned()
     }
-    fn write_config(&mut self, _: &[u8]) -> Result<(), String> {
+    fn write_config(&mut self, text: &[u8]) -> Result<(), String> {
+        self.write_file(b"conf", text)
+    }
+    fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, String> {
+        let files = self.talk.files.borrow();
+        files.get(path).cloned().ok_or("no such file".to_owned())
+    }
+    fn write_file(&mut self, path: &[u8], content: &[u8]) -> Result<(), String> {
+        let mut files = self.talk.files.borrow_mut();
+        files.insert(path.to_vec(), content.to_vec());
+        Ok(())
+    }
+    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String> {
+        bytes.fill(0xa5);
         Ok(())
     }
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
@@ -182,6 +197,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Self {
+        Self::with(ServerConfig::default())
+    }
+
+    pub(crate) fn with(config: ServerConfig) -> Self {
         let talk = Rc::new(Talk::default());
         let world = World {
             ns: Cell::new(0),
@@ -193,7 +212,7 @@ impl Server {
         };
         let config = ServerConfig {
             lua_time_limit: 100,
-            ..ServerConfig::default()
+            ..config
         };
         let mut engine = Engine::new(now, config, 1, Box::new(world));
         let a = engine.accept(peer()).expect("room");

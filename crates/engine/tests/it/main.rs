@@ -1,5 +1,6 @@
 //! One engine, driven as its shell drives it: what its clients are answered, and what they notice of each other.
 
+mod acl;
 mod connection;
 mod harness;
 mod observe;
