@@ -131,6 +131,8 @@ fn scripts_may_do_what_their_caller_may() {
         server.run(a, &["EVAL", "return redis.call('set', 'x', 'v').ok", "0"]),
         "$2\r\nOK\r\n"
     );
+    let asks = "return {redis.acl_check_cmd('get', 'k'), redis.acl_check_cmd('get', 'x')}";
+    assert_eq!(server.run(b, &["EVAL", asks, "0"]), "*2\r\n:1\r\n$-1\r\n");
     let log = server.run(a, &["ACL", "LOG"]);
     assert!(
         log.contains("$3\r\nlua\r\n") && log.contains("user=u"),
