@@ -141,12 +141,10 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let source = ctx.keyspace.db(ctx.db);
     let expire_ms = source.expire_ms(from);
-    let failed = |_| Error::text("ERR the value cannot be copied");
     let Some(value) = source.peek(from) else {
         return Ok(());
     };
-    let payload = rdb::dump(ctx.dumper, value, false).map_err(failed)?;
-    let value = rdb::restore(&payload, &ctx.settings.limits, false)
+    let value = rdb::copy(ctx.dumper, value, &ctx.settings.limits)
         .map_err(|_| Error::text("ERR the value cannot be copied"))?;
     let awaited = is_awaited(&value);
     let db = ctx.keyspace.db(target);
