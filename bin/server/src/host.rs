@@ -384,7 +384,7 @@ impl Host for Machine {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<Vec<u8>>, String> {
         dump::load_now(keyspace, request, limits)
     }
 

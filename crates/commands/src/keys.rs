@@ -539,9 +539,13 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let ttl_ms = u64::try_from(int(args[2])?)
         .map_err(|_| Error::text("ERR Invalid TTL value, must be >= 0"))?;
+    let relaxed = ctx.settings.relaxed_versions;
     let value =
-        rdb::restore(args[3], &ctx.settings.limits, false).map_err(|error| match error {
+        rdb::restore(args[3], &ctx.settings.limits, relaxed).map_err(|error| match error {
             rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
+            rdb::Error::Type {
+                code: 22, version, ..
+            } if !version.is_valkey() => Error::text("ERR Unsupported foreign data type: 22"),
             _ => Error::text("ERR Bad data format"),
         })?;
     let at_ms = match ttl_ms {

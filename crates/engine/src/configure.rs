@@ -191,6 +191,7 @@ impl Engine {
             | Effect::Observation => {}
         }
         self.shard.settings = crate::engine::settings(&self.config);
+        self.shard.dumper.version = crate::engine::rdb_version(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);
         self.shard.effects.notify_mask =

@@ -20,6 +20,18 @@ pub struct SaveRequest {
     pub checksum: bool,
     /// The time, Unix milliseconds: keys that expired before are left out.
     pub now_ms: u64,
+    /// The version of the format (`rdb-version`); without one, the lowest from the common one up that holds the data.
+    pub version: Option<rdb::Version>,
+    /// Who will read it does not say what it can read: without a version, the lowest of all that holds the data.
+    pub any_reader: bool,
+    /// What is told of how keys were used: what the eviction policy looks at.
+    pub usage: rdb::Usage,
+    /// The sources of all libraries of functions.
+    pub functions: Vec<Vec<u8>>,
+    /// Whether it tells where slots begin.
+    pub slots: bool,
+    /// What it says of itself.
+    pub facts: rdb::Facts,
     /// About how long the dump will be, rather too much than too little: what the data take in memory.
     pub expected_bytes: u64,
 }
@@ -171,7 +183,7 @@ pub trait Host: fmt::Debug {
     /// Ends the child; its temporary file goes.
     fn kill_child(&mut self);
 
-    /// Loads a dump file while everything waits (DEBUG RELOAD).
+    /// Loads a dump file while everything waits (DEBUG RELOAD); the sources of its libraries of functions.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -182,7 +194,7 @@ pub trait Host: fmt::Debug {
         limits: &Limits,
     ) -> Result<(), String>;
 
-    /// Opens an append-only file, which is made if there is none, to write at its end.
+    /// Opens a part of an append-only file to write at its end. It is made if there is none; `fresh`: emptied if there is one.
     ///
     /// # Errors
     /// The system's words.

@@ -72,7 +72,12 @@ impl Host for World {
         self.talk.child.take()
     }
     fn kill_child(&mut self) {}
-    fn load(&mut self, _: &mut Keyspace, _: &SaveRequest, _: &Limits) -> Result<(), String> {
+    fn load(
+        &mut self,
+        _: &mut Keyspace,
+        _: &SaveRequest,
+        _: &Limits,
+    ) -> Result<Vec<Vec<u8>>, String> {
         Err("no files here".to_owned())
     }
     fn process(&self) -> Process {
