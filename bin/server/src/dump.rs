@@ -51,7 +51,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
     let failed = |what: &str, error: &io::Error| tracing::warn!("{what}: {}", reason(error));
-    let file = File::create(&temporary)
+    let file = files::create_anew(&temporary)
         .inspect_err(|error| failed("Failed opening .rdb for saving", error))?;
     let file = EarlyFile {
         file,
