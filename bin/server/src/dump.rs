@@ -12,7 +12,7 @@ use std::time::Instant;
 use conf::VersionCheck;
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
-use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
+use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Saved};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
@@ -166,6 +166,24 @@ fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a>
         functions: &request.functions,
         slots: request.slots,
     }
+}
+
+/// Writes a dump that is the base of an append-only file. `progress` is as that of [`rdb::save`].
+pub(crate) fn write_base<W: Write>(
+    keyspace: &Keyspace,
+    request: &SaveRequest,
+    sink: W,
+    progress: impl FnMut(Saved) -> io::Result<()>,
+) -> io::Result<W> {
+    let facts = rdb::Facts {
+        aof_base: true,
+        ..request.facts.clone()
+    };
+    let options = SaveOptions {
+        facts: Some(&facts),
+        ..options(keyspace, request)
+    };
+    rdb::save(keyspace, sink, options, progress).map(|(sink, _)| sink)
 }
 
 /// Loads a dump file while everything waits; the sources of its libraries of functions.

@@ -175,7 +175,6 @@ impl Engine {
     /// Looks after the child and the save points; part of each tick.
     pub(crate) fn tick_persistence(&mut self) {
         self.look_after_child();
-        self.complete_rewrite();
         if self.keeper.persistence.running.is_some() {
             let gathered = self.tail_bytes().max(self.stream_since_fork());
             self.host.gathered(gathered);
@@ -236,10 +235,9 @@ impl Engine {
             return;
         };
         if running.purpose == Purpose::Rewrite {
-            if !self.rewrite_ended(running, end) {
-                self.set_child(None);
-                self.sync_child_ended(running.purpose, false);
-            }
+            self.set_child(None);
+            let ok = self.rewrite_ended(running, end);
+            self.sync_child_ended(running.purpose, ok);
             return;
         }
         self.set_child(None);
