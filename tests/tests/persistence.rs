@@ -348,7 +348,7 @@ fn what_changes_nothing_is_told_to_replicas_and_not_to_the_file() {
         };
         assert_eq!(text_of(&parts[2]), word);
     }
-    let file = || std::fs::read_to_string(server.dir().join("appendonly.aof")).unwrap();
+    let file = || std::fs::read_to_string(increment(&server, 1)).unwrap();
     let folded = |text: String| text.to_lowercase();
     assert_eq!(file(), "");
     assert_eq!(client.text("SET key value"), "OK");
@@ -419,7 +419,7 @@ fn a_check_tool_says_how_it_is_called() {
 fn forms_that_newer_servers_append_are_understood_or_refused() {
     let mut server = Daemon::server("appendonly yes\nsave \"\"");
     server.stop();
-    let path = server.dir().join("appendonly.aof");
+    let path = increment(&server, 1);
     let known = [
         command(&["SET", "timed", "a", "PXAT", "32503680000000"]),
         command(&["SET", "timed", "1.5", "KEEPTTL"]),
@@ -457,32 +457,198 @@ fn forms_that_newer_servers_append_are_understood_or_refused() {
     }
 }
 
+/// A part of the append-only file.
+fn part(server: &Daemon, name: &str) -> std::path::PathBuf {
+    server.dir().join("appendonlydir").join(name)
+}
+
+fn increment(server: &Daemon, number: u32) -> std::path::PathBuf {
+    part(server, &format!("appendonly.aof.{number}.incr.aof"))
+}
+
+fn manifest(server: &Daemon) -> String {
+    std::fs::read_to_string(part(server, "appendonly.aof.manifest")).unwrap()
+}
+
 #[test]
-fn a_file_in_parts_is_not_overlooked() {
+fn an_append_only_file_is_kept_in_parts() {
     let mut server = Daemon::server("appendonly yes\nsave \"\"");
+    assert_eq!(
+        manifest(&server),
+        "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+    );
+    assert_eq!(server.text("SET before rewrite"), "OK");
+    for (number, preamble) in [(2, "yes"), (3, "no")] {
+        assert_eq!(
+            server.text(&format!("CONFIG SET aof-use-rdb-preamble {preamble}")),
+            "OK"
+        );
+        assert_eq!(
+            server.text("BGREWRITEAOF"),
+            "Background append only file rewriting started"
+        );
+        assert_eq!(
+            server.text(&format!("LPUSH list {number}")),
+            (number - 1).to_string()
+        );
+        wait_until("a rewrite", || {
+            let info = server.info("persistence");
+            info["aof_rewrite_in_progress"] == "0" && info["aof_last_bgrewrite_status"] == "ok"
+        });
+        let format = if preamble == "yes" { "rdb" } else { "aof" };
+        assert_eq!(
+            manifest(&server),
+            format!(
+                "file appendonly.aof.{number}.base.{format} seq {number} type b\n\
+                 file appendonly.aof.{number}.incr.aof seq {number} type i\n"
+            )
+        );
+        // What is of no use any more goes, on another thread.
+        wait_until("the removal of history", || {
+            std::fs::read_dir(server.dir().join("appendonlydir"))
+                .unwrap()
+                .count()
+                == 3
+        });
+    }
+    server.kill();
+    server.start();
+    assert_eq!(server.text("GET before"), "rewrite");
+    assert_eq!(server.text("LRANGE list 0 -1"), "3\n2");
+    let name = part(&server, "appendonly.aof.manifest");
+    let checked = run(
+        &tern_tests::daemon::binary("server"),
+        &["--check-aof", name.to_str().unwrap()],
+        "",
+    );
+    assert_eq!(checked.code, Some(0), "{}", checked.out);
+    // A part that is missing is not passed over.
     server.stop();
-    let parts = server.dir().join("appendonlydir");
-    std::fs::create_dir(&parts).unwrap();
-    std::fs::write(
-        parts.join("appendonly.aof.manifest"),
-        "file appendonly.aof.1.base.rdb seq 1 type b\n",
-    )
-    .unwrap();
+    std::fs::remove_file(increment(&server, 3)).unwrap();
     let program = tern_tests::daemon::binary("server");
     let started = run(&program, &[server.config_path().to_str().unwrap()], "");
     assert_eq!(started.code, Some(1), "{}", started.out);
     assert!(
-        started.out.contains("is in parts, as Redis 7 writes it"),
+        started
+            .out
+            .contains("The append log file appendonly.aof.3.incr.aof doesn't exist"),
         "{}",
         started.out
     );
+}
+
+#[test]
+fn no_transaction_ends_in_another_file_than_it_began_in() {
+    let mut server = Daemon::server("appendonly yes\nsave \"\"");
+    let mut client = server.client();
+    for words in ["MULTI", "SET a 1", "BGREWRITEAOF", "SET b 2"] {
+        assert!(["OK", "QUEUED"].contains(&client.text(words).as_str()));
+    }
+    assert_eq!(
+        client.text("EXEC"),
+        "OK\nBackground append only file rewriting scheduled\nOK"
+    );
+    let first = std::fs::read_to_string(increment(&server, 1)).unwrap();
+    assert!(first.contains("MULTI") && first.contains("EXEC"), "{first}");
+    wait_until("the rewrite", || {
+        manifest(&server).contains("appendonly.aof.2.incr.aof")
+            && server.info_field("persistence", "aof_rewrite_in_progress") == "0"
+    });
+    server.kill();
+    server.start();
+    assert_eq!(server.text("MGET a b"), "1\n2");
+}
+
+#[test]
+fn a_single_file_of_an_older_release_is_taken_over() {
+    let mut server = Daemon::server("appendonly yes\nsave \"\"");
+    server.stop();
+    let folder = server.dir().join("appendonlydir");
+    let single = server.dir().join("appendonly.aof");
+    for unfinished in [false, true] {
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::write(&single, command(&["SET", "key", "value"])).unwrap();
+        if unfinished {
+            // A crash came between the manifest and the move of the file.
+            std::fs::create_dir(&folder).unwrap();
+            let name = folder.join("appendonly.aof.manifest");
+            std::fs::write(name, "file appendonly.aof seq 1 type b\n").unwrap();
+        }
+        server.start();
+        assert_eq!(server.text("GET key"), "value");
+        assert!(!single.exists());
+        assert_eq!(
+            manifest(&server),
+            "file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+        );
+        assert!(server.log().contains("Successfully migrated an old-style AOF file (appendonly.aof) into the AOF directory (appendonlydir)."));
+        server.stop();
+    }
+    // A single file beside a file in parts is somebody else's.
+    std::fs::write(&single, command(&["SET", "key", "other"])).unwrap();
+    server.start();
+    assert_eq!(server.text("GET key"), "value");
+    assert!(single.exists());
+}
+
+#[test]
+fn an_append_only_file_that_is_not_loaded_is_named() {
+    const WARNING: &str = "There is an append only file in appendonlydir, which is not loaded, since appendonly is no";
+    let mut server = Daemon::server("appendonly yes\nsave \"\"");
+    server.stop();
+    let config = std::fs::read_to_string(server.config_path()).unwrap();
     std::fs::write(
-        server.dir().join("appendonly.aof"),
-        command(&["SET", "key", "value"]),
+        server.config_path(),
+        config.replace("appendonly yes", "appendonly no"),
     )
     .unwrap();
     server.start();
+    assert_eq!(server.log().matches(WARNING).count(), 1);
+    server.stop();
+    std::fs::remove_dir_all(server.dir().join("appendonlydir")).unwrap();
+    server.start();
+    assert_eq!(server.log().matches(WARNING).count(), 1);
+}
+
+#[test]
+fn a_damaged_end_is_cut_within_the_bound_that_is_configured() {
+    let mut server = Daemon::server("appendonly yes\nsave \"\"\naof-load-corrupt-tail-max-size 10");
+    assert_eq!(server.text("SET key value"), "OK");
+    server.stop();
+    let path = increment(&server, 1);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let start = |tail: &str| {
+        std::fs::write(&path, format!("{whole}{tail}")).unwrap();
+        run(
+            &tern_tests::daemon::binary("server"),
+            &[server.config_path().to_str().unwrap()],
+            "",
+        )
+    };
+    let told = start("damage of 11");
+    assert_eq!(told.code, Some(1), "{}", told.out);
+    assert!(
+        told.out
+            .contains("Bad file format reading the append only file appendonly.aof.1.incr.aof"),
+        "{}",
+        told.out
+    );
+    std::fs::write(&path, format!("{whole}damage")).unwrap();
+    server.start();
     assert_eq!(server.text("GET key"), "value");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+}
+
+#[test]
+fn a_link_in_the_place_of_a_temporary_file_is_not_followed() {
+    let server = Daemon::server("save \"\"");
+    let victim = server.dir().join("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    let temporary = server.dir().join(format!("temp-{}.rdb", server.pid()));
+    std::os::unix::fs::symlink(&victim, &temporary).unwrap();
+    assert_eq!(server.text("SAVE"), "OK");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(server.dir().join("dump.rdb").exists());
 }
 
 #[test]
@@ -549,13 +715,6 @@ fn a_full_disk_stops_writes_to_the_append_only_file_until_there_is_room() {
     let mut client = server.client();
     fill(&mut client);
     limit_files(&server, "65536");
-    assert_eq!(
-        client.text("BGREWRITEAOF"),
-        "Background append only file rewriting started"
-    );
-    wait_until("a failed rewrite", || {
-        server.info_field("persistence", "aof_last_bgrewrite_status") == "err"
-    });
     // This one is kept in memory, and is written when there is room.
     assert_eq!(client.text("SET first kept"), "OK");
     wait_until("a failed write", || {
@@ -566,6 +725,12 @@ fn a_full_disk_stops_writes_to_the_append_only_file_until_there_is_room() {
         "MISCONF Errors writing to the AOF file: File too large"
     );
     assert_eq!(client.text("GET first"), "kept");
+    // It would be in the new base, and once more behind it.
+    assert!(
+        client
+            .text("BGREWRITEAOF")
+            .starts_with("ERR Can't execute an AOF background rewriting.")
+    );
     limit_files(&server, "unlimited");
     wait_until("writes again", || client.text("SET third kept") == "OK");
     assert_eq!(

@@ -44,6 +44,35 @@ fn replicas_get_libraries_and_the_effects_of_scripts() {
 }
 
 #[test]
+fn dumps_hold_libraries() {
+    let mut server = Daemon::server("save \"\"");
+    let mut client = server.client();
+    load(&mut client);
+    assert_eq!(client.text("FCALL put 1 a 1"), "OK");
+    assert_eq!(client.text("DEBUG RELOAD"), "OK");
+    assert_eq!(client.text("FCALL put 1 a 2"), "OK");
+    let replica = Daemon::server(&format!("slaveof {}", server.address().replace(':', " ")));
+    wait_until("a synchronization", || {
+        replica.info_field("replication", "master_link_status") == "up"
+    });
+    assert_eq!(replica.text("REPLICAOF NO ONE"), "OK");
+    assert_eq!(replica.text("FCALL put 1 a 3"), "OK");
+    assert_eq!(client.text("SAVE"), "OK");
+    server.stop();
+    server.start();
+    assert_eq!(server.text("GET a"), "2");
+    assert_eq!(server.text("FCALL put 1 a 4"), "OK");
+    // What a replica had of its own goes with its data.
+    assert_eq!(server.text("FUNCTION FLUSH"), "OK");
+    let address = server.address().replace(':', " ");
+    assert_eq!(replica.text(&format!("REPLICAOF {address}")), "OK");
+    wait_until("another synchronization", || {
+        replica.info_field("replication", "master_link_status") == "up"
+    });
+    assert_eq!(replica.call("FUNCTION LIST"), Value::Array(Vec::new()));
+}
+
+#[test]
 fn the_append_only_file_holds_libraries_whatever_form_it_has() {
     let mut server = Daemon::server("appendonly yes\nsave \"\"");
     let mut client = server.client();

@@ -1,42 +1,29 @@
-//! Append-only files on the disk: written and synced, written anew by a child, read back in steps between which clients are
-//! answered. What goes in and when is the engine's.
+//! Append-only files on the disk: their parts written and synced, a new base written by a child, all read back in steps between which
+//! clients are answered. What goes in and when is the engine's.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write};
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use anyhow::Context as _;
+use aof::{MANIFEST_SUFFIX, Manifest};
 use daemon::{as_path, files, reason};
-use engine::{
-    AppendFile, Completed, Completion, Engine, Replay, ReplayError, RewriteRequest, Source,
-    SyncState, WriteError,
-};
-use rdb::Progress;
+use engine::{AppendFile, Replay, ReplayError, RewriteRequest, Source, SyncState, WriteError};
+use rdb::{LoadOptions, Progress};
 use store::Keyspace;
 
 use crate::gathered::Gathered;
 use crate::pace::Paced;
-use crate::sched;
 use crate::shell::Shell;
 
 /// How much of a file is replayed before clients get a turn.
 const STEP_BYTES: u64 = 256 * 1024;
-/// The length of a dump that holds nothing: header, end and checksum.
-const EMPTY_DUMP_BYTES: u64 = 18;
 /// A child that is to sync often does it after so many bytes (Redis 3.0: `REDIS_AOF_AUTOSYNC_BYTES`).
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
-/// How much of what was written during a rewrite is added to its file at once.
-const COPY_BYTES: usize = 256 * 1024;
-/// So little may be left to add while clients wait.
-const LITTLE_BYTES: u64 = 1024 * 1024;
-/// After this many rounds the disk is what is too slow, and one more would not change that.
-const MOST_ROUNDS: usize = 20;
-
 /// A file that is appended to, with a thread that syncs it.
 #[derive(Debug)]
 pub(crate) struct AppendOnlyFile {
@@ -47,25 +34,12 @@ pub(crate) struct AppendOnlyFile {
 }
 
 impl AppendOnlyFile {
-    /// Opens a file to be written at its end; one that is missing is made.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::options()
-            .append(true)
-            .read(true)
-            .create(true)
-            .open(path)?;
-        Self::start(file)
-    }
-
-    /// A file in the working directory that has no name.
-    pub(crate) fn scratch() -> io::Result<Self> {
-        let path = PathBuf::from(format!("temp-aof-incr-{}.aof", std::process::id()));
-        let file = File::options()
-            .append(true)
-            .read(true)
-            .create_new(true)
-            .open(&path)?;
-        std::fs::remove_file(&path)?;
+    /// Opens a file to be written at its end; one that is missing is made, and one that is there is emptied where it is to be `fresh`.
+    pub(crate) fn open(path: &Path, fresh: bool) -> io::Result<Self> {
+        let file = File::options().append(true).create(true).open(path)?;
+        if fresh {
+            file.set_len(0)?;
+        }
         Self::start(file)
     }
 
@@ -149,13 +123,6 @@ impl AppendFile for AppendOnlyFile {
             .map(|facts| facts.len())
             .map_err(|error| reason(&error))
     }
-
-    fn read_from(&self, start: u64) -> Source {
-        Box::new(Following {
-            file: Arc::clone(&self.file),
-            at: start,
-        })
-    }
 }
 
 // ---- rewriting -----------------------------------------------------------------------------------------------------------
@@ -165,35 +132,18 @@ pub(crate) fn temporary(path: &Path, pid: u32) -> PathBuf {
     path.with_file_name(format!("temp-rewriteaof-bg-{pid}.aof"))
 }
 
-/// Writes the commands that make a keyspace into this process's temporary file.
+/// Writes the base that holds a keyspace into this process's temporary file; its name.
 pub(crate) fn rewrite(
     keyspace: &Keyspace,
     request: &RewriteRequest,
-    gathered: &Gathered,
-) -> io::Result<()> {
-    let path = temporary(as_path(&request.path), std::process::id());
-    let file = File::create(&path).inspect_err(|error| {
+    pace: Option<&Gathered>,
+) -> io::Result<PathBuf> {
+    let path = temporary(Path::new("aof"), std::process::id());
+    let file = files::create_anew(&path).inspect_err(|error| {
         let why = reason(error);
         tracing::warn!("Opening the temp file for AOF rewrite in rewriteAppendOnlyFile(): {why}");
     })?;
-    let written = (|| {
-        let mut synced = 0;
-        let handle = file.try_clone()?;
-        let mut rewriter = aof::Rewriter::new(Paced::of_child(file, gathered));
-        request
-            .functions
-            .iter()
-            .try_for_each(|code| rewriter.library(code))?;
-        rewriter.keyspace(keyspace, request.now_ms, |written| {
-            if request.sync_often && written - synced >= SYNC_BYTES {
-                synced = written;
-                handle.sync_data()?;
-            }
-            Ok(())
-        })?;
-        rewriter.finish()?.sink.sync_all()
-    })()
-    .inspect_err(|error: &io::Error| {
+    let written = write_base(keyspace, request, file, pace).inspect_err(|error: &io::Error| {
         let why = reason(error);
         tracing::warn!("Write error writing append only file on disk: {why}");
     });
@@ -201,169 +151,60 @@ pub(crate) fn rewrite(
         // The error that matters is the one before.
         let _ = std::fs::remove_file(&path);
     }
-    written
+    written.map(|()| path)
 }
 
-/// The file of a child on its way into its place: another thread adds what was written meanwhile.
-#[derive(Debug)]
-pub(crate) struct Completing {
-    temporary: PathBuf,
-    thread: Receiver<io::Result<Added>>,
-    added: Option<Added>,
-    given_up: Arc<AtomicBool>,
-}
-
-/// The new file, and where what belongs to its end comes from.
-struct Added {
+fn write_base(
+    keyspace: &Keyspace,
+    request: &RewriteRequest,
     file: File,
-    tail: Source,
-    bytes: u64,
-}
-
-impl std::fmt::Debug for Added {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Added")
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Completing {
-    /// Starts the thread.
-    pub(crate) fn start(temporary: PathBuf, tail: Source) -> Result<Self, String> {
-        let file = File::options()
-            .append(true)
-            .open(&temporary)
-            .map_err(|error| {
-                let why = reason(&error);
-                format!("Unable to open the temporary AOF produced by the child: {why}")
-            })?;
-        let (tell, thread) = channel();
-        let given_up = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&given_up);
-        let completing = Self {
-            temporary,
-            thread,
-            added: None,
-            given_up,
-        };
-        let mut added = Added {
-            file,
-            tail,
-            bytes: 0,
-        };
-        std::thread::Builder::new()
-            .name("aof-rewrite".to_owned())
-            .spawn(move || {
-                sched::wait_for_the_core();
-                let done = added.catch_up(&end);
-                // Nobody waits for it any more, perhaps.
-                let _ = tell.send(done.map(|()| added));
-            })
-            .map_err(|error| format!("Unable to complete the rewritten AOF: {}", reason(&error)))?;
-        Ok(completing)
-    }
-}
-
-impl Added {
-    /// Adds what there is, and again what has come while that was brought to the disk, until little comes.
-    fn catch_up(&mut self, end: &AtomicBool) -> io::Result<()> {
-        for _ in 0..MOST_ROUNDS {
-            let count = self.copy(end)?;
-            self.file.sync_data()?;
-            if count < LITTLE_BYTES || end.load(Ordering::Relaxed) {
-                break;
-            }
+    pace: Option<&Gathered>,
+) -> io::Result<()> {
+    let mut synced = 0;
+    let handle = file.try_clone()?;
+    let file = match pace {
+        Some(gathered) => Paced::of_child(file, gathered),
+        None => Paced::free(file),
+    };
+    let mut sync_at = |written: u64| -> io::Result<()> {
+        if request.sync_often && written - synced >= SYNC_BYTES {
+            synced = written;
+            handle.sync_data()?;
         }
         Ok(())
+    };
+    if let Some(dump) = &request.dump {
+        let file = crate::dump::write_base(keyspace, dump, file, |saved| sync_at(saved.bytes))?;
+        return file.sink.sync_all();
     }
-
-    /// Adds what there is.
-    fn copy(&mut self, end: &AtomicBool) -> io::Result<u64> {
-        let mut buffer = vec![0; COPY_BYTES];
-        let mut all = 0;
-        while !end.load(Ordering::Relaxed) {
-            let count = self.tail.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            self.file.write_all(&buffer[..count])?;
-            all += count as u64;
-        }
-        self.bytes += all;
-        Ok(all)
+    let mut rewriter = aof::Rewriter::new(file);
+    if request.stamp {
+        rewriter.stamp(request.now_ms / 1000)?;
     }
+    request
+        .functions
+        .iter()
+        .try_for_each(|code| rewriter.library(code))?;
+    rewriter.keyspace(keyspace, request.now_ms, sync_at)?;
+    rewriter.finish()?.sink.sync_all()
 }
 
-impl Completion for Completing {
-    fn poll(&mut self) -> Option<Result<(), String>> {
-        let failed = |why: &str| {
-            format!("Error trying to flush the parent diff to the rewritten AOF: {why}")
-        };
-        match self.thread.try_recv() {
-            Ok(Ok(added)) => {
-                self.added = Some(added);
-                Some(Ok(()))
-            }
-            Ok(Err(error)) => Some(Err(failed(&reason(&error)))),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(Err(failed("the thread is gone"))),
-        }
-    }
-
-    fn finish(mut self: Box<Self>, path: &[u8], sync: bool) -> Result<Completed, String> {
-        let failed = |what: &str, error: &io::Error| format!("{what}: {}", reason(error));
-        let Some(mut added) = self.added.take() else {
-            return Err("The rewritten AOF is not complete".to_owned());
-        };
-        added
-            .copy(&AtomicBool::new(false))
-            .and_then(|_| if sync { added.file.sync_data() } else { Ok(()) })
-            .map_err(|error| {
-                failed(
-                    "Error trying to flush the parent diff to the rewritten AOF",
-                    &error,
-                )
-            })?;
-        let file = AppendOnlyFile::open(&self.temporary)
-            .map_err(|error| failed("Unable to open the rewritten AOF", &error))?;
-        let start = std::time::Instant::now();
-        if let Err(error) = files::rename(&self.temporary, as_path(path)) {
-            let line = failed("Error trying to rename the temporary AOF file", &error);
-            if self.temporary.exists() {
-                return Err(line);
-            }
-            // The new file has the name already: nobody would read what went on to the old one.
-            tracing::warn!("{line}");
-        }
-        Ok(Completed {
-            file: Box::new(file),
-            added: added.bytes,
-            rename_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+/// Moves a base into its place; its size in bytes.
+pub(crate) fn place_base(temporary: &Path, path: &Path) -> Result<u64, String> {
+    let placed = std::fs::rename(temporary, path);
+    placed
+        .and_then(|()| path.metadata())
+        .map(|facts| facts.len())
+        .map_err(|error| {
+            // The error that matters is the one before.
+            let _ = std::fs::remove_file(temporary);
+            format!(
+                "Error trying to rename the temporary AOF base file {} into {}: {}",
+                temporary.display(),
+                path.display(),
+                reason(&error)
+            )
         })
-    }
-}
-
-impl Drop for Completing {
-    fn drop(&mut self) {
-        self.given_up.store(true, Ordering::Relaxed);
-        // Once the file has its name there is none of this one.
-        let _ = std::fs::remove_file(&self.temporary);
-    }
-}
-
-/// Reads a file that another handle is writing to.
-struct Following {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl io::Read for Following {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
 }
 
 // ---- loading -------------------------------------------------------------------------------------------------------------
@@ -379,62 +220,199 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<(Source, u64)> {
 ///
 /// # Errors
 /// The line to log before the process ends.
-pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> anyhow::Result<()> {
-    refuse_parts(path)?;
-    let size = shell
-        .turn(Engine::open_append_only)
-        .map_err(|error| anyhow::anyhow!("Can't open the append-only file: {error}"))?;
-    if size > 0 {
-        let (source, _) = open_to_read(path)
+pub(crate) async fn load(shell: &Rc<Shell>) -> anyhow::Result<()> {
+    let place = Place::of(shell);
+    let manifest = place.take_over(place.manifest()?)?;
+    let (mut parts, mut all) = (Vec::new(), 0);
+    for part in manifest.parts() {
+        let path = place.folder.join(std::ffi::OsStr::from_bytes(&part.name));
+        let name = name_of(&path);
+        let bytes = path
+            .metadata()
             .map_err(|error| anyhow::anyhow!(reason(&error)))
-            .context("Fatal error: can't open the append log file for reading")?;
+            .with_context(|| format!("The append log file {name} doesn't exist"))?
+            .len();
+        all += bytes;
+        parts.push((path, name, bytes));
+    }
+    let base = manifest.base().is_some();
+    let count = parts.len();
+    for (index, (path, name, bytes)) in parts.iter().enumerate() {
         let started = std::time::Instant::now();
-        let options = crate::dump::load_options(shell);
-        let mut replay = shell
-            .turn(|engine| engine.begin_replay(source, size, options))
-            .map_err(|error| anyhow::anyhow!(error.line(&name_of(path))))?;
-        let result = replay_steps(shell, &mut replay).await;
-        shell.turn(|engine| engine.end_replay(replay));
-        result.or_else(|error| cut(shell, &name_of(path), &error))?;
+        if *bytes > 0 {
+            replay(shell, path, name, *bytes, index + 1 == count).await?;
+        }
+        let kind = if base && index == 0 { "base" } else { "incr" };
         tracing::info!(
-            "DB loaded from append only file: {:.3} seconds",
+            "DB loaded from {kind} file {name}: {:.3} seconds",
             started.elapsed().as_secs_f64()
         );
-    } else {
-        warn_of_dump(as_path(&shell.engine.borrow().config().dbfilename));
     }
-    shell.turn(Engine::start_append_only);
-    Ok(())
+    if all == 0 {
+        warn_of_dump(as_path(&shell.engine.borrow().config().dbfilename));
+    } else {
+        tracing::info!("DB loaded from append only file");
+    }
+    // What a cut took away is not there any more.
+    let left = parts.iter().filter_map(|(path, ..)| path.metadata().ok());
+    let left = left.map(|facts| facts.len()).sum();
+    shell.turn(|engine| engine.set_manifest(manifest));
+    shell
+        .turn(|engine| engine.start_append_only(left))
+        .map_err(anyhow::Error::msg)
 }
 
-/// Redis keeps its file in parts from 7.0 on, in a folder. Who hands us that folder would find an empty dataset.
-fn refuse_parts(path: &Path) -> anyhow::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".manifest");
-    let manifest = path.with_file_name("appendonlydir").join(name);
-    let empty = path.metadata().map_or(true, |facts| facts.len() == 0);
-    if empty && manifest.exists() {
-        anyhow::bail!(
-            "The append only file is in parts, as Redis 7 writes it, and this server reads one file: join the files that {} lists, in \
-             its order, into {}, or remove it to start with nothing",
-            manifest.display(),
-            path.display()
+/// Replays one part.
+async fn replay(
+    shell: &Rc<Shell>,
+    path: &Path,
+    name: &str,
+    bytes: u64,
+    is_last: bool,
+) -> anyhow::Result<()> {
+    let (source, _) = open_to_read(path)
+        .map_err(|error| anyhow::anyhow!(reason(&error)))
+        .with_context(|| {
+            format!("Fatal error: can't open the append log file {name} for reading")
+        })?;
+    // What expired since was deleted by the commands that follow.
+    let options = LoadOptions {
+        drop_expired_before: None,
+        ..crate::dump::load_options(shell)
+    };
+    let mut replay = shell
+        .turn(|engine| engine.begin_replay(source, bytes, options))
+        .map_err(|error| anyhow::anyhow!(error.line(name)))?;
+    let result = replay_steps(shell, &mut replay).await;
+    shell.turn(|engine| engine.end_replay(replay));
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) => cut(shell, path, name, bytes, is_last, &error),
+    }
+}
+
+/// Where an append-only file is.
+struct Place {
+    folder: PathBuf,
+    manifest: PathBuf,
+    /// The single file of an older release.
+    single: PathBuf,
+}
+
+impl Place {
+    fn of(shell: &Shell) -> Self {
+        let engine = shell.engine.borrow();
+        let config = engine.config();
+        let folder = as_path(&config.appenddirname).to_owned();
+        let name = [&config.appendfilename[..], MANIFEST_SUFFIX.as_bytes()].concat();
+        Self {
+            manifest: folder.join(as_path(&name)),
+            single: as_path(&config.appendfilename).to_owned(),
+            folder,
+        }
+    }
+
+    /// The manifest; an empty one where there is none.
+    fn manifest(&self) -> anyhow::Result<Manifest> {
+        match std::fs::read(&self.manifest) {
+            Ok(bytes) => Ok(Manifest::parse(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
+            Err(error) => anyhow::bail!(
+                "Fatal error: can't open the AOF manifest file {} for reading: {}",
+                self.manifest.display(),
+                reason(&error)
+            ),
+        }
+    }
+
+    /// Older releases keep a single file: it becomes the base. A crash between the steps is mended by the next start.
+    fn take_over(&self, manifest: Manifest) -> anyhow::Result<Manifest> {
+        let name = self.single.as_os_str().as_bytes();
+        let inside = self.folder.join(&self.single);
+        let unfinished = manifest.is_takeover_of(name) && !inside.exists();
+        if !self.single.exists() || !(manifest.is_empty() || unfinished) {
+            return Ok(manifest);
+        }
+        let (single, folder) = (self.single.display(), self.folder.display());
+        make_folder(&self.folder)
+            .map_err(|error| anyhow::anyhow!(reason(&error)))
+            .with_context(|| format!("Can't open or create append-only dir {folder}"))?;
+        let manifest = Manifest::of_single_file(name);
+        write_manifest(&self.manifest, &manifest.to_bytes()).map_err(anyhow::Error::msg)?;
+        files::rename(&self.single, &inside)
+            .map_err(|error| anyhow::anyhow!(reason(&error)))
+            .with_context(|| {
+                format!("Error trying to move the old AOF file {single} into dir {folder}")
+            })?;
+        tracing::info!(
+            "Successfully migrated an old-style AOF file ({single}) into the AOF directory ({folder})."
+        );
+        Ok(manifest)
+    }
+}
+
+/// Makes a folder, if there is none.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// Replaces a manifest, on the disk with all names in its folder.
+pub(crate) fn write_manifest(path: &Path, content: &[u8]) -> Result<(), String> {
+    let failed = |error: &io::Error| {
+        format!(
+            "Can't write the AOF manifest file {}: {}",
+            path.display(),
+            reason(error)
+        )
+    };
+    files::replace_by_rename(path, content, Ok)
+        .map(drop)
+        .map_err(|error| failed(&error))
+}
+
+/// With `appendonly no`, what lies in the folder is not loaded: whoever forgot to turn it on would find an empty dataset.
+pub(crate) fn warn_of_parts(shell: &Shell) {
+    let place = Place::of(shell);
+    if place.manifest.exists() {
+        tracing::warn!(
+            "There is an append only file in {}, which is not loaded, since appendonly is no",
+            place.folder.display()
         );
     }
-    Ok(())
 }
 
 /// Where an append-only file is kept it is all that is loaded, even if it is new, or its first rewrite was never done.
 fn warn_of_dump(dump: &Path) {
-    if dump
-        .metadata()
-        .is_ok_and(|facts| facts.len() > EMPTY_DUMP_BYTES)
-    {
+    if holds_something(dump) {
         tracing::warn!(
             "The append only file is empty, and {} is not loaded. To begin with what that holds, start with appendonly no and turn it \
              on with CONFIG SET",
             dump.display()
         );
+    }
+}
+
+/// Whether a dump holds a key. One that cannot be read may.
+fn holds_something(dump: &Path) -> bool {
+    let Ok(file) = File::open(dump) else {
+        return false;
+    };
+    let options = rdb::Options {
+        skip_unsupported: true,
+        ..rdb::Options::default()
+    };
+    let Ok(mut reader) = rdb::Reader::open(rdb::Input::new(file), options) else {
+        return true;
+    };
+    loop {
+        match reader.next_record() {
+            Ok(None) => return false,
+            Ok(Some(rdb::Record::Key(_) | rdb::Record::Function(_))) | Err(_) => return true,
+            Ok(Some(_)) => {}
+        }
     }
 }
 
@@ -450,20 +428,44 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// A file whose end is missing is cut behind its last whole command, where the configuration allows it.
-fn cut(shell: &Rc<Shell>, name: &str, error: &ReplayError) -> anyhow::Result<()> {
-    let ReplayError::Aof(aof::Error::Truncated { valid_up_to }) = *error else {
-        anyhow::bail!(error.line(name));
+/// A file whose end is missing, or damaged within the bound, is cut behind its last whole command, where the configuration allows it.
+fn cut(
+    shell: &Rc<Shell>,
+    path: &Path,
+    name: &str,
+    bytes: u64,
+    is_last: bool,
+    error: &ReplayError,
+) -> anyhow::Result<()> {
+    let (allowed, most_corrupt) = {
+        let engine = shell.engine.borrow();
+        let config = engine.config();
+        (
+            config.aof_load_truncated,
+            config.aof_load_corrupt_tail_max_size,
+        )
     };
-    if !shell.engine.borrow().config().aof_load_truncated {
-        anyhow::bail!(error.line(name));
+    let valid_up_to = match *error {
+        ReplayError::Aof(aof::Error::Truncated { valid_up_to }) if allowed => valid_up_to,
+        ReplayError::Aof(aof::Error::Format { valid_up_to, .. })
+            if bytes.saturating_sub(valid_up_to) <= most_corrupt =>
+        {
+            valid_up_to
+        }
+        _ => anyhow::bail!(error.line(name)),
+    };
+    if !is_last {
+        anyhow::bail!("Fatal error: the truncated file is not the last file");
     }
     for line in aof::truncation_lines(name, valid_up_to) {
         tracing::warn!("{line}");
     }
-    shell
-        .turn(|engine| engine.truncate_append_only(valid_up_to))
-        .map_err(|error| anyhow::anyhow!("Error truncating the AOF file: {error}"))?;
+    let cut = File::options().write(true).open(path);
+    cut.and_then(|file| {
+        file.set_len(valid_up_to)?;
+        file.sync_all()
+    })
+    .map_err(|error| anyhow::anyhow!("Error truncating the AOF file {name}: {}", reason(&error)))?;
     tracing::warn!("{}", aof::loaded_anyway(name));
     Ok(())
 }

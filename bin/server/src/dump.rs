@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use conf::VersionCheck;
 use daemon::{as_path, files, reason};
 use engine::SaveRequest;
-use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Version};
+use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Saved};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
@@ -50,7 +51,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
     let path = as_path(&request.path);
     let temporary = temporary(path, std::process::id());
     let failed = |what: &str, error: &io::Error| tracing::warn!("{what}: {}", reason(error));
-    let file = File::create(&temporary)
+    let file = files::create_anew(&temporary)
         .inspect_err(|error| failed("Failed opening .rdb for saving", error))?;
     let file = EarlyFile {
         file,
@@ -149,24 +150,48 @@ pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) 
     rdb::save(keyspace, File::from(pipe), options, |_| Ok(())).map(drop)
 }
 
-fn options(keyspace: &Keyspace, request: &SaveRequest) -> SaveOptions<'static> {
-    // Where everybody can read it, everybody may have to.
-    let lowest = rdb::lowest_version(keyspace, &[]);
+fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a> {
+    let lowest = || {
+        request
+            .any_reader
+            .then(|| rdb::lowest_version(keyspace, &request.functions))
+    };
     SaveOptions {
-        version: Some(lowest).filter(|&version| version == Version::OLDEST_WRITTEN),
+        version: request.version.or_else(lowest),
         compress: request.compress,
         checksum: request.checksum,
         now_ms: request.now_ms,
-        ..SaveOptions::default()
+        usage: request.usage,
+        facts: Some(&request.facts),
+        functions: &request.functions,
+        slots: request.slots,
     }
 }
 
-/// Loads a dump file while everything waits.
+/// Writes a dump that is the base of an append-only file. `progress` is as that of [`rdb::save`].
+pub(crate) fn write_base<W: Write>(
+    keyspace: &Keyspace,
+    request: &SaveRequest,
+    sink: W,
+    progress: impl FnMut(Saved) -> io::Result<()>,
+) -> io::Result<W> {
+    let facts = rdb::Facts {
+        aof_base: true,
+        ..request.facts.clone()
+    };
+    let options = SaveOptions {
+        facts: Some(&facts),
+        ..options(keyspace, request)
+    };
+    rdb::save(keyspace, sink, options, progress).map(|(sink, _)| sink)
+}
+
+/// Loads a dump file while everything waits; the sources of its libraries of functions.
 pub(crate) fn load_now(
     keyspace: &mut Keyspace,
     request: &SaveRequest,
     limits: &Limits,
-) -> Result<(), String> {
+) -> Result<Vec<Vec<u8>>, String> {
     let file = File::open(as_path(&request.path)).map_err(|error| reason(&error))?;
     let options = LoadOptions {
         drop_expired_before: Some(request.now_ms),
@@ -179,7 +204,7 @@ pub(crate) fn load_now(
         .map_err(|error| error.to_string())?
         != Progress::Done
     {}
-    Ok(())
+    Ok(loader.take_functions())
 }
 
 /// Loads the dump file, if there is one, while clients are told to wait.
@@ -265,7 +290,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     let read = rdb::Options {
         checksum: engine.config().rdbchecksum,
         skip_unsupported: engine.config().rdb_skip_unsupported,
-        relaxed: false,
+        relaxed: engine.config().rdb_version_check == VersionCheck::Relaxed,
     };
     LoadOptions {
         read,

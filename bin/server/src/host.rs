@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
-    AppendFile, Child, ChildEnd, Completion, Crash, Host, Job, LinkId, Meanwhile, Now, Process,
-    RewriteRequest, Running, SaveRequest, Source,
+    AppendFile, Child, ChildEnd, Crash, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
+    Running, SaveRequest, Source,
 };
 use logline::{Log, Role};
 use socket2::Socket;
 use store::{Keyspace, Limits};
 
-use crate::append_only::{self, AppendOnlyFile, Completing};
+use crate::append_only::{self, AppendOnlyFile};
 use crate::clock::Clock;
 use crate::dump::Who;
 use crate::fork::Apart;
@@ -210,8 +210,8 @@ fn rewrite(
     gathered: &Gathered,
     report: Option<OwnedFd>,
 ) -> bool {
-    match append_only::rewrite(keyspace, request, gathered) {
-        Ok(()) => {
+    match append_only::rewrite(keyspace, request, Some(gathered)) {
+        Ok(_) => {
             tracing::info!("SYNC append only file rewrite performed");
             tell_own_bytes("AOF rewrite", report);
             true
@@ -358,8 +358,8 @@ impl Host for Machine {
         self.child.end(fork::end);
     }
 
-    fn open_append(&mut self, path: &[u8]) -> Result<Box<dyn AppendFile>, String> {
-        match AppendOnlyFile::open(as_path(path)) {
+    fn open_append(&mut self, path: &[u8], fresh: bool) -> Result<Box<dyn AppendFile>, String> {
+        match AppendOnlyFile::open(as_path(path), fresh) {
             Ok(file) => Ok(Box::new(file)),
             Err(error) => Err(reason(&error)),
         }
@@ -369,17 +369,46 @@ impl Host for Machine {
         append_only::open_to_read(as_path(path)).map_err(|error| reason(&error))
     }
 
-    fn open_scratch(&mut self) -> Result<Box<dyn AppendFile>, String> {
-        match AppendOnlyFile::scratch() {
-            Ok(file) => Ok(Box::new(file)),
-            Err(error) => Err(reason(&error)),
-        }
+    fn make_folder(&mut self, path: &[u8]) -> Result<(), String> {
+        append_only::make_folder(as_path(path)).map_err(|error| reason(&error))
     }
 
-    fn complete_rewrite(&mut self, pid: i32, tail: Source) -> Result<Box<dyn Completion>, String> {
+    fn write_manifest(&mut self, path: &[u8], content: &[u8]) -> Result<(), String> {
+        append_only::write_manifest(as_path(path), content)
+    }
+
+    fn write_base(
+        &mut self,
+        keyspace: &Keyspace,
+        request: &RewriteRequest,
+        path: &[u8],
+    ) -> Result<u64, String> {
+        let temporary =
+            append_only::rewrite(keyspace, request, None).map_err(|error| reason(&error))?;
+        append_only::place_base(&temporary, as_path(path))
+    }
+
+    fn place_base(&mut self, pid: i32, path: &[u8]) -> Result<u64, String> {
         let pid = u32::try_from(pid).unwrap_or(0);
         let temporary = append_only::temporary(&self.folder.borrow().join("aof"), pid);
-        Ok(Box::new(Completing::start(temporary, tail)?))
+        append_only::place_base(&temporary, as_path(path))
+    }
+
+    fn rename_part(&mut self, from: &[u8], to: &[u8]) -> Result<(), String> {
+        let (from, to) = (as_path(from), as_path(to));
+        std::fs::rename(from, to).map_err(|error| {
+            format!(
+                "Error trying to rename the temporary AOF incr file {} into {}: {}",
+                from.display(),
+                to.display(),
+                reason(&error)
+            )
+        })
+    }
+
+    fn remove_later(&mut self, path: &[u8]) {
+        let folder = std::env::current_dir().unwrap_or_default();
+        self.free_later(vec![Box::new(Removed(folder.join(as_path(path))))]);
     }
 
     fn load(
@@ -387,7 +416,7 @@ impl Host for Machine {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<Vec<u8>>, String> {
         dump::load_now(keyspace, request, limits)
     }
 
@@ -524,6 +553,16 @@ fn operating_system() -> String {
         name.release().to_string_lossy(),
         name.machine().to_string_lossy()
     )
+}
+
+/// A file that goes with this: to free the place of a big one takes long.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// What a process that works in this folder, and did not come to the end of its work, has left behind.

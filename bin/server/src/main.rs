@@ -286,8 +286,9 @@ fn set_title(config: &ServerConfig) {
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.
 async fn load(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     if config.appendonly {
-        return append_only::load(shell, daemon::as_path(&config.appendfilename)).await;
+        return append_only::load(shell).await;
     }
+    append_only::warn_of_parts(shell);
     let loaded = dump::load(shell, daemon::as_path(&config.dbfilename)).await;
     loaded.map_err(anyhow::Error::msg)
 }

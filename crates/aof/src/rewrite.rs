@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use resp::number::DoubleBuffer;
 use store::{HashRef, Keyspace, Str, Value};
 
-use crate::encode::{put_bulk, put_count};
+use crate::encode::{encode_timestamp, put_bulk, put_count};
 
 /// How many elements, members or pairs one command carries at most.
 pub const ITEMS_PER_COMMAND: usize = 64;
@@ -39,6 +39,15 @@ impl<W: Write> Rewriter<W> {
         self.begin(3, b"FUNCTION");
         self.bulk(b"LOAD")?;
         self.bulk(code)
+    }
+
+    /// Writes when what follows was written, Unix seconds.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn stamp(&mut self, unix_s: u64) -> io::Result<()> {
+        encode_timestamp(&mut self.buffer, unix_s);
+        Ok(())
     }
 
     /// Writes all keys that did not expire before `now_ms` (Unix milliseconds). `progress` is called after each with the number of

@@ -27,6 +27,8 @@ pub struct Settings {
     pub shared_integers: bool,
     /// `rdbcompression`, for DUMP.
     pub compress: bool,
+    /// `rdb-version-check relaxed`, for RESTORE.
+    pub relaxed_versions: bool,
     /// `cluster-enabled`: no SELECT, MOVE, SORT BY/GET.
     pub cluster: bool,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             hll_sparse_max_bytes: 3000,
             shared_integers: true,
             compress: true,
+            relaxed_versions: false,
             cluster: false,
         }
     }

@@ -141,12 +141,10 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let source = ctx.keyspace.db(ctx.db);
     let expire_ms = source.expire_ms(from);
-    let failed = |_| Error::text("ERR the value cannot be copied");
     let Some(value) = source.peek(from) else {
         return Ok(());
     };
-    let payload = rdb::dump(ctx.dumper, value, false).map_err(failed)?;
-    let value = rdb::restore(&payload, &ctx.settings.limits, false)
+    let value = rdb::copy(ctx.dumper, value, &ctx.settings.limits)
         .map_err(|_| Error::text("ERR the value cannot be copied"))?;
     let awaited = is_awaited(&value);
     let db = ctx.keyspace.db(target);
@@ -561,9 +559,13 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let ttl_ms = u64::try_from(int(args[2])?)
         .map_err(|_| Error::text("ERR Invalid TTL value, must be >= 0"))?;
+    let relaxed = ctx.settings.relaxed_versions;
     let value =
-        rdb::restore(args[3], &ctx.settings.limits, false).map_err(|error| match error {
+        rdb::restore(args[3], &ctx.settings.limits, relaxed).map_err(|error| match error {
             rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
+            rdb::Error::Type {
+                code: 22, version, ..
+            } if !version.is_valkey() => Error::text("ERR Unsupported foreign data type: 22"),
             _ => Error::text("ERR Bad data format"),
         })?;
     let at_ms = match ttl_ms {

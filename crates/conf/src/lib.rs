@@ -34,6 +34,7 @@ pub use set::{Rights, SetError};
 pub use value::{
     AppendFsync, Choice, ClientClass, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat,
     LogLevel, LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimit, OutputLimits,
-    Permission, PropagationError, PubsubDefault, RenamedCommand, SaveBehavior, SavePoint,
-    ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients, TlsAuthClientsUser, VersionCheck,
+    Permission, PropagationError, PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior,
+    SavePoint, ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients, TlsAuthClientsUser,
+    VersionCheck,
 };

@@ -14,7 +14,7 @@ use crate::rewrite::Rewriter;
 use crate::value::{
     AppendFsync, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat, LogLevel, LogTimestamp,
     Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
-    PubsubDefault, RenamedCommand, SaveBehavior, SavePoint, ShutdownFlags, Supervised,
+    PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior, SavePoint, ShutdownFlags, Supervised,
     SyslogFacility, TlsAuthClients, TlsAuthClientsUser, VersionCheck,
 };
 
@@ -201,6 +201,8 @@ parameters! {
     rdbcompression: bool = true, plain: word("rdbcompression");
     /// Put a checksum at the end of the dump file.
     rdbchecksum: bool = true, plain: word("rdbchecksum").fixed();
+    /// The version in which dumps and payloads are written.
+    rdb_version: RdbVersion = RdbVersion(None), plain: word("rdb-version").hidden();
     /// Whether dumps of versions that are not known are read.
     rdb_version_check: VersionCheck = VersionCheck::Strict, plain: word("rdb-version-check");
     /// Remove dump files that are there for replication only.
@@ -319,6 +321,8 @@ parameters! {
     aof_rewrite_incremental_fsync: bool = true, plain: word("aof-rewrite-incremental-fsync");
     /// Load an append-only file whose end is missing.
     aof_load_truncated: bool = true, plain: word("aof-load-truncated");
+    /// Cut a damaged end of at most so many bytes off an append-only file.
+    aof_load_corrupt_tail_max_size: u64 = 0, plain: int("aof-load-corrupt-tail-max-size", 0, i64::MAX).hidden();
     /// Milliseconds after which a script lets others in; 0 for never.
     lua_time_limit: i64 = 5000, plain: int("busy-reply-threshold", 0, i64::MAX).alias("lua-time-limit");
     /// Be a node of a cluster.

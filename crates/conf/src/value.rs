@@ -238,6 +238,24 @@ choices! {
     }
 }
 
+/// The version of dumps and payloads (`rdb-version`); none for the lowest that holds the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RdbVersion(pub Option<u16>);
+
+impl Choice for RdbVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", RdbVersion(None)),
+        ("6", RdbVersion(Some(6))),
+        ("7", RdbVersion(Some(7))),
+        ("8", RdbVersion(Some(8))),
+        ("9", RdbVersion(Some(9))),
+        ("10", RdbVersion(Some(10))),
+        ("11", RdbVersion(Some(11))),
+        ("12", RdbVersion(Some(12))),
+        ("80", RdbVersion(Some(80))),
+    ];
+}
+
 impl SyslogFacility {
     /// Syslog's number for it.
     #[must_use]

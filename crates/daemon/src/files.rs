@@ -44,6 +44,16 @@ pub fn replace_by_rename<T>(
     placed
 }
 
+/// Makes a temporary file. What a crash left under this name is removed; a symbolic link is never followed.
+///
+/// # Errors
+/// Those of the system; also where somebody makes one of this name at the same time.
+pub fn create_anew(path: &Path) -> io::Result<File> {
+    // As a rule there is none.
+    let _ = std::fs::remove_file(path);
+    File::create_new(path)
+}
+
 /// Renames a finished file into its place, and makes the name last where the folder lets itself be opened and synced; one that may
 /// be written but not read does not.
 ///
@@ -143,6 +153,20 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_temporary_file_is_never_written_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, path) = (dir.path().join("victim"), dir.path().join("temp-1.rdb"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        create_anew(&path).unwrap().write_all(b"dump").unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "dump");
+        // What a crash left is replaced.
+        create_anew(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
     }
 
     #[test]

@@ -1,16 +1,17 @@
-//! The append-only file: which bytes go to it, and when they are written and synced. Writing it anew is in `append_only/rewrite.rs`,
-//! reading it back in `replay.rs`; the file itself is the shell's ([`AppendFile`]).
+//! The append-only file: which bytes go to it, and when they are written and synced. It is kept in parts, which a manifest names: a
+//! base, and increments, the last of which is written to. Writing a new base is in `append_only/rewrite.rs`, reading all back in
+//! `replay.rs`; the files themselves are the shell's ([`AppendFile`]).
 
 mod rewrite;
 
 use std::fmt;
 
-use aof::Encoder;
+use aof::{Encoder, MANIFEST_SUFFIX, Manifest};
 use commands::{Error, args};
 use conf::AppendFsync;
 
+use crate::Engine;
 use crate::persistence::{Purpose, Running};
-use crate::{Engine, Source};
 
 pub(crate) use rewrite::bgrewriteaof;
 
@@ -72,33 +73,6 @@ pub trait AppendFile: fmt::Debug + Send {
     /// # Errors
     /// The system's words.
     fn size(&self) -> Result<u64, String>;
-
-    /// What is in the file from `start` on, for another thread to read. What is written after the reader has met the end comes next.
-    fn read_from(&self, start: u64) -> Source;
-}
-
-/// A new append-only file on its way: what a child has written, to which another thread adds what was written meanwhile.
-pub trait Completion: fmt::Debug {
-    /// How that went; none while the thread is at it. After `Ok` little is missing.
-    fn poll(&mut self) -> Option<Result<(), String>>;
-
-    /// Adds the rest, brings it to the disk if `sync` says so, and puts the file in the place of `path`. Tells how many bytes were
-    /// added in all, and how many microseconds the renaming took.
-    ///
-    /// # Errors
-    /// The line to log; the old file is still there, and the new one is gone.
-    fn finish(self: Box<Self>, path: &[u8], sync: bool) -> Result<Completed, String>;
-}
-
-/// What came of [`Completion::finish`].
-#[derive(Debug)]
-pub struct Completed {
-    /// The new file, open to be written at its end.
-    pub file: Box<dyn AppendFile>,
-    /// How many bytes were added to what the child wrote.
-    pub added: u64,
-    /// How long renaming took, microseconds.
-    pub rename_us: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,15 +82,6 @@ enum State {
     /// Turned on while running: the first rewrite makes the file.
     WaitRewrite,
     On,
-}
-
-/// What was written while a child writes the new file: it is at the end of the file that is written to.
-#[derive(Clone, Copy, Debug)]
-struct Tail {
-    /// Where it begins in that file.
-    start: u64,
-    /// What goes before it.
-    before: &'static [u8],
 }
 
 /// The state of the append-only file.
@@ -131,10 +96,16 @@ pub(crate) struct AppendOnly {
     unflushed: bool,
     /// Something was written, but not synced.
     unsynced: bool,
-    /// Bytes in the file.
+    /// Bytes in the file that is written to.
     size: u64,
-    /// The same when it was last loaded or rewritten.
+    /// Bytes in the parts before it.
+    earlier_size: u64,
+    /// Bytes in all parts when they were last loaded or rewritten.
     base_size: u64,
+    /// Which parts there are.
+    manifest: Manifest,
+    /// The last instant that was written, Unix seconds.
+    stamped_s: u64,
     /// Unix seconds.
     last_sync: u64,
     /// Since when a write has waited for a sync, Unix seconds.
@@ -148,16 +119,27 @@ pub(crate) struct AppendOnly {
     /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
     given_up: bool,
     rewrite_scheduled: bool,
-    /// Where what belongs into the new file begins, while it is made. None too where that was lost.
-    tail: Option<Tail>,
-    /// The child has written the new file, to which the tail is being added.
-    completion: Option<Box<dyn Completion>>,
+    /// The base that the child writes is a dump.
+    writes_dump: bool,
+    /// Since the rewrite began a sync failed: what was written since then is not known to be on the disk.
+    sync_failed_since: bool,
+    /// How many rewrites in a row failed, and how long the next one that nobody asked for waits.
+    failures: u32,
+    delay: Delay,
     last_rewrite_seconds: Option<u64>,
     last_rewrite_failed: bool,
     /// What the last rewrite copied because of writes, bytes.
     copied_bytes: u64,
     /// Unix seconds of the last rewrite that was started.
     last_rewrite_try: u64,
+}
+
+/// How long rewrites wait that nobody asked for, after several have failed: each leaves another increment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Delay {
+    minutes: u64,
+    /// Unix seconds.
+    until: Option<u64>,
 }
 
 impl Engine {
@@ -173,6 +155,11 @@ impl Engine {
             .index
             .find(words[0])
             .map_or("", |entry| entry.command.name);
+        let now_s = self.now.unix_ms() / 1000;
+        if self.config.aof_timestamp_enabled && aof.stamped_s < now_s {
+            aof.stamped_s = now_s;
+            aof::encode_timestamp(&mut aof.buffer, now_s);
+        }
         let db = u32::try_from(db).unwrap_or(u32::MAX);
         let mut put = |words: &[&[u8]]| {
             aof.encoder
@@ -315,7 +302,7 @@ impl Engine {
                 "Error writing what belongs into the AOF: {}. It will be rewritten once more.",
                 error.reason
             );
-            self.journal.append_only.drop_tail();
+            self.drop_waiting();
             return;
         }
         let now = self.now.unix_ms() / 1000;
@@ -339,8 +326,6 @@ impl Engine {
                     aof.buffer.len()
                 );
             }
-            // It may have been read already by whoever completes a new file.
-            aof.drop_tail();
             let cut = aof
                 .file
                 .as_mut()
@@ -386,6 +371,7 @@ impl Engine {
                 // The system drops what it could not write, and a second try would report success.
                 tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
                 aof.sync_error = Some(reason);
+                aof.sync_failed_since = true;
                 aof.rewrite_scheduled = true;
                 false
             }
@@ -430,40 +416,96 @@ impl Engine {
 
     // ---- turning it on and off ---------------------------------------------------------------------------------------------
 
-    /// Opens the file when the server starts; how many bytes it holds, which are to be replayed. Nothing is written until
+    /// The parts that were found when the server started. They are to be replayed in order; nothing is written until
     /// [`Engine::start_append_only`].
-    ///
-    /// # Errors
-    /// The system's words.
-    pub fn open_append_only(&mut self) -> Result<u64, String> {
-        let file = self.host.open_append(&self.config.appendfilename)?;
-        let size = file.size()?;
-        self.journal.append_only.file = Some(file);
-        Ok(size)
+    pub fn set_manifest(&mut self, manifest: Manifest) {
+        self.journal.append_only.manifest = manifest;
     }
 
-    /// The file is cut behind the last whole command, after a replay that ended early.
-    ///
-    /// # Errors
-    /// The system's words.
-    pub fn truncate_append_only(&mut self, size: u64) -> Result<(), String> {
-        let file = self.journal.append_only.file.as_mut();
-        file.map_or(Ok(()), |file| file.truncate(size))
+    /// The place of a part, relative to the working directory.
+    pub(crate) fn part_path(&self, name: &[u8]) -> Vec<u8> {
+        [&self.config.appenddirname[..], b"/", name].concat()
     }
 
-    /// From here on changes are appended to the file that was opened.
-    pub fn start_append_only(&mut self) {
-        let now = self.now.unix_ms() / 1000;
-        let Some(file) = self.journal.append_only.file.take() else {
-            return;
+    /// The parts to replay, in order.
+    pub(crate) fn part_names(&self) -> Vec<Vec<u8>> {
+        let parts = self.journal.append_only.manifest.parts();
+        parts.map(|part| part.name.clone()).collect()
+    }
+
+    /// Brings a manifest to the disk.
+    fn write_manifest(&mut self, manifest: &Manifest) -> Result<(), String> {
+        let name = [&self.config.appendfilename[..], MANIFEST_SUFFIX.as_bytes()].concat();
+        let path = self.part_path(&name);
+        self.host.write_manifest(&path, &manifest.to_bytes())
+    }
+
+    /// From here on changes are appended to the last increment. `replayed` is the size of all parts, bytes. Where there is none, the base
+    /// is written now.
+    ///
+    /// # Errors
+    /// The line to log: without a file the server must not go on.
+    pub fn start_append_only(&mut self, replayed: u64) -> Result<(), String> {
+        let (folder, file_name) = (&self.config.appenddirname, &self.config.appendfilename);
+        let shown = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let (folder_shown, file_name) = (shown(folder), file_name.clone());
+        self.host
+            .make_folder(&self.config.appenddirname)
+            .map_err(|why| format!("Can't open or create append-only dir {folder_shown}: {why}"))?;
+        let mut manifest = self.journal.append_only.manifest.clone();
+        let mut base_bytes = 0;
+        if manifest.is_empty() {
+            let request = self.rewrite_request();
+            let name = manifest.add_base(&file_name, request.dump.is_some());
+            let path = self.part_path(&name);
+            base_bytes = self
+                .host
+                .write_base(&self.shard.keyspace, &request, &path)?;
+            tracing::info!("Creating AOF base file {} on server start", shown(&name));
+        }
+        let (name, doing) = match manifest.increments().last() {
+            Some(last) => (last.name.clone(), "Opening"),
+            None => (manifest.add_increment(&file_name), "Creating"),
         };
+        let path = self.part_path(&name);
+        let file = self
+            .host
+            .open_append(&path, false)
+            .map_err(|why| format!("Can't open the append-only file {}: {why}", shown(&name)))?;
+        self.write_manifest(&manifest)?;
         let size = self.file_size(&*file);
+        tracing::info!("{doing} AOF incr file {} on server start", shown(&name));
+        let now = self.now.unix_ms() / 1000;
         let aof = &mut self.journal.append_only;
+        aof.manifest = manifest;
         aof.file = Some(file);
         aof.size = size;
-        aof.base_size = aof.size;
+        aof.earlier_size = replayed.saturating_sub(size) + base_bytes;
+        aof.base_size = aof.total_size();
         aof.last_sync = now;
         aof.state = State::On;
+        self.remove_history();
+        Ok(())
+    }
+
+    /// Files that are of no use any more are removed, and forgotten.
+    fn remove_history(&mut self) {
+        let mut manifest = self.journal.append_only.manifest.clone();
+        let history = manifest.take_history();
+        if history.is_empty() {
+            return;
+        }
+        for part in history {
+            let name = String::from_utf8_lossy(&part.name);
+            tracing::info!("Removing the history file {name} in the background");
+            let path = self.part_path(&part.name);
+            self.host.remove_later(&path);
+        }
+        match self.write_manifest(&manifest) {
+            Ok(()) => self.journal.append_only.manifest = manifest,
+            // They are named once more when the server starts, and then are gone already.
+            Err(why) => tracing::warn!("{why}"),
+        }
     }
 
     /// `CONFIG SET appendonly`
@@ -481,19 +523,16 @@ impl Engine {
     }
 
     fn turn_on(&mut self) -> Result<(), ()> {
-        if let Err(reason) = self.host.open_append(&self.config.appendfilename) {
-            tracing::warn!(
-                "Redis needs to enable the AOF but can't open the append only file: {reason}"
-            );
-            return Err(());
-        }
         if self.keeper.persistence.running.is_some() || self.keeper.persistence.loading.is_some() {
             tracing::info!(
                 "AOF was enabled but there is already a background operation. An AOF background was scheduled to start when possible."
             );
             self.journal.append_only.rewrite_scheduled = true;
-            // A rewrite that runs knows nothing of what was changed since it began.
-            self.journal.append_only.drop_tail();
+        } else if self.journal.group.depth > 0 {
+            tracing::info!(
+                "AOF was enabled during a transaction. An AOF background was scheduled to start when possible."
+            );
+            self.journal.append_only.rewrite_scheduled = true;
         } else if self.begin_rewrite(true).is_err() {
             tracing::warn!(
                 "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more \
@@ -521,13 +560,19 @@ impl Engine {
             tracing::warn!("Fail to fsync the AOF file: {reason}");
         }
         let (delayed_syncs, given_up) = (aof.delayed_syncs, aof.given_up);
-        let old = std::mem::take(aof);
+        let waited = aof.state == State::WaitRewrite && aof.file.is_some();
+        let mut old = std::mem::take(aof);
+        aof.manifest = std::mem::take(&mut old.manifest);
+        aof.failures = old.failures;
         aof.last_rewrite_seconds = old.last_rewrite_seconds;
         aof.last_rewrite_failed = old.last_rewrite_failed;
         aof.copied_bytes = old.copied_bytes;
         (aof.delayed_syncs, aof.given_up) = (delayed_syncs, given_up);
         aof.unflushed = given_up;
         self.close_later(old.file);
+        if waited {
+            self.remove_waiting();
+        }
         if let Some(running) = killed {
             // Replicas may have waited for its end.
             self.sync_child_ended(running.purpose, false);
@@ -560,8 +605,6 @@ impl Engine {
             }
             tracing::warn!("There is a child rewriting the AOF. Killing it!");
             self.set_child(None);
-            self.journal.append_only.tail = None;
-            self.journal.append_only.completion = None;
             self.host.kill_child();
         }
         if self.journal.append_only.state != State::Off {
@@ -578,8 +621,8 @@ impl Engine {
 
     fn close_later(&mut self, file: Option<Box<dyn AppendFile>>) {
         if let Some(file) = file {
-            // Closing the last handle of a file that was renamed over frees its blocks, which may take long.
-            self.host.free_later(vec![Box::new(file)]);
+            // What was written last may still have to be brought to the disk.
+            self.host.free_later(vec![Box::new(Syncing(file))]);
         }
     }
 
@@ -618,12 +661,11 @@ impl Engine {
             let _ = write!(
                 text,
                 "aof_current_size:{}\r\naof_base_size:{}\r\naof_pending_rewrite:{}\r\naof_buffer_length:{}\r\n\
-                 aof_rewrite_buffer_length:{}\r\naof_pending_bio_fsync:{}\r\naof_delayed_fsync:{}\r\n",
-                aof.size,
+                 aof_pending_bio_fsync:{}\r\naof_delayed_fsync:{}\r\n",
+                aof.total_size(),
                 aof.base_size,
                 u8::from(aof.rewrite_scheduled),
                 aof.buffer.len(),
-                aof.tail_bytes(),
                 u8::from(aof.postponed_since.is_some()),
                 aof.delayed_syncs,
             );
@@ -641,26 +683,33 @@ impl Engine {
         self.journal.append_only.buffer.len() as u64
     }
 
-    /// What has to be added to what the child that runs writes.
+    /// What was written since the child that makes a new base was started.
     pub(crate) fn tail_bytes(&self) -> u64 {
-        self.journal.append_only.tail_bytes()
+        let running = self.keeper.persistence.running;
+        let rewriting = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
+        let aof = &self.journal.append_only;
+        if rewriting && aof.file.is_some() {
+            aof.size + aof.buffer.len() as u64
+        } else {
+            0
+        }
     }
 }
 
 impl AppendOnly {
-    fn tail_bytes(&self) -> u64 {
-        let end = self.size + self.buffer.len() as u64;
-        self.tail.map_or(0, |tail| end.saturating_sub(tail.start))
+    /// Bytes in all parts.
+    fn total_size(&self) -> u64 {
+        self.earlier_size + self.size
     }
+}
 
-    /// What was written for the new file is lost: the rewrite that runs is of no use.
-    fn drop_tail(&mut self) {
-        self.tail = None;
-        if self.state != State::On {
-            self.file = None;
-            self.buffer = Vec::new();
-            self.size = 0;
-            self.unflushed = self.given_up;
+/// A file that is synced before it is closed.
+struct Syncing(Box<dyn AppendFile>);
+
+impl Drop for Syncing {
+    fn drop(&mut self) {
+        if let Err(reason) = self.0.sync() {
+            tracing::warn!("Fail to fsync the AOF file: {reason}");
         }
     }
 }

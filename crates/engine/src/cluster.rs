@@ -200,6 +200,7 @@ impl Engine {
             Event::FlushAll => {
                 self.break_watches_on_flush(None);
                 self.empty_keyspace();
+                self.forget_libraries();
             }
             // The core logs it; commands ask the core.
             Event::StateChanged(_) => {}

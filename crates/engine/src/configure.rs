@@ -204,6 +204,7 @@ impl Engine {
         self.access
             .users
             .set_all_channels(crate::access::all_channels(&self.config));
+        self.shard.dumper.version = crate::engine::rdb_version(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);
         self.apply_notify();

@@ -73,6 +73,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 fn reload(engine: &mut Engine) -> Done {
     engine.save_now().map_err(|_| Error::text("ERR"))?;
     engine.empty_keyspace();
+    engine.forget_libraries();
     let request = engine.save_request();
     let before = engine.shard.keyspace.clock().expiry();
     engine
@@ -86,6 +87,10 @@ fn reload(engine: &mut Engine) -> Done {
         &engine.shard.settings.limits,
     );
     engine.shard.keyspace.clock().set_expiry(before);
+    let loaded = loaded.and_then(|codes| {
+        let result = engine.load_libraries(&codes);
+        result.map_err(|error| error.to_string())
+    });
     loaded.map_err(|error| {
         tracing::warn!("{error}");
         Error::text("ERR Error trying to load the RDB dump")

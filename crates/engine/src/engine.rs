@@ -85,6 +85,7 @@ impl Engine {
         engine.keeper.run_id = engine.shard.rng.hex(40);
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
         engine.shard.settings = settings(&engine.config);
+        engine.shard.dumper.version = rdb_version(&engine.config);
         engine.meter.noted_from_ns = noted_from_ns(&engine.config);
         engine.meter.sizes_from = crate::observe::sizes_from(&engine.config);
         engine.apply_notify();
@@ -389,6 +390,11 @@ impl Engine {
     }
 }
 
+/// The version in which dumps and payloads are written, where one is configured.
+pub(crate) fn rdb_version(config: &ServerConfig) -> Option<rdb::Version> {
+    config.rdb_version.0.and_then(rdb::Version::written)
+}
+
 /// What data commands see of the configuration.
 pub(crate) fn settings(config: &ServerConfig) -> Settings {
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
@@ -406,6 +412,7 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
             stream_node_entries: size(config.stream_node_max_entries),
         },
         hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
+        relaxed_versions: config.rdb_version_check == conf::VersionCheck::Relaxed,
         shared_integers: config.maxmemory == 0
             || !matches!(
                 config.maxmemory_policy,

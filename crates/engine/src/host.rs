@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use store::{Keyspace, Limits};
 
-use crate::{AppendFile, Completion, Engine, LinkId, Running, Source};
+use crate::{AppendFile, Engine, LinkId, Running, Source};
 
 /// How a dump file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +20,35 @@ pub struct SaveRequest {
     pub checksum: bool,
     /// The time, Unix milliseconds: keys that expired before are left out.
     pub now_ms: u64,
+    /// The version of the format (`rdb-version`); without one, the lowest from the common one up that holds the data.
+    pub version: Option<rdb::Version>,
+    /// Who will read it does not say what it can read: without a version, the lowest of all that holds the data.
+    pub any_reader: bool,
+    /// What is told of how keys were used: what the eviction policy looks at.
+    pub usage: rdb::Usage,
+    /// The sources of all libraries of functions.
+    pub functions: Vec<Vec<u8>>,
+    /// Whether it tells where slots begin.
+    pub slots: bool,
+    /// What it says of itself.
+    pub facts: rdb::Facts,
     /// About how long the dump will be, rather too much than too little: what the data take in memory.
     pub expected_bytes: u64,
 }
 
-/// How a new append-only file is written.
+/// How the base of an append-only file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewriteRequest {
-    /// The file, relative to the working directory. The child writes a temporary one beside it.
-    pub path: Vec<u8>,
     /// The time, Unix milliseconds: keys that expired before are left out.
     pub now_ms: u64,
-    /// The sources of all libraries of functions.
+    /// The sources of all libraries of functions, where it is commands.
     pub functions: Vec<Vec<u8>>,
     /// `aof-rewrite-incremental-fsync`: it is synced in parts, not all at the end.
     pub sync_often: bool,
+    /// `aof-timestamp-enabled`: commands begin with when they were written.
+    pub stamp: bool,
+    /// `aof-use-rdb-preamble`: it is a dump, written like this; otherwise commands.
+    pub dump: Option<SaveRequest>,
 }
 
 /// What a forked child is to do with the keyspace as it is now.
@@ -44,7 +58,7 @@ pub enum Job {
     Save(SaveRequest),
     /// Write a dump into a pipe, whose other end the shell relays to replicas ([`crate::Action::RelaySync`]).
     Stream(SaveRequest),
-    /// Write a temporary append-only file, which [`Host::complete_rewrite`] makes the real one.
+    /// Write the base of an append-only file into a temporary file, which [`Host::place_base`] puts into its place.
     Rewrite(RewriteRequest),
 }
 
@@ -171,7 +185,7 @@ pub trait Host: fmt::Debug {
     /// Ends the child; its temporary file goes.
     fn kill_child(&mut self);
 
-    /// Loads a dump file while everything waits (DEBUG RELOAD).
+    /// Loads a dump file while everything waits (DEBUG RELOAD); the sources of its libraries of functions.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -180,31 +194,57 @@ pub trait Host: fmt::Debug {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
-    ) -> Result<(), String>;
+    ) -> Result<Vec<Vec<u8>>, String>;
 
-    /// Opens an append-only file, which is made if there is none, to write at its end.
+    /// Opens a part of an append-only file to write at its end. It is made if there is none; `fresh`: emptied if there is one.
     ///
     /// # Errors
     /// The system's words.
-    fn open_append(&mut self, path: &[u8]) -> Result<Box<dyn AppendFile>, String>;
+    fn open_append(&mut self, path: &[u8], fresh: bool) -> Result<Box<dyn AppendFile>, String>;
 
-    /// An append-only file to be read from its start, and its size in bytes.
+    /// A part of an append-only file to be read from its start, and its size in bytes.
     ///
     /// # Errors
     /// The system's words.
     fn read_append(&mut self, path: &[u8]) -> Result<(Source, u64), String>;
 
-    /// A file without a name, to write to and read from.
+    /// Makes the folder of an append-only file, if there is none.
     ///
     /// # Errors
     /// The system's words.
-    fn open_scratch(&mut self) -> Result<Box<dyn AppendFile>, String>;
+    fn make_folder(&mut self, path: &[u8]) -> Result<(), String>;
 
-    /// Begins to add `tail` to the file that the child `pid` made by [`Job::Rewrite`], on another thread.
+    /// Replaces the manifest of an append-only file, on the disk with all names in its folder.
     ///
     /// # Errors
-    /// The line to log; the temporary file is gone.
-    fn complete_rewrite(&mut self, pid: i32, tail: Source) -> Result<Box<dyn Completion>, String>;
+    /// The line to log; the old one is still there.
+    fn write_manifest(&mut self, path: &[u8], content: &[u8]) -> Result<(), String>;
+
+    /// Writes the base of an append-only file to `path` while everything waits.
+    ///
+    /// # Errors
+    /// The line to log.
+    fn write_base(
+        &mut self,
+        keyspace: &Keyspace,
+        request: &RewriteRequest,
+        path: &[u8],
+    ) -> Result<u64, String>;
+
+    /// Moves the file that the child `pid` made by [`Job::Rewrite`] to `path`; its size in bytes.
+    ///
+    /// # Errors
+    /// The line to log; the file is gone.
+    fn place_base(&mut self, pid: i32, path: &[u8]) -> Result<u64, String>;
+
+    /// Renames a part of an append-only file.
+    ///
+    /// # Errors
+    /// The line to log.
+    fn rename_part(&mut self, from: &[u8], to: &[u8]) -> Result<(), String>;
+
+    /// Removes a file on another thread; none may be there any more.
+    fn remove_later(&mut self, path: &[u8]);
 
     /// What INFO tells about the process.
     fn process(&self) -> Process;

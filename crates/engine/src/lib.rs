@@ -71,7 +71,7 @@ mod tracking;
 mod transaction;
 
 pub use action::{Action, LinkId};
-pub use append_only::{AppendFile, Completed, Completion, SyncState, WriteError};
+pub use append_only::{AppendFile, SyncState, WriteError};
 pub use client::{Client, Peer};
 pub use clients::ClientId;
 pub use engine::{Engine, Now};

@@ -402,6 +402,11 @@ impl Engine {
         }
     }
 
+    /// Whether replicas follow, or may come back: there is a stream that completes a dump.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.journal.replicas.backlog.is_some()
+    }
+
     /// A child was forked: the stream from here on completes its dump. Each dump's stream begins with a SELECT.
     pub(crate) fn note_fork_offset(&mut self) {
         self.journal.replicas.selected = None;

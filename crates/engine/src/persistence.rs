@@ -1,12 +1,15 @@
 //! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end. The append-only file is in `append_only.rs`.
 
 use commands::{Args, Done, Error, args};
+use conf::MaxmemoryPolicy;
 use rdb::{Loader, Progress};
 use store::ExpiryMode;
 
 use crate::host::{ChildEnd, Job, SaveRequest};
 use crate::{ClientId, Engine};
 
+/// The version of Redis whose format and commands these are, for whoever looks at it in a file.
+const REDIS_VERSION: &str = "7.2.4";
 /// Seconds between two tries when a background save failed (Redis 3.0: `REDIS_BGSAVE_RETRY_DELAY`).
 const RETRY_SECONDS: u64 = 5;
 
@@ -74,6 +77,21 @@ impl Engine {
             compress: self.config.rdbcompression,
             checksum: self.config.rdbchecksum,
             now_ms: self.now.unix_ms(),
+            version: crate::engine::rdb_version(&self.config),
+            any_reader: false,
+            usage: match self.config.maxmemory_policy {
+                MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => rdb::Usage::Idle,
+                _ => rdb::Usage::None,
+            },
+            functions: self.library_codes(),
+            slots: self.config.cluster_enabled,
+            facts: rdb::Facts {
+                redis_version: REDIS_VERSION.to_owned(),
+                created_s: self.now.unix_ms() / 1000,
+                used_memory: self.host.memory_estimate() as u64,
+                replication: None,
+                aof_base: false,
+            },
             // Big lists take an eighth more in a dump than in memory.
             expected_bytes: (data_bytes + data_bytes / 8) as u64,
         }
@@ -111,7 +129,9 @@ impl Engine {
 
     /// Starts a child that saves, or that streams to replicas.
     pub(crate) fn start_child(&mut self, purpose: Purpose) -> Result<(), String> {
-        let request = self.save_request();
+        let mut request = self.save_request();
+        // A replica that comes meanwhile may be sent it, too.
+        request.any_reader = purpose == Purpose::Sync || self.has_stream();
         let job = match purpose {
             Purpose::Save => Job::Save(request),
             Purpose::Sync => Job::Stream(request),
@@ -155,7 +175,6 @@ impl Engine {
     /// Looks after the child and the save points; part of each tick.
     pub(crate) fn tick_persistence(&mut self) {
         self.look_after_child();
-        self.complete_rewrite();
         if self.keeper.persistence.running.is_some() {
             let gathered = self.tail_bytes().max(self.stream_since_fork());
             self.host.gathered(gathered);
@@ -216,10 +235,9 @@ impl Engine {
             return;
         };
         if running.purpose == Purpose::Rewrite {
-            if !self.rewrite_ended(running, end) {
-                self.set_child(None);
-                self.sync_child_ended(running.purpose, false);
-            }
+            self.set_child(None);
+            let ok = self.rewrite_ended(running, end);
+            self.sync_child_ended(running.purpose, ok);
             return;
         }
         self.set_child(None);
@@ -280,13 +298,7 @@ impl Engine {
     ) -> Result<Progress, rdb::Error> {
         let progress = loader.step(&mut self.shard.keyspace, bytes);
         self.note_loaded(loader.offset());
-        for code in loader.take_functions() {
-            let library = rdb::Unsupported::library(&code);
-            if !self.config.rdb_skip_unsupported {
-                return Err(rdb::Error::Unsupported(Box::new(library)));
-            }
-            tracing::warn!("{library}");
-        }
+        self.load_libraries(&loader.take_functions())?;
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
         }

@@ -82,7 +82,7 @@ impl Engine {
     ) -> Result<Replay, ReplayError> {
         let mut input = Input::new(source);
         let stage = if aof::begins_with_rdb(&mut input).map_err(ReplayError::Aof)? {
-            tracing::info!("Reading RDB preamble from AOF file...");
+            tracing::info!("Reading RDB base file on AOF loading...");
             let loader =
                 Loader::open(input, options, self.limits()).map_err(ReplayError::Preamble)?;
             Stage::Preamble(Box::new(loader))
@@ -118,7 +118,6 @@ impl Engine {
             {
                 Progress::More => Stage::Preamble(loader),
                 Progress::Done => {
-                    tracing::info!("Reading the remaining AOF tail...");
                     Stage::Commands(Box::new(aof::Reader::after(loader.into_input())))
                 }
             },
@@ -232,32 +231,38 @@ impl Engine {
     /// ends.
     pub(crate) fn reload_append_only(&mut self) -> Result<(), String> {
         self.flush_append_only();
-        let (source, total) = self.host.read_append(&self.config.appendfilename)?;
+        let mut parts = Vec::new();
+        let names: Vec<_> = self.part_names();
+        for name in names {
+            let (source, bytes) = self.host.read_append(&self.part_path(&name))?;
+            parts.push((String::from_utf8_lossy(&name).into_owned(), source, bytes));
+        }
         self.empty_keyspace();
         self.forget_libraries();
-        let options = LoadOptions::default();
-        let result = self
-            .begin_replay(source, total, options)
-            .and_then(|mut replay| {
-                let result = self.replay_step(&mut replay, u64::MAX);
-                let result = match result {
-                    Ok(Progress::More) => self.replay_step(&mut replay, u64::MAX),
-                    other => other,
-                };
-                self.end_replay(replay);
-                result
-            });
-        match result {
-            Ok(_) => {
-                tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
-                Ok(())
-            }
-            Err(error) => {
+        for (name, source, bytes) in parts {
+            if let Err(error) = self.replay_now(source, bytes) {
                 self.exit(1);
-                let name = String::from_utf8_lossy(&self.config.appendfilename);
-                Err(error.line(&name))
+                return Err(error.line(&name));
             }
         }
+        tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
+        Ok(())
+    }
+
+    fn replay_now(&mut self, source: Source, bytes: u64) -> Result<(), ReplayError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let mut replay = self.begin_replay(source, bytes, LoadOptions::default())?;
+        let result = loop {
+            match self.replay_step(&mut replay, u64::MAX) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Done) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.end_replay(replay);
+        result
     }
 }
 

@@ -243,6 +243,7 @@ impl Engine {
             self.free_backlog();
             self.break_watches_on_flush(None);
             self.empty_keyspace();
+            self.forget_libraries();
             tracing::info!("MASTER <-> SLAVE sync: Loading DB in memory");
         }
         wanted
@@ -251,6 +252,7 @@ impl Engine {
     /// The dump cannot be loaded to its end: a part of a dataset is not kept.
     pub fn drop_half_loaded(&mut self) {
         self.empty_keyspace();
+        self.forget_libraries();
     }
 
     /// The dump that was received has been loaded, or cannot be: then the line to be logged.

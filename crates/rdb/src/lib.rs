@@ -42,7 +42,7 @@ pub use error::{Error, Feature, Place, Printable, Unsupported};
 pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signature};
 pub use input::Input;
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
-pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
+pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, copy, restore};
 pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
 pub use save::{
     CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, dump_for_any, lowest_version,

@@ -5,11 +5,11 @@ use std::io::Read;
 
 use bytes::Bytes;
 use store::{
-    Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder,
+    Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, Value, ZsetBuilder,
 };
 
 use crate::decode::Str;
-use crate::dump;
+use crate::dump::{self, Dumper};
 use crate::error::{Error, Unsupported};
 use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
@@ -312,6 +312,17 @@ pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, 
     } else {
         Err(reader.fault("bytes follow the value"))
     }
+}
+
+/// A copy of a value, whatever version payloads are written in.
+///
+/// # Errors
+/// Any of [`Error`].
+pub fn copy(dumper: &mut Dumper, value: Value<'_>, limits: &Limits) -> Result<Owned, Error> {
+    let version = dumper.version.take();
+    let payload = crate::save::dump(dumper, value, false);
+    dumper.version = version;
+    restore(&payload?, limits, false)
 }
 
 /// What a collection is filled from: a file or a payload.

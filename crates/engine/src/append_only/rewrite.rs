@@ -1,42 +1,61 @@
-//! Writing the append-only file anew while the server goes on: a child writes what the dataset was; what was written meanwhile is at
-//! the end of the old file, from where another thread adds it.
+//! Writing the append-only file anew while the server goes on: what is written from now on goes into a new increment, a child writes
+//! what the dataset was as the new base, and in the end only the manifest is replaced.
 
 use commands::{Args, Done, Error};
 use conf::AppendFsync;
 
-use super::{AppendFile, Completed, Completion, State, Tail};
+use super::{AppendFile, Delay, State};
 use crate::host::{ChildEnd, Job, RewriteRequest};
 use crate::persistence::{Purpose, Running};
-use crate::{ClientId, Engine, Source};
+use crate::{ClientId, Engine};
+
+/// After so many failures in a row, rewrites that nobody asked for wait.
+const FAILURES_TO_WAIT: u32 = 3;
+/// They never wait longer, minutes.
+const MOST_MINUTES: u64 = 60;
 
 impl Engine {
     pub(crate) fn start_rewrite(&mut self) -> Result<(), String> {
         self.begin_rewrite(self.journal.append_only.state != State::Off)
     }
 
+    /// How the child is to write.
+    pub(super) fn rewrite_request(&self) -> RewriteRequest {
+        let as_dump = self.config.aof_use_rdb_preamble;
+        RewriteRequest {
+            now_ms: self.now.unix_ms(),
+            functions: if as_dump {
+                Vec::new()
+            } else {
+                self.library_codes()
+            },
+            sync_often: self.config.aof_rewrite_incremental_fsync,
+            stamp: self.config.aof_timestamp_enabled,
+            dump: as_dump.then(|| self.save_request()),
+        }
+    }
+
     /// `kept`: the file is one that this server goes on with.
     pub(super) fn begin_rewrite(&mut self, kept: bool) -> Result<(), String> {
-        // What was done before the fork is in the new file: it goes to the old one now.
-        self.open_group();
-        let request = RewriteRequest {
-            path: self.config.appendfilename.clone(),
-            now_ms: self.now.unix_ms(),
-            functions: self.library_codes(),
-            sync_often: self.config.aof_rewrite_incremental_fsync,
-        };
+        let request = self.rewrite_request();
         self.journal.append_only.last_rewrite_try = self.now.unix_ms() / 1000;
-        if kept && self.journal.append_only.state != State::On {
-            // What is written until the new file is whole has to be somewhere.
-            self.journal.append_only.file = Some(self.host.open_scratch()?);
-            self.journal.append_only.size = 0;
-            self.journal.append_only.buffer.clear();
-        }
+        self.host
+            .make_folder(&self.config.appenddirname)
+            .map_err(|why| {
+                let folder = String::from_utf8_lossy(&self.config.appenddirname);
+                format!("Can't open or create append-only dir {folder}: {why}")
+            })
+            .and_then(|()| if kept { self.begin_increment() } else { Ok(()) })
+            .inspect_err(|error| {
+                tracing::warn!("{error}");
+                self.journal.append_only.last_rewrite_failed = true;
+            })?;
         let child = self
             .host
-            .fork(&self.shard.keyspace, &Job::Rewrite(request))
+            .fork(&self.shard.keyspace, &Job::Rewrite(request.clone()))
             .inspect_err(|error| {
                 tracing::warn!("Can't rewrite append only file in background: fork: {error}");
-                self.journal.append_only.drop_tail();
+                self.drop_waiting();
             })?;
         tracing::info!(
             "Background append only file rewriting started by pid {}",
@@ -52,16 +71,49 @@ impl Engine {
         }));
         let aof = &mut self.journal.append_only;
         aof.rewrite_scheduled = false;
+        aof.writes_dump = request.dump.is_some();
+        aof.sync_failed_since = false;
+        Ok(())
+    }
+
+    /// What is written from now on goes into a new file: behind what the base will hold. While there is no whole file yet, it has a
+    /// name that no manifest tells of.
+    fn begin_increment(&mut self) -> Result<(), String> {
+        let on = self.journal.append_only.state == State::On;
+        if on {
+            self.flush(true);
+            if !self.journal.append_only.buffer.is_empty() {
+                // It would come once with the base, and once more behind it.
+                return Err("Can't rewrite the AOF while it cannot be written".to_owned());
+            }
+        }
+        let mut manifest = self.journal.append_only.manifest.clone();
+        let name = if on {
+            manifest.add_increment(&self.config.appendfilename)
+        } else {
+            self.waiting_name()
+        };
+        let (path, shown) = (self.part_path(&name), String::from_utf8_lossy(&name));
+        let file = self
+            .host
+            .open_append(&path, true)
+            .map_err(|why| format!("Can't open the append-only file {shown}: {why}"))?;
+        if on {
+            self.write_manifest(&manifest)?;
+        }
+        tracing::info!("Creating AOF incr file {shown} on background rewrite");
+        let now = self.now.unix_ms() / 1000;
+        let aof = &mut self.journal.append_only;
         aof.encoder.reset();
-        aof.tail = kept.then(|| Tail {
-            start: aof.size + aof.buffer.len() as u64,
-            // The transaction that is under way ends in the new file.
-            before: if self.journal.group.opened {
-                b"*1\r\n$5\r\nMULTI\r\n"
-            } else {
-                b""
-            },
-        });
+        aof.earlier_size += std::mem::take(&mut aof.size);
+        (aof.unsynced, aof.last_sync) = (false, now);
+        if on {
+            aof.manifest = manifest;
+        } else {
+            aof.buffer.clear();
+        }
+        let old = aof.file.replace(file);
+        self.close_later(old);
         Ok(())
     }
 
@@ -70,100 +122,96 @@ impl Engine {
         let aof = &self.journal.append_only;
         let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try || !aof.last_rewrite_failed;
         // A fork that failed has been logged, and is tried again.
-        aof.rewrite_scheduled && rested && self.start_rewrite().is_ok()
+        aof.rewrite_scheduled && rested && !self.waits() && self.start_rewrite().is_ok()
     }
 
     /// Starts a rewrite if the file has grown as much as the configuration allows.
     pub(crate) fn start_automatic_rewrite(&mut self) {
         let aof = &self.journal.append_only;
         let percentage = u64::from(self.config.auto_aof_rewrite_percentage);
+        let size = aof.total_size();
         if aof.state != State::On
             || percentage == 0
-            || aof.size <= self.config.auto_aof_rewrite_min_size
+            || size <= self.config.auto_aof_rewrite_min_size
         {
             return;
         }
-        let growth = (aof.size.saturating_mul(100) / aof.base_size.max(1)).saturating_sub(100);
+        let growth = (size.saturating_mul(100) / aof.base_size.max(1)).saturating_sub(100);
         let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try;
-        if growth >= percentage && rested {
+        if growth >= percentage && rested && !self.waits() {
             tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
             // It has been logged, and is tried again.
             let _ = self.start_rewrite();
         }
     }
 
-    /// The child that wrote the new file has ended. True where what was written meanwhile is now added to the file, so that the rewrite
-    /// goes on until [`Engine::complete_rewrite`] ends it.
+    /// Whether a rewrite that nobody asked for waits, since several have failed: one minute at first, then twice as long each time.
+    fn waits(&mut self) -> bool {
+        let now = self.now.unix_ms() / 1000;
+        let aof = &mut self.journal.append_only;
+        if aof.failures < FAILURES_TO_WAIT {
+            aof.delay = Delay::default();
+            return false;
+        }
+        if let Some(until) = aof.delay.until {
+            if now < until {
+                return true;
+            }
+            aof.delay.until = None;
+            return false;
+        }
+        let minutes = (aof.delay.minutes * 2).clamp(1, MOST_MINUTES);
+        aof.delay = Delay {
+            minutes,
+            until: Some(now + minutes * 60),
+        };
+        tracing::warn!(
+            "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in {minutes} minutes"
+        );
+        true
+    }
+
+    /// The child that wrote the base has ended; whether all is well.
     pub(crate) fn rewrite_ended(&mut self, running: Running, end: ChildEnd) -> bool {
-        match end {
+        /// Who ends the child with this does it on purpose.
+        const SIGUSR1: i32 = 10;
+        let ok = match end {
             ChildEnd::Done => {
                 tracing::info!("Background AOF rewrite terminated with success");
                 self.journal.append_only.copied_bytes = self.host.child_own_bytes();
-                match self.begin_completion(running.pid) {
-                    Ok(()) => return true,
-                    Err(error) => tracing::warn!("{error}"),
-                }
+                self.install(running.pid)
+                    .inspect_err(|error| tracing::warn!("{error}"))
+                    .is_ok()
             }
-            ChildEnd::Failed => tracing::warn!("Background AOF rewrite terminated with error"),
+            ChildEnd::Failed => {
+                tracing::warn!("Background AOF rewrite terminated with error");
+                false
+            }
             ChildEnd::Killed(signal) => {
                 tracing::warn!("Background AOF rewrite terminated by signal {signal}");
+                false
             }
-        }
-        self.note_rewrite(running, false);
-        false
-    }
-
-    fn begin_completion(&mut self, pid: i32) -> Result<(), String> {
-        let aof = &mut self.journal.append_only;
-        let tail: Source = match (&aof.file, aof.tail) {
-            (Some(file), Some(tail)) => Box::new(std::io::Read::chain(
-                tail.before,
-                file.read_from(tail.start),
-            )),
-            // A file that this server does not go on with, or one whose tail was lost.
-            _ => Box::new(std::io::empty()),
         };
-        aof.completion = Some(self.host.complete_rewrite(pid, tail)?);
-        Ok(())
-    }
-
-    /// Part of each tick: once little is missing in the new file, it takes the place of the old one.
-    pub(crate) fn complete_rewrite(&mut self) {
-        let lost =
-            self.journal.append_only.tail.is_none() && self.journal.append_only.state != State::Off;
-        let Some(running) = self.keeper.persistence.running else {
-            return;
-        };
-        let Some(completion) = &mut self.journal.append_only.completion else {
-            return;
-        };
-        let added = match completion.poll() {
-            None => return,
-            Some(_) if lost => Err("What belongs into the rewritten AOF was lost".to_owned()),
-            Some(added) => added,
-        };
-        let completion = self.journal.append_only.completion.take();
-        let ok = added
-            .and_then(|()| completion.map_or(Ok(()), |completion| self.install(completion)))
-            .inspect_err(|error| tracing::warn!("{error}"))
-            .is_ok();
-        self.set_child(None);
-        self.note_rewrite(running, ok);
-        self.sync_child_ended(running.purpose, ok);
-    }
-
-    fn note_rewrite(&mut self, running: Running, ok: bool) {
+        let meant = end == ChildEnd::Killed(SIGUSR1);
         let seconds = self.now.unix_ms().saturating_sub(running.since_ms) / 1000;
         let aof = &mut self.journal.append_only;
-        aof.tail = None;
         aof.last_rewrite_seconds = Some(seconds);
-        aof.last_rewrite_failed = !ok;
-        if !ok {
-            aof.drop_tail();
+        if !meant {
+            aof.last_rewrite_failed = !ok;
+            aof.failures = if ok {
+                0
+            } else {
+                aof.failures.saturating_add(1)
+            };
         }
+        if !ok {
+            self.drop_waiting();
+        }
+        let aof = &mut self.journal.append_only;
         if aof.state == State::WaitRewrite || aof.sync_error.is_some() {
             aof.rewrite_scheduled = true;
         }
+        ok
     }
 
     /// The size that the system tells, which may have to wait for the disk; 0 where it does not tell.
@@ -175,62 +223,115 @@ impl Engine {
         size
     }
 
-    /// Puts the new file in the place of the old one, once the little that is still missing is added.
-    fn install(&mut self, completion: Box<dyn Completion>) -> Result<(), String> {
-        let path = self.config.appendfilename.clone();
-        let sync = self.config.appendfsync == AppendFsync::Always;
+    /// Gives the files their names, and then the manifest: what is not in it was never there.
+    fn install(&mut self, pid: i32) -> Result<(), String> {
+        let waited = self.journal.append_only.state == State::WaitRewrite;
+        if waited && self.journal.append_only.file.is_none() {
+            return Err("What belongs behind the new AOF base file was lost".to_owned());
+        }
+        let file_name = self.config.appendfilename.clone();
+        let mut manifest = self.journal.append_only.manifest.clone();
+        let name = manifest.add_base(&file_name, self.journal.append_only.writes_dump);
+        let base = self.part_path(&name);
         let start_us = self.host.mono_us();
-        let Completed {
-            file,
-            added,
-            rename_us,
-        } = completion.finish(&path, sync)?;
+        let base_bytes = self.host.place_base(pid, &base)?;
         let usec = self.host.mono_us().saturating_sub(start_us);
-        self.note_latency("aof-rewrite-diff-write", usec.saturating_sub(rename_us));
-        self.note_latency("aof-rename", rename_us);
-        #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-        let megabytes = added as f64 / f64::from(1 << 20);
-        tracing::info!(
-            "Residual parent diff successfully flushed to the rewritten AOF ({megabytes:.2} MB)"
-        );
-        let size = self.file_size(&*file);
+        self.note_latency("aof-rename", usec);
+        let shown = String::from_utf8_lossy(&name);
+        tracing::info!("Successfully renamed the temporary AOF base file into {shown}");
+        let placed = self.place_waiting(waited, &mut manifest).and_then(|()| {
+            let keep = usize::from(self.journal.append_only.file.is_some());
+            manifest.retire_increments(keep);
+            self.write_manifest(&manifest)
+        });
+        if let Err(error) = placed {
+            self.host.remove_later(&base);
+            return Err(error);
+        }
+        let sync = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
-        let old = if aof.state == State::Off {
-            Some(file)
-        } else {
-            aof.size = size;
-            aof.base_size = size;
-            // The last that was added is still to be brought to the disk.
-            aof.unsynced = !sync;
+        aof.manifest = manifest;
+        if aof.state != State::Off {
+            aof.earlier_size = base_bytes;
+            aof.base_size = aof.total_size();
             aof.state = State::On;
-            let was_broken = aof.write_error.take().is_some() | aof.sync_error.take().is_some();
-            if was_broken {
+            // What came while the file was not whole was written, and nothing else.
+            aof.unsynced |= waited && !sync;
+            if !aof.sync_failed_since && aof.sync_error.take().is_some() {
                 tracing::warn!("AOF write error looks solved, Redis can write again.");
             }
-            aof.file.replace(file)
-        };
-        // What could not be written to the old file, or had to wait, is in neither.
-        self.flush(true);
-        self.close_later(old);
+        }
+        self.remove_history();
         tracing::info!("Background AOF rewrite finished successfully");
         Ok(())
+    }
+
+    /// The increment of a file that was not whole gets its name.
+    fn place_waiting(&mut self, waited: bool, manifest: &mut aof::Manifest) -> Result<(), String> {
+        if !waited {
+            return Ok(());
+        }
+        self.flush(true);
+        if self.config.appendfsync == AppendFsync::Always
+            && let Some(file) = &mut self.journal.append_only.file
+        {
+            file.sync()?;
+        }
+        let name = manifest.add_increment(&self.config.appendfilename);
+        let (from, to) = (self.part_path(&self.waiting_name()), self.part_path(&name));
+        self.host.rename_part(&from, &to)?;
+        let shown = String::from_utf8_lossy(&name);
+        tracing::info!("Successfully renamed the temporary AOF incr file into {shown}");
+        Ok(())
+    }
+
+    /// The name of the increment of a file that is not whole yet.
+    fn waiting_name(&self) -> Vec<u8> {
+        [b"temp-", &self.config.appendfilename[..], b".incr"].concat()
+    }
+
+    /// What was written for a file that is not whole is of no use.
+    pub(super) fn drop_waiting(&mut self) {
+        let aof = &mut self.journal.append_only;
+        if aof.state == State::On || aof.file.is_none() {
+            return;
+        }
+        let old = aof.file.take();
+        aof.buffer = Vec::new();
+        aof.size = 0;
+        aof.unflushed = aof.given_up;
+        self.host.free_later(vec![Box::new(old)]);
+        self.remove_waiting();
+    }
+
+    pub(super) fn remove_waiting(&mut self) {
+        let path = self.part_path(&self.waiting_name());
+        self.host.remove_later(&path);
     }
 }
 
 /// BGREWRITEAOF
 pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+    const SCHEDULED: &str = "Background append only file rewriting scheduled";
     let text = match engine.keeper.persistence.running {
         Some(running) if running.purpose == Purpose::Rewrite => {
             return Err(Error::text(
                 "ERR Background append only file rewriting already in progress",
             ));
         }
-        Some(_) => {
-            engine.journal.append_only.rewrite_scheduled = true;
-            "Background append only file rewriting scheduled"
+        // A transaction must not end in another file than it began in.
+        running if running.is_some() || engine.journal.group.depth > 0 => {
+            let aof = &mut engine.journal.append_only;
+            aof.rewrite_scheduled = true;
+            aof.failures = 0;
+            SCHEDULED
         }
-        None => {
-            engine.start_rewrite().map_err(|_| Error::text("ERR"))?;
+        _ => {
+            engine.start_rewrite().map_err(|_| {
+                Error::text(
+                    "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+                )
+            })?;
             "Background append only file rewriting started"
         }
     };

@@ -32,6 +32,32 @@ impl Engine {
         (counts.libraries, counts.functions) = (0, 0);
     }
 
+    /// Loads the libraries of a dump. One that cannot be loaded is passed over where the configuration says so.
+    pub(crate) fn load_libraries(&mut self, codes: &[Vec<u8>]) -> Result<(), rdb::Error> {
+        for code in codes {
+            if let Err(error) = self.load_library(code) {
+                let library = rdb::Unsupported::library(code);
+                tracing::warn!(
+                    "Failed loading the function library '{}': {}",
+                    library.name,
+                    String::from_utf8_lossy(&error.line())
+                );
+                if !self.config.rdb_skip_unsupported {
+                    return Err(rdb::Error::Unsupported(Box::new(library)));
+                }
+                tracing::warn!("{library}");
+            }
+        }
+        Ok(())
+    }
+
+    fn load_library(&mut self, code: &[u8]) -> Result<(), Error> {
+        let mut functions = self.take_functions()?;
+        let loaded = functions.load(code, false, &mut Loading::new(self, None));
+        self.put_functions(functions, true);
+        loaded.map(drop).map_err(|error| refused(&error))
+    }
+
     fn restore_libraries(
         &mut self,
         codes: &[&[u8]],

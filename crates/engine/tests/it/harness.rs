@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use conf::ServerConfig;
 use engine::{
-    AppendFile, Child, ChildEnd, ClientId, Completed, Completion, Engine, Host, Job, Meanwhile,
-    Now, Peer, Process, SaveRequest, Source,
+    AppendFile, Child, ChildEnd, ClientId, Engine, Host, Job, Meanwhile, Now, Peer, Process,
+    RewriteRequest, SaveRequest, Source,
 };
 use store::{Keyspace, Limits};
 
@@ -74,7 +74,12 @@ impl Host for World {
         self.talk.child.take()
     }
     fn kill_child(&mut self) {}
-    fn load(&mut self, _: &mut Keyspace, _: &SaveRequest, _: &Limits) -> Result<(), String> {
+    fn load(
+        &mut self,
+        _: &mut Keyspace,
+        _: &SaveRequest,
+        _: &Limits,
+    ) -> Result<Vec<Vec<u8>>, String> {
         Err("no files here".to_owned())
     }
     fn process(&self) -> Process {
@@ -107,18 +112,28 @@ impl Host for World {
     }
     fn set_log(&mut self, _: &conf::ServerConfig) {}
     fn crash(&mut self, _: engine::Crash) {}
-    fn open_append(&mut self, _: &[u8]) -> Result<Box<dyn AppendFile>, String> {
+    fn open_append(&mut self, _: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
         Ok(Box::new(Paper))
     }
     fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
         Err("no files here".to_owned())
     }
-    fn open_scratch(&mut self) -> Result<Box<dyn AppendFile>, String> {
-        Ok(Box::new(Paper))
+    fn make_folder(&mut self, _: &[u8]) -> Result<(), String> {
+        Ok(())
     }
-    fn complete_rewrite(&mut self, _: i32, _: Source) -> Result<Box<dyn Completion>, String> {
-        Ok(Box::new(Paper))
+    fn write_manifest(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
+        Ok(())
     }
+    fn write_base(&mut self, _: &Keyspace, _: &RewriteRequest, _: &[u8]) -> Result<u64, String> {
+        Ok(0)
+    }
+    fn place_base(&mut self, _: i32, _: &[u8]) -> Result<u64, String> {
+        Ok(4_000)
+    }
+    fn rename_part(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn remove_later(&mut self, _: &[u8]) {}
     fn set_role(&mut self, _: bool) {}
 }
 
@@ -142,22 +157,6 @@ impl AppendFile for Paper {
     }
     fn size(&self) -> Result<u64, String> {
         Ok(0)
-    }
-    fn read_from(&self, _: u64) -> Source {
-        Box::new(std::io::empty())
-    }
-}
-
-impl Completion for Paper {
-    fn poll(&mut self) -> Option<Result<(), String>> {
-        Some(Ok(()))
-    }
-    fn finish(self: Box<Self>, _: &[u8], _: bool) -> Result<Completed, String> {
-        Ok(Completed {
-            file: self,
-            added: 0,
-            rename_us: 4_000,
-        })
     }
 }
 
