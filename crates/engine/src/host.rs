@@ -22,6 +22,8 @@ pub struct SaveRequest {
     pub now_ms: u64,
     /// About how long the dump will be, rather too much than too little: what the data take in memory.
     pub expected_bytes: u64,
+    /// What the dump tells of itself; none for one that servers before 4.0 can read.
+    pub facts: Option<rdb::Facts>,
 }
 
 /// How a new append-only file is written.

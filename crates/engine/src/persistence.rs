@@ -48,6 +48,10 @@ pub(crate) struct Persistence {
     /// What the last background save copied because of writes, bytes.
     pub(crate) copied_bytes: u64,
     pub(crate) loading: Option<Loading>,
+    /// The place in a replication stream that the dump which was loaded last stands at.
+    pub(crate) loaded_place: Option<rdb::StreamPlace>,
+    /// The last dump that was begun is one that servers before 4.0 can read: it does not tell its place in the stream.
+    pub(crate) dump_is_old: bool,
     /// The child that saved was killed by FLUSHALL: its end is still to be noted.
     flushed: bool,
     /// The process is about to end.
@@ -76,11 +80,19 @@ impl Engine {
             now_ms: self.now.unix_ms(),
             // Big lists take an eighth more in a dump than in memory.
             expected_bytes: (data_bytes + data_bytes / 8) as u64,
+            facts: (!self.keeper.persistence.dump_is_old).then(|| rdb::Facts {
+                redis_version: crate::connection::REDIS_VERSION.to_owned(),
+                created_s: self.now.unix_ms() / 1000,
+                used_memory: self.host.memory_estimate() as u64,
+                replication: self.stream_place(),
+                aof_base: false,
+            }),
         }
     }
 
     /// Saves while everything waits.
     pub(crate) fn save_now(&mut self) -> Result<(), String> {
+        self.keeper.persistence.dump_is_old = false;
         let request = self.save_request();
         self.host.save(&self.shard.keyspace, &request)?;
         tracing::info!("DB saved on disk");
@@ -181,6 +193,7 @@ impl Engine {
                 point.changes,
                 point.seconds
             );
+            self.keeper.persistence.dump_is_old = false;
             // It has been logged, and will be tried again.
             let _ = self.start_child(Purpose::Save);
         } else {
@@ -289,6 +302,9 @@ impl Engine {
         }
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
+        }
+        if matches!(progress, Ok(Progress::Done)) {
+            self.keeper.persistence.loaded_place = loader.facts().facts.replication.clone();
         }
         progress
     }
@@ -436,6 +452,7 @@ pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
         Some(_) => return Err(Error::text("ERR Background save already in progress")),
         None => {}
     }
+    engine.keeper.persistence.dump_is_old = false;
     engine
         .start_child(Purpose::Save)
         .map_err(|_| Error::text("ERR"))?;
