@@ -152,12 +152,13 @@ pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) 
 
 fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a> {
     let lowest = || {
-        request
-            .any_reader
-            .then(|| rdb::lowest_version(keyspace, &request.functions))
+        let lowest = rdb::lowest_version(keyspace, &request.functions);
+        // From 8 on a dump tells where in the stream it stands.
+        let least = request.facts.replication.as_ref().and(Version::written(8));
+        least.map_or(lowest, |least| least.max(lowest))
     };
     SaveOptions {
-        version: request.version.or_else(lowest),
+        version: request.version.or_else(|| request.any_reader.then(lowest)),
         compress: request.compress,
         checksum: request.checksum,
         now_ms: request.now_ms,
@@ -222,9 +223,10 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     let started = Instant::now();
     shell.turn(|engine| engine.begin_load(bytes));
-    let result = load_steps(shell, file).await;
+    let result = load_steps(shell, file, true).await;
     shell.turn(engine::Engine::end_load);
-    result.map_err(|error| format!("{}: {error}", path.display()))?;
+    let expired = result.map_err(|error| format!("{}: {error}", path.display()))?;
+    shell.turn(|engine| engine.adopt_loaded_place(expired));
     tracing::info!(
         "DB loaded from disk: {:.3} seconds",
         started.elapsed().as_secs_f64()
@@ -239,14 +241,14 @@ pub(crate) async fn load_received(
     received: &SyncFile,
     dump: &Path,
 ) -> Result<(), String> {
-    const LOAD: &str = "Failed trying to load the MASTER synchronization DB from disk";
+    const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB from disk";
     const RENAME: &str =
-        "Failed trying to rename the temp DB into dump.rdb in MASTER <-> SLAVE synchronization";
+        "Failed trying to rename the temp DB into dump.rdb in PRIMARY <-> REPLICA synchronization";
     let file = File::open(&received.path).map_err(|error| format!("{LOAD}: {}", reason(&error)))?;
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     shell.turn(|engine| engine.begin_load(bytes));
     let loading = async {
-        let loaded = load_steps(shell, file).await;
+        let loaded = load_steps(shell, file, false).await;
         shell.turn(engine::Engine::end_load);
         loaded
     };
@@ -267,8 +269,16 @@ async fn aside(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Re
         .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
-    let options = load_options(shell);
+/// Loads a dump; answers which keys were left out since their time had come, if they are to be noted: (database, key).
+async fn load_steps(
+    shell: &Rc<Shell>,
+    file: File,
+    note_expired: bool,
+) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
+    let options = LoadOptions {
+        note_expired,
+        ..load_options(shell)
+    };
     let limits = shell.engine.borrow().limits();
     let mut loader = Loader::open(Input::new(file.take(u64::MAX)), options, limits)?;
     loop {
@@ -277,7 +287,7 @@ async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
             if options.read.checksum && loader.was_unchecked() {
                 tracing::warn!("{}", rdb::UNCHECKED);
             }
-            return Ok(());
+            return Ok(loader.take_expired());
         }
         tokio::task::yield_now().await;
     }
@@ -286,7 +296,8 @@ async fn load_steps(shell: &Rc<Shell>, file: File) -> Result<(), rdb::Error> {
 /// How dumps are loaded: as the configuration says, and without expired keys where this server decides about them.
 pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     let engine = shell.engine.borrow();
-    let drop_expired_before = (!engine.is_slave()).then(|| shell.machine.now().unix_ms());
+    let follows = engine.is_slave() || engine.config().slaveof.is_some();
+    let drop_expired_before = (!follows).then(|| shell.machine.now().unix_ms());
     let read = rdb::Options {
         checksum: engine.config().rdbchecksum,
         skip_unsupported: engine.config().rdb_skip_unsupported,
@@ -295,6 +306,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     LoadOptions {
         read,
         drop_expired_before,
+        note_expired: false,
     }
 }
 

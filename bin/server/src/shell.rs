@@ -301,12 +301,12 @@ impl Shell {
                 let created = SyncFile::create(self.machine.now().unix_ms() / 1000);
                 *file = Some(created.map_err(|error| {
                     let why = reason(&error);
-                    format!("Opening the temp file needed for MASTER <-> SLAVE synchronization: {why}")
+                    format!("Opening the temp file needed for PRIMARY <-> REPLICA synchronization: {why}")
                 })?);
             }
             (Action::WriteSyncFile { bytes }, Some(file)) => file.write(bytes).map_err(|error| {
                 let why = reason(&error);
-                format!("Write error or short write writing to the DB dump file needed for MASTER <-> SLAVE synchronization: {why}")
+                format!("Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: {why}")
             })?,
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use acl::User;
@@ -86,7 +87,7 @@ pub enum Waiting {
         offset: u64,
         /// How many replicas.
         count: usize,
-        /// Unix milliseconds; none waits for ever.
+        /// On [`crate::Now::mono_ms`]; none waits for ever.
         until_ms: Option<u64>,
     },
     /// MIGRATE: for the target's answer.
@@ -115,6 +116,19 @@ pub struct Traffic {
     pub output: u64,
     /// Commands that ran.
     pub commands: u64,
+}
+
+/// What a replica tells of itself before it asks for the stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Announced {
+    /// The address that clients reach it at (`replica-announce-ip`).
+    pub(crate) ip: Option<Box<str>>,
+    /// It can read a dump that a mark ends.
+    pub(crate) eof: bool,
+    /// It understands a stream that goes on under another name, and dumps that tell where in it they stand.
+    pub(crate) psync2: bool,
+    /// It wants a dump and no stream.
+    pub(crate) rdb_only: bool,
 }
 
 /// One connection's session.
@@ -158,6 +172,8 @@ pub struct Client {
     pub(crate) seen_offset: u64,
     /// REPLCONF listening-port.
     pub listening_port: u16,
+    /// What else REPLCONF told; none for one that told nothing.
+    pub(crate) announced: Option<Box<Announced>>,
     /// Bytes that it has sent, bytes that it was sent, and commands that it ran.
     pub traffic: Traffic,
     /// Since when its output has been over the soft limit, Unix milliseconds.
@@ -191,6 +207,7 @@ impl Client {
             replica: None,
             seen_offset: 0,
             listening_port: 0,
+            announced: None,
             traffic: Traffic::default(),
             over_soft_since_ms: None,
             out: Reply::default(),
@@ -221,6 +238,16 @@ impl Client {
         self.flags.restricted = user.as_ref().is_some_and(|user| !user.is_unrestricted());
         self.flags.authenticated = authenticated;
         self.user = user;
+    }
+
+    /// The address of a replica, for a machine to read: without brackets.
+    pub(crate) fn replica_ip(&self) -> String {
+        let told = self.announced.as_ref().and_then(|told| told.ip.as_deref());
+        match (told, self.peer.addr.parse::<SocketAddr>()) {
+            (Some(ip), _) => ip.to_owned(),
+            (None, Ok(address)) => address.ip().to_canonical().to_string(),
+            (None, Err(_)) => self.peer.addr.clone(),
+        }
     }
 
     /// Memory of what came and was not run yet, bytes.

@@ -101,7 +101,7 @@ impl Engine {
             slave.down_mono_ms
         };
         Facts {
-            repl_offset: self.applied_offset().unwrap_or(slave.received),
+            repl_offset: self.applied_offset().unwrap_or(0),
             data_as_of_ms,
             loading: self.keeper.persistence.loading.is_some(),
         }
@@ -198,6 +198,7 @@ impl Engine {
             Event::ReplicateFrom { ip, port } => self.follow(&ip.to_string(), port),
             Event::StopReplication => self.follow_nobody(),
             Event::FlushAll => {
+                self.leave_stream();
                 self.break_watches_on_flush(None);
                 self.empty_keyspace();
                 self.forget_libraries();

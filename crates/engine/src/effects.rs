@@ -50,7 +50,7 @@ impl Engine {
 
     /// Whether changes need not be told to anybody: no file, no replica.
     fn nobody_listens(&self) -> bool {
-        self.appends_nothing() && self.journal.replicas.backlog.is_none()
+        self.appends_nothing() && !self.writes_stream()
     }
 
     /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.

@@ -83,6 +83,7 @@ impl Engine {
         engine.set_now(now);
         engine.meter.started_bytes = engine.host.memory_used();
         engine.keeper.run_id = engine.shard.rng.hex(40);
+        engine.rename_stream();
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
         engine.shard.settings = settings(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
@@ -251,7 +252,9 @@ impl Engine {
 
     fn run_resumed(&mut self) {
         while let Some(id) = self.sessions.resumed.pop_front() {
-            if self.sessions.clients.contains(id) {
+            if self.is_stream(id) {
+                self.run_stream(|engine| engine.run_pending(id));
+            } else if self.sessions.clients.contains(id) {
                 self.run_pending(id);
                 self.wake(id);
             }

@@ -1,7 +1,6 @@
 //! INFO: what the server tells about itself, section by section.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use commands::{Args, Done};
@@ -414,7 +413,7 @@ impl Engine {
         if self.config.min_slaves_to_write > 0 && self.config.min_slaves_max_lag > 0 {
             lines!(text, "min_slaves_good_slaves:{}", self.good_replicas(););
         }
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let replicas = self
             .journal
             .replicas
@@ -425,11 +424,7 @@ impl Engine {
             let Some(replica) = &client.replica else {
                 continue;
             };
-            let address = client.peer.addr.parse::<SocketAddr>();
-            let ip = address.map_or_else(
-                |_| client.peer.addr.clone(),
-                |address| address.ip().to_string(),
-            );
+            let ip = client.replica_ip();
             let online = replica.state == crate::master::ReplicaState::Online;
             let lag = if online {
                 now_ms.saturating_sub(replica.acked_ms) / 1000
@@ -442,12 +437,17 @@ impl Engine {
             );
         }
         let backlog = self.journal.replicas.backlog.as_ref();
+        let second = self.journal.replicas.second.as_ref();
+        let second = second.map_or(-1, |(_, offset)| {
+            i64::try_from(offset.saturating_add(1)).unwrap_or(i64::MAX)
+        });
         lines!(text,
+            "replicas_waiting_psync:0";
             "master_failover_state:no-failover";
-            "master_replid:{}", self.keeper.run_id;
-            "master_replid2:{}", "0".repeat(40);
+            "master_replid:{}", self.journal.replicas.id;
+            "master_replid2:{}", self.journal.replicas.second_id();
             "master_repl_offset:{}", self.journal.replicas.offset();
-            "second_repl_offset:-1";
+            "second_repl_offset:{}", second;
             "repl_backlog_active:{}", u8::from(backlog.is_some());
             "repl_backlog_size:{}", self.config.repl_backlog_size;
             "repl_backlog_first_byte_offset:{}", backlog.map_or(0, |backlog| backlog.first() + 1);
@@ -469,14 +469,31 @@ impl Engine {
             "master_link_status:{}", if up { "up" } else { "down" };
             "master_last_io_seconds_ago:{}", if up { silent } else { -1 };
             "master_sync_in_progress:{}", u8::from(slave.link.state() == replication::State::Sync);
-            "slave_repl_offset:{}", self.applied_offset().unwrap_or(slave.received.max(1));
+            "slave_read_repl_offset:{}", self.received_offset();
+            "slave_repl_offset:{}", self.applied_offset().unwrap_or(1);
+            "replicas_repl_buffer_size:0";
+            "replicas_repl_buffer_peak:0";
         );
         if slave.link.state() == replication::State::Sync {
             let left = slave
                 .link
                 .transfer_left()
                 .map_or(-1, |left| i64::try_from(left).unwrap_or(i64::MAX));
-            lines!(text, "master_sync_left_bytes:{}", left; "master_sync_last_io_seconds_ago:{}", silent;);
+            let (total, read) = slave.transfer.unwrap_or((None, 0));
+            let total = total.unwrap_or(0);
+            #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+            let percent = if total == 0 {
+                0.0
+            } else {
+                read as f64 / total as f64 * 100.0
+            };
+            lines!(text,
+                "master_sync_total_bytes:{}", total;
+                "master_sync_read_bytes:{}", read;
+                "master_sync_left_bytes:{}", left;
+                "master_sync_perc:{:.2}", percent;
+                "master_sync_last_io_seconds_ago:{}", silent;
+            );
         }
         if !up {
             // A link that never was up has no time since which it is down.

@@ -316,6 +316,11 @@ impl Engine {
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
+        if client.flags.master {
+            // Asked for again, it may come whole.
+            tracing::warn!("Protocol error in the stream of the primary: {error}");
+            return self.drop_master_link();
+        }
         tracing::debug!("Protocol error from client: {} ({error})", client.peer.addr);
         client.out.err(error.text());
         client.pending = BytesMut::new();

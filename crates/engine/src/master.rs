@@ -6,7 +6,7 @@
 use commands::{Args, Done, Error, args};
 use replication::Backlog;
 
-use crate::client::Waiting;
+use crate::client::{Announced, Waiting};
 use crate::persistence::Purpose;
 use crate::{Action, ClientId, Engine};
 
@@ -47,11 +47,13 @@ pub struct Replica {
     pub(crate) sent: u64,
     /// What it has said to have applied.
     pub(crate) acked: u64,
-    /// When it last said so, Unix milliseconds.
+    /// When it last said so, on the monotonic clock, milliseconds.
     pub(crate) acked_ms: u64,
     /// Its dump was streamed: it has the stream only after its first answer.
     wait_ack: bool,
-    /// Since when its share of the stream has been over the soft limit, Unix milliseconds.
+    /// What goes before the stream, see [`Engine::missing_select`].
+    select: Vec<u8>,
+    /// Since when its share of the stream has been over the soft limit, on the monotonic clock, milliseconds.
     over_soft_since_ms: Option<u64>,
 }
 
@@ -59,15 +61,19 @@ pub struct Replica {
 #[derive(Debug, Default)]
 pub(crate) struct Replicas {
     pub(crate) ids: Vec<ClientId>,
+    /// The name of the stream (`master_replid`): that of the primary that wrote it. While there is no backlog nobody shares it.
+    pub(crate) id: String,
+    /// The name that the stream had before, and up to which offset that is its history (`master_replid2`).
+    pub(crate) second: Option<replication::Place>,
     pub(crate) backlog: Option<Backlog>,
     /// The stream's offset where no backlog was ever needed.
     pub(crate) offset: u64,
-    /// The database that the stream has last selected.
-    selected: Option<usize>,
-    /// When the last replica went, Unix milliseconds.
+    /// The database that the stream has last selected; none where the next command will select one.
+    pub(crate) selected: Option<usize>,
+    /// When the last replica went, on the monotonic clock, milliseconds.
     none_since_ms: u64,
     last_ping_ms: u64,
-    /// When the first replica began to wait for a streamed dump, Unix milliseconds.
+    /// When the first replica began to wait for a streamed dump, on the monotonic clock, milliseconds.
     first_waiting_ms: Option<u64>,
     /// The stream's offset when the running child was forked; none where the stream from there on is not kept any more.
     fork_offset: Option<u64>,
@@ -84,14 +90,25 @@ impl Replicas {
     pub(crate) fn offset(&self) -> u64 {
         self.backlog.as_ref().map_or(self.offset, Backlog::offset)
     }
+
+    /// `master_replid2`
+    pub(crate) fn second_id(&self) -> String {
+        let second = self.second.as_ref().map(|(id, _)| id.clone());
+        second.unwrap_or_else(|| "0".repeat(self.id.len()))
+    }
 }
 
 impl Engine {
+    /// Whether what is done here goes into the stream. A replica hands on that of its primary, and adds nothing to it.
+    pub(crate) fn writes_stream(&self) -> bool {
+        self.journal.replicas.backlog.is_some() && !self.is_slave()
+    }
+
     /// Writes one command to the stream, if anybody is or was there to read it.
     pub(crate) fn feed_replicas(&mut self, db: Option<usize>, words: &[&[u8]]) {
-        let Some(backlog) = &mut self.journal.replicas.backlog else {
+        if !self.writes_stream() {
             return;
-        };
+        }
         let mut out =
             Vec::with_capacity(32 + words.iter().map(|word| word.len() + 16).sum::<usize>());
         if let Some(db) = db
@@ -104,7 +121,15 @@ impl Engine {
             );
         }
         aof::encode_command(&mut out, words.iter().copied());
-        backlog.feed(&out);
+        self.feed_stream(&out);
+    }
+
+    /// Adds bytes to the stream, and tells its readers.
+    pub(crate) fn feed_stream(&mut self, bytes: &[u8]) {
+        let Some(backlog) = &mut self.journal.replicas.backlog else {
+            return;
+        };
+        backlog.feed(bytes);
         if backlog.offset() - self.journal.replicas.looked_at >= LOOK_BYTES {
             self.journal.replicas.looked_at = backlog.offset();
             self.limit_replicas();
@@ -171,7 +196,7 @@ impl Engine {
     /// So many bytes went to a client: it is not idle.
     pub fn sent(&mut self, id: ClientId, count: usize) {
         self.meter.stats.output_bytes += count as u64;
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
         }
@@ -230,33 +255,60 @@ impl Engine {
     /// A replica's name in the log: its address with the port it listens on.
     fn replica_name(&self, id: ClientId) -> String {
         let client = &self.sessions.clients[id];
-        let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
+        let ip = client.replica_ip();
+        let ip = if ip.contains(':') {
+            format!("[{ip}]")
+        } else {
+            ip
+        };
         if client.listening_port == 0 {
-            format!("{ip}:<unknown-slave-port>")
+            format!("{ip}:<unknown-replica-port>")
         } else {
             format!("{ip}:{}", client.listening_port)
         }
     }
 
-    /// Continues the stream for a replica that comes back, if what it misses is still there.
-    fn try_continue(&mut self, id: ClientId, run_id: &[u8], offset: &[u8]) -> bool {
-        let name = self.replica_name(id);
-        if !run_id.eq_ignore_ascii_case(self.keeper.run_id.as_bytes()) {
-            if run_id == b"?" {
-                tracing::info!("Full resync requested by slave {name}");
-            } else {
-                let asked = String::from_utf8_lossy(run_id);
-                tracing::info!(
-                    "Partial resynchronization not accepted: Runid mismatch (Client asked for runid '{asked}', my runid is '{}')",
-                    self.keeper.run_id
-                );
-            }
-            return false;
+    /// Whether `id` names the stream as far as `from`. Why not is logged.
+    fn names_stream(&self, name: &str, id: &[u8], from: Option<u64>) -> bool {
+        let Replicas {
+            id: current,
+            second,
+            ..
+        } = &self.journal.replicas;
+        if id.eq_ignore_ascii_case(current.as_bytes()) {
+            return true;
         }
+        let former = second
+            .as_ref()
+            .filter(|(former, _)| id.eq_ignore_ascii_case(former.as_bytes()));
+        match former {
+            Some((_, until)) if from.is_some_and(|from| from <= *until) => return true,
+            Some((_, until)) => tracing::info!(
+                "Partial resynchronization not accepted: Requested offset for second ID was {}, but I can reply up to {}",
+                from.map_or(0, |from| from.saturating_add(1)),
+                until.saturating_add(1)
+            ),
+            None if id == b"?" => tracing::info!("Full resync requested by replica {name}"),
+            None => tracing::info!(
+                "Partial resynchronization not accepted: Replication ID mismatch (Replica asked for '{}', my replication IDs are \
+                 '{current}' and '{}')",
+                String::from_utf8_lossy(id),
+                self.journal.replicas.second_id()
+            ),
+        }
+        false
+    }
+
+    /// Continues the stream for a replica that comes back, if what it misses is still there.
+    fn try_continue(&mut self, id: ClientId, stream: &[u8], offset: &[u8]) -> bool {
+        let name = self.replica_name(id);
         // PSYNC counts from 1.
         let from = args::int(offset)
             .ok()
             .and_then(|offset| u64::try_from(offset).ok()?.checked_sub(1));
+        if !self.names_stream(&name, stream, from) {
+            return false;
+        }
         let kept = from.filter(|from| {
             self.journal
                 .replicas
@@ -265,14 +317,22 @@ impl Engine {
                 .is_some_and(|backlog| (backlog.first()..=backlog.offset()).contains(from))
         });
         let Some(from) = kept else {
-            let asked = String::from_utf8_lossy(offset);
+            let (stream, asked) = (
+                String::from_utf8_lossy(stream),
+                String::from_utf8_lossy(offset),
+            );
             tracing::info!(
-                "Unable to partial resync with slave {name} for lack of backlog (Slave request was: {asked})."
+                "Unable to partial resync with replica {name} for lack of backlog (Replica request was: {stream}:{asked})."
             );
             return false;
         };
         self.add_replica(id, ReplicaState::Online, true, from);
-        self.sessions.clients[id].out.raw(b"+CONTINUE\r\n");
+        let answer = if self.announced(id).psync2 {
+            format!("+CONTINUE {}\r\n", self.journal.replicas.id)
+        } else {
+            "+CONTINUE\r\n".to_owned()
+        };
+        self.sessions.clients[id].out.raw(answer.as_bytes());
         let missed = self.journal.replicas.offset() - from;
         tracing::info!(
             "Partial resynchronization request from {name} accepted. Sending {missed} bytes of backlog starting from offset {}.",
@@ -282,8 +342,60 @@ impl Engine {
         true
     }
 
+    /// What a replica has told of itself.
+    fn announced(&self, id: ClientId) -> Announced {
+        let client = self.sessions.clients.get(id);
+        client
+            .and_then(|client| client.announced.as_deref())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The stream has a name of its own from here on, and no history.
+    pub(crate) fn rename_stream(&mut self) {
+        self.journal.replicas.id = self.shard.rng.hex(40);
+        self.journal.replicas.second = None;
+    }
+
+    /// The stream goes on under another name: its history keeps the one that it had.
+    pub(crate) fn shift_stream(&mut self, id: String) {
+        let replicas = &mut self.journal.replicas;
+        let former = std::mem::replace(&mut replicas.id, id);
+        let offset = replicas.offset();
+        tracing::warn!(
+            "Setting secondary replication ID to {former}, valid up to offset: {}. New replication ID is {}",
+            offset.saturating_add(1),
+            replicas.id
+        );
+        replicas.second = Some((former, offset));
+    }
+
+    /// The stream goes on from a place: after a copy, or after a start.
+    pub(crate) fn place_stream(&mut self, offset: u64, selected: Option<usize>) {
+        let replicas = &mut self.journal.replicas;
+        replicas.offset = offset;
+        replicas.looked_at = offset;
+        replicas.selected = selected;
+        replicas.fork_offset = None;
+        replicas.none_since_ms = self.now.mono_ms;
+        replicas.backlog = Some(Backlog::new(offset, self.config.repl_backlog_size));
+    }
+
+    /// This server writes the stream from here on: who reads it hears its new name, and its first command selects a database.
+    pub(crate) fn take_over_stream(&mut self) {
+        if self.journal.replicas.backlog.is_some() {
+            let id = self.shard.rng.hex(40);
+            self.shift_stream(id);
+        } else {
+            self.rename_stream();
+        }
+        self.disconnect_replicas();
+        self.journal.replicas.selected = None;
+        self.journal.replicas.none_since_ms = self.now.mono_ms;
+    }
+
     fn add_replica(&mut self, id: ClientId, state: ReplicaState, psync: bool, sent: u64) {
-        let acked_ms = self.now.unix_ms();
+        let acked_ms = self.now.mono_ms;
         let client = &mut self.sessions.clients[id];
         client.flags.replica = true;
         let replica = Replica {
@@ -293,6 +405,7 @@ impl Engine {
             acked: 0,
             acked_ms,
             wait_ack: false,
+            select: Vec::new(),
             over_soft_since_ms: None,
         };
         client.replica = Some(Box::new(replica));
@@ -300,10 +413,17 @@ impl Engine {
             self.journal.replicas.ids.push(id);
         }
         if self.journal.replicas.backlog.is_none() {
-            // The offset moves on by one, so that an offset from before has no meaning (Redis 3.0: createReplicationBacklog).
-            let offset = self.journal.replicas.offset + 1;
-            self.journal.replicas.backlog =
-                Some(Backlog::new(offset, self.config.repl_backlog_size));
+            // What was written while nobody listened is not counted: no offset from before may be taken for one from now on.
+            self.rename_stream();
+            self.journal.replicas.backlog = Some(Backlog::new(
+                self.journal.replicas.offset,
+                self.config.repl_backlog_size,
+            ));
+            tracing::info!(
+                "Replication backlog created, my new replication IDs are '{}' and '{}'",
+                self.journal.replicas.id,
+                self.journal.replicas.second_id()
+            );
         }
     }
 
@@ -312,11 +432,11 @@ impl Engine {
         if self.sessions.clients[id].replica.is_none() {
             return;
         }
-        tracing::warn!("Connection with slave {} lost.", self.replica_name(id));
+        tracing::info!("Connection with replica {} lost.", self.replica_name(id));
         self.journal.replicas.ids.retain(|other| *other != id);
         self.sessions.clients[id].replica = None;
         if self.journal.replicas.ids.is_empty() {
-            self.journal.replicas.none_since_ms = self.now.unix_ms();
+            self.journal.replicas.none_since_ms = self.now.mono_ms;
         }
     }
 
@@ -338,18 +458,18 @@ impl Engine {
             .running
             .map(|running| running.purpose)
         {
-            Some(Purpose::Save) if self.can_join_dump() => {
+            Some(Purpose::Save) if self.can_join_dump(id) => {
                 tracing::info!("Waiting for end of BGSAVE for SYNC");
                 let offset = self.journal.replicas.fork_offset.unwrap_or(0);
                 self.announce_sync(id, offset);
             }
             Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
             None if self.config.repl_diskless_sync && self.config.repl_diskless_sync_delay > 0 => {
-                tracing::info!("Delay next BGSAVE for SYNC");
+                tracing::info!("Delay next BGSAVE for diskless SYNC");
                 self.journal
                     .replicas
                     .first_waiting_ms
-                    .get_or_insert(self.now.unix_ms());
+                    .get_or_insert(self.now.mono_ms);
             }
             None => self.start_sync(),
         }
@@ -357,26 +477,31 @@ impl Engine {
 
     /// Whether the dump that is being made, and the stream behind it, are of use to one more replica: it has still to be sent the dump,
     /// in which time as much again may come.
-    fn can_join_dump(&self) -> bool {
-        self.journal.replicas.fork_offset.is_some()
+    fn can_join_dump(&self, id: ClientId) -> bool {
+        (self.announced(id).psync2 || self.keeper.persistence.dump_is_old)
+            && self.journal.replicas.fork_offset.is_some()
             && !self.is_lost(self.stream_since_fork().saturating_mul(2))
     }
 
     /// Starts the child that makes the dump for all replicas that wait for one.
     fn start_sync(&mut self) {
         self.journal.replicas.first_waiting_ms = None;
-        let purpose = if self.config.repl_diskless_sync {
+        let waiting = self.replicas_in(ReplicaState::WaitStart);
+        let all = |has: fn(&Announced) -> bool| waiting.iter().all(|id| has(&self.announced(*id)));
+        let (psync2, eof) = (all(|told| told.psync2), all(|told| told.eof));
+        // Before 4.0 a dump does not tell which database the stream has selected: then the stream has to, from behind a file.
+        let purpose = if self.config.repl_diskless_sync && eof && (psync2 || !self.is_slave()) {
             Purpose::Sync
         } else {
             Purpose::Save
         };
         let target = if purpose == Purpose::Sync {
-            "slaves sockets"
+            "replicas sockets"
         } else {
             "disk"
         };
-        tracing::info!("Starting BGSAVE for SYNC with target: {target}");
-        let waiting = self.replicas_in(ReplicaState::WaitStart);
+        tracing::info!("Starting BGSAVE for SYNC with target: {target} using: normal sync");
+        self.keeper.persistence.dump_is_old = !psync2;
         if self.start_child(purpose).is_err() {
             tracing::warn!("BGSAVE for replication failed");
             for id in waiting {
@@ -407,24 +532,42 @@ impl Engine {
         self.journal.replicas.backlog.is_some()
     }
 
-    /// A child was forked: the stream from here on completes its dump. Each dump's stream begins with a SELECT.
+    /// A child was forked: the stream from here on completes its dump. Each dump's stream begins with a SELECT, but for a primary's:
+    /// that is handed on as it is, and the dump tells which database it has selected.
     pub(crate) fn note_fork_offset(&mut self) {
-        self.journal.replicas.selected = None;
+        if !self.is_slave() {
+            self.journal.replicas.selected = None;
+        }
         self.journal.replicas.fork_offset =
             self.journal.replicas.backlog.as_ref().map(Backlog::offset);
     }
 
+    /// What selects the stream's database for a replica whose dump does not: a primary's stream is handed on as it is.
+    fn missing_select(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let db = self.journal.replicas.selected.unwrap_or(0);
+        if self.is_slave() && self.keeper.persistence.dump_is_old && db != 0 {
+            let mut digits = itoa::Buffer::new();
+            aof::encode_command(&mut out, [&b"SELECT"[..], digits.format(db).as_bytes()]);
+        }
+        out
+    }
+
     fn announce_sync(&mut self, id: ClientId, offset: u64) {
-        let run_id = self.keeper.run_id.clone();
+        let stream = self.journal.replicas.id.clone();
+        // It counts as a part of the stream: the one that it is sent begins so much earlier.
+        let select = self.missing_select();
+        let from = offset.saturating_sub(select.len() as u64);
         let Some(replica) = self.replica(id) else {
             return;
         };
         replica.state = ReplicaState::WaitEnd;
         replica.sent = offset;
+        replica.select = select;
         if replica.psync {
             self.sessions.clients[id]
                 .out
-                .raw(format!("+FULLRESYNC {run_id} {offset}\r\n").as_bytes());
+                .raw(format!("+FULLRESYNC {stream} {from}\r\n").as_bytes());
             self.wake(id);
         }
     }
@@ -496,18 +639,23 @@ impl Engine {
         if !ok {
             return self.close_now(id);
         }
-        let now_ms = self.now.unix_ms();
+        if self.announced(id).rdb_only {
+            return self.close_after_reply(id);
+        }
+        let now_ms = self.now.mono_ms;
         let name = self.replica_name(id);
         if let Some(replica) = self.replica(id) {
+            let select = std::mem::take(&mut replica.select);
             replica.state = ReplicaState::Online;
             replica.acked_ms = now_ms;
             if replica.wait_ack {
                 tracing::info!(
-                    "Streamed replication with slave {name} succeeded (socket). Waiting for REPLCONF ACK from slave to enable streaming"
+                    "Streamed RDB transfer with replica {name} succeeded (socket). Waiting for REPLCONF ACK from replica to enable streaming"
                 );
             } else {
-                tracing::info!("Synchronization with slave {name} succeeded");
+                tracing::info!("Synchronization with replica {name} succeeded");
             }
+            self.sessions.clients[id].out.raw(&select);
         }
         self.wake(id);
     }
@@ -516,9 +664,10 @@ impl Engine {
 
     /// Once a second: pings, replicas that are too slow or silent, a backlog that nobody needs, waiting dumps.
     pub(crate) fn tick_replicas(&mut self) {
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let period_ms = u64::from(self.config.repl_ping_slave_period) * 1000;
-        if !self.journal.replicas.ids.is_empty()
+        if !self.is_slave()
+            && !self.journal.replicas.ids.is_empty()
             && now_ms.saturating_sub(self.journal.replicas.last_ping_ms) >= period_ms
         {
             self.journal.replicas.last_ping_ms = now_ms;
@@ -536,7 +685,10 @@ impl Engine {
                 continue;
             };
             if replica.psync && now_ms.saturating_sub(replica.acked_ms) > timeout_ms {
-                tracing::warn!("Disconnecting timedout slave: {}", self.replica_name(id));
+                tracing::warn!(
+                    "Disconnecting timedout replica (streaming sync): {}",
+                    self.replica_name(id)
+                );
                 self.close_now(id);
             }
         }
@@ -560,22 +712,24 @@ impl Engine {
         {
             self.free_backlog();
             tracing::info!(
-                "Replication backlog freed after {} seconds without connected slaves.",
+                "Replication backlog freed after {} seconds without connected replicas.",
                 ttl_ms / 1000
             );
         }
         self.trim_backlog();
     }
 
+    /// The stream is not kept any more. What is written from now on is not counted: its name is not used any more either.
     pub(crate) fn free_backlog(&mut self) {
         self.journal.replicas.offset = self.journal.replicas.offset();
         self.journal.replicas.backlog = None;
         self.journal.replicas.selected = None;
+        self.rename_stream();
     }
 
     /// `client-output-buffer-limit slave`: what a replica has not been sent yet counts as its output.
     fn limit_replicas(&mut self) {
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
         let offset = self.journal.replicas.offset();
         for index in 0..self.journal.replicas.ids.len() {
@@ -616,7 +770,7 @@ impl Engine {
     /// Replicas that answered within `min-slaves-max-lag`.
     pub(crate) fn good_replicas(&self) -> usize {
         let most_ms = u64::from(self.config.min_slaves_max_lag) * 1000;
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let good = |replica: &&Replica| {
             replica.state == ReplicaState::Online
                 && now_ms.saturating_sub(replica.acked_ms) <= most_ms
@@ -638,7 +792,7 @@ impl Engine {
             && !self.is_slave()
             && self.good_replicas() < wanted
         {
-            return Err(Error::text("NOREPLICAS Not enough good slaves to write."));
+            return Err(Error::text("NOREPLICAS Not enough good replicas to write."));
         }
         Ok(())
     }
@@ -673,7 +827,7 @@ impl Engine {
 
     /// Answers the clients in WAIT whose replicas have caught up, or whose time is over.
     pub(crate) fn serve_waiters(&mut self) {
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         for id in self.journal.replicas.waiters.clone() {
             let Some(Waiting::Replicas {
                 offset,
@@ -706,7 +860,7 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     }
     if engine.is_slave() && !engine.is_linked() {
         return Err(Error::text(
-            "ERR Can't SYNC while not connected with my master",
+            "NOMASTERLINK Can't SYNC while not connected with my primary",
         ));
     }
     if !engine.sessions.clients[id].out.is_empty() {
@@ -714,7 +868,10 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             "ERR SYNC and PSYNC are invalid with pending output",
         ));
     }
-    tracing::info!("Slave {} asks for synchronization", engine.replica_name(id));
+    tracing::info!(
+        "Replica {} asks for synchronization",
+        engine.replica_name(id)
+    );
     let psync = args.len() == 3;
     if psync {
         if engine.try_continue(id, args[1], args[2]) {
@@ -736,28 +893,40 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     }
     for pair in args[1..].chunks_exact(2) {
         let (option, value) = (pair[0], pair[1]);
+        if args::is(option, "ACK") {
+            acknowledged(engine, id, value);
+            return Ok(());
+        }
+        if args::is(option, "GETACK") {
+            // It is answered when all before it is handed on too.
+            if let Some(slave) = &mut engine.keeper.slave {
+                slave.ack_asked = true;
+            }
+            return Ok(());
+        }
         if args::is(option, "LISTENING-PORT") {
             engine.sessions.clients[id].listening_port =
                 u16::try_from(args::int(value)?).unwrap_or(0);
+            continue;
+        }
+        let announced = engine.sessions.clients[id]
+            .announced
+            .get_or_insert_default();
+        if args::is(option, "IP-ADDRESS") {
+            let ip = std::str::from_utf8(value).ok();
+            let ip = ip.filter(|ip| ip.len() <= MOST_IP_BYTES);
+            announced.ip = Some(
+                ip.ok_or_else(|| {
+                    Error::text("ERR REPLCONF ip-address provided by replica instance is too long")
+                })?
+                .into(),
+            );
         } else if args::is(option, "CAPA") {
-            // Every replica that asks for PSYNC understands streamed dumps here; others get no promise.
-        } else if args::is(option, "ACK") {
-            let now_ms = engine.now.unix_ms();
-            let offset = args::int(value)
-                .ok()
-                .and_then(|offset| u64::try_from(offset).ok());
-            if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
-                replica.acked = replica.acked.max(offset);
-                replica.acked_ms = now_ms;
-                if std::mem::take(&mut replica.wait_ack) {
-                    engine.wake(id);
-                }
-                engine.serve_waiters();
-            }
-            return Ok(());
-        } else if args::is(option, "GETACK") {
-            engine.send_ack();
-        } else {
+            announced.eof |= args::is(value, "EOF");
+            announced.psync2 |= args::is(value, "PSYNC2");
+        } else if args::is(option, "RDB-ONLY") {
+            announced.rdb_only = args::int(value)? != 0;
+        } else if !args::is(option, "VERSION") {
             return Err(Error::quoting(
                 "ERR Unrecognized REPLCONF option: ",
                 option,
@@ -769,8 +938,33 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     Ok(())
 }
 
+/// The longest address that a replica may tell.
+const MOST_IP_BYTES: usize = 255;
+
+/// REPLCONF ACK: a replica has applied the stream up to there.
+fn acknowledged(engine: &mut Engine, id: ClientId, offset: &[u8]) {
+    let now_ms = engine.now.mono_ms;
+    let offset = args::int(offset)
+        .ok()
+        .and_then(|offset| u64::try_from(offset).ok());
+    if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
+        replica.acked = replica.acked.max(offset);
+        replica.acked_ms = now_ms;
+        if std::mem::take(&mut replica.wait_ack) {
+            engine.wake(id);
+        }
+        engine.serve_waiters();
+    }
+}
+
 /// WAIT replicas milliseconds
 pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if engine.is_slave() {
+        return Err(Error::text(
+            "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which \
+             is not the default) writes to replicas are just local and are not propagated.",
+        ));
+    }
     let count = args::int(args[1])?;
     let out_of_range = Error::text("ERR timeout is not an integer or out of range");
     let timeout_ms = args::int(args[2]).map_err(|_| out_of_range)?;
@@ -785,16 +979,13 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         engine.sessions.clients[id].out.count(have);
         return Ok(());
     }
-    let until_ms = (timeout_ms > 0).then(|| engine.now.unix_ms().saturating_add(timeout_ms));
+    let until_ms = (timeout_ms > 0).then(|| engine.now.mono_ms.saturating_add(timeout_ms));
     engine.sessions.clients[id].waiting = Waiting::Replicas {
         offset,
         count,
         until_ms,
     };
     engine.journal.replicas.waiters.push(id);
-    // A slave hands its master's stream on and puts nothing of its own into it; its replicas tell where they are every second.
-    if !engine.is_slave() {
-        engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
-    }
+    engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
     Ok(())
 }

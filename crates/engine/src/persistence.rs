@@ -51,6 +51,10 @@ pub(crate) struct Persistence {
     /// What the last background save copied because of writes, bytes.
     pub(crate) copied_bytes: u64,
     pub(crate) loading: Option<Loading>,
+    /// The place in a replication stream that the dump which was loaded last stands at.
+    pub(crate) loaded_place: Option<rdb::StreamPlace>,
+    /// The last dump that was begun is one that servers before 4.0 can read: it does not tell its place in the stream.
+    pub(crate) dump_is_old: bool,
     /// The child that saved was killed by FLUSHALL: its end is still to be noted.
     flushed: bool,
     /// The process is about to end.
@@ -89,7 +93,10 @@ impl Engine {
                 redis_version: REDIS_VERSION.to_owned(),
                 created_s: self.now.unix_ms() / 1000,
                 used_memory: self.host.memory_estimate() as u64,
-                replication: None,
+                // Servers before 4.0 know no such facts.
+                replication: (!self.keeper.persistence.dump_is_old)
+                    .then(|| self.stream_place())
+                    .flatten(),
                 aof_base: false,
             },
             // Big lists take an eighth more in a dump than in memory.
@@ -99,6 +106,7 @@ impl Engine {
 
     /// Saves while everything waits.
     pub(crate) fn save_now(&mut self) -> Result<(), String> {
+        self.keeper.persistence.dump_is_old = false;
         let request = self.save_request();
         self.host.save(&self.shard.keyspace, &request)?;
         tracing::info!("DB saved on disk");
@@ -200,6 +208,7 @@ impl Engine {
                 point.changes,
                 point.seconds
             );
+            self.keeper.persistence.dump_is_old = false;
             // It has been logged, and will be tried again.
             let _ = self.start_child(Purpose::Save);
         } else {
@@ -301,6 +310,9 @@ impl Engine {
         self.load_libraries(&loader.take_functions())?;
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
+        }
+        if matches!(progress, Ok(Progress::Done)) {
+            self.keeper.persistence.loaded_place = loader.facts().facts.replication.clone();
         }
         progress
     }
@@ -448,6 +460,7 @@ pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
         Some(_) => return Err(Error::text("ERR Background save already in progress")),
         None => {}
     }
+    engine.keeper.persistence.dump_is_old = false;
     engine
         .start_child(Purpose::Save)
         .map_err(|_| Error::text("ERR"))?;

@@ -39,8 +39,8 @@ impl Engine {
     }
 
     fn propagate_to(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
-        let heard = targets.file && !self.appends_nothing()
-            || targets.replicas && self.journal.replicas.backlog.is_some();
+        let heard =
+            targets.file && !self.appends_nothing() || targets.replicas && self.writes_stream();
         if self.journal.replaying || !heard {
             return;
         }

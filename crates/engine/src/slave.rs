@@ -1,8 +1,12 @@
-//! Being a slave: SLAVEOF, the link to the master, the dump, and the stream that is applied as it comes. ROLE.
+//! Being a replica: REPLICAOF, the link to the primary, the dump, and the stream that is applied as it comes. ROLE.
+//!
+//! What was applied of the primary's stream goes on to our own replicas, and into what is kept for them, byte for byte and under the
+//! primary's name: so any two servers that have once followed the same stream can follow one another from where they are.
 
 use bytes::BytesMut;
 use commands::{Args, Done, Error, args};
-use replication::{Config, Input, Link, Output, State};
+use replication::{Config, Input, Link, Output, Place, State};
+use resp::{Batch, Parser};
 use store::ExpiryMode;
 
 use crate::client::Peer;
@@ -18,9 +22,16 @@ pub(crate) struct Slave {
     socket: Option<LinkId>,
     /// The client that applies the stream, once there is one.
     pub(crate) client: Option<ClientId>,
-    /// The master's run id, and the bytes of its stream that were received.
-    run_id: Option<String>,
-    pub(crate) received: u64,
+    /// Bytes of the stream that were received and not handed on: the start of a request, or of a transaction.
+    held: Vec<u8>,
+    /// So many of them were looked at, and belong to an open transaction.
+    scanned: usize,
+    /// Our data are those of the stream at its offset, so that it could be continued from there.
+    resumable: bool,
+    /// The place in the stream of the dump that is received.
+    announced: Option<Place>,
+    /// REPLCONF GETACK came: the primary waits for our offset.
+    pub(crate) ack_asked: bool,
     /// When the link was lost, Unix milliseconds.
     pub(crate) down_since_ms: u64,
     /// The same, on [`crate::Now::mono_ms`]; none before the first loss.
@@ -44,30 +55,117 @@ impl Engine {
             .is_some_and(|slave| slave.link.state() == State::Connected)
     }
 
-    /// The bytes of the master's stream that were applied, once any were.
+    /// The bytes of the primary's stream that our data hold; none while they are not those of any place in it.
     pub(crate) fn applied_offset(&self) -> Option<u64> {
         let slave = self.keeper.slave.as_ref()?;
-        let waiting = self.sessions.clients.get(slave.client?)?.pending.len() as u64;
-        Some(slave.received.saturating_sub(waiting))
+        let follows = slave.resumable || slave.link.state() == State::Connected;
+        follows.then(|| self.journal.replicas.offset())
+    }
+
+    /// The bytes of the stream that have come.
+    pub(crate) fn received_offset(&self) -> u64 {
+        let held = self
+            .keeper
+            .slave
+            .as_ref()
+            .map_or(0, |slave| slave.held.len());
+        self.applied_offset()
+            .map_or(1, |applied| applied + held as u64)
+    }
+
+    /// Our data are not those of the stream any more: nobody may go on with it here, nor we elsewhere.
+    pub(crate) fn leave_stream(&mut self) {
+        self.disconnect_replicas();
+        self.free_backlog();
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.resumable = false;
+        }
+    }
+
+    /// Where the stream could be continued.
+    fn resume_place(&self) -> Option<Place> {
+        let slave = self.keeper.slave.as_ref()?;
+        let replicas = &self.journal.replicas;
+        slave
+            .resumable
+            .then(|| (replicas.id.clone(), replicas.offset()))
+    }
+
+    /// What a dump tells of the place in the stream that it stands at.
+    pub(crate) fn stream_place(&self) -> Option<rdb::StreamPlace> {
+        let replicas = &self.journal.replicas;
+        let known = match &self.keeper.slave {
+            Some(slave) => slave.resumable || slave.link.state() == State::Connected,
+            None => replicas.backlog.is_some(),
+        };
+        known.then(|| rdb::StreamPlace {
+            database: u32::try_from(replicas.selected.unwrap_or(0)).ok(),
+            id: replicas.id.clone(),
+            offset: replicas.offset(),
+        })
+    }
+
+    /// The data that were loaded at the start stand at a place in a stream. A replica continues it from there; a primary writes one of
+    /// its own, whose history it is: replicas that have seen no more can go on. `expired` are keys that the dump holds and we do not:
+    /// (database, key).
+    pub fn adopt_loaded_place(&mut self, expired: Vec<(u32, Vec<u8>)>) {
+        let Some(place) = self.keeper.persistence.loaded_place.take() else {
+            return;
+        };
+        // It goes into replies, and is added to.
+        let named =
+            !place.id.is_empty() && place.id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !named || i64::try_from(place.offset).is_err() {
+            return;
+        }
+        let database = place.database.and_then(|db| usize::try_from(db).ok());
+        let database = database.filter(|db| *db < self.shard.keyspace.databases());
+        self.journal.replicas.id = place.id;
+        self.journal.replicas.second = None;
+        self.place_stream(place.offset, database);
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.resumable = true;
+        } else if self.config.slaveof.is_none() {
+            let id = self.shard.rng.hex(40);
+            self.shift_stream(id);
+            self.journal.replicas.selected = None;
+            for (db, key) in expired {
+                let db = usize::try_from(db).ok();
+                self.feed_replicas(db, &[b"DEL", &key]);
+            }
+        }
     }
 
     fn link_config(&self) -> Config {
+        let port = match self.config.replica_announce_port {
+            0 => self.config.port,
+            announced => announced,
+        };
+        let ip = self.config.replica_announce_ip.as_deref();
         Config {
-            port: self.config.port,
+            port,
+            ip: ip.map(|ip| String::from_utf8_lossy(ip).into_owned()),
             user: self.config.masteruser.clone(),
             password: self.config.masterauth.clone(),
             timeout_ms: u64::from(self.config.repl_timeout) * 1000,
         }
     }
 
-    /// Becomes the slave of a master.
+    /// Becomes the replica of a primary. What is kept of the stream stays, as do those who read it: the primary may continue it.
     pub fn follow(&mut self, host: &str, port: u16) {
         self.host.set_role(true);
-        self.drop_slave();
-        self.disconnect_replicas();
+        let resumable = match &self.keeper.slave {
+            Some(slave) => slave.resumable,
+            None => self.journal.replicas.backlog.is_some(),
+        };
+        if resumable && self.keeper.slave.is_none() {
+            tracing::info!(
+                "Before turning into a replica, using my own primary parameters to synthesize a cached primary: I may be able to \
+                 synchronize with the new primary with just a partial transfer."
+            );
+        }
+        self.drop_slave(resumable);
         self.refuse_blocked();
-        self.free_backlog();
-        self.journal.replicas.offset = 0;
         let link = Link::new(self.now.mono_ms, self.link_config(), None);
         self.keeper.slave = Some(Slave {
             host: host.to_owned(),
@@ -75,8 +173,11 @@ impl Engine {
             link,
             socket: None,
             client: None,
-            run_id: None,
-            received: 0,
+            held: Vec::new(),
+            scanned: 0,
+            resumable,
+            announced: None,
+            ack_asked: false,
             down_since_ms: 0,
             down_mono_ms: None,
             transfer: None,
@@ -91,24 +192,21 @@ impl Engine {
         self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
     }
 
-    /// Becomes a master.
+    /// Becomes a primary: it writes the stream from here on.
     pub fn follow_nobody(&mut self) {
         if self.keeper.slave.is_none() {
             return;
         }
-        if self.journal.replicas.ids.is_empty()
-            && let Some(applied) = self.applied_offset()
-        {
-            self.free_backlog();
-            self.journal.replicas.offset = applied;
-        }
         self.host.set_role(false);
-        self.drop_slave();
+        self.drop_slave(false);
+        self.take_over_stream();
         self.config.slaveof = None;
         self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
     }
 
-    fn drop_slave(&mut self) {
+    /// `kept`: what is known of the stream is still of use.
+    fn drop_slave(&mut self, kept: bool) {
+        self.forward_applied(true);
         let Some(slave) = self.keeper.slave.take() else {
             return;
         };
@@ -119,7 +217,9 @@ impl Engine {
             if slave.link.state() == State::Connected {
                 log_lost();
             }
-            log_discarded();
+            if !kept {
+                log_discarded();
+            }
             self.close(client);
         }
         if slave.transfer.is_some() {
@@ -129,7 +229,7 @@ impl Engine {
 
     /// Once a second: connects, gives up, acknowledges.
     pub(crate) fn tick_slave(&mut self) {
-        let config = self.link_config();
+        let (config, place) = (self.link_config(), self.resume_place());
         let loading = self.keeper.persistence.loading.is_some();
         let Some(slave) = &mut self.keeper.slave else {
             return;
@@ -137,8 +237,10 @@ impl Engine {
         if loading {
             return;
         }
+        let now_ms = self.now.mono_ms;
         slave.link.set_config(config);
-        slave.link.handle_timeout(self.now.mono_ms);
+        slave.link.set_place(place);
+        slave.link.handle_timeout(now_ms);
         self.perform_link();
         self.send_ack();
     }
@@ -233,7 +335,7 @@ impl Engine {
             .as_ref()
             .is_some_and(|slave| slave.link.is_loading());
         if wanted {
-            tracing::info!("MASTER <-> SLAVE sync: Flushing old data");
+            tracing::info!("PRIMARY <-> REPLICA sync: Flushing old data");
             // If loading fails nothing is left.
             if let Some(slave) = &mut self.keeper.slave {
                 slave.down_mono_ms = None;
@@ -244,7 +346,7 @@ impl Engine {
             self.break_watches_on_flush(None);
             self.empty_keyspace();
             self.forget_libraries();
-            tracing::info!("MASTER <-> SLAVE sync: Loading DB in memory");
+            tracing::info!("PRIMARY <-> REPLICA sync: Loading DB in memory");
         }
         wanted
     }
@@ -258,36 +360,78 @@ impl Engine {
     /// The dump that was received has been loaded, or cannot be: then the line to be logged.
     pub fn sync_loaded(&mut self, result: Result<(), String>) {
         let now_ms = self.now.mono_ms;
+        let told = self.keeper.persistence.loaded_place.take();
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        if !slave.link.is_loading() {
-            // The link was lost meanwhile: what was loaded is a start, but no stream follows it.
-            slave.run_id = None;
+        let goes_on = slave.link.is_loading();
+        if let Err(line) = result {
+            slave.announced = None;
+            if goes_on {
+                self.sync_file_failed(&line);
+            }
             return;
         }
-        match result {
-            Ok(()) => {
-                let peer = Peer {
-                    addr: format!("{}:{}", slave.host, slave.port),
-                    local_addr: String::new(),
-                    fd: -1,
-                    unix: false,
-                };
-                let client = self.add_client(peer);
-                let flags = &mut self.sessions.clients[client].flags;
-                (flags.authenticated, flags.master) = (true, true);
-                tracing::info!("MASTER <-> SLAVE sync: Finished with success");
-                if let Some(slave) = &mut self.keeper.slave {
-                    slave.client = Some(client);
-                    slave.link.handle_input(now_ms, Input::Loaded);
-                }
-                self.perform_link();
-                self.send_ack();
-                self.restart_append_only();
-            }
-            Err(line) => self.sync_file_failed(&line),
+        let announced = slave.announced.take();
+        if !goes_on && announced.is_none() {
+            // The link was lost meanwhile: what was loaded is a start, but no stream follows it.
+            return;
         }
+        slave.resumable = announced.is_some();
+        let database = told
+            .and_then(|place| usize::try_from(place.database?).ok())
+            .filter(|db| *db < self.shard.keyspace.databases());
+        // A primary that knows no PSYNC has no name for its stream: then our replicas know it by one of ours.
+        self.rename_stream();
+        let offset = announced.map_or(0, |(id, offset)| {
+            self.journal.replicas.id = id;
+            offset
+        });
+        self.place_stream(offset, database);
+        if !goes_on {
+            return;
+        }
+        tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
+        self.start_stream();
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.link.handle_input(now_ms, Input::Loaded);
+        }
+        self.perform_link();
+        self.send_ack();
+        self.restart_append_only();
+    }
+
+    /// The client that applies the stream, in the database that it has selected.
+    fn start_stream(&mut self) {
+        let Some(slave) = &self.keeper.slave else {
+            return;
+        };
+        if slave.client.is_some() {
+            return;
+        }
+        let peer = Peer {
+            addr: format!("{}:{}", slave.host, slave.port),
+            local_addr: String::new(),
+            fd: -1,
+            unix: false,
+        };
+        let id = self.add_client(peer);
+        let client = &mut self.sessions.clients[id];
+        (client.flags.authenticated, client.flags.master) = (true, true);
+        client.db = self.journal.replicas.selected.unwrap_or(0);
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.client = Some(id);
+        }
+    }
+
+    /// The primary continues the stream, perhaps under another name.
+    fn continue_stream(&mut self, renamed: Option<String>) {
+        if let Some(id) = renamed {
+            self.shift_stream(id);
+            // They learn the name when they come back, and miss nothing.
+            self.disconnect_replicas();
+        }
+        self.start_stream();
     }
 
     // ---- what the link wants ------------------------------------------------------------------------------------------------
@@ -327,9 +471,7 @@ impl Engine {
                     self.act(Action::WriteSyncFile { bytes });
                 }
                 Output::Load(from) => self.load_dump(from),
-                Output::Continued => {
-                    tracing::debug!("the stream goes on");
-                }
+                Output::Continued(renamed) => self.continue_stream(renamed),
                 Output::Discard => self.discard_master(),
                 Output::Stream(bytes) => self.apply_stream(&bytes),
             }
@@ -341,8 +483,8 @@ impl Engine {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        tracing::info!("Connecting to MASTER {}:{}", slave.host, slave.port);
-        tracing::info!("MASTER <-> SLAVE sync started");
+        tracing::info!("Connecting to PRIMARY {}:{}", slave.host, slave.port);
+        tracing::info!("PRIMARY <-> REPLICA sync started");
         slave.socket = Some(link);
         let (host, port) = (slave.host.clone(), slave.port);
         self.act(Action::OpenLink { link, host, port });
@@ -371,7 +513,7 @@ impl Engine {
     fn link_lost(&mut self) {
         let (now_ms, unix_ms) = (self.now.mono_ms, self.now.unix_ms());
         let was_up = self.is_linked();
-        let applied = self.applied_offset();
+        self.forward_applied(true);
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
@@ -386,58 +528,105 @@ impl Engine {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        let cached = slave.run_id.clone().zip(applied);
-        if let Some(applied) = applied {
-            slave.received = applied;
-        }
+        slave.held = Vec::new();
+        slave.scanned = 0;
         if let Some(client) = slave.client {
             self.sessions.clients[client].pending = BytesMut::new();
             self.sessions.clients[client].parser.reset();
+            self.drop_transaction(client);
         }
+        let place = self.resume_place();
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        slave.link.handle_input(now_ms, Input::Lost(cached));
+        slave.link.set_place(place);
+        slave.link.handle_input(now_ms, Input::Lost);
     }
 
     fn discard_master(&mut self) {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        slave.run_id = None;
-        slave.received = 0;
+        slave.resumable = false;
+        slave.announced = None;
+        slave.held = Vec::new();
+        slave.scanned = 0;
         if let Some(client) = slave.client.take() {
             log_discarded();
             self.close(client);
         }
     }
 
-    fn load_dump(&mut self, from: Option<(String, u64)>) {
+    fn load_dump(&mut self, from: Option<Place>) {
         if let Some(slave) = &mut self.keeper.slave {
             slave.transfer = None;
-            (slave.run_id, slave.received) =
-                from.map_or((None, 0), |(run_id, offset)| (Some(run_id), offset));
+            slave.announced = from;
         }
         self.act(Action::LoadSyncFile {
             path: self.config.dbfilename.clone(),
         });
     }
 
-    /// Applies bytes of the master's stream: they are run as the master's own requests.
+    /// Applies bytes of the primary's stream: they are run as the primary's own requests, then handed on.
     fn apply_stream(&mut self, bytes: &[u8]) {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
         let Some(client) = slave.client else { return };
-        slave.received += bytes.len() as u64;
+        slave.held.extend_from_slice(bytes);
+        self.run_stream(|engine| engine.receive(client, bytes));
+    }
+
+    /// Whether a client is the one that applies the stream.
+    pub(crate) fn is_stream(&self, id: ClientId) -> bool {
+        let slave = self.keeper.slave.as_ref();
+        slave.is_some_and(|slave| slave.client == Some(id))
+    }
+
+    /// Runs requests of the stream, by the primary's word on what has expired.
+    pub(crate) fn run_stream(&mut self, run: impl FnOnce(&mut Self)) {
         self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
-        self.receive(client, bytes);
-        if let Some(client) = self.sessions.clients.get_mut(client) {
+        run(self);
+        self.forward_applied(false);
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
+        let ack_asked = std::mem::take(&mut slave.ack_asked);
+        let client = slave.client;
+        if let Some(client) = client.and_then(|client| self.sessions.clients.get_mut(client)) {
             client.out.clear();
         }
-        if self.is_slave() {
-            self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
+        if ack_asked {
+            self.send_ack();
         }
+    }
+
+    /// Hands on what was applied of the stream. What belongs to an open transaction is not applied yet; it is looked for only now and
+    /// then, unless `exact`: a long one comes in many parts.
+    fn forward_applied(&mut self, exact: bool) {
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
+        let client = slave.client.and_then(|id| self.sessions.clients.get(id));
+        let Some(client) = client else { return };
+        let run = slave.held.len().saturating_sub(client.pending.len());
+        let mut whole = run;
+        if client.multi.is_some() {
+            if !exact && run < slave.scanned.saturating_mul(2) {
+                return;
+            }
+            whole = before_transaction(&slave.held[..run]);
+        }
+        slave.scanned = run - whole;
+        if whole == 0 {
+            return;
+        }
+        self.journal.replicas.selected = Some(client.db);
+        let mut bytes = std::mem::take(&mut slave.held);
+        let held = bytes.split_off(whole);
+        slave.held = held;
+        self.feed_stream(&bytes);
     }
 
     // ---- gates -----------------------------------------------------------------------------------------------------------
@@ -446,7 +635,7 @@ impl Engine {
     pub(crate) fn gate_read_only(&self) -> Result<(), Error> {
         if self.is_slave() && self.config.slave_read_only {
             return Err(Error::text(
-                "READONLY You can't write against a read only slave.",
+                "READONLY You can't write against a read only replica.",
             ));
         }
         Ok(())
@@ -456,7 +645,7 @@ impl Engine {
     pub(crate) fn gate_stale(&self) -> Result<(), Error> {
         if self.is_slave() && !self.is_linked() && !self.config.slave_serve_stale_data {
             return Err(Error::text(
-                "MASTERDOWN Link with MASTER is down and slave-serve-stale-data is set to 'no'.",
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
             ));
         }
         Ok(())
@@ -466,13 +655,13 @@ impl Engine {
 /// SLAVEOF host port | NO ONE
 pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     if engine.shard.settings.cluster {
-        return Err(Error::text("ERR SLAVEOF not allowed in cluster mode."));
+        return Err(Error::text("ERR REPLICAOF not allowed in cluster mode."));
     }
     let who = engine.client_line(id);
     if args::is(args[1], "NO") && args::is(args[2], "ONE") {
         if engine.is_slave() {
             engine.follow_nobody();
-            tracing::info!("MASTER MODE enabled (user request from '{who}')");
+            tracing::info!("PRIMARY MODE enabled (user request from '{who}')");
         }
         engine.sessions.clients[id].out.ok();
         return Ok(());
@@ -487,7 +676,7 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .is_some_and(|slave| slave.host.eq_ignore_ascii_case(host) && slave.port == port)
     {
         tracing::info!(
-            "SLAVE OF would result into synchronization with the master we are already connected with. No operation performed."
+            "REPLICAOF would result into synchronization with the primary we are already connected with. No operation performed."
         );
         engine.sessions.clients[id]
             .out
@@ -495,7 +684,7 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         return Ok(());
     }
     engine.follow(host, port);
-    tracing::info!("SLAVE OF {host}:{port} enabled (user request from '{who}')");
+    tracing::info!("REPLICAOF {host}:{port} enabled (user request from '{who}')");
     engine.sessions.clients[id].out.ok();
     Ok(())
 }
@@ -527,8 +716,7 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
                 .replica
                 .as_ref()
                 .filter(|replica| replica.state == crate::master::ReplicaState::Online)?;
-            let ip = client.peer.addr.rsplit_once(':').map_or("", |(ip, _)| ip);
-            Some((ip.to_owned(), client.listening_port, replica.acked))
+            Some((client.replica_ip(), client.listening_port, replica.acked))
         })
         .collect();
     let offset = engine.journal.replicas.offset();
@@ -546,13 +734,55 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// How many bytes of whole requests come before the transaction that they leave open.
+fn before_transaction(bytes: &[u8]) -> usize {
+    let (mut parser, mut batch, mut words) = (Parser::new(), Batch::default(), Vec::new());
+    let (mut at, mut open) = (0, None);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let cut = match parser.cut_all(rest, &mut batch) {
+            Ok(cut) if cut > 0 => cut,
+            _ => break,
+        };
+        for index in 0..batch.len() {
+            batch.args(index, rest, &mut words);
+            match words.first() {
+                Some(name) if args::is(name, "MULTI") => {
+                    open.get_or_insert(at + batch.wire(index).start);
+                }
+                Some(name) if args::is(name, "EXEC") || args::is(name, "DISCARD") => open = None,
+                _ => {}
+            }
+        }
+        at += cut;
+    }
+    open.unwrap_or(at)
+}
+
 /// The link was up, and is not any more.
 fn log_lost() {
-    tracing::warn!("Connection with master lost.");
-    tracing::info!("Caching the disconnected master state.");
+    tracing::info!("Connection with primary lost.");
+    tracing::info!("Caching the disconnected primary state.");
 }
 
 /// What was known of a lost link is of no use any more.
 fn log_discarded() {
-    tracing::info!("Discarding previously cached master state.");
+    tracing::info!("Discarding previously cached primary state.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::before_transaction;
+
+    #[test]
+    fn an_open_transaction_is_found_where_it_begins() {
+        let set = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nMULTI\r\n";
+        let (multi, exec) = ("*1\r\n$5\r\nMULTI\r\n", "*1\r\n$4\r\nEXEC\r\n");
+        let whole = [set, multi, set, exec, set].concat();
+        assert_eq!(before_transaction(whole.as_bytes()), whole.len());
+        let open = [&whole, multi, set, set].concat();
+        assert_eq!(before_transaction(open.as_bytes()), whole.len());
+        let from_the_start = [multi, set].concat();
+        assert_eq!(before_transaction(from_the_start.as_bytes()), 0);
+    }
 }

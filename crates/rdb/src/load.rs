@@ -26,6 +26,8 @@ pub struct LoadOptions {
     pub read: Options,
     /// Keys that expired before are dropped, where this server decides about expiry: a master. Unix milliseconds.
     pub drop_expired_before: Option<u64>,
+    /// Which keys were dropped is remembered: see [`Loader::take_expired`].
+    pub note_expired: bool,
 }
 
 /// What a load has done so far.
@@ -59,6 +61,7 @@ pub struct Loader<R> {
     skipped: Vec<Unsupported>,
     facts: FileFacts,
     functions: Vec<Vec<u8>>,
+    expired: Vec<(u32, Vec<u8>)>,
 }
 
 /// What a file says of itself; known at its end.
@@ -136,6 +139,7 @@ impl<R: Read> Loader<R> {
             skipped: Vec::new(),
             facts: FileFacts::default(),
             functions: Vec::new(),
+            expired: Vec::new(),
         })
     }
 
@@ -185,6 +189,10 @@ impl<R: Read> Loader<R> {
             };
             if self.options.drop_expired_before.is_some_and(expired) {
                 self.loaded.expired += 1;
+                if self.options.note_expired {
+                    self.expired
+                        .push((key.database, self.reader.key().to_vec()));
+                }
             } else if key.kind == Kind::String {
                 self.insert_string(keyspace, key)?;
             } else {
@@ -214,6 +222,11 @@ impl<R: Read> Loader<R> {
     /// The code of the function libraries that came since the last call: to be loaded, or refused ([`Unsupported::library`]).
     pub fn take_functions(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.functions)
+    }
+
+    /// The keys dropped since the last call because their time had come, with their databases, if they were to be noted.
+    pub fn take_expired(&mut self) -> Vec<(u32, Vec<u8>)> {
+        std::mem::take(&mut self.expired)
     }
 
     /// What the file says of itself, so far.

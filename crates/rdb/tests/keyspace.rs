@@ -432,6 +432,7 @@ fn fields_that_expire_are_written_for_either_vendor() {
     let late = LoadOptions {
         read: SKIP,
         drop_expired_before: Some(4_000_000_000_500),
+        note_expired: true,
     };
     let (kept, _) = load_by(&data("valkey-9.1.2.rdb"), 1 << 20, late).unwrap();
     let hash = &content(&kept)[&b"0:hash:ttl"[..]];
@@ -632,13 +633,14 @@ fn a_master_drops_expired_keys_and_a_replica_keeps_them() {
     let far = LoadOptions {
         read: SKIP,
         drop_expired_before: Some(u64::MAX),
+        ..LoadOptions::default()
     };
     let (keyspace, loaded) = load_by(&file, 1 << 20, far).unwrap();
     assert_eq!((loaded.expired, loaded.keys), (1, 26));
     assert!(!content(&keyspace).contains_key(&b"0:str:expire"[..]));
     let replica = LoadOptions {
         read: SKIP,
-        drop_expired_before: None,
+        ..LoadOptions::default()
     };
     assert_eq!(load_by(&file, 1 << 20, replica).unwrap().1.keys, 27);
     // Nor is such a key written again.

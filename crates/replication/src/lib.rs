@@ -6,11 +6,11 @@
 //! - [`Backlog`]: the stream of commands as bytes, with offsets.
 //! - [`Link`]: connect, handshake, PSYNC, transfer, stream: the replica's side, driven by the five verbs.
 //!
-//! An offset counts the bytes of the stream, as `master_repl_offset` does in Redis 3.0. PSYNC asks for the offset after the
-//! last byte that the replica has.
+//! A stream has a name, the replication id. An offset counts its bytes, as `master_repl_offset` does. PSYNC asks for the offset after
+//! the last byte that the replica has.
 
 mod backlog;
 mod link;
 
 pub use backlog::Backlog;
-pub use link::{Config, Input, Link, Output, State};
+pub use link::{Config, Input, Link, Output, Place, State};

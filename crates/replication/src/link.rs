@@ -1,7 +1,7 @@
 //! A replica's link to its master: connect, handshake, PSYNC or SYNC, transfer, stream.
 //!
 //! The transfer's bytes and the stream's bytes are handed out as they come; what becomes of them is the caller's business.
-//! The caller also keeps the offset of what it has applied, and tells it with [`Input::Lost`].
+//! The caller also keeps the place in the stream up to which it has applied it, and tells it with [`Link::set_place`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,10 +12,15 @@ const MOST_LINE_BYTES: usize = 4096;
 const RETRY_MS: u64 = 1000;
 /// Length of the mark that ends a streamed transfer.
 const MARK_BYTES: usize = 40;
-/// Length of a run id.
-const RUN_ID_BYTES: usize = 40;
+/// Length of a replication id.
+const ID_BYTES: usize = 40;
+/// The version that the handshake tells: a primary writes its dump so that this one could read it.
+const VERSION: &str = "9.1.0";
 /// A dump of more bytes than this is nothing that a master would send.
 const MOST_DUMP_BYTES: u64 = 1 << 48;
+
+/// A place in a replication stream: the stream's name, and how many of its bytes there are before it.
+pub type Place = (String, u64);
 
 /// Where the link stands. The names are those of `ROLE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +54,10 @@ impl State {
 /// What the handshake says, and how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Our own port, for the master's INFO.
+    /// Our own port, for the primary's INFO.
     pub port: u16,
+    /// `replica-announce-ip`
+    pub ip: Option<String>,
     /// `primaryuser`: who to log in as, if not the default user.
     pub user: Option<Vec<u8>>,
     /// `primaryauth`
@@ -72,8 +79,8 @@ pub enum Input<'a> {
     Loaded,
     /// The dump cannot be kept or loaded: the line to log.
     Unusable(&'a str),
-    /// The connection ended. With it: the master's run id and the offset that was applied, if the stream can be continued.
-    Lost(Option<(String, u64)>),
+    /// The connection ended.
+    Lost,
 }
 
 /// What the caller has to do.
@@ -89,12 +96,12 @@ pub enum Output {
     BeginTransfer(Option<u64>),
     /// A part of the dump.
     Dump(Vec<u8>),
-    /// The dump is whole: load it, then say [`Input::Loaded`]. With the run id and offset that the stream after it starts from;
-    /// offset 0 and no id for a master that knows no PSYNC.
-    Load(Option<(String, u64)>),
-    /// The master continues the stream from where we are.
-    Continued,
-    /// The master continues nothing: what was kept of the stream is worth nothing now.
+    /// The dump is whole: load it, then say [`Input::Loaded`]. With the place that the stream after it starts from; none for a
+    /// primary that knows no PSYNC.
+    Load(Option<Place>),
+    /// The primary continues the stream from where we are. With the name that the stream has from here on, where it is another one.
+    Continued(Option<String>),
+    /// The primary continues nothing: what was kept of the stream is worth nothing now.
     Discard,
     /// Bytes of the stream.
     Stream(Vec<u8>),
@@ -110,7 +117,9 @@ enum Step {
     Ping,
     Auth,
     Port,
+    Ip,
     Capabilities,
+    Version,
     Psync,
     /// SYNC: a dump follows, no other answer.
     DumpHeader,
@@ -131,10 +140,10 @@ pub struct Link {
     partial: Vec<u8>,
     /// What ends a streamed dump.
     mark: Vec<u8>,
-    /// The run id and offset that PSYNC may ask to continue from.
-    cached: Option<(String, u64)>,
+    /// The place that PSYNC may ask to continue from.
+    place: Option<Place>,
     /// What +FULLRESYNC told.
-    announced: Option<(String, u64)>,
+    announced: Option<Place>,
     /// When something last came, or the attempt began. Milliseconds.
     active_ms: u64,
     /// When the last attempt to connect began. Milliseconds.
@@ -143,15 +152,15 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that has not connected yet. `cached` is a run id with the offset applied, where the stream could be continued.
+    /// A link that has not connected yet. `place` is where the stream could be continued.
     #[must_use]
-    pub fn new(now_ms: u64, config: Config, cached: Option<(String, u64)>) -> Self {
+    pub fn new(now_ms: u64, config: Config, place: Option<Place>) -> Self {
         Self {
             config,
             step: Step::Idle,
             partial: Vec::new(),
             mark: Vec::new(),
-            cached,
+            place,
             announced: None,
             active_ms: now_ms,
             attempt_ms: now_ms,
@@ -165,9 +174,13 @@ impl Link {
         match self.step {
             Step::Idle => State::Connect,
             Step::Connecting => State::Connecting,
-            Step::Ping | Step::Auth | Step::Port | Step::Capabilities | Step::Psync => {
-                State::Handshake
-            }
+            Step::Ping
+            | Step::Auth
+            | Step::Port
+            | Step::Ip
+            | Step::Capabilities
+            | Step::Version
+            | Step::Psync => State::Handshake,
             Step::DumpHeader | Step::Dump { .. } | Step::StreamedDump | Step::Loading => {
                 State::Sync
             }
@@ -201,6 +214,11 @@ impl Link {
         self.config = config;
     }
 
+    /// Where the stream could be continued from: what the next PSYNC asks for.
+    pub fn set_place(&mut self, place: Option<Place>) {
+        self.place = place;
+    }
+
     /// The next thing to do; `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -218,13 +236,13 @@ impl Link {
         }
         match self.state() {
             State::Connected => {
-                self.warn("MASTER timeout: no data nor PING received...");
+                self.warn("PRIMARY timeout: no data nor PING received...");
                 self.outputs.push_back(Output::Close);
             }
             State::Sync => self.give_up(
-                "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.",
+                "Timeout receiving bulk data from PRIMARY... If the problem persists try to set the 'repl-timeout' parameter in valkey.conf to a larger value.",
             ),
-            _ => self.give_up("Timeout connecting to the MASTER..."),
+            _ => self.give_up("Timeout connecting to the PRIMARY..."),
         }
     }
 
@@ -256,20 +274,17 @@ impl Link {
                 }
             }
             Input::Unusable(line) => self.give_up(line),
-            Input::Lost(cached) => {
+            Input::Lost => {
                 if matches!(
                     self.step,
                     Step::Dump { .. } | Step::StreamedDump | Step::DumpHeader
                 ) {
-                    self.warn("I/O error trying to sync with MASTER: connection lost");
+                    self.warn("I/O error trying to sync with PRIMARY: connection lost");
                 }
                 // The less the master writes meanwhile, the smaller a backlog will do. A link that was up for no time waits for the
                 // next second, as every other.
                 let at_once = self.step == Step::Streaming
                     && now_ms.saturating_sub(self.attempt_ms) >= RETRY_MS;
-                if cached.is_some() {
-                    self.cached = cached;
-                }
                 self.step = Step::Idle;
                 self.partial.clear();
                 if at_once {
@@ -306,7 +321,7 @@ impl Link {
         let (now, rest) = bytes.split_at(end.map_or(bytes.len(), |at| at + 1));
         self.partial.extend_from_slice(now);
         if self.partial.len() > MOST_LINE_BYTES {
-            self.give_up("MASTER sent a line without an end during the handshake");
+            self.give_up("PRIMARY sent a line without an end during the handshake");
             return &[];
         }
         if end.is_some() {
@@ -330,9 +345,9 @@ impl Link {
                     .iter()
                     .any(|start| text.starts_with(start));
                 if refused && !waits {
-                    return self.give_up(format!("Error reply to PING from master: '{text}'"));
+                    return self.give_up(format!("Error reply to PING from primary: '{text}'"));
                 }
-                self.note("Master replied to PING, replication can continue...");
+                self.note("Primary replied to PING, replication can continue...");
                 match (self.config.user.clone(), self.config.password.clone()) {
                     (Some(user), Some(password)) => {
                         self.send(Step::Auth, &[b"AUTH", &user, &password]);
@@ -341,22 +356,30 @@ impl Link {
                     (_, None) => self.send_port(),
                 }
             }
-            Step::Auth if refused => self.give_up(format!("Unable to AUTH to MASTER: {text}")),
+            Step::Auth if refused => self.give_up(format!("Unable to AUTH to PRIMARY: {text}")),
             Step::Auth => self.send_port(),
             Step::Port => {
-                if refused {
-                    self.note(format!(
-                        "(Non critical) Master does not understand REPLCONF listening-port: {text}"
-                    ));
+                self.note_refusal(refused, "listening-port", &text);
+                match self.config.ip.clone() {
+                    Some(ip) => {
+                        self.send(Step::Ip, &[b"REPLCONF", b"ip-address", ip.as_bytes()]);
+                    }
+                    None => self.send_capabilities(),
                 }
-                self.send(Step::Capabilities, &[b"REPLCONF", b"capa", b"eof"]);
+            }
+            Step::Ip => {
+                self.note_refusal(refused, "ip-address", &text);
+                self.send_capabilities();
             }
             Step::Capabilities => {
-                if refused {
-                    self.note(format!(
-                        "(Non critical) Master does not understand REPLCONF capa: {text}"
-                    ));
-                }
+                self.note_refusal(refused, "capa", &text);
+                self.send(
+                    Step::Version,
+                    &[b"REPLCONF", b"version", VERSION.as_bytes()],
+                );
+            }
+            Step::Version => {
+                self.note_refusal(refused, "version", &text);
                 self.send_psync();
             }
             Step::Psync => self.psync_answer(&text),
@@ -373,54 +396,91 @@ impl Link {
         );
     }
 
-    fn send_psync(&mut self) {
-        let (run_id, offset) = match &self.cached {
-            Some((run_id, offset)) => (run_id.clone(), offset.saturating_add(1).to_string()),
-            None => ("?".to_owned(), "-1".to_owned()),
-        };
-        if self.cached.is_some() {
-            self.note(format!(
-                "Trying a partial resynchronization (request {run_id}:{offset})."
-            ));
-        } else {
-            self.note("Partial resynchronization not possible (no cached master)");
-        }
+    fn send_capabilities(&mut self) {
         self.send(
-            Step::Psync,
-            &[b"PSYNC", run_id.as_bytes(), offset.as_bytes()],
+            Step::Capabilities,
+            &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"],
         );
     }
 
+    fn note_refusal(&mut self, refused: bool, option: &str, answer: &str) {
+        if refused {
+            self.note(format!(
+                "(Non critical) Primary does not understand REPLCONF {option}: {answer}"
+            ));
+        }
+    }
+
+    fn send_psync(&mut self) {
+        let (id, offset) = match &self.place {
+            Some((id, offset)) => (id.clone(), offset.saturating_add(1).to_string()),
+            None => ("?".to_owned(), "-1".to_owned()),
+        };
+        if self.place.is_some() {
+            self.note(format!(
+                "Trying a partial resynchronization (request {id}:{offset})."
+            ));
+        } else {
+            self.note("Partial resynchronization not possible (no cached primary)");
+        }
+        self.send(Step::Psync, &[b"PSYNC", id.as_bytes(), offset.as_bytes()]);
+    }
+
+    /// The primary continues the stream; from 4.0 on it tells the stream's name.
+    fn continued(&mut self, named: Option<&str>) {
+        self.note("Successful partial resynchronization with primary.");
+        let known = self.place.as_ref().map(|(id, _)| id.as_str());
+        let renamed = named
+            .filter(|id| id.len() == ID_BYTES && known != Some(*id))
+            .map(str::to_owned);
+        if let Some(id) = &renamed {
+            self.note(format!("Primary replication ID changed to {id}"));
+        }
+        self.note("PRIMARY <-> REPLICA sync: Primary accepted a Partial Resynchronization.");
+        self.step = Step::Streaming;
+        self.outputs.push_back(Output::Continued(renamed));
+    }
+
     fn psync_answer(&mut self, line: &str) {
-        if line.starts_with("+CONTINUE") {
-            self.note("Successful partial resynchronization with master.");
-            self.note("MASTER <-> SLAVE sync: Master accepted a Partial Resynchronization.");
-            self.step = Step::Streaming;
-            self.outputs.push_back(Output::Continued);
+        if let Some(rest) = line.strip_prefix("+CONTINUE") {
+            if self.place.is_some() {
+                return self.continued(rest.split_ascii_whitespace().next());
+            }
+            return self.give_up(format!("Unexpected reply to PSYNC from primary: {line}"));
+        }
+        if line.starts_with("-NOMASTERLINK") || line.starts_with("-LOADING") {
+            self.note(format!(
+                "Primary is currently unable to PSYNC but should be in the future: {line}"
+            ));
+            self.step = Step::Idle;
+            self.outputs.push_back(Output::Close);
             return;
         }
-        self.cached = None;
+        self.place = None;
         self.announced = None;
         self.outputs.push_back(Output::Discard);
         if let Some(rest) = line.strip_prefix("+FULLRESYNC") {
             let mut words = rest.split_ascii_whitespace();
-            let run_id = words.next().filter(|id| id.len() == RUN_ID_BYTES);
-            match (run_id, words.next().and_then(|word| word.parse().ok())) {
-                (Some(run_id), Some(offset)) => {
-                    self.note(format!("Full resync from master: {run_id}:{offset}"));
-                    self.announced = Some((run_id.to_owned(), offset));
+            let id = words.next().filter(|id| id.len() == ID_BYTES);
+            let offset: Option<u64> = words.next().and_then(|word| word.parse().ok());
+            // It is added to.
+            let offset = offset.filter(|offset| i64::try_from(*offset).is_ok());
+            match (id, offset) {
+                (Some(id), Some(offset)) => {
+                    self.note(format!("Full resync from primary: {id}:{offset}"));
+                    self.announced = Some((id.to_owned(), offset));
                 }
-                _ => self.warn("Master replied with wrong +FULLRESYNC syntax."),
+                _ => self.warn("Primary replied with wrong +FULLRESYNC syntax."),
             }
             self.step = Step::DumpHeader;
             return;
         }
         if line.starts_with("-ERR") {
             self.note(format!(
-                "Master does not support PSYNC or is in error state (reply: {line})"
+                "Primary does not support PSYNC or is in error state (reply: {line})"
             ));
         } else {
-            self.warn(format!("Unexpected reply to PSYNC from master: {line}"));
+            self.warn(format!("Unexpected reply to PSYNC from primary: {line}"));
         }
         self.note("Retrying with SYNC...");
         self.send(Step::DumpHeader, &[b"SYNC"]);
@@ -429,15 +489,17 @@ impl Link {
     fn dump_header(&mut self, line: &str) {
         let Some(length) = line.strip_prefix('$') else {
             return self.give_up(match line.strip_prefix('-') {
-                Some(error) => format!("MASTER aborted replication with an error: {error}"),
-                None => format!("Bad protocol from MASTER, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?"),
+                Some(error) => format!("PRIMARY aborted replication with an error: {error}"),
+                None => format!("Bad protocol from PRIMARY, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?"),
             });
         };
         if let Some(mark) = length
             .strip_prefix("EOF:")
             .filter(|mark| mark.len() == MARK_BYTES)
         {
-            self.note("MASTER <-> SLAVE sync: receiving streamed RDB from master");
+            self.note(
+                "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to disk",
+            );
             self.mark = mark.as_bytes().to_vec();
             self.step = Step::StreamedDump;
             self.outputs.push_back(Output::BeginTransfer(None));
@@ -446,7 +508,7 @@ impl Link {
         match length.parse::<u64>() {
             Ok(bytes) if bytes <= MOST_DUMP_BYTES => {
                 self.note(format!(
-                    "MASTER <-> SLAVE sync: receiving {bytes} bytes from master"
+                    "PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to disk"
                 ));
                 self.outputs.push_back(Output::BeginTransfer(Some(bytes)));
                 self.step = Step::Dump { left: bytes };
@@ -455,7 +517,7 @@ impl Link {
                 }
             }
             _ => self.give_up(format!(
-                "Bad protocol from MASTER: '{line}' is no length of a dump"
+                "Bad protocol from PRIMARY: '{line}' is no length of a dump"
             )),
         }
     }
@@ -524,16 +586,17 @@ impl Link {
 mod tests {
     use super::*;
 
-    fn link(cached: Option<(String, u64)>) -> Link {
+    fn link(place: Option<Place>) -> Link {
         let mut link = Link::new(
             0,
             Config {
                 port: 7,
+                ip: None,
                 user: None,
                 password: None,
                 timeout_ms: 60_000,
             },
-            cached,
+            place,
         );
         link.handle_timeout(0);
         link.handle_input(0, Input::Connected);
@@ -572,6 +635,7 @@ mod tests {
         ] {
             let config = Config {
                 port: 7,
+                ip: None,
                 user: user.map(|user| user.to_vec()),
                 password: Some(b"p".to_vec()),
                 timeout_ms: 60_000,
@@ -592,7 +656,8 @@ mod tests {
 
     #[test]
     fn a_full_copy_then_the_stream_however_the_bytes_are_cut() {
-        let session = format!("+PONG\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 5\r\n\n$4\r\nDUMPstream");
+        let session =
+            format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n\n+FULLRESYNC {ID} 5\r\n\n$4\r\nDUMPstream");
         for size in 1..session.len() {
             let mut link = link(None);
             let mut outputs = run(&mut link, session.as_bytes(), size);
@@ -609,7 +674,7 @@ mod tests {
 
     #[test]
     fn a_streamed_copy_ends_with_its_mark() {
-        let start = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 5\r\n$EOF:{ID}\r\n");
+        let start = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 5\r\n$EOF:{ID}\r\n");
         let body = [
             &b"some dump that is longer than the mark that ends it"[..],
             ID.as_bytes(),
@@ -629,10 +694,10 @@ mod tests {
         let mut link = link(Some((ID.to_owned(), 9)));
         let outputs = run(
             &mut link,
-            b"+PONG\r\n+OK\r\n-ERR what\r\n+CONTINUE\r\nmore",
+            b"+PONG\r\n+OK\r\n-ERR what\r\n-ERR what\r\n+CONTINUE\r\nmore",
             2,
         );
-        assert_eq!(outputs[0], Output::Continued);
+        assert_eq!(outputs[0], Output::Continued(None));
         assert_eq!(joined(&outputs).1, b"more");
     }
 
@@ -640,8 +705,8 @@ mod tests {
     fn nonsense_from_a_master_closes_the_link_and_nothing_more() {
         for answer in [
             "-ERR no\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n$-5\r\n",
-            "+PONG\r\n+OK\r\n+OK\r\n-ERR\r\nhello\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC x y\r\n$-5\r\n",
+            "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n-ERR\r\nhello\r\n",
         ] {
             let mut link = link(None);
             let outputs = run(&mut link, answer.as_bytes(), 5);
@@ -655,11 +720,11 @@ mod tests {
     #[test]
     fn a_dump_that_cannot_be_kept_is_given_up_in_one_line() {
         let mut link = link(None);
-        let start = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 5\r\n$9\r\nREDIS");
+        let start = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {ID} 5\r\n$9\r\nREDIS");
         let outputs = run(&mut link, start.as_bytes(), 3);
         assert_eq!(joined(&outputs).0, b"REDIS");
         link.handle_input(3, Input::Unusable("no space"));
-        link.handle_input(3, Input::Lost(None));
+        link.handle_input(3, Input::Lost);
         let outputs: Vec<Output> = std::iter::from_fn(|| link.poll_output()).collect();
         assert_eq!(
             outputs,
@@ -678,15 +743,14 @@ mod tests {
 
     #[test]
     fn a_link_that_was_up_is_made_again_at_once_and_only_once() {
-        let cached = || Some((ID.to_owned(), 5));
-        let mut link = link(cached());
-        let outputs = run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
-        assert!(outputs.contains(&Output::Continued));
-        link.handle_input(RETRY_MS, Input::Lost(cached()));
+        let mut link = link(Some((ID.to_owned(), 5)));
+        let outputs = run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
+        assert!(outputs.contains(&Output::Continued(None)));
+        link.handle_input(RETRY_MS, Input::Lost);
         assert_eq!(link.poll_output(), Some(Output::Connect));
         // The master is not there: the rest is the timer's.
         link.handle_input(RETRY_MS, Input::Failed("refused"));
-        link.handle_input(RETRY_MS, Input::Lost(cached()));
+        link.handle_input(RETRY_MS, Input::Lost);
         let mut outputs = std::iter::from_fn(|| link.poll_output());
         assert!(outputs.all(|output| output != Output::Connect));
         assert_eq!(link.state(), State::Connect);
@@ -695,10 +759,49 @@ mod tests {
     #[test]
     fn a_link_that_is_lost_as_soon_as_it_is_made_waits_for_the_timer() {
         let mut link = link(None);
-        run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
-        link.handle_input(RETRY_MS - 1, Input::Lost(None));
+        link.set_place(Some((ID.to_owned(), 5)));
+        run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
+        link.handle_input(RETRY_MS - 1, Input::Lost);
         assert_eq!(link.poll_output(), None);
         link.handle_timeout(RETRY_MS);
         assert_eq!(link.poll_output(), Some(Output::Connect));
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_under_another_name_tells_it() {
+        let new = "f".repeat(ID_BYTES);
+        let lines = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE {new}\r\nmore");
+        for size in 1..lines.len() {
+            let mut link = link(Some((ID.to_owned(), 9)));
+            let outputs = run(&mut link, lines.as_bytes(), size);
+            assert_eq!(outputs[0], Output::Continued(Some(new.clone())));
+            assert_eq!(joined(&outputs).1, b"more");
+        }
+        let same = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE {ID}\r\n");
+        let mut link = link(Some((ID.to_owned(), 9)));
+        assert_eq!(
+            run(&mut link, same.as_bytes(), 99),
+            [Output::Continued(None)]
+        );
+    }
+
+    #[test]
+    fn a_primary_that_cannot_serve_yet_is_asked_again_for_the_same_place() {
+        let mut link = link(Some((ID.to_owned(), 9)));
+        let lines = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n-NOMASTERLINK not yet\r\n";
+        assert_eq!(run(&mut link, lines, 99), [Output::Close]);
+        link.handle_input(2, Input::Lost);
+        link.handle_timeout(2000);
+        link.handle_input(2000, Input::Connected);
+        let lines = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n";
+        assert_eq!(run(&mut link, lines, 99), [Output::Continued(None)]);
+    }
+
+    #[test]
+    fn a_primary_that_continues_what_was_not_asked_for_is_given_up() {
+        let mut link = link(None);
+        let lines = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n";
+        assert_eq!(run(&mut link, lines, 99), [Output::Close]);
+        assert_eq!(link.state(), State::Connect);
     }
 }
