@@ -27,7 +27,7 @@ pub struct Settings {
     pub shared_integers: bool,
     /// `rdbcompression`, for DUMP.
     pub compress: bool,
-    /// `cluster-enabled`: no SELECT, MOVE, SORT BY/GET.
+    /// `cluster-enabled`: no SWAPDB, SORT BY/GET.
     pub cluster: bool,
 }
 

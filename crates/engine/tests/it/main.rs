@@ -1,5 +1,6 @@
 //! One engine, driven as its shell drives it: what its clients are answered, and what they notice of each other.
 
+mod cluster;
 mod connection;
 mod harness;
 mod observe;
