@@ -36,6 +36,7 @@ fn w14_to_w21_and_w25_a_cluster_without_replicas() {
 fn w22_to_w24_a_cluster_with_replicas() {
     let mut cluster = w22_create_with_replicas();
     a_message_is_heard_once_everywhere(&cluster);
+    a_sharded_message_is_heard_in_its_shard(&cluster);
     wait_is_for_what_the_client_has_seen(&cluster);
     w23_a_replica_dies(&mut cluster);
     w24_a_master_dies_under_load(&mut cluster);
@@ -288,10 +289,7 @@ fn w25_what_a_cluster_refuses(cluster: &Cluster) {
     let crossed = "CROSSSLOT Keys in request don't hash to the same slot";
     assert_eq!(node.text("MGET a b"), crossed);
     assert_eq!(node.text("MSET a 1 b 2"), crossed);
-    assert_eq!(
-        node.text("SELECT 1"),
-        "ERR SELECT is not allowed in cluster mode"
-    );
+    assert_eq!(node.text("SELECT 1"), "ERR DB index is out of range");
     assert_eq!(node.text("SELECT 0"), "OK");
     assert_eq!(node.text("MSET {hello}a 1 {hello}b 2"), "OK");
     assert_eq!(node.text("MGET {hello}a {hello}b"), "1\n2");
@@ -545,6 +543,35 @@ fn a_message_is_heard_once_everywhere(cluster: &Cluster) {
             // Whatever else could bring it has come by now.
             cluster.wait_in_step();
         }
+    }
+}
+
+/// Messages to a channel of a shard are heard by its nodes, once, and nowhere else.
+fn a_sharded_message_is_heard_in_its_shard(cluster: &Cluster) {
+    let mut nodes = cluster.nodes.iter();
+    let owner = nodes
+        .find(|node| node.text("SPUBLISH channel nobody") == "0")
+        .unwrap();
+    let id = myself(owner).id;
+    let mut readers: Vec<Client> = Vec::new();
+    for node in &cluster.nodes {
+        let mut reader = node.client();
+        let master = myself(node).master;
+        if std::ptr::eq(node, owner) || master == id {
+            assert_eq!(reader.text("SSUBSCRIBE channel"), "ssubscribe\nchannel\n1");
+            readers.push(reader);
+        } else {
+            assert!(reader.text("SSUBSCRIBE channel").starts_with("MOVED "));
+        }
+    }
+    assert_eq!(readers.len(), 2, "a master and its replica");
+    for word in ["first", "second"] {
+        assert_eq!(owner.text(&format!("SPUBLISH channel {word}")), "1");
+        for reader in &mut readers {
+            let message = text_of(&reader.message());
+            assert_eq!(message, format!("smessage\nchannel\n{word}"));
+        }
+        cluster.wait_in_step();
     }
 }
 

@@ -85,7 +85,16 @@ impl Link {
 
 /// Listens on the bus port of every bound address.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
-    let port = config.port.checked_add(BUS_PORT_OFFSET).context(
+    let base = if config.tls_cluster {
+        config.tls_port
+    } else {
+        config.port
+    };
+    let port = match config.cluster_port {
+        0 => base.checked_add(BUS_PORT_OFFSET),
+        port => Some(port),
+    };
+    let port = port.context(
         "Redis port number too high. Cluster communication port is computed by adding 10,000 to the Redis base port. Your Redis port number must be lower than 55535.",
     )?;
     for listener in listen::tcp(config, port)? {

@@ -6,7 +6,7 @@ mod harness;
 
 use cluster_bus::message::{Body, NodeFlags, PingKind, Version};
 use cluster_bus::node::{FailoverKind, ResetKind, SlotChange};
-use cluster_bus::{Caller, ClusterState, Config, Event, Facts, Query, Reply, Route, Slot};
+use cluster_bus::{Caller, ClusterState, Config, Dropped, Event, Facts, Query, Reply, Route, Slot};
 use harness::{World, cluster, quick, settled, slots};
 
 fn offset(bytes: u64) -> Facts {
@@ -506,7 +506,7 @@ fn a_blocked_client_is_sent_away() {
     assert_eq!(
         world.hosts[index]
             .node
-            .route_blocked(Caller::default(), [key]),
+            .route_blocked(Query::default(), [key]),
         None
     );
     let replica = index + 3;
@@ -519,7 +519,7 @@ fn a_blocked_client_is_sent_away() {
     world.run_until("ok", 10_000, settled);
     let route = world.hosts[index]
         .node
-        .route_blocked(Caller::default(), [key])
+        .route_blocked(Query::default(), [key])
         .unwrap();
     assert_eq!(
         route,
@@ -529,4 +529,39 @@ fn a_blocked_client_is_sent_away() {
             port: harness::port(replica)
         }
     );
+    // Its replica now, it serves who reads, and said so.
+    let reader = Query {
+        client_is_readonly: true,
+        ..Query::default()
+    };
+    let demoted = &world.hosts[index].node;
+    assert_eq!(demoted.route_blocked(reader, [key]), None);
+    let writer = Query {
+        writes: true,
+        ..reader
+    };
+    assert_eq!(demoted.route_blocked(writer, [key]), Some(route));
+}
+
+#[test]
+fn faults_drop_packets_and_keep_links_down() {
+    let mut world = cluster(3, 0, &quick());
+    let links = |world: &World| world.hosts[0].node.links().count();
+    assert_eq!(links(&world), 4);
+    let other = world.id(1);
+    world.call(0, |node, now| {
+        node.faults_mut().never_dials = true;
+        node.kill_links(now, other, true, false);
+    });
+    world.run_ms(300);
+    assert_eq!(links(&world), 3, "one of two is gone, and stays so");
+    world.call(0, |node, _| node.faults_mut().never_dials = false);
+    world.run_until("linked again", 5000, |world| links(world) == 4);
+    // Deaf to pings and their answers, it suspects everybody.
+    world.call(0, |node, _| node.faults_mut().dropped = Dropped::All);
+    world.run_until("down", 60_000, |world| {
+        world.hosts[0].node.state() == ClusterState::Fail
+    });
+    world.call(0, |node, _| node.faults_mut().dropped = Dropped::None);
+    world.run_until("ok", 60_000, settled);
 }

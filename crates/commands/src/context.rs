@@ -29,7 +29,7 @@ pub struct Settings {
     pub compress: bool,
     /// `rdb-version-check relaxed`, for RESTORE.
     pub relaxed_versions: bool,
-    /// `cluster-enabled`: no SELECT, MOVE, SORT BY/GET.
+    /// `cluster-enabled`: no SWAPDB, SORT BY/GET.
     pub cluster: bool,
 }
 

@@ -125,11 +125,6 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             return Err(Error::Syntax);
         }
     }
-    if ctx.settings.cluster && target != ctx.db {
-        return Err(Error::text(
-            "ERR Copying to another database is not allowed in cluster mode",
-        ));
-    }
     if from == to && target == ctx.db {
         return Err(Error::SameObject);
     }
@@ -258,9 +253,6 @@ fn rename_if(ctx: &mut Ctx<'_>, args: Args<'_>, overwrite: bool) -> Result<bool,
 
 /// MOVE key db
 pub(crate) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    if ctx.settings.cluster {
-        return Err(Error::text("ERR MOVE is not allowed in cluster mode"));
-    }
     let key = args[1];
     let target = database(ctx, args[2], Error::NotInteger)?;
     if target == ctx.db {

@@ -5,6 +5,7 @@
 pub mod special;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use crate::directive::{
     Directive, INT_MAX, Parameter, Place, Value, int, memory, octal, optional, percent,
@@ -377,6 +378,8 @@ parameters! {
     cluster_announce_client_port: u16 = 0, plain: int("cluster-announce-client-port", 0, PORT).tells(Effect::Cluster);
     /// The same for TLS.
     cluster_announce_client_tls_port: u16 = 0, plain: int("cluster-announce-client-tls-port", 0, PORT).tells(Effect::Cluster);
+    /// Addresses of the bus where members of the cluster can be found when none is where it was.
+    cluster_seeds: Vec<SocketAddr> = Vec::new(), own: own("cluster-seeds", special::CLUSTER_SEEDS).tells(Effect::Cluster);
     /// What clients are redirected to.
     cluster_preferred_endpoint_type: EndpointType = EndpointType::Ip, plain: word("cluster-preferred-endpoint-type").tells(Effect::Cluster);
     /// Where the server stands, for clients that prefer one near by.

@@ -26,6 +26,13 @@ pub struct OnKeys {
     until_ms: Option<u64>,
 }
 
+impl OnKeys {
+    /// The command that waits.
+    pub(crate) fn entry(&self) -> Entry {
+        self.request.entry
+    }
+}
+
 /// All clients that wait for keys.
 #[derive(Debug, Default)]
 pub(crate) struct Blocked {

@@ -2,45 +2,68 @@
 //! wants done. The rules of the cluster are in the crate `cluster-bus`.
 
 use cluster_bus::{
-    Caller, Event, Facts, Input, LinkId, LogLevel, Node, NodesConf, Output, Packet, Query, Reply,
-    Route, Slot, codec,
+    Caller, Dropped, Event, Facts, Input, Keyspace as _, LinkId, LogLevel, Node, NodesConf, Output,
+    Packet, Query, Reply, Route, Slot, SlotUsage, codec,
 };
 use commands::table;
 use commands::{Args, Done, Error, EventClass, Flags, Traits};
 
 use crate::client::Waiting;
 use crate::index::Entry;
-use crate::{Action, ClientId, Engine};
+use crate::slot_usage::SlotUsages;
+use crate::{Action, Client, ClientId, Engine, bus_config};
 
 const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
 
 /// Up to so many keys of a slot are told in the order of their bytes.
 const SORTED_SLOT_KEYS: usize = 1000;
 
-/// CLUSTER's questions about keys, answered from the one database of cluster mode.
-struct Keys<'a>(&'a store::Db);
+/// CLUSTER's questions about keys.
+struct Keys<'a> {
+    keyspace: &'a store::Keyspace,
+    usages: &'a SlotUsages,
+    /// The client's database.
+    selected: usize,
+}
+
+impl Keys<'_> {
+    fn databases(&self) -> impl Iterator<Item = &store::Db> {
+        let keyspace = self.keyspace;
+        (0..keyspace.databases()).map(move |index| keyspace.db_ref(index))
+    }
+}
 
 impl cluster_bus::node::Keyspace for Keys<'_> {
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.databases().all(store::Db::is_empty)
     }
 
     fn count_keys_in_slot(&self, slot: Slot) -> u64 {
-        self.0.slot_len(slot.number()) as u64
+        let counts = self.databases().map(|db| db.slot_len(slot.number()) as u64);
+        counts.sum()
+    }
+
+    fn count_selected(&self, slot: Slot) -> u64 {
+        let db = self.keyspace.db_ref(self.selected);
+        db.slot_len(slot.number()) as u64
     }
 
     fn keys_in_slot(&self, slot: Slot, max: usize) -> Vec<Vec<u8>> {
         // In the order of 3.0, if that costs little.
-        let in_order = self.0.slot_len(slot.number()) <= SORTED_SLOT_KEYS;
+        let db = self.keyspace.db_ref(self.selected);
+        let in_order = db.slot_len(slot.number()) <= SORTED_SLOT_KEYS;
         let most = if in_order { SORTED_SLOT_KEYS } else { max };
         let mut keys = Vec::new();
-        self.0
-            .slot_keys(slot.number(), most, |key| keys.push(key.to_vec()));
+        db.slot_keys(slot.number(), most, |key| keys.push(key.to_vec()));
         if in_order {
             keys.sort_unstable();
             keys.truncate(max);
         }
         keys
+    }
+
+    fn usage_of_slot(&self, slot: Slot) -> Option<SlotUsage> {
+        self.usages.of(slot)
     }
 }
 
@@ -48,8 +71,11 @@ impl Engine {
     /// Becomes a node: with what nodes.conf said, if there was one.
     pub fn join_cluster(&mut self, saved: Option<NodesConf>, seed: u64) {
         let now = self.bus_now();
-        let node = Node::new(now, self.bus_config(), saved, seed);
+        let node = Node::new(now, bus_config::of(&self.config), saved, seed);
         self.keeper.cluster = Some(Box::new(node));
+        self.meter
+            .slots
+            .enable(self.config.cluster_slot_stats_enabled);
         self.perform_bus();
     }
 
@@ -60,31 +86,17 @@ impl Engine {
         }
     }
 
-    fn bus_config(&self) -> cluster_bus::Config {
-        cluster_bus::Config {
-            node_timeout_ms: self.config.cluster_node_timeout,
-            slave_validity_factor: u64::from(self.config.cluster_slave_validity_factor),
-            migration_barrier: u64::from(self.config.cluster_migration_barrier),
-            require_full_coverage: self.config.cluster_require_full_coverage,
-            repl_ping_period_ms: u64::from(self.config.repl_ping_slave_period) * 1000,
-            port: self.config.port,
-            log_level: match self.config.loglevel {
-                conf::LogLevel::Debug => LogLevel::Debug,
-                conf::LogLevel::Verbose => LogLevel::Verbose,
-                conf::LogLevel::Notice => LogLevel::Notice,
-                conf::LogLevel::Warning | conf::LogLevel::Nothing => LogLevel::Warning,
-            },
-            ..cluster_bus::Config::default()
-        }
-    }
-
     /// Takes over what CONFIG SET changed.
     pub(crate) fn apply_cluster_config(&mut self) {
-        let config = self.bus_config();
+        let config = bus_config::of(&self.config);
         let now = self.bus_now();
-        if let Some(node) = &mut self.keeper.cluster {
-            node.set_config(now, config);
-        }
+        let Some(node) = &mut self.keeper.cluster else {
+            return;
+        };
+        node.set_config(now, config);
+        self.meter
+            .slots
+            .enable(self.config.cluster_slot_stats_enabled);
         self.perform_bus();
     }
 
@@ -144,18 +156,22 @@ impl Engine {
         let Some(node) = &mut self.keeper.cluster else {
             return;
         };
-        let db = self.shard.keyspace.db_ref(0);
+        let keys = Keys {
+            keyspace: &self.shard.keyspace,
+            usages: &self.meter.slots,
+            selected: 0,
+        };
         let populated: Vec<Slot> = Slot::all()
-            .filter(|slot| db.slot_len(slot.number()) > 0)
+            .filter(|slot| keys.count_keys_in_slot(*slot) > 0)
             .collect();
         node.verify_slots_with_keys(now, populated);
         self.perform_bus();
     }
 
-    pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8]) {
+    pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8], sharded: bool) {
         let now = self.bus_now();
         if let Some(node) = &mut self.keeper.cluster {
-            node.publish(now, channel, message, false);
+            node.publish(now, channel, message, sharded);
             self.perform_bus();
         }
     }
@@ -178,6 +194,12 @@ impl Engine {
                     }
                 }
             }
+        }
+        let changes = self.keeper.cluster.as_ref().map(|node| node.map_changes());
+        if let Some(changes) = changes.filter(|changes| *changes != self.keeper.map_changes) {
+            self.keeper.map_changes = changes;
+            self.leave_moved_channels();
+            self.forget_moved_usage();
         }
     }
 
@@ -206,10 +228,13 @@ impl Engine {
             // The core logs it; commands ask the core.
             Event::StateChanged(_) => {}
             Event::DeleteKeysInSlot(slot) => self.delete_slot(slot),
-            // Nobody can subscribe to channels of a shard yet.
-            Event::Publish(published) if published.sharded => {}
             Event::Publish(published) => {
-                self.publish_local(&published.channel, &published.message);
+                let (channel, message) = (&published.channel, &published.message);
+                if published.sharded {
+                    self.publish_sharded(channel, message);
+                } else {
+                    self.publish_local(channel, message);
+                }
             }
             Event::PauseClients { for_ms } => self.pause_clients(for_ms, true),
             Event::ResumeClients => self.resume_clients(),
@@ -218,17 +243,19 @@ impl Engine {
     }
 
     fn delete_slot(&mut self, slot: Slot) {
-        let mut keys: Vec<Box<[u8]>> = Vec::new();
-        self.shard
-            .keyspace
-            .db_ref(0)
-            .slot_keys(slot.number(), usize::MAX, |key| keys.push(key.into()));
-        for key in keys {
-            if self.shard.keyspace.db(0).remove(&key) {
-                self.shard
-                    .effects
-                    .changed(0, &key, EventClass::Generic, "del");
-                self.propagate(0, &[b"DEL", &key]);
+        for db in 0..self.shard.keyspace.databases() {
+            let mut keys: Vec<Box<[u8]>> = Vec::new();
+            self.shard
+                .keyspace
+                .db_ref(db)
+                .slot_keys(slot.number(), usize::MAX, |key| keys.push(key.into()));
+            for key in keys {
+                if self.shard.keyspace.db(db).remove(&key) {
+                    self.shard
+                        .effects
+                        .changed(db, &key, EventClass::Generic, "del");
+                    self.propagate(db, &[b"DEL", &key]);
+                }
             }
         }
         self.settle();
@@ -251,50 +278,41 @@ impl Engine {
         if client.flags.master || internal {
             return Ok(());
         }
-        let db = self.shard.keyspace.db_ref(0);
-        let exists = |key: &[u8]| db.peek(key).is_some();
-        let route = |entry: Entry, words: Args<'_>| {
-            let command = entry.command;
-            let query = Query {
-                asking: client.flags.asking || command.flags.has(Flags::ASKING),
-                client_is_readonly: client.flags.readonly,
-                writes: command.flags.has(Flags::WRITE),
-                caller: Caller::default(),
-                is_pubsub: command.flags.has(Flags::PUBSUB),
-                is_migrate: command.traits.has(Traits::MOVES_KEYS),
-            };
-            if entry.keyless {
-                return Route::Here;
+        let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
+        let mut query = query_of(client, entry);
+        let mut keys = Vec::new();
+        if !runs_queue {
+            match entry.single_key.and_then(|at| args.get(at)) {
+                Some(key) => keys.push(*key),
+                None => push_keys(entry, args, |at| args[at], &mut keys),
             }
-            if let Some(&key) = entry.single_key.and_then(|at| words.get(at)) {
-                return node.route(std::iter::once(key), query, exists);
+        } else if let Some(multi) = client.multi.as_deref()
+            // A transaction that will not run has its own answer.
+            && !multi.broken
+            && !client.watch_broken
+        {
+            // Slots may have moved since the commands were queued.
+            for queued in &multi.queue {
+                let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+                push_keys(queued.entry, &words, |at| &queued.args[at], &mut keys);
+                let one = query_of(client, queued.entry);
+                query.writes |= one.writes;
+                query.is_pubsub |= one.is_pubsub;
             }
-            let mut keys = Vec::new();
-            table::find_keys(command, words, &mut keys);
-            if keys.is_empty() {
-                return Route::Here;
-            }
-            node.route(keys.iter().map(|key| words[key.at]), query, exists)
-        };
-        if !entry.command.traits.has(Traits::RUNS_QUEUE) {
-            return match route(entry, args) {
-                Route::Here => Ok(()),
-                elsewhere => Err(Error::owned(elsewhere.to_string())),
-            };
         }
-        // Slots may have moved since the commands were queued. A transaction that will not run has its own answer.
-        let multi = client.multi.as_deref();
-        let queue = multi.filter(|multi| !multi.broken && !client.watch_broken);
-        let mut queue = queue.into_iter().flat_map(|multi| &multi.queue);
-        let elsewhere = queue.find_map(|queued| {
-            let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-            Some(route(queued.entry, &words)).filter(|route| *route != Route::Here)
-        });
-        let Some(elsewhere) = elsewhere else {
+        if keys.is_empty() {
             return Ok(());
-        };
-        self.drop_transaction(id);
-        Err(Error::owned(elsewhere.to_string()))
+        }
+        let db = self.shard.keyspace.db_ref(client.db);
+        let exists = |key: &[u8]| db.peek(key).is_some();
+        let route = node.route(keys.iter().copied(), query, exists);
+        if route == Route::Here {
+            return Ok(());
+        }
+        if runs_queue {
+            self.drop_transaction(id);
+        }
+        Err(Error::owned(route.to_string()))
     }
 
     /// Tells clients that wait for lists whose slot went elsewhere.
@@ -305,8 +323,10 @@ impl Engine {
         let mut redirected = Vec::new();
         for (id, client) in self.sessions.clients.iter() {
             if let Waiting::Keys(on) = &client.waiting
-                && let Some(route) =
-                    node.route_blocked(Caller::default(), on.keys.iter().map(AsRef::as_ref))
+                && let Some(route) = node.route_blocked(
+                    query_of(client, on.entry()),
+                    on.keys.iter().map(AsRef::as_ref),
+                )
             {
                 redirected.push((id, route));
             }
@@ -315,6 +335,43 @@ impl Engine {
             self.unblock_with_error(id, &route.to_string());
         }
     }
+}
+
+/// What the core wants to know of a client.
+fn caller_of(client: &Client) -> Caller {
+    Caller {
+        ipv6: client.peer.addr.starts_with('['),
+        is_master: client.flags.master,
+        ..Caller::default()
+    }
+}
+
+/// What of a client and its command decides about the way.
+fn query_of(client: &Client, entry: Entry) -> Query {
+    let command = entry.command;
+    Query {
+        asking: client.flags.asking || command.flags.has(Flags::ASKING),
+        client_is_readonly: client.flags.readonly,
+        writes: command.flags.has(Flags::WRITE),
+        caller: caller_of(client),
+        is_pubsub: command.flags.has(Flags::PUBSUB),
+        is_migrate: command.traits.has(Traits::MOVES_KEYS),
+    }
+}
+
+/// The keys of a request.
+fn push_keys<'a>(
+    entry: Entry,
+    words: Args<'_>,
+    word: impl Fn(usize) -> &'a [u8],
+    keys: &mut Vec<&'a [u8]>,
+) {
+    if entry.keyless {
+        return;
+    }
+    let mut found = Vec::new();
+    table::find_keys(entry.command, words, &mut found);
+    keys.extend(found.iter().map(|key| word(key.at)));
 }
 
 fn log(level: LogLevel, text: &str) {
@@ -330,14 +387,15 @@ fn log(level: LogLevel, text: &str) {
 pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let now = engine.bus_now();
     let facts = engine.facts();
-    let caller = Caller {
-        is_master: engine.sessions.clients[id].flags.master,
-        ..Caller::default()
-    };
+    let caller = caller_of(&engine.sessions.clients[id]);
     let Some(node) = &mut engine.keeper.cluster else {
         return Err(DISABLED);
     };
-    let keys = Keys(engine.shard.keyspace.db_ref(0));
+    let keys = Keys {
+        keyspace: &engine.shard.keyspace,
+        usages: &engine.meter.slots,
+        selected: engine.sessions.clients[id].db,
+    };
     let result = node.command(now, facts, caller, &args[1..], &keys);
     // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
     if node.has_changed() {
@@ -352,6 +410,47 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     }
     let reply = result.map_err(|error| Error::owned(format!("ERR {error}")))?;
     write(&mut engine.sessions.clients[id].out, reply);
+    Ok(())
+}
+
+/// DEBUG: faults of the bus.
+pub(crate) fn break_bus(engine: &mut Engine, args: Args<'_>) -> Done {
+    let now = engine.bus_now();
+    let Some(node) = &mut engine.keeper.cluster else {
+        return Err(DISABLED);
+    };
+    let verb = args[1].to_ascii_lowercase();
+    let number = |word: &[u8]| resp::number::scan_integer(word).value;
+    match (verb.as_slice(), &args[2..]) {
+        (b"clusterlink", [kill, which, id]) if commands::args::is(kill, "KILL") => {
+            let (to, from) = match which.to_ascii_lowercase().as_slice() {
+                b"to" => (true, false),
+                b"from" => (false, true),
+                b"all" => (true, true),
+                _ => return Err(Error::Syntax),
+            };
+            let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+            let id = id.ok_or(Error::text("ERR Unknown node"))?;
+            node.kill_links(now, id, to, from);
+        }
+        (b"drop-cluster-packet-filter", [kind]) => {
+            node.faults_mut().dropped = match number(kind) {
+                -2 => Dropped::All,
+                kind => u16::try_from(kind).map_or(Dropped::None, Dropped::Kind),
+            };
+        }
+        (b"close-cluster-link-on-packet-drop", [on]) => {
+            node.faults_mut().closes_link = number(on) != 0;
+        }
+        (b"disable-cluster-random-ping", [on]) => {
+            node.faults_mut().no_random_pings = number(on) != 0;
+        }
+        (b"disable-cluster-reconnection", [on]) => {
+            node.faults_mut().never_dials = number(on) != 0;
+        }
+        _ => return Err(Error::Syntax),
+    }
+    engine.perform_bus();
     Ok(())
 }
 

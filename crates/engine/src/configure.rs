@@ -53,6 +53,10 @@ pub(crate) fn set(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 pub(crate) fn resetstat(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let lookups = engine.shard.keyspace.clock().lookups();
     engine.meter.stats.reset(lookups);
+    engine.meter.slots.reset();
+    if let Some(node) = &mut engine.keeper.cluster {
+        node.reset_stats();
+    }
     engine.sessions.clients[id].out.ok();
     Ok(())
 }

@@ -184,9 +184,6 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
 /// SELECT index
 pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let index = args::int(args[1]).map_err(|_| Error::text("ERR invalid DB index"))?;
-    if engine.shard.settings.cluster && index != 0 {
-        return Err(Error::text("ERR SELECT is not allowed in cluster mode"));
-    }
     match usize::try_from(index) {
         Ok(index) if index < engine.shard.keyspace.databases() => {
             let client = &mut engine.sessions.clients[id];

@@ -54,6 +54,14 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"set-active-expire", [_, _, on]) => {
             engine.shard.active_expire = resp::number::scan_integer(on).value != 0;
         }
+        (
+            b"clusterlink"
+            | b"drop-cluster-packet-filter"
+            | b"close-cluster-link-on-packet-drop"
+            | b"disable-cluster-random-ping"
+            | b"disable-cluster-reconnection",
+            _,
+        ) => crate::cluster::break_bus(engine, args)?,
         (b"error", [_, _, text]) => {
             engine.sessions.clients[id].out.error(text);
             return Ok(());

@@ -13,6 +13,8 @@ use crate::{ClientId, Engine, describe};
 const LATENCY_FROM_US: u64 = 1000;
 
 const NO_AUTH: Error = Error::text("NOAUTH Authentication required.");
+/// What a queued command is answered.
+const QUEUED_BYTES: usize = "+QUEUED\r\n".len();
 /// Nothing that is shorter has a large request of many words.
 const LARGE_FROM_NS: u64 = 20_000;
 
@@ -132,6 +134,9 @@ impl Engine {
             && !entry.command.traits.has(Traits::NOT_QUEUED)
         {
             self.queue(id, entry, args);
+            if let Some(slot) = self.counted_slot(id, entry, args) {
+                self.note_slot_usage(slot, entry, args, 0, QUEUED_BYTES);
+            }
             return;
         }
         self.calm = self.is_calm();
@@ -299,6 +304,7 @@ impl Engine {
         let client = &self.sessions.clients[id];
         let (db, unsent) = (client.db, client.out.len());
         let has_big = self.shard.big.is_some();
+        let slot = self.counted_slot(id, entry, args);
         // What came before, gates and parsing, counts with the command: one look at the clock per command. One of the engine's
         // may run commands of its own.
         let start_ns = match entry.runner {
@@ -320,6 +326,10 @@ impl Engine {
             self.meter.stats.commands += 1;
             if let Some(client) = self.sessions.clients.get_mut(id) {
                 client.traffic.commands += 1;
+                let reply_bytes = client.out.len().saturating_sub(unsent);
+                if let Some(slot) = slot {
+                    self.note_slot_usage(slot, entry, args, ns, reply_bytes);
+                }
             }
         }
         if ns >= self.meter.noted_from_ns {

@@ -61,7 +61,12 @@ impl Engine {
     /// An empty server. All randomness comes from `seed`.
     #[must_use]
     pub fn new(now: Now, config: ServerConfig, seed: u64, host: Box<dyn Host>) -> Self {
-        let databases = usize::try_from(config.databases).unwrap_or(usize::MAX);
+        let databases = if config.cluster_enabled {
+            config.cluster_databases
+        } else {
+            config.databases
+        };
+        let databases = usize::try_from(databases).unwrap_or(usize::MAX);
         let keyspace = Keyspace::new(databases, config.cluster_enabled);
         let access = Access::new(&config);
         let mut engine = Self {

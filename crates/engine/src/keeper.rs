@@ -13,6 +13,8 @@ pub(crate) struct Keeper {
     pub(crate) slave: Option<Slave>,
     /// This server as a node of a cluster.
     pub(crate) cluster: Option<Box<cluster_bus::Node>>,
+    /// [`cluster_bus::Node::map_changes`] when they were last looked at.
+    pub(crate) map_changes: u64,
     /// A nodes.conf that is to be written before the turn ends.
     pub(crate) nodes_file: NodesFile,
     pub(crate) transfers: Transfers,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::Running;
 use crate::latency::Latency;
 use crate::observe::CommandLogs;
+use crate::slot_usage::SlotUsages;
 use crate::stats::Stats;
 
 /// What is measured.
@@ -13,6 +14,8 @@ pub(crate) struct Meter {
     pub(crate) stats: Stats,
     pub(crate) command_logs: CommandLogs,
     pub(crate) latency: Latency,
+    /// What the slots of a node are used for.
+    pub(crate) slots: SlotUsages,
     /// Which command runs, for other threads to see.
     pub(crate) running: Arc<Running>,
     /// When the server started, Unix milliseconds.
@@ -42,6 +45,7 @@ impl Meter {
             command_logs: CommandLogs::default(),
             sizes_from: u64::MAX,
             latency: Latency::default(),
+            slots: SlotUsages::default(),
             running: Arc::default(),
             started_ms,
             started_bytes: 0,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cluster_bus::key_slot;
 use commands::{Args, Done, KeyEvent, Propagation};
 use conf::KeyspaceEvents;
 use resp::glob;
@@ -150,6 +151,24 @@ impl Engine {
         client.out.count(count);
     }
 
+    /// Slots may have gone elsewhere, and their channels with them: who listened here is told.
+    pub(crate) fn leave_moved_channels(&mut self) {
+        let Some(node) = &self.keeper.cluster else {
+            return;
+        };
+        let channels = self.sessions.pubsub.sharded.iter();
+        let moved: Vec<(Box<[u8]>, Vec<ClientId>)> = channels
+            .filter(|(name, _)| !node.is_of_my_shard(key_slot(name)))
+            .map(|(name, clients)| (name.clone(), clients.iter().copied().collect()))
+            .collect();
+        for (name, clients) in moved {
+            for id in clients {
+                self.wake(id);
+                self.leave(id, Kind::Sharded, &[&name]);
+            }
+        }
+    }
+
     fn join(&mut self, id: ClientId, kind: Kind, names: &[&[u8]]) {
         for &name in names {
             let all = self.sessions.clients[id]
@@ -230,7 +249,7 @@ pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let receivers = engine.publish_local(args[1], args[2]);
     if engine.keeper.cluster.is_some() {
         // The bus tells every node, replicas too: in the replication stream it would be heard twice.
-        engine.publish_to_cluster(args[1], args[2]);
+        engine.publish_to_cluster(args[1], args[2], false);
     } else {
         engine.shard.effects.propagation = Propagation::Replicas;
     }
@@ -241,7 +260,11 @@ pub(crate) fn publish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 /// SPUBLISH channel message
 pub(crate) fn spublish(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let receivers = engine.publish_sharded(args[1], args[2]);
-    engine.shard.effects.propagation = Propagation::Replicas;
+    if engine.keeper.cluster.is_some() {
+        engine.publish_to_cluster(args[1], args[2], true);
+    } else {
+        engine.shard.effects.propagation = Propagation::Replicas;
+    }
     engine.sessions.clients[id].out.count(receivers);
     Ok(())
 }

@@ -23,7 +23,11 @@ pub trait Keyspace {
     fn is_empty(&self) -> bool;
     /// How many keys a slot has, in all databases.
     fn count_keys_in_slot(&self, slot: Slot) -> u64;
-    /// At most `max` keys of a slot.
+    /// How many keys a slot has in the database that the client selected.
+    fn count_selected(&self, slot: Slot) -> u64 {
+        self.count_keys_in_slot(slot)
+    }
+    /// At most `max` keys of a slot in the database that the client selected.
     fn keys_in_slot(&self, slot: Slot, max: usize) -> Vec<Vec<u8>>;
     /// What a slot has cost; `None` where that is not counted.
     fn usage_of_slot(&self, _slot: Slot) -> Option<SlotUsage> {
@@ -225,7 +229,7 @@ impl Node {
 
 fn count_keys(slot: &[u8], keys: &dyn Keyspace) -> Outcome {
     let slot = slot_number(integer(slot)?).ok_or(CommandError::InvalidSlot)?;
-    Ok(Reply::number(keys.count_keys_in_slot(slot)))
+    Ok(Reply::number(keys.count_selected(slot)))
 }
 
 fn get_keys(slot: &[u8], max: &[u8], keys: &dyn Keyspace) -> Outcome {

@@ -17,7 +17,7 @@ impl Node {
         self.refresh_myself();
         self.ask_seeds(now);
         self.open_links(now);
-        if self.cron_count.is_multiple_of(RANDOM_PING_PERIODS) {
+        if self.cron_count.is_multiple_of(RANDOM_PING_PERIODS) && !self.faults.no_random_pings {
             self.ping_random_node(now);
         }
         let census = self.look_after_nodes(now);
@@ -42,7 +42,7 @@ impl Node {
             if self.table[key].is(unreachable) || self.expire_handshake(now, key) {
                 continue;
             }
-            if self.table[key].link.is_none() {
+            if self.table[key].link.is_none() && !self.faults.never_dials {
                 self.dial(now, key);
             }
         }

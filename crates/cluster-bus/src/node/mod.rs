@@ -21,7 +21,7 @@
 //! | `myself` | what this node says about itself |
 //! | `queries`, `topology`, `slot_stats` | CLUSTER INFO, NODES; SLOTS, SHARDS, LINKS; SLOT-STATS |
 //! | `reply` | replies as plain data |
-//! | `stats` | packets counted by type |
+//! | `stats`, `faults` | packets counted by type; what tests break on purpose |
 //! | `route` | MOVED, ASK, TRYAGAIN, CROSSSLOT, CLUSTERDOWN |
 //!
 //! # What a call promises
@@ -37,6 +37,7 @@ mod cron;
 mod election;
 mod epochs;
 mod failure;
+mod faults;
 mod gossip;
 mod handshake;
 mod health;
@@ -66,6 +67,7 @@ use crate::{NodeId, Now, Slot, SlotSet};
 
 pub use command_line::{Keyspace, SlotUsage};
 pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
+pub use faults::{Dropped, Faults};
 pub use health::ClusterState;
 pub use links::LinkInfo;
 pub use reply::Reply;
@@ -344,6 +346,7 @@ pub enum Event {
 pub struct Node {
     config: Config,
     facts: Facts,
+    faults: Faults,
     rng: Rng,
     table: Table,
     links: Links,
@@ -413,6 +416,7 @@ impl Node {
         };
         let mut node = Self {
             facts: Facts::default(),
+            faults: Faults::default(),
             rng,
             links: Links::default(),
             blacklist: Blacklist::default(),
@@ -468,7 +472,11 @@ impl Node {
             Input::Connected { link } => self.link_connected(now, link),
             Input::ConnectFailed { link } => self.link_lost(now, link),
             Input::Closed { link } => self.link_lost(now, link),
-            Input::Received { link, packet } => self.receive(now, link, packet),
+            Input::Received { link, packet } => {
+                if !self.drops(now, link, &packet) {
+                    self.receive(now, link, packet);
+                }
+            }
             Input::Sent { link, bytes } => self.bytes_sent(link, bytes),
         }
         self.end_call(now);

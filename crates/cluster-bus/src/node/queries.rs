@@ -51,6 +51,19 @@ impl Node {
         self.table.owner(slot) == Some(self.table.myself())
     }
 
+    /// Whether this node or its master owns a slot.
+    #[must_use]
+    pub fn is_of_my_shard(&self, slot: Slot) -> bool {
+        let ours = self.my_master().unwrap_or(self.table.myself());
+        self.table.owner(slot) == Some(ours)
+    }
+
+    /// A number that grows whenever slots change their owners or nodes their masters.
+    #[must_use]
+    pub fn map_changes(&self) -> u64 {
+        self.table.changes
+    }
+
     /// The newest epoch that this node knows.
     #[must_use]
     pub fn current_epoch(&self) -> u64 {

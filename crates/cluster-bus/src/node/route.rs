@@ -188,20 +188,25 @@ impl Node {
     /// For a client that is blocked on these keys: the error that it has to be told, if they are no longer served here.
     pub fn route_blocked<'a>(
         &self,
-        caller: Caller,
+        query: Query,
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) -> Option<Route> {
+        // A replica serves what only reads for who said READONLY.
+        let reads = query.client_is_readonly && !query.writes;
+        let master = self.my_master().filter(|_| reads);
         if !self.health.is_ok() {
             return Some(Route::ClusterDown);
         }
         keys.into_iter().find_map(|key| {
             let slot = key_slot(key);
             let owner = self.table.owner(slot);
-            if owner == Some(self.table.myself()) || self.table.importing.contains_key(&slot) {
+            if owner.is_some_and(|owner| owner == self.table.myself() || Some(owner) == master)
+                || self.table.importing.contains_key(&slot)
+            {
                 return None;
             }
             Some(owner.map_or(Route::SlotNotServed, |owner| {
-                self.moved(caller, slot, owner)
+                self.moved(query.caller, slot, owner)
             }))
         })
     }

@@ -55,6 +55,14 @@ pub(super) struct Stats {
     pub(super) received: Traffic,
 }
 
+impl super::Node {
+    /// Counts packets and links anew: CONFIG RESETSTAT.
+    pub fn reset_stats(&mut self) {
+        self.stats = Stats::default();
+        self.links.limit_exceeded = 0;
+    }
+}
+
 impl Stats {
     /// The lines of CLUSTER INFO; types that did not occur have none.
     pub(super) fn write(&self, text: &mut String) {

@@ -157,6 +157,8 @@ pub(super) struct Table {
     /// Slots that this node takes over, and from whom.
     pub(super) importing: BTreeMap<Slot, PeerKey>,
     handshakes: usize,
+    /// Grows whenever a slot changes its owner or a node its master.
+    pub(super) changes: u64,
 }
 
 impl Table {
@@ -176,6 +178,7 @@ impl Table {
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
             handshakes: 0,
+            changes: 0,
         }
     }
 
@@ -392,6 +395,7 @@ impl Table {
         if let Some(new) = owner {
             Arc::make_mut(&mut self[new].slots).insert(slot);
         }
+        self.changes += u64::from(self.owners[slot.index()] != owner);
         self.owners[slot.index()] = owner;
         self.disowned.remove(slot);
     }
@@ -420,6 +424,7 @@ impl Table {
         }
         self.detach_replica(replica);
         self[replica].master = Some(master);
+        self.changes += 1;
         let shard = self[master].shard;
         self.set_shard(replica, shard);
         self[master].replicas.push(replica);
@@ -429,6 +434,7 @@ impl Table {
     /// Leaves a replica without a master, on both sides.
     pub(super) fn detach_replica(&mut self, replica: PeerKey) {
         if let Some(master) = self[replica].master.take() {
+            self.changes += 1;
             let master = &mut self[master];
             master.replicas.retain(|other| *other != replica);
             if master.replicas.is_empty() {

@@ -1,6 +1,6 @@
 //! The server's directives that are more than one number, word or text: how each is taken, shown and rewritten.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use resp::number::{parse_double, parse_integer, scan_integer};
 
@@ -31,6 +31,7 @@ pub(super) const DEFAULT_SAVE: [SavePoint; 3] = [
 /// Every address of the machine; the second only where there is IPv6.
 pub(super) const DEFAULT_BIND: [&str; 2] = ["*", "-::*"];
 const MAX_BIND_ADDRESSES: usize = 16;
+const MOST_SEEDS: usize = 256;
 
 /// What most of them have in common.
 const PLAIN: Special = Special {
@@ -53,6 +54,26 @@ pub(super) const BIND: Special = Special {
             .iter()
             .map(|address| address.as_bytes().to_vec())
             .collect()
+    },
+    ..PLAIN
+};
+
+/// `cluster-seeds ip:port …`; one empty word for none.
+pub(super) const CLUSTER_SEEDS: Special = Special {
+    set: |config, words| {
+        let words = if let [b""] = words { &[] } else { words };
+        if words.len() > MOST_SEEDS {
+            return Err("Too many cluster-seeds".into());
+        }
+        let seed = |word: &&[u8]| std::str::from_utf8(word).ok()?.parse::<SocketAddr>().ok();
+        let seeds: Option<Vec<SocketAddr>> = words.iter().map(seed).collect();
+        config.cluster_seeds =
+            seeds.ok_or("cluster-seeds must be addresses of the bus: ip:port")?;
+        Ok(())
+    },
+    get: |config| {
+        let seeds = config.cluster_seeds.iter();
+        seeds.map(|seed| seed.to_string().into_bytes()).collect()
     },
     ..PLAIN
 };

@@ -199,6 +199,28 @@ impl Server {
         Self::with(ServerConfig::default())
     }
 
+    /// A node of a cluster that owns all slots.
+    pub(crate) fn node() -> Self {
+        let mut server = Self::with(ServerConfig {
+            cluster_enabled: true,
+            cluster_databases: 2,
+            cluster_slot_stats_enabled: true,
+            ..ServerConfig::default()
+        });
+        server.engine.join_cluster(None, 1);
+        let a = server.a;
+        server.run(a, &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        // The cluster is not ok at once.
+        for step in 1..100 {
+            server.engine.set_now(Now {
+                mono_ms: 1 + step * 100,
+                unix_us: 1_000_000_000_000 + step * 100_000,
+            });
+            server.engine.tick_cluster();
+        }
+        server
+    }
+
     pub(crate) fn with(config: ServerConfig) -> Self {
         let talk = Rc::new(Talk::default());
         let world = World {

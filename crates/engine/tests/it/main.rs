@@ -1,6 +1,7 @@
 //! One engine, driven as its shell drives it: what its clients are answered, and what they notice of each other.
 
 mod acl;
+mod cluster;
 mod connection;
 mod harness;
 mod observe;

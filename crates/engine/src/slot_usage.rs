@@ -1,0 +1,164 @@
+//! `cluster-slot-stats-enabled`: what the slots of this node are used for.
+
+use cluster_bus::{SLOT_COUNT, Slot, SlotUsage, key_slot};
+use commands::{Args, Traits, table};
+
+use crate::index::Entry;
+use crate::{ClientId, Engine};
+
+/// The counters of all slots; none while nobody wants them.
+#[derive(Debug, Default)]
+pub(crate) struct SlotUsages(Option<Box<[SlotUsage]>>);
+
+impl SlotUsages {
+    /// Begins, goes on or ends counting.
+    pub(crate) fn enable(&mut self, on: bool) {
+        if !on {
+            self.0 = None;
+        } else if self.0.is_none() {
+            self.0 = Some(vec![SlotUsage::default(); usize::from(SLOT_COUNT)].into());
+        }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn of(&self, slot: Slot) -> Option<SlotUsage> {
+        let all = self.0.as_deref()?;
+        all.get(slot.index()).copied()
+    }
+
+    pub(crate) fn of_mut(&mut self, slot: Slot) -> Option<&mut SlotUsage> {
+        self.0.as_deref_mut()?.get_mut(slot.index())
+    }
+
+    /// Counts all slots anew.
+    pub(crate) fn reset(&mut self) {
+        if let Some(all) = &mut self.0 {
+            all.fill(SlotUsage::default());
+        }
+    }
+}
+
+/// MULTI as clients send it; it belongs to the slot of its EXEC.
+const MULTI_BYTES: u64 = 15;
+
+impl Engine {
+    /// The slot that a request counts for, if slots are counted: what transactions and scripts do counts with them.
+    #[inline]
+    pub(crate) fn counted_slot(&self, id: ClientId, entry: Entry, args: Args<'_>) -> Option<Slot> {
+        if !self.meter.slots.is_on() || self.journal.group.depth > 0 || self.in_script() {
+            return None;
+        }
+        self.slot_of(id, entry, args)
+    }
+
+    /// The slot of a request: that of its first key, or of the first key in its queue.
+    fn slot_of(&self, id: ClientId, entry: Entry, args: Args<'_>) -> Option<Slot> {
+        if entry.command.traits.has(Traits::RUNS_QUEUE) {
+            let multi = self.sessions.clients.get(id)?.multi.as_deref()?;
+            return multi.queue.iter().find_map(|queued| {
+                let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+                first_slot(queued.entry, &words)
+            });
+        }
+        first_slot(entry, args)
+    }
+
+    /// Slots that went elsewhere begin anew should they come back.
+    pub(crate) fn forget_moved_usage(&mut self) {
+        let Some(node) = &self.keeper.cluster else {
+            return;
+        };
+        if !self.meter.slots.is_on() {
+            return;
+        }
+        for slot in Slot::all().filter(|slot| !node.is_of_my_shard(*slot)) {
+            if let Some(usage) = self.meter.slots.of_mut(slot) {
+                *usage = SlotUsage::default();
+            }
+        }
+    }
+
+    /// A request of a client has run, or was queued.
+    pub(crate) fn note_slot_usage(
+        &mut self,
+        slot: Slot,
+        entry: Entry,
+        args: Args<'_>,
+        ns: u64,
+        reply_bytes: usize,
+    ) {
+        let Some(usage) = self.meter.slots.of_mut(slot) else {
+            return;
+        };
+        usage.cpu_usec += ns / 1000;
+        usage.bytes_in += request_bytes(args);
+        if entry.command.traits.has(Traits::RUNS_QUEUE) {
+            usage.bytes_in += MULTI_BYTES;
+        }
+        usage.bytes_out += reply_bytes as u64;
+    }
+}
+
+fn first_slot(entry: Entry, args: Args<'_>) -> Option<Slot> {
+    if entry.keyless {
+        return None;
+    }
+    if let Some(key) = entry.single_key.and_then(|at| args.get(at)) {
+        return Some(key_slot(key));
+    }
+    let mut keys = Vec::new();
+    table::find_keys(entry.command, args, &mut keys);
+    keys.first().map(|key| key_slot(args[key.at]))
+}
+
+/// The bytes of a request as an array of bulk strings.
+fn request_bytes(args: Args<'_>) -> u64 {
+    let header = |length: usize| 3 + digits(length);
+    let words = args.iter().map(|arg| header(arg.len()) + arg.len() + 2);
+    (header(args.len()) + words.sum::<usize>()) as u64
+}
+
+fn digits(number: usize) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_request_are_those_on_the_wire() {
+        let long = vec![b'x'; 1000];
+        for args in [
+            &[b"GET".as_slice(), b""][..],
+            &[b"SET", b"key", &long],
+            &[b"a".as_slice(); 12],
+        ] {
+            let mut wire = format!("*{}\r\n", args.len()).into_bytes();
+            for arg in args {
+                wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+                wire.extend_from_slice(arg);
+                wire.extend_from_slice(b"\r\n");
+            }
+            assert_eq!(request_bytes(args), wire.len() as u64);
+        }
+    }
+
+    #[test]
+    fn counters_start_when_they_are_wanted_and_end_with_that() {
+        let slot = key_slot(b"foo");
+        let mut usages = SlotUsages::default();
+        assert_eq!(usages.of(slot), None);
+        usages.enable(true);
+        usages.of_mut(slot).unwrap().bytes_in = 3;
+        usages.enable(true);
+        assert_eq!(usages.of(slot).map(|usage| usage.bytes_in), Some(3));
+        usages.reset();
+        assert_eq!(usages.of(slot), Some(SlotUsage::default()));
+        usages.enable(false);
+        assert_eq!(usages.of(slot), None);
+    }
+}

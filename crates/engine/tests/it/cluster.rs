@@ -1,0 +1,100 @@
+//! A server as a node of a cluster.
+
+use crate::harness::Server;
+
+const CROSSED: &str = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+
+fn left(channel: &str, count: usize) -> String {
+    let length = channel.len();
+    format!("*3\r\n$12\r\nsunsubscribe\r\n${length}\r\n{channel}\r\n:{count}\r\n")
+}
+
+#[test]
+fn keys_of_one_transaction_are_of_one_slot() {
+    let mut server = Server::node();
+    let a = server.a;
+    server.run(a, &["MULTI"]);
+    assert_eq!(server.run(a, &["GET", "foo"]), "+QUEUED\r\n");
+    assert_eq!(server.run(a, &["GET", "bar"]), "+QUEUED\r\n");
+    assert_eq!(server.run(a, &["EXEC"]), CROSSED);
+    assert_eq!(
+        server.run(a, &["EXEC"]),
+        "-ERR EXEC without MULTI\r\n",
+        "the transaction has ended"
+    );
+    server.run(a, &["MULTI"]);
+    server.run(a, &["SET", "{x}1", "1"]);
+    server.run(a, &["GET", "{x}1"]);
+    assert_eq!(server.run(a, &["EXEC"]), "*2\r\n+OK\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn sharded_channels_go_with_their_slots() {
+    let mut server = Server::node();
+    let (a, b) = (server.a, server.b);
+    assert_eq!(server.run(b, &["SSUBSCRIBE", "ch3", "ch7"]), CROSSED);
+    server.run(b, &["SSUBSCRIBE", "ch3"]);
+    server.run(b, &["SSUBSCRIBE", "ch7"]);
+    assert_eq!(server.run(a, &["SPUBLISH", "ch3", "hello"]), ":1\r\n");
+    assert_eq!(
+        server.run(b, &["PING"]),
+        "*3\r\n$8\r\nsmessage\r\n$3\r\nch3\r\n$5\r\nhello\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+    );
+    let slot = server.run(a, &["CLUSTER", "KEYSLOT", "ch3"]);
+    let slot = slot.trim_start_matches(':').trim_end();
+    assert_eq!(server.run(a, &["CLUSTER", "DELSLOTS", slot]), "+OK\r\n");
+    assert!(server.engine.take_woken().contains(&b));
+    let pong = "*2\r\n$4\r\npong\r\n$0\r\n\r\n";
+    assert_eq!(server.run(b, &["PING"]), left("ch3", 1) + pong);
+    server.run(a, &["CLUSTER", "FLUSHSLOTS"]);
+    assert_eq!(server.run(b, &["PING"]), left("ch7", 0) + "+PONG\r\n");
+}
+
+#[test]
+fn a_slot_knows_what_it_is_used_for() {
+    let mut server = Server::node();
+    let a = server.a;
+    let stats = |server: &mut Server| {
+        let words = ["CLUSTER", "SLOT-STATS", "SLOTSRANGE", "12182", "12182"];
+        let reply = server.run(a, &words);
+        let numbers = reply.lines().filter_map(|line| line.strip_prefix(':'));
+        let numbers: Vec<u64> = numbers.map(|number| number.parse().unwrap()).collect();
+        assert_eq!(numbers[0], 12182, "{reply}");
+        (numbers[1], numbers[2] > 0, numbers[3], numbers[4])
+    };
+    assert_eq!(stats(&mut server), (0, false, 0, 0));
+    server.run(a, &["SET", "foo", "bar"]);
+    assert_eq!(stats(&mut server), (1, true, 31, 5));
+    server.run(a, &["CONFIG", "RESETSTAT"]);
+    assert_eq!(stats(&mut server), (1, false, 0, 0));
+    server.run(a, &["MULTI"]);
+    server.run(a, &["GET", "foo"]);
+    assert_eq!(stats(&mut server), (1, false, 22, 9));
+    server.run(a, &["EXEC"]);
+    // With MULTI and EXEC themselves.
+    assert_eq!(stats(&mut server), (1, true, 22 + 15 + 14, 9 + 4 + 9));
+    server.run(a, &["CONFIG", "SET", "cluster-slot-stats-enabled", "no"]);
+    let by = ["CLUSTER", "SLOT-STATS", "ORDERBY", "cpu-usec"];
+    assert!(server.run(a, &by).starts_with("-ERR "));
+}
+
+#[test]
+fn slots_count_all_databases_and_commands_the_selected_one() {
+    let mut server = Server::node();
+    let (a, b) = (server.a, server.b);
+    server.run(a, &["SET", "foo", "0"]);
+    assert_eq!(server.run(b, &["SELECT", "1"]), "+OK\r\n");
+    server.run(b, &["SET", "foo", "1"]);
+    server.run(b, &["SET", "{foo}1", "1"]);
+    let count = ["CLUSTER", "COUNTKEYSINSLOT", "12182"];
+    assert_eq!(server.run(a, &count), ":1\r\n");
+    assert_eq!(server.run(b, &count), ":2\r\n");
+    let keys = ["CLUSTER", "GETKEYSINSLOT", "12182", "10"];
+    assert_eq!(server.run(a, &keys), "*1\r\n$3\r\nfoo\r\n");
+    let stats = ["CLUSTER", "SLOT-STATS", "SLOTSRANGE", "12182", "12182"];
+    assert!(server.run(a, &stats).contains("key-count\r\n:3\r\n"));
+    assert_eq!(
+        server.run(b, &["SELECT", "2"]),
+        "-ERR DB index is out of range\r\n"
+    );
+}
