@@ -155,7 +155,7 @@ fn w6_both_logs_tell_the_copy() {
     assert_order(
         &master.log(),
         &[
-            "* The server is now ready to accept connections on port",
+            "* Ready to accept connections tcp",
             &asks,
             &full,
             "* Starting BGSAVE for SYNC with target: disk",
@@ -169,7 +169,7 @@ fn w6_both_logs_tell_the_copy() {
     assert_order(
         &slave.log(),
         &[
-            "* The server is now ready to accept connections on port",
+            "* Ready to accept connections tcp",
             &connecting,
             "* MASTER <-> SLAVE sync started",
             "* Non blocking connect for SYNC fired the event.",

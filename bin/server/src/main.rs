@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod crash;
 mod daemonise;
+mod dial;
 mod dump;
 mod fork;
 mod gathered;
@@ -28,6 +29,7 @@ mod listen;
 mod meanwhile;
 mod memory;
 mod nodes_file;
+mod oom_score;
 mod pace;
 mod reads;
 mod relay;
@@ -246,7 +248,7 @@ async fn run(
     set_title(&config);
     daemon::banner(mode, &config);
     daemon::warn_of_backlog(config.tcp_backlog);
-    tracing::warn!("Server started, Redis version 3.0.7");
+    tracing::info!("Server initialized");
     daemon::warn_of_memory();
     let running = Rc::clone(&shell);
     let mut run = std::pin::pin!(running.run());
@@ -291,16 +293,10 @@ async fn load(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
 /// Tells the log, and the service manager, that data are loaded and clients are served.
 fn announce(config: &ServerConfig) {
     if config.port != 0 {
-        tracing::info!(
-            "The server is now ready to accept connections on port {}",
-            config.port
-        );
+        tracing::info!("Ready to accept connections tcp");
     }
-    if let Some(path) = &config.unixsocket {
-        tracing::info!(
-            "The server is now ready to accept connections at {}",
-            String::from_utf8_lossy(path)
-        );
+    if config.unixsocket.is_some() {
+        tracing::info!("Ready to accept connections unix");
     }
     daemon::notify_ready();
 }

@@ -80,6 +80,23 @@ pub(crate) fn is_permitted(permission: Permission, client: &Client) -> bool {
     }
 }
 
+/// For a command that `permission`, which is this directive, guards.
+pub(crate) fn gate_protected(
+    permission: Permission,
+    engine: &Engine,
+    id: ClientId,
+    command: &str,
+    directive: &str,
+) -> Done {
+    if is_permitted(permission, &engine.sessions.clients[id]) {
+        return Ok(());
+    }
+    Err(Error::owned(format!(
+        "ERR {command} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, \
+         otherwise you need to set this option in the configuration file, and then restart the server."
+    )))
+}
+
 fn write_file(engine: &mut Engine) -> Done {
     let Some(old) = engine.host.config_text() else {
         return Err(Error::text(
@@ -175,21 +192,25 @@ impl Engine {
                 self.host.watch(*period_ms, &self.meter.running);
             }
             Effect::Cluster | Effect::Replication => self.apply_cluster_config(),
+            Effect::ClientMemory => self.evict_clients(),
+            Effect::OomScore => {
+                let slave = self.is_slave();
+                self.host.set_oom_score(&self.config, slave)?;
+            }
             Effect::Listen => {
                 return Err(
                     "Unable to listen on this port while the server runs; restart it.".to_owned(),
                 );
             }
             Effect::None
-            | Effect::ClientMemory
             | Effect::Password
             | Effect::Tls
-            | Effect::OomScore
             | Effect::Hz
             | Effect::Connections
             | Effect::MinSlaves
             | Effect::Observation => {}
         }
+        self.follow_import_mode();
         self.shard.settings = crate::engine::settings(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);

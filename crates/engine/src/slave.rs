@@ -59,9 +59,28 @@ impl Engine {
         }
     }
 
+    fn set_role(&mut self, slave: bool) {
+        self.host.set_role(slave);
+        if let Err(error) = self.host.set_oom_score(&self.config, slave) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// What a master does with expired keys: in import mode its source will delete them.
+    pub(crate) fn follow_import_mode(&mut self) {
+        let clock = self.shard.keyspace.clock();
+        if self.keeper.slave.is_none() && clock.expiry() != ExpiryMode::Ignore {
+            clock.set_expiry(if self.config.import_mode {
+                ExpiryMode::Hide
+            } else {
+                ExpiryMode::Delete
+            });
+        }
+    }
+
     /// Becomes the slave of a master.
     pub fn follow(&mut self, host: &str, port: u16) {
-        self.host.set_role(true);
+        self.set_role(true);
         self.drop_slave();
         self.disconnect_replicas();
         self.refuse_blocked();
@@ -101,10 +120,10 @@ impl Engine {
             self.free_backlog();
             self.journal.replicas.offset = applied;
         }
-        self.host.set_role(false);
+        self.set_role(false);
         self.drop_slave();
         self.config.slaveof = None;
-        self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
+        self.follow_import_mode();
     }
 
     fn drop_slave(&mut self) {

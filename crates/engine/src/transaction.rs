@@ -12,6 +12,8 @@ use crate::{ClientId, Engine};
 #[derive(Debug, Default)]
 pub struct Multi {
     pub(crate) queue: Vec<Queued>,
+    /// Memory of the queue, bytes.
+    pub(crate) bytes: usize,
     /// A command was refused while queueing: EXEC will fail.
     pub(crate) broken: bool,
 }
@@ -49,6 +51,11 @@ impl Engine {
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.multi {
+            let words: usize = args
+                .iter()
+                .map(|word| word.len() + size_of::<Box<[u8]>>())
+                .sum();
+            multi.bytes += size_of::<Queued>() + words;
             multi.queue.push(Queued::new(entry, args));
             client.out.status("QUEUED");
         }

@@ -182,6 +182,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Self {
+        Self::with(ServerConfig {
+            lua_time_limit: 100,
+            enable_debug_command: conf::Permission::Yes,
+            ..ServerConfig::default()
+        })
+    }
+
+    pub(crate) fn with(config: ServerConfig) -> Self {
         let talk = Rc::new(Talk::default());
         let world = World {
             ns: Cell::new(0),
@@ -190,10 +198,6 @@ impl Server {
         let now = Now {
             mono_ms: 1,
             unix_us: 1_000_000_000_000,
-        };
-        let config = ServerConfig {
-            lua_time_limit: 100,
-            ..ServerConfig::default()
         };
         let mut engine = Engine::new(now, config, 1, Box::new(world));
         let a = engine.accept(peer()).expect("room");

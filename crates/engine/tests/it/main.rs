@@ -2,6 +2,7 @@
 
 mod connection;
 mod harness;
+mod limits;
 mod observe;
 mod requests;
 mod rows;
