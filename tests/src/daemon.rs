@@ -54,7 +54,7 @@ impl Daemon {
     pub fn server_on(port: u16, config: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let config = format!(
-            "bind 127.0.0.1\nport {port}\ndir {}\n{config}\n",
+            "bind 127.0.0.1\nport {port}\ndir {}\nenable-debug-command yes\n{config}\n",
             dir.path().display()
         );
         let mut daemon = Self::prepare(binary("server"), port, dir, &config);

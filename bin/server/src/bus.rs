@@ -138,10 +138,11 @@ fn plain(addr: SocketAddr) -> SocketAddr {
 
 /// Connects to a node's bus port, then serves the connection.
 pub(crate) async fn dial(shell: Rc<Shell>, link: LinkId, addr: SocketAddr, mut work: Work) {
+    let source = shell.source_address();
     let connected = tokio::select! {
         biased;
         _ = &mut work.end => return,
-        connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)) => connected,
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, crate::dial::connect(source.as_deref(), addr)) => connected,
     };
     match connected {
         Ok(Ok(stream)) => {

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
     AppendFile, Child, ChildEnd, Crash, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
@@ -28,6 +29,7 @@ use crate::dump::Who;
 use crate::fork::Apart;
 use crate::gathered::Gathered;
 use crate::memory::{Freed, Memory};
+use crate::oom_score::OomScore;
 use crate::watchdog::{self, Watchdog};
 use crate::{crash, dump, fork, sched};
 
@@ -61,6 +63,7 @@ pub(crate) struct Machine {
     /// What has gathered since the child was started, for it to see.
     gathered: Gathered,
     pub(crate) watchdog: Watchdog,
+    oom: OomScore,
 }
 
 impl Machine {
@@ -97,6 +100,7 @@ impl Machine {
             migrate_sockets: Rc::default(),
             gathered: Gathered::new(),
             watchdog: Watchdog::new(),
+            oom: OomScore::default(),
         }
     }
 
@@ -153,6 +157,7 @@ impl Machine {
         report: Option<OwnedFd>,
     ) -> bool {
         self.log.set_role(Role::Child);
+        self.oom.set_child();
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
             (Job::Save(request) | Job::Stream(request), _) => {
@@ -493,6 +498,10 @@ impl Host for Machine {
 
     fn gathered(&mut self, bytes: u64) {
         self.gathered.set(bytes);
+    }
+
+    fn set_oom_score(&mut self, config: &ServerConfig, slave: bool) -> Result<(), String> {
+        self.oom.set(config, slave)
     }
 
     fn set_role(&mut self, slave: bool) {

@@ -7,7 +7,6 @@ use daemon::reason;
 use engine::LinkId;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::shell::Shell;
@@ -25,12 +24,13 @@ pub(crate) async fn run(
     port: u16,
     mut out: UnboundedReceiver<Vec<u8>>,
 ) {
+    let source = shell.source_address();
     let connected = tokio::select! {
         // A link that was given up while it came to be is none: nobody would close its socket.
         biased;
         // Nothing is sent before the connection is made: this is its end.
         _ = out.recv() => return,
-        connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port))) => connected,
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, crate::dial::connect(source.as_deref(), (host.as_str(), port))) => connected,
     };
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,

@@ -164,12 +164,13 @@ impl Shell {
     }
 
     fn terminate(self: &Rc<Self>) {
-        if !self.turn(Engine::terminate) {
+        let interrupted = self.signals.interrupted();
+        if !self.turn(|engine| engine.terminate(interrupted)) {
             tracing::warn!(
                 "SIGTERM received but errors trying to shut down the server, check the logs for more information"
             );
-            self.signals.refused();
         }
+        self.signals.go_on();
     }
 
     fn period(&self) -> Duration {
@@ -378,6 +379,11 @@ impl Shell {
                 self.end(code);
             }
         }
+    }
+
+    /// The address that connections to others are made from, if one is configured.
+    pub(crate) fn source_address(&self) -> Option<Vec<u8>> {
+        self.engine.borrow().config().bind_source_addr.clone()
     }
 
     fn save_nodes(self: &Rc<Self>, text: String) {

@@ -24,6 +24,8 @@ pub(crate) struct Signals(Arc<State>);
 struct State {
     /// The process was asked to end, and has not tried to in vain since.
     asked: AtomicBool,
+    /// By SIGINT.
+    interrupted: AtomicBool,
     told: Notify,
 }
 
@@ -54,8 +56,13 @@ impl Signals {
         }
     }
 
-    /// The process could not end as it was asked to, and goes on.
-    pub(crate) fn refused(&self) {
+    /// Whether it was SIGINT.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.0.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The process goes on: it waits for replicas, or could not end as it was asked to.
+    pub(crate) fn go_on(&self) {
         self.0.asked.store(false, Ordering::Relaxed);
     }
 }
@@ -69,6 +76,8 @@ impl State {
             std::process::exit(1);
         }
         log(&format!("Received {signal} scheduling shutdown..."));
+        self.interrupted
+            .store(signal == Signal::SIGINT, Ordering::Relaxed);
         self.asked.store(true, Ordering::Relaxed);
         self.told.notify_one();
     }

@@ -265,7 +265,7 @@ parameters! {
     /// The seconds since its last acknowledgement that a good replica may have.
     min_slaves_max_lag: u32 = 10, plain: int("min-replicas-max-lag", 0, INT_MAX).alias("min-slaves-max-lag").tells(Effect::MinSlaves);
     /// Keys that are loaded by a migration neither expire nor are evicted.
-    import_mode: bool = false, plain: word("import-mode");
+    import_mode: bool = false, plain: word("import-mode").tells(Effect::Replication);
     /// The password of the default user.
     requirepass: Option<Vec<u8>> = None, plain: optional("requirepass").sensitive().tells(Effect::Password);
     /// The file that users are kept in.

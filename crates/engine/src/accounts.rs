@@ -76,7 +76,7 @@ impl Engine {
     pub(crate) fn accounts(&self) -> Accounts {
         let (mut normal, mut replicas) = (0, 0);
         for (_, client) in self.sessions.clients.iter() {
-            let bytes = size_of::<crate::Client>() + client.out.memory() + client.pending_bytes();
+            let bytes = client.memory();
             if client.flags.replica && !client.flags.monitor {
                 replicas += bytes;
             } else {

@@ -90,6 +90,8 @@ pub enum Waiting {
         /// On [`crate::Now::mono_ms`]; none waits for ever.
         until_ms: Option<u64>,
     },
+    /// SHUTDOWN: for replicas that are behind.
+    Shutdown,
     /// MIGRATE: for the target's answer.
     Transfer,
     /// Held back before its request is run: see `pause.rs`.
@@ -178,6 +180,8 @@ pub struct Client {
     pub traffic: Traffic,
     /// Since when its output has been over the soft limit, Unix milliseconds.
     pub(crate) over_soft_since_ms: Option<u64>,
+    /// What it counted for when its memory was last counted, bytes.
+    pub(crate) counted: usize,
     /// Replies to be sent.
     pub out: Reply,
     /// Bytes that came and were not run yet.
@@ -210,6 +214,7 @@ impl Client {
             announced: None,
             traffic: Traffic::default(),
             over_soft_since_ms: None,
+            counted: 0,
             out: Reply::default(),
             pending: BytesMut::new(),
             parser: Parser::new(),
@@ -253,6 +258,30 @@ impl Client {
     /// Memory of what came and was not run yet, bytes.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.pending.capacity()
+    }
+
+    /// Memory of the requests that wait for EXEC, bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.multi.as_ref().map_or(0, |multi| multi.bytes)
+    }
+
+    /// Memory that is its own, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        /// What a tree keeps beside each of its words.
+        const AROUND: usize = 48;
+        let words = self.subscriptions.iter().flat_map(|all| {
+            let sharded = all.sharded.iter();
+            all.channels.iter().chain(&all.patterns).chain(sharded)
+        });
+        let watched = self.watched.iter().map(|(_, key)| key);
+        let names: usize = words.chain(watched).map(|word| word.len() + AROUND).sum();
+        let tracking = self.tracking.as_ref().map_or(0, |all| all.memory());
+        size_of::<Self>()
+            + self.out.memory()
+            + self.pending_bytes()
+            + self.queued_bytes()
+            + names
+            + tracking
     }
 
     /// The class whose limits of output it has.

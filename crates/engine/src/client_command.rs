@@ -26,7 +26,10 @@ fn marks(client: &Client) -> String {
         (client.subscriptions.is_some(), 'P'),
         (client.multi.is_some(), 'x'),
         (
-            matches!(client.waiting, Waiting::Keys(_) | Waiting::Replicas { .. }),
+            matches!(
+                client.waiting,
+                Waiting::Keys(_) | Waiting::Replicas { .. } | Waiting::Shutdown
+            ),
             'b',
         ),
         (client.watch_broken, 'd'),
@@ -66,22 +69,17 @@ impl Engine {
             client.subscriptions.as_ref().map_or((0, 0, 0), |all| {
                 (all.channels.len(), all.patterns.len(), all.sharded.len())
             });
-        let (multi, multi_bytes) = client.multi.as_ref().map_or((-1, 0), |multi| {
-            let count = i64::try_from(multi.queue.len()).unwrap_or(i64::MAX);
-            let bytes = multi
-                .queue
-                .iter()
-                .flat_map(|queued| &queued.args)
-                .map(|word| word.len());
-            (count, bytes.sum())
+        let multi = client.multi.as_ref().map_or(-1, |multi| {
+            i64::try_from(multi.queue.len()).unwrap_or(i64::MAX)
         });
+        let multi_bytes = client.queued_bytes();
         let output = client.out.memory();
         let beyond = if client.out.len() > FIRST_BUFFER_BYTES {
             output
         } else {
             0
         };
-        let total = size_of::<Client>() + output + client.pending.capacity() + multi_bytes;
+        let total = client.memory();
         let mut line = String::new();
         // Writing to a string does not fail.
         let _ = write!(
@@ -217,6 +215,16 @@ fn switch(args: Args<'_>) -> Result<bool, Error> {
 /// CLIENT NO-EVICT ON|OFF
 pub(crate) fn no_evict(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     engine.sessions.clients[id].flags.no_evict = switch(args)?;
+    engine.client_out(id).ok();
+    Ok(())
+}
+
+/// CLIENT IMPORT-SOURCE ON|OFF
+pub(crate) fn import_source(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if !engine.config.import_mode && !args::is(args[2], "OFF") {
+        return Err(Error::text("ERR Server is not in import mode"));
+    }
+    engine.sessions.clients[id].flags.import_source = switch(args)?;
     engine.client_out(id).ok();
     Ok(())
 }
@@ -379,6 +387,7 @@ impl Engine {
             tracing::warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
+            self.meter.stats.output_buffer_closed += 1;
             self.close_now(id);
             return true;
         }

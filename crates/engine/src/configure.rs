@@ -84,6 +84,23 @@ pub(crate) fn is_permitted(permission: Permission, client: &Client) -> bool {
     }
 }
 
+/// For a command that `permission`, which is this directive, guards.
+pub(crate) fn gate_protected(
+    permission: Permission,
+    engine: &Engine,
+    id: ClientId,
+    command: &str,
+    directive: &str,
+) -> Done {
+    if is_permitted(permission, &engine.sessions.clients[id]) {
+        return Ok(());
+    }
+    Err(Error::owned(format!(
+        "ERR {command} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, \
+         otherwise you need to set this option in the configuration file, and then restart the server."
+    )))
+}
+
 fn write_file(engine: &mut Engine) -> Done {
     let Some(old) = engine.host.config_text() else {
         return Err(Error::text(
@@ -190,20 +207,24 @@ impl Engine {
                 self.access.users.set_default_password(password);
                 self.take_over_users(None);
             }
+            Effect::ClientMemory => self.evict_clients(),
+            Effect::OomScore => {
+                let slave = self.is_slave();
+                self.host.set_oom_score(&self.config, slave)?;
+            }
             Effect::Listen => {
                 return Err(
                     "Unable to listen on this port while the server runs; restart it.".to_owned(),
                 );
             }
             Effect::None
-            | Effect::ClientMemory
             | Effect::Tls
-            | Effect::OomScore
             | Effect::Hz
             | Effect::Connections
             | Effect::MinSlaves
             | Effect::Observation => {}
         }
+        self.follow_import_mode();
         self.shard.settings = crate::engine::settings(&self.config);
         self.access
             .users

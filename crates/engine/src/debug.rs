@@ -8,6 +8,7 @@ use resp::{Protocol, Reply};
 use sha1::{Digest as _, Sha1};
 use store::{Db, StrNew, StreamId, Type, Value};
 
+use crate::configure::gate_protected;
 use crate::{ClientId, Crash, Engine};
 
 /// The longest DEBUG SLEEP, seconds.
@@ -15,6 +16,8 @@ const MOST_SLEEP_SECONDS: f64 = 3600.0;
 
 /// DEBUG subcommand …
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let permission = engine.config.enable_debug_command;
+    gate_protected(permission, engine, id, "DEBUG", "enable-debug-command")?;
     let word = args[1].to_ascii_lowercase();
     match (word.as_slice(), args) {
         (b"segfault", _) => engine.host.crash(Crash::Fault),

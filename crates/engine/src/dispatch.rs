@@ -176,6 +176,7 @@ impl Engine {
     /// else than a data command runs ([`Engine::set_now`]).
     fn is_calm(&self) -> bool {
         self.sessions.paused_until_ms.is_none()
+            && self.keeper.shutdown.is_none()
             && self.keeper.transfers.moving.is_empty()
             && self.keeper.cluster.is_none()
             && !self.is_slave()
@@ -312,7 +313,11 @@ impl Engine {
             Runner::Engine(_) | Runner::Help => self.host.mono_ns(),
         };
         self.meter.running.begin(entry.number);
-        self.run(id, entry, args);
+        if self.config.import_mode && self.sessions.clients[id].flags.import_source {
+            self.run_for_import(id, entry, args);
+        } else {
+            self.run(id, entry, args);
+        }
         self.meter.running.end();
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
@@ -343,6 +348,17 @@ impl Engine {
         if self.sessions.tracking.is_used() && self.journal.group.depth == 0 && !self.in_script() {
             self.send_invalidations();
         }
+    }
+
+    /// A command of the source of an import, for which expired keys are there until it deletes them.
+    #[cold]
+    fn run_for_import(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+        let before = self.shard.keyspace.clock().expiry();
+        if !self.is_slave() {
+            self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
+        }
+        self.run(id, entry, args);
+        self.shard.keyspace.clock().set_expiry(before);
     }
 
     /// For a command that took as long as somebody may want to know of.

@@ -37,6 +37,16 @@ impl Now {
     }
 }
 
+/// What a client of another machine is told in protected mode.
+const PROTECTED: &[u8] = b"-DENIED Running in protected mode because protected mode is enabled and no password is set for the default user. \
+In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, you may adopt \
+one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback \
+interface by connecting from the same host the server is running, however MAKE SURE it's not publicly accessible from internet if you \
+do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the \
+configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server \
+manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password for the default \
+user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside.\r\n";
+
 /// One server: the hall. It takes a request, asks each room in turn, and hands the effects on.
 #[derive(Debug)]
 pub struct Engine {
@@ -92,6 +102,10 @@ impl Engine {
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
         engine.shard.settings = settings(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
+        engine.follow_import_mode();
+        if let Err(error) = engine.host.set_oom_score(&engine.config, false) {
+            tracing::warn!("{error}");
+        }
         engine.meter.noted_from_ns = noted_from_ns(&engine.config);
         engine.meter.sizes_from = crate::observe::sizes_from(&engine.config);
         engine.apply_notify();
@@ -164,6 +178,13 @@ impl Engine {
             self.meter.stats.rejected += 1;
             return Err(b"-ERR max number of clients reached\r\n");
         }
+        if self.config.protected_mode
+            && self.config.requirepass.is_none()
+            && !crate::configure::is_local(&peer)
+        {
+            self.meter.stats.rejected += 1;
+            return Err(PROTECTED);
+        }
         self.meter.stats.connections += 1;
         let id = self.add_client(peer);
         self.set_default_user(id);
@@ -191,6 +212,8 @@ impl Engine {
         self.forget_watches(id);
         self.forget_tracking(id);
         self.forget_subscriptions(id);
+        let counted = self.sessions.clients[id].counted;
+        self.sessions.client_bytes = self.sessions.client_bytes.saturating_sub(counted);
         self.sessions.clients.remove(id);
     }
 
@@ -231,6 +254,7 @@ impl Engine {
         let woken = std::mem::take(&mut self.sessions.woken);
         for &id in &woken {
             self.limit_output(id);
+            self.count_client(id);
         }
         woken
     }
@@ -275,10 +299,13 @@ impl Engine {
         self.meter.stats.sample(self.now.mono_ms);
         self.time_out_blocked();
         self.tick_pause();
+        self.tick_shutdown();
         self.serve_waiters();
         self.expire_cycle();
         self.tick_persistence();
         self.tick_memory();
+        self.evict_clients();
+        self.tick_tracking();
         if self.now.mono_ms.saturating_sub(self.meter.last_second_ms) >= 1000
             || self.meter.last_second_ms == 0
         {

@@ -67,7 +67,8 @@ impl Engine {
         if self.memory_in_question() <= limit {
             return Ok(());
         }
-        if self.config.maxmemory_policy == MaxmemoryPolicy::NoEviction {
+        let importing = self.config.import_mode && !self.is_slave();
+        if importing || self.config.maxmemory_policy == MaxmemoryPolicy::NoEviction {
             return Err(OUT_OF_MEMORY);
         }
         let start_us = self.host.mono_us();

@@ -305,6 +305,15 @@ pub trait Host: fmt::Debug {
         let _ = bytes;
     }
 
+    /// `oom-score-adj`: how soon the kernel ends this process where memory runs out.
+    ///
+    /// # Errors
+    /// What is to be logged; nothing was changed.
+    fn set_oom_score(&mut self, config: &conf::ServerConfig, slave: bool) -> Result<(), String> {
+        let _ = (config, slave);
+        Ok(())
+    }
+
     /// The server became a master or a slave: the letter of the log.
     fn set_role(&mut self, slave: bool);
 }

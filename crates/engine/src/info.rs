@@ -183,6 +183,10 @@ impl Engine {
             "availability_zone:{}", zone;
         );
         self.info_listeners(text);
+        if let Some(shutdown) = &self.keeper.shutdown {
+            let left_ms = shutdown.until_ms.saturating_sub(self.now.mono_ms);
+            lines!(text, "shutdown_in_milliseconds:{}", left_ms;);
+        }
     }
 
     /// What is listened to.
@@ -227,7 +231,9 @@ impl Engine {
             .sessions
             .paused_until_ms
             .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
+        let stopping = self.keeper.shutdown.is_some();
         let actions = match paused {
+            None if stopping => "write",
             None => "none",
             Some(_) if self.sessions.paused_writes_only => "write",
             Some(_) => "all",
@@ -238,10 +244,15 @@ impl Engine {
             "client_recent_max_input_buffer:{}", input;
             "client_recent_max_output_buffer:{}", output;
             "blocked_clients:{}", self.sessions.blocked.clients + self.journal.replicas.waiters.len();
+            "tracking_clients:{}", self.sessions.tracking.clients;
             "pubsub_clients:{}", subscribed;
             "watching_clients:{}", watching;
             "total_watched_keys:{}", self.sessions.watchers.len();
-            "paused_reason:{}", if paused.is_some() { "client_pause" } else { "none" };
+            "paused_reason:{}", match paused {
+                _ if stopping => "shutdown_in_progress",
+                Some(_) => "client_pause",
+                None => "none",
+            };
             "paused_actions:{}", actions;
             "paused_timeout_milliseconds:{}", paused.unwrap_or(0);
         );
@@ -374,6 +385,7 @@ impl Engine {
     fn info_stats(&self, text: &mut String) {
         let stats = &self.meter.stats;
         let (hits, misses) = self.shard.keyspace.clock().lookups();
+        let [tracked_keys, tracked_items, tracked_prefixes] = self.sessions.tracking.totals();
         lines!(text,
             "total_connections_received:{}", stats.connections;
             "total_commands_processed:{}", stats.commands;
@@ -395,6 +407,7 @@ impl Engine {
             "expired_keys:{}", stats.expired;
             "expired_fields:{}", stats.expired_fields;
             "evicted_keys:{}", stats.evicted;
+            "evicted_clients:{}", stats.evicted_clients;
             "evicted_scripts:{}", stats.evicted_scripts;
             "keyspace_hits:{}", hits - stats.hits_before;
             "keyspace_misses:{}", misses - stats.misses_before;
@@ -402,7 +415,13 @@ impl Engine {
             "pubsub_patterns:{}", self.sessions.pubsub.patterns.len();
             "latest_fork_usec:{}", self.keeper.persistence.fork_us;
             "migrate_cached_sockets:{}", self.host.process().migrate_sockets;
+            "tracking_total_keys:{}", tracked_keys;
+            "tracking_total_items:{}", tracked_items;
+            "tracking_total_prefixes:{}", tracked_prefixes;
+            "unexpected_error_replies:0";
             "total_error_replies:{}", stats.error_replies;
+            "client_query_buffer_limit_disconnections:{}", stats.query_buffer_closed;
+            "client_output_buffer_limit_disconnections:{}", stats.output_buffer_closed;
         );
     }
 

@@ -113,6 +113,7 @@ impl Engine {
             client.pending.extend_from_slice(rest);
             self.check_query_buffer(id);
         }
+        self.count_client(id);
     }
 
     /// Where the shell may read the rest of a big argument to, so that it is not copied: then it calls [`Engine::received_pending`].
@@ -191,6 +192,7 @@ impl Engine {
         }
         self.intake.requests = requests;
         self.check_query_buffer(id);
+        self.count_client(id);
     }
 
     /// Cuts requests off `bytes`, as many as this client may send at once.
@@ -201,12 +203,15 @@ impl Engine {
         batch: &mut Batch,
     ) -> Result<usize, ProtocolError> {
         let limits = if self.lacks_password(id) {
-            &Limits::UNAUTHENTICATED
+            Limits::UNAUTHENTICATED
         } else {
-            &Limits::NORMAL
+            Limits {
+                bulk_bytes: u32::try_from(self.config.proto_max_bulk_len).unwrap_or(u32::MAX),
+                ..Limits::NORMAL
+            }
         };
         let parser = &mut self.sessions.clients[id].parser;
-        parser.set_limits(limits);
+        parser.set_limits(&limits);
         parser.cut_all(bytes, batch)
     }
 
@@ -337,22 +342,23 @@ impl Engine {
         }
     }
 
-    /// A client whose unread requests take more than a gigabyte is closed (Redis 3.0: `REDIS_MAX_QUERYBUF_LEN`).
+    /// A client whose unread requests, with those that wait for EXEC, take more than `client-query-buffer-limit` is closed.
     fn check_query_buffer(&mut self, id: ClientId) {
-        const MOST: usize = 1024 * 1024 * 1024;
+        let limit = self.config.client_query_buffer_limit;
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
         if client.pending.is_empty() && client.pending.capacity() > 0 {
             client.pending = BytesMut::new();
         }
-        if client.pending.len() > MOST {
-            tracing::warn!(
-                "Closing client that reached max query buffer length: {}",
-                client.peer.addr
-            );
-            self.close_now(id);
+        let bytes = client.pending.len().saturating_add(client.queued_bytes());
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes <= limit) || client.flags.master {
+            return;
         }
+        self.meter.stats.query_buffer_closed += 1;
+        let line = self.client_line(id);
+        tracing::warn!("Closing client that reached max query buffer length: {line}");
+        self.close_now(id);
     }
 }
 

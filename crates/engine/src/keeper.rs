@@ -3,12 +3,15 @@
 use crate::migrate::Transfers;
 use crate::nodes_file::NodesFile;
 use crate::persistence::Persistence;
+use crate::shutdown::Shutdown;
 use crate::slave::Slave;
 
 /// What this server is to others, and when it saves.
 #[derive(Debug, Default)]
 pub(crate) struct Keeper {
     pub(crate) persistence: Persistence,
+    /// A shutdown that waits for replicas.
+    pub(crate) shutdown: Option<Shutdown>,
     /// The primary that is followed.
     pub(crate) slave: Option<Slave>,
     /// This server as a node of a cluster.

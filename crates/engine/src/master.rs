@@ -808,6 +808,12 @@ impl Engine {
             .count()
     }
 
+    /// How many replicas have not yet said that they have the whole stream.
+    pub(crate) fn lagging_replicas(&self) -> usize {
+        let offset = self.journal.replicas.offset();
+        self.journal.replicas.ids.len() - self.replicas_with(offset)
+    }
+
     /// Nobody is in WAIT any more: who was.
     pub(crate) fn stop_waiting_for_replicas(&mut self) -> Vec<ClientId> {
         let mut ids = std::mem::take(&mut self.journal.replicas.waiters);

@@ -52,7 +52,12 @@ impl Engine {
     pub(crate) fn is_paused(&self, id: ClientId, request: Option<(Entry, Args<'_>)>) -> bool {
         let client = &self.sessions.clients[id];
         let flags = client.flags;
-        let concerned = !self.sessions.paused_writes_only
+        let paused = self.sessions.paused_until_ms.is_some();
+        let stopping = self.keeper.shutdown.is_some();
+        if !(paused || stopping) {
+            return false;
+        }
+        let concerned = paused && !self.sessions.paused_writes_only
             || request.is_some_and(|(entry, args)| {
                 let mut queue = client.multi.iter().flat_map(|multi| &multi.queue);
                 let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
@@ -65,11 +70,7 @@ impl Engine {
                     self.may_write(entry, args) && client.multi.is_none()
                 }
             });
-        self.sessions.paused_until_ms.is_some()
-            && concerned
-            && !flags.master
-            && !flags.replica
-            && !flags.internal
+        concerned && !flags.master && !flags.replica && !flags.internal
     }
 
     /// Makes a client's request wait until [`Engine::resume_held`]; it is then run again.

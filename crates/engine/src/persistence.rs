@@ -1,7 +1,7 @@
 //! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end. The append-only file is in `append_only.rs`.
 
 use commands::{Args, Done, Error, args};
-use conf::MaxmemoryPolicy;
+use conf::{MaxmemoryPolicy, ShutdownFlags};
 use rdb::{Loader, Progress};
 use store::ExpiryMode;
 
@@ -343,26 +343,14 @@ impl Engine {
 
     // ---- the end ---------------------------------------------------------------------------------------------------------
 
-    /// Whether the process is about to end: everything that was to be saved is.
-    #[must_use]
-    pub fn is_ending(&self) -> bool {
-        self.keeper.persistence.ending
-    }
-
-    /// SIGTERM, SIGINT: as SHUTDOWN. False where data could not be saved and the server goes on.
-    pub fn terminate(&mut self) -> bool {
-        tracing::warn!("User requested shutdown...");
-        self.prepare_end(None)
-    }
-
-    /// Saves if asked to (`None`: if there are save points), and ends.
-    pub(crate) fn prepare_end(&mut self, save: Option<bool>) -> bool {
+    /// Saves if asked to, or else if there are save points, and ends.
+    pub(crate) fn prepare_end(&mut self, flags: ShutdownFlags) -> bool {
         let child = self
             .keeper
             .persistence
             .running
             .map(|running| running.purpose);
-        let ends = self.try_end(save);
+        let ends = self.try_end(flags);
         if let Some(purpose) = child
             && !ends
             && self.keeper.persistence.running.is_none()
@@ -373,7 +361,26 @@ impl Engine {
         ends
     }
 
-    fn try_end(&mut self, save: Option<bool>) -> bool {
+    fn try_end(&mut self, flags: ShutdownFlags) -> bool {
+        let forced = flags.contains(ShutdownFlags::FORCE);
+        let voting = self
+            .keeper
+            .cluster
+            .as_ref()
+            .is_some_and(|node| node.is_voting());
+        if voting && flags.contains(ShutdownFlags::SAFE) {
+            let outcome = if forced {
+                "Exit anyway."
+            } else {
+                "Can't exit."
+            };
+            tracing::warn!(
+                "This is a voting primary. Shutting down may cause the cluster to go down. {outcome}"
+            );
+            if !forced {
+                return false;
+            }
+        }
         let saving = |running: Running| running.purpose.writes_dump();
         if self.keeper.persistence.running.is_some_and(saving) {
             self.set_child(None);
@@ -381,15 +388,20 @@ impl Engine {
             tracing::warn!("There is a child saving an .rdb. Killing it!");
             self.host.kill_child();
         }
-        if !self.close_append_only() {
+        if !self.close_append_only() && !forced {
             return false;
         }
         let loading = self.keeper.persistence.loading.is_some();
-        if save.unwrap_or(!self.config.save.is_empty()) && !loading {
+        let asked = flags.contains(ShutdownFlags::SAVE)
+            || !self.config.save.is_empty() && !flags.contains(ShutdownFlags::NOSAVE);
+        if asked && !loading {
             tracing::info!("Saving the final RDB snapshot before exiting.");
             if self.save_now().is_err() {
-                tracing::warn!("Error trying to save the DB, can't exit.");
-                return false;
+                if !forced {
+                    tracing::warn!("Error trying to save the DB, can't exit.");
+                    return false;
+                }
+                tracing::warn!("Error trying to save the DB, exiting all the same.");
             }
         }
         self.keeper.persistence.ending = true;
@@ -475,19 +487,4 @@ pub(crate) fn lastsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Do
     let seconds = i64::try_from(engine.keeper.persistence.last_save).unwrap_or(0);
     engine.sessions.clients[id].out.int(seconds);
     Ok(())
-}
-
-/// SHUTDOWN [SAVE|NOSAVE]
-pub(crate) fn shutdown(engine: &mut Engine, _id: ClientId, args: Args<'_>) -> Done {
-    let save = match args {
-        [_] => None,
-        [_, word] if args::is(word, "SAVE") => Some(true),
-        [_, word] if args::is(word, "NOSAVE") => Some(false),
-        _ => return Err(Error::Syntax),
-    };
-    tracing::warn!("User requested shutdown...");
-    if engine.prepare_end(save) {
-        return Ok(());
-    }
-    Err(Error::text("ERR Errors trying to SHUTDOWN. Check logs."))
 }

@@ -13,6 +13,8 @@ use crate::transaction::Watchers;
 #[derive(Debug)]
 pub(crate) struct Sessions {
     pub(crate) clients: Clients,
+    /// What the clients' memory was when it was last counted, bytes.
+    pub(crate) client_bytes: usize,
     pub(crate) monitors: Vec<ClientId>,
     pub(crate) pubsub: PubSub,
     pub(crate) watchers: Watchers,
@@ -36,6 +38,7 @@ impl Sessions {
     pub(crate) fn new() -> Self {
         Self {
             clients: Clients::new(),
+            client_bytes: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),
             watchers: Watchers::new(),

@@ -151,9 +151,28 @@ impl Engine {
         }
     }
 
+    fn set_role(&mut self, slave: bool) {
+        self.host.set_role(slave);
+        if let Err(error) = self.host.set_oom_score(&self.config, slave) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// What a master does with expired keys: in import mode its source will delete them.
+    pub(crate) fn follow_import_mode(&mut self) {
+        let clock = self.shard.keyspace.clock();
+        if self.keeper.slave.is_none() && clock.expiry() != ExpiryMode::Ignore {
+            clock.set_expiry(if self.config.import_mode {
+                ExpiryMode::Hide
+            } else {
+                ExpiryMode::Delete
+            });
+        }
+    }
+
     /// Becomes the replica of a primary. What is kept of the stream stays, as do those who read it: the primary may continue it.
     pub fn follow(&mut self, host: &str, port: u16) {
-        self.host.set_role(true);
+        self.set_role(true);
         let resumable = match &self.keeper.slave {
             Some(slave) => slave.resumable,
             None => self.journal.replicas.backlog.is_some(),
@@ -197,11 +216,11 @@ impl Engine {
         if self.keeper.slave.is_none() {
             return;
         }
-        self.host.set_role(false);
+        self.set_role(false);
         self.drop_slave(false);
         self.take_over_stream();
         self.config.slaveof = None;
-        self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
+        self.follow_import_mode();
     }
 
     /// `kept`: what is known of the stream is still of use.

@@ -67,6 +67,12 @@ pub(crate) struct Stats {
     pub(crate) evicted: u64,
     /// Scripts that were forgotten for others.
     pub(crate) evicted_scripts: u64,
+    /// Clients that had to go because of `maxmemory-clients`.
+    pub(crate) evicted_clients: u64,
+    /// Clients that were closed because of `client-query-buffer-limit`.
+    pub(crate) query_buffer_closed: u64,
+    /// Clients that were closed because of `client-output-buffer-limit`.
+    pub(crate) output_buffer_closed: u64,
     pub(crate) sync_full: u64,
     pub(crate) sync_partial_ok: u64,
     pub(crate) sync_partial_err: u64,

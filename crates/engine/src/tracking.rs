@@ -17,9 +17,6 @@ use crate::{ClientId, Engine};
 /// The channel on which a RESP2 client hears of keys that another client tracks.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
-/// Keys that are remembered at most (`tracking-table-max-keys`).
-const MOST_KEYS: usize = 1_000_000;
-
 /// Which of a client's reads are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -62,6 +59,18 @@ impl Tracking {
             .map(|(_, mark)| mark)
     }
 
+    /// Bytes of its prefixes.
+    pub(crate) fn memory(&self) -> usize {
+        /// What a tree keeps beside each of its words.
+        const AROUND: usize = 48;
+        size_of::<Self>()
+            + self
+                .prefixes
+                .iter()
+                .map(|prefix| prefix.len() + AROUND)
+                .sum::<usize>()
+    }
+
     /// CLIENT LIST's `redir`.
     pub(crate) fn redirect_id(&self) -> i64 {
         self.redirect
@@ -74,6 +83,8 @@ impl Tracking {
 pub(crate) struct TrackingTable {
     /// Keys, and the clients that have read them since they changed.
     by_key: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
+    /// How many clients they are together, each counted with each of its keys.
+    items: usize,
     /// Prefixes, and the clients that hear of keys with them.
     by_prefix: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
     /// How many clients track.
@@ -88,6 +99,11 @@ impl TrackingTable {
     /// Whether anybody tracks anything.
     pub(crate) fn is_used(&self) -> bool {
         self.clients > 0
+    }
+
+    /// How many keys are remembered, for how many clients each, and how many prefixes: as INFO shows them.
+    pub(crate) fn totals(&self) -> [usize; 3] {
+        [self.by_key.len(), self.items, self.by_prefix.len()]
     }
 }
 
@@ -121,19 +137,31 @@ impl Engine {
                 .by_key
                 .entry(args[key.at].into())
                 .or_default();
-            clients.insert(reader);
+            self.sessions.tracking.items += usize::from(clients.insert(reader));
         }
         self.bound_tracking_table();
     }
 
-    /// Whoever tracks what is dropped is told that it has changed.
-    fn bound_tracking_table(&mut self) {
-        while self.sessions.tracking.by_key.len() > MOST_KEYS {
+    /// `tracking-table-max-keys`: whoever tracks what is dropped is told that it has changed.
+    pub(crate) fn bound_tracking_table(&mut self) {
+        let most = match self.config.tracking_table_max_keys {
+            0 => usize::MAX,
+            most => usize::try_from(most).unwrap_or(usize::MAX),
+        };
+        while self.sessions.tracking.by_key.len() > most {
             let Some((key, _)) = self.sessions.tracking.by_key.first_key_value() else {
                 return;
             };
             let key = key.clone();
             self.key_changed(None, &key);
+        }
+    }
+
+    /// Part of each tick: the table may have become too big by CONFIG SET.
+    pub(crate) fn tick_tracking(&mut self) {
+        if self.sessions.tracking.is_used() {
+            self.bound_tracking_table();
+            self.send_invalidations();
         }
     }
 
@@ -151,6 +179,7 @@ impl Engine {
     pub(crate) fn key_changed(&mut self, by: Option<ClientId>, key: &[u8]) {
         let table = &mut self.sessions.tracking;
         let readers = table.by_key.remove(key).unwrap_or_default();
+        table.items -= readers.len();
         let listening = (0..=key.len()).filter_map(|length| table.by_prefix.get(&key[..length]));
         let listeners: Vec<ClientId> = readers
             .into_iter()
@@ -182,6 +211,7 @@ impl Engine {
             .filter(|(_, client)| client.tracking.is_some());
         self.sessions.tracking.flushed = tracking.map(|(id, _)| id).collect();
         self.sessions.tracking.by_key.clear();
+        self.sessions.tracking.items = 0;
         self.sessions.tracking.pending.clear();
     }
 
@@ -266,6 +296,7 @@ impl Engine {
         self.sessions.tracking.pending.remove(&id);
         if !self.sessions.tracking.is_used() {
             self.sessions.tracking.by_key.clear();
+            self.sessions.tracking.items = 0;
         }
     }
 

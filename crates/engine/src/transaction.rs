@@ -14,6 +14,8 @@ pub struct Multi {
     pub(crate) queue: Vec<Queued>,
     /// The database in which the next command will run.
     pub(crate) db: usize,
+    /// Memory of the queue, bytes.
+    pub(crate) bytes: usize,
     /// A command was refused while queueing: EXEC will fail.
     pub(crate) broken: bool,
 }
@@ -59,6 +61,11 @@ impl Engine {
                     .filter(|chosen| *chosen < databases)
                     .unwrap_or(multi.db);
             }
+            let words: usize = args
+                .iter()
+                .map(|word| word.len() + size_of::<Box<[u8]>>())
+                .sum();
+            multi.bytes += size_of::<Queued>() + words;
             multi.queue.push(Queued::new(entry, args));
             client.out.status("QUEUED");
         }

@@ -120,7 +120,7 @@ impl ProtocolError {
 /// Finds the requests in a connection's bytes; see the [module](self).
 #[derive(Debug)]
 pub struct Parser {
-    limits: &'static Limits,
+    limits: Limits,
     /// What is known of the request at the start of the buffer. All zero when nothing is.
     progress: Progress,
     /// Its complete arguments, as places counted from its start. Used only once it has proved to be partial.
@@ -186,15 +186,15 @@ impl Parser {
             bulk: None,
         };
         Parser {
-            limits: &Limits::NORMAL,
+            limits: Limits::NORMAL,
             progress,
             partial: Vec::new(),
         }
     }
 
     /// Sets the limits for what is read from now on.
-    pub fn set_limits(&mut self, limits: &'static Limits) {
-        self.limits = limits;
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.limits = *limits;
     }
 
     /// Forgets a partial request. For a caller that gives back bytes it had cut, or drops the buffer.
@@ -248,7 +248,7 @@ impl Parser {
         let mut start = 0;
         loop {
             if !self.is_partial() {
-                start = whole_requests(buffer, start, self.limits, batch, most);
+                start = whole_requests(buffer, start, &self.limits, batch, most);
             }
             if start == buffer.len() || batch.requests.len() >= most {
                 return Ok(start);
@@ -297,7 +297,7 @@ impl Parser {
             // Its arguments are collected aside and moved once: in the batch they would move with every read.
             if !self
                 .progress
-                .multibulk(bytes, 0, self.limits, &mut self.partial)?
+                .multibulk(bytes, 0, &self.limits, &mut self.partial)?
             {
                 return Ok(None);
             }
@@ -307,7 +307,7 @@ impl Parser {
             }
         } else if !self
             .progress
-            .multibulk(bytes, start, self.limits, &mut batch.spans)?
+            .multibulk(bytes, start, &self.limits, &mut batch.spans)?
         {
             let found = batch.spans.drain(batch.complete_spans..);
             self.partial

@@ -568,6 +568,12 @@ impl Node {
         }
     }
 
+    /// Whether it votes: a master with slots.
+    #[must_use]
+    pub fn is_voting(&self) -> bool {
+        self.is_master() && !self.me().slots().is_empty()
+    }
+
     fn is_master(&self) -> bool {
         self.me().flags.has(NodeFlags::MASTER)
     }

@@ -160,6 +160,15 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .about("2.4.0", "Describes the open connections")
             .run(client_command::list),
             row(
+                "client|import-source",
+                3,
+                "noscript loading stale",
+                Group::Connection,
+            )
+            .args("enabled{on:token=ON off:token=OFF}")
+            .about("8.1.0", "Marks the client as the source of an import")
+            .run(client_command::import_source),
+            row(
                 "client|no-evict",
                 3,
                 "admin noscript loading stale allow_busy",

@@ -5,7 +5,7 @@ use commands::table::{Group, Row, index, key, range, row, setuser_secrets};
 use crate::index::EngineFn;
 use crate::{
     acl_command, append_only, configure, connection, debug, describe, info, latency, lolwut,
-    master, memory, observe, persistence, slave,
+    master, memory, module, observe, persistence, shutdown, slave,
 };
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
@@ -297,6 +297,43 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .about("4.0.0", "Returns the bytes that a key takes")
                 .run(memory::usage),
         ]),
+    row("module", -2, "", Group::Server)
+        .about("4.0.0", "Manages modules")
+        .subs(&[
+            row("module|help", 2, "loading stale", Group::Server)
+                .about("5.0.0", "Describes the subcommands"),
+            row("module|list", 2, "admin noscript", Group::Server)
+                .tips(&["nondeterministic_output_order"])
+                .about("4.0.0", "Lists the loaded modules")
+                .run(module::list),
+            row(
+                "module|load",
+                -3,
+                "admin noscript no_async_loading",
+                Group::Server,
+            )
+            .args("path arg?*")
+            .about("4.0.0", "Loads a module")
+            .run(module::load),
+            row(
+                "module|loadex",
+                -3,
+                "admin noscript no_async_loading",
+                Group::Server,
+            )
+            .args("path configs=CONFIG(name value)?*+ args=ARGS?*")
+            .about("7.0.0", "Loads a module with parameters")
+            .run(module::load),
+            row(
+                "module|unload",
+                3,
+                "admin noscript no_async_loading",
+                Group::Server,
+            )
+            .args("name")
+            .about("4.0.0", "Unloads a module")
+            .run(module::unload),
+        ]),
     row("monitor", 1, "admin noscript loading stale", Group::Server)
         .about("1.0.0", "Shows every command as it runs")
         .run(observe::monitor),
@@ -356,7 +393,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 abort:token=ABORT@7.0.0}?",
     )
     .about("1.0.0", "Saves if asked to and ends the server")
-    .run(persistence::shutdown),
+    .run(shutdown::shutdown),
     row(
         "slaveof",
         3,

@@ -196,7 +196,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Self {
-        Self::with(ServerConfig::default())
+        Self::with(ServerConfig {
+            enable_debug_command: conf::Permission::Yes,
+            ..ServerConfig::default()
+        })
     }
 
     /// A node of a cluster that owns all slots.

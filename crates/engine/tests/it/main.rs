@@ -4,6 +4,7 @@ mod acl;
 mod cluster;
 mod connection;
 mod harness;
+mod limits;
 mod observe;
 mod requests;
 mod rows;
