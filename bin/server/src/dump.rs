@@ -154,7 +154,11 @@ fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a>
     let lowest = || {
         let lowest = rdb::lowest_version(keyspace, &request.functions);
         // From 8 on a dump tells where in the stream it stands.
-        let least = request.facts.replication.as_ref().and(rdb::Version::written(8));
+        let least = request
+            .facts
+            .replication
+            .as_ref()
+            .and(rdb::Version::written(8));
         least.map_or(lowest, |least| least.max(lowest))
     };
     SaveOptions {

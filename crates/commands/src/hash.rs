@@ -157,7 +157,8 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
         Some(text) => {
-            parse_long_double(text).map_err(|_| Error::text("ERR hash value is not a float"))?
+            let number = parse_long_double(text).ok().filter(|_| !text.is_empty());
+            number.ok_or(Error::text("ERR hash value is not a float"))?
         }
         None => parse_long_double(b"0")?,
     };

@@ -30,16 +30,8 @@ const VALUE_MAX: u8 = 32;
 /// How many runs are looked at for two that can become one.
 const MERGE_RUNS: usize = 5;
 
-/// 2^-n for every value of a register.
-const POWERS: [f64; 1 << REGISTER_BITS] = {
-    let mut powers = [1.0; 1 << REGISTER_BITS];
-    let mut n = 1;
-    while n < powers.len() {
-        powers[n] = powers[n - 1] / 2.0;
-        n += 1;
-    }
-    powers
-};
+/// How many registers have each value.
+type Histogram = [usize; 1 << REGISTER_BITS];
 
 /// The two forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +101,29 @@ pub(crate) fn add_dense(hll: &mut [u8], element: &[u8]) -> bool {
 
 /// The estimate.
 pub(crate) fn count(hll: &[u8]) -> Result<u64, Corrupt> {
-    let (sum, zeros) = match form(hll) {
-        Some(Form::Dense) => sum_dense(&hll[HEADER_BYTES..]),
-        Some(Form::Sparse) => sum_sparse(hll)?,
+    let mut histogram = [0; 1 << REGISTER_BITS];
+    match form(hll) {
+        Some(Form::Dense) => registers(hll).for_each(|value| histogram[usize::from(value)] += 1),
+        Some(Form::Sparse) => count_sparse(hll, &mut histogram)?,
         None => return Err(Corrupt),
-    };
-    Ok(estimate(sum, zeros))
+    }
+    Ok(estimate(&histogram))
+}
+
+/// Raises each register to one of these values. A sparse one becomes dense as in [`add`].
+pub(crate) fn raise_all(
+    hll: &mut Vec<u8>,
+    values: &[u8],
+    sparse_max: usize,
+) -> Result<(), Corrupt> {
+    for (index, &value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
+        match form(hll) {
+            Some(Form::Dense) => raise(hll, index, value),
+            Some(Form::Sparse) => raise_sparse(hll, index, value, sparse_max)?,
+            None => return Err(Corrupt),
+        };
+    }
+    Ok(())
 }
 
 /// The same in dense form; header and remembered count are kept.
@@ -193,10 +202,11 @@ impl Registers {
 
     /// The estimate for all.
     pub(crate) fn count(&self) -> u64 {
-        let zeros = self.0.iter().filter(|value| **value == 0).count();
-        let values = self.0.iter().filter(|value| **value != 0);
-        let sum: f64 = values.map(|value| POWERS[usize::from(*value)]).sum();
-        estimate(sum + zeros as f64, zeros)
+        let mut histogram = [0; 1 << REGISTER_BITS];
+        for value in &self.0 {
+            histogram[usize::from(*value)] += 1;
+        }
+        estimate(&histogram)
     }
 
     /// A dense HyperLogLog of these registers, under the header of another.
@@ -237,20 +247,6 @@ fn raise(hll: &mut [u8], index: usize, value: u8) -> bool {
         set_register(registers, index, value);
     }
     lower
-}
-
-/// The sum of 2^-register, and how many registers are zero. Sixteen at a time, in pairs: the order decides on the last digit.
-fn sum_dense(registers: &[u8]) -> (f64, usize) {
-    let (mut sum, mut zeros) = (0.0, 0);
-    for block in registers.chunks_exact(12) {
-        let values: [u8; 16] = std::array::from_fn(|index| register(block, index));
-        zeros += values.iter().filter(|value| **value == 0).count();
-        let power = |value: u8| POWERS[usize::from(value)];
-        let pairs = values.as_chunks::<2>().0.iter();
-        let pairs = pairs.map(|[a, b]| power(*a) + power(*b));
-        sum += pairs.reduce(|total, pair| total + pair).unwrap_or(0.0);
-    }
-    (sum, zeros)
 }
 
 // ---- sparse ---------------------------------------------------------------------------------------------------------------
@@ -351,17 +347,18 @@ impl Iterator for Runs<'_> {
     }
 }
 
-fn sum_sparse(hll: &[u8]) -> Result<(f64, usize), Corrupt> {
-    let (mut sum, mut zeros, mut total) = (0.0, 0, 0);
+fn count_sparse(hll: &[u8], histogram: &mut Histogram) -> Result<(), Corrupt> {
+    let mut total = 0;
     for run in Runs::of(hll) {
         total += run.len;
-        match run.kind {
-            Kind::Value(value) => sum += POWERS[usize::from(value)] * run.len as f64,
-            Kind::Zero | Kind::LongZero => zeros += run.len,
-        }
+        let value = match run.kind {
+            Kind::Value(value) => usize::from(value),
+            Kind::Zero | Kind::LongZero => 0,
+        };
+        histogram[value] += run.len;
     }
     if total == REGISTERS {
-        Ok((sum + zeros as f64, zeros))
+        Ok(())
     } else {
         Err(Corrupt)
     }
@@ -459,25 +456,63 @@ fn murmur64a(bytes: &[u8]) -> u64 {
     hash ^ hash >> R
 }
 
-/// How many elements, from the sum of 2^-register and the number of registers that are zero: linear counting while there are few,
-/// then the raw estimate, whose bias is known up to 72000.
-fn estimate(sum: f64, zeros: usize) -> u64 {
+/// How many elements: Ertl's improved estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017), which needs no
+/// table of biases and no other method for few elements.
+#[expect(clippy::cast_precision_loss, reason = "there are few registers")]
+fn estimate(histogram: &Histogram) -> u64 {
+    /// 1 / (2 ln 2).
+    const ALPHA: f64 = 0.5 / std::f64::consts::LN_2;
+    /// The highest value but for hashes whose bits have all been used up.
+    const HIGHEST: usize = 64 - INDEX_BITS as usize;
     let m = REGISTERS as f64;
-    let alpha = 0.7213 / (1.0 + 1.079 / m);
-    let mut e = (1.0 / sum) * alpha * m * m;
-    if e < m * 2.5 && zeros != 0 {
-        e = m * (m / zeros as f64).ln();
-    } else if e < 72_000.0 {
-        let bias = 5.9119 * 1.0e-18 * (e * e * e * e) - 1.4253 * 1.0e-12 * (e * e * e)
-            + 1.2940 * 1.0e-7 * (e * e)
-            - 5.2921 * 1.0e-3 * e
-            + 83.3216;
-        e -= e * (bias / 100.0);
+    let mut z = m * tau((m - histogram[HIGHEST + 1] as f64) / m);
+    for count in histogram[1..=HIGHEST].iter().rev() {
+        z = (z + *count as f64) / 2.0;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the fraction is dropped")]
-    #[expect(clippy::cast_sign_loss, reason = "never negative")]
-    let count = e as u64;
+    z += m * sigma(histogram[0] as f64 / m);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "never negative"
+    )]
+    let count = (ALPHA * m * m / z).round() as u64;
     count
+}
+
+/// x + the sum over k of x^(2^k) 2^(k-1); infinite at 1.
+#[expect(clippy::float_cmp, reason = "until nothing changes")]
+fn sigma(mut x: f64) -> f64 {
+    if x == 1.0 {
+        return f64::INFINITY;
+    }
+    let (mut power, mut sum) = (1.0, x);
+    loop {
+        x *= x;
+        let before = sum;
+        sum += x * power;
+        power += power;
+        if sum == before {
+            return sum;
+        }
+    }
+}
+
+/// A third of 1 - x - the sum over k of (1 - x^(2^-k))^2 2^-k.
+#[expect(clippy::float_cmp, reason = "until nothing changes")]
+fn tau(mut x: f64) -> f64 {
+    if x == 0.0 || x == 1.0 {
+        return 0.0;
+    }
+    let (mut power, mut sum) = (1.0, 1.0 - x);
+    loop {
+        x = x.sqrt();
+        let before = sum;
+        power /= 2.0;
+        sum -= (1.0 - x) * (1.0 - x) * power;
+        if sum == before {
+            return sum / 3.0;
+        }
+    }
 }
 
 #[cfg(test)]

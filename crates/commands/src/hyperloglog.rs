@@ -94,7 +94,7 @@ fn add_all(string: &mut StrMut<'_>, elements: Args<'_>, sparse_max: usize) -> Re
 pub(crate) fn pfcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let count = match &args[1..] {
         [key] => count_one(ctx, key)?,
-        keys => merged(ctx, keys)?.count(),
+        keys => merged(ctx, keys)?.0.count(),
     };
     ctx.reply.int(i64::try_from(count).unwrap_or(i64::MAX));
     Ok(())
@@ -118,35 +118,44 @@ fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// The registers of all HyperLogLogs at `keys`.
-fn merged(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Registers, Error> {
-    let mut registers = Registers::new();
+/// The registers of all HyperLogLogs at `keys`, and dense if one of them is.
+fn merged(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<(Registers, Form), Error> {
+    let (mut registers, mut all) = (Registers::new(), Form::Sparse);
     for key in keys {
         match ctx.keyspace.db(ctx.db).read(key) {
             None => {}
             Some(Value::Str(string)) => {
-                form(string)?;
+                if form(string)? == Form::Dense {
+                    all = Form::Dense;
+                }
                 registers.merge(string.bytes(&mut [0; 20]))?;
             }
             Some(_) => return Err(Error::WrongType),
         }
     }
-    Ok(registers)
+    Ok((registers, all))
 }
 
-/// PFMERGE destination source …: the destination counts as a source, and becomes dense.
+/// PFMERGE destination source …: the destination counts as a source, and becomes dense if one of them is.
 pub(crate) fn pfmerge(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let to = args[1];
-    let registers = merged(ctx, &args[1..])?;
+    let (registers, all) = merged(ctx, &args[1..])?;
+    let sparse_max = ctx.settings.hll_sparse_max_bytes;
+    let merge = |mut hll: Vec<u8>| -> Result<Vec<u8>, Corrupt> {
+        if all == Form::Dense {
+            hll = registers.dense(&hll);
+        } else {
+            hll::raise_all(&mut hll, registers.values(), sparse_max)?;
+        }
+        hll::forget_count(&mut hll);
+        Ok(hll)
+    };
     let db = ctx.keyspace.db(ctx.db);
     if let Some(ValueMut::Str(mut string)) = db.write(to) {
-        let mut hll = registers.dense(string.bytes_mut(0));
-        hll::forget_count(&mut hll);
+        let hll = merge(string.bytes_mut(0).to_vec())?;
         replace(&mut string, &hll);
     } else {
-        let mut hll = registers.dense(&hll::empty());
-        hll::forget_count(&mut hll);
-        db.insert(to, owned(hll));
+        db.insert(to, owned(merge(hll::empty())?));
     }
     ctx.changed(to, EventClass::String, "pfadd");
     ctx.reply.ok();

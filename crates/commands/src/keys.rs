@@ -1,7 +1,7 @@
 //! Commands on keys of any type: existence, names, expiry, serialized values, and what OBJECT tells.
 
 use resp::glob;
-use store::{Owned, Value};
+use store::{Encoding, Owned, Value};
 
 use crate::args::{Reader, int, is};
 use crate::{Args, Ctx, Done, Error, EventClass};
@@ -139,8 +139,11 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let Some(value) = source.peek(from) else {
         return Ok(());
     };
-    let value = rdb::copy(ctx.dumper, value, &ctx.settings.limits)
+    let mut value = rdb::copy(ctx.dumper, value, &ctx.settings.limits)
         .map_err(|_| Error::text("ERR the value cannot be copied"))?;
+    if let Some(encoding) = ctx.keyspace.db(ctx.db).encoding(from) {
+        keep_encoding(&mut value, encoding);
+    }
     let awaited = is_awaited(&value);
     let db = ctx.keyspace.db(target);
     db.remove(to);
@@ -155,6 +158,18 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         .changed(target, to, EventClass::Generic, "copy_to");
     ctx.reply.int(1);
     Ok(())
+}
+
+/// Makes a copy as large to OBJECT ENCODING as its source, which may have been larger.
+fn keep_encoding(copy: &mut Owned, source: Encoding) {
+    match (copy, source) {
+        (Owned::Bytes { raw, .. }, Encoding::Raw) => *raw = true,
+        (Owned::List(list), Encoding::Quicklist) => list.forget_compact(),
+        (Owned::Set(set), Encoding::Hashtable) => set.forget_compact(),
+        (Owned::Zset(zset), Encoding::Skiplist) => zset.forget_compact(),
+        (Owned::Hash(hash), Encoding::Hashtable) => hash.forget_compact(),
+        _ => {}
+    }
 }
 
 /// Whether clients may be waiting for a value of this type.

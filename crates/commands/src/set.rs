@@ -53,6 +53,15 @@ pub(crate) fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let limits = &ctx.settings.limits;
     let set = write_or_insert(ctx.keyspace.db(ctx.db), key)?;
     let many = is_many(set, args[2], args.len() - 2, limits);
+    let no_ints = Limits {
+        set_intset_entries: 0,
+        ..limits.clone()
+    };
+    let limits = if set.is_empty() && args.len() - 2 > limits.set_intset_entries {
+        &no_ints
+    } else {
+        limits
+    };
     let added = args[2..]
         .iter()
         .filter(|member| set.add(member, limits))
@@ -72,7 +81,8 @@ pub(crate) fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 fn is_many(set: &Set, first: &[u8], count: usize, limits: &Limits) -> bool {
     let most = match set.encoding() {
         _ if count <= limits.set_entries.min(limits.set_intset_entries) => return false,
-        Encoding::Intset if !set.is_empty() || int(first).is_ok() => limits.set_intset_entries,
+        Encoding::Intset if !set.is_empty() => limits.set_intset_entries,
+        Encoding::Intset if int(first).is_ok() => limits.set_intset_entries.max(limits.set_entries),
         _ => limits.set_entries,
     };
     count > most

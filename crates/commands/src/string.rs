@@ -467,6 +467,8 @@ pub(crate) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let db = ctx.keyspace.db(ctx.db);
     let (old, there) = match db.write(key) {
         None => (parse_long_double(b"0")?, false),
+        // What is empty is no number.
+        Some(ValueMut::Str(string)) if string.see().is_empty() => return Err(Error::NotFloat),
         Some(ValueMut::Str(string)) => (parse_long_double(string.see().bytes(&mut [0; 20]))?, true),
         Some(_) => return Err(Error::WrongType),
     };

@@ -1,6 +1,6 @@
 //! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end. The append-only file is in `append_only.rs`.
 
-use commands::{Args, Done, Error, args};
+use commands::{Args, Done, Error};
 use conf::{MaxmemoryPolicy, ShutdownFlags};
 use rdb::{Loader, Progress};
 use store::ExpiryMode;

@@ -755,7 +755,7 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
 
 /// How many bytes of whole requests come before the transaction that they leave open.
 fn before_transaction(bytes: &[u8]) -> usize {
-    let (mut parser, mut batch, mut words) = (Parser::new(), Batch::default(), Vec::new());
+    let (mut parser, mut batch) = (Parser::new(), Batch::default());
     let (mut at, mut open) = (0, None);
     while at < bytes.len() {
         let rest = &bytes[at..];
@@ -763,6 +763,7 @@ fn before_transaction(bytes: &[u8]) -> usize {
             Ok(cut) if cut > 0 => cut,
             _ => break,
         };
+        let mut words = Vec::new();
         for index in 0..batch.len() {
             batch.args(index, rest, &mut words);
             match words.first() {

@@ -14,6 +14,8 @@ fn sums() {
         ("HINCRBYFLOAT h t 1", "ERR hash value is not a float"),
         ("HINCRBY h m 9223372036854775807", "9223372036854775807"),
         ("HINCRBY h m 1", "ERR increment or decrement would overflow"),
+        ("HSET h empty ''", "1"),
+        ("HINCRBYFLOAT h empty 1", "ERR hash value is not a float"),
     ]);
 }
 

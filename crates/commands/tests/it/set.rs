@@ -169,6 +169,8 @@ fn encodings() {
         ("OBJECT ENCODING u", r#""hashtable""#),
         ("SADD v long-long", "1"),
         ("OBJECT ENCODING v", r#""hashtable""#),
+        ("COPY v x", "1"),
+        ("OBJECT ENCODING x", r#""hashtable""#),
         ("SADD w a b c", "3"),
         ("SADD w d e f g", "4"),
         ("OBJECT ENCODING w", r#""hashtable""#),

@@ -61,9 +61,10 @@ impl Chunks {
         used + element.len() > bytes
     }
 
-    /// Whether there is only one chunk, of at most so many bytes.
+    /// Whether there are at most so many bytes, in few chunks.
     pub(super) fn only_has(&self, bytes: usize) -> bool {
-        self.chunks.len() == 1 && self.chunks.iter().all(|chunk| chunk.used() <= bytes)
+        self.chunks.len() <= 1 + bytes / MERGE_BYTES
+            && self.chunks.iter().map(Chunk::used).sum::<usize>() <= bytes
     }
 
     pub(super) fn chunks(&self) -> usize {
