@@ -545,7 +545,7 @@ fn a_blocked_client_is_sent_away() {
 
 #[test]
 fn faults_drop_packets_and_keep_links_down() {
-    let mut world = cluster(3, 0, &quick());
+    let mut world = cluster(3, 3, &quick());
     let links = |world: &World| world.hosts[0].node.links().count();
     assert_eq!(links(&world), 4);
     let other = world.id(1);

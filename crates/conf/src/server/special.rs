@@ -102,6 +102,13 @@ fn addresses_of(words: &[&[u8]]) -> Result<Vec<String>, Reason> {
         words if words.len() > MAX_BIND_ADDRESSES => {
             Err("Too many bind addresses specified.".into())
         }
+        words
+            if words
+                .iter()
+                .any(|word| word.is_empty() || !word.iter().all(u8::is_ascii_graphic)) =>
+        {
+            Err("A bind address is blank or holds blanks.".into())
+        }
         words => Ok(words.iter().map(|word| text(word)).collect()),
     }
 }
