@@ -77,7 +77,7 @@ impl Daemon {
     pub fn other(program: &str, config: &str) -> Self {
         let (port, dir) = (free_port(), TempDir::new().unwrap());
         let config = format!(
-            "bind 127.0.0.1\nport {port}\ndir {}\n{config}\n",
+            "bind 127.0.0.1\nport {port}\ndir {}\nrepl-diskless-sync-delay 0\n{config}\n",
             dir.path().display()
         );
         let mut daemon = Self::prepare(PathBuf::from(program), port, dir, &config);

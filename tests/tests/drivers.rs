@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tern_tests::daemon::Daemon;
 
+#[expect(clippy::print_stderr, reason = "a group that is skipped says so")]
 fn drivers() -> Option<PathBuf> {
     let folder = std::env::var_os("TERN_DRIVERS").map(PathBuf::from);
     if folder.is_none() {

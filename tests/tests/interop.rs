@@ -90,7 +90,7 @@ fn keys_go_both_ways_as_dumps() {
     let Some(theirs) = redis("") else {
         return;
     };
-    let ours = Daemon::server("save \"\"");
+    let ours = Daemon::server("save \"\"\nrdb-version 9");
     for (from, to) in [(&ours, &theirs), (&theirs, &ours)] {
         assert_eq!(to.text("FLUSHALL"), "OK");
         assert_eq!(from.text("FLUSHALL"), "OK");
@@ -122,7 +122,7 @@ fn a_real_redis_loads_our_dump_file() {
     if !in_path("redis-server") {
         return;
     }
-    let mut ours = Daemon::server("save \"\"");
+    let mut ours = Daemon::server("save \"\"\nrdb-version 9");
     fill(&ours);
     assert_eq!(ours.text("SAVE"), "OK");
     ours.stop();

@@ -225,13 +225,14 @@ fn flushall_empties_the_dump_too_where_there_are_save_points() {
     let mut client = server.client();
     signal("CONT", &pid);
     assert_eq!(client.text("FLUSHALL"), "OK");
-    assert_eq!(std::fs::read(&dump).unwrap().len(), 18);
+    let empty = || std::fs::read(&dump).unwrap().len();
+    assert!(empty() < 200, "nothing but facts about the file");
     wait_until("the child's end", || {
         server
             .log()
             .contains("Background saving terminated by signal 10")
     });
-    assert_eq!(std::fs::read(&dump).unwrap().len(), 18);
+    assert!(empty() < 200, "it stays so");
     assert_eq!(temporary_files(&server), 0);
     assert_eq!(
         server.info_field("persistence", "rdb_last_bgsave_status"),
@@ -268,7 +269,7 @@ fn a_replica_without_room_for_the_dump_keeps_its_data() {
     let address = master.address().replace(':', " ");
     assert_eq!(replica.text(&format!("SLAVEOF {address}")), "OK");
     wait_until("a failed synchronization", || {
-        replica.log().contains("Write error or short write writing to the DB dump file needed for MASTER <-> SLAVE synchronization: File too large")
+        replica.log().contains("Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: File too large")
     });
     assert_eq!(replica.text("GET mine"), "value");
     assert_eq!(replica.text("DBSIZE"), "1");
@@ -432,14 +433,9 @@ fn forms_that_newer_servers_append_are_understood_or_refused() {
     assert_eq!(server.text("GET timed"), "1.5");
     assert!(server.text("PTTL timed").parse::<u64>().unwrap() > 1_000_000);
     assert_eq!(server.text("HGET hash two"), "2");
-    assert!(
-        server
-            .text("SET key value KEEPTTL")
-            .starts_with("ERR syntax error")
-    );
     server.stop();
     let unknown = [
-        command(&["SET", "key", "value", "GET"]),
+        command(&["SET", "key", "value", "NX", "XX"]),
         command(&["SELECT", "16"]),
     ];
     for line in unknown {

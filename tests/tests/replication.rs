@@ -78,7 +78,7 @@ fn w2_two_slaves_by_file_and_by_command() {
             .map(|part| part.split_once('=').unwrap())
             .collect();
         let names: Vec<&str> = parts.iter().map(|part| part.0).collect();
-        assert_eq!(names, ["ip", "port", "state", "offset", "lag"], "{field}");
+        assert_eq!(names, ["ip", "port", "state", "offset", "lag", "type"], "{field}");
         assert_eq!(parts[0].1, "127.0.0.1");
         let port: u16 = parts[1].1.parse().unwrap();
         assert!([by_file.port, by_command.port].contains(&port), "{value}");
@@ -130,7 +130,7 @@ fn w5_slaves_are_read_only_until_told_otherwise() {
     wait_link(&slave);
     assert_eq!(
         slave.text("SET k v"),
-        "READONLY You can't write against a read only slave."
+        "READONLY You can't write against a read only replica."
     );
     assert_eq!(slave.text("CONFIG SET slave-read-only no"), "OK");
     assert_eq!(slave.text("SET k v"), "OK");
@@ -139,16 +139,16 @@ fn w5_slaves_are_read_only_until_told_otherwise() {
 
 #[test]
 fn w6_both_logs_tell_the_copy() {
-    let master = Daemon::server(QUIET);
+    let master = Daemon::server(&format!("{QUIET}\nrepl-diskless-sync no"));
     let slave = slave_of(&master, "");
     wait_link(&slave);
     let log = master.log();
     let (asks, full) = (
-        format!("* Slave 127.0.0.1:{} asks for synchronization", slave.port),
-        format!("* Full resync requested by slave 127.0.0.1:{}", slave.port),
+        format!("* Replica 127.0.0.1:{} asks for synchronization", slave.port),
+        format!("* Full resync requested by replica 127.0.0.1:{}", slave.port),
     );
     let done = format!(
-        "* Synchronization with slave 127.0.0.1:{} succeeded",
+        "* Synchronization with replica 127.0.0.1:{} succeeded",
         slave.port
     );
     wait_until("the master's last line", || master.log().contains(&done));
@@ -165,21 +165,21 @@ fn w6_both_logs_tell_the_copy() {
             &done,
         ],
     );
-    let connecting = format!("* Connecting to MASTER 127.0.0.1:{}", master.port);
+    let connecting = format!("* Connecting to PRIMARY 127.0.0.1:{}", master.port);
     assert_order(
         &slave.log(),
         &[
             "* Ready to accept connections tcp",
             &connecting,
-            "* MASTER <-> SLAVE sync started",
+            "* PRIMARY <-> REPLICA sync started",
             "* Non blocking connect for SYNC fired the event.",
-            "* Master replied to PING, replication can continue...",
-            "* Partial resynchronization not possible (no cached master)",
-            "* Full resync from master: ",
-            "* MASTER <-> SLAVE sync: receiving ",
-            "* MASTER <-> SLAVE sync: Flushing old data",
-            "* MASTER <-> SLAVE sync: Loading DB in memory",
-            "* MASTER <-> SLAVE sync: Finished with success",
+            "* Primary replied to PING, replication can continue...",
+            "* Partial resynchronization not possible (no cached primary)",
+            "* Full resync from primary: ",
+            "* PRIMARY <-> REPLICA sync: receiving ",
+            "* PRIMARY <-> REPLICA sync: Flushing old data",
+            "* PRIMARY <-> REPLICA sync: Loading DB in memory",
+            "* PRIMARY <-> REPLICA sync: Finished with success",
         ],
     );
     assert!(log.contains(&format!("{}:M ", master.pid())));
@@ -190,11 +190,11 @@ fn w6_both_logs_tell_the_copy() {
     assert_order(
         &slave.log(),
         &[
-            "* MASTER <-> SLAVE sync: Finished with success",
-            "# Connection with master lost.",
-            "* Caching the disconnected master state.",
-            "* Discarding previously cached master state.",
-            "* MASTER MODE enabled (user request",
+            "* PRIMARY <-> REPLICA sync: Finished with success",
+            "* Connection with primary lost.",
+            "* Caching the disconnected primary state.",
+            "* Discarding previously cached primary state.",
+            "* PRIMARY MODE enabled (user request",
         ],
     );
 }
@@ -361,7 +361,7 @@ fn w8_a_slave_that_comes_back_soon_gets_what_it_missed_only() {
     assert!(
         slave
             .log()
-            .contains("* MASTER <-> SLAVE sync: Master accepted a Partial Resynchronization.")
+            .contains("* PRIMARY <-> REPLICA sync: Primary accepted a Partial Resynchronization.")
     );
 }
 

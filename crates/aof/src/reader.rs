@@ -454,7 +454,7 @@ mod tests {
         ] {
             match read(bytes).1 {
                 Err(Error::Format { offset, .. }) => {
-                    assert_eq!(offset, at, "{}", bytes.escape_ascii())
+                    assert_eq!(offset, at, "{}", bytes.escape_ascii());
                 }
                 other => panic!("{}: {other:?}", bytes.escape_ascii()),
             }

@@ -74,13 +74,13 @@ impl Awaited {
     /// Whether the request is to be run again, given what its key holds.
     #[must_use]
     pub fn is_there(self, value: Option<&Value<'_>>) -> bool {
-        match (self, value) {
+        matches!(
+            (self, value),
             (Self::List, Some(Value::List(_)))
-            | (Self::Zset, Some(Value::Zset(_)))
-            | (Self::Stream, Some(Value::Stream(_)))
-            | (Self::StreamOrEnd, _) => true,
-            _ => false,
-        }
+                | (Self::Zset, Some(Value::Zset(_)))
+                | (Self::Stream, Some(Value::Stream(_)))
+                | (Self::StreamOrEnd, _)
+        )
     }
 }
 

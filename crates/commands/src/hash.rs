@@ -246,6 +246,7 @@ pub(crate) fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 }
 
 /// HRANDFIELD key [count [WITHVALUES]]
+#[expect(clippy::too_many_lines, reason = "two shapes of one walk")]
 pub(crate) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
     let (count, values) = match args[2..] {

@@ -508,6 +508,10 @@ fn not_negative(reader: &mut Reader<'_>, error: &'static str) -> Result<i64, Err
 }
 
 /// LPOS key element [RANK rank] [COUNT matches] [MAXLEN length]
+#[expect(
+    clippy::too_many_lines,
+    reason = "options, then one search in each direction"
+)]
 pub(crate) fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut reader = Reader::from(args, 3);
     let (mut rank, mut count, mut most) = (1, None, 0);

@@ -349,7 +349,7 @@ pub(crate) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             ctx,
             args,
             instead,
-            threshold.map(|to| (options.threshold_at, to)),
+            threshold.map(|to| (options.threshold_at, to)).as_ref(),
         );
     }
     Ok(())
@@ -389,14 +389,14 @@ fn propagate_with(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     words: impl Iterator<Item = (usize, String)>,
-    threshold: Option<(usize, String)>,
+    threshold: Option<&(usize, String)>,
 ) {
     let mut command = args.to_vec();
     let words: Vec<_> = words.collect();
     for (at, word) in &words {
         command[*at] = word.as_bytes();
     }
-    if let Some((at, word)) = &threshold {
+    if let Some((at, word)) = threshold {
         command[*at - 1] = b"=";
         command[*at] = word.as_bytes();
     }
@@ -418,7 +418,7 @@ pub(crate) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.effects.dirty += trimmed.count - 1;
         if threshold.is_some() {
             let threshold = threshold.map(|to| (options.threshold_at, to));
-            propagate_with(ctx, args, std::iter::empty(), threshold);
+            propagate_with(ctx, args, std::iter::empty(), threshold.as_ref());
         }
     }
     if let Some(rest) = trimmed.rest {

@@ -117,7 +117,7 @@ impl<'a> Wanted<'a> {
                 wanted.count = (count > 0).then_some(count);
             } else if reader.takes_with("STREAMS", 1) {
                 let words = reader.rest();
-                if words.len() % 2 != 0 {
+                if !words.len().is_multiple_of(2) {
                     return Err(Error::text(if grouped {
                         "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
                     } else {

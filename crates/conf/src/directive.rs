@@ -626,7 +626,7 @@ impl Directive {
                     (Kind::Text { optional: true, .. }, Value::Text(text)) if text.is_empty() => {}
                     (_, Value::Text(text)) => rewriter.line(self.name, line(&quoted(&text)), force),
                     (_, Value::Word(word)) => {
-                        rewriter.line(self.name, line(word.as_bytes()), force)
+                        rewriter.line(self.name, line(word.as_bytes()), force);
                     }
                     (_, Value::Int(_)) => {}
                 }

@@ -76,6 +76,7 @@ fn config_get_shows_all_by_name() {
         .keys()
         .filter(|name| !expected.contains_key(*name))
         .collect();
+    let ours: Vec<String> = ours.into_iter().map(ToString::to_string).collect();
     assert_eq!(ours, ["cluster-seeds"], "only what is ours is not theirs");
     assert_eq!(get(&config, "MAX*-*y").len(), 2);
     assert_eq!(get(&config, "PORT").len(), 1);

@@ -122,9 +122,8 @@ impl Engine {
     fn filtered(&self, filter: &Filter<'_>, id: ClientId) -> Vec<ClientId> {
         let now_ms = self.now.unix_ms();
         let matching = self.sessions.clients.iter().filter(|(each, client)| {
-            !client.flags.internal
-                && !(filter.skip_me && *each == id)
-                && filter.matches(client, now_ms)
+            let left_out = client.flags.internal || filter.skip_me && *each == id;
+            !left_out && filter.matches(client, now_ms)
         });
         let mut found: Vec<ClientId> = matching.map(|(each, _)| each).collect();
         found.sort_unstable();

@@ -152,6 +152,7 @@ impl Engine {
     ///
     /// # Errors
     /// Why the new value cannot be used; the caller puts the old one back.
+    #[expect(clippy::too_many_lines, reason = "one arm per effect")]
     pub(crate) fn apply_config(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
             Effect::Encoding => self.shard.settings = crate::engine::settings(&self.config),
@@ -164,10 +165,7 @@ impl Engine {
             }
             Effect::Log => self.host.set_log(&self.config),
             Effect::Directory => {
-                let path = self
-                    .host
-                    .change_dir(&self.config.dir)
-                    .map_err(|error| error.to_string())?;
+                let path = self.host.change_dir(&self.config.dir)?;
                 self.config.dir = path;
             }
             Effect::Memory => {

@@ -55,10 +55,10 @@ const fn section(
 /// The sections in their order. The last two are ours.
 static SECTIONS: [Section; 14] = [
     section("server", "Server", Shown::Always, |engine, text| {
-        engine.info_server(text)
+        engine.info_server(text);
     }),
     section("clients", "Clients", Shown::Always, |engine, text| {
-        engine.info_clients(text)
+        engine.info_clients(text);
     }),
     section("memory", "Memory", Shown::Always, Engine::info_memory),
     section(
@@ -68,7 +68,7 @@ static SECTIONS: [Section; 14] = [
         |engine, text| engine.info_persistence(text),
     ),
     section("stats", "Stats", Shown::Always, |engine, text| {
-        engine.info_stats(text)
+        engine.info_stats(text);
     }),
     section(
         "replication",
@@ -77,7 +77,7 @@ static SECTIONS: [Section; 14] = [
         |engine, text| engine.info_replication(text),
     ),
     section("cpu", "CPU", Shown::Always, |engine, text| {
-        engine.info_cpu(text)
+        engine.info_cpu(text);
     }),
     section(
         "commandstats",
@@ -86,7 +86,7 @@ static SECTIONS: [Section; 14] = [
         |engine, text| engine.info_commands(text),
     ),
     section("errorstats", "Errorstats", Shown::Always, |engine, text| {
-        engine.info_errors(text)
+        engine.info_errors(text);
     }),
     section(
         "latencystats",
@@ -98,7 +98,7 @@ static SECTIONS: [Section; 14] = [
         lines!(text, "cluster_enabled:{}", u8::from(engine.shard.settings.cluster););
     }),
     section("keyspace", "Keyspace", Shown::Always, |engine, text| {
-        engine.info_keyspace(text)
+        engine.info_keyspace(text);
     }),
     section(
         "memorystats",
@@ -107,7 +107,7 @@ static SECTIONS: [Section; 14] = [
         |engine, text| engine.info_bytes(text),
     ),
     section("turnstats", "Turnstats", Shown::ByName, |engine, text| {
-        engine.info_turns(text)
+        engine.info_turns(text);
     }),
 ];
 

@@ -127,9 +127,7 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let events = &mut engine.meter.latency.0;
     let before = events.len();
     let names = &args[2..];
-    events.retain(|known, _| {
-        !names.is_empty() && !names.iter().any(|name| known.as_bytes() == *name)
-    });
+    events.retain(|known, _| !names.is_empty() && !names.contains(&known.as_bytes()));
     let gone = before - events.len();
     engine.sessions.clients[id].out.count(gone);
     Ok(())

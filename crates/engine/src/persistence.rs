@@ -274,7 +274,7 @@ impl Engine {
                 // Killed by whom ever wanted it away: no reason to refuse writes (Redis looks for SIGUSR1).
                 ChildEnd::Killed(SIGUSR1) => {}
                 ChildEnd::Failed | ChildEnd::Killed(_) => {
-                    self.keeper.persistence.last_failed = true
+                    self.keeper.persistence.last_failed = true;
                 }
             }
         }

@@ -88,8 +88,11 @@ pub(crate) struct Running {
     /// Where its commands' changes are told.
     pub(crate) targets: Targets,
     /// The name of the function and the words of its call, once it is slow.
-    shown: Option<(Box<[u8]>, Vec<Box<[u8]>>)>,
+    shown: Option<Shown>,
 }
+
+/// The name of a function, and the words of its call.
+type Shown = (Box<[u8]>, Vec<Box<[u8]>>);
 
 impl Engine {
     /// Whether a script runs right now.

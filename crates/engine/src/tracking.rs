@@ -243,7 +243,8 @@ impl Engine {
             .subscriptions
             .as_ref()
             .is_some_and(|all| all.channels.contains(CHANNEL));
-        if !push && !(target != id && subscribed) {
+        let as_message = target != id && subscribed;
+        if !push && !as_message {
             // A RESP2 client cannot tell a message from a reply, unless it has subscribed.
             return;
         }
@@ -407,6 +408,7 @@ fn check_overlap(known: &BTreeSet<Box<[u8]>>, new: &[&[u8]]) -> Done {
 }
 
 /// CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix …] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]
+#[expect(clippy::too_many_lines, reason = "each refusal has a text of its own")]
 pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let wish = Wish::read(args)?;
     if args::is(args[2], "OFF") {

@@ -255,6 +255,10 @@ impl Link {
     }
 
     /// Something happened.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an input is used up, as in the other state machines"
+    )]
     pub fn handle_input(&mut self, now_ms: u64, input: Input<'_>) {
         self.active_ms = now_ms;
         match input {

@@ -158,7 +158,8 @@ impl Frame {
             let frame = Frame::at(lua, level)?;
             let is_sandbox = frame.source == SANDBOX_CHUNK;
             let is_mark = below_sandbox && frame.what == "tail";
-            if !is_sandbox && !is_mark && !(below_sandbox && frame.what == "C") {
+            let is_its_callee = below_sandbox && frame.what == "C";
+            if !is_sandbox && !is_mark && !is_its_callee {
                 return Some(frame);
             }
             below_sandbox = true;

@@ -834,7 +834,8 @@ fn errors_are_tables_with_their_place() {
 #[test]
 fn long_strings_make_ticks_come_after_fewer_instructions() {
     let mut interpreter = Interpreter::new(Settings::default()).unwrap();
-    for source in ["local s = ('x'):rep(5e7) for i = 1, 50 do local t = s .. 'y' end return #s"] {
+    {
+        let source = "local s = ('x'):rep(5e7) for i = 1, 50 do local t = s .. 'y' end return #s";
         let mut host = TestHost::default();
         let reply = eval_with(&mut interpreter, &mut host, source);
         assert!(reply.starts_with(':'), "{reply}");

@@ -84,6 +84,7 @@ fn the_recorded_replies_come_out_field_by_field() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of commands")]
 fn errors_have_valkeys_texts() {
     let mut world = world();
     for (request, error) in [
@@ -317,6 +318,7 @@ fn a_subscriber_that_speaks_resp3_may_ask_on_and_gets_pushes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of commands")]
 fn the_table_describes_what_there_is() {
     let mut world = world();
     let Reply::Array(names) = world.ask(0, "COMMAND LIST") else {

@@ -209,12 +209,12 @@ impl Clock {
     /// The LRU clock: seconds, modulo 2^24.
     #[must_use]
     pub fn lru(&self) -> u32 {
-        ((self.unix_ms() / 1000) & u64::from(LRU_MASK)) as u32
+        u32::try_from((self.unix_ms() / 1000) & u64::from(LRU_MASK)).unwrap_or(0)
     }
 
     /// The minute, modulo 2^16.
     fn minutes(&self) -> u16 {
-        (self.unix_ms() / 60_000 & 0xffff) as u16
+        ((self.unix_ms() / 60_000) & 0xffff) as u16
     }
 
     /// What the head of a new key says.
@@ -293,7 +293,7 @@ impl Clock {
     pub(crate) fn head_of(&self, idle_seconds: Option<u64>, frequency: Option<u8>) -> Option<u32> {
         match self.usage() {
             Usage::Recency => idle_seconds.map(|seconds| {
-                let seconds = (seconds & u64::from(LRU_MASK)) as u32;
+                let seconds = u32::try_from(seconds & u64::from(LRU_MASK)).unwrap_or(0);
                 self.lru().wrapping_sub(seconds) & LRU_MASK
             }),
             Usage::Frequency { .. } => frequency.map(|often| self.with_frequency(often)),

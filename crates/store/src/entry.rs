@@ -765,7 +765,7 @@ impl<'a> EntryMut<'a> {
                 Kind::Set => InPlace::Set(self.into_word()),
                 Kind::Zset => InPlace::Zset(self.into_word()),
                 Kind::Hash => InPlace::Hash(self.into_word()),
-                Kind::Timed => InPlace::Timed(&mut **self.into_word::<Box<Timed>>()),
+                Kind::Timed => InPlace::Timed(self.into_word::<Box<Timed>>()),
                 Kind::Stream => InPlace::Stream(self.into_word()),
                 Kind::Fields => InPlace::Fields,
                 Kind::Tiny | Kind::Int | Kind::Inline | Kind::Raw | Kind::Big => InPlace::Str,

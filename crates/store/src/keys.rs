@@ -85,7 +85,6 @@ impl Keys {
     /// The key of the hash that the database's index has under this time, key's hash and slot.
     pub(crate) fn tracked_key(&self, hash: u64, slot: u16, at: u64) -> Option<Vec<u8>> {
         let mut found = None;
-        #[expect(clippy::cast_possible_truncation, reason = "the top half has 32 bits")]
         let top = (hash >> 32) as u32;
         self.table_at(slot)?.visit_top(top, |entry| {
             if entry.tracked() == Some(at) && table::hash(entry.key()) == hash {

@@ -980,7 +980,7 @@ fn fields_expire_by_themselves() {
 #[test]
 fn a_hash_that_leaves_is_tracked_no_more() {
     let clock = Clock::new();
-    let mut db = Db::new(clock.clone(), false);
+    let mut db = Db::new(clock, false);
     set_until(&mut db, b"h", b"f", 50);
     let (owned, _) = db.take(b"h").expect("it is there");
     assert_eq!(db.timed_hashes(), 0);

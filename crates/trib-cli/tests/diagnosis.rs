@@ -123,6 +123,7 @@ fn config(facts: &mut Facts, index: usize, name: &str, value: &str) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of ailments")]
 fn every_ailment_is_named_with_what_to_do() {
     let ailments: Vec<(&str, String)> = vec![
         (

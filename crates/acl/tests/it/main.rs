@@ -1,5 +1,10 @@
 //! Users, rules, checks and files, over the data commands and a few made-up ones.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 mod checks;
 mod files;
 mod rules;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::{may, set, shown, users};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of rules")]
 fn each_rule_changes_what_it_says() {
     let hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let with_hash = format!("on #{hash} resetchannels -@all");
@@ -88,6 +89,7 @@ fn each_rule_changes_what_it_says() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of rules")]
 fn what_is_wrong_is_told_and_changes_nothing() {
     let syntax = "Syntax error";
     let unknown = "Unknown command or category name in ACL";

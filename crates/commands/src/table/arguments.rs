@@ -51,10 +51,6 @@ impl Kind {
 
 /// One argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts; COMMAND DOCS' flags"
-)]
 pub struct Argument {
     /// Its name.
     pub name: &'static str,

@@ -306,7 +306,10 @@ pub(super) const PERCENTILES: Special = Special {
                         .into(),
                 );
             }
-            // Six digits are shown.
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "six digits of at most a hundred"
+            )]
             percentiles.push((number * 1e6).round() as u64);
         }
         config.latency_tracking_info_percentiles = percentiles;

@@ -1,5 +1,10 @@
 //! One engine, driven as its shell drives it: what its clients are answered, and what they notice of each other.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 mod acl;
 mod cluster;
 mod connection;

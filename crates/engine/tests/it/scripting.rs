@@ -228,6 +228,7 @@ server.register_function{function_name='g', callback=function() return redis.cal
 server.register_function('spin', function() while true do end end)";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of scripts")]
 fn functions_are_loaded_listed_called_and_removed() {
     let mut server = Server::new();
     let a = server.a;

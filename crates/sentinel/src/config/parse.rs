@@ -387,6 +387,7 @@ fn lower(word: &[u8]) -> String {
 }
 
 /// A statement about one master. `values` has the number of words that the statement takes.
+#[expect(clippy::too_many_lines, reason = "one arm per statement")]
 fn master_statement(
     master: &mut SavedMaster,
     statement: &str,

@@ -135,6 +135,7 @@ fn pair(addr: &Addr) -> String {
     format!("{} {}", addr.shown(true), addr.port)
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per statement")]
 fn master_lines(master: &SavedMaster, lines: &mut Vec<(&'static str, Vec<u8>)>) {
     let name = word(master.name.as_bytes());
     let mut put = |directive: &'static str, value: &[u8]| {

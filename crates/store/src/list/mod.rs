@@ -142,10 +142,10 @@ impl List {
             SeeMut::Small(thin) if listpack::len(Elements::new(thin.bytes(), 0)) <= bytes => {
                 thin.set_mark(false);
             }
-            SeeMut::Large(chunks) if chunks.only_has(bytes) => {
-                if listpack::len(chunks.iter_from(0)) <= bytes {
-                    chunks.linked = false;
-                }
+            SeeMut::Large(chunks)
+                if chunks.only_has(bytes) && listpack::len(chunks.iter_from(0)) <= bytes =>
+            {
+                chunks.linked = false;
             }
             _ => {}
         }
