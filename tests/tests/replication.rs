@@ -78,7 +78,11 @@ fn w2_two_slaves_by_file_and_by_command() {
             .map(|part| part.split_once('=').unwrap())
             .collect();
         let names: Vec<&str> = parts.iter().map(|part| part.0).collect();
-        assert_eq!(names, ["ip", "port", "state", "offset", "lag", "type"], "{field}");
+        assert_eq!(
+            names,
+            ["ip", "port", "state", "offset", "lag", "type"],
+            "{field}"
+        );
         assert_eq!(parts[0].1, "127.0.0.1");
         let port: u16 = parts[1].1.parse().unwrap();
         assert!([by_file.port, by_command.port].contains(&port), "{value}");
@@ -144,8 +148,14 @@ fn w6_both_logs_tell_the_copy() {
     wait_link(&slave);
     let log = master.log();
     let (asks, full) = (
-        format!("* Replica 127.0.0.1:{} asks for synchronization", slave.port),
-        format!("* Full resync requested by replica 127.0.0.1:{}", slave.port),
+        format!(
+            "* Replica 127.0.0.1:{} asks for synchronization",
+            slave.port
+        ),
+        format!(
+            "* Full resync requested by replica 127.0.0.1:{}",
+            slave.port
+        ),
     );
     let done = format!(
         "* Synchronization with replica 127.0.0.1:{} succeeded",

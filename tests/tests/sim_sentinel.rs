@@ -79,7 +79,7 @@ fn without_fsync_random_faults_find_it_too() {
     let seen = ["voted twice", "two masters", "two leaders", "and then only"];
     let is_violation = |failure: &Failure| seen.iter().any(|text| failure.problem.contains(text));
     let found =
-        (0..100).find(|seed| run(*seed, options).is_err_and(|failure| is_violation(&failure)));
+        (0..1000).find(|seed| run(*seed, options).is_err_and(|failure| is_violation(&failure)));
     assert!(found.is_some(), "no seed noticed");
 }
 

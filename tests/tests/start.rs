@@ -137,16 +137,12 @@ fn what_stops_a_start_is_one_line_of_the_log() {
     }
 }
 
-/// A server with a key, whose save at the end never ends: its temporary file is a pipe that nobody reads.
-fn server_stuck_in_its_last_save() -> Daemon {
+/// A server with a key in its dump, whose save at the end takes long: it holds much more by then.
+fn server_in_a_long_last_save() -> Daemon {
     let server = Daemon::server("save 900 1");
     assert_eq!(server.text("SET kept 1"), "OK");
     assert_eq!(server.text("SAVE"), "OK");
-    let pipe = server.dir().join(format!("temp-{}.rdb", server.pid()));
-    assert_eq!(
-        run(Path::new("mkfifo"), &[pipe.to_str().unwrap()], "").code,
-        Some(0)
-    );
+    assert_eq!(server.text("DEBUG POPULATE 1500000 filler 400"), "OK");
     server.signal("TERM");
     wait_until("the last save begins", || {
         server.log().contains("Saving the final RDB snapshot")
@@ -165,7 +161,7 @@ fn left_behind(server: &Daemon) -> Vec<String> {
 
 #[test]
 fn who_insists_does_not_wait_for_the_last_save() {
-    let mut server = server_stuck_in_its_last_save();
+    let mut server = server_in_a_long_last_save();
     // SIGTERM is patient, however often it comes.
     server.signal("TERM");
     wait_until("the second one is heard", || {

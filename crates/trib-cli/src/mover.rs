@@ -364,7 +364,10 @@ impl Mover {
             .link
             .pipeline(setslot(slots, "NODE", Some(owner.as_str())))
             .await?;
-        if let Some((slot, reason)) = first_error(slots, &at_source) {
+        // A source without any slot may have become a replica of the target already: then it knows.
+        let refused = first_error(slots, &at_source);
+        if let Some((slot, reason)) = refused.filter(|(_, reason)| !reason.contains(NOT_A_PRIMARY))
+        {
             return Err(self.failed(slot, reason));
         }
         self.hear_others().await;
@@ -778,6 +781,9 @@ fn singles((index, parcel): (usize, Parcel)) -> impl Iterator<Item = (usize, Par
         )
     })
 }
+
+/// How a replica refuses SETSLOT.
+const NOT_A_PRIMARY: &str = "Please use SETSLOT only with";
 
 fn setslot(slots: &[Slot], state: &str, node: Option<&str>) -> Vec<Command> {
     let one =
