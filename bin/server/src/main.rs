@@ -118,7 +118,7 @@ fn main() -> ExitCode {
 
 fn version() -> String {
     format!(
-        "Redis server v=3.0.7 sha=00000000:0 malloc=jemalloc bits=64 build=tern-{}\n",
+        "Redis server v=7.2.4 sha=00000000:0 malloc=jemalloc bits=64 build=tern-{}\n",
         env!("CARGO_PKG_VERSION")
     )
 }

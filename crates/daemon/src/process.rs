@@ -193,14 +193,14 @@ pub fn banner(mode: &str, config: &ServerConfig) {
     let port = config.port;
     if config.syslog_enabled {
         tracing::info!(
-            "Redis 3.0.7 (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
+            "Redis 7.2.4 (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
             std::process::id()
         );
         return;
     }
     tracing::info!(
         target: RAW,
-        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 3.0.7, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {port}\n    '  '        PID: {}\n\n",
+        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 7.2.4, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {port}\n    '  '        PID: {}\n\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
