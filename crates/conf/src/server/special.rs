@@ -105,9 +105,9 @@ fn addresses_of(words: &[&[u8]]) -> Result<Vec<String>, Reason> {
         words
             if words
                 .iter()
-                .any(|word| word.is_empty() || !word.iter().all(u8::is_ascii_graphic)) =>
+                .any(|word| !word.is_empty() && word.trim_ascii().is_empty()) =>
         {
-            Err("A bind address is blank or holds blanks.".into())
+            Err("A bind address is blank.".into())
         }
         words => Ok(words.iter().map(|word| text(word)).collect()),
     }
