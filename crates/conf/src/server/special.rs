@@ -102,12 +102,14 @@ fn addresses_of(words: &[&[u8]]) -> Result<Vec<String>, Reason> {
         words if words.len() > MAX_BIND_ADDRESSES => {
             Err("Too many bind addresses specified.".into())
         }
+        // A list of addresses is set as one text and cut at its blanks, so that an address with
+        // blanks at its ends would not be read back as it was written.
         words
-            if words
-                .iter()
-                .any(|word| !word.is_empty() && word.trim_ascii().is_empty()) =>
+            if words.iter().any(|word| {
+                word.trim_ascii() != *word || word.iter().any(u8::is_ascii_control)
+            }) =>
         {
-            Err("A bind address is blank.".into())
+            Err("A bind address has control characters, or blanks at its ends.".into())
         }
         words => Ok(words.iter().map(|word| text(word)).collect()),
     }
