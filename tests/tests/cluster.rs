@@ -168,7 +168,10 @@ fn asking_and_transactions(cluster: &Cluster) {
         ("GET", "ERR wrong number of arguments for 'get' command"),
         ("GET {hello}d", &moved),
         ("ASKING", "OK"),
-        ("NOTHING", "ERR unknown command 'NOTHING'"),
+        (
+            "NOTHING",
+            "ERR unknown command 'NOTHING', with args beginning with: ",
+        ),
         ("GET {hello}d", &moved),
         ("ASKING", "OK"),
         ("DEL {hello}d", "1"),

@@ -152,9 +152,9 @@ pub struct Client {
     pub flags: Flags,
     /// Why its requests wait.
     pub waiting: Waiting,
-    /// When it came, Unix milliseconds.
+    /// When it came ([`crate::Now::mono_ms`]).
     pub since_ms: u64,
-    /// When it last sent something, Unix milliseconds.
+    /// When it last sent or was sent something ([`crate::Now::mono_ms`]).
     pub active_ms: u64,
     /// The name of its last command.
     pub last_command: &'static str,

@@ -59,7 +59,7 @@ impl Engine {
         let Some(client) = self.sessions.clients.get(id) else {
             return String::new();
         };
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let text = |name: Option<&[u8]>| {
             name.map(|name| String::from_utf8_lossy(name).into_owned())
                 .unwrap_or_default()
@@ -120,7 +120,7 @@ impl Engine {
 
     /// The clients that a filter lets through, in the order in which they came.
     fn filtered(&self, filter: &Filter<'_>, id: ClientId) -> Vec<ClientId> {
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let matching = self.sessions.clients.iter().filter(|(each, client)| {
             let left_out = client.flags.internal || filter.skip_me && *each == id;
             !left_out && filter.matches(client, now_ms)
@@ -356,7 +356,7 @@ impl Engine {
     /// after in `master.rs`.
     pub fn limit_output(&mut self, id: ClientId) -> bool {
         const BEFORE_AUTH_BYTES: usize = 64 * 1024;
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         if !self.sessions.clients.contains(id) {
             return false;
         }
@@ -395,7 +395,7 @@ impl Engine {
 
     /// Once a second: clients that have been idle for longer than `timeout`, and soft limits of output.
     pub(crate) fn tick_sessions(&mut self) {
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         let timeout_ms = self.config.timeout.saturating_mul(1000);
         let all: Vec<ClientId> = self.sessions.clients.iter().map(|(id, _)| id).collect();
         for id in all {

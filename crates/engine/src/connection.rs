@@ -10,6 +10,9 @@ use crate::{ClientId, Engine};
 /// The version of Redis whose dialect is spoken: drivers and frameworks ask for it. Valkey reports the same.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
 
+/// The version in the answer to HELLO. redis-py refuses to cache at the client's side below 7.4, and reads it nowhere else.
+const HELLO_VERSION: &str = "7.4.0";
+
 /// PING [message]. A RESP2 client with subscriptions gets an answer that looks like a message.
 pub(crate) fn ping(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
@@ -143,7 +146,7 @@ fn greet(engine: &mut Engine, id: ClientId) {
         2
     };
     out.map(7);
-    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+    for (name, value) in [("server", "redis"), ("version", HELLO_VERSION)] {
         out.bulk(name);
         out.bulk(value);
     }

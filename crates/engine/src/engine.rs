@@ -192,7 +192,7 @@ impl Engine {
     }
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {
-        self.sessions.clients.add(peer, self.now.unix_ms())
+        self.sessions.clients.add(peer, self.now.mono_ms)
     }
 
     /// A connection is gone, or is to be forgotten.

@@ -335,7 +335,7 @@ impl Engine {
 
     fn note_input(&mut self, id: ClientId, count: usize) {
         self.meter.stats.input_bytes += count as u64;
-        let now_ms = self.now.unix_ms();
+        let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
             client.traffic.input += count as u64;
