@@ -142,7 +142,7 @@ fn server_in_a_long_last_save() -> Daemon {
     let server = Daemon::server("save 900 1");
     assert_eq!(server.text("SET kept 1"), "OK");
     assert_eq!(server.text("SAVE"), "OK");
-    assert_eq!(server.text("DEBUG POPULATE 1500000 filler 400"), "OK");
+    assert_eq!(server.text("DEBUG POPULATE 1000000 filler 200"), "OK");
     server.signal("TERM");
     wait_until("the last save begins", || {
         server.log().contains("Saving the final RDB snapshot")

@@ -35,8 +35,11 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         })?,
         (b"object", [_, _, key]) => return object(engine, id, key),
         (b"sdslen", [_, _, key]) => return string_lengths(engine, id, key),
-        (b"populate", [_, _, count]) => populate(engine, id, count, b"key")?,
-        (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix)?,
+        (b"populate", [_, _, count]) => populate(engine, id, count, b"key", None)?,
+        (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix, None)?,
+        (b"populate", [_, _, count, prefix, size]) => {
+            populate(engine, id, count, prefix, Some(size))?;
+        }
         (b"digest", [_, _]) => {
             let digest = dataset_digest(engine);
             engine.sessions.clients[id].out.status(digest);
@@ -147,14 +150,33 @@ fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
     }
 }
 
-fn populate(engine: &mut Engine, id: ClientId, count: &[u8], prefix: &[u8]) -> Done {
+/// DEBUG POPULATE count [prefix [size]]: keys that are there already are left; a value of another size is cut, or filled up
+/// with zero bytes.
+fn populate(
+    engine: &mut Engine,
+    id: ClientId,
+    count: &[u8],
+    prefix: &[u8],
+    size: Option<&[u8]>,
+) -> Done {
+    const MOST_BYTES: usize = 512 << 20;
     let count = args::int(count)?;
+    let size = match size.map(args::int).transpose()? {
+        None => None,
+        Some(size) => Some(
+            usize::try_from(size)
+                .ok()
+                .filter(|size| *size <= MOST_BYTES)
+                .ok_or(Error::text("ERR value is out of range"))?,
+        ),
+    };
     let db = engine.shard.keyspace.db(engine.sessions.clients[id].db);
     for number in 0..count.max(0) {
         let number = number.to_string();
         let key = [prefix, b":", number.as_bytes()].concat();
         if !db.exists(&key) {
-            let value = [b"value:", number.as_bytes()].concat();
+            let mut value = [b"value:", number.as_bytes()].concat();
+            value.resize(size.unwrap_or(value.len()), 0);
             db.set_str(&key, StrNew::Bytes(&value));
         }
     }

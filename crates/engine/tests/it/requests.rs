@@ -49,6 +49,22 @@ fn a_gate_that_closes_is_noticed_by_the_next_request() {
 }
 
 #[test]
+fn populate_cuts_or_fills_values_to_a_size() {
+    let mut server = Server::new();
+    let a = server.a;
+    for (prefix, size, value) in [
+        ("short", "3", "$3\r\nval\r\n"),
+        ("long", "9", "$9\r\nvalue:0\0\0\r\n"),
+    ] {
+        let line = ["DEBUG", "POPULATE", "1", prefix, size];
+        assert_eq!(server.run(a, &line), "+OK\r\n");
+        assert_eq!(server.run(a, &["GET", &format!("{prefix}:0")]), value);
+    }
+    let beyond = ["DEBUG", "POPULATE", "1", "p", "-1"];
+    assert_eq!(server.run(a, &beyond), "-ERR value is out of range\r\n");
+}
+
+#[test]
 fn what_a_client_has_become_is_noticed_by_its_next_request() {
     let mut server = Server::new();
     let (a, b) = (server.a, server.b);
