@@ -128,17 +128,11 @@ impl Engine {
         entry: Entry,
         args: Args<'_>,
     ) -> Result<(), Error> {
-        if !self.sessions.clients[id].flags.restricted {
-            return Ok(());
-        }
-        match self.may_run(id, entry, args) {
-            Ok(()) => Ok(()),
-            Err(denial) => {
-                let context = self.context_of(id);
-                let text = self.note_denial(id, entry, args, denial, context);
-                Err(Error::Quoting([b"NOPERM ", &*text].concat().into()))
-            }
-        }
+        self.may_run(id, entry, args).map_err(|denial| {
+            let context = self.context_of(id);
+            let text = self.note_denial(id, entry, args, denial, context);
+            Error::Quoting([b"NOPERM ", &*text].concat().into())
+        })
     }
 
     /// The gate of permission between a script and a command; `id` is the client that runs the script's commands.
@@ -148,9 +142,6 @@ impl Engine {
         entry: Entry,
         args: Args<'_>,
     ) -> Result<(), Error> {
-        if !self.sessions.clients[id].flags.restricted {
-            return Ok(());
-        }
         self.may_run(id, entry, args).map_err(|denial| {
             let text = self.note_denial(id, entry, args, denial, Context::Lua);
             Error::Quoting([b"ERR ACL failure in script: ", &*text].concat().into())
@@ -164,9 +155,6 @@ impl Engine {
         entry: Entry,
         args: Args<'_>,
     ) -> Result<(), Error> {
-        if !self.sessions.clients[id].flags.restricted {
-            return Ok(());
-        }
         self.may_run(id, entry, args).map_err(|denial| {
             self.note_denial(id, entry, args, denial, Context::Multi);
             let reason = match denial.reason {
@@ -234,7 +222,7 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<(), Denial> {
         let client = &self.sessions.clients[id];
-        let Some(user) = &client.user else {
+        let Some(user) = client.user.as_ref().filter(|_| client.flags.restricted) else {
             return Ok(());
         };
         let databases = self.shard.keyspace.databases();
