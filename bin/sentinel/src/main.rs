@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         .map(std::ffi::OsString::into_vec)
         .collect();
     let run = match Invocation::from_command_line(&arguments) {
-        Invocation::Version => return say(&version()),
+        Invocation::Version => return say(&daemon::version("libc")),
         Invocation::Help => return say(HELP),
         Invocation::TestMemory(_) => {
             return fail(
@@ -60,14 +60,6 @@ fn main() -> ExitCode {
     };
     let logs_to_stdout = daemon::logs_to_stdout(&loaded.file.server);
     daemon::exit_code(serve(loaded).map(|()| ExitCode::SUCCESS), logs_to_stdout)
-}
-
-fn version() -> String {
-    // One program in Redis, so one text.
-    format!(
-        "Redis server v=7.2.4 sha=00000000:0 malloc=libc bits=64 build=tern-{}\n",
-        env!("CARGO_PKG_VERSION")
-    )
 }
 
 /// Runs until the sentinel is told to end.

@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         return tool.run(program, arguments);
     }
     let loaded = match Invocation::from_command_line(arguments) {
-        Invocation::Version => return say(&version()),
+        Invocation::Version => return say(&daemon::version("jemalloc")),
         Invocation::Help => return say(HELP),
         Invocation::TestMemory(_) => {
             return fail(
@@ -114,13 +114,6 @@ fn main() -> ExitCode {
     };
     let logs_to_stdout = daemon::logs_to_stdout(&loaded.config);
     daemon::exit_code(serve(loaded), logs_to_stdout)
-}
-
-fn version() -> String {
-    format!(
-        "Redis server v=7.2.4 sha=00000000:0 malloc=jemalloc bits=64 build=tern-{}\n",
-        env!("CARGO_PKG_VERSION")
-    )
 }
 
 /// Becomes the sentinel that lies beside this binary.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use conf::{LoadError, ServerConfig};
 use logline::{Level, Log, RAW, Role, Sink, Syslog};
+use resp::REDIS_VERSION;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{as_path, log_level, log_style, reason};
@@ -187,20 +188,29 @@ pub fn raise_open_files(config: &mut ServerConfig) {
     config.maxclients = clients;
 }
 
+/// What `--version` prints: one text for all daemons, which are one program in Redis. `malloc` names the allocator.
+#[must_use]
+pub fn version(malloc: &str) -> String {
+    format!(
+        "Redis server v={REDIS_VERSION} sha=00000000:0 malloc={malloc} bits=64 build=tern-{}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 /// The start banner: what runs, as whom, where. `mode` is Redis's word for it: `standalone`, `cluster` or `sentinel`. Scripts
 /// look for `PID: n` and `Port: n`. The system's log gets a line instead of a picture.
 pub fn banner(mode: &str, config: &ServerConfig) {
     let port = config.port;
     if config.syslog_enabled {
         tracing::info!(
-            "Redis 7.2.4 (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
+            "Redis {REDIS_VERSION} (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
             std::process::id()
         );
         return;
     }
     tracing::info!(
         target: RAW,
-        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis 7.2.4, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {port}\n    '  '        PID: {}\n\n",
+        "\n        .--.\n   ____/  o >   Tern {}, speaking Redis {REDIS_VERSION}, 64 bit\n  (___    /     Running in {mode} mode\n     /_ _/      Port: {port}\n    '  '        PID: {}\n\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );

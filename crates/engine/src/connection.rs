@@ -7,9 +7,6 @@ use resp::Protocol;
 use crate::client::Quiet;
 use crate::{ClientId, Engine};
 
-/// The version of Redis whose dialect is spoken: drivers and frameworks ask for it. Valkey reports the same.
-pub(crate) const REDIS_VERSION: &str = "7.2.4";
-
 /// The version in the answer to HELLO. redis-py refuses to cache at the client's side below 7.4, and reads it nowhere else.
 const HELLO_VERSION: &str = "7.4.0";
 

@@ -7,7 +7,6 @@ use commands::{Args, Done};
 use conf::{Choice as _, Supervised};
 
 use crate::accounts::{percent, ratio};
-use crate::connection::REDIS_VERSION;
 use crate::{ClientId, Engine};
 
 /// Appends lines to a string; that does not fail.
@@ -157,7 +156,7 @@ impl Engine {
             known => known,
         };
         lines!(text,
-            "redis_version:{}", REDIS_VERSION;
+            "redis_version:{}", resp::REDIS_VERSION;
             "server_name:tern";
             "tern_version:{}", env!("CARGO_PKG_VERSION");
             "redis_git_sha1:00000000";

@@ -8,8 +8,6 @@ use store::ExpiryMode;
 use crate::host::{ChildEnd, Job, SaveRequest};
 use crate::{ClientId, Engine};
 
-/// The version of Redis whose format and commands these are, for whoever looks at it in a file.
-const REDIS_VERSION: &str = "7.2.4";
 /// Seconds between two tries when a background save failed (Redis 3.0: `REDIS_BGSAVE_RETRY_DELAY`).
 const RETRY_SECONDS: u64 = 5;
 
@@ -90,7 +88,7 @@ impl Engine {
             functions: self.library_codes(),
             slots: self.config.cluster_enabled,
             facts: rdb::Facts {
-                redis_version: REDIS_VERSION.to_owned(),
+                redis_version: resp::REDIS_VERSION.to_owned(),
                 created_s: self.now.unix_ms() / 1000,
                 used_memory: self.host.memory_estimate() as u64,
                 // Servers before 4.0 know no such facts.

@@ -1,6 +1,6 @@
 //! RESP: request bytes to arguments, replies to bytes.
 //!
-//! This is the wire format of Redis 3.0 (RESP2) and the small textual formats that go with it. Nothing here knows a
+//! This is the wire format, RESP2 and RESP3, and the small textual formats that go with it. Nothing here knows a
 //! command, owns a socket or reads a clock.
 //!
 //! # Layout
@@ -11,6 +11,9 @@
 //! - [`longdouble`]: the 80-bit floats behind `INCRBYFLOAT`, in software.
 //! - [`glob`]: the patterns of `KEYS`, `PSUBSCRIBE` and `CONFIG GET`.
 //! - [`args`]: a line split into quoted arguments, and bytes printed as a quoted string.
+
+/// The version of Redis whose dialect is spoken: drivers and frameworks ask for it. Valkey reports the same.
+pub const REDIS_VERSION: &str = "7.2.4";
 
 pub mod args;
 pub mod glob;

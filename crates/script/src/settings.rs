@@ -28,7 +28,7 @@ impl Default for Settings {
             seed: 0,
             insecure: false,
             name: "valkey",
-            redis_version: "7.2.4",
+            redis_version: resp::REDIS_VERSION,
             valkey_version: "9.1.2",
         }
     }

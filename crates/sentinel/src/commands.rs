@@ -20,8 +20,6 @@ use table::Row;
 
 pub(crate) use sessions::Sessions;
 
-/// The version of Redis whose dialect is spoken: drivers ask for it.
-pub(crate) const REDIS_VERSION: &str = "7.2.4";
 /// The longest part of a request that an error repeats, in bytes.
 const MAX_REPEATED_BYTES: usize = 128;
 

@@ -3,7 +3,6 @@
 use resp::Protocol;
 use resp::number::parse_integer;
 
-use super::REDIS_VERSION;
 use super::sessions::is_client_name;
 use crate::Monitor;
 use crate::io::{ClientId, Reply};
@@ -97,7 +96,7 @@ impl Monitor {
         let id = i64::try_from(client.0).unwrap_or(i64::MAX);
         let fields = [
             ("server", Reply::bulk("redis")),
-            ("version", Reply::bulk(REDIS_VERSION)),
+            ("version", Reply::bulk(resp::REDIS_VERSION)),
             ("proto", Reply::Integer(version)),
             ("id", Reply::Integer(id)),
             ("mode", Reply::bulk("sentinel")),

@@ -2,7 +2,6 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::REDIS_VERSION;
 use crate::Monitor;
 use crate::context::Context;
 use crate::instance::Master;
@@ -53,7 +52,7 @@ impl Monitor {
         let (config, now) = (&self.cx.config, self.cx.now);
         let uptime_s = self.cx.mono().saturating_sub(self.cx.started.mono_ms) / 1_000;
         let mut section = Section::new("Server");
-        section.line("redis_version", REDIS_VERSION);
+        section.line("redis_version", resp::REDIS_VERSION);
         for (name, value) in &config.facts.build {
             section.line(name, value);
         }
