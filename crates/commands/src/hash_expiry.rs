@@ -5,6 +5,7 @@
 use store::{FieldTime, Hash, HashMut, HashRef, Owned, Value, ValueMut};
 
 use crate::args::{Reader, int, is};
+use crate::keys::When;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 const NUMFIELDS: Error =
@@ -137,55 +138,6 @@ pub(crate) fn hpexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     expire(ctx, args, clockwork("hpexpireat", false, false))
 }
 
-/// Under which condition an expiry is set.
-#[derive(Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "the options of the command")]
-struct Condition {
-    none: bool,
-    some: bool,
-    later: bool,
-    earlier: bool,
-}
-
-impl Condition {
-    fn read(options: Args<'_>) -> Result<Self, Error> {
-        let mut condition = Self::default();
-        for word in options {
-            match () {
-                () if is(word, "NX") => condition.none = true,
-                () if is(word, "XX") => condition.some = true,
-                () if is(word, "GT") => condition.later = true,
-                () if is(word, "LT") => condition.earlier = true,
-                () => return Err(Error::quoting("ERR Unsupported option ", word, "")),
-            }
-        }
-        let Self {
-            none,
-            some,
-            later,
-            earlier,
-        } = condition;
-        if none && (some || later || earlier) {
-            return Err(Error::text(
-                "ERR NX and XX, GT or LT options at the same time are not compatible",
-            ));
-        }
-        if later && earlier {
-            return Err(Error::text(
-                "ERR GT and LT options at the same time are not compatible",
-            ));
-        }
-        Ok(condition)
-    }
-
-    fn holds(self, old: Option<u64>, new: u64) -> bool {
-        !(self.none && old.is_some()
-            || self.some && old.is_none()
-            || self.later && old.is_none_or(|old| new <= old)
-            || self.earlier && old.is_some_and(|old| new >= old))
-    }
-}
-
 /// What HEXPIRE answers for a field.
 const NO_FIELD: i64 = -2;
 const NO_EXPIRY: i64 = -1;
@@ -196,9 +148,10 @@ const EXPIRED: i64 = 2;
 fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
     let (key, now_ms) = (args[1], ctx.unix_ms());
     let fields_at = fields_at(args, 3)?;
-    let condition = Condition::read(&args[3..fields_at])?;
+    let when = When::read(&args[3..fields_at])?;
     let fields = counted(args, fields_at + 1, 1)?;
     let time = clockwork.time(args[2], now_ms)?;
+    let at_ms = i64::try_from(time).unwrap_or(i64::MAX);
     let past = is_past(ctx, time);
     let mut hash = write(ctx, key)?;
     let mut answers = Vec::with_capacity(fields.len());
@@ -209,7 +162,7 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
                 FieldTime::Never => None,
                 FieldTime::At(at) => Some(at),
             };
-            if !condition.holds(old, time) {
+            if !when.allows(old, at_ms) {
                 CONDITION_FAILED
             } else if past {
                 hash.remove(field);

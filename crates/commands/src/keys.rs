@@ -316,9 +316,9 @@ pub(crate) fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     expire_key(ctx, args, 1, false, "pexpireat")
 }
 
-/// When an expiry is to be set.
+/// NX, XX, GT and LT: when an expiry, of a key or of a field, is to be set.
 #[derive(Clone, Copy, Default)]
-struct When {
+pub(crate) struct When {
     absent: bool,
     present: bool,
     later: bool,
@@ -326,7 +326,7 @@ struct When {
 }
 
 impl When {
-    fn read(words: Args<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(words: Args<'_>) -> Result<Self, Error> {
         let mut when = Self::default();
         for word in words {
             match word.to_ascii_lowercase().as_slice() {
@@ -351,7 +351,7 @@ impl When {
     }
 
     /// No expiry is the latest of all.
-    fn allows(self, old_ms: Option<u64>, new_ms: i64) -> bool {
+    pub(crate) fn allows(self, old_ms: Option<u64>, new_ms: i64) -> bool {
         let old = old_ms.map(|old| i64::try_from(old).unwrap_or(i64::MAX));
         !(self.absent && old.is_some()
             || self.present && old.is_none()
