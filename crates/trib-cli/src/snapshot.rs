@@ -156,6 +156,12 @@ impl Snapshot {
         self.nodes.iter().filter(|node| node.is_master())
     }
 
+    /// The names of the masters, in order.
+    #[must_use]
+    pub fn master_ids(&self) -> Vec<NodeId> {
+        self.masters().map(|node| node.id.clone()).collect()
+    }
+
     /// How many nodes replicate this one.
     #[must_use]
     pub fn replica_count(&self, id: &NodeId) -> usize {

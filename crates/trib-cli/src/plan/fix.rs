@@ -224,13 +224,11 @@ impl<'a> OpenSlot<'a> {
 
     /// Of these nodes (of all masters, where none is given) the one with the most keys; the first of several.
     fn most_keys(&self, among: Vec<NodeId>) -> Option<NodeId> {
-        let all = || {
-            self.snapshot
-                .masters()
-                .map(|node| node.id.clone())
-                .collect()
+        let among = if among.is_empty() {
+            self.snapshot.master_ids()
+        } else {
+            among
         };
-        let among: Vec<NodeId> = if among.is_empty() { all() } else { among };
         let keys = |id: &NodeId| std::cmp::Reverse(self.held.get(id).copied().unwrap_or(0));
         among.into_iter().min_by_key(keys)
     }

@@ -320,22 +320,14 @@ async fn pass(app: &mut App, cluster: &mut Cluster) -> Result<bool, Error> {
 /// Closes all open slots, with all keys at their owners.
 pub(super) async fn close_slots(app: &mut App, cluster: &mut Cluster) -> Result<(), Error> {
     let slots = cluster.snapshot.open_slots();
-    let masters = cluster
-        .snapshot
-        .masters()
-        .map(|node| node.id.clone())
-        .collect();
+    let masters = cluster.snapshot.master_ids();
     let keys = count_keys(cluster, masters, &slots).await?;
     // The planned state is not needed: what really came out is read again.
     let steps = fix_open_slots(&mut cluster.snapshot.clone(), &keys);
     app.run(cluster, steps).await?;
     cluster.reload().await?;
     // A client that was sent to another node before the slot was closed may have written there since.
-    let masters = cluster
-        .snapshot
-        .masters()
-        .map(|node| node.id.clone())
-        .collect();
+    let masters = cluster.snapshot.master_ids();
     let keys = count_keys(cluster, masters, &slots).await?;
     let steps = fix_strays(&cluster.snapshot, &keys);
     app.run(cluster, steps).await?;
@@ -344,11 +336,7 @@ pub(super) async fn close_slots(app: &mut App, cluster: &mut Cluster) -> Result<
 
 async fn cover_slots(app: &mut App, cluster: &mut Cluster) -> Result<(), Error> {
     let slots = cluster.snapshot.unowned();
-    let masters = cluster
-        .snapshot
-        .masters()
-        .map(|node| node.id.clone())
-        .collect();
+    let masters = cluster.snapshot.master_ids();
     let keys = count_keys(cluster, masters, &slots).await?;
     let replicas = cluster
         .snapshot
