@@ -42,6 +42,8 @@ fn limits(choice: u8) -> Limits {
         set_intset_entries: 4,
         zset_entries: 4,
         zset_value: 8,
+        stream_node_bytes: 256,
+        stream_node_entries: 4,
     }
 }
 
