@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Buf as _;
-use engine::{ClientId, Engine, Host as _, Peer};
+use engine::{ClientId, Engine, Peer, System as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 

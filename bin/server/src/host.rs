@@ -16,8 +16,8 @@ use anyhow::Context as _;
 use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
-    AppendFile, Child, ChildEnd, Crash, Host, Job, LinkId, Meanwhile, Now, Process, RewriteRequest,
-    Running, SaveRequest, Source,
+    AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, Meanwhile, Now, Process,
+    RewriteRequest, Running, SaveRequest, Source, System,
 };
 use logline::{Log, Role};
 use socket2::Socket;
@@ -255,7 +255,7 @@ fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
     std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(bytes))
 }
 
-impl Host for Machine {
+impl System for Machine {
     fn mono_ns(&self) -> u64 {
         self.clock.mono_ns()
     }
@@ -293,6 +293,61 @@ impl Host for Machine {
         let _ = self.reaper.send(garbage);
     }
 
+    fn process(&self) -> Process {
+        let times = cpu_seconds();
+        Process {
+            pid: std::process::id(),
+            os: operating_system(),
+            config_file: self
+                .config_file
+                .as_ref()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            executable: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            rss: resident_bytes(),
+            allocator: crate::memory::allocator(),
+            total_memory: total_memory(),
+            cpu_seconds: times,
+            migrate_sockets: self.migrate_sockets.get(),
+        }
+    }
+
+    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String> {
+        fill_random(bytes).map_err(|error| reason(&error))
+    }
+
+    fn allow_clients(&mut self, count: u32) -> Result<(), u32> {
+        daemon::open_files_for(count)
+            .map(drop)
+            .map_err(daemon::clients_within)
+    }
+
+    fn set_log(&mut self, config: &conf::ServerConfig) {
+        self.log.set_level(daemon::log_level(config.loglevel));
+        self.log.set_style(daemon::log_style(config));
+    }
+
+    fn watch(&mut self, period_ms: u64, running: &Arc<Running>) {
+        self.watchdog.set_period(period_ms, running);
+    }
+
+    fn crash(&mut self, how: Crash) {
+        crash::crash(how);
+    }
+
+    fn set_oom_score(&mut self, config: &ServerConfig, slave: bool) -> Result<(), String> {
+        self.oom.set(config, slave)
+    }
+
+    fn set_role(&mut self, slave: bool) {
+        self.log
+            .set_role(if slave { Role::Slave } else { Role::Master });
+    }
+}
+
+impl Files for Machine {
     fn save(&mut self, keyspace: &Keyspace, request: &SaveRequest) -> Result<(), String> {
         // Who lets go of a replaced file last gives its blocks back to the file system, and those of a big one take a while.
         let replaced = File::open(as_path(&request.path));
@@ -301,66 +356,6 @@ impl Host for Machine {
             self.free_later(vec![Box::new(replaced)]);
         }
         saved
-    }
-
-    fn fork(&mut self, keyspace: &Keyspace, job: &Job) -> Result<Child, String> {
-        let mut pipe = None;
-        if matches!(job, Job::Stream(_)) {
-            let (reader, writer) = fork::private_pipe()?;
-            *self.pipe.borrow_mut() = Some(reader);
-            pipe = Some(writer);
-        }
-        let start = Instant::now();
-        self.gathered.set(0);
-        let machine = self.clone();
-        let quiet = watchdog::quiet();
-        let apart = Apart {
-            doors: &self.doors.borrow(),
-            temporary: match job {
-                Job::Save(_) | Job::Stream(_) => |pid| dump::temporary(Path::new("dump"), pid),
-                Job::Rewrite(_) => |pid| append_only::temporary(Path::new("aof"), pid),
-            },
-        };
-        // Without one INFO tells 0, and the log knows.
-        let (reader, report) = fork::private_pipe().ok().unzip();
-        *self.report.borrow_mut() = reader.map(File::from);
-        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe, report))?;
-        drop(quiet);
-        self.child.set(Some(pid));
-        *self.folder.borrow_mut() = std::env::current_dir().unwrap_or_default();
-        Ok(Child {
-            pid,
-            fork_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
-        })
-    }
-
-    fn poll_child(&mut self) -> Option<ChildEnd> {
-        let pid = self.child.get()?;
-        let end = fork::ended(pid)?;
-        self.child.set(None);
-        self.child_end.set(Some(end == ChildEnd::Done));
-        let report = self.report.take();
-        if end == ChildEnd::Done {
-            // It has ended, and nobody else holds the other end: this does not wait.
-            let mut bytes = [0; 8];
-            let told = report.is_some_and(|mut report| report.read_exact(&mut bytes).is_ok());
-            self.child_own_bytes
-                .set(if told { u64::from_ne_bytes(bytes) } else { 0 });
-        } else {
-            remove_temporary(&self.folder.borrow(), pid.unsigned_abs());
-        }
-        Some(end)
-    }
-
-    fn child_own_bytes(&self) -> u64 {
-        self.child_own_bytes.get()
-    }
-
-    fn kill_child(&mut self) {
-        if self.has_child() {
-            self.child_end.set(Some(false));
-        }
-        self.child.end(fork::end);
     }
 
     fn open_append(&mut self, path: &[u8], fresh: bool) -> Result<Box<dyn AppendFile>, String> {
@@ -425,27 +420,6 @@ impl Host for Machine {
         dump::load_now(keyspace, request, limits)
     }
 
-    fn process(&self) -> Process {
-        let times = cpu_seconds();
-        Process {
-            pid: std::process::id(),
-            os: operating_system(),
-            config_file: self
-                .config_file
-                .as_ref()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
-            executable: std::env::current_exe()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
-            rss: resident_bytes(),
-            allocator: crate::memory::allocator(),
-            total_memory: total_memory(),
-            cpu_seconds: times,
-            migrate_sockets: self.migrate_sockets.get(),
-        }
-    }
-
     fn config_text(&self) -> Option<Vec<u8>> {
         self.config_file
             .as_ref()
@@ -468,45 +442,75 @@ impl Host for Machine {
         files::replace(as_path(path), content).map_err(|error| reason(&error))
     }
 
-    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String> {
-        fill_random(bytes).map_err(|error| reason(&error))
-    }
-
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
         std::env::set_current_dir(as_path(path)).map_err(|error| reason(&error))?;
         Ok(current_dir())
     }
+}
 
-    fn allow_clients(&mut self, count: u32) -> Result<(), u32> {
-        daemon::open_files_for(count)
-            .map(drop)
-            .map_err(daemon::clients_within)
+impl Children for Machine {
+    fn fork(&mut self, keyspace: &Keyspace, job: &Job) -> Result<Child, String> {
+        let mut pipe = None;
+        if matches!(job, Job::Stream(_)) {
+            let (reader, writer) = fork::private_pipe()?;
+            *self.pipe.borrow_mut() = Some(reader);
+            pipe = Some(writer);
+        }
+        let start = Instant::now();
+        self.gathered.set(0);
+        let machine = self.clone();
+        let quiet = watchdog::quiet();
+        let apart = Apart {
+            doors: &self.doors.borrow(),
+            temporary: match job {
+                Job::Save(_) | Job::Stream(_) => |pid| dump::temporary(Path::new("dump"), pid),
+                Job::Rewrite(_) => |pid| append_only::temporary(Path::new("aof"), pid),
+            },
+        };
+        // Without one INFO tells 0, and the log knows.
+        let (reader, report) = fork::private_pipe().ok().unzip();
+        *self.report.borrow_mut() = reader.map(File::from);
+        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe, report))?;
+        drop(quiet);
+        self.child.set(Some(pid));
+        *self.folder.borrow_mut() = std::env::current_dir().unwrap_or_default();
+        Ok(Child {
+            pid,
+            fork_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+        })
     }
 
-    fn set_log(&mut self, config: &conf::ServerConfig) {
-        self.log.set_level(daemon::log_level(config.loglevel));
-        self.log.set_style(daemon::log_style(config));
+    fn poll_child(&mut self) -> Option<ChildEnd> {
+        let pid = self.child.get()?;
+        let end = fork::ended(pid)?;
+        self.child.set(None);
+        self.child_end.set(Some(end == ChildEnd::Done));
+        let report = self.report.take();
+        if end == ChildEnd::Done {
+            // It has ended, and nobody else holds the other end: this does not wait.
+            let mut bytes = [0; 8];
+            let told = report.is_some_and(|mut report| report.read_exact(&mut bytes).is_ok());
+            self.child_own_bytes
+                .set(if told { u64::from_ne_bytes(bytes) } else { 0 });
+        } else {
+            remove_temporary(&self.folder.borrow(), pid.unsigned_abs());
+        }
+        Some(end)
     }
 
-    fn watch(&mut self, period_ms: u64, running: &Arc<Running>) {
-        self.watchdog.set_period(period_ms, running);
+    fn child_own_bytes(&self) -> u64 {
+        self.child_own_bytes.get()
     }
 
-    fn crash(&mut self, how: Crash) {
-        crash::crash(how);
+    fn kill_child(&mut self) {
+        if self.has_child() {
+            self.child_end.set(Some(false));
+        }
+        self.child.end(fork::end);
     }
 
     fn gathered(&mut self, bytes: u64) {
         self.gathered.set(bytes);
-    }
-
-    fn set_oom_score(&mut self, config: &ServerConfig, slave: bool) -> Result<(), String> {
-        self.oom.set(config, slave)
-    }
-
-    fn set_role(&mut self, slave: bool) {
-        self.log
-            .set_role(if slave { Role::Slave } else { Role::Master });
     }
 }
 

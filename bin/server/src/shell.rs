@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use daemon::{PidFile, as_path, reason};
-use engine::{Action, ClientId, Engine, Host as _, LinkId};
+use engine::{Action, ClientId, Engine, LinkId, System as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};

@@ -4,13 +4,12 @@
 
 mod rewrite;
 
-use std::fmt;
-
 use aof::{Encoder, MANIFEST_SUFFIX, Manifest};
 use commands::{Error, args};
 use conf::AppendFsync;
 
 use crate::Engine;
+use crate::host::{AppendFile, SyncState, WriteError};
 use crate::persistence::{Purpose, Running};
 
 pub(crate) use rewrite::bgrewriteaof;
@@ -21,59 +20,6 @@ const ERROR_LOG_SECONDS: u64 = 30;
 const POSTPONE_SECONDS: u64 = 2;
 /// A write buffer that grew beyond this is given back.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
-
-/// A write that did not end well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteError {
-    /// How many bytes are in the file nevertheless.
-    pub written: usize,
-    /// The system's words.
-    pub reason: String,
-}
-
-/// Where a sync on the other thread stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SyncState {
-    /// None was asked for since the last answer.
-    Idle,
-    /// It is under way.
-    Running,
-    /// It ended; told once.
-    Ended(Result<(), String>),
-}
-
-/// An append-only file that is open for writing.
-pub trait AppendFile: fmt::Debug + Send {
-    /// Writes at the end.
-    ///
-    /// # Errors
-    /// How far it came, and why not further.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError>;
-
-    /// Cuts the file.
-    ///
-    /// # Errors
-    /// The system's words.
-    fn truncate(&mut self, size: u64) -> Result<(), String>;
-
-    /// Waits until everything written is on the disk.
-    ///
-    /// # Errors
-    /// The system's words.
-    fn sync(&mut self) -> Result<(), String>;
-
-    /// The same on another thread.
-    fn start_sync(&mut self);
-
-    /// How that goes.
-    fn poll_sync(&mut self) -> SyncState;
-
-    /// Bytes in the file.
-    ///
-    /// # Errors
-    /// The system's words.
-    fn size(&self) -> Result<u64, String>;
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {

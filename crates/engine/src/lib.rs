@@ -76,16 +76,16 @@ mod tracking;
 mod transaction;
 
 pub use action::{Action, LinkId};
-pub use append_only::{AppendFile, SyncState, WriteError};
 pub use client::{Client, Peer};
 pub use clients::ClientId;
 pub use engine::{Engine, Now};
 pub use host::{
-    Child, ChildEnd, Crash, Host, Job, Meanwhile, Process, RewriteRequest, SaveRequest,
+    AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, Process,
+    RewriteRequest, SaveRequest, Source, SyncState, System, WriteError,
 };
 pub use index::facts as command_facts;
 pub use input::Requests;
 pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};
-pub use replay::{Refusal, Replay, ReplayError, Source};
+pub use replay::{Refusal, Replay, ReplayError};
 pub use running::Running;

@@ -1,16 +1,12 @@
 //! Reading the append-only file back: its commands are run by a client that is no connection. Opening and cutting the file is the
 //! shell's, as is giving other clients a turn between two steps.
 
-use std::io::Read;
-
 use commands::{Error, Traits, args};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
+use crate::host::Source;
 use crate::index::{self, Entry, Runner};
 use crate::{ClientId, Engine, Peer};
-
-/// The bytes of a file that is read back.
-pub type Source = Box<dyn Read + Send>;
 
 /// Why a file cannot be replayed to its end.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use commands::{Args, Done, Error};
 use conf::AppendFsync;
 
-use super::{AppendFile, Delay, State};
-use crate::host::{ChildEnd, Job, RewriteRequest};
+use super::{Delay, State};
+use crate::host::{AppendFile, ChildEnd, Job, RewriteRequest};
 use crate::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
 

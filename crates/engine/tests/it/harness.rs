@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use conf::ServerConfig;
 use engine::{
-    AppendFile, Child, ChildEnd, ClientId, Engine, Host, Job, Meanwhile, Now, Peer, Process,
-    RewriteRequest, SaveRequest, Source,
+    AppendFile, Child, ChildEnd, Children, ClientId, Engine, Files, Job, Meanwhile, Now, Peer,
+    Process, RewriteRequest, SaveRequest, Source, System,
 };
 use store::{Keyspace, Limits};
 
@@ -43,37 +43,55 @@ pub(crate) struct World {
     talk: Rc<Talk>,
 }
 
-impl Host for World {
+impl System for World {
     fn hang_up(&mut self, _link: engine::LinkId) {}
 
     fn mono_ns(&self) -> u64 {
         self.ns.set(self.ns.get() + 10_000_000);
         self.ns.get()
     }
+
     fn meanwhile(&self) -> Option<Rc<dyn Meanwhile>> {
         Some(Rc::clone(&self.talk) as Rc<dyn Meanwhile>)
     }
+
     fn sleep(&mut self, _: Duration) {}
+
     fn memory_used(&self) -> usize {
         1000
     }
+
     fn settle_memory(&mut self, _: Duration) {}
+
     fn free_later(&mut self, garbage: Vec<Box<dyn Send>>) {
         drop(garbage);
     }
+
+    fn process(&self) -> Process {
+        Process::default()
+    }
+
+    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String> {
+        bytes.fill(0xa5);
+        Ok(())
+    }
+
+    fn allow_clients(&mut self, _: u32) -> Result<(), u32> {
+        Ok(())
+    }
+
+    fn set_log(&mut self, _: &conf::ServerConfig) {}
+
+    fn crash(&mut self, _: engine::Crash) {}
+
+    fn set_role(&mut self, _: bool) {}
+}
+
+impl Files for World {
     fn save(&mut self, _: &Keyspace, _: &SaveRequest) -> Result<(), String> {
         Ok(())
     }
-    fn fork(&mut self, _: &Keyspace, _: &Job) -> Result<Child, String> {
-        let child = Child { pid: 7, fork_us: 0 };
-        let end = self.talk.child.get();
-        end.map(|_| child)
-            .ok_or_else(|| "no processes here".to_owned())
-    }
-    fn poll_child(&mut self) -> Option<ChildEnd> {
-        self.talk.child.take()
-    }
-    fn kill_child(&mut self) {}
+
     fn load(
         &mut self,
         _: &mut Keyspace,
@@ -82,59 +100,74 @@ impl Host for World {
     ) -> Result<Vec<Vec<u8>>, String> {
         Err("no files here".to_owned())
     }
-    fn process(&self) -> Process {
-        Process::default()
-    }
+
     fn config_text(&self) -> Option<Vec<u8>> {
         self.talk.files.borrow().get(&b"conf"[..]).cloned()
     }
+
     fn write_config(&mut self, text: &[u8]) -> Result<(), String> {
         self.write_file(b"conf", text)
     }
+
     fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, String> {
         let files = self.talk.files.borrow();
         files.get(path).cloned().ok_or("no such file".to_owned())
     }
+
     fn write_file(&mut self, path: &[u8], content: &[u8]) -> Result<(), String> {
         let mut files = self.talk.files.borrow_mut();
         files.insert(path.to_vec(), content.to_vec());
         Ok(())
     }
-    fn fill_random(&mut self, bytes: &mut [u8]) -> Result<(), String> {
-        bytes.fill(0xa5);
-        Ok(())
-    }
+
     fn change_dir(&mut self, path: &[u8]) -> Result<Vec<u8>, String> {
         Ok(path.to_vec())
     }
-    fn allow_clients(&mut self, _: u32) -> Result<(), u32> {
-        Ok(())
-    }
-    fn set_log(&mut self, _: &conf::ServerConfig) {}
-    fn crash(&mut self, _: engine::Crash) {}
+
     fn open_append(&mut self, _: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
         Ok(Box::new(Paper))
     }
+
     fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
         Err("no files here".to_owned())
     }
+
     fn make_folder(&mut self, _: &[u8]) -> Result<(), String> {
         Ok(())
     }
+
     fn write_manifest(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
         Ok(())
     }
+
     fn write_base(&mut self, _: &Keyspace, _: &RewriteRequest, _: &[u8]) -> Result<u64, String> {
         Ok(0)
     }
+
     fn place_base(&mut self, _: i32, _: &[u8]) -> Result<u64, String> {
         Ok(4_000)
     }
+
     fn rename_part(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
         Ok(())
     }
+
     fn remove_later(&mut self, _: &[u8]) {}
-    fn set_role(&mut self, _: bool) {}
+}
+
+impl Children for World {
+    fn fork(&mut self, _: &Keyspace, _: &Job) -> Result<Child, String> {
+        let child = Child { pid: 7, fork_us: 0 };
+        let end = self.talk.child.get();
+        end.map(|_| child)
+            .ok_or_else(|| "no processes here".to_owned())
+    }
+
+    fn poll_child(&mut self) -> Option<ChildEnd> {
+        self.talk.child.take()
+    }
+
+    fn kill_child(&mut self) {}
 }
 
 /// A file that takes everything and keeps nothing.

@@ -1,0 +1,63 @@
+//! Children, as the engine asks for them: processes that have the data as they were when they were started.
+
+use std::fmt;
+
+use store::Keyspace;
+
+use super::{RewriteRequest, SaveRequest};
+
+/// What a forked child is to do with the keyspace as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Write a dump file.
+    Save(SaveRequest),
+    /// Write a dump into a pipe, whose other end the shell relays to replicas ([`crate::Action::RelaySync`]).
+    Stream(SaveRequest),
+    /// Write the base of an append-only file into a temporary file, which [`super::Files::place_base`] puts into its place.
+    Rewrite(RewriteRequest),
+}
+
+/// A child that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its process id.
+    pub pid: i32,
+    /// How long forking took, microseconds.
+    pub fork_us: u64,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// It did its job.
+    Done,
+    /// It could not; it has logged why.
+    Failed,
+    /// It was killed by this signal.
+    Killed(i32),
+}
+
+/// Children. There is at most one at a time.
+pub trait Children: fmt::Debug {
+    /// Starts a child.
+    ///
+    /// # Errors
+    /// Why it could not.
+    fn fork(&mut self, keyspace: &Keyspace, job: &Job) -> Result<Child, String>;
+
+    /// Whether the child has ended since the last call, and how.
+    fn poll_child(&mut self) -> Option<ChildEnd>;
+
+    /// How much memory the last child that did its job had for itself at its end, bytes: what was copied on writing.
+    fn child_own_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Ends the child; its temporary file goes.
+    fn kill_child(&mut self);
+
+    /// For a child that works: so many bytes have gathered since it was started, which its lateness makes more.
+    fn gathered(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+}
