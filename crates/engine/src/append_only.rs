@@ -52,9 +52,9 @@ pub(crate) struct AppendOnly {
     manifest: Manifest,
     /// The last instant that was written, Unix seconds.
     stamped_s: u64,
-    /// Unix seconds.
+    /// When the last sync was started, [`crate::Now::mono_s`] as all times here but the stamps.
     last_sync: u64,
-    /// Since when a write has waited for a sync, Unix seconds.
+    /// Since when a write has waited for a sync.
     postponed_since: Option<u64>,
     delayed_syncs: u64,
     /// Why the last write failed.
@@ -76,7 +76,7 @@ pub(crate) struct AppendOnly {
     last_rewrite_failed: bool,
     /// What the last rewrite copied because of writes, bytes.
     copied_bytes: u64,
-    /// Unix seconds of the last rewrite that was started.
+    /// When the last rewrite was started.
     last_rewrite_try: u64,
 }
 
@@ -84,7 +84,6 @@ pub(crate) struct AppendOnly {
 #[derive(Clone, Copy, Debug, Default)]
 struct Delay {
     minutes: u64,
-    /// Unix seconds.
     until: Option<u64>,
 }
 
@@ -192,7 +191,7 @@ impl Engine {
 
     /// A sync is under way: whether the write waits for it, since the system would make it wait in any case.
     fn postpone(&mut self) -> bool {
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let aof = &mut self.journal.append_only;
         let since = *aof.postponed_since.get_or_insert(now);
         if now.saturating_sub(since) < POSTPONE_SECONDS {
@@ -209,7 +208,7 @@ impl Engine {
 
     /// Brings what was just written to the disk, as the configuration says.
     fn sync_written(&mut self, syncing: bool) {
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let child_writes =
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
@@ -251,7 +250,7 @@ impl Engine {
             self.drop_waiting();
             return;
         }
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let always = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
         let log = aof
@@ -330,7 +329,7 @@ impl Engine {
             return;
         }
         let syncing = self.poll_sync();
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let child_writes =
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
@@ -421,7 +420,7 @@ impl Engine {
         self.write_manifest(&manifest)?;
         let size = self.file_size(&*file);
         tracing::info!("{doing} AOF incr file {} on server start", shown(&name));
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let aof = &mut self.journal.append_only;
         aof.manifest = manifest;
         aof.file = Some(file);

@@ -35,6 +35,12 @@ impl Now {
     pub fn unix_ms(self) -> u64 {
         self.unix_us / 1000
     }
+
+    /// Seconds on the clock that never goes back.
+    #[must_use]
+    pub fn mono_s(self) -> u64 {
+        self.mono_ms / 1000
+    }
 }
 
 /// What a client of another machine is told in protected mode.

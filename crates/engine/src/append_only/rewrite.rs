@@ -38,7 +38,7 @@ impl Engine {
     /// `kept`: the file is one that this server goes on with.
     pub(super) fn begin_rewrite(&mut self, kept: bool) -> Result<(), String> {
         let request = self.rewrite_request();
-        self.journal.append_only.last_rewrite_try = self.now.unix_ms() / 1000;
+        self.journal.append_only.last_rewrite_try = self.now.mono_s();
         self.host
             .make_folder(&self.config.appenddirname)
             .map_err(|why| {
@@ -102,7 +102,7 @@ impl Engine {
             self.write_manifest(&manifest)?;
         }
         tracing::info!("Creating AOF incr file {shown} on background rewrite");
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let aof = &mut self.journal.append_only;
         aof.encoder.reset();
         aof.earlier_size += std::mem::take(&mut aof.size);
@@ -120,7 +120,7 @@ impl Engine {
     /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.
     pub(crate) fn start_scheduled_rewrite(&mut self) -> bool {
         let aof = &self.journal.append_only;
-        let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try || !aof.last_rewrite_failed;
+        let rested = self.now.mono_s() > aof.last_rewrite_try || !aof.last_rewrite_failed;
         // A fork that failed has been logged, and is tried again.
         aof.rewrite_scheduled && rested && !self.waits() && self.start_rewrite().is_ok()
     }
@@ -137,7 +137,7 @@ impl Engine {
             return;
         }
         let growth = (size.saturating_mul(100) / aof.base_size.max(1)).saturating_sub(100);
-        let rested = self.now.unix_ms() / 1000 > aof.last_rewrite_try;
+        let rested = self.now.mono_s() > aof.last_rewrite_try;
         if growth >= percentage && rested && !self.waits() {
             tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
             // It has been logged, and is tried again.
@@ -147,7 +147,7 @@ impl Engine {
 
     /// Whether a rewrite that nobody asked for waits, since several have failed: one minute at first, then twice as long each time.
     fn waits(&mut self) -> bool {
-        let now = self.now.unix_ms() / 1000;
+        let now = self.now.mono_s();
         let aof = &mut self.journal.append_only;
         if aof.failures < FAILURES_TO_WAIT {
             aof.delay = Delay::default();

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use conf::ServerConfig;
@@ -19,6 +21,8 @@ pub(crate) struct Talk {
     pub(crate) answers: RefCell<Vec<String>>,
     /// How the child ends that is started next; with none there are no processes.
     pub(crate) child: Cell<Option<ChildEnd>>,
+    /// How many syncs of append-only files were started.
+    pub(crate) syncs: Arc<AtomicU32>,
     /// Small files by name.
     pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
@@ -125,7 +129,8 @@ impl Files for World {
     }
 
     fn open_append(&mut self, _: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
-        Ok(Box::new(Paper))
+        let syncs = Arc::clone(&self.talk.syncs);
+        Ok(Box::new(Paper { syncs }))
     }
 
     fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
@@ -172,7 +177,9 @@ impl Children for World {
 
 /// A file that takes everything and keeps nothing.
 #[derive(Debug)]
-struct Paper;
+struct Paper {
+    syncs: Arc<AtomicU32>,
+}
 
 impl AppendFile for Paper {
     fn write(&mut self, _: &[u8]) -> Result<(), engine::WriteError> {
@@ -184,7 +191,9 @@ impl AppendFile for Paper {
     fn sync(&mut self) -> Result<(), String> {
         Ok(())
     }
-    fn start_sync(&mut self) {}
+    fn start_sync(&mut self) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+    }
     fn poll_sync(&mut self) -> engine::SyncState {
         engine::SyncState::Idle
     }

@@ -6,6 +6,7 @@
 )]
 
 mod acl;
+mod append_only;
 mod cluster;
 mod connection;
 mod harness;
