@@ -131,6 +131,15 @@ pub(crate) struct Announced {
     pub(crate) psync2: bool,
     /// It wants a dump and no stream.
     pub(crate) rdb_only: bool,
+    /// Of the dump it wants these parts only (`rdb-filter-only`).
+    pub(crate) parts: Option<DumpParts>,
+}
+
+/// Parts of a dump, for who does not want the data.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DumpParts {
+    /// The libraries of functions.
+    pub(crate) functions: bool,
 }
 
 /// One connection's session.

@@ -41,6 +41,7 @@ mod effects;
 mod engine;
 mod evict;
 mod expire;
+mod filtered_dump;
 mod histogram;
 mod host;
 mod index;

@@ -8,7 +8,7 @@ use replication::Backlog;
 
 use crate::client::{Announced, Waiting};
 use crate::persistence::Purpose;
-use crate::{Action, ClientId, Engine};
+use crate::{Action, ClientId, Engine, filtered_dump};
 
 /// How far the stream goes on between two looks at what is kept of it.
 const LOOK_BYTES: u64 = 256 * 1024;
@@ -879,6 +879,9 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         engine.replica_name(id)
     );
     let psync = args.len() == 3;
+    if let Some(parts) = engine.announced(id).parts {
+        return engine.send_filtered_dump(id, parts, psync);
+    }
     if psync {
         if engine.try_continue(id, args[1], args[2]) {
             engine.meter.stats.sync_partial_ok += 1;
@@ -932,6 +935,8 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             announced.psync2 |= args::is(value, "PSYNC2");
         } else if args::is(option, "RDB-ONLY") {
             announced.rdb_only = args::int(value)? != 0;
+        } else if args::is(option, "RDB-FILTER-ONLY") {
+            announced.parts = Some(filtered_dump::parse_parts(value)?);
         } else if !args::is(option, "VERSION") {
             return Err(Error::quoting(
                 "ERR Unrecognized REPLCONF option: ",

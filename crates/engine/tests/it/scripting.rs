@@ -373,3 +373,18 @@ fn replies_of_scripts_have_the_protocol_of_their_client() {
         "*3\r\n~1\r\n$1\r\na\r\n,1.5\r\n#t\r\n"
     );
 }
+
+#[test]
+fn libraries_are_dumped_without_the_data() {
+    let mut server = Server::new();
+    let a = server.a;
+    let library = "#!lua name=kept\nserver.register_function('f', function() return 1 end)";
+    server.run(a, &["FUNCTION", "LOAD", library]);
+    server.run(a, &["SET", "secret", "value"]);
+    let refused = server.run(a, &["REPLCONF", "rdb-filter-only", "data"]);
+    assert_eq!(refused, "-ERR Unsupported rdb-filter-only option: data\r\n");
+    server.run(a, &["REPLCONF", "rdb-filter-only", "functions"]);
+    let text = server.run(a, &["SYNC"]);
+    assert!(text.starts_with('$') && text.contains("REDIS"), "{text}");
+    assert!(text.contains("register_function") && !text.contains("secret"));
+}
