@@ -29,7 +29,7 @@ impl Engine {
             Ok(entry) => entry,
             Err(error) => return self.request_unknown(id, args, Some(&error)),
         };
-        if self.calm && self.is_plain(id, entry, args) {
+        if self.calm && self.is_plain(id, entry, args) && self.is_let_through(entry, args) {
             if let Err(error) = self.gate_access(id, entry, args) {
                 self.refuse(id, &error);
                 return true;
@@ -178,10 +178,6 @@ impl Engine {
         self.sessions.paused_until_ms.is_none()
             && self.keeper.shutdown.is_none()
             && self.keeper.transfers.moving.is_empty()
-            && self.keeper.cluster.is_none()
-            && !self.is_slave()
-            && self.config.maxmemory == 0
-            && self.config.min_slaves_to_write == 0
             && self.gate_disk().is_ok()
             && self.keeper.persistence.loading.is_none()
             && self.scripting.running.is_none()
@@ -197,6 +193,23 @@ impl Engine {
             && entry.command.accepts(args.len())
             && self.sessions.clients[id].is_ordinary()
             && !self.lacks_password(id)
+    }
+
+    /// Whether the gates that look at a plain request, or at what may change with each, are open to it: that of a cluster, of a
+    /// replica, of memory, and of a primary that wants replicas.
+    #[inline]
+    fn is_let_through(&self, entry: Entry, args: Args<'_>) -> bool {
+        if let Some(node) = &self.keeper.cluster {
+            let key = entry.single_key.and_then(|at| args.get(at));
+            if !key.is_some_and(|key| node.is_at_home(key)) {
+                return false;
+            }
+        }
+        let flags = entry.command.flags;
+        let writes = flags.has(Flags::WRITE);
+        (!self.is_slave() || !writes && self.is_linked())
+            && (self.config.maxmemory == 0 || !flags.has(Flags::DENYOOM) || self.has_room())
+            && (!writes || self.config.min_slaves_to_write == 0)
     }
 
     fn unknown(&mut self, id: ClientId, args: Args<'_>) {

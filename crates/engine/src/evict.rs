@@ -55,6 +55,11 @@ impl Engine {
             .saturating_sub(self.append_only_bytes())
     }
 
+    /// Whether memory is below `maxmemory`.
+    pub(crate) fn has_room(&self) -> bool {
+        self.memory_in_question() <= self.config.maxmemory
+    }
+
     /// Frees memory until it is below `maxmemory`, as the policy says.
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl Engine {
         if limit == 0 || self.is_slave() && self.journal.replaying {
             return Ok(());
         }
-        if self.memory_in_question() <= limit {
+        if self.has_room() {
             return Ok(());
         }
         let importing = self.config.import_mode && !self.is_slave();

@@ -29,6 +29,22 @@ fn keys_of_one_transaction_are_of_one_slot() {
 }
 
 #[test]
+fn slots_go_and_come_between_two_requests() {
+    let mut server = Server::node();
+    let a = server.a;
+    // The same request before and after: the way for usual requests looks each time.
+    for _ in 0..2 {
+        assert_eq!(server.run(a, &["SET", "foo", "1"]), "+OK\r\n");
+        assert_eq!(server.run(a, &["GET", "foo"]), "$1\r\n1\r\n");
+        server.run(a, &["CLUSTER", "DELSLOTS", "12182"]);
+        let answer = server.run(a, &["GET", "foo"]);
+        assert!(answer.starts_with("-CLUSTERDOWN"), "{answer}");
+        server.run(a, &["CLUSTER", "ADDSLOTS", "12182"]);
+        server.engine.tick_cluster();
+    }
+}
+
+#[test]
 fn sharded_channels_go_with_their_slots() {
     let mut server = Server::node();
     let (a, b) = (server.a, server.b);
