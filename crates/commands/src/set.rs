@@ -428,10 +428,33 @@ pub(crate) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// Up to so many sets SUNION looks a member up in each set before its own; from there on building the result costs less.
+const LOOKED_UP_SETS: usize = 4;
+
 /// SUNION key …
 pub(crate) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let result = union(ctx, &args[1..])?;
-    reply_set(ctx, &result);
+    let keys = &args[1..];
+    if keys.len() > LOOKED_UP_SETS {
+        let result = union(ctx, keys)?;
+        reply_set(ctx, &result);
+        return Ok(());
+    }
+    let there = look_up(ctx, keys, false)?;
+    let mut sets: Vec<&Set> = operands(ctx.keyspace.db_ref(ctx.db), keys, &there)
+        .flatten()
+        .collect();
+    sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    let open = ctx.reply.begin_array();
+    let mut members = 0;
+    for (place, set) in sets.iter().enumerate() {
+        let before = &sets[..place];
+        let is_new = |elem: &Elem<'_>| !before.iter().any(|other| other.contains_elem(*elem));
+        for elem in set.iter().filter(is_new) {
+            reply_elem(ctx.reply, elem);
+            members += 1;
+        }
+    }
+    ctx.reply.end_set(open, members);
     Ok(())
 }
 
@@ -444,8 +467,16 @@ pub(crate) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// SDIFF key …
 pub(crate) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let result = difference(ctx, &args[1..])?;
-    reply_set(ctx, &result);
+    let keys = &args[1..];
+    let there = look_up(ctx, keys, false)?;
+    let open = ctx.reply.begin_array();
+    let mut members = 0;
+    let db = ctx.keyspace.db_ref(ctx.db);
+    subtract(db, keys, &there, &ctx.settings.limits, |elem| {
+        reply_elem(ctx.reply, elem);
+        members += 1;
+    });
+    ctx.reply.end_set(open, members);
     Ok(())
 }
 
@@ -519,32 +550,45 @@ fn difference(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
     let there = look_up(ctx, keys, false)?;
     let limits = &ctx.settings.limits;
     let mut result = Set::new();
-    let mut sets = operands(ctx.keyspace.db_ref(ctx.db), keys, &there);
+    subtract(ctx.keyspace.db_ref(ctx.db), keys, &there, limits, |elem| {
+        result.add(elem.bytes(&mut [0; 20]), limits);
+    });
+    Ok(result)
+}
+
+/// Shows the members of the first set that no other one has.
+fn subtract(
+    db: &Db,
+    keys: Args<'_>,
+    there: &[bool],
+    limits: &Limits,
+    mut found: impl FnMut(Elem<'_>),
+) {
+    let mut sets = operands(db, keys, there);
     let Some(Some(first)) = sets.next() else {
-        return Ok(result);
+        return;
     };
     let others: Vec<&Set> = sets.flatten().collect();
     let subtracted: usize = others.iter().map(|set| set.len()).sum();
     // Looking each member up in every other set costs the first set's size times their number; taking their members out of a
     // copy costs their sizes. The first has the smaller steps.
     if first.len() * others.len() / 2 <= first.len() + subtracted {
-        for elem in first.iter() {
-            if !others.iter().any(|other| other.contains_elem(elem)) {
-                result.add(elem.bytes(&mut [0; 20]), limits);
-            }
-        }
-        return Ok(result);
+        return first
+            .iter()
+            .filter(|elem| !others.iter().any(|other| other.contains_elem(*elem)))
+            .for_each(found);
     }
+    let mut left = Set::new();
     for elem in first.iter() {
-        result.add(elem.bytes(&mut [0; 20]), limits);
+        left.add(elem.bytes(&mut [0; 20]), limits);
     }
     for elem in others.iter().flat_map(|set| set.iter()) {
-        if result.is_empty() {
+        if left.is_empty() {
             break;
         }
-        result.remove(elem.bytes(&mut [0; 20]));
+        left.remove(elem.bytes(&mut [0; 20]));
     }
-    Ok(result)
+    left.iter().for_each(&mut found);
 }
 
 fn reply_set(ctx: &mut Ctx<'_>, set: &Set) {

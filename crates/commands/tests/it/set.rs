@@ -140,6 +140,7 @@ fn intersections_unions_differences() {
         ("SINTER a b c", r#"["2" "4"]"#),
         ("SINTER a none", "[]"),
         ("SUNION a b none", r#"["1" "2" "3" "4" "6"]"#),
+        ("SUNION a a none b a b", r#"["1" "2" "3" "4" "6"]"#),
         ("SDIFF a b", r#"["1" "3"]"#),
         ("SDIFF a b c none", r#"["1" "3"]"#),
         ("SDIFF none a", "[]"),
