@@ -288,12 +288,16 @@ async fn load(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     loaded.map_err(anyhow::Error::msg)
 }
 
-/// Tells the log, and the service manager, that data are loaded and clients are served.
+/// Tells the log, and the service manager, that data are loaded and clients are served: in the words of 3.0 too, which scripts wait for.
 fn announce(config: &ServerConfig) {
     if config.port != 0 {
+        let port = config.port;
+        tracing::info!("The server is now ready to accept connections on port {port}");
         tracing::info!("Ready to accept connections tcp");
     }
-    if config.unixsocket.is_some() {
+    if let Some(path) = &config.unixsocket {
+        let path = String::from_utf8_lossy(path);
+        tracing::info!("The server is now ready to accept connections at {path}");
         tracing::info!("Ready to accept connections unix");
     }
     daemon::notify_ready();
