@@ -167,7 +167,7 @@ parameters! {
     /// Who may change protected parameters with `CONFIG SET`.
     enable_protected_configs: Permission = Permission::No, plain: word("enable-protected-configs").fixed();
     /// Who may use `DEBUG`.
-    enable_debug_command: Permission = Permission::No, plain: word("enable-debug-command").fixed();
+    enable_debug_command: Permission = Permission::Local, plain: word("enable-debug-command").fixed();
     /// Who may use `MODULE`.
     enable_module_command: Permission = Permission::No, plain: word("enable-module-command").fixed();
     /// Seconds after which an idle client is closed; 0 for never.

@@ -34,7 +34,10 @@ fn protected_mode_lets_nobody_in_from_elsewhere() {
 
 #[test]
 fn debug_and_modules_have_to_be_enabled() {
-    let mut server = Server::with(ServerConfig::default());
+    let mut server = Server::with(ServerConfig {
+        enable_debug_command: Permission::No,
+        ..ServerConfig::default()
+    });
     let refused = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.\r\n";
     assert_eq!(server.run(server.a, &["DEBUG", "SLEEP", "0"]), refused);
     let refused = server.run(server.a, &["MODULE", "LOAD", "/x"]);
