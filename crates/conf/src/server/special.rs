@@ -115,11 +115,11 @@ fn addresses_of(words: &[&[u8]]) -> Result<Vec<String>, Reason> {
     }
 }
 
-/// `save seconds changes …`: lines add up; `save ""` takes back those before it.
+/// `save seconds changes …`: lines add up; `save ""`, or nothing at all, takes back those before it.
 pub(super) const SAVE: Special = Special {
     set: |config, words| {
         const WRONG: &str = "Invalid save parameters";
-        if let [b""] = words {
+        if let [] | [b""] = words {
             config.save.clear();
             return Ok(());
         }
