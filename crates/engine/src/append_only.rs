@@ -2,6 +2,7 @@
 //! base, and increments, the last of which is written to. Writing a new base is in `append_only/rewrite.rs`, reading all back in
 //! `replay.rs`; the files themselves are the shell's ([`AppendFile`]).
 
+mod durable;
 mod rewrite;
 
 use aof::{Encoder, MANIFEST_SUFFIX, Manifest};
@@ -12,6 +13,7 @@ use crate::Engine;
 use crate::host::{AppendFile, SyncState, WriteError};
 use crate::persistence::{Purpose, Running};
 
+pub(crate) use durable::Durable;
 pub(crate) use rewrite::bgrewriteaof;
 
 /// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
@@ -132,6 +134,13 @@ impl Engine {
         aof.unflushed = true;
     }
 
+    /// Without a stream commands are counted, so that WAITAOF can tell what came before what.
+    pub(crate) fn count_unheard(&mut self) {
+        if !self.appends_nothing() && self.journal.replicas.backlog.is_none() && !self.is_slave() {
+            self.journal.replicas.offset += 1;
+        }
+    }
+
     /// Whether something has to be written to the append-only file before anything may be sent: then the shell calls
     /// [`Engine::flush_append_only`] once all clients that are ready were served.
     #[must_use]
@@ -144,7 +153,14 @@ impl Engine {
     /// False where that cannot be done and the process has to end: nothing may be sent any more.
     pub fn flush_append_only(&mut self) -> bool {
         self.flush(false);
-        !self.journal.append_only.given_up
+        if self.journal.append_only.given_up {
+            return false;
+        }
+        if !self.journal.replicas.waiters.is_empty() {
+            self.serve_waiters();
+        }
+        self.answer_getack();
+        true
     }
 
     fn flush(&mut self, force: bool) {
@@ -153,6 +169,7 @@ impl Engine {
         }
         if self.journal.append_only.buffer.is_empty() {
             self.journal.append_only.unflushed = false;
+            self.note_written();
             return;
         }
         let syncing = self.poll_sync();
@@ -186,6 +203,7 @@ impl Engine {
         if aof.buffer.capacity() > KEPT_BUFFER_BYTES {
             aof.buffer = Vec::new();
         }
+        self.note_written();
         self.sync_written(syncing);
     }
 
@@ -228,14 +246,16 @@ impl Engine {
                 return self.give_up();
             }
             (aof.unsynced, aof.last_sync) = (false, now);
+            self.note_synced();
             let usec = self.host.mono_us().saturating_sub(start_us);
             self.note_latency("aof-fsync-always", usec);
         } else if policy == AppendFsync::Everysec && now > aof.last_sync {
+            aof.last_sync = now;
             if !syncing {
                 file.start_sync();
                 aof.unsynced = false;
+                self.note_sync_started();
             }
-            aof.last_sync = now;
         }
         self.journal.append_only.unflushed = false;
     }
@@ -304,13 +324,18 @@ impl Engine {
 
     /// Takes note of how the sync on the other thread went; whether one is under way.
     fn poll_sync(&mut self) -> bool {
+        self.poll_old();
         let aof = &mut self.journal.append_only;
         match aof
             .file
             .as_mut()
             .map_or(SyncState::Idle, |file| file.poll_sync())
         {
-            SyncState::Idle | SyncState::Ended(Ok(())) => false,
+            SyncState::Idle => false,
+            SyncState::Ended(Ok(())) => {
+                self.note_sync_ended(true);
+                false
+            }
             SyncState::Running => true,
             SyncState::Ended(Err(reason)) => {
                 // The system drops what it could not write, and a second try would report success.
@@ -318,6 +343,7 @@ impl Engine {
                 aof.sync_error = Some(reason);
                 aof.sync_failed_since = true;
                 aof.rewrite_scheduled = true;
+                self.note_sync_ended(false);
                 false
             }
         }
@@ -337,14 +363,18 @@ impl Engine {
         if aof.postponed_since.is_some() || aof.write_error.is_some() {
             self.flush(false);
         } else if aof.unsynced
-            && policy == AppendFsync::Everysec
-            && now > aof.last_sync
+            && (policy == AppendFsync::Everysec && now > aof.last_sync
+                || policy == AppendFsync::Always)
             && !syncing
             && !child_writes
             && let Some(file) = &mut aof.file
         {
             file.start_sync();
             (aof.unsynced, aof.last_sync) = (false, now);
+            self.note_sync_started();
+        }
+        if self.journal.append_only.buffer.is_empty() {
+            self.note_written();
         }
     }
 
@@ -427,7 +457,8 @@ impl Engine {
         aof.size = size;
         aof.earlier_size = replayed.saturating_sub(size) + base_bytes;
         aof.base_size = aof.total_size();
-        aof.last_sync = now;
+        // What an earlier process wrote may not be on the disk.
+        (aof.unsynced, aof.last_sync) = (true, now);
         aof.state = State::On;
         self.remove_history();
         Ok(())
@@ -491,6 +522,7 @@ impl Engine {
 
     fn turn_off(&mut self) {
         self.flush(true);
+        self.forget_durable();
         let rewrite = |running: &Running| running.purpose == Purpose::Rewrite;
         let killed = self.keeper.persistence.running.filter(rewrite);
         if let Some(running) = killed {

@@ -212,20 +212,6 @@ impl Engine {
         self.unblock(id);
     }
 
-    /// Ends all waits with an error: the server becomes a replica, whose data are its primary's, and so are the replicas that WAIT
-    /// asked for.
-    pub(crate) fn refuse_blocked(&mut self) {
-        let waiting = |(id, client): (ClientId, &crate::Client)| {
-            matches!(client.waiting, Waiting::Keys(_)).then_some(id)
-        };
-        let mut all: Vec<ClientId> = self.sessions.clients.iter().filter_map(waiting).collect();
-        all.extend(self.stop_waiting_for_replicas());
-        for id in all {
-            self.unblock_with_error(id, FORCED);
-            self.close_after_reply(id);
-        }
-    }
-
     /// Gives up the waits whose time is over.
     pub(crate) fn time_out_blocked(&mut self) {
         let now_ms = self.now.mono_ms;

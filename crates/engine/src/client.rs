@@ -81,15 +81,8 @@ pub enum Waiting {
     No,
     /// Blocked on keys.
     Keys(crate::blocking::OnKeys),
-    /// WAIT: for `count` replicas to have applied the stream up to `offset`.
-    Replicas {
-        /// Of the stream.
-        offset: u64,
-        /// How many replicas.
-        count: usize,
-        /// On [`crate::Now::mono_ms`]; none waits for ever.
-        until_ms: Option<u64>,
-    },
+    /// WAIT and WAITAOF: for others to have what was written.
+    Replicas(crate::wait::OnReplicas),
     /// SHUTDOWN: for replicas that are behind.
     Shutdown,
     /// MIGRATE: for the target's answer.

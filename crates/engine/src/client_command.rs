@@ -317,8 +317,8 @@ impl Engine {
         match &mut self.sessions.clients[id].waiting {
             Waiting::Keys(_) if with_error => self.unblock_with_error(id, blocking::BY_CLIENT),
             Waiting::Keys(_) => self.unblock_with_timeout(id),
-            Waiting::Replicas { until_ms, .. } => {
-                *until_ms = Some(0);
+            Waiting::Replicas(on) => {
+                on.until_ms = Some(0);
                 self.serve_waiters();
             }
             _ => return false,

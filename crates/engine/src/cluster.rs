@@ -484,10 +484,13 @@ pub(crate) fn asking(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
 
 /// READONLY
 pub(crate) fn readonly(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    flag(engine, id, |client| client.flags.readonly = true)
+    let client = &mut engine.sessions.clients[id];
+    client.flags.readonly = true;
+    client.out.ok();
+    Ok(())
 }
 
-/// READWRITE, which needs no cluster in 3.0
+/// READWRITE
 pub(crate) fn readwrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
     client.flags.readonly = false;

@@ -222,7 +222,7 @@ impl Engine {
             | Effect::MinSlaves
             | Effect::Observation => {}
         }
-        self.follow_import_mode();
+        self.apply_expiry_rule();
         self.shard.settings = crate::engine::settings(&self.config);
         self.access
             .users

@@ -177,6 +177,7 @@ impl Engine {
     fn is_calm(&self) -> bool {
         self.sessions.paused_until_ms.is_none()
             && self.keeper.shutdown.is_none()
+            && self.keeper.failover.is_none()
             && self.keeper.transfers.moving.is_empty()
             && self.gate_disk().is_ok()
             && self.keeper.persistence.loading.is_none()
@@ -258,6 +259,7 @@ impl Engine {
         }
         self.gate_access(id, entry, args)?;
         self.gate_cluster(id, entry, args)?;
+        self.gate_redirect(id, entry, args)?;
         let wants = self.flags_of(entry, args);
         if self.config.maxmemory > 0 && wants.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {

@@ -108,7 +108,7 @@ impl Engine {
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
         engine.shard.settings = settings(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
-        engine.follow_import_mode();
+        engine.apply_expiry_rule();
         if let Err(error) = engine.host.set_oom_score(&engine.config, false) {
             tracing::warn!("{error}");
         }
@@ -305,6 +305,7 @@ impl Engine {
         self.meter.stats.sample(self.now.mono_ms);
         self.time_out_blocked();
         self.tick_pause();
+        self.tick_failover();
         self.tick_shutdown();
         self.serve_waiters();
         self.expire_cycle();

@@ -7,6 +7,7 @@ use commands::{Args, Done};
 use conf::{Choice as _, Supervised};
 
 use crate::accounts::{percent, ratio};
+use crate::client::Waiting;
 use crate::{ClientId, Engine};
 
 /// Appends lines to a string; that does not fail.
@@ -218,21 +219,23 @@ impl Engine {
             all.filter(|client| !client.flags.internal)
         };
         let (mut count, mut output, mut input) = (0, 0, 0);
-        let (mut subscribed, mut watching) = (0, 0);
+        let (mut subscribed, mut watching, mut held) = (0, 0, 0);
         for client in clients() {
             count += usize::from(!client.flags.replica && !client.flags.monitor);
             output = output.max(client.out.memory());
             input = input.max(client.pending.len());
             subscribed += usize::from(client.subscriptions.is_some());
             watching += usize::from(!client.watched.is_empty());
+            held += usize::from(client.waiting == Waiting::Held);
         }
         let paused = self
             .sessions
             .paused_until_ms
             .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
         let stopping = self.keeper.shutdown.is_some();
+        let failing_over = self.keeper.failover.is_some();
         let actions = match paused {
-            None if stopping => "write",
+            None if stopping || failing_over => "write",
             None => "none",
             Some(_) if self.sessions.paused_writes_only => "write",
             Some(_) => "all",
@@ -242,13 +245,14 @@ impl Engine {
             "maxclients:{}", self.config.maxclients;
             "client_recent_max_input_buffer:{}", input;
             "client_recent_max_output_buffer:{}", output;
-            "blocked_clients:{}", self.sessions.blocked.clients + self.journal.replicas.waiters.len();
+            "blocked_clients:{}", self.sessions.blocked.clients + self.journal.replicas.waiters.len() + held;
             "tracking_clients:{}", self.sessions.tracking.clients;
             "pubsub_clients:{}", subscribed;
             "watching_clients:{}", watching;
             "total_watched_keys:{}", self.sessions.watchers.len();
             "paused_reason:{}", match paused {
                 _ if stopping => "shutdown_in_progress",
+                _ if failing_over => "failover_in_progress",
                 Some(_) => "client_pause",
                 None => "none",
             };
@@ -461,7 +465,7 @@ impl Engine {
         });
         lines!(text,
             "replicas_waiting_psync:0";
-            "master_failover_state:no-failover";
+            "master_failover_state:{}", self.failover_state();
             "master_replid:{}", self.journal.replicas.id;
             "master_replid2:{}", self.journal.replicas.second_id();
             "master_repl_offset:{}", self.journal.replicas.offset();

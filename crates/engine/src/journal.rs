@@ -1,6 +1,6 @@
 //! The room of what follows a write: the append-only file, the stream to the replicas, and WAIT.
 
-use crate::append_only::AppendOnly;
+use crate::append_only::{AppendOnly, Durable};
 use crate::master::Replicas;
 use crate::propagate::Group;
 use crate::replay::Refusal;
@@ -13,6 +13,8 @@ pub(crate) struct Journal {
     /// The database that the stream's readers have selected.
     pub(crate) propagated_db: usize,
     pub(crate) append_only: AppendOnly,
+    /// How much of the stream is on the disk.
+    pub(crate) durable: Durable,
     pub(crate) replicas: Replicas,
     /// Changes since the last save.
     pub(crate) dirty: u64,

@@ -1,5 +1,6 @@
 //! The room of the roles: what this server is to other servers, and when it saves.
 
+use crate::failover::Failover;
 use crate::migrate::Transfers;
 use crate::nodes_file::NodesFile;
 use crate::persistence::Persistence;
@@ -12,6 +13,8 @@ pub(crate) struct Keeper {
     pub(crate) persistence: Persistence,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<Shutdown>,
+    /// The place of primary is being handed over to a replica.
+    pub(crate) failover: Option<Failover>,
     /// The primary that is followed.
     pub(crate) slave: Option<Slave>,
     /// This server as a node of a cluster.

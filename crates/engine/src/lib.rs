@@ -41,6 +41,7 @@ mod effects;
 mod engine;
 mod evict;
 mod expire;
+mod failover;
 mod filtered_dump;
 mod histogram;
 mod host;
@@ -75,6 +76,7 @@ mod slot_usage;
 mod stats;
 mod tracking;
 mod transaction;
+mod wait;
 
 pub use action::{Action, LinkId};
 pub use client::{Client, Peer};

@@ -1,4 +1,4 @@
-//! Our replicas: SYNC, PSYNC, REPLCONF, the stream that they read, WAIT, and the gate for too few of them.
+//! Our replicas: SYNC, PSYNC, REPLCONF, the stream that they read, and the gate for too few of them. WAIT is in `wait.rs`.
 //!
 //! The stream is written once, into the backlog. A replica is a client whose connection reads a dump (a file, or what a child
 //! streams), and then the backlog from the offset of the dump.
@@ -6,7 +6,7 @@
 use commands::{Args, Done, Error, args};
 use replication::Backlog;
 
-use crate::client::{Announced, Waiting};
+use crate::client::Announced;
 use crate::persistence::Purpose;
 use crate::{Action, ClientId, Engine, filtered_dump};
 
@@ -47,6 +47,8 @@ pub struct Replica {
     pub(crate) sent: u64,
     /// What it has said to have applied.
     pub(crate) acked: u64,
+    /// What it has said to have on its disk; none where it keeps no append-only file.
+    pub(crate) acked_on_disk: Option<u64>,
     /// When it last said so, on the monotonic clock, milliseconds.
     pub(crate) acked_ms: u64,
     /// Its dump was streamed: it has the stream only after its first answer.
@@ -81,7 +83,7 @@ pub(crate) struct Replicas {
     looked_at: u64,
     /// The replicas were woken, and will see all that is in the stream.
     pub(crate) woken: bool,
-    /// Clients in WAIT.
+    /// Clients in WAIT and WAITAOF.
     pub(crate) waiters: Vec<ClientId>,
 }
 
@@ -372,6 +374,7 @@ impl Engine {
 
     /// The stream goes on from a place: after a copy, or after a start.
     pub(crate) fn place_stream(&mut self, offset: u64, selected: Option<usize>) {
+        self.forget_durable();
         let replicas = &mut self.journal.replicas;
         replicas.offset = offset;
         replicas.looked_at = offset;
@@ -403,6 +406,7 @@ impl Engine {
             psync,
             sent,
             acked: 0,
+            acked_on_disk: None,
             acked_ms,
             wait_ack: false,
             select: Vec::new(),
@@ -666,7 +670,11 @@ impl Engine {
     pub(crate) fn tick_replicas(&mut self) {
         let now_ms = self.now.mono_ms;
         let period_ms = u64::from(self.config.repl_ping_slave_period) * 1000;
+        // What is sent while a replica catches up would be more to catch up with.
+        let ends_soon = self.keeper.failover.as_ref();
+        let ends_soon = ends_soon.is_some_and(crate::failover::Failover::has_deadline);
         if !self.is_slave()
+            && !ends_soon
             && !self.journal.replicas.ids.is_empty()
             && now_ms.saturating_sub(self.journal.replicas.last_ping_ms) >= period_ms
         {
@@ -765,7 +773,7 @@ impl Engine {
         }
     }
 
-    // ---- good replicas and WAIT ------------------------------------------------------------------------------------------
+    // ---- good replicas ---------------------------------------------------------------------------------------------------
 
     /// Replicas that answered within `min-slaves-max-lag`.
     pub(crate) fn good_replicas(&self) -> usize {
@@ -796,73 +804,18 @@ impl Engine {
         }
         Ok(())
     }
-
-    fn replicas_with(&self, offset: u64) -> usize {
-        let all = self
-            .journal
-            .replicas
-            .ids
-            .iter()
-            .filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
-        all.filter(|replica| replica.state == ReplicaState::Online && replica.acked >= offset)
-            .count()
-    }
-
-    /// How many replicas have not yet said that they have the whole stream.
-    pub(crate) fn lagging_replicas(&self) -> usize {
-        let offset = self.journal.replicas.offset();
-        self.journal.replicas.ids.len() - self.replicas_with(offset)
-    }
-
-    /// Nobody is in WAIT any more: who was.
-    pub(crate) fn stop_waiting_for_replicas(&mut self) -> Vec<ClientId> {
-        let mut ids = std::mem::take(&mut self.journal.replicas.waiters);
-        ids.retain(|id| {
-            let client = self.sessions.clients.get_mut(*id);
-            let waiting = client.map(|client| &mut client.waiting);
-            waiting.is_some_and(|waiting| {
-                let waits = matches!(waiting, Waiting::Replicas { .. });
-                if waits {
-                    *waiting = Waiting::No;
-                }
-                waits
-            })
-        });
-        ids
-    }
-
-    /// Answers the clients in WAIT whose replicas have caught up, or whose time is over.
-    pub(crate) fn serve_waiters(&mut self) {
-        let now_ms = self.now.mono_ms;
-        for id in self.journal.replicas.waiters.clone() {
-            let Some(Waiting::Replicas {
-                offset,
-                count,
-                until_ms,
-            }) = self.sessions.clients.get(id).map(|client| &client.waiting)
-            else {
-                self.journal.replicas.waiters.retain(|other| *other != id);
-                continue;
-            };
-            let (have, count, over) = (
-                self.replicas_with(*offset),
-                *count,
-                until_ms.is_some_and(|until| until <= now_ms),
-            );
-            if have >= count || over {
-                self.sessions.clients[id].waiting = Waiting::No;
-                self.output_of(id).count(have);
-                self.journal.replicas.waiters.retain(|other| *other != id);
-                self.resume(id);
-            }
-        }
-    }
 }
 
 /// SYNC, PSYNC run-id offset
 pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     if engine.sessions.clients[id].flags.replica {
         return Ok(());
+    }
+    if args.get(3).is_some_and(|word| args::is(word, "FAILOVER")) {
+        take_over(engine, id, args[1])?;
+    }
+    if engine.keeper.failover.is_some() {
+        return Err(Error::text("NOMASTERLINK Can't SYNC while failing over"));
     }
     if engine.is_slave() && !engine.is_linked() {
         return Err(Error::text(
@@ -878,7 +831,7 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         "Replica {} asks for synchronization",
         engine.replica_name(id)
     );
-    let psync = args.len() == 3;
+    let psync = args.len() >= 3;
     if let Some(parts) = engine.announced(id).parts {
         return engine.send_filtered_dump(id, parts, psync);
     }
@@ -895,6 +848,26 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// PSYNC … FAILOVER: our primary hands its place over to us.
+fn take_over(engine: &mut Engine, id: ClientId, stream: &[u8]) -> Done {
+    let shown = String::from_utf8_lossy(stream);
+    tracing::info!("Failover request received for replid {shown}.");
+    if !engine.is_slave() {
+        return Err(Error::text("ERR PSYNC FAILOVER can't be sent to a master."));
+    }
+    if engine.keeper.cluster.is_some()
+        || !stream.eq_ignore_ascii_case(engine.journal.replicas.id.as_bytes())
+    {
+        return Err(Error::text(
+            "ERR PSYNC FAILOVER replid must match my replid.",
+        ));
+    }
+    engine.follow_nobody();
+    let who = engine.client_line(id);
+    tracing::info!("PRIMARY MODE enabled (failover request from '{who}')");
+    Ok(())
+}
+
 /// REPLCONF option value …
 pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     if args.len().is_multiple_of(2) {
@@ -903,7 +876,7 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     for pair in args[1..].chunks_exact(2) {
         let (option, value) = (pair[0], pair[1]);
         if args::is(option, "ACK") {
-            acknowledged(engine, id, value);
+            acknowledged(engine, id, &args[1..]);
             return Ok(());
         }
         if args::is(option, "GETACK") {
@@ -952,51 +925,22 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
 /// The longest address that a replica may tell.
 const MOST_IP_BYTES: usize = 255;
 
-/// REPLCONF ACK: a replica has applied the stream up to there.
-fn acknowledged(engine: &mut Engine, id: ClientId, offset: &[u8]) {
+/// REPLCONF ACK offset [FACK offset]: a replica has applied the stream up to there, and has it on its disk up to there.
+fn acknowledged(engine: &mut Engine, id: ClientId, told: Args<'_>) {
     let now_ms = engine.now.mono_ms;
-    let offset = args::int(offset)
-        .ok()
-        .and_then(|offset| u64::try_from(offset).ok());
+    let number = |name: &str| {
+        let pair = told.chunks_exact(2).find(|pair| args::is(pair[0], name))?;
+        args::int(pair[1]).ok()
+    };
+    let offset = number("ACK").and_then(|offset| u64::try_from(offset).ok());
+    let on_disk = number("FACK").and_then(|offset| u64::try_from(offset).ok());
     if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
         replica.acked = replica.acked.max(offset);
+        replica.acked_on_disk = on_disk.max(replica.acked_on_disk.filter(|_| on_disk.is_some()));
         replica.acked_ms = now_ms;
         if std::mem::take(&mut replica.wait_ack) {
             engine.wake(id);
         }
         engine.serve_waiters();
     }
-}
-
-/// WAIT replicas milliseconds
-pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    if engine.is_slave() {
-        return Err(Error::text(
-            "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which \
-             is not the default) writes to replicas are just local and are not propagated.",
-        ));
-    }
-    let count = args::int(args[1])?;
-    let out_of_range = Error::text("ERR timeout is not an integer or out of range");
-    let timeout_ms = args::int(args[2]).map_err(|_| out_of_range)?;
-    let timeout_ms =
-        u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
-    let (offset, count) = (
-        engine.sessions.clients[id].seen_offset,
-        usize::try_from(count).unwrap_or(0),
-    );
-    let have = engine.replicas_with(offset);
-    if have >= count || engine.journal.group.depth > 0 {
-        engine.sessions.clients[id].out.count(have);
-        return Ok(());
-    }
-    let until_ms = (timeout_ms > 0).then(|| engine.now.mono_ms.saturating_add(timeout_ms));
-    engine.sessions.clients[id].waiting = Waiting::Replicas {
-        offset,
-        count,
-        until_ms,
-    };
-    engine.journal.replicas.waiters.push(id);
-    engine.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
-    Ok(())
 }

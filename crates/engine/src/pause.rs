@@ -11,11 +11,6 @@ impl Engine {
     /// Holds back the requests of all clients, or only those that may write, for this long, or longer if they are held back already.
     pub(crate) fn pause_clients(&mut self, for_ms: u64, writes_only: bool) {
         self.calm = false;
-        // Nothing is to go to the replicas, so nothing expires.
-        let clock = self.shard.keyspace.clock();
-        if clock.expiry() == ExpiryMode::Delete {
-            clock.set_expiry(ExpiryMode::Hide);
-        }
         // A stricter pause that is on stays as strict.
         self.sessions.paused_writes_only = writes_only
             && (self.sessions.paused_until_ms.is_none() || self.sessions.paused_writes_only);
@@ -25,15 +20,34 @@ impl Engine {
                 .paused_until_ms
                 .map_or(until, |known| known.max(until)),
         );
+        self.apply_expiry_rule();
+    }
+
+    /// Whether requests that may write wait.
+    pub(crate) fn holds_writes(&self) -> bool {
+        self.sessions.paused_until_ms.is_some()
+            || self.keeper.shutdown.is_some()
+            || self.keeper.failover.is_some()
+    }
+
+    /// What becomes of keys whose time has come. A primary deletes them, but while writes are held back nothing is to go to the
+    /// replicas; the source of an import deletes them itself, as does a replica's primary.
+    pub(crate) fn apply_expiry_rule(&mut self) {
+        let hides = self.is_slave() || self.config.import_mode || self.holds_writes();
+        let clock = self.shard.keyspace.clock();
+        if clock.expiry() != ExpiryMode::Ignore {
+            clock.set_expiry(if hides {
+                ExpiryMode::Hide
+            } else {
+                ExpiryMode::Delete
+            });
+        }
     }
 
     /// Lets everybody go on.
     pub(crate) fn resume_clients(&mut self) {
         self.sessions.paused_until_ms = None;
-        let clock = self.shard.keyspace.clock();
-        if clock.expiry() == ExpiryMode::Hide && !self.is_slave() {
-            clock.set_expiry(ExpiryMode::Delete);
-        }
+        self.apply_expiry_rule();
         self.resume_held();
     }
 
@@ -53,11 +67,13 @@ impl Engine {
         let client = &self.sessions.clients[id];
         let flags = client.flags;
         let paused = self.sessions.paused_until_ms.is_some();
-        let stopping = self.keeper.shutdown.is_some();
-        if !(paused || stopping) {
+        if !self.holds_writes() {
             return false;
         }
+        // Until it is known who the primary is, nobody is sent to it.
+        let redirected = |(entry, args)| self.is_handing_over() && self.redirects(id, entry, args);
         let concerned = paused && !self.sessions.paused_writes_only
+            || request.is_some_and(redirected)
             || request.is_some_and(|(entry, args)| {
                 let mut queue = client.multi.iter().flat_map(|multi| &multi.queue);
                 let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);

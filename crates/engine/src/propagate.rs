@@ -103,6 +103,7 @@ impl Engine {
         self.journal.propagated_db = db;
         if targets.file {
             self.feed_append_only(db, args);
+            self.count_unheard();
         }
         if targets.replicas {
             self.feed_replicas(Some(db), args);

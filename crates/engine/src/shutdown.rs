@@ -46,7 +46,7 @@ impl Engine {
         if flags.contains(ShutdownFlags::NOW) || timeout_ms == 0 || self.lagging_replicas() == 0 {
             return false;
         }
-        self.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
+        self.ask_for_acks();
         self.calm = false;
         self.keeper.shutdown = Some(Shutdown {
             flags,

@@ -158,20 +158,14 @@ impl Engine {
         }
     }
 
-    /// What a master does with expired keys: in import mode its source will delete them.
-    pub(crate) fn follow_import_mode(&mut self) {
-        let clock = self.shard.keyspace.clock();
-        if self.keeper.slave.is_none() && clock.expiry() != ExpiryMode::Ignore {
-            clock.set_expiry(if self.config.import_mode {
-                ExpiryMode::Hide
-            } else {
-                ExpiryMode::Delete
-            });
-        }
+    /// Becomes the replica of a primary. Clients that wait for what a replica cannot give do so no longer.
+    pub fn follow(&mut self, host: &str, port: u16) {
+        self.turn_to(host, port);
+        self.refuse_blocked();
     }
 
     /// Becomes the replica of a primary. What is kept of the stream stays, as do those who read it: the primary may continue it.
-    pub fn follow(&mut self, host: &str, port: u16) {
+    pub(crate) fn turn_to(&mut self, host: &str, port: u16) {
         self.set_role(true);
         let resumable = match &self.keeper.slave {
             Some(slave) => slave.resumable,
@@ -184,7 +178,6 @@ impl Engine {
             );
         }
         self.drop_slave(resumable);
-        self.refuse_blocked();
         let link = Link::new(self.now.mono_ms, self.link_config(), None);
         self.keeper.slave = Some(Slave {
             host: host.to_owned(),
@@ -208,7 +201,7 @@ impl Engine {
                 port,
             });
         }
-        self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
+        self.apply_expiry_rule();
     }
 
     /// Becomes a primary: it writes the stream from here on.
@@ -220,7 +213,7 @@ impl Engine {
         self.drop_slave(false);
         self.take_over_stream();
         self.config.slaveof = None;
-        self.follow_import_mode();
+        self.apply_expiry_rule();
     }
 
     /// `kept`: what is known of the stream is still of use.
@@ -249,6 +242,7 @@ impl Engine {
     /// Once a second: connects, gives up, acknowledges.
     pub(crate) fn tick_slave(&mut self) {
         let (config, place) = (self.link_config(), self.resume_place());
+        let hands_over = self.is_handing_over();
         let loading = self.keeper.persistence.loading.is_some();
         let Some(slave) = &mut self.keeper.slave else {
             return;
@@ -259,6 +253,7 @@ impl Engine {
         let now_ms = self.now.mono_ms;
         slave.link.set_config(config);
         slave.link.set_place(place);
+        slave.link.set_hand_over(hands_over);
         slave.link.handle_timeout(now_ms);
         self.perform_link();
         self.send_ack();
@@ -277,7 +272,12 @@ impl Engine {
         };
         let mut bytes = Vec::new();
         let offset = offset.to_string();
-        aof::encode_command(&mut bytes, [&b"REPLCONF"[..], b"ACK", offset.as_bytes()]);
+        let on_disk = self.durable_offset().map(|offset| offset.to_string());
+        let mut words = vec![&b"REPLCONF"[..], b"ACK", offset.as_bytes()];
+        if let Some(on_disk) = &on_disk {
+            words.extend([&b"FACK"[..], on_disk.as_bytes()]);
+        }
+        aof::encode_command(&mut bytes, words);
         self.act(Action::SendLink { link, bytes });
     }
 
@@ -415,9 +415,9 @@ impl Engine {
         if let Some(slave) = &mut self.keeper.slave {
             slave.link.handle_input(now_ms, Input::Loaded);
         }
+        self.restart_append_only();
         self.perform_link();
         self.send_ack();
-        self.restart_append_only();
     }
 
     /// The client that applies the stream, in the database that it has selected.
@@ -490,6 +490,7 @@ impl Engine {
                     self.act(Action::WriteSyncFile { bytes });
                 }
                 Output::Load(from) => self.load_dump(from),
+                Output::HandedOver(accepted) => self.failover_answered(accepted),
                 Output::Continued(renamed) => self.continue_stream(renamed),
                 Output::Discard => self.discard_master(),
                 Output::Stream(bytes) => self.apply_stream(&bytes),
@@ -610,13 +611,21 @@ impl Engine {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        let ack_asked = std::mem::take(&mut slave.ack_asked);
         let client = slave.client;
         if let Some(client) = client.and_then(|client| self.sessions.clients.get_mut(client)) {
             client.out.clear();
         }
         self.shard.keyspace.clock().set_expiry(ExpiryMode::Hide);
-        if ack_asked {
+        self.answer_getack();
+    }
+
+    /// Tells the primary how far we are if it asked: once what it sent is on its way to the disk.
+    pub(crate) fn answer_getack(&mut self) {
+        let waits = self.has_unflushed();
+        if let Some(slave) = &mut self.keeper.slave
+            && !waits
+            && std::mem::take(&mut slave.ack_asked)
+        {
             self.send_ack();
         }
     }
@@ -676,6 +685,9 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     if engine.shard.settings.cluster {
         return Err(Error::text("ERR REPLICAOF not allowed in cluster mode."));
     }
+    if engine.keeper.failover.is_some() {
+        return Err(Error::text("ERR REPLICAOF not allowed while failing over."));
+    }
     let who = engine.client_line(id);
     if args::is(args[1], "NO") && args::is(args[2], "ONE") {
         if engine.is_slave() {
@@ -684,6 +696,11 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         }
         engine.sessions.clients[id].out.ok();
         return Ok(());
+    }
+    if engine.sessions.clients[id].flags.replica {
+        return Err(Error::text(
+            "ERR Command is not valid when client is a replica.",
+        ));
     }
     let port = args::int(args[2])?;
     let port = u16::try_from(port).map_err(|_| Error::text("ERR Invalid master port"))?;

@@ -101,6 +101,8 @@ pub enum Output {
     Load(Option<Place>),
     /// The primary continues the stream from where we are. With the name that the stream has from here on, where it is another one.
     Continued(Option<String>),
+    /// The primary that was told to be one ([`Link::set_hand_over`]) has agreed, or has not.
+    HandedOver(bool),
     /// The primary continues nothing: what was kept of the stream is worth nothing now.
     Discard,
     /// Bytes of the stream.
@@ -142,6 +144,8 @@ pub struct Link {
     mark: Vec<u8>,
     /// The place that PSYNC may ask to continue from.
     place: Option<Place>,
+    /// PSYNC tells the other side to be the primary.
+    hand_over: bool,
     /// What +FULLRESYNC told.
     announced: Option<Place>,
     /// When something last came, or the attempt began. Milliseconds.
@@ -161,6 +165,7 @@ impl Link {
             partial: Vec::new(),
             mark: Vec::new(),
             place,
+            hand_over: false,
             announced: None,
             active_ms: now_ms,
             attempt_ms: now_ms,
@@ -217,6 +222,12 @@ impl Link {
     /// Where the stream could be continued from: what the next PSYNC asks for.
     pub fn set_place(&mut self, place: Option<Place>) {
         self.place = place;
+    }
+
+    /// Whether the next PSYNC tells the other side, a replica of ours until now, to be the primary. Its answer is told by
+    /// [`Output::HandedOver`].
+    pub fn set_hand_over(&mut self, hand_over: bool) {
+        self.hand_over = hand_over;
     }
 
     /// The next thing to do; `None` when there is nothing.
@@ -427,7 +438,11 @@ impl Link {
         } else {
             self.note("Partial resynchronization not possible (no cached primary)");
         }
-        self.send(Step::Psync, &[b"PSYNC", id.as_bytes(), offset.as_bytes()]);
+        let mut words = vec![&b"PSYNC"[..], id.as_bytes(), offset.as_bytes()];
+        if self.hand_over {
+            words.push(b"FAILOVER");
+        }
+        self.send(Step::Psync, &words);
     }
 
     /// The primary continues the stream; from 4.0 on it tells the stream's name.
@@ -446,6 +461,13 @@ impl Link {
     }
 
     fn psync_answer(&mut self, line: &str) {
+        if std::mem::take(&mut self.hand_over) {
+            let accepted = line.starts_with("+CONTINUE") || line.starts_with("+FULLRESYNC");
+            self.outputs.push_back(Output::HandedOver(accepted));
+            if !accepted {
+                return self.give_up(format!("Unexpected reply to PSYNC from primary: {line}"));
+            }
+        }
         if let Some(rest) = line.strip_prefix("+CONTINUE") {
             if self.place.is_some() {
                 return self.continued(rest.split_ascii_whitespace().next());
@@ -787,6 +809,30 @@ mod tests {
             run(&mut link, same.as_bytes(), 99),
             [Output::Continued(None)]
         );
+    }
+
+    #[test]
+    fn a_replica_that_is_told_to_be_the_primary_agrees_or_not() {
+        for (answer, agrees) in [
+            ("+CONTINUE", true),
+            (&format!("+FULLRESYNC {ID} 9"), true),
+            ("-ERR PSYNC FAILOVER replid must match my replid.", false),
+            ("-LOADING wait", false),
+        ] {
+            let mut link = link(Some((ID.to_owned(), 8)));
+            link.set_hand_over(true);
+            let lines = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n{answer}\r\n");
+            link.handle_input(1, Input::Received(lines.as_bytes()));
+            let outputs: Vec<Output> = std::iter::from_fn(|| link.poll_output()).collect();
+            let asked = format!("$40\r\n{ID}\r\n$1\r\n9\r\n$8\r\nFAILOVER\r\n");
+            let asks = |output: &Output| match output {
+                Output::Send(bytes) => String::from_utf8_lossy(bytes).ends_with(&asked),
+                _ => false,
+            };
+            assert!(outputs.iter().any(asks), "{outputs:?}");
+            assert!(outputs.contains(&Output::HandedOver(agrees)), "{answer}");
+            assert_eq!(outputs.contains(&Output::Close), !agrees, "{answer}");
+        }
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Engine {
             since_ms: self.now.unix_ms(),
             dirty: self.journal.dirty,
         }));
+        self.note_forked();
         let aof = &mut self.journal.append_only;
         aof.rewrite_scheduled = false;
         aof.writes_dump = request.dump.is_some();
@@ -106,14 +107,15 @@ impl Engine {
         let aof = &mut self.journal.append_only;
         aof.encoder.reset();
         aof.earlier_size += std::mem::take(&mut aof.size);
-        (aof.unsynced, aof.last_sync) = (false, now);
+        let unsynced = std::mem::replace(&mut aof.unsynced, false);
+        aof.last_sync = now;
         if on {
             aof.manifest = manifest;
         } else {
             aof.buffer.clear();
         }
         let old = aof.file.replace(file);
-        self.close_later(old);
+        self.retire_file(old, unsynced);
         Ok(())
     }
 
@@ -261,6 +263,7 @@ impl Engine {
                 tracing::warn!("AOF write error looks solved, Redis can write again.");
             }
         }
+        self.note_base();
         self.remove_history();
         tracing::info!("Background AOF rewrite finished successfully");
         Ok(())

@@ -3,7 +3,7 @@
 use commands::table::{Group, Row, index, key, keyword, migrate_keys, migrate_secrets, range, row};
 
 use crate::index::EngineFn;
-use crate::{master, migrate};
+use crate::{migrate, wait};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
     row("migrate", -6, "write movablekeys", Group::Generic)
@@ -34,5 +34,12 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .args("numreplicas:int timeout:int")
         .about("3.0.0", "Waits until replicas have the connection's writes")
-        .run(master::wait),
+        .run(wait::wait),
+    row("waitaof", 4, "blocking", Group::Generic)
+        .categories("connection")
+        .traits("keeps_offset")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .args("numlocal:int numreplicas:int timeout:int")
+        .about("7.2.0", "Waits until the connection's writes are on disks")
+        .run(wait::waitaof),
 ];

@@ -4,8 +4,8 @@ use commands::table::{Group, Row, index, key, range, row, setuser_secrets};
 
 use crate::index::EngineFn;
 use crate::{
-    acl_command, append_only, configure, connection, debug, describe, info, latency, lolwut,
-    master, memory, module, observe, persistence, shutdown, slave,
+    acl_command, append_only, configure, connection, debug, describe, failover, info, latency,
+    lolwut, master, memory, module, observe, persistence, shutdown, slave,
 };
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
@@ -155,6 +155,13 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     row("debug", -2, "admin noscript loading stale", Group::Server)
         .about("1.0.0", "Looks inside the server; for developers")
         .run(debug::debug),
+    row("failover", -1, "admin noscript stale", Group::Server)
+        .args(
+            "target=TO{host port:int force:token=FORCE?}? abort:token=ABORT? \
+                milliseconds:int=TIMEOUT?",
+        )
+        .about("6.2.0", "Hands the place of primary over to a replica")
+        .run(failover::failover),
     row("info", -1, "loading stale", Group::Server)
         .categories("dangerous")
         .tips(&[

@@ -130,7 +130,10 @@ impl Files for World {
 
     fn open_append(&mut self, _: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
         let syncs = Arc::clone(&self.talk.syncs);
-        Ok(Box::new(Paper { syncs }))
+        Ok(Box::new(Paper {
+            syncs,
+            syncing: false,
+        }))
     }
 
     fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
@@ -179,6 +182,7 @@ impl Children for World {
 #[derive(Debug)]
 struct Paper {
     syncs: Arc<AtomicU32>,
+    syncing: bool,
 }
 
 impl AppendFile for Paper {
@@ -193,9 +197,14 @@ impl AppendFile for Paper {
     }
     fn start_sync(&mut self) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.syncing = true;
     }
     fn poll_sync(&mut self) -> engine::SyncState {
-        engine::SyncState::Idle
+        if std::mem::take(&mut self.syncing) {
+            engine::SyncState::Ended(Ok(()))
+        } else {
+            engine::SyncState::Idle
+        }
     }
     fn size(&self) -> Result<u64, String> {
         Ok(0)

@@ -12,6 +12,7 @@ mod connection;
 mod harness;
 mod limits;
 mod observe;
+mod replicas;
 mod requests;
 mod rows;
 mod scripting;

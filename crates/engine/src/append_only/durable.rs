@@ -1,0 +1,152 @@
+//! Up to which place in the stream everything is in the append-only file, and the file on the disk.
+
+use std::collections::VecDeque;
+
+use conf::AppendFsync;
+
+use super::{AppendFile, State, SyncState};
+use crate::Engine;
+
+/// Offsets of the stream. Who writes no stream counts commands instead.
+#[derive(Debug, Default)]
+pub(crate) struct Durable {
+    /// All before it is on the disk.
+    synced: u64,
+    /// All before it is in the file.
+    written: u64,
+    /// What a sync that is under way will make safe.
+    syncing: Option<u64>,
+    /// The base that a child writes holds all before it.
+    forked: u64,
+    /// Files that are written to no more, while they are brought to the disk.
+    old: VecDeque<Old>,
+}
+
+/// A file that is written to no more.
+#[derive(Debug)]
+struct Old {
+    file: Box<dyn AppendFile>,
+    /// It was written to since the sync that is under way began.
+    again: bool,
+    /// All before this offset is in it, or in those before it.
+    upto: u64,
+}
+
+impl Engine {
+    /// Up to which offset of the stream all is on the disk; none without an append-only file.
+    pub(crate) fn durable_offset(&self) -> Option<u64> {
+        let aof = &self.journal.append_only;
+        (aof.state != State::Off).then_some(self.journal.durable.synced)
+    }
+
+    /// All that came before is in the file. Where it was on the disk already, what is new in the stream alone is too.
+    pub(super) fn note_written(&mut self) {
+        let aof = &self.journal.append_only;
+        let safe = !aof.unsynced
+            && aof.state == State::On
+            && aof.sync_error.is_none()
+            && self.config.appendfsync != AppendFsync::No;
+        let durable = &mut self.journal.durable;
+        durable.written = self.journal.replicas.offset();
+        if safe && durable.syncing.is_none() && durable.old.is_empty() {
+            durable.synced = durable.written;
+        }
+    }
+
+    /// What is in the file is about to be brought to the disk by the other thread.
+    pub(super) fn note_sync_started(&mut self) {
+        let durable = &mut self.journal.durable;
+        durable.syncing = Some(durable.written);
+    }
+
+    /// The other thread has ended.
+    pub(super) fn note_sync_ended(&mut self, ok: bool) {
+        let durable = &mut self.journal.durable;
+        let upto = durable.syncing.take();
+        if let Some(upto) = upto.filter(|_| ok && durable.old.is_empty()) {
+            durable.synced = durable.synced.max(upto);
+            self.tell_durable();
+        }
+    }
+
+    /// A file is written to no more. What it holds is brought to the disk, if it is not there.
+    pub(super) fn retire_file(&mut self, file: Option<Box<dyn AppendFile>>, unsynced: bool) {
+        let durable = &mut self.journal.durable;
+        let syncing = durable.syncing.take().is_some();
+        let Some(mut file) = file else { return };
+        if !(unsynced || syncing) {
+            return self.close_later(Some(file));
+        }
+        if !syncing {
+            file.start_sync();
+        }
+        durable.old.push_back(Old {
+            file,
+            again: unsynced && syncing,
+            upto: durable.written,
+        });
+    }
+
+    /// Takes note of how the sync of the first file that is written to no more went.
+    pub(super) fn poll_old(&mut self) {
+        let Some(old) = self.journal.durable.old.front_mut() else {
+            return;
+        };
+        let ended = match old.file.poll_sync() {
+            SyncState::Running => return,
+            SyncState::Idle => Ok(()),
+            SyncState::Ended(result) => result,
+        };
+        if std::mem::take(&mut old.again) && ended.is_ok() {
+            return old.file.start_sync();
+        }
+        let upto = old.upto;
+        let old = self.journal.durable.old.pop_front();
+        self.close_later(old.map(|old| old.file));
+        match ended {
+            Ok(()) => {
+                let durable = &mut self.journal.durable;
+                durable.synced = durable.synced.max(upto);
+                self.tell_durable();
+            }
+            Err(reason) => {
+                // The base that is being written holds it too; until it is there nobody is to rely on it.
+                tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
+                self.journal.append_only.sync_error = Some(reason);
+            }
+        }
+    }
+
+    /// What is in the file is on the disk.
+    pub(super) fn note_synced(&mut self) {
+        self.journal.durable.synced = self.journal.durable.written;
+    }
+
+    /// A child begins to write a base.
+    pub(super) fn note_forked(&mut self) {
+        self.journal.durable.forked = self.journal.replicas.offset();
+    }
+
+    /// The base that the child wrote is in its place, on the disk.
+    pub(super) fn note_base(&mut self) {
+        let durable = &mut self.journal.durable;
+        durable.synced = durable.synced.max(durable.forked);
+    }
+
+    /// Nothing that was known holds for what comes.
+    pub(crate) fn forget_durable(&mut self) {
+        for old in std::mem::take(&mut self.journal.durable).old {
+            self.close_later(Some(old.file));
+        }
+    }
+
+    /// More is safe: who waits for that here, or at our primary, is told.
+    fn tell_durable(&mut self) {
+        if !self.journal.replicas.waiters.is_empty() {
+            self.serve_waiters();
+        }
+        if self.is_slave() {
+            self.send_ack();
+        }
+    }
+}

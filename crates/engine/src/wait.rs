@@ -1,0 +1,203 @@
+//! WAIT and WAITAOF: a client waits until enough servers have what it wrote, in memory or on the disk.
+
+use commands::{Args, Done, Error, args};
+
+use crate::client::Waiting;
+use crate::master::ReplicaState;
+use crate::{ClientId, Engine};
+
+const NO_FILE: Error =
+    Error::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+
+/// What a client in WAIT or WAITAOF waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnReplicas {
+    /// Of the stream: up to where others have to have it.
+    offset: u64,
+    /// How many replicas.
+    count: usize,
+    /// WAITAOF: those that have it on the disk are counted, and with `true` it has to be on our own disk too.
+    on_disk: Option<bool>,
+    /// On [`crate::Now::mono_ms`]; none waits for ever.
+    pub(crate) until_ms: Option<u64>,
+}
+
+/// Who has a place of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holders {
+    /// Whether our own disk has.
+    here: bool,
+    replicas: usize,
+}
+
+impl Engine {
+    fn holders(&self, on: &OnReplicas) -> Holders {
+        let replicas = self.journal.replicas.ids.iter();
+        let replicas = replicas.filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
+        let online = replicas.filter(|replica| replica.state == ReplicaState::Online);
+        let has = online.filter(|replica| match on.on_disk {
+            None => replica.acked >= on.offset,
+            Some(_) => replica
+                .acked_on_disk
+                .is_some_and(|on_disk| on_disk >= on.offset),
+        });
+        Holders {
+            here: self
+                .durable_offset()
+                .is_some_and(|durable| durable >= on.offset),
+            replicas: has.count(),
+        }
+    }
+
+    /// How many replicas have not yet said that they have the whole stream.
+    pub(crate) fn lagging_replicas(&self) -> usize {
+        let everything = OnReplicas {
+            offset: self.journal.replicas.offset(),
+            count: 0,
+            on_disk: None,
+            until_ms: None,
+        };
+        self.journal.replicas.ids.len() - self.holders(&everything).replicas
+    }
+
+    /// What this client's writes may be in the stream up to. A script's commands may be anybody's.
+    fn written_by(&self, id: ClientId) -> u64 {
+        let client = &self.sessions.clients[id];
+        if client.flags.internal {
+            self.journal.replicas.offset()
+        } else {
+            client.seen_offset
+        }
+    }
+
+    /// Answers at once where that can be done, or lets the client wait.
+    fn wait_for(&mut self, id: ClientId, on: OnReplicas) {
+        let holders = self.holders(&on);
+        if is_enough(&on, holders) || self.journal.group.depth > 0 || self.in_script() {
+            return self.answer_wait(id, &on, holders);
+        }
+        self.sessions.clients[id].waiting = Waiting::Replicas(on);
+        self.journal.replicas.waiters.push(id);
+        self.ask_for_acks();
+    }
+
+    /// Asks the replicas how far they are. While writes are held back nothing goes into the stream: they tell by themselves.
+    pub(crate) fn ask_for_acks(&mut self) {
+        if !self.holds_writes() {
+            self.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
+        }
+    }
+
+    fn answer_wait(&mut self, id: ClientId, on: &OnReplicas, holders: Holders) {
+        let out = &mut self.sessions.clients[id].out;
+        if on.on_disk.is_some() {
+            out.array(2);
+            out.int(holders.here.into());
+        }
+        out.count(holders.replicas);
+    }
+
+    /// Answers the clients for whom enough servers have caught up, or whose time is over.
+    pub(crate) fn serve_waiters(&mut self) {
+        let now_ms = self.now.mono_ms;
+        for id in self.journal.replicas.waiters.clone() {
+            let waiting = self.sessions.clients.get(id).map(|client| &client.waiting);
+            let Some(&Waiting::Replicas(on)) = waiting else {
+                self.journal.replicas.waiters.retain(|other| *other != id);
+                continue;
+            };
+            let holders = self.holders(&on);
+            let over = on.until_ms.is_some_and(|until| until <= now_ms);
+            if on.on_disk == Some(true) && !self.config.appendonly {
+                self.sessions.clients[id].out.error(NO_FILE.line());
+            } else if over || is_enough(&on, holders) {
+                self.answer_wait(id, &on, holders);
+            } else {
+                continue;
+            }
+            self.sessions.clients[id].waiting = Waiting::No;
+            self.journal.replicas.waiters.retain(|other| *other != id);
+            self.wake(id);
+            self.resume(id);
+        }
+    }
+
+    /// Nobody waits for replicas any more: who did.
+    pub(crate) fn stop_waiting_for_replicas(&mut self) -> Vec<ClientId> {
+        let mut ids = std::mem::take(&mut self.journal.replicas.waiters);
+        ids.retain(|id| {
+            let client = self.sessions.clients.get_mut(*id);
+            let waiting = client.map(|client| &mut client.waiting);
+            waiting.is_some_and(|waiting| {
+                let waits = matches!(waiting, Waiting::Replicas(_));
+                if waits {
+                    *waiting = Waiting::No;
+                }
+                waits
+            })
+        });
+        ids
+    }
+
+    fn until(&self, timeout: &[u8]) -> Result<Option<u64>, Error> {
+        let out_of_range = Error::text("ERR timeout is not an integer or out of range");
+        let timeout_ms = args::int(timeout).map_err(|_| out_of_range)?;
+        let timeout_ms =
+            u64::try_from(timeout_ms).map_err(|_| Error::text("ERR timeout is negative"))?;
+        let end = self.now.unix_ms().saturating_add(timeout_ms);
+        if i64::try_from(end).is_err() {
+            return Err(Error::text("ERR timeout is out of range"));
+        }
+        Ok((timeout_ms > 0).then(|| self.now.mono_ms.saturating_add(timeout_ms)))
+    }
+}
+
+fn is_enough(on: &OnReplicas, holders: Holders) -> bool {
+    holders.replicas >= on.count && (holders.here || on.on_disk != Some(true))
+}
+
+/// WAIT replicas milliseconds
+pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if engine.is_slave() {
+        return Err(Error::text(
+            "ERR WAIT cannot be used with replica instances. Please also note that if a replica is configured to be writable (which \
+             is not the default) writes to replicas are just local and are not propagated.",
+        ));
+    }
+    let count = args::int(args[1])?;
+    let on = OnReplicas {
+        offset: engine.written_by(id),
+        count: usize::try_from(count).unwrap_or(0),
+        on_disk: None,
+        until_ms: engine.until(args[2])?,
+    };
+    engine.wait_for(id, on);
+    Ok(())
+}
+
+/// WAITAOF local replicas milliseconds
+pub(crate) fn waitaof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let mut reader = args::Reader::from(args, 1);
+    let outside = "ERR value is out of range, value must between 0 and 1";
+    let here = reader.int_in(0..=1, outside)? == 1;
+    let outside = "ERR value is out of range, must be positive";
+    let count = reader.int_in(0..=i64::MAX, outside)?;
+    let until_ms = engine.until(args[3])?;
+    if engine.is_slave() {
+        return Err(Error::text(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not \
+             propagated.",
+        ));
+    }
+    if here && !engine.config.appendonly {
+        return Err(NO_FILE);
+    }
+    let on = OnReplicas {
+        offset: engine.written_by(id),
+        count: usize::try_from(count).unwrap_or(usize::MAX),
+        on_disk: Some(here),
+        until_ms,
+    };
+    engine.wait_for(id, on);
+    Ok(())
+}

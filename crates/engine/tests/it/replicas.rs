@@ -1,0 +1,336 @@
+//! What a primary does with its replicas: WAIT, WAITAOF, FAILOVER, and clients that can be sent to the primary.
+
+use conf::{AppendFsync, ServerConfig};
+use engine::{Action, ChildEnd, ClientId, LinkId, Now};
+
+use crate::harness::{Server, peer, request, taken};
+
+fn config() -> ServerConfig {
+    ServerConfig {
+        repl_diskless_sync: false,
+        ..ServerConfig::default()
+    }
+}
+
+/// So much later.
+fn later(server: &mut Server, mono_ms: u64) {
+    server.engine.set_now(Now {
+        mono_ms,
+        unix_us: 1_000_000_000_000 + mono_ms * 1000,
+    });
+}
+
+/// A replica that listens on a port, and reads the stream.
+fn attach(server: &mut Server, port: u16) -> ClientId {
+    let id = server.engine.accept(peer()).expect("room");
+    let port = port.to_string();
+    server.run(id, &["REPLCONF", "listening-port", &port, "capa", "psync2"]);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let answer = server.run(id, &["PSYNC", "?", "-1"]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+    server.engine.look_after_child();
+    server.engine.dump_sent(id, true);
+    id
+}
+
+fn offset(server: &mut Server) -> u64 {
+    let id = server.b;
+    let info = server.run(id, &["INFO", "replication"]);
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_repl_offset:"));
+    line.expect("a line").trim().parse().expect("a number")
+}
+
+fn acknowledge(server: &mut Server, replica: ClientId, more: &[&str]) {
+    let offset = offset(server).to_string();
+    let words = [&["REPLCONF", "ACK", &offset], more].concat();
+    server.engine.receive(replica, &request(&words));
+    server.engine.end_turn();
+}
+
+fn state(server: &mut Server) -> String {
+    let id = server.b;
+    let info = server.run(id, &["INFO", "replication"]);
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_failover_state:"));
+    line.expect("a line").trim().to_owned()
+}
+
+/// The engine that keeps an append-only file.
+fn keeping(policy: AppendFsync) -> Server {
+    let mut server = Server::with(ServerConfig {
+        appendonly: true,
+        appendfsync: policy,
+        ..config()
+    });
+    server.engine.start_append_only(0).expect("a file");
+    server
+}
+
+#[test]
+fn waitaof_waits_for_the_disk_of_this_server() {
+    for policy in [AppendFsync::Always, AppendFsync::Everysec] {
+        let mut server = keeping(policy);
+        let a = server.a;
+        // What was there before is brought to the disk.
+        later(&mut server, 2000);
+        server.engine.tick();
+        later(&mut server, 2100);
+        server.engine.tick();
+        assert_eq!(server.run(a, &["SET", "k", "v"]), "+OK\r\n");
+        assert_eq!(server.run(a, &["WAITAOF", "1", "0", "0"]), "", "{policy:?}");
+        assert!(server.engine.flush_append_only());
+        if policy == AppendFsync::Everysec {
+            assert_eq!(taken(&mut server.engine, a), "");
+            // The second is over, and then the sync.
+            for mono_ms in [4000, 4100] {
+                later(&mut server, mono_ms);
+                server.engine.tick();
+            }
+        }
+        assert_eq!(taken(&mut server.engine, a), "*2\r\n:1\r\n:0\r\n");
+    }
+}
+
+#[test]
+fn without_syncs_nothing_is_told_to_be_on_the_disk() {
+    let mut server = keeping(AppendFsync::No);
+    let a = server.a;
+    server.run(a, &["SET", "k", "v"]);
+    assert_eq!(server.run(a, &["WAITAOF", "1", "0", "50"]), "");
+    assert!(server.engine.flush_append_only());
+    later(&mut server, 100);
+    server.engine.tick();
+    assert_eq!(taken(&mut server.engine, a), "*2\r\n:0\r\n:0\r\n");
+}
+
+#[test]
+fn waitaof_counts_the_replicas_that_have_it_on_the_disk() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let replica = attach(&mut server, 7001);
+    server.run(a, &["SET", "k", "v"]);
+    let refused = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    let answer = server.run(a, &["WAITAOF", "1", "1", "0"]);
+    assert_eq!(answer, format!("{refused}\r\n"));
+    assert_eq!(server.run(a, &["WAITAOF", "0", "1", "0"]), "");
+    // It has applied it, and keeps no file; then it does, and has a part of it; then all.
+    acknowledge(&mut server, replica, &[]);
+    acknowledge(&mut server, replica, &["FACK", "3"]);
+    assert_eq!(taken(&mut server.engine, a), "");
+    let all = offset(&mut server).to_string();
+    acknowledge(&mut server, replica, &["FACK", &all]);
+    assert_eq!(taken(&mut server.engine, a), "*2\r\n:0\r\n:1\r\n");
+}
+
+#[test]
+fn waitaof_reads_its_words() {
+    let mut server = Server::new();
+    let a = server.a;
+    for (words, answer) in [
+        (
+            ["2", "0", "0"],
+            "-ERR value is out of range, value must between 0 and 1",
+        ),
+        (
+            ["0", "-1", "0"],
+            "-ERR value is out of range, must be positive",
+        ),
+        (["0", "0", "-1"], "-ERR timeout is negative"),
+        (
+            ["0", "0", "9223372036854775807"],
+            "-ERR timeout is out of range",
+        ),
+        (
+            ["0", "0", "x"],
+            "-ERR timeout is not an integer or out of range",
+        ),
+    ] {
+        let [local, replicas, timeout] = words;
+        let got = server.run(a, &["WAITAOF", local, replicas, timeout]);
+        assert_eq!(got, format!("{answer}\r\n"));
+    }
+}
+
+/// The link that was asked for since the last call, and where to.
+fn opened(server: &mut Server) -> Option<(LinkId, String, u16)> {
+    std::iter::from_fn(|| server.engine.poll_action())
+        .filter_map(|action| match action {
+            Action::OpenLink { link, host, port } => Some((link, host, port)),
+            _ => None,
+        })
+        .last()
+}
+
+/// A primary with one replica, while a write waits for the end of a failover; and the link to the replica.
+fn handing_over() -> (Server, LinkId) {
+    let mut server = Server::with(config());
+    let (a, b) = (server.a, server.b);
+    let replica = attach(&mut server, 7001);
+    server.run(a, &["SET", "k", "1"]);
+    let answer = server.run(b, &["FAILOVER", "TO", "127.0.0.1", "7001"]);
+    assert_eq!(answer, "+OK\r\n");
+    assert_eq!(state(&mut server), "waiting-for-sync");
+    assert_eq!(server.run(a, &["SET", "k", "2"]), "");
+    assert_eq!(server.run(b, &["GET", "k"]), "$1\r\n1\r\n");
+    later(&mut server, 100);
+    server.engine.tick();
+    assert_eq!(state(&mut server), "waiting-for-sync");
+    acknowledge(&mut server, replica, &[]);
+    later(&mut server, 200);
+    server.engine.tick();
+    assert_eq!(state(&mut server), "failover-in-progress");
+    let (link, host, port) = opened(&mut server).expect("a link");
+    assert_eq!((host.as_str(), port), ("127.0.0.1", 7001));
+    server.engine.link_opened(link, Ok(()));
+    server
+        .engine
+        .link_received(link, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n");
+    let sent: Vec<u8> = std::iter::from_fn(|| server.engine.poll_action())
+        .filter_map(|action| match action {
+            Action::SendLink { bytes, .. } => Some(bytes),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert!(sent.ends_with(b"$8\r\nFAILOVER\r\n"));
+    assert_eq!(taken(&mut server.engine, a), "");
+    (server, link)
+}
+
+#[test]
+fn a_failover_hands_the_place_over_once_the_replica_has_everything() {
+    let (mut server, link) = handing_over();
+    let a = server.a;
+    server.engine.link_received(link, b"+CONTINUE\r\n");
+    server.engine.end_turn();
+    assert_eq!(state(&mut server), "no-failover");
+    let answer = taken(&mut server.engine, a);
+    assert!(answer.starts_with("-READONLY"), "{answer}");
+    assert!(server.engine.is_slave());
+}
+
+#[test]
+fn a_failover_that_is_rejected_leaves_the_primary_in_its_place() {
+    let (mut server, link) = handing_over();
+    let a = server.a;
+    server.engine.link_received(link, b"-NOPERM no\r\n");
+    server.engine.end_turn();
+    assert_eq!(state(&mut server), "no-failover");
+    assert_eq!(taken(&mut server.engine, a), "+OK\r\n");
+    assert!(!server.engine.is_slave());
+}
+
+#[test]
+fn a_failover_whose_time_is_over_is_given_up_or_forced() {
+    for force in [false, true] {
+        let mut server = Server::with(config());
+        let (a, b) = (server.a, server.b);
+        attach(&mut server, 7001);
+        server.run(a, &["SET", "k", "1"]);
+        let mut words = vec!["FAILOVER", "TO", "127.0.0.1", "7001", "TIMEOUT", "50"];
+        words.extend(force.then_some("FORCE"));
+        assert_eq!(server.run(b, &words), "+OK\r\n");
+        assert_eq!(
+            server.run(b, &["FAILOVER"]),
+            "-ERR FAILOVER already in progress.\r\n"
+        );
+        assert_eq!(
+            server.run(b, &["REPLICAOF", "127.0.0.1", "7002"]),
+            "-ERR REPLICAOF not allowed while failing over.\r\n"
+        );
+        assert_eq!(server.run(a, &["SET", "k", "2"]), "");
+        later(&mut server, 60);
+        server.engine.tick();
+        assert_eq!(server.engine.is_slave(), force);
+        assert_eq!(opened(&mut server).is_some(), force);
+        if force {
+            // Nobody answers there.
+            assert_eq!(server.run(b, &["FAILOVER", "ABORT"]), "+OK\r\n");
+            server.engine.end_turn();
+        }
+        assert_eq!(state(&mut server), "no-failover");
+        assert_eq!(taken(&mut server.engine, a), "+OK\r\n");
+    }
+}
+
+#[test]
+fn failover_is_refused_where_it_cannot_work() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let fails = |server: &mut Server, words: &str, answer: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(server.run(a, &words), format!("-ERR {answer}\r\n"));
+    };
+    fails(
+        &mut server,
+        "FAILOVER",
+        "FAILOVER requires connected replicas.",
+    );
+    fails(&mut server, "FAILOVER ABORT", "No failover in progress.");
+    attach(&mut server, 7001);
+    fails(&mut server, "FAILOVER SOON", "syntax error");
+    fails(
+        &mut server,
+        "FAILOVER TIMEOUT 0",
+        "FAILOVER timeout must be greater than 0",
+    );
+    fails(
+        &mut server,
+        "FAILOVER FORCE TIMEOUT 5",
+        "FAILOVER with force option requires both a timeout and target HOST and IP.",
+    );
+    fails(
+        &mut server,
+        "FAILOVER TO 127.0.0.1 7002",
+        "FAILOVER target HOST and PORT is not a replica.",
+    );
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    fails(
+        &mut server,
+        "FAILOVER",
+        "FAILOVER is not valid when server is a replica.",
+    );
+    fails(
+        &mut server,
+        "PSYNC 0000000000000000000000000000000000000000 1 FAILOVER",
+        "PSYNC FAILOVER replid must match my replid.",
+    );
+}
+
+#[test]
+fn clients_that_can_be_sent_to_the_primary_are() {
+    let mut server = Server::with(config());
+    let (a, b) = (server.a, server.b);
+    assert_eq!(server.run(a, &["CLIENT", "CAPA", "redirect"]), "+OK\r\n");
+    for words in [&["MULTI"][..], &["SET", "k", "v"]] {
+        server.run(a, words);
+    }
+    server.run(b, &["REPLICAOF", "127.0.0.1", "7002"]);
+    let redirected = "-REDIRECT 127.0.0.1:7002\r\n";
+    assert_eq!(server.run(a, &["EXEC"]), redirected);
+    assert_eq!(server.run(a, &["GET", "k"]), redirected);
+    assert_eq!(server.run(a, &["SET", "k", "v"]), redirected);
+    assert_eq!(server.run(a, &["PING"]), "+PONG\r\n");
+    server.run(a, &["READONLY"]);
+    assert_eq!(server.run(a, &["GET", "k"]), "$-1\r\n");
+    assert_eq!(server.run(a, &["SET", "k", "v"]), redirected);
+    assert!(server.run(b, &["SET", "k", "v"]).starts_with("-READONLY"));
+}
+
+#[test]
+fn a_client_that_waits_for_a_key_is_sent_to_the_new_primary() {
+    let mut server = Server::with(config());
+    let (a, b) = (server.a, server.b);
+    let reader = server.engine.accept(peer()).expect("room");
+    server.run(a, &["CLIENT", "CAPA", "redirect"]);
+    server.run(reader, &["READONLY"]);
+    assert_eq!(server.run(a, &["BLPOP", "l", "0"]), "");
+    let read = ["XREAD", "BLOCK", "0", "STREAMS", "s", "0"];
+    assert_eq!(server.run(reader, &read), "");
+    server.run(b, &["REPLICAOF", "127.0.0.1", "7002"]);
+    assert_eq!(taken(&mut server.engine, a), "-REDIRECT 127.0.0.1:7002\r\n");
+    assert_eq!(taken(&mut server.engine, reader), "");
+}
