@@ -396,3 +396,65 @@ fn w9_a_slave_takes_over_by_hand_and_the_old_master_follows() {
     assert_eq!(master.text("GET old"), "1");
     assert_eq!(slave.info_field("replication", "connected_slaves"), "2");
 }
+
+/// Both keep an append-only file.
+const KEEPING: &str = "appendonly yes\nrepl-diskless-sync-delay 0";
+
+fn stat(server: &Daemon, field: &str) -> u64 {
+    server.info_field("stats", field).parse().unwrap()
+}
+
+fn wait_offsets(master: &Daemon, slave: &Daemon) {
+    wait_until("the offsets are equal", || {
+        let [of_master, of_slave] =
+            [master, slave].map(|server| server.info_field("replication", "master_repl_offset"));
+        of_master == of_slave
+    });
+}
+
+#[test]
+fn a_replica_that_was_killed_goes_on_from_its_append_only_file() {
+    let master = Daemon::server(&format!("{QUIET}\n{KEEPING}"));
+    let mut slave = slave_of(&master, KEEPING);
+    wait_link(&slave);
+    for round in 1..=3_u64 {
+        master.text(&format!("INCRBY counted {round}"));
+        wait_offsets(&master, &slave);
+        slave.kill();
+        master.text(&format!("INCRBY counted {round}"));
+        slave.start();
+        wait_link(&slave);
+        wait_offsets(&master, &slave);
+        assert_eq!(slave.text("GET counted"), master.text("GET counted"));
+        assert_eq!(stat(&master, "sync_full"), 1, "round {round}");
+        assert_eq!(stat(&master, "sync_partial_ok"), round);
+    }
+}
+
+#[test]
+fn a_primary_that_was_killed_goes_on_from_its_append_only_file() {
+    let mut master = Daemon::server(&format!("{QUIET}\n{KEEPING}"));
+    let slave = slave_of(&master, KEEPING);
+    wait_link(&slave);
+    master.text("INCRBY counted 5");
+    wait_offsets(&master, &slave);
+    // It comes back as what it was.
+    master.kill();
+    master.start();
+    wait_link(&slave);
+    assert_eq!(stat(&master, "sync_full"), 0);
+    assert_eq!(stat(&master, "sync_partial_ok"), 1);
+    master.text("INCRBY counted 5");
+    wait_value(&slave, "counted", "10");
+    wait_offsets(&master, &slave);
+    // It comes back, and another one is in its place.
+    master.kill();
+    assert_eq!(slave.text("REPLICAOF NO ONE"), "OK");
+    slave.text("INCRBY counted 5");
+    let full = stat(&slave, "sync_full");
+    master.start();
+    slaveof(&master, &slave);
+    wait_link(&master);
+    wait_value(&master, "counted", "15");
+    assert_eq!(stat(&slave, "sync_full"), full);
+}

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use anyhow::Context as _;
 use aof::{MANIFEST_SUFFIX, Manifest};
 use daemon::{as_path, files, reason};
-use engine::{AppendFile, Replay, ReplayError, RewriteRequest, Source, SyncState, WriteError};
+use engine::{
+    AppendFile, PlaceFile, Replay, ReplayError, RewriteRequest, Source, SyncState, WriteError,
+};
 use rdb::{LoadOptions, Progress};
 use store::Keyspace;
 
@@ -122,6 +125,25 @@ impl AppendFile for AppendOnlyFile {
         facts
             .map(|facts| facts.len())
             .map_err(|error| reason(&error))
+    }
+}
+
+/// The small file that tells the append-only file's place in a stream.
+#[derive(Debug)]
+pub(crate) struct Slots(File);
+
+impl Slots {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        options.open(path).map(Self)
+    }
+}
+
+impl PlaceFile for Slots {
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> Result<(), String> {
+        let written = self.0.write_all_at(bytes, at);
+        written.map_err(|error| reason(&error))
     }
 }
 

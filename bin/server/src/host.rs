@@ -16,8 +16,8 @@ use anyhow::Context as _;
 use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
-    AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, Meanwhile, Now, Process,
-    RewriteRequest, Running, SaveRequest, Source, System,
+    AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, Meanwhile, Now, PlaceFile,
+    Process, RewriteRequest, Running, SaveRequest, Source, System,
 };
 use logline::{Log, Role};
 use socket2::Socket;
@@ -360,6 +360,13 @@ impl Files for Machine {
 
     fn open_append(&mut self, path: &[u8], fresh: bool) -> Result<Box<dyn AppendFile>, String> {
         match AppendOnlyFile::open(as_path(path), fresh) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(reason(&error)),
+        }
+    }
+
+    fn open_place(&mut self, path: &[u8]) -> Result<Box<dyn PlaceFile>, String> {
+        match append_only::Slots::open(as_path(path)) {
             Ok(file) => Ok(Box::new(file)),
             Err(error) => Err(reason(&error)),
         }

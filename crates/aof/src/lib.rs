@@ -7,6 +7,7 @@
 //!   transaction, is told apart from what is damaged. A file may begin with an RDB file ([`begins_with_rdb`]).
 //! - [`Rewriter`] writes the shortest commands that make a keyspace, into any [`std::io::Write`].
 //! - [`Manifest`] says which files make an append-only file in parts, and in which order.
+//! - [`FilePlace`] is where in a replication stream such a file stands.
 //! - [`check_aof`] is what `redis-check-aof` does with one file, save for cutting it.
 //!
 //! Which file is read or written, when it is synced, and what a command does, is the business of others.
@@ -14,6 +15,7 @@
 mod check;
 mod encode;
 mod manifest;
+mod place;
 mod reader;
 mod rewrite;
 mod stream;
@@ -21,5 +23,6 @@ mod stream;
 pub use check::{CheckReport, CheckedFile, Verdict, check_aof};
 pub use encode::{Encoder, encode_command, encode_timestamp};
 pub use manifest::{MANIFEST_SUFFIX, Manifest, ManifestError, PartFile, PartKind};
+pub use place::{FilePlace, SLOT_BYTES};
 pub use reader::{Command, Error, Reader, begins_with_rdb, loaded_anyway, truncation_lines};
 pub use rewrite::{ITEMS_PER_COMMAND, Rewriter};

@@ -3,6 +3,7 @@
 //! `replay.rs`; the files themselves are the shell's ([`AppendFile`]).
 
 mod durable;
+mod place;
 mod rewrite;
 
 use aof::{Encoder, MANIFEST_SUFFIX, Manifest};
@@ -14,6 +15,7 @@ use crate::host::{AppendFile, SyncState, WriteError};
 use crate::persistence::{Purpose, Running};
 
 pub(crate) use durable::Durable;
+pub(crate) use place::PlaceLog;
 pub(crate) use rewrite::bgrewriteaof;
 
 /// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
@@ -177,6 +179,7 @@ impl Engine {
         if everysec && syncing && !force && self.postpone() {
             return;
         }
+        self.note_place();
         let start_us = self.host.mono_us();
         let aof = &mut self.journal.append_only;
         let Some(file) = &mut aof.file else { return };
@@ -375,6 +378,7 @@ impl Engine {
         }
         if self.journal.append_only.buffer.is_empty() {
             self.note_written();
+            self.note_place();
         }
     }
 
@@ -429,7 +433,8 @@ impl Engine {
             .map_err(|why| format!("Can't open or create append-only dir {folder_shown}: {why}"))?;
         let mut manifest = self.journal.append_only.manifest.clone();
         let mut base_bytes = 0;
-        if manifest.is_empty() {
+        let is_new = manifest.is_empty();
+        if is_new {
             let request = self.rewrite_request();
             let name = manifest.add_base(&file_name, request.dump.is_some());
             let path = self.part_path(&name);
@@ -460,6 +465,9 @@ impl Engine {
         // What an earlier process wrote may not be on the disk.
         (aof.unsynced, aof.last_sync) = (true, now);
         aof.state = State::On;
+        if !is_new {
+            self.adopt_file_place();
+        }
         self.remove_history();
         Ok(())
     }
@@ -523,6 +531,7 @@ impl Engine {
     fn turn_off(&mut self) {
         self.flush(true);
         self.forget_durable();
+        self.forget_place();
         let rewrite = |running: &Running| running.purpose == Purpose::Rewrite;
         let killed = self.keeper.persistence.running.filter(rewrite);
         if let Some(running) = killed {

@@ -51,14 +51,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
             engine.host.sleep(time);
         }
-        (b"log", [_, _, text]) => {
-            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
-        }
+        (b"log", [_, _, text]) => log(text),
         (b"replicate", [_, _, _, ..]) => engine.feed_replicas(None, &args[2..]),
-        (b"change-repl-id", [_, _]) => {
-            tracing::info!("Changing replication IDs after receiving DEBUG change-repl-id");
-            engine.rename_stream();
-        }
+        (b"change-repl-id", [_, _]) => change_stream_name(engine),
         (b"set-disable-deny-scripts", [_, _, on]) => {
             engine.scripting.calls_anything = resp::number::scan_integer(on).value != 0;
         }
@@ -90,6 +85,15 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     }
     engine.sessions.clients[id].out.ok();
     Ok(())
+}
+
+fn change_stream_name(engine: &mut Engine) {
+    tracing::info!("Changing replication IDs after receiving DEBUG change-repl-id");
+    engine.rename_stream();
+}
+
+fn log(text: &[u8]) {
+    tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
 }
 
 fn reload(engine: &mut Engine) -> Done {

@@ -105,6 +105,7 @@ impl Engine {
         engine.meter.started_bytes = engine.host.memory_used();
         engine.keeper.run_id = engine.shard.rng.hex(40);
         engine.rename_stream();
+        engine.journal.replicas.last_ping_ms = now.mono_ms;
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
         engine.shard.settings = settings(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);

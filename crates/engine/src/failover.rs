@@ -102,25 +102,25 @@ impl Engine {
         if !over {
             if let Some((host, port)) = self.ready_target(failover) {
                 tracing::info!("Failover target {host}:{port} is synced, failing over.");
-                self.hand_over(host, port);
+                self.hand_over(&host, port);
             }
         } else if failover.force
             && let Some((host, port)) = failover.target.clone()
         {
             tracing::info!("FAILOVER to {host}:{port} time out exceeded, failing over.");
-            self.hand_over(host, port);
+            self.hand_over(&host, port);
         } else {
             self.abort_failover("Replica never caught up before timeout");
         }
     }
 
     /// Follows the target. What clients wait for is decided when it has answered.
-    fn hand_over(&mut self, host: String, port: u16) {
+    fn hand_over(&mut self, host: &str, port: u16) {
         if let Some(failover) = &mut self.keeper.failover {
-            failover.target = Some((host.clone(), port));
+            failover.target = Some((host.to_owned(), port));
             failover.under_way = true;
         }
-        self.turn_to(&host, port);
+        self.turn_to(host, port);
         self.tick_slave();
     }
 

@@ -9,7 +9,9 @@ mod files;
 mod system;
 
 pub use children::{Child, ChildEnd, Children, Job};
-pub use files::{AppendFile, Files, RewriteRequest, SaveRequest, Source, SyncState, WriteError};
+pub use files::{
+    AppendFile, Files, PlaceFile, RewriteRequest, SaveRequest, Source, SyncState, WriteError,
+};
 pub use system::{Crash, Meanwhile, Process, System};
 
 /// The world, as the engine sees it.

@@ -363,6 +363,8 @@ impl Engine {
             "rdb_last_bgsave_time_sec:{}", seconds(state.last_seconds);
             "rdb_current_bgsave_time_sec:{}", seconds(saving.map(|running| now_ms.saturating_sub(running.since_ms) / 1000));
             "rdb_last_cow_size:{}", state.copied_bytes;
+            "rdb_last_load_keys_expired:{}", state.expired_keys;
+            "rdb_last_load_keys_loaded:{}", state.loaded_keys;
         );
         self.info_append_only(text);
         if let Some(loading) = state.loading {

@@ -1,6 +1,6 @@
 //! The room of what follows a write: the append-only file, the stream to the replicas, and WAIT.
 
-use crate::append_only::{AppendOnly, Durable};
+use crate::append_only::{AppendOnly, Durable, PlaceLog};
 use crate::master::Replicas;
 use crate::propagate::Group;
 use crate::replay::Refusal;
@@ -15,6 +15,8 @@ pub(crate) struct Journal {
     pub(crate) append_only: AppendOnly,
     /// How much of the stream is on the disk.
     pub(crate) durable: Durable,
+    /// Where in the stream the append-only file stands, for after a crash.
+    pub(crate) place: PlaceLog,
     pub(crate) replicas: Replicas,
     /// Changes since the last save.
     pub(crate) dirty: u64,

@@ -83,7 +83,7 @@ pub use client::{Client, Peer};
 pub use clients::ClientId;
 pub use engine::{Engine, Now};
 pub use host::{
-    AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, Process,
+    AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, PlaceFile, Process,
     RewriteRequest, SaveRequest, Source, SyncState, System, WriteError,
 };
 pub use index::facts as command_facts;

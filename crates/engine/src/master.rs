@@ -74,7 +74,7 @@ pub(crate) struct Replicas {
     pub(crate) selected: Option<usize>,
     /// When the last replica went, on the monotonic clock, milliseconds.
     none_since_ms: u64,
-    last_ping_ms: u64,
+    pub(crate) last_ping_ms: u64,
     /// When the first replica began to wait for a streamed dump, on the monotonic clock, milliseconds.
     first_waiting_ms: Option<u64>,
     /// The stream's offset when the running child was forked; none where the stream from there on is not kept any more.
@@ -680,6 +680,7 @@ impl Engine {
         {
             self.journal.replicas.last_ping_ms = now_ms;
             self.feed_replicas(None, &[b"PING"]);
+            self.note_place();
         }
         // A byte that means nothing keeps those alive that wait for their dump.
         for state in [ReplicaState::WaitStart, ReplicaState::WaitEnd] {

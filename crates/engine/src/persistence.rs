@@ -51,6 +51,9 @@ pub(crate) struct Persistence {
     pub(crate) loading: Option<Loading>,
     /// The place in a replication stream that the dump which was loaded last stands at.
     pub(crate) loaded_place: Option<rdb::StreamPlace>,
+    /// How many keys the dump that was loaded at the start held, and how many of them had expired.
+    pub(crate) loaded_keys: u64,
+    pub(crate) expired_keys: u64,
     /// The last dump that was begun is one that servers before 4.0 can read: it does not tell its place in the stream.
     pub(crate) dump_is_old: bool,
     /// The child that saved was killed by FLUSHALL: its end is still to be noted.

@@ -109,6 +109,17 @@ impl Engine {
     /// its own, whose history it is: replicas that have seen no more can go on. `expired` are keys that the dump holds and we do not:
     /// (database, key).
     pub fn adopt_loaded_place(&mut self, expired: Vec<(u32, Vec<u8>)>) {
+        let databases = 0..self.shard.keyspace.databases();
+        let keys: usize = databases
+            .map(|db| self.shard.keyspace.db_ref(db).len())
+            .sum();
+        self.keeper.persistence.loaded_keys = keys as u64;
+        self.keeper.persistence.expired_keys = expired.len() as u64;
+        self.adopt_place(expired);
+    }
+
+    /// The same, where no keys are counted.
+    pub(crate) fn adopt_place(&mut self, expired: Vec<(u32, Vec<u8>)>) {
         let Some(place) = self.keeper.persistence.loaded_place.take() else {
             return;
         };
@@ -169,7 +180,10 @@ impl Engine {
         self.set_role(true);
         let resumable = match &self.keeper.slave {
             Some(slave) => slave.resumable,
-            None => self.journal.replicas.backlog.is_some(),
+            None => {
+                self.take_former_name();
+                self.journal.replicas.backlog.is_some()
+            }
         };
         if resumable && self.keeper.slave.is_none() {
             tracing::info!(
@@ -202,6 +216,18 @@ impl Engine {
             });
         }
         self.apply_expiry_rule();
+    }
+
+    /// A stream to which nothing was added since it got its name, and which nobody knows by it, is still known by the one before: that
+    /// of a primary that was started again, and finds another in its place.
+    fn take_former_name(&mut self) {
+        let replicas = &mut self.journal.replicas;
+        let offset = replicas.offset();
+        if replicas.ids.is_empty()
+            && let Some((name, _)) = replicas.second.take_if(|(_, until)| *until == offset)
+        {
+            replicas.id = name;
+        }
     }
 
     /// Becomes a primary: it writes the stream from here on.
@@ -632,7 +658,7 @@ impl Engine {
 
     /// Hands on what was applied of the stream. What belongs to an open transaction is not applied yet; it is looked for only now and
     /// then, unless `exact`: a long one comes in many parts.
-    fn forward_applied(&mut self, exact: bool) {
+    pub(crate) fn forward_applied(&mut self, exact: bool) {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };

@@ -85,6 +85,7 @@ impl Engine {
     pub(crate) fn ask_for_acks(&mut self) {
         if !self.holds_writes() {
             self.feed_replicas(None, &[b"REPLCONF", b"GETACK", b"*"]);
+            self.note_place();
         }
     }
 

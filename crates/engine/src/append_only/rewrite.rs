@@ -116,6 +116,7 @@ impl Engine {
         }
         let old = aof.file.replace(file);
         self.retire_file(old, unsynced);
+        self.note_place();
         Ok(())
     }
 

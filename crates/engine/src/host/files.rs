@@ -55,6 +55,15 @@ pub struct RewriteRequest {
     pub dump: Option<SaveRequest>,
 }
 
+/// A small file that is written in place, where the process may end at any time.
+pub trait PlaceFile: fmt::Debug + Send {
+    /// Writes at this byte of the file.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> Result<(), String>;
+}
+
 /// A write that did not end well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteError {
@@ -132,6 +141,12 @@ pub trait Files: fmt::Debug {
     /// # Errors
     /// The system's words.
     fn open_append(&mut self, path: &[u8], fresh: bool) -> Result<Box<dyn AppendFile>, String>;
+
+    /// Opens the small file that tells the append-only file's place in a stream. It is made if there is none.
+    ///
+    /// # Errors
+    /// The system's words.
+    fn open_place(&mut self, path: &[u8]) -> Result<Box<dyn PlaceFile>, String>;
 
     /// A part of an append-only file to be read from its start, and its size in bytes.
     ///

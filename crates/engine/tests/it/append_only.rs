@@ -1,11 +1,13 @@
-//! When the append-only file is synced.
+//! When the append-only file is synced, and where in the replication stream it stands.
 
 use std::sync::atomic::Ordering;
 
+use aof::{FilePlace, Manifest};
 use conf::ServerConfig;
 use engine::Now;
 
 use crate::harness::Server;
+use crate::replicas::{attach, field};
 
 #[test]
 fn a_wall_clock_that_is_set_back_does_not_put_off_the_sync_of_each_second() {
@@ -32,4 +34,62 @@ fn a_wall_clock_that_is_set_back_does_not_put_off_the_sync_of_each_second() {
         let after = server.talk.syncs.load(Ordering::Relaxed);
         assert_eq!(after, before + 1, "second {second}");
     }
+}
+
+fn keeping() -> Server {
+    Server::with(ServerConfig {
+        appendonly: true,
+        repl_diskless_sync: false,
+        ..ServerConfig::default()
+    })
+}
+
+/// A server that is started on the files of another one, whose increment has this size.
+fn restarted(slots: Vec<u8>, size: u64) -> Server {
+    let mut server = keeping();
+    let mut manifest = Manifest::default();
+    manifest.add_base(b"appendonly.aof", true);
+    manifest.add_increment(b"appendonly.aof");
+    server.talk.part_size.store(size, Ordering::Relaxed);
+    let name = b"appendonlydir/appendonly.aof.place".to_vec();
+    server.talk.files.borrow_mut().insert(name, slots);
+    server.engine.set_manifest(manifest);
+    server.engine.start_append_only(size).unwrap();
+    server
+}
+
+#[test]
+fn a_server_that_was_killed_knows_its_place_in_the_stream() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    attach(&mut server, 7001);
+    let a = server.a;
+    for value in ["1", "22"] {
+        server.run(a, &["SET", "k", value]);
+        assert!(server.engine.flush_append_only());
+    }
+    let (id, offset) = (
+        field(&mut server, "master_replid"),
+        field(&mut server, "master_repl_offset"),
+    );
+    let slots = server.talk.slots.lock().unwrap().clone();
+    let mut places: Vec<FilePlace> = FilePlace::read(&slots)
+        .into_iter()
+        .map(|(_, place)| place)
+        .collect();
+    places.sort_by_key(|place| place.size);
+    // One for each write: whichever of them was the last that happened, one slot tells of it.
+    let [before, after] = &places[..] else {
+        panic!("{places:?}");
+    };
+    assert_eq!((&after.id, after.offset.to_string()), (&id, offset));
+    for place in [before, after] {
+        let mut again = restarted(slots.clone(), place.size);
+        assert_eq!(field(&mut again, "master_replid2"), id);
+        let offset = field(&mut again, "master_repl_offset");
+        assert_eq!(offset, place.offset.to_string());
+    }
+    // A write that was cut off.
+    let mut again = restarted(slots, after.size - 1);
+    assert_eq!(field(&mut again, "master_replid2"), "0".repeat(40));
 }

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use conf::ServerConfig;
@@ -23,6 +23,9 @@ pub(crate) struct Talk {
     pub(crate) child: Cell<Option<ChildEnd>>,
     /// How many syncs of append-only files were started.
     pub(crate) syncs: Arc<AtomicU32>,
+    /// The size that an append-only file has when it is opened, and the slots of its place.
+    pub(crate) part_size: Arc<AtomicU64>,
+    pub(crate) slots: Arc<Mutex<Vec<u8>>>,
     /// Small files by name.
     pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
@@ -130,10 +133,16 @@ impl Files for World {
 
     fn open_append(&mut self, _: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
         let syncs = Arc::clone(&self.talk.syncs);
+        let size = self.talk.part_size.load(Ordering::Relaxed);
         Ok(Box::new(Paper {
             syncs,
+            size,
             syncing: false,
         }))
+    }
+
+    fn open_place(&mut self, _: &[u8]) -> Result<Box<dyn engine::PlaceFile>, String> {
+        Ok(Box::new(Slots(Arc::clone(&self.talk.slots))))
     }
 
     fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
@@ -182,6 +191,7 @@ impl Children for World {
 #[derive(Debug)]
 struct Paper {
     syncs: Arc<AtomicU32>,
+    size: u64,
     syncing: bool,
 }
 
@@ -207,7 +217,24 @@ impl AppendFile for Paper {
         }
     }
     fn size(&self) -> Result<u64, String> {
-        Ok(0)
+        Ok(self.size)
+    }
+}
+
+/// A file that is written in place.
+#[derive(Debug)]
+struct Slots(Arc<Mutex<Vec<u8>>>);
+
+impl engine::PlaceFile for Slots {
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> Result<(), String> {
+        let mut file = self.0.lock().expect("one thread");
+        let at = usize::try_from(at).expect("small");
+        let end = at + bytes.len();
+        if file.len() < end {
+            file.resize(end, 0);
+        }
+        file[at..end].copy_from_slice(bytes);
+        Ok(())
     }
 }
 

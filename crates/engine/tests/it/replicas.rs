@@ -21,7 +21,7 @@ fn later(server: &mut Server, mono_ms: u64) {
 }
 
 /// A replica that listens on a port, and reads the stream.
-fn attach(server: &mut Server, port: u16) -> ClientId {
+pub(crate) fn attach(server: &mut Server, port: u16) -> ClientId {
     let id = server.engine.accept(peer()).expect("room");
     let port = port.to_string();
     server.run(id, &["REPLCONF", "listening-port", &port, "capa", "psync2"]);
@@ -33,13 +33,19 @@ fn attach(server: &mut Server, port: u16) -> ClientId {
     id
 }
 
-fn offset(server: &mut Server) -> u64 {
+/// A field of INFO replication.
+pub(crate) fn field(server: &mut Server, name: &str) -> String {
     let id = server.b;
     let info = server.run(id, &["INFO", "replication"]);
-    let line = info
+    let value = info
         .lines()
-        .find_map(|line| line.strip_prefix("master_repl_offset:"));
-    line.expect("a line").trim().parse().expect("a number")
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.expect("a field").trim().to_owned()
+}
+
+fn offset(server: &mut Server) -> u64 {
+    let offset = field(server, "master_repl_offset");
+    offset.parse().expect("a number")
 }
 
 fn acknowledge(server: &mut Server, replica: ClientId, more: &[&str]) {
@@ -50,12 +56,7 @@ fn acknowledge(server: &mut Server, replica: ClientId, more: &[&str]) {
 }
 
 fn state(server: &mut Server) -> String {
-    let id = server.b;
-    let info = server.run(id, &["INFO", "replication"]);
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("master_failover_state:"));
-    line.expect("a line").trim().to_owned()
+    field(server, "master_failover_state")
 }
 
 /// The engine that keeps an append-only file.
