@@ -194,6 +194,7 @@ impl Engine {
             && entry.command.accepts(args.len())
             && self.sessions.clients[id].is_ordinary()
             && !self.lacks_password(id)
+            && !(self.is_slave() && self.sessions.clients[id].flags.redirect)
     }
 
     /// Whether the gates that look at a plain request, or at what may change with each, are open to it: that of a cluster, of a
