@@ -49,6 +49,8 @@ pub struct Replica {
     pub(crate) acked: u64,
     /// What it has said to have on its disk; none where it keeps no append-only file.
     pub(crate) acked_on_disk: Option<u64>,
+    /// It has said something since it came: before that it may not have loaded its dump.
+    pub(crate) heard: bool,
     /// When it last said so, on the monotonic clock, milliseconds.
     pub(crate) acked_ms: u64,
     /// Its dump was streamed: it has the stream only after its first answer.
@@ -407,6 +409,7 @@ impl Engine {
             sent,
             acked: 0,
             acked_on_disk: None,
+            heard: false,
             acked_ms,
             wait_ack: false,
             select: Vec::new(),
@@ -938,6 +941,7 @@ fn acknowledged(engine: &mut Engine, id: ClientId, told: Args<'_>) {
     if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
         replica.acked = replica.acked.max(offset);
         replica.acked_on_disk = on_disk.max(replica.acked_on_disk.filter(|_| on_disk.is_some()));
+        replica.heard = true;
         replica.acked_ms = now_ms;
         if std::mem::take(&mut replica.wait_ack) {
             engine.wake(id);

@@ -1,5 +1,5 @@
 //! Runs the simulator by hand. `cargo run -p tern-tests --bin sim -- cluster SEED` replays one run with its trace;
-//! `… cluster FROM..TO` runs many seeds and tells which fail. The other core is `sentinel`.
+//! `… cluster FROM..TO` runs many seeds and tells which fail. The other cores are `sentinel` and `server`.
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tern_tests::sim::{Failure, Options, cluster, run_seeds, sentinel};
+use tern_tests::sim::{Failure, Options, cluster, run_seeds, sentinel, server};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [core, seeds] = args.as_slice() else {
-        bail!("usage: sim cluster|sentinel SEED|FROM..TO")
+        bail!("usage: sim cluster|sentinel|server SEED|FROM..TO")
     };
     let (from, to) = match seeds.split_once("..") {
         Some((from, to)) => (from.parse()?, to.parse()?),
@@ -28,7 +28,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let failures = match core.as_str() {
         "cluster" => run(from..to, |seed| cluster::run(seed, options))?,
         "sentinel" => run(from..to, |seed| sentinel::run(seed, options))?,
-        other => bail!("no core is called {other}: cluster and sentinel are the two"),
+        "server" => run(from..to, |seed| {
+            server::run(seed, server::Wanted::default(), options)
+        })?,
+        other => bail!("no core is called {other}: cluster, sentinel and server are the three"),
     };
     Ok(if failures == 0 {
         ExitCode::SUCCESS

@@ -583,8 +583,9 @@ impl Scenario for Run {
         &mut self.next_tick_ms
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self) -> Result<(), String> {
         self.replicate();
+        Ok(())
     }
 
     fn look(&mut self) -> Result<(), String> {

@@ -8,6 +8,7 @@
 //! - [`cluster`]: the cluster core on it: a server's replication in miniature, what must always hold, what must hold
 //!   at rest.
 //! - [`sentinel`]: the sentinel core on it, watching servers in miniature.
+//! - [`server`]: whole servers on it: real engines with data, files and replication, and clients.
 //! - [`scenario`]: what both share: time, options, many seeds at once.
 //! - [`rng`]: the seeded generator.
 //!
@@ -21,12 +22,14 @@
 //! # A seed that fails
 //!
 //! The test prints seed and commit. `cargo run -p tern-tests --bin sim -- cluster SEED` replays the run with a trace.
+//! `TERN_SEED=SEED` (or `FROM..TO`) before the test of whole servers runs other seeds than its own.
 
 pub mod cluster;
 pub mod faults;
 pub mod rng;
 pub mod scenario;
 pub mod sentinel;
+pub mod server;
 pub mod world;
 
 pub use rng::Rng;

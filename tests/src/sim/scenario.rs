@@ -43,8 +43,11 @@ pub trait Scenario {
     /// When [`Scenario::tick`] is to be called next.
     fn next_tick_ms(&mut self) -> &mut u64;
 
-    /// Moves the data of the servers in miniature.
-    fn tick(&mut self);
+    /// Moves the data of the servers in miniature, or looks at what costs too much to be looked at after each event.
+    ///
+    /// # Errors
+    /// The first invariant that was violated.
+    fn tick(&mut self) -> Result<(), String>;
 
     /// Looks at everything that has happened since the last look.
     ///
@@ -72,7 +75,7 @@ pub trait Scenario {
             }
             if self.now_ms() >= *self.next_tick_ms() {
                 *self.next_tick_ms() += TICK_MS;
-                self.tick();
+                self.tick()?;
                 self.look()?;
             }
             if self.now_ms() >= until_ms {

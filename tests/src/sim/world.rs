@@ -89,6 +89,15 @@ pub enum Output<N> {
     Persist(Vec<u8>),
     /// Replace the host's file; it is safe from a power loss as soon as the disk is done with it.
     Write(Vec<u8>),
+    /// The process has written to a disk of its own, and stood still for so long meanwhile.
+    Waited {
+        /// How long.
+        late_ms: u64,
+    },
+    /// The process ends by itself. Its supervisor starts it again.
+    Exit,
+    /// The machine has lost power in the middle of what the process did. It starts again later.
+    LosePower,
     /// Something that a check wants to see.
     Note(N),
 }
@@ -113,6 +122,16 @@ pub trait Core: Sized {
     fn poll_timeout(&self) -> Option<u64>;
     /// What to do next.
     fn poll_output(&mut self) -> Option<Output<Self::Note>>;
+
+    /// The machine loses power while it has this setup: for cores with disks of their own.
+    fn lose_power(setup: &Self::Setup) {
+        let _ = setup;
+    }
+
+    /// The other end of a connection reads too slowly, so that the socket takes nothing more; or it takes something again.
+    fn set_full(&mut self, conn: Conn, full: bool) {
+        let _ = (conn, full);
+    }
 }
 
 /// A machine with one process on it.
@@ -148,6 +167,8 @@ enum Parcel {
     Refused,
     Closed,
     Bytes(Vec<u8>),
+    /// The socket takes something again.
+    Room,
 }
 
 #[derive(Debug)]
@@ -159,6 +180,9 @@ enum What {
         host: usize,
     },
     Writeback {
+        host: usize,
+    },
+    Restart {
         host: usize,
     },
     Dial {
@@ -204,6 +228,9 @@ struct End {
     arrives_ms: u64,
     /// Sent from this end while the way was cut.
     held: Vec<Parcel>,
+    /// Bytes sent from this end that the other one has not read yet, and whether this end was told that they are too many.
+    unread: usize,
+    full: bool,
     /// The other end is gone, and nobody could tell.
     orphaned: bool,
 }
@@ -228,10 +255,15 @@ pub struct World<C: Core> {
     notes: Vec<(usize, C::Note)>,
     rng: Rng,
     steps: u64,
+    history: u64,
 }
 
 const START_UNIX_MS: u64 = 1_700_000_000_000;
 const WRITEBACK_MS: (u64, u64) = (5_000, 30_000);
+/// What a socket takes while the other end does not read.
+const SOCKET_BYTES: usize = 128 * 1024;
+/// How long a supervisor waits before it starts a process again that has ended.
+const RESTART_MS: u64 = 1_000;
 
 impl<C: Core> World<C> {
     /// An empty world.
@@ -252,6 +284,7 @@ impl<C: Core> World<C> {
             notes: Vec::new(),
             rng: Rng::new(seed),
             steps: 0,
+            history: 0xCBF2_9CE4_8422_2325,
         }
     }
 
@@ -302,6 +335,44 @@ impl<C: Core> World<C> {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// A sum of all that has happened, in its order: two runs with the same one were the same run.
+    #[must_use]
+    pub fn history(&self) -> u64 {
+        self.history
+    }
+
+    /// Adds to that sum.
+    fn remember(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.history = (self.history ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+
+    fn remember_event(&mut self, what: &What) {
+        self.remember(&self.now_ms.to_le_bytes());
+        let (kind, host) = match what {
+            What::Timer { host } => (0, *host),
+            What::Wake { host } => (1, *host),
+            What::Writeback { host } => (2, *host),
+            What::Restart { host } => (3, *host),
+            What::Dial { host, .. } => (4, *host),
+            What::Arrive { host, parcel, .. } => {
+                if let Parcel::Bytes(bytes) = parcel {
+                    self.remember(bytes);
+                }
+                (5, *host)
+            }
+        };
+        self.remember(&[kind]);
+        self.remember(&host.to_le_bytes());
+    }
+
+    /// What a machine is set up with.
+    #[must_use]
+    pub fn setup(&self, host: usize) -> &C::Setup {
+        &self.hosts[host].setup
     }
 
     /// The process on a machine, if one runs.
@@ -368,6 +439,7 @@ impl<C: Core> World<C> {
         };
         self.now_ms = self.now_ms.max(entry.at_ms);
         self.steps += 1;
+        self.remember_event(&entry.what);
         self.happen(entry.what);
         true
     }
@@ -398,6 +470,7 @@ impl<C: Core> World<C> {
         machine.waiting.clear();
         (machine.timer_ms, machine.frozen_until_ms, machine.doomed) = (None, 0, false);
         if power {
+            C::lose_power(&machine.setup);
             machine.written.clone_from(&machine.synced);
             (machine.mono_ms, machine.mono_since_ms) = (self.rng.between(0, 10_000), self.now_ms);
         }
@@ -486,11 +559,16 @@ impl<C: Core> World<C> {
                 self.deliver(key, Parcel::Closed);
                 continue;
             }
-            let held = self
-                .ends
-                .get_mut(&key)
-                .map(|end| std::mem::take(&mut end.held))
-                .unwrap_or_default();
+            let Some(end) = self.ends.get_mut(&key) else {
+                continue;
+            };
+            let held = std::mem::take(&mut end.held);
+            // They are counted once more when they are sent.
+            let counted = held.iter().map(|parcel| match parcel {
+                Parcel::Bytes(bytes) => bytes.len(),
+                _ => 0,
+            });
+            end.unread = end.unread.saturating_sub(counted.sum());
             for parcel in held {
                 self.send(key, parcel, 0);
             }
@@ -524,6 +602,7 @@ impl<C: Core> World<C> {
         match what {
             What::Wake { host } => self.wake(host),
             What::Writeback { host } => self.write_back(host),
+            What::Restart { host } => self.start(host),
             What::Dial {
                 host,
                 conn,
@@ -573,6 +652,12 @@ impl<C: Core> World<C> {
 
     fn arrive(&mut self, host: usize, conn: Conn, parcel: Parcel) {
         let up = self.ends.contains_key(&(host, conn));
+        if matches!(parcel, Parcel::Room) {
+            return self.tell_full(host, conn, false);
+        }
+        if let Parcel::Bytes(bytes) = &parcel {
+            self.has_read(host, conn, bytes.len());
+        }
         let input = match parcel {
             Parcel::Accepted(remote, local) if up => Input::Accepted {
                 conn,
@@ -633,6 +718,14 @@ impl<C: Core> World<C> {
                         return;
                     }
                     persisted = true;
+                }
+                Output::Waited { late_ms: more_ms } => {
+                    late_ms += more_ms;
+                    persisted = true;
+                }
+                Output::Exit | Output::LosePower => {
+                    self.crash(host, matches!(output, Output::LosePower));
+                    return self.push(self.now_ms + RESTART_MS, What::Restart { host });
                 }
                 Output::Note(note) => self.notes.push((host, note)),
             }
@@ -748,6 +841,8 @@ impl<C: Core> World<C> {
             peer,
             arrives_ms: 0,
             held: Vec::new(),
+            unread: 0,
+            full: false,
             orphaned: false,
         };
         self.ends.insert((host, conn), end((target, other)));
@@ -771,6 +866,17 @@ impl<C: Core> World<C> {
         if end.orphaned {
             return;
         }
+        if let Parcel::Bytes(bytes) = &parcel {
+            end.unread += bytes.len();
+        }
+        let full = end.unread > SOCKET_BYTES
+            && !std::mem::replace(&mut end.full, end.unread > SOCKET_BYTES);
+        if full && let Some(core) = &mut self.hosts[from.0].core {
+            core.set_full(from.1, true);
+        }
+        let Some(end) = self.ends.get_mut(&from) else {
+            return;
+        };
         if self.cut.contains(&(from.0, end.peer.0)) {
             end.held.push(parcel);
             return;
@@ -778,6 +884,28 @@ impl<C: Core> World<C> {
         end.arrives_ms = end.arrives_ms.max(soonest_ms);
         let (at_ms, (host, conn)) = (end.arrives_ms, end.peer);
         self.push(at_ms, What::Arrive { host, conn, parcel });
+    }
+
+    /// An end has read what the other one sent.
+    fn has_read(&mut self, host: usize, conn: Conn, bytes: usize) {
+        let Some(sender) = self.ends.get(&(host, conn)).map(|end| end.peer) else {
+            return;
+        };
+        let Some(end) = self.ends.get_mut(&sender) else {
+            return;
+        };
+        end.unread = end.unread.saturating_sub(bytes);
+        if end.full && end.unread <= SOCKET_BYTES / 2 {
+            end.full = false;
+            self.deliver(sender, Parcel::Room);
+        }
+    }
+
+    fn tell_full(&mut self, host: usize, conn: Conn, full: bool) {
+        if let Some(core) = &mut self.hosts[host].core {
+            core.set_full(conn, full);
+        }
+        self.perform(host);
     }
 
     /// Takes an end away. The other one learns of it, if it can be told.

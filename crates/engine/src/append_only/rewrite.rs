@@ -87,6 +87,7 @@ impl Engine {
                 // It would come once with the base, and once more behind it.
                 return Err("Can't rewrite the AOF while it cannot be written".to_owned());
             }
+            self.finish_increment();
         }
         let mut manifest = self.journal.append_only.manifest.clone();
         let name = if on {
@@ -118,6 +119,23 @@ impl Engine {
         self.retire_file(old, unsynced);
         self.note_place();
         Ok(())
+    }
+
+    /// The increment that is written to will have another one behind it. Its own end must not get to the disk after that one's beginning:
+    /// a file that ends too early and is not the last one is not loaded. This waits for the disk, once a rewrite and for what came since
+    /// the sync of the last second.
+    fn finish_increment(&mut self) {
+        let aof = &mut self.journal.append_only;
+        // Where syncing has failed before, a new base is the cure, and nothing that is said of this file counts.
+        if aof.sync_error.is_none()
+            && let Some(file) = &mut aof.file
+            && let Err(reason) = file.sync()
+        {
+            tracing::warn!("Fail to fsync the AOF file: {reason}");
+            aof.sync_error = Some(reason);
+            // It is tried until it is whole again, whatever becomes of this try.
+            aof.rewrite_scheduled = true;
+        }
     }
 
     /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use aof::{FilePlace, Manifest};
 use conf::ServerConfig;
-use engine::Now;
+use engine::{ChildEnd, Now};
 
 use crate::harness::Server;
 use crate::replicas::{attach, field};
@@ -92,4 +92,21 @@ fn a_server_that_was_killed_knows_its_place_in_the_stream() {
     // A write that was cut off.
     let mut again = restarted(slots, after.size - 1);
     assert_eq!(field(&mut again, "master_replid2"), "0".repeat(40));
+}
+
+#[test]
+fn an_increment_is_on_the_disk_before_another_one_is_named_behind_it() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    server.talk.made_safe.lock().unwrap().clear();
+    server.talk.child.set(Some(ChildEnd::Done));
+    let started = server.run(a, &["BGREWRITEAOF"]);
+    assert!(started.starts_with("+Background"), "{started}");
+    let made_safe = server.talk.made_safe.lock().unwrap();
+    let increment = "appendonlydir/appendonly.aof.1.incr.aof";
+    let manifest = "appendonlydir/appendonly.aof.manifest";
+    assert_eq!(made_safe[..2], [increment, manifest]);
 }

@@ -26,6 +26,8 @@ pub(crate) struct Talk {
     /// The size that an append-only file has when it is opened, and the slots of its place.
     pub(crate) part_size: Arc<AtomicU64>,
     pub(crate) slots: Arc<Mutex<Vec<u8>>>,
+    /// What was done for a new part of an append-only file, in order: files synced, and manifests replaced.
+    pub(crate) made_safe: Arc<Mutex<Vec<String>>>,
     /// Small files by name.
     pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
@@ -131,10 +133,12 @@ impl Files for World {
         Ok(path.to_vec())
     }
 
-    fn open_append(&mut self, _: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
+    fn open_append(&mut self, path: &[u8], _: bool) -> Result<Box<dyn AppendFile>, String> {
         let syncs = Arc::clone(&self.talk.syncs);
         let size = self.talk.part_size.load(Ordering::Relaxed);
         Ok(Box::new(Paper {
+            name: String::from_utf8_lossy(path).into_owned(),
+            made_safe: Arc::clone(&self.talk.made_safe),
             syncs,
             size,
             syncing: false,
@@ -153,7 +157,9 @@ impl Files for World {
         Ok(())
     }
 
-    fn write_manifest(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
+    fn write_manifest(&mut self, path: &[u8], _: &[u8]) -> Result<(), String> {
+        let mut made_safe = self.talk.made_safe.lock().expect("one thread");
+        made_safe.push(String::from_utf8_lossy(path).into_owned());
         Ok(())
     }
 
@@ -190,6 +196,8 @@ impl Children for World {
 /// A file that takes everything and keeps nothing.
 #[derive(Debug)]
 struct Paper {
+    name: String,
+    made_safe: Arc<Mutex<Vec<String>>>,
     syncs: Arc<AtomicU32>,
     size: u64,
     syncing: bool,
@@ -203,6 +211,8 @@ impl AppendFile for Paper {
         Ok(())
     }
     fn sync(&mut self) -> Result<(), String> {
+        let mut made_safe = self.made_safe.lock().expect("one thread");
+        made_safe.push(self.name.clone());
         Ok(())
     }
     fn start_sync(&mut self) {

@@ -335,3 +335,15 @@ fn a_client_that_waits_for_a_key_is_sent_to_the_new_primary() {
     assert_eq!(taken(&mut server.engine, a), "-REDIRECT 127.0.0.1:7002\r\n");
     assert_eq!(taken(&mut server.engine, reader), "");
 }
+
+#[test]
+fn wait_does_not_count_a_replica_that_has_not_loaded_its_dump() {
+    let mut server = Server::with(config());
+    let client = server.a;
+    // Nobody listens yet: the write is in no stream, and its offset is 0.
+    server.run(client, &["SET", "k", "v"]);
+    let replica = attach(&mut server, 7001);
+    assert_eq!(server.run(client, &["WAIT", "1", "0"]), "", "it waits");
+    server.run(replica, &["REPLCONF", "ACK", "0"]);
+    assert_eq!(taken(&mut server.engine, client), ":1\r\n");
+}

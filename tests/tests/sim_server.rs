@@ -1,0 +1,88 @@
+//! Whole servers through the simulator: many seeds, that a seed replays, and the proof that the simulator sees what it is there for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed unwrap is a failed test"
+)]
+
+use std::ops::Range;
+
+use tern_tests::sim::server::{Bug, Summary, Wanted, run};
+use tern_tests::sim::{Failure, Options, run_seeds};
+
+/// Which seeds are run: `TERN_SEED=7` or `TERN_SEED=0..5000` in the place of these.
+const SEEDS: Range<u64> = 0..200;
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("TERN_SEED") else {
+        return SEEDS;
+    };
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .expect("TERN_SEED is a seed, or FROM..TO")
+    };
+    match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&text)..number(&text) + 1,
+    }
+}
+
+fn run_bug(seed: u64, bug: Bug) -> Result<Summary, Box<Failure>> {
+    let wanted = Wanted {
+        bug,
+        ..Wanted::default()
+    };
+    run(seed, wanted, Options::default())
+}
+
+#[test]
+fn servers_keep_what_they_promise_through_faults() {
+    let summaries = run_seeds(seeds(), |seed| run_bug(seed, Bug::None))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    if std::env::var_os("TERN_SEED").is_some() {
+        return;
+    }
+    // A simulator in which nothing happens proves nothing.
+    let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
+    let runs = summaries.len() as u64;
+    assert!(sum(|run| run.writes) > 100 * runs, "writes");
+    assert!(sum(|run| run.reads) > 50 * runs, "reads");
+    assert!(sum(|run| run.waits) > 20 * runs, "confirmed writes");
+    assert!(sum(|run| run.compared) > 20 * runs, "comparisons");
+    assert!(sum(|run| run.starts) > 3 * runs, "restarts");
+    assert!(sum(|run| run.failovers) > runs / 10, "failovers");
+}
+
+#[test]
+fn a_seed_replays() {
+    for seed in [3, 4] {
+        let first = run_bug(seed, Bug::None).unwrap();
+        let second = run_bug(seed, Bug::None).unwrap();
+        assert_eq!(first, second);
+    }
+}
+
+/// What the first seed that notices a bug says of it.
+fn found(bug: Bug) -> String {
+    let failure = run_seeds(0..100, |seed| run_bug(seed, bug)).expect_err("no seed noticed");
+    failure.problem
+}
+
+#[test]
+fn a_sync_that_is_left_out_is_found() {
+    let problem = found(Bug::NoSync);
+    assert!(problem.contains("it is not on its disk"), "{problem}");
+}
+
+#[test]
+fn an_offset_that_is_off_by_one_is_found() {
+    let problem = found(Bug::OffsetByOne);
+    assert!(problem.contains("of a stream"), "{problem}");
+}
+
+#[test]
+fn a_reply_that_leaves_before_its_write_is_found() {
+    let problem = found(Bug::ReplyFirst);
+    assert!(problem.contains("it is not on its disk"), "{problem}");
+}
