@@ -38,8 +38,119 @@ fn w22_to_w24_a_cluster_with_replicas() {
     a_message_is_heard_once_everywhere(&cluster);
     a_sharded_message_is_heard_in_its_shard(&cluster);
     wait_is_for_what_the_client_has_seen(&cluster);
+    slots_move_whole(&cluster);
     w23_a_replica_dies(&mut cluster);
     w24_a_master_dies_under_load(&mut cluster);
+}
+
+/// The fields of the newest migration that a node tells of.
+fn migration(node: &Daemon) -> BTreeMap<String, String> {
+    let reply = node.call("CLUSTER GETSLOTMIGRATIONS");
+    let newest = reply.as_array().and_then(|jobs| jobs.first());
+    let pairs = newest.and_then(Value::pairs).unwrap_or_default();
+    let pairs = pairs.into_iter();
+    pairs
+        .map(|(name, value)| (text_of(name), text_of(value)))
+        .collect()
+}
+
+fn ended(node: &Daemon) -> BTreeMap<String, String> {
+    wait_for("a migration ends", Duration::from_secs(20), || {
+        let told = migration(node);
+        ["success", "failed"]
+            .contains(&told["state"].as_str())
+            .then_some(told)
+    })
+}
+
+/// Slots go to another node with all their keys, and so do writes that come meanwhile; what fails leaves everything as it was.
+fn slots_move_whole(cluster: &Cluster) {
+    let mut router = cluster.router();
+    let owner = |slot: usize| {
+        let masters = cluster.nodes.iter();
+        let mut masters = masters.filter(|node| myself(node).is("master"));
+        masters
+            .find(|node| {
+                let keys = node.text(&format!("CLUSTER COUNTKEYSINSLOT {slot}"));
+                keys == "300"
+            })
+            .unwrap()
+    };
+    for number in 0..300 {
+        let key = format!("{{06S}}:{number}");
+        router
+            .call(&key, &[b"SET", key.as_bytes(), b"before"])
+            .unwrap();
+    }
+    let source = owner(0);
+    let target = cluster
+        .nodes
+        .iter()
+        .find(|node| myself(node).is("master") && node.port != source.port)
+        .unwrap();
+    let (source_id, target_id) = (myself(source).id, myself(target).id);
+    // The target wants a password that the source does not have.
+    target.call("CONFIG SET requirepass secret");
+    let go = format!("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4 NODE {target_id}");
+    assert_eq!(source.text(&go), "OK");
+    let told = ended(source);
+    assert_eq!(told["state"], "failed", "{told:?}");
+    assert!(told["message"].contains("NOAUTH"), "{told:?}");
+    let mut client = target.client();
+    client.call("AUTH secret");
+    client.call("CONFIG SET requirepass \"\"");
+    assert_eq!(owner(0).port, source.port);
+    // And now it does not, while somebody writes.
+    let stop = Arc::new(AtomicBool::new(false));
+    let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
+    let writer = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let (mut router, mut round) = (Router::new(ports), 0_u32);
+            while !stop.load(Ordering::Relaxed) {
+                round += 1;
+                let value = round.to_string();
+                let words: [&[u8]; 3] = [b"SET", b"{06S}:0", value.as_bytes()];
+                router.call("{06S}:0", &words).unwrap();
+            }
+            round
+        })
+    };
+    assert_eq!(source.text(&go), "OK");
+    assert_eq!(ended(source)["state"], "success");
+    assert_eq!(ended(target)["state"], "success");
+    stop.store(true, Ordering::Relaxed);
+    let last = writer.join().unwrap();
+    assert_eq!(owner(0).port, target.port);
+    assert_eq!(router.value("{06S}:0"), last.to_string());
+    assert_eq!(router.value("{06S}:299"), "before");
+    wait_until("the replica of the source has lost the keys", || {
+        cluster.nodes.iter().all(|node| {
+            let mine = myself(node);
+            let held = node.text("CLUSTER COUNTKEYSINSLOT 0");
+            let of_target = node.port == target.port || mine.master == target_id;
+            held == if of_target { "300" } else { "0" }
+        })
+    });
+    // Back, by the tool.
+    let (from, to) = (target_id.as_str(), source_id.as_str());
+    let run = trib(
+        &[
+            "reshard",
+            "--from",
+            from,
+            "--to",
+            to,
+            "--slots",
+            "5",
+            "--yes",
+            &source.address(),
+        ],
+        "",
+    );
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    assert_eq!(migration(target)["operation"], "EXPORT");
+    cluster.wait_ok();
 }
 
 fn w14_create() -> Cluster {

@@ -204,6 +204,10 @@ fn write_base(
         rewriter.stamp(request.now_ms / 1000)?;
     }
     request
+        .slot_imports
+        .iter()
+        .try_for_each(|import| rewriter.slot_import(&import.job, &import.slots))?;
+    request
         .functions
         .iter()
         .try_for_each(|code| rewriter.library(code))?;

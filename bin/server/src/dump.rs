@@ -7,11 +7,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use conf::VersionCheck;
 use daemon::{as_path, files, reason};
-use engine::SaveRequest;
+use engine::{SaveRequest, SlotsRequest};
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Saved};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use store::{Keyspace, Limits};
@@ -150,8 +150,29 @@ pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) 
     rdb::save(keyspace, File::from(pipe), options, |_| Ok(())).map(drop)
 }
 
+/// Writes slots as commands into a pipe. What was written is not kept from its reader for long.
+pub(crate) fn slots(keyspace: &Keyspace, request: &SlotsRequest, pipe: OwnedFd) -> io::Result<()> {
+    const KEPT: Duration = Duration::from_millis(100);
+    let mut rewriter = aof::Rewriter::new(File::from(pipe));
+    let mut flushed = Instant::now();
+    rewriter.slots(keyspace, &request.slots, |_| {
+        if request.delay_us > 0 {
+            std::thread::sleep(Duration::from_micros(request.delay_us));
+        }
+        let due = flushed.elapsed() >= KEPT;
+        if due {
+            flushed = Instant::now();
+        }
+        Ok(due)
+    })?;
+    rewriter.finish().map(drop)
+}
+
 fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a> {
     let lowest = || {
+        if !request.slot_imports.is_empty() {
+            return rdb::Version::VALKEY;
+        }
         let lowest = rdb::lowest_version(keyspace, &request.functions);
         // From 8 on a dump tells where in the stream it stands.
         let least = request
@@ -170,6 +191,7 @@ fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a>
         facts: Some(&request.facts),
         functions: &request.functions,
         slots: request.slots,
+        slot_imports: &request.slot_imports,
     }
 }
 

@@ -17,7 +17,7 @@ use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, Meanwhile, Now, PlaceFile,
-    Process, RewriteRequest, Running, SaveRequest, Source, System,
+    Process, RewriteRequest, Running, SaveRequest, SlotsRequest, Source, System,
 };
 use logline::{Log, Role};
 use socket2::Socket;
@@ -166,6 +166,7 @@ impl Machine {
             (Job::Rewrite(request), _) => {
                 return rewrite(keyspace, request, &self.gathered, report);
             }
+            (Job::Slots(request), pipe) => return send_slots(keyspace, request, pipe, report),
         };
         match done {
             Ok(()) => {
@@ -223,6 +224,26 @@ fn rewrite(
         }
         // It has been logged.
         Err(_) => false,
+    }
+}
+
+/// What a child that writes slots for another node does, and says.
+fn send_slots(
+    keyspace: &Keyspace,
+    request: &SlotsRequest,
+    pipe: Option<OwnedFd>,
+    report: Option<OwnedFd>,
+) -> bool {
+    let Some(pipe) = pipe else { return false };
+    match dump::slots(keyspace, request, pipe) {
+        Ok(()) => {
+            tell_own_bytes("Slot migration", report);
+            true
+        }
+        Err(error) => {
+            tracing::warn!("Write error sending slots: {}", reason(&error));
+            false
+        }
     }
 }
 
@@ -458,7 +479,7 @@ impl Files for Machine {
 impl Children for Machine {
     fn fork(&mut self, keyspace: &Keyspace, job: &Job) -> Result<Child, String> {
         let mut pipe = None;
-        if matches!(job, Job::Stream(_)) {
+        if matches!(job, Job::Stream(_) | Job::Slots(_)) {
             let (reader, writer) = fork::private_pipe()?;
             *self.pipe.borrow_mut() = Some(reader);
             pipe = Some(writer);
@@ -470,7 +491,9 @@ impl Children for Machine {
         let apart = Apart {
             doors: &self.doors.borrow(),
             temporary: match job {
-                Job::Save(_) | Job::Stream(_) => |pid| dump::temporary(Path::new("dump"), pid),
+                Job::Save(_) | Job::Stream(_) | Job::Slots(_) => {
+                    |pid| dump::temporary(Path::new("dump"), pid)
+                }
                 Job::Rewrite(_) => |pid| append_only::temporary(Path::new("aof"), pid),
             },
         };

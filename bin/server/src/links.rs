@@ -1,5 +1,6 @@
-//! Connections that the engine opens: to a master. One task each.
+//! Connections that the engine opens: to a master, to the target of slots that move. One task each.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use daemon::reason;
 use engine::LinkId;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::shell::Shell;
 
@@ -16,20 +18,78 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
+/// While more bytes than this wait to be sent, what a child writes waits.
+const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// The shell's end of a link. Dropping it ends the link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    bytes: UnboundedSender<Vec<u8>>,
+    queue: Rc<Queue>,
+}
+
+/// What waits to be sent on a link.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Cell<usize>,
+    written: Notify,
+}
+
+/// The task's end of a link.
+pub(crate) struct Work {
+    bytes: UnboundedReceiver<Vec<u8>>,
+    queue: Rc<Queue>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Who waits for room sees that there is no link.
+        self.queue.written.notify_waiters();
+    }
+}
+
+/// Both ends of a new link.
+pub(crate) fn link() -> (Link, Work) {
+    let (sender, receiver) = unbounded_channel();
+    let queue = Rc::new(Queue::default());
+    let link = Link {
+        bytes: sender,
+        queue: Rc::clone(&queue),
+    };
+    let work = Work {
+        bytes: receiver,
+        queue,
+    };
+    (link, work)
+}
+
+impl Link {
+    pub(crate) fn send(&self, bytes: Vec<u8>) {
+        self.queue.bytes.set(self.queue.bytes.get() + bytes.len());
+        // A link that has just ended takes nothing more; its end is told soon.
+        let _ = self.bytes.send(bytes);
+    }
+
+    /// Whether little waits to be sent.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.bytes.get() <= AHEAD_BYTES
+    }
+
+    /// Ends when something was sent, or the link has ended.
+    pub(crate) fn room(&self) -> impl Future<Output = ()> + use<> {
+        let queue = Rc::clone(&self.queue);
+        async move { queue.written.notified().await }
+    }
+}
+
 /// Connects, then passes bytes both ways until one side ends or the engine drops the sender of `out`.
-pub(crate) async fn run(
-    shell: Rc<Shell>,
-    link: LinkId,
-    host: String,
-    port: u16,
-    mut out: UnboundedReceiver<Vec<u8>>,
-) {
+pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16, mut work: Work) {
     let source = shell.source_address();
     let connected = tokio::select! {
         // A link that was given up while it came to be is none: nobody would close its socket.
         biased;
         // Nothing is sent before the connection is made: this is its end.
-        _ = out.recv() => return,
+        _ = work.bytes.recv() => return,
         connected = tokio::time::timeout(CONNECT_TIMEOUT, crate::dial::connect(source.as_deref(), (host.as_str(), port))) => connected,
     };
     let mut stream = match connected {
@@ -51,11 +111,14 @@ pub(crate) async fn run(
     let mut buffer = vec![0; READ_BYTES];
     loop {
         tokio::select! {
-            bytes = out.recv() => match bytes {
+            bytes = work.bytes.recv() => match bytes {
                 Some(bytes) => {
                     if stream.write_all(&bytes).await.is_err() {
                         break;
                     }
+                    work.queue.bytes.set(work.queue.bytes.get().saturating_sub(bytes.len()));
+                    shell.engine.borrow_mut().link_sent(link, bytes.len());
+                    work.queue.written.notify_waiters();
                 }
                 None => return,
             },
@@ -68,5 +131,6 @@ pub(crate) async fn run(
         }
     }
     shell.forget_link(link);
+    drop(work);
     shell.turn(|engine| engine.link_closed(link));
 }

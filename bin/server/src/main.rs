@@ -44,9 +44,10 @@ mod watchdog;
 
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use conf::{Invocation, ServerConfig};
@@ -78,7 +79,28 @@ Usage: server [file | -] [--directive value …]
   server sentinel.conf --sentinel             hands over to the sentinel beside it
 ";
 
+/// The folder that the program was started in: names of files among its words are relative to it.
+static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Starts the program again in the place of this process, with the same words; why it could not.
+fn start_again() -> std::io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    let mut words = std::env::args_os();
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    if let Some(folder) = STARTED_IN.get() {
+        command.current_dir(folder);
+    }
+    command.args(words).exec()
+}
+
 fn main() -> ExitCode {
+    let _ = STARTED_IN.set(std::env::current_dir().unwrap_or_default());
     let arguments: Vec<Vec<u8>> = std::env::args_os()
         .map(std::ffi::OsString::into_vec)
         .collect();

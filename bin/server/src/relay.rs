@@ -1,11 +1,11 @@
-//! Dumps on their way to replicas: a file to one of them, or a child's pipe to several.
+//! Dumps on their way to replicas: a file to one of them, or a child's pipe to several. And a child's pipe to the target of slots.
 
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use engine::ClientId;
+use engine::{ClientId, LinkId};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -84,6 +84,31 @@ pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
     for id in replicas {
         shell.turn(|engine| engine.dump_sent(id, ok));
     }
+}
+
+/// Sends what the child writes into its pipe over a link, to the target of slots that move. Where the link ends, so does the child,
+/// since nobody reads its pipe any more.
+pub(crate) async fn relay_slots(shell: Rc<Shell>, link: LinkId) {
+    let pipe = shell.machine.take_pipe().map(pipe::Receiver::from_owned_fd);
+    let mut ok = false;
+    if let Some(Ok(mut pipe)) = pipe {
+        let mut buffer = vec![0; READ_BYTES];
+        ok = loop {
+            match pipe.read(&mut buffer).await {
+                Ok(0) => break true,
+                Ok(count) => {
+                    if !shell.push_link(link, buffer[..count].to_vec()).await {
+                        break false;
+                    }
+                }
+                Err(_) => break false,
+            }
+        };
+    }
+    if ok {
+        ok = shell.child_succeeded().await;
+    }
+    shell.turn(|engine| engine.snapshot_relayed(link, ok));
 }
 
 /// Appends bytes to the output of replicas; those that are gone, or given up, are left out from now on.

@@ -11,7 +11,6 @@ use daemon::{PidFile, as_path, reason};
 use engine::{Action, ClientId, Engine, LinkId, System as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::unconstrained;
 use tokio::time::MissedTickBehavior;
 
@@ -64,7 +63,7 @@ pub(crate) struct Shell {
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
-    links: RefCell<BTreeMap<LinkId, UnboundedSender<Vec<u8>>>>,
+    links: RefCell<BTreeMap<LinkId, links::Link>>,
     /// The same for the cluster bus.
     bus: RefCell<BTreeMap<cluster_bus::LinkId, bus::Link>>,
     bus_links: Cell<u64>,
@@ -85,6 +84,8 @@ pub(crate) struct Shell {
     /// Clients whose output waits for that.
     deferred: RefCell<Vec<ClientId>>,
     pub(crate) pid_file: RefCell<Option<PidFile>>,
+    /// When the process ends well, its program is started again in its place after so long.
+    restart: Cell<Option<Duration>>,
 }
 
 impl Shell {
@@ -117,6 +118,7 @@ impl Shell {
             flush_due: Notify::new(),
             deferred: RefCell::default(),
             pid_file: RefCell::default(),
+            restart: Cell::new(None),
         }
     }
 
@@ -318,14 +320,13 @@ impl Shell {
         match action {
             Action::CloseClient { id, .. } => self.wake(id),
             Action::OpenLink { link, host, port } => {
-                let (sender, receiver) = unbounded_channel();
-                self.links.borrow_mut().insert(link, sender);
-                tokio::task::spawn_local(links::run(Rc::clone(self), link, host, port, receiver));
+                let (ours, work) = links::link();
+                self.links.borrow_mut().insert(link, ours);
+                tokio::task::spawn_local(links::run(Rc::clone(self), link, host, port, work));
             }
             Action::SendLink { link, bytes } => {
-                if let Some(sender) = self.links.borrow().get(&link) {
-                    // A link that has just ended takes nothing more; its end is told soon.
-                    let _ = sender.send(bytes);
+                if let Some(known) = self.links.borrow().get(&link) {
+                    known.send(bytes);
                 }
             }
             Action::CloseLink { link } => self.forget_link(link),
@@ -352,6 +353,11 @@ impl Shell {
                 self.child_ok.set(None);
                 tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
             }
+            Action::RelaySlots { link } => {
+                self.machine.child_end.set(None);
+                self.child_ok.set(None);
+                tokio::task::spawn_local(relay::relay_slots(Rc::clone(self), link));
+            }
             Action::BusConnect { link, addr } => {
                 let (ours, work) = bus::link();
                 self.add_bus_link(link, ours);
@@ -375,9 +381,31 @@ impl Shell {
                     what,
                 )));
             }
+            Action::Restart { delay_ms } => {
+                self.restart.set(Some(Duration::from_millis(delay_ms)));
+            }
             Action::Exit { code } => {
                 self.end(code);
             }
+        }
+    }
+
+    /// Sends bytes over a link once little waits before them. False where the link has ended.
+    pub(crate) async fn push_link(&self, link: LinkId, bytes: Vec<u8>) -> bool {
+        loop {
+            let room = {
+                let links = self.links.borrow();
+                let Some(known) = links.get(&link) else {
+                    return false;
+                };
+                if known.has_room() {
+                    self.engine.borrow_mut().link_queued(link, bytes.len());
+                    known.send(bytes);
+                    return true;
+                }
+                known.room()
+            };
+            room.await;
         }
     }
 
@@ -451,6 +479,12 @@ impl Shell {
         let _ = self.nodes_file.as_ref().map(NodesFile::write);
         if code == 0 {
             tracing::warn!("Redis is now ready to exit, bye bye...");
+        }
+        if let Some(delay) = self.restart.get().filter(|_| code == 0) {
+            std::thread::sleep(delay);
+            // It only comes back where it could not.
+            let error = crate::start_again();
+            tracing::warn!("Cannot start again: {}", reason(&error));
         }
         std::process::exit(code);
     }

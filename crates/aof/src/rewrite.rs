@@ -63,7 +63,7 @@ impl<W: Write> Rewriter<W> {
     ) -> io::Result<()> {
         for database in 0..keyspace.databases() {
             let db = keyspace.db_ref(database);
-            if db.is_empty() {
+            if db.total_len() == 0 {
                 continue;
             }
             self.begin(2, b"SELECT");
@@ -77,6 +77,63 @@ impl<W: Write> Rewriter<W> {
                 }
             });
             result?;
+        }
+        Ok(())
+    }
+
+    /// Writes all keys of some slots, given from each first to each last one, in the order of their numbers: those whose time has come
+    /// too, for it is their owner who deletes them. `after` is called after each key with the number of bytes written; where it answers
+    /// true, what is buffered goes out.
+    ///
+    /// # Errors
+    /// Those of the sink and of `after`.
+    pub fn slots(
+        &mut self,
+        keyspace: &Keyspace,
+        slots: &[(u16, u16)],
+        mut after: impl FnMut(u64) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        for database in 0..keyspace.databases() {
+            let db = keyspace.db_ref(database);
+            let mut selected = false;
+            for slot in slots.iter().flat_map(|(first, last)| *first..=*last) {
+                if db.slot_len(slot) == 0 {
+                    continue;
+                }
+                if !std::mem::replace(&mut selected, true) {
+                    self.begin(2, b"SELECT");
+                    self.bulk(itoa::Buffer::new().format(database).as_bytes())?;
+                }
+                let mut result = Ok(());
+                db.for_each_in_slot(slot, |key, value, expire_ms| {
+                    if result.is_ok() {
+                        result = self.key(key, value, expire_ms).and_then(|()| {
+                            if after(self.written())? {
+                                self.flush()?;
+                                self.sink.flush()?;
+                            }
+                            Ok(())
+                        });
+                    }
+                });
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes that slots are being imported: what follows of them is not to be seen.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn slot_import(&mut self, name: &str, slots: &[(u16, u16)]) -> io::Result<()> {
+        self.begin(6 + 2 * slots.len(), b"CLUSTER");
+        for word in ["SYNCSLOTS", "ESTABLISH", "NAME", name, "SLOTSRANGE"] {
+            self.bulk(word.as_bytes())?;
+        }
+        let mut number = itoa::Buffer::new();
+        for slot in slots.iter().flat_map(|(first, last)| [first, last]) {
+            self.bulk(number.format(*slot).as_bytes())?;
         }
         Ok(())
     }

@@ -233,3 +233,45 @@ fn libraries_are_loaded_anew() {
         b"*3\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$19\r\n#!lua name=lib\ncode\r\n"
     );
 }
+
+#[test]
+fn slots_are_written_alone_with_what_has_expired() {
+    let mut keyspace = Keyspace::new(2, true);
+    for (db, key) in [(0, "{06S}a"), (0, "{Qi}b"), (0, "{6ZJ}c"), (1, "{06S}d")] {
+        keyspace.db(db).set_str(key.as_bytes(), StrNew::Int(7));
+    }
+    keyspace.db(0).set_expire_ms(b"{06S}a", Some(1));
+    let mut rewriter = Rewriter::new(Vec::new());
+    rewriter.slot_import("name", &[(0, 0), (2, 16383)]).unwrap();
+    let mut counts = Vec::new();
+    let after = |written| {
+        counts.push(written);
+        Ok(false)
+    };
+    rewriter
+        .slots(&keyspace, &[(0, 0), (2, 16383)], after)
+        .unwrap();
+    let file = rewriter.finish().unwrap();
+    let mut reader = Reader::new(&file[..]);
+    let mut lines = Vec::new();
+    while let Some(command) = reader.next_command().unwrap() {
+        let words: Vec<String> = command
+            .args()
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        lines.push(words.join(" "));
+    }
+    assert_eq!(
+        lines,
+        [
+            "CLUSTER SYNCSLOTS ESTABLISH NAME name SLOTSRANGE 0 0 2 16383",
+            "SELECT 0",
+            "SET {06S}a 7",
+            "PEXPIREAT {06S}a 1",
+            "SET {6ZJ}c 7",
+            "SELECT 1",
+            "SET {06S}d 7",
+        ]
+    );
+    assert_eq!(counts.len(), 3);
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cluster_bus::message::{Body, Header, NodeFlags, Packet, PingKind, Version, WireIp};
 use cluster_bus::node::{FailoverKind, SlotChange};
 use cluster_bus::{
-    Caller, Config, Event, MAX_EPOCH, NodeId, Query, Route, Slot, SlotSet, key_slot,
+    Caller, Config, Event, Facts, MAX_EPOCH, NodeId, Query, Route, Slot, SlotSet, key_slot,
 };
 use harness::{World, cluster, port, quick, settled, slots};
 
@@ -891,4 +891,94 @@ fn an_announced_address_counts_in_version_1() {
         (line.ip, line.bus_port),
         (Some("127.0.0.9".parse().unwrap()), 12345)
     );
+}
+
+// --- slots that move whole ------------------------------------------------------------------------------------------
+
+fn owners(world: &World, number: u16) -> Vec<Option<NodeId>> {
+    let hosts = world.hosts.iter();
+    hosts.map(|host| host.node.owner(slot(number))).collect()
+}
+
+#[test]
+fn who_takes_whole_slots_has_them_everywhere_under_a_new_epoch() {
+    let mut world = cluster(3, 3, &quick());
+    let (source, target) = (world.id(0), world.id(1));
+    let moved = slots(0, 99);
+    assert_eq!(
+        world.hosts[2].node.owner_of_all(moved.clone()),
+        Some(source)
+    );
+    assert_eq!(world.hosts[2].node.owner_of_all(slots(0, 16383)), None);
+    let before = world.hosts[1].node.config_epoch();
+    world.call(1, |node, now| node.take_slots(now, moved.clone()));
+    assert!(world.hosts[1].node.config_epoch() > before);
+    // A second one is newer again, although nobody else has a newer one.
+    let first = world.hosts[1].node.config_epoch();
+    world.call(1, |node, now| node.take_slots(now, slots(100, 100)));
+    assert!(world.hosts[1].node.config_epoch() > first);
+    world.run_until("all know the new owner", 3000, |world| {
+        owners(world, 50) == [Some(target); 3] && owners(world, 100) == [Some(target); 3]
+    });
+}
+
+#[test]
+fn a_claim_is_above_the_epoch_that_its_owner_holds() {
+    let mut world = cluster(3, 3, &quick());
+    let (source, target) = (world.id(0), world.id(1));
+    // The source has counted on, and the target has not heard of it.
+    world.call(0, |node, now| {
+        for _ in 0..5 {
+            node.take_slots(now, slots(101, 101));
+        }
+    });
+    let held = world.call(0, |node, now| node.begin_yielding(now, target));
+    world.call(1, |node, now| node.hear_epoch(now, held));
+    world.call(1, |node, now| node.take_slots(now, slots(0, 99)));
+    assert!(world.hosts[1].node.config_epoch() > held);
+    // Whoever else comes to have the source's epoch, it is not the source that takes another one.
+    let mut packet = world.packet_of(2, ping(Vec::new()));
+    packet.header.config_epoch = held;
+    packet.header.sender = world.id(2);
+    world.inject(0, packet);
+    assert_eq!(world.hosts[0].node.config_epoch(), held);
+    world.call(0, |node, _| node.end_yielding());
+    world.run_until("all know the new owner", 5000, |world| {
+        owners(world, 50) == [Some(target); 3] && owners(world, 101) == [Some(source); 3]
+    });
+    // What nobody can have handed out is not believed.
+    let before = world.hosts[1].node.current_epoch();
+    world.call(1, |node, now| node.hear_epoch(now, MAX_EPOCH));
+    assert_eq!(world.hosts[1].node.current_epoch(), before);
+}
+
+#[test]
+fn slots_are_not_moved_by_hand_while_some_move_whole() {
+    let mut world = cluster(2, 2, &quick());
+    let facts = Facts {
+        importing_slots: true,
+        ..Facts::default()
+    };
+    let other = world.id_text(1);
+    let words: [&[u8]; 4] = [b"SETSLOT", b"0", b"MIGRATING", other.as_bytes()];
+    let refused = world.call(0, |node, now| {
+        node.command(now, facts, Caller::default(), &words, &Empty)
+    });
+    assert_eq!(refused.unwrap_err().to_string(), "Slot import in progress.");
+}
+
+struct Empty;
+
+impl cluster_bus::Keyspace for Empty {
+    fn is_empty(&self) -> bool {
+        true
+    }
+
+    fn count_keys_in_slot(&self, _slot: Slot) -> u64 {
+        0
+    }
+
+    fn keys_in_slot(&self, _slot: Slot, _max: usize) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
 }

@@ -185,8 +185,9 @@ pub(crate) fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut expired: Vec<Box<[u8]>> = Vec::new();
     let open = ctx.reply.begin_array();
     let mut count = 0;
-    ctx.keyspace.db_ref(ctx.db).for_each(|key, _, expire_ms| {
-        if pattern != b"*" && !glob::matches(pattern, key) {
+    let db = ctx.keyspace.db_ref(ctx.db);
+    db.for_each(|key, _, expire_ms| {
+        if pattern != b"*" && !glob::matches(pattern, key) || !db.shows(key) {
             return;
         }
         if expiring && expire_ms.is_some_and(|at| at < now_ms) {

@@ -44,4 +44,5 @@ pub use context::{Args, Ctx, Done, Settings};
 pub use effects::{Awaited, Block, Effects, EventClass, KeyEvent, Propagation};
 pub use error::Error;
 pub use rng::Rng;
+pub use scan::cluster_scan;
 pub use table::{Facts, Flags, Traits};

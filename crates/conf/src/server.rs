@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use crate::directive::{
     Directive, INT_MAX, Parameter, Place, Value, int, memory, octal, optional, percent,
-    special as own, statement, text, word,
+    signed_memory, special as own, statement, text, word,
 };
 use crate::rewrite::Rewriter;
 use crate::value::{
@@ -358,6 +358,10 @@ parameters! {
     cluster_link_sendbuf_limit: u64 = 0, plain: memory("cluster-link-sendbuf-limit", 0, i64::MAX).tells(Effect::Cluster);
     /// Count what each slot is used for.
     cluster_slot_stats_enabled: bool = false, plain: word("cluster-slot-stats-enabled").tells(Effect::Cluster);
+    /// How many migrations of whole slots are told of.
+    cluster_slot_migration_log_max_len: u64 = 1000, plain: int("cluster-slot-migration-log-max-len", 0, i64::MAX);
+    /// Bytes that may still have to be sent when writes to slots that move are held back; -1 for any number.
+    slot_migration_max_failover_repl_bytes: i64 = 0, plain: signed_memory("slot-migration-max-failover-repl-bytes", -1, i64::MAX);
     /// The address that other nodes are told.
     cluster_announce_ip: Option<Vec<u8>> = None, plain: optional("cluster-announce-ip").checked(special::is_announced_ip).tells(Effect::Cluster);
     /// The IPv4 address that clients are told.

@@ -2,8 +2,7 @@
 //! kept by `CONFIG REWRITE`; a configuration that sets one to something else than its default is told so.
 
 use crate::directive::{
-    Directive, Fixed, INT_MAX, int, memory, optional, signed_memory, special as own, statement,
-    text, word,
+    Directive, Fixed, INT_MAX, int, memory, optional, special as own, statement, text, word,
 };
 use crate::server::special;
 
@@ -49,14 +48,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         .alias("server_cpulist")
         .fixed()
         .unused(Text(""), CPUS),
-    int("cluster-slot-migration-log-max-len", 0, i64::MAX).unused(
-        Int(1000),
-        "Slots are moved key by key; there is no log of whole-slot migrations.",
-    ),
-    signed_memory("slot-migration-max-failover-repl-bytes", -1, i64::MAX).unused(
-        Int(0),
-        "Slots are moved key by key; there is no log of whole-slot migrations.",
-    ),
     word("crash-memcheck-enabled").unused(Switch(true), "A crash report does not test memory."),
     word("disable-thp").fixed().unused(
         Switch(true),

@@ -19,7 +19,7 @@ pub enum Action {
         /// Whether pending output goes first.
         after_reply: bool,
     },
-    /// Connect to a master; the shell then calls [`crate::Engine::link_opened`], and what comes goes to
+    /// Connect to a master, or to the target of slots that move; the shell then calls [`crate::Engine::link_opened`], and what comes goes to
     /// [`crate::Engine::link_received`].
     OpenLink {
         /// The name of the connection to be.
@@ -29,14 +29,14 @@ pub enum Action {
         /// Its port.
         port: u16,
     },
-    /// Send bytes to a master.
+    /// Send bytes over such a connection; the shell tells [`crate::Engine::link_sent`] what it has written.
     SendLink {
         /// Where.
         link: LinkId,
         /// What.
         bytes: Vec<u8>,
     },
-    /// Close the connection to a master. Nothing more is told of it.
+    /// Close such a connection. Nothing more is told of it.
     CloseLink {
         /// Which.
         link: LinkId,
@@ -69,6 +69,12 @@ pub enum Action {
         /// The replicas.
         replicas: Vec<ClientId>,
     },
+    /// Send what the child writes into its pipe over a link, whose other end is the target of slots that move; the shell tells
+    /// [`crate::Engine::link_queued`] what it gives to the link, and then calls [`crate::Engine::snapshot_relayed`].
+    RelaySlots {
+        /// The link.
+        link: LinkId,
+    },
     /// Open a connection to a node's bus.
     BusConnect {
         /// Its number.
@@ -100,6 +106,11 @@ pub enum Action {
         transfer: TransferId,
         /// What and where to.
         what: Transfer,
+    },
+    /// When the process is to end, start its program again in its place, after so many milliseconds.
+    Restart {
+        /// How many.
+        delay_ms: u64,
     },
     /// End the process with this code. Data have been saved already, if they were to be; nodes.conf may still be on its way.
     Exit {

@@ -49,6 +49,10 @@ pub struct Flags {
     pub readonly: bool,
     /// It is to be closed once its replies are sent; what it sends is not read any more.
     pub closing: bool,
+    /// It is the source of slots that come here whole: its commands are obeyed.
+    pub imports: bool,
+    /// It is no connection: it stands for one to the target of slots that go.
+    pub exports: bool,
     /// CLIENT NO-EVICT
     pub no_evict: bool,
     /// CLIENT NO-TOUCH
@@ -122,6 +126,8 @@ pub(crate) struct Announced {
     pub(crate) eof: bool,
     /// It understands a stream that goes on under another name, and dumps that tell where in it they stand.
     pub(crate) psync2: bool,
+    /// Which version of Valkey it is, a byte for each number; 0 for one that does not tell.
+    pub(crate) version: u32,
     /// It wants a dump and no stream.
     pub(crate) rdb_only: bool,
     /// Of the dump it wants these parts only (`rdb-filter-only`).
@@ -311,6 +317,8 @@ impl Client {
             asking,
             readonly,
             closing,
+            imports,
+            exports,
             no_evict: _,
             no_touch,
             import_source,
@@ -318,7 +326,7 @@ impl Client {
             quiet,
         } = self.flags;
         let special = master | replica | monitor | internal | asking | readonly | closing;
-        !(special | no_touch | import_source)
+        !(special | imports | exports | no_touch | import_source)
             && quiet == Quiet::No
             && self.multi.is_none()
             && self.tracking.is_none()

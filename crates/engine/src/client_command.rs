@@ -39,6 +39,8 @@ fn marks(client: &Client) -> String {
         (client.flags.no_evict, 'e'),
         (client.flags.no_touch, 'T'),
         (client.flags.import_source, 'I'),
+        (client.flags.imports, 'i'),
+        (client.flags.exports, 'E'),
     ];
     let tracking = client.tracking.iter().flat_map(|tracking| tracking.marks());
     let mut text: String = marks
@@ -365,6 +367,7 @@ impl Engine {
         if client.flags.replica && !client.flags.monitor
             || client.flags.master
             || client.flags.internal
+            || client.flags.exports
             || client.flags.closing
         {
             return false;
@@ -407,6 +410,8 @@ impl Engine {
             let bound = !flags.replica
                 && !flags.master
                 && !flags.internal
+                && !flags.imports
+                && !flags.exports
                 && !flags.monitor
                 && client.subscriptions.is_none();
             let idle = now_ms.saturating_sub(client.active_ms) > timeout_ms;

@@ -7,7 +7,12 @@ impl Client {
     /// What it counts for.
     fn counted_bytes(&self) -> usize {
         let replica = self.flags.replica && !self.flags.monitor;
-        if replica || self.flags.master || self.flags.internal || self.flags.closing {
+        if replica
+            || self.flags.master
+            || self.flags.imports
+            || self.flags.internal
+            || self.flags.closing
+        {
             0
         } else {
             self.memory()

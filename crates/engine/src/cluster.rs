@@ -13,7 +13,16 @@ use crate::index::Entry;
 use crate::slot_usage::SlotUsages;
 use crate::{Action, Client, ClientId, Engine, bus_config};
 
-const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
+pub(crate) const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
+
+/// Why the keys of a slot go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// They are elsewhere now: nobody hears of it but replicas and files, a DEL for each.
+    Moved,
+    /// They are gone: who asked for it tells replicas and files in one word.
+    Flushed,
+}
 
 /// Up to so many keys of a slot are told in the order of their bytes.
 const SORTED_SLOT_KEYS: usize = 1000;
@@ -79,7 +88,7 @@ impl Engine {
         self.perform_bus();
     }
 
-    fn bus_now(&self) -> cluster_bus::Now {
+    pub(crate) fn bus_now(&self) -> cluster_bus::Now {
         cluster_bus::Now {
             mono_ms: self.now.mono_ms,
             unix_ms: self.now.unix_ms(),
@@ -101,10 +110,16 @@ impl Engine {
     }
 
     fn facts(&self) -> Facts {
+        let migrations = &self.keeper.migrations;
+        let facts = Facts {
+            importing_slots: migrations.is_importing(),
+            exporting_slots: migrations.is_exporting(),
+            ..Facts::default()
+        };
         let Some(slave) = &self.keeper.slave else {
             return Facts {
                 repl_offset: self.journal.replicas.offset(),
-                ..Facts::default()
+                ..facts
             };
         };
         let data_as_of_ms = if self.is_linked() {
@@ -116,6 +131,7 @@ impl Engine {
             repl_offset: self.applied_offset().unwrap_or(0),
             data_as_of_ms,
             loading: self.keeper.persistence.loading.is_some(),
+            ..facts
         }
     }
 
@@ -127,6 +143,7 @@ impl Engine {
         };
         node.handle_timeout(now, facts);
         self.perform_bus();
+        self.tick_migrations();
         self.redirect_blocked();
     }
 
@@ -153,6 +170,15 @@ impl Engine {
     /// Keys were loaded: the slots that they are in are ours, or are marked.
     pub fn check_loaded_slots(&mut self) {
         let now = self.bus_now();
+        if self
+            .keeper
+            .cluster
+            .as_ref()
+            .is_some_and(|node| !node.is_replica())
+        {
+            self.fail_imports("Process restarted");
+            self.settle_migrations();
+        }
         let Some(node) = &mut self.keeper.cluster else {
             return;
         };
@@ -161,8 +187,10 @@ impl Engine {
             usages: &self.meter.slots,
             selected: 0,
         };
+        // What an import has left behind is on its way out.
         let populated: Vec<Slot> = Slot::all()
             .filter(|slot| keys.count_keys_in_slot(*slot) > 0)
+            .filter(|slot| !self.keeper.migrations.imports(*slot))
             .collect();
         node.verify_slots_with_keys(now, populated);
         self.perform_bus();
@@ -198,6 +226,7 @@ impl Engine {
         let changes = self.keeper.cluster.as_ref().map(|node| node.map_changes());
         if let Some(changes) = changes.filter(|changes| *changes != self.keeper.map_changes) {
             self.keeper.map_changes = changes;
+            self.check_migrations();
             self.leave_moved_channels();
             self.forget_moved_usage();
         }
@@ -224,10 +253,20 @@ impl Engine {
                 self.break_watches_on_flush(None);
                 self.empty_keyspace();
                 self.forget_libraries();
+                self.propagate(0, &[b"FLUSHALL"]);
             }
             // The core logs it; commands ask the core.
             Event::StateChanged(_) => {}
-            Event::DeleteKeysInSlot(slot) => self.delete_slot(slot),
+            Event::DeleteKeysInSlot(slot) => {
+                // The new owner is not to hear of it.
+                self.check_migrations();
+                self.delete_some_of_slot(slot, u64::MAX, Deletion::Moved);
+            }
+            Event::FlushSlot(slot) => {
+                self.delete_some_of_slot(slot, u64::MAX, Deletion::Flushed);
+                let slot = slot.to_string();
+                self.propagate(0, &[b"CLUSTER", b"FLUSHSLOT", slot.as_bytes()]);
+            }
             Event::Publish(published) => {
                 let (channel, message) = (&published.channel, &published.message);
                 if published.sharded {
@@ -242,23 +281,35 @@ impl Engine {
         }
     }
 
-    fn delete_slot(&mut self, slot: Slot) {
+    /// Deletes up to `most` keys of a slot; how many there were.
+    pub(crate) fn delete_some_of_slot(&mut self, slot: Slot, most: u64, why: Deletion) -> u64 {
+        let mut deleted = 0;
         for db in 0..self.shard.keyspace.databases() {
             let mut keys: Vec<Box<[u8]>> = Vec::new();
+            let left = usize::try_from(most - deleted).unwrap_or(usize::MAX);
             self.shard
                 .keyspace
                 .db_ref(db)
-                .slot_keys(slot.number(), usize::MAX, |key| keys.push(key.into()));
+                .slot_keys(slot.number(), left, |key| keys.push(key.into()));
             for key in keys {
-                if self.shard.keyspace.db(db).remove(&key) {
-                    self.shard
-                        .effects
-                        .changed(db, &key, EventClass::Generic, "del");
+                deleted += 1;
+                if !self.shard.keyspace.db(db).remove(&key) {
+                    continue;
+                }
+                let effects = &mut self.shard.effects;
+                if why == Deletion::Flushed {
+                    effects.changed(db, &key, EventClass::Generic, "del");
+                } else {
+                    effects.dirty += 1;
+                    effects.touch(db, &key);
                     self.propagate(db, &[b"DEL", &key]);
                 }
             }
         }
-        self.settle();
+        if deleted > 0 {
+            self.settle();
+        }
+        deleted
     }
 
     // ---- the gate --------------------------------------------------------------------------------------------------------
@@ -275,7 +326,7 @@ impl Engine {
         };
         let client = &self.sessions.clients[id];
         let internal = client.flags.internal && self.scripting.client != Some(id);
-        if client.flags.master || internal {
+        if client.flags.master || client.flags.imports || internal {
             return Ok(());
         }
         let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
@@ -304,7 +355,11 @@ impl Engine {
             return Ok(());
         }
         let db = self.shard.keyspace.db_ref(client.db);
-        let exists = |key: &[u8]| db.peek(key).is_some();
+        let now_ms = self.now.unix_ms();
+        // What has expired is not there, whoever deletes it.
+        let exists = |key: &[u8]| {
+            db.peek(key).is_some() && db.expire_ms(key).is_none_or(|at_ms| at_ms >= now_ms)
+        };
         let route = node.route(keys.iter().copied(), query, exists);
         if route == Route::Here {
             return Ok(());
@@ -402,11 +457,13 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         engine.keeper.nodes_file.wait(id);
     }
     // Changes of slots come many at a time; what they want done is done at the end, too.
-    if args
+    let of_slot = args
         .get(1)
-        .is_none_or(|word| !commands::args::is(word, "SETSLOT"))
-    {
+        .is_some_and(|word| commands::args::is(word, "SETSLOT"));
+    if !of_slot {
         engine.perform_bus();
+    } else if result.is_ok() && !caller.is_master && engine.replicas_follow_slots() {
+        engine.propagate_to_replicas(0, args);
     }
     let reply = result.map_err(|error| Error::owned(format!("ERR {error}")))?;
     write(&mut engine.sessions.clients[id].out, reply);
@@ -475,6 +532,28 @@ fn write(out: &mut resp::Reply, reply: Reply) {
             }
         }
     }
+}
+
+/// CLUSTERSCAN cursor [MATCH pattern] [COUNT count] [TYPE type] [SLOT slot]
+pub(crate) fn clusterscan(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let node = engine.keeper.cluster.as_ref().ok_or(DISABLED)?;
+    let last_of_run = |slot: u16| {
+        let owner = |slot: u16| Slot::new(slot).and_then(|slot| node.owner(slot));
+        let mine = owner(slot);
+        let run = (slot..store::SLOT_COUNT).take_while(|next| owner(*next) == mine);
+        run.last().unwrap_or(slot)
+    };
+    let client = &mut engine.sessions.clients[id];
+    let keyspace = &mut engine.shard.keyspace;
+    let mark = store::order_mark();
+    commands::cluster_scan(
+        keyspace,
+        client.db,
+        &mut client.out,
+        args,
+        &mark,
+        last_of_run,
+    )
 }
 
 /// ASKING

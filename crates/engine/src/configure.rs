@@ -101,7 +101,7 @@ pub(crate) fn gate_protected(
     )))
 }
 
-fn write_file(engine: &mut Engine) -> Done {
+pub(crate) fn write_file(engine: &mut Engine) -> Done {
     let Some(old) = engine.host.config_text() else {
         return Err(Error::text(
             "ERR The server is running without a config file",

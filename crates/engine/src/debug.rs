@@ -71,6 +71,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             | b"disable-cluster-reconnection",
             _,
         ) => crate::cluster::break_bus(engine, args)?,
+        (b"restart", [_, _]) => return restart(engine, b"0"),
+        (b"restart", [_, _, delay]) => return restart(engine, delay),
+        (b"slotmigration", _) => crate::slot_migration::debug(engine, args)?,
         (b"error", [_, _, text]) => {
             engine.sessions.clients[id].out.error(text);
             return Ok(());
@@ -94,6 +97,21 @@ fn change_stream_name(engine: &mut Engine) {
 
 fn log(text: &[u8]) {
     tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
+}
+
+/// DEBUG RESTART [milliseconds]: ends as SHUTDOWN does, and starts again.
+fn restart(engine: &mut Engine, delay: &[u8]) -> Done {
+    let delay_ms = u64::try_from(args::int(delay)?).unwrap_or(0);
+    // Where there is no file the server starts with the words it was started with.
+    let _ = crate::configure::write_file(engine);
+    engine.act(crate::Action::Restart { delay_ms });
+    if engine.prepare_end(conf::ShutdownFlags::default()) {
+        Ok(())
+    } else {
+        Err(Error::text(
+            "ERR failed to restart the server. Check server logs.",
+        ))
+    }
 }
 
 fn reload(engine: &mut Engine) -> Done {
@@ -221,7 +239,7 @@ fn dataset_digest(engine: &Engine) -> String {
     let mut total = Sum::default();
     for number in 0..engine.shard.keyspace.databases() {
         let db = engine.shard.keyspace.db_ref(number);
-        if db.is_empty() {
+        if db.total_len() == 0 {
             continue;
         }
         mix(

@@ -88,14 +88,23 @@ impl Engine {
         run: impl FnOnce(&mut Self) -> bool,
     ) -> bool {
         let client = &mut self.sessions.clients[id];
-        let before = client.flags.quiet;
+        let (before, imports) = (client.flags.quiet, client.flags.imports);
         let apart = Reply::speaking(client.out.protocol());
         let kept = std::mem::replace(&mut client.out, apart);
         let ran = run(self);
+        let mut refused = None;
         if let Some(client) = self.sessions.clients.get_mut(id) {
             let protocol = client.out.protocol();
-            let written = std::mem::replace(&mut client.out, kept);
+            let mut written = std::mem::replace(&mut client.out, kept);
             client.out.set_protocol(protocol);
+            if imports
+                && written
+                    .chunks()
+                    .next()
+                    .is_some_and(|chunk| chunk.starts_with(b"-"))
+            {
+                refused = Some(written.flatten().to_vec());
+            }
             if client.flags.quiet == Quiet::No || messages {
                 client.out.append(written);
             }
@@ -103,11 +112,17 @@ impl Engine {
                 client.flags.quiet = Quiet::No;
             }
         }
+        if let Some(line) = refused {
+            self.import_refused(id, &line);
+        }
         ran
     }
 
     fn run_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        if self.is_paused(id, Some((entry, args))) || self.touches_moving(id, entry, args) {
+        if self.is_paused(id, Some((entry, args)))
+            || self.touches_moving(id, entry, args)
+            || self.writes_moving_slot(id, entry, args)
+        {
             self.hold(id);
             return false;
         }
@@ -179,6 +194,7 @@ impl Engine {
             && self.keeper.shutdown.is_none()
             && self.keeper.failover.is_none()
             && self.keeper.transfers.moving.is_empty()
+            && self.keeper.migrations.paused_until_ms().is_none()
             && self.gate_disk().is_ok()
             && self.keeper.persistence.loading.is_none()
             && self.scripting.running.is_none()
@@ -262,14 +278,17 @@ impl Engine {
         self.gate_cluster(id, entry, args)?;
         self.gate_redirect(id, entry, args)?;
         let wants = self.flags_of(entry, args);
+        let from_source = flags.imports;
         if self.config.maxmemory > 0 && wants.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;
         }
         if wants.has(Flags::WRITE) {
-            self.gate_disk()?;
-            self.gate_min_slaves()?;
+            if !from_source {
+                self.gate_disk()?;
+                self.gate_min_slaves()?;
+            }
             if !from_master {
                 self.gate_read_only()?;
             }
@@ -329,7 +348,8 @@ impl Engine {
             Runner::Engine(_) | Runner::Help => self.host.mono_ns(),
         };
         self.meter.running.begin(entry.number);
-        if self.config.import_mode && self.sessions.clients[id].flags.import_source {
+        let flags = self.sessions.clients[id].flags;
+        if flags.imports || self.config.import_mode && flags.import_source {
             self.run_for_import(id, entry, args);
         } else {
             self.run(id, entry, args);
@@ -397,6 +417,9 @@ impl Engine {
         let done = match entry.runner {
             Runner::Data(run) => {
                 let traits = entry.command.traits;
+                if traits.has(Traits::EMPTIES_DB) || traits.has(Traits::EMPTIES_ALL) {
+                    self.fail_migrations_on_flush();
+                }
                 if self.shard.effects.watching && traits.has(Traits::EMPTIES_DB) {
                     self.break_watches_on_flush(Some(db));
                 }

@@ -50,7 +50,7 @@ impl Engine {
 
     /// Whether changes need not be told to anybody: no file, no replica.
     fn nobody_listens(&self) -> bool {
-        self.appends_nothing() && !self.writes_stream()
+        self.appends_nothing() && !self.writes_stream() && !self.keeper.migrations.is_exporting()
     }
 
     /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.

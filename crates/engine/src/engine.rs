@@ -213,6 +213,9 @@ impl Engine {
             _ => {}
         }
         self.forget_replica(id);
+        if self.sessions.clients[id].flags.imports {
+            self.forget_import(id);
+        }
         if self.sessions.clients[id].flags.monitor {
             self.sessions.monitors.retain(|other| *other != id);
         }
@@ -296,6 +299,7 @@ impl Engine {
             }
         }
         if self.keeper.cluster.is_some() {
+            self.settle_migrations();
             self.perform_bus();
             self.save_nodes();
         }
@@ -413,6 +417,9 @@ impl Engine {
         if let Some(client) = self.sessions.clients.get_mut(id) {
             if client.flags.master {
                 return self.drop_master_link();
+            }
+            if client.flags.exports {
+                return self.kill_export(id);
             }
             client.flags.closing = true;
             client.out.clear();

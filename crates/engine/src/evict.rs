@@ -53,6 +53,7 @@ impl Engine {
             .map_or(0, replication::Backlog::memory);
         used.saturating_sub(u64::try_from(stream).unwrap_or(0))
             .saturating_sub(self.append_only_bytes())
+            .saturating_sub(self.export_bytes())
     }
 
     /// Whether memory is below `maxmemory`.

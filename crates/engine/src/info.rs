@@ -8,6 +8,7 @@ use conf::{Choice as _, Supervised};
 
 use crate::accounts::{percent, ratio};
 use crate::client::Waiting;
+use crate::persistence::Purpose;
 use crate::{ClientId, Engine};
 
 /// Appends lines to a string; that does not fail.
@@ -228,16 +229,22 @@ impl Engine {
             watching += usize::from(!client.watched.is_empty());
             held += usize::from(client.waiting == Waiting::Held);
         }
+        let moving = self.keeper.migrations.paused_until_ms();
         let paused = self
             .sessions
             .paused_until_ms
+            .max(moving)
             .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
         let stopping = self.keeper.shutdown.is_some();
         let failing_over = self.keeper.failover.is_some();
         let actions = match paused {
             None if stopping || failing_over => "write",
             None => "none",
-            Some(_) if self.sessions.paused_writes_only => "write",
+            Some(_)
+                if self.sessions.paused_writes_only || self.sessions.paused_until_ms.is_none() =>
+            {
+                "write"
+            }
             Some(_) => "all",
         };
         lines!(text,
@@ -253,6 +260,7 @@ impl Engine {
             "paused_reason:{}", match paused {
                 _ if stopping => "shutdown_in_progress",
                 _ if failing_over => "failover_in_progress",
+                Some(_) if moving.is_some() => "slot_migration_in_progress",
                 Some(_) => "client_pause",
                 None => "none",
             };
@@ -365,6 +373,7 @@ impl Engine {
             "rdb_last_cow_size:{}", state.copied_bytes;
             "rdb_last_load_keys_expired:{}", state.expired_keys;
             "rdb_last_load_keys_loaded:{}", state.loaded_keys;
+            "slot_migration_fork_in_progress:{}", u8::from(state.running.is_some_and(|running| running.purpose == Purpose::Slots));
         );
         self.info_append_only(text);
         if let Some(loading) = state.loading {
@@ -397,6 +406,8 @@ impl Engine {
             "instantaneous_ops_per_sec:{}", stats.commands_rate.per_second();
             "total_net_input_bytes:{}", stats.input_bytes;
             "total_net_output_bytes:{}", stats.output_bytes;
+            "total_net_cluster_slot_import_bytes:{}", self.keeper.migrations.imported_bytes;
+            "total_net_cluster_slot_export_bytes:{}", self.keeper.migrations.exported_bytes;
             "instantaneous_input_kbps:{:.2}", stats.input_rate.kilobytes();
             "instantaneous_output_kbps:{:.2}", stats.output_rate.kilobytes();
             "rejected_connections:{}", stats.rejected;

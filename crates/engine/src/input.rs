@@ -339,6 +339,9 @@ impl Engine {
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
             client.traffic.input += count as u64;
+            if client.flags.imports {
+                self.keeper.migrations.note_heard(id, count, now_ms);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::nodes_file::NodesFile;
 use crate::persistence::Persistence;
 use crate::shutdown::Shutdown;
 use crate::slave::Slave;
+use crate::slot_migration::Migrations;
 
 /// What this server is to others, and when it saves.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub(crate) struct Keeper {
     /// A nodes.conf that is to be written before the turn ends.
     pub(crate) nodes_file: NodesFile,
     pub(crate) transfers: Transfers,
+    pub(crate) migrations: Migrations,
     /// Forty hexadecimal characters that name this run.
     pub(crate) run_id: String,
     /// How many connections were opened.

@@ -9,7 +9,7 @@
 //! - `client.rs`: one connection's session; `clients.rs`: all of them by name. `input.rs`: from its bytes to requests. `dispatch.rs`: the
 //!   gates a request passes, then the call. `effects.rs`: what a command left behind, applied.
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH. `cluster.rs`: this server
-//!   as a node; `bus_config.rs`: what it is configured to be; `slot_usage.rs`: what its slots are used for. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait. `persistence.rs`: saving and loading dumps.
+//!   as a node; `bus_config.rs`: what it is configured to be; `slot_usage.rs`: what its slots are used for. `slot_migration/`: slots that move to another node as a whole. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait. `persistence.rs`: saving and loading dumps.
 //!   `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of
 //!   replication. `scripting.rs`: scripts, and who is served meanwhile. `tracking.rs`: client-side caching. `access.rs` and `acl_command.rs`: users. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
@@ -72,6 +72,7 @@ mod sessions;
 mod shard;
 mod shutdown;
 mod slave;
+mod slot_migration;
 mod slot_usage;
 mod stats;
 mod tracking;
@@ -92,3 +93,4 @@ pub use master::Replica;
 pub use migrate::{Transfer, TransferId, Transferred};
 pub use replay::{Refusal, Replay, ReplayError};
 pub use running::Running;
+pub use slot_migration::SlotsRequest;

@@ -151,6 +151,13 @@ impl Engine {
         }
     }
 
+    /// Whether all replicas follow what their primary does with slots: Valkey's from 8.0 on.
+    pub(crate) fn replicas_follow_slots(&self) -> bool {
+        const FIRST: u32 = 0x0008_0000;
+        let mut replicas = self.journal.replicas.ids.iter();
+        replicas.all(|id| self.announced(*id).version >= FIRST)
+    }
+
     fn replica(&mut self, id: ClientId) -> Option<&mut Replica> {
         self.sessions.clients.get_mut(id)?.replica.as_deref_mut()
     }
@@ -914,7 +921,9 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
             announced.rdb_only = args::int(value)? != 0;
         } else if args::is(option, "RDB-FILTER-ONLY") {
             announced.parts = Some(filtered_dump::parse_parts(value)?);
-        } else if !args::is(option, "VERSION") {
+        } else if args::is(option, "VERSION") {
+            announced.version = version_number(value);
+        } else {
             return Err(Error::quoting(
                 "ERR Unrecognized REPLCONF option: ",
                 option,
@@ -924,6 +933,16 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     }
     engine.sessions.clients[id].out.ok();
     Ok(())
+}
+
+/// `9.1.0` as a number with a byte for each part.
+fn version_number(word: &[u8]) -> u32 {
+    let mut parts = word.split(|byte| *byte == b'.').map(|part| {
+        let part = args::int(part).ok();
+        part.and_then(|part| u8::try_from(part).ok()).unwrap_or(0)
+    });
+    let mut next = || parts.next().unwrap_or(0);
+    u32::from_be_bytes([0, next(), next(), next()])
 }
 
 /// The longest address that a replica may tell.

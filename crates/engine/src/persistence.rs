@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Sync,
     /// A new append-only file.
     Rewrite,
+    /// The snapshot of slots that move to another node.
+    Slots,
 }
 
 /// A running child.
@@ -90,6 +92,7 @@ impl Engine {
             },
             functions: self.library_codes(),
             slots: self.config.cluster_enabled,
+            slot_imports: self.keeper.migrations.under_way(),
             facts: rdb::Facts {
                 redis_version: resp::REDIS_VERSION.to_owned(),
                 created_s: self.now.unix_ms() / 1000,
@@ -145,6 +148,7 @@ impl Engine {
             Purpose::Save => Job::Save(request),
             Purpose::Sync => Job::Stream(request),
             Purpose::Rewrite => return self.start_rewrite(),
+            Purpose::Slots => return Err("there are no slots to be moved".to_owned()),
         };
         self.keeper.persistence.last_try = self.now.unix_ms() / 1000;
         self.keeper.persistence.dump =
@@ -314,6 +318,7 @@ impl Engine {
         }
         if matches!(progress, Ok(Progress::Done)) {
             self.keeper.persistence.loaded_place = loader.facts().facts.replication.clone();
+            self.adopt_slot_imports(loader.facts().slot_imports.clone());
         }
         progress
     }
@@ -382,6 +387,11 @@ impl Engine {
                 return false;
             }
         }
+        let sending = |running: Running| running.purpose == Purpose::Slots;
+        if self.keeper.persistence.running.is_some_and(sending) {
+            self.set_child(None);
+            self.host.kill_child();
+        }
         let saving = |running: Running| running.purpose.writes_dump();
         if self.keeper.persistence.running.is_some_and(saving) {
             self.set_child(None);
@@ -441,6 +451,7 @@ impl Purpose {
             Self::Save => ("saving", "saving"),
             Self::Sync => ("RDB transfer", "transfer"),
             Self::Rewrite => ("AOF rewrite", "AOF rewrite"),
+            Self::Slots => ("SLOT MIGRATION transfer", "SLOT MIGRATION transfer"),
         }
     }
 }

@@ -39,8 +39,8 @@ impl Engine {
     }
 
     fn propagate_to(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
-        let heard =
-            targets.file && !self.appends_nothing() || targets.replicas && self.writes_stream();
+        let heard = targets.file && !self.appends_nothing()
+            || targets.replicas && (self.writes_stream() || self.keeper.migrations.is_exporting());
         if self.journal.replaying || !heard {
             return;
         }
@@ -107,6 +107,9 @@ impl Engine {
         }
         if targets.replicas {
             self.feed_replicas(Some(db), args);
+            if self.keeper.migrations.is_exporting() {
+                self.feed_exports(db, args);
+            }
         }
     }
 }

@@ -233,6 +233,7 @@ impl Engine {
             let (source, bytes) = self.host.read_append(&self.part_path(&name))?;
             parts.push((String::from_utf8_lossy(&name).into_owned(), source, bytes));
         }
+        self.forget_imports("A new RDB is being loaded");
         self.empty_keyspace();
         self.forget_libraries();
         for (name, source, bytes) in parts {
@@ -240,6 +241,9 @@ impl Engine {
                 self.exit(1);
                 return Err(error.line(&name));
             }
+        }
+        if !self.is_slave() {
+            self.fail_imports("Process restarted");
         }
         tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
         Ok(())

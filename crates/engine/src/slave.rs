@@ -240,6 +240,7 @@ impl Engine {
         self.take_over_stream();
         self.config.slaveof = None;
         self.apply_expiry_rule();
+        self.fail_imports("A failover occurred during slot import");
     }
 
     /// `kept`: what is known of the stream is still of use.
@@ -311,6 +312,9 @@ impl Engine {
 
     /// The connection to the master is made, or is not.
     pub fn link_opened(&mut self, link: LinkId, result: Result<(), String>) {
+        if self.export_opened(link, &result) {
+            return;
+        }
         let now_ms = self.now.mono_ms;
         let Some(slave) = self
             .keeper
@@ -332,6 +336,9 @@ impl Engine {
 
     /// Bytes came from the master.
     pub fn link_received(&mut self, link: LinkId, bytes: &[u8]) {
+        if self.export_received(link, bytes) {
+            return;
+        }
         let now_ms = self.now.mono_ms;
         let Some(slave) = self
             .keeper
@@ -348,6 +355,9 @@ impl Engine {
 
     /// The connection to the master ended.
     pub fn link_closed(&mut self, link: LinkId) {
+        if self.export_closed(link) {
+            return;
+        }
         if self
             .keeper
             .slave
@@ -388,6 +398,7 @@ impl Engine {
             // Our own replicas have to copy the new data.
             self.disconnect_replicas();
             self.free_backlog();
+            self.forget_imports("Full resynchronization occurred");
             self.break_watches_on_flush(None);
             self.empty_keyspace();
             self.forget_libraries();

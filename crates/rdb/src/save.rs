@@ -10,6 +10,7 @@ use crate::blob::Pack;
 use crate::dump::Dumper;
 use crate::error::{Printable, library_name};
 use crate::format::{Encoding, Version};
+use crate::reader::SlotImport;
 use crate::stream::write_stream;
 use crate::writer::{self, Writer};
 
@@ -51,6 +52,8 @@ pub struct SaveOptions<'a> {
     pub functions: &'a [Vec<u8>],
     /// Say where slots begin: for a server in cluster mode, whose keys are kept slot by slot.
     pub slots: bool,
+    /// Imports of slots that are under way. Versions that know none are told nothing of them.
+    pub slot_imports: &'a [SlotImport],
 }
 
 /// What is written of how a key was used.
@@ -183,15 +186,27 @@ pub fn save<W: Write>(
     options: SaveOptions<'_>,
     mut progress: impl FnMut(Saved) -> io::Result<()>,
 ) -> io::Result<(W, Saved)> {
-    let version = options.version.unwrap_or_else(|| version_of(keyspace));
+    let imports = options.slot_imports;
+    let version = options.version.unwrap_or_else(|| {
+        if imports.is_empty() {
+            version_of(keyspace)
+        } else {
+            Version::VALKEY
+        }
+    });
     let mut writer = Writer::new(sink, options.compress, options.checksum);
     let mut saved = Saved::default();
     writer.header(version)?;
     write_facts(&mut writer, version, options.facts)?;
     write_functions(&mut writer, version, options.functions)?;
+    if version.is_valkey() {
+        imports
+            .iter()
+            .try_for_each(|import| writer.slot_import(import))?;
+    }
     for database in 0..keyspace.databases() {
         let db = keyspace.db_ref(database);
-        if db.is_empty() {
+        if db.total_len() == 0 {
             continue;
         }
         let database = u32::try_from(database).unwrap_or(u32::MAX);
@@ -281,7 +296,7 @@ impl<W: Write> DbWriter<'_, W> {
     fn begin(&mut self) -> io::Result<()> {
         self.writer.select(self.database)?;
         if self.version.number() >= FIRST_WITH_AUX {
-            let (keys, expires) = (self.db.len() as u64, self.db.expires_len() as u64);
+            let (keys, expires) = (self.db.total_len() as u64, self.db.expires_len() as u64);
             self.writer.resize(keys, expires)?;
         }
         Ok(())

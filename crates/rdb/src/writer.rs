@@ -7,6 +7,7 @@ use resp::number::{DoubleBuffer, parse_i64};
 use crate::blob::{Pack, intset, listpack, ziplist};
 use crate::crc64::Crc64;
 use crate::format::{Encoding, Version, opcode, string_encoding};
+use crate::reader::SlotImport;
 use crate::{liblzf, lzf};
 
 /// Bytes written to the sink at once.
@@ -91,6 +92,17 @@ impl<W: Write> Writer<W> {
     pub fn function(&mut self, code: &[u8]) -> io::Result<()> {
         self.put(&[opcode::FUNCTION])?;
         self.string(code)
+    }
+
+    /// An import of slots that is under way: versions of Valkey only.
+    pub fn slot_import(&mut self, import: &SlotImport) -> io::Result<()> {
+        self.put(&[opcode::SLOT_IMPORT])?;
+        self.string(import.job.as_bytes())?;
+        self.length(import.slots.len() as u64)?;
+        for slot in import.slots.iter().flat_map(|(first, last)| [first, last]) {
+            self.length(u64::from(*slot))?;
+        }
+        Ok(())
     }
 
     /// How many keys the database has, and how many of them expire.

@@ -31,6 +31,7 @@ const SAVE: SaveOptions<'static> = SaveOptions {
     facts: None,
     functions: &[],
     slots: false,
+    slot_imports: &[],
 };
 
 /// Loads `file` in steps of `step` bytes.
@@ -806,4 +807,39 @@ fn restored_values_take_the_encodings_that_redis_gives_them() {
     bytes[1] = bytes[0];
     assert_eq!(encoding_of(13, &bytes, &limits), "listpack");
     assert_eq!(encoding_of(10, &bytes, &limits), "quicklist");
+}
+
+#[test]
+fn imports_of_slots_that_are_under_way_are_told() {
+    let mut keyspace = Keyspace::new(1, true);
+    keyspace.db(0).hide_slot(store::key_slot(b"hidden"), true);
+    keyspace.db(0).set_str(b"hidden", StrNew::Int(1));
+    let import = rdb::SlotImport {
+        job: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        slots: vec![(7, 7), (300, 16383)],
+    };
+    let options = SaveOptions {
+        slot_imports: std::slice::from_ref(&import),
+        ..SAVE
+    };
+    let (file, saved) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+    assert!(file.starts_with(b"VALKEY080") && saved.keys == 1);
+    let mut again = Keyspace::new(1, true);
+    let mut loader = Loader::open(
+        Input::new(&file[..]),
+        LoadOptions::default(),
+        Limits::default(),
+    )
+    .unwrap();
+    while loader.step(&mut again, 1 << 20).unwrap() == Progress::More {}
+    assert_eq!(loader.facts().slot_imports, [import.clone()]);
+    assert_eq!(content(&again), content(&keyspace));
+    // Who cannot read of it is told nothing.
+    let options = SaveOptions {
+        version: Version::written(11),
+        slot_imports: &[import],
+        ..SAVE
+    };
+    let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+    assert_eq!(content(&load(&file)), content(&keyspace));
 }

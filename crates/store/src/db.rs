@@ -1,9 +1,11 @@
 //! One database: the doors to its keys.
 
 use bytes::Bytes;
+use hash_slot::SLOT_COUNT;
 
 use crate::entry::{Entry, EntryRef, New};
 use crate::keys::{Found, KeyMut, Keys};
+use crate::slots::CURSOR_BITS;
 use crate::table::{self, Table};
 use crate::tracker::Tracker;
 use crate::{Clock, Encoding, ExpiryMode, Owned, StrNew, Value, ValueMut};
@@ -345,7 +347,8 @@ impl Db {
     /// The earliest time at which a field of a hash may expire, Unix milliseconds.
     #[must_use]
     pub fn fields_due_ms(&self) -> Option<u64> {
-        self.gone.tracker.first().map(|(at, ..)| at)
+        let first = self.gone.tracker.first(|slot| !self.keys.hides(slot));
+        first.map(|(at, ..)| at)
     }
 
     /// Deletes up to `most` fields of hashes whose time has come, earliest first; a hash that has no other field goes too. They show up
@@ -356,13 +359,13 @@ impl Db {
         if self.clock.expiry() != ExpiryMode::Delete {
             return 0;
         }
-        while let Some((at, hash, slot)) = self.gone.tracker.first()
+        while let Some((at, hash, slot)) = self.gone.tracker.first(|slot| !self.keys.hides(slot))
             && at < now
             && deleted < most
         {
             let key = self.keys.tracked_key(hash, slot, at);
             let Some(ValueMut::Hash(mut fields)) = key.as_ref().and_then(|key| self.at(key)) else {
-                self.gone.tracker.drop_first();
+                self.gone.tracker.drop((at, hash, slot));
                 continue;
             };
             let mut names = Vec::new();
@@ -399,13 +402,19 @@ impl Db {
 
     // ---- the whole -------------------------------------------------------------------------------------------------
 
-    /// How many keys there are, expired ones included until they are met.
+    /// How many keys there are, expired ones included until they are met. Those of hidden slots are not counted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether there is no key.
+    /// As [`Db::len`], with those of hidden slots: for who writes down all that is here.
+    #[must_use]
+    pub fn total_len(&self) -> usize {
+        self.keys.total_len()
+    }
+
+    /// Whether there is no key that is shown.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -429,9 +438,9 @@ impl Db {
 
     /// Removes everything, to be freed elsewhere (see [`Db::take_garbage`]).
     pub fn clear(&mut self) {
-        let by_slot = matches!(self.keys, Keys::BySlot(_));
-        let keys = std::mem::replace(&mut self.keys, Keys::new(by_slot));
-        if keys.len() > HEAVY_TABLE {
+        let emptied = self.keys.emptied();
+        let keys = std::mem::replace(&mut self.keys, emptied);
+        if keys.total_len() > HEAVY_TABLE {
             self.clock.note_garbage();
             self.gone.garbage.push(Box::new(keys));
         }
@@ -444,11 +453,38 @@ impl Db {
     /// Visits about `count` keys from `cursor`; answers the next cursor, 0 at the end. Keys present from the first call to the last are
     /// visited at least once, whatever is inserted, removed or rebuilt between the calls. Expired keys are visited too.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], Value<'_>)) -> u64 {
-        self.keys
-            .scan(cursor, count, |entry| visit(entry.key(), entry.value()))
+        self.scan_slots(cursor, SLOT_COUNT - 1, count, &mut visit)
     }
 
-    /// All keys in table order, with their values and expiry, for KEYS, saving and digests.
+    /// As [`Db::scan`], but no slot beyond `last` is looked at, where keys are kept by slot: then the cursor of a slot's beginning is
+    /// [`Db::slot_cursor`], and every cursor but 0 is in a slot that has keys.
+    pub fn scan_slots(
+        &self,
+        cursor: u64,
+        last: u16,
+        count: usize,
+        mut visit: impl FnMut(&[u8], Value<'_>),
+    ) -> u64 {
+        self.keys.scan(cursor, last, count, |entry| {
+            visit(entry.key(), entry.value());
+        })
+    }
+
+    /// The cursor of a place in a slot; 0 is its beginning.
+    #[must_use]
+    pub fn slot_cursor(slot: u16, place: u64) -> u64 {
+        u64::from(slot) << CURSOR_BITS | place & ((1 << CURSOR_BITS) - 1)
+    }
+
+    /// The slot that a cursor is in, and the place in it.
+    #[must_use]
+    pub fn cursor_parts(cursor: u64) -> (u16, u64) {
+        // What is left is no more than sixteen bits.
+        let slot = u16::try_from(cursor >> CURSOR_BITS).unwrap_or(u16::MAX);
+        (slot, cursor & ((1 << CURSOR_BITS) - 1))
+    }
+
+    /// All keys in table order, with their values and expiry, for saving and digests: those of hidden slots too.
     pub fn for_each(&self, mut visit: impl FnMut(&[u8], Value<'_>, Option<u64>)) {
         for entry in self.keys.tables().flat_map(Table::iter) {
             visit(entry.key(), entry.value(), entry.expire_ms());
@@ -529,6 +565,29 @@ impl Db {
     }
 
     // ---- slots (cluster mode) ----------------------------------------------------------------------------------------
+
+    /// Shows the keys of a slot to nobody, or to everybody again: they are not counted, listed, drawn, evicted or expired by a cycle,
+    /// while the doors find them. For slots on their way here.
+    pub fn hide_slot(&mut self, slot: u16, on: bool) {
+        self.keys.hide(slot, on);
+    }
+
+    /// Whether a key is in no hidden slot.
+    #[must_use]
+    pub fn shows(&self, key: &[u8]) -> bool {
+        !self.keys.hides(self.keys.slot_of(key))
+    }
+
+    /// All keys of `slot`, with their values and expiry.
+    pub fn for_each_in_slot(
+        &self,
+        slot: u16,
+        mut visit: impl FnMut(&[u8], Value<'_>, Option<u64>),
+    ) {
+        for entry in self.keys.slot(slot).into_iter().flatten() {
+            visit(entry.key(), entry.value(), entry.expire_ms());
+        }
+    }
 
     /// How many keys are in `slot`; 0 where keys are not kept by slot.
     #[must_use]

@@ -3,7 +3,7 @@
 use hash_slot::{SLOT_COUNT, key_slot};
 
 use crate::entry::{Entry, EntryMut, EntryRef};
-use crate::slots::{Slots, Tally};
+use crate::slots::{BySlot, Slots, Tally};
 use crate::table::{self, Occupied, Table, Vacant};
 
 /// The entries of a database.
@@ -11,8 +11,8 @@ use crate::table::{self, Occupied, Table, Vacant};
 pub(crate) enum Keys {
     /// All in one table.
     One(Table<Entry>),
-    /// By slot; nothing is allocated before the first key comes.
-    BySlot(Option<Box<Slots>>),
+    /// By slot.
+    BySlot(BySlot),
 }
 
 /// What a search found.
@@ -38,16 +38,45 @@ pub(crate) struct Place<'a> {
 impl Keys {
     pub(crate) fn new(by_slot: bool) -> Self {
         if by_slot {
-            Self::BySlot(None)
+            Self::BySlot(BySlot::default())
         } else {
             Self::One(Table::new())
+        }
+    }
+
+    /// The same without keys. What is hidden stays hidden.
+    pub(crate) fn emptied(&self) -> Self {
+        match self {
+            Self::One(_) => Self::One(Table::new()),
+            Self::BySlot(by) => Self::BySlot(by.emptied()),
+        }
+    }
+
+    /// Shows the keys of a slot to nobody, or to everybody again.
+    pub(crate) fn hide(&mut self, slot: u16, on: bool) {
+        if let Self::BySlot(by) = self {
+            by.hide(slot, on);
+        }
+    }
+
+    /// Whether a slot is hidden.
+    #[inline]
+    pub(crate) fn hides(&self, slot: u16) -> bool {
+        matches!(self, Self::BySlot(by) if by.hidden.has(slot))
+    }
+
+    /// How many there are, those of hidden slots included.
+    pub(crate) fn total_len(&self) -> usize {
+        match self {
+            Self::One(table) => table.len(),
+            Self::BySlot(by) => by.total_len(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::One(table) => table.len(),
-            Self::BySlot(slots) => slots.as_ref().map_or(0, |slots| slots.len()),
+            Self::BySlot(by) => by.slots.as_ref().map_or(0, |slots| slots.len()),
         }
     }
 
@@ -55,7 +84,7 @@ impl Keys {
     pub(crate) fn marked_len(&self) -> usize {
         match self {
             Self::One(table) => table.marked_len(),
-            Self::BySlot(slots) => slots.as_ref().map_or(0, |slots| slots.marked_len()),
+            Self::BySlot(by) => by.slots.as_ref().map_or(0, |slots| slots.marked_len()),
         }
     }
 
@@ -73,7 +102,7 @@ impl Keys {
     pub(crate) fn table_at(&self, slot: u16) -> Option<&Table<Entry>> {
         match self {
             Self::One(table) => Some(table),
-            Self::BySlot(slots) => slots.as_ref().map(|slots| slots.table(slot)),
+            Self::BySlot(by) => by.slots.as_ref().map(|slots| slots.table(slot)),
         }
     }
 
@@ -98,8 +127,11 @@ impl Keys {
     pub(crate) fn entry(&mut self, hash: u64, key: &[u8]) -> Found<'_> {
         let (table, tally) = match self {
             Self::One(table) => (table, None),
-            Self::BySlot(slots) => {
-                let (table, tally) = slots.get_or_insert_with(Slots::new_boxed).table_mut(key);
+            Self::BySlot(by) => {
+                let slot = key_slot(key);
+                let counts = !by.hidden.has(slot);
+                let slots = by.slots.get_or_insert_with(Slots::new_boxed);
+                let (table, tally) = slots.table_mut(slot, counts);
                 (table, Some(tally))
             }
         };
@@ -121,24 +153,27 @@ impl Keys {
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Table<Entry>> {
         match self {
             Self::One(table) => std::slice::from_ref(table).iter(),
-            Self::BySlot(Some(slots)) => slots.tables().iter(),
-            Self::BySlot(None) => [].iter(),
+            Self::BySlot(by) => by
+                .slots
+                .as_ref()
+                .map_or([].iter(), |slots| slots.tables().iter()),
         }
     }
 
-    /// As [`Table::scan`]. The cursor has the slot above the table's 48 bits.
+    /// As [`Table::scan`]. The cursor has the slot above the table's 48 bits; no slot beyond `last` is looked at.
     pub(crate) fn scan(
         &self,
         cursor: u64,
+        last: u16,
         count: usize,
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> u64 {
         match self {
             Self::One(table) => table.scan(cursor, count, visit),
-            Self::BySlot(None) => 0,
-            Self::BySlot(Some(slots)) => {
+            Self::BySlot(by) => {
+                let Some(slots) = &by.slots else { return 0 };
                 let mut left = count.max(1);
-                slots.walk(cursor, |slots, slot, at| {
+                slots.walk(cursor, last, |slots, slot, at| {
                     let next = slots.table(slot).scan(at, left, |entry| {
                         left = left.saturating_sub(1);
                         visit(entry);
@@ -159,10 +194,11 @@ impl Keys {
     ) -> u64 {
         match self {
             Self::One(table) => table.drain_marked(cursor, &mut budget, gone, taken),
-            Self::BySlot(None) => 0,
-            Self::BySlot(Some(slots)) => slots.walk_marked(cursor, |table, at| {
-                let next = table.drain_marked(at, &mut budget, &mut gone, &mut taken);
-                (next, budget > 0)
+            Self::BySlot(by) => by.slots.as_mut().map_or(0, |slots| {
+                slots.walk_marked(cursor, |table, at| {
+                    let next = table.drain_marked(at, &mut budget, &mut gone, &mut taken);
+                    (next, budget > 0)
+                })
             }),
         }
     }
@@ -175,7 +211,7 @@ impl Keys {
     ) -> Option<&Table<Entry>> {
         match self {
             Self::One(table) => Some(table),
-            Self::BySlot(slots) => slots.as_ref()?.random_table(marked, random),
+            Self::BySlot(by) => by.slots.as_ref()?.random_table(marked, random),
         }
     }
 
@@ -183,7 +219,8 @@ impl Keys {
     pub(crate) fn slot(&self, slot: u16) -> Option<&Table<Entry>> {
         match self {
             Self::One(_) => None,
-            Self::BySlot(slots) => slots
+            Self::BySlot(by) => by
+                .slots
                 .as_ref()
                 .filter(|_| slot < SLOT_COUNT)
                 .map(|slots| slots.table(slot)),
@@ -193,8 +230,8 @@ impl Keys {
     /// Bytes that tables take, entries not included.
     pub(crate) fn memory_bytes(&self) -> usize {
         let own = match self {
-            Self::BySlot(Some(slots)) => slots.own_bytes(),
-            Self::One(_) | Self::BySlot(None) => 0,
+            Self::BySlot(by) => by.slots.as_ref().map_or(0, |slots| slots.own_bytes()),
+            Self::One(_) => 0,
         };
         own + self.tables().map(Table::memory_bytes).sum::<usize>()
     }
@@ -202,7 +239,10 @@ impl Keys {
     /// Takes all keys of a slot out.
     pub(crate) fn take_slot(&mut self, slot: u16) -> Table<Entry> {
         match self {
-            Self::BySlot(Some(slots)) if slot < SLOT_COUNT => slots.take(slot),
+            Self::BySlot(by) if slot < SLOT_COUNT => by
+                .slots
+                .as_mut()
+                .map_or_else(Table::new, |slots| slots.take(slot)),
             Self::One(_) | Self::BySlot(_) => Table::new(),
         }
     }

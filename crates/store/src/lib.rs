@@ -41,7 +41,7 @@ pub use aligned::Aligned;
 pub use clock::{Clock, ExpiryMode, Notes, Usage};
 pub use db::{Db, ExpiredFields, Noted, Prefetched, Sample};
 pub use hash::{FieldTime, Hash, HashBuilder, HashMut, HashRef};
-pub use hash_slot::key_slot;
+pub use hash_slot::{SLOT_COUNT, key_slot, slot_tag};
 pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::{List, Part, Taken};
@@ -50,6 +50,6 @@ pub use stream::{
     Consumer, ConsumerId, Group, Keep, Pending, PendingIds, PendingRange, Refused, Stream,
     StreamEntry, StreamFields, StreamId, StreamRange, StreamRangeBack, Trim, Trimmed,
 };
-pub use table::set_hash_seed;
+pub use table::{order_mark, set_hash_seed};
 pub use value::{Encoding, Owned, Str, StrMut, StrNew, Type, Value, ValueMut};
 pub use zset::{Insert, LexBound, ScoreBound, Zset, ZsetBuilder};

@@ -1,6 +1,6 @@
 //! The keys of a cluster node: one table per hash slot, and how many keys each has.
 
-use hash_slot::{SLOT_COUNT, key_slot};
+use hash_slot::SLOT_COUNT;
 
 use crate::entry::Entry;
 use crate::table::Table;
@@ -8,9 +8,76 @@ use crate::table::Table;
 /// Slots whose keys are counted together, to find one by weight in few steps.
 const GROUP: usize = 128;
 /// A table's cursors have this many bits.
-const CURSOR_BITS: u32 = 48;
+pub(crate) const CURSOR_BITS: u32 = 48;
 
-/// Tables by slot.
+/// Slots whose keys are on their way here: nobody is shown them, and nobody but who brings them touches them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hidden(Option<Box<[u64; SLOT_COUNT as usize / 64]>>);
+
+impl Hidden {
+    #[inline]
+    pub(crate) fn has(&self, slot: u16) -> bool {
+        let Some(words) = &self.0 else { return false };
+        words[usize::from(slot / 64)] >> (slot % 64) & 1 != 0
+    }
+
+    fn set(&mut self, slot: u16, on: bool) {
+        let words = self
+            .0
+            .get_or_insert_with(|| Box::new([0; SLOT_COUNT as usize / 64]));
+        let bit = 1 << (slot % 64);
+        if on {
+            words[usize::from(slot / 64)] |= bit;
+        } else {
+            words[usize::from(slot / 64)] &= !bit;
+        }
+        if words.iter().all(|word| *word == 0) {
+            self.0 = None;
+        }
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u16> {
+        let any = self.0.is_some();
+        (0..SLOT_COUNT).filter(move |slot| any && self.has(*slot))
+    }
+}
+
+/// What a database keeps by slot.
+#[derive(Debug, Default)]
+pub(crate) struct BySlot {
+    /// Nothing is allocated before the first key comes.
+    pub(crate) slots: Option<Box<Slots>>,
+    pub(crate) hidden: Hidden,
+}
+
+impl BySlot {
+    /// As it was before the first key came. What is hidden stays hidden.
+    pub(crate) fn emptied(&self) -> Self {
+        Self {
+            slots: None,
+            hidden: self.hidden.clone(),
+        }
+    }
+
+    pub(crate) fn hide(&mut self, slot: u16, on: bool) {
+        if slot >= SLOT_COUNT || self.hidden.has(slot) == on {
+            return;
+        }
+        self.hidden.set(slot, on);
+        if let Some(slots) = &mut self.slots {
+            slots.count(slot, !on);
+        }
+    }
+
+    /// All keys, those of hidden slots too.
+    pub(crate) fn total_len(&self) -> usize {
+        let Some(slots) = &self.slots else { return 0 };
+        let hidden = self.hidden.slots().map(|slot| slots.table(slot).len());
+        slots.len() + hidden.sum::<usize>()
+    }
+}
+
+/// Tables by slot. What is hidden is not counted, so that walks and draws pass it over.
 #[derive(Debug)]
 pub(crate) struct Slots {
     tables: Box<[Table<Entry>]>,
@@ -31,6 +98,7 @@ pub(crate) struct Tally<'a> {
     all: &'a mut Weights,
     marked: &'a mut Weights,
     slot: u16,
+    counts: bool,
 }
 
 impl Slots {
@@ -64,18 +132,19 @@ impl Slots {
         &self.tables[usize::from(slot)]
     }
 
-    /// The table of a key, and the counts to be kept.
+    /// The table of a slot, and the counts to be kept if it `counts`.
     #[inline]
-    pub(crate) fn table_mut(&mut self, key: &[u8]) -> (&mut Table<Entry>, Tally<'_>) {
-        let slot = key_slot(key);
+    pub(crate) fn table_mut(&mut self, slot: u16, counts: bool) -> (&mut Table<Entry>, Tally<'_>) {
         let tally = Tally {
             all: &mut self.all,
             marked: &mut self.marked,
             slot,
+            counts,
         };
         (&mut self.tables[usize::from(slot)], tally)
     }
 
+    /// Takes all keys of a slot out.
     pub(crate) fn take(&mut self, slot: u16) -> Table<Entry> {
         let table = std::mem::take(&mut self.tables[usize::from(slot)]);
         self.all.set(slot, 0);
@@ -83,24 +152,44 @@ impl Slots {
         table
     }
 
-    /// Walks over slots that have keys, from `cursor` on: `step` gets a slot and a cursor of its table and answers the next cursor and
-    /// whether to go on. Answers the cursor where it stopped, 0 at the end.
+    /// A slot's keys count from now on, or do not any more.
+    fn count(&mut self, slot: u16, counts: bool) {
+        let table = &self.tables[usize::from(slot)];
+        let (all, marked) = if counts {
+            (table.len(), table.marked_len())
+        } else {
+            (0, 0)
+        };
+        self.all.set(slot, all);
+        self.marked.set(slot, marked);
+    }
+
+    /// Walks over slots that have keys, from `cursor` on up to `last`: `step` gets a slot and a cursor of its table and answers the
+    /// next cursor and whether to go on. Answers the cursor where it stopped, 0 at the end.
     pub(crate) fn walk(
         &self,
         cursor: u64,
+        last: u16,
         mut step: impl FnMut(&Self, u16, u64) -> (u64, bool),
     ) -> u64 {
         let Some((mut slot, mut at)) = parts(cursor) else {
             return 0;
         };
-        while let Some(found) = self.all.first_from(slot) {
+        while let Some(found) = self.all.first_from(slot).filter(|found| *found <= last) {
             if found != slot {
                 at = 0;
             }
             let (next, more) = step(self, found, at);
             match resume(found, next, more) {
                 Resume::At(new_slot, new_at) => (slot, at) = (new_slot, new_at),
-                Resume::Stop(cursor) => return cursor,
+                // Not a slot without keys, nor one beyond the last.
+                Resume::Stop(cursor) => match parts(cursor) {
+                    Some((next, 0)) => {
+                        let next = self.all.first_from(next).filter(|next| *next <= last);
+                        return next.map_or(0, |next| u64::from(next) << CURSOR_BITS);
+                    }
+                    _ => return cursor,
+                },
             }
         }
         0
@@ -144,6 +233,9 @@ impl Slots {
 
 impl Tally<'_> {
     pub(crate) fn add(&mut self, keys: isize, marked: isize) {
+        if !self.counts {
+            return;
+        }
         self.all.add(self.slot, keys);
         if marked != 0 {
             self.marked.add(self.slot, marked);

@@ -50,6 +50,16 @@ pub fn set_hash_seed(seed: [u64; 2]) -> bool {
     HASH_SEED.set(seed).is_ok()
 }
 
+/// Six characters that stand for the order in which tables keep their keys: cursors of tables mean the same where they are the same.
+/// They are between `0` and `o` in ASCII, so no dash and no brace.
+#[must_use]
+pub fn order_mark() -> String {
+    let hashed = hash(b"the order of keys");
+    (0..6)
+        .map(|at| char::from(b'0' + u8::try_from(hashed >> (6 * at) & 0x3f).unwrap_or(0)))
+        .collect()
+}
+
 /// The hash of a key: SipHash-1-3 under the process's seed.
 #[must_use]
 #[inline]

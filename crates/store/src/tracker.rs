@@ -35,14 +35,15 @@ impl Tracker {
         }
     }
 
-    /// The one with the earliest time: that time, the hash of its key, and its slot.
-    pub(crate) fn first(&self) -> Option<(u64, u64, u16)> {
-        self.hashes.first().copied()
+    /// The one with the earliest time, of those in slots that count: that time, the hash of its key, and its slot.
+    pub(crate) fn first(&self, counts: impl Fn(u16) -> bool) -> Option<(u64, u64, u16)> {
+        let mut hashes = self.hashes.iter();
+        hashes.find(|(.., slot)| counts(*slot)).copied()
     }
 
-    /// Drops the one with the earliest time.
-    pub(crate) fn drop_first(&mut self) {
-        self.hashes.pop_first();
+    /// Drops one.
+    pub(crate) fn drop(&mut self, hash: (u64, u64, u16)) {
+        self.hashes.remove(&hash);
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1105,3 +1105,74 @@ fn eviction_sees_the_keys_that_are_used_least() {
     db.set_usage(b"once", Some(9), Some(40));
     assert_eq!(db.idle_seconds(b"once"), Some(9));
 }
+
+#[test]
+fn a_hidden_slot_is_found_by_its_doors_alone() {
+    let clock = Clock::new();
+    let mut db = Db::new(clock.clone(), true);
+    // Slots 0 and 1.
+    let (hidden, shown) = (b"{06S}a", b"{Qi}b");
+    db.set_str(hidden, StrNew::Int(1));
+    db.hide_slot(0, true);
+    for key in [&hidden[..], b"{06S}c", shown] {
+        db.set_str_until(key, StrNew::Int(1), Some(1));
+    }
+    clock.set_expiry(ExpiryMode::Hide);
+    assert_eq!((db.len(), db.total_len(), db.expires_len()), (1, 3, 1));
+    assert_eq!((db.slot_len(0), db.slot_len(1)), (2, 1));
+    assert!(!db.shows(hidden) && db.shows(shown));
+    assert!(db.peek(hidden).is_some());
+    let mut seen = Vec::new();
+    assert_eq!(db.scan(0, 10, |key, _| seen.push(key.to_vec())), 0);
+    assert_eq!(seen, [shown.to_vec()]);
+    let mut next = 0;
+    let mut random = || {
+        next += 1;
+        next
+    };
+    for _ in 0..10 {
+        assert_eq!(db.random_key(&mut random), Some(shown.to_vec()));
+    }
+    db.sample(10, true, &mut random, |sample| {
+        assert_eq!(sample.key, shown)
+    });
+    // A cycle deletes only what is shown.
+    clock.set_unix_ms(1000);
+    clock.set_expiry(ExpiryMode::Delete);
+    for _ in 0..100 {
+        db.expire_step(16);
+    }
+    assert_eq!((db.len(), db.total_len()), (0, 2));
+    assert_eq!(db.take_expired(), [Box::from(&shown[..])]);
+    db.clear();
+    clock.set_expiry(ExpiryMode::Ignore);
+    db.set_str(hidden, StrNew::Int(2));
+    assert_eq!((db.len(), db.total_len()), (0, 1), "it stays hidden");
+    db.hide_slot(0, false);
+    assert_eq!((db.len(), db.total_len()), (1, 1));
+}
+
+#[test]
+fn a_scan_of_slots_ends_with_the_last_and_stops_where_there_are_keys() {
+    let mut db = Db::new(Clock::new(), true);
+    for tag in ["06S", "Qi", "6ZJ"] {
+        for number in 0..20 {
+            let key = format!("{{{tag}}}{number}");
+            db.set_str(key.as_bytes(), StrNew::Int(number));
+        }
+    }
+    let (mut cursor, mut seen) = (0, BTreeSet::new());
+    loop {
+        cursor = db.scan_slots(cursor, 1, 3, |key, _| {
+            seen.insert(key.to_vec());
+        });
+        if cursor == 0 {
+            break;
+        }
+        assert!(Db::cursor_parts(cursor).0 <= 1);
+    }
+    assert_eq!(seen.len(), 40);
+    // From the end of one slot to the next that has keys.
+    let next = db.scan_slots(Db::slot_cursor(1, 0), 16383, 20, |_, _| {});
+    assert_eq!(Db::cursor_parts(next), (16383, 0));
+}

@@ -35,6 +35,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod verbs;
 pub mod wait;
+mod whole;
 
 pub use address::Address;
 pub use cluster::{Cluster, Settings};

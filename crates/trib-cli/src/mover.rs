@@ -7,6 +7,8 @@
 //! nobody feels responsible. A window ends with no slot open, except where a node refused something: such slots
 //! stay open, which loses nothing, and `fix` finishes them.
 //!
+//! Where both ends can, slots go as a whole instead: see `whole`.
+//!
 //! Several sources give to one target at the same time, each through its own connections.
 
 use std::collections::BTreeMap;
@@ -247,7 +249,11 @@ impl Mover {
             .iter()
             .map(|count| count.as_int().unwrap_or(0))
             .collect();
-        let mut moved = 0;
+        let mut moved = if self.moves_whole().await {
+            self.run_whole(&slots, &counts).await?
+        } else {
+            0
+        };
         while moved < slots.len() && !self.stop.load(Ordering::Relaxed) {
             if self.options.pace.paused() {
                 self.tell(Event::Paused(true));
@@ -700,7 +706,7 @@ impl Mover {
         }
     }
 
-    fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: Event) {
         // Nobody listens any more when the whole move is being given up.
         let _ = self.events.send(event);
     }

@@ -105,6 +105,12 @@ impl Pace {
         }
     }
 
+    /// Whether keys are counted.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// The most keys that one MIGRATE should take.
     #[must_use]
     pub fn most_keys(&self) -> usize {

@@ -178,6 +178,12 @@ impl Node {
         if self.is_replica() && !caller.is_master {
             return Err(CommandError::SetSlotOnReplica);
         }
+        if self.facts.importing_slots {
+            return Err(CommandError::ImportsSlots);
+        }
+        if self.facts.exporting_slots {
+            return Err(CommandError::ExportsSlots);
+        }
         let slot = slot_of(slot)?;
         let (change, options) = match (action.to_ascii_lowercase().as_slice(), more) {
             (b"migrating", [id, options @ ..]) => (SlotChange::Migrating(text(id)), options),

@@ -97,6 +97,10 @@ pub enum CommandError {
     AddSlotsOnReplica,
     #[error("Please use SETSLOT only with masters.")]
     SetSlotOnReplica,
+    #[error("Slot import in progress.")]
+    ImportsSlots,
+    #[error("Slot export in progress.")]
+    ExportsSlots,
     #[error("Target node is myself")]
     TargetIsMyself,
     #[error("Missing timeout value")]
@@ -258,7 +262,7 @@ impl Node {
 
     /// CLUSTER FLUSHSLOT: deletes the keys of a slot.
     pub fn flush_slot(&mut self, now: Now, slot: Slot) {
-        self.emit(Event::DeleteKeysInSlot(slot));
+        self.emit(Event::FlushSlot(slot));
         self.end_call(now);
     }
 

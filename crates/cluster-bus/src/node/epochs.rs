@@ -101,7 +101,12 @@ impl Node {
     pub(super) fn resolve_collision(&mut self, sender: PeerKey, header: &Header) {
         let (me, other) = (self.me(), &self.table[sender]);
         let collide = me.is_master() && other.is_master() && header.config_epoch == me.config_epoch;
-        if !collide || other.config_epoch != me.config_epoch || other.id <= me.id {
+        // Who takes slots from us must not find our epoch above its own.
+        if !collide
+            || self.yielding > 0
+            || other.config_epoch != me.config_epoch
+            || other.id <= me.id
+        {
             return;
         }
         let id = other.id;

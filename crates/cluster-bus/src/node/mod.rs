@@ -14,6 +14,7 @@
 //! | `ownership` | who gets a slot that two nodes claim, who becomes whose replica |
 //! | `election` | a replica asks for votes, a master gives one |
 //! | `manual_failover` | CLUSTER FAILOVER, on both sides |
+//! | `handover` | slots that move whole, with all their keys |
 //! | `migration` | replicas move to masters that have none left |
 //! | `health` | when the cluster is ok for this node, and when it is not |
 //! | `cron` | what happens ten times a second, and what at the end of every call |
@@ -39,6 +40,7 @@ mod epochs;
 mod failure;
 mod faults;
 mod gossip;
+mod handover;
 mod handshake;
 mod health;
 mod links;
@@ -267,6 +269,10 @@ pub struct Facts {
     pub data_as_of_ms: Option<u64>,
     /// The data is still being read: a replica must not take over with a part of it.
     pub loading: bool,
+    /// Whole slots are on their way here.
+    pub importing_slots: bool,
+    /// Whole slots are on their way to others.
+    pub exporting_slots: bool,
 }
 
 /// What the shell has to do, in order.
@@ -323,6 +329,8 @@ pub enum Event {
     StateChanged(ClusterState),
     /// The slot went to another master while this node stays a master: delete its keys.
     DeleteKeysInSlot(Slot),
+    /// Somebody asked for the keys of a slot to be deleted.
+    FlushSlot(Slot),
     /// Deliver to this server's subscribers.
     Publish(Published),
     /// Hold back the writes of clients for so long: a replica prepares to take over.
@@ -361,6 +369,8 @@ pub struct Node {
     election: Election,
     manual_failover: ManualFailover,
     seeds: Seeds,
+    /// So many nodes are about to claim slots of ours in an epoch that is to be above ours: see `handover`.
+    yielding: usize,
     /// What the server was last told to replicate from.
     replicating_from: Option<(IpAddr, u16)>,
     stats: Stats,
@@ -428,6 +438,7 @@ impl Node {
             last_vote_epoch: epochs.1,
             refused_epoch_ms: None,
             seeds: Seeds::default(),
+            yielding: 0,
             table,
             health: Health::default(),
             election: Election::default(),
@@ -473,6 +484,7 @@ impl Node {
             Input::ConnectFailed { link } => self.link_lost(now, link),
             Input::Closed { link } => self.link_lost(now, link),
             Input::Received { link, packet } => {
+                self.count_received(link, &packet);
                 if !self.drops(now, link, &packet) {
                     self.receive(now, link, packet);
                 }

@@ -8,13 +8,18 @@ use crate::message::{
 use crate::{Now, codec};
 
 impl Node {
+    /// Counts a packet, whatever becomes of it.
+    pub(super) fn count_received(&mut self, link: LinkId, packet: &Packet) {
+        if self.link(link).is_some() {
+            let bytes = codec::encoded_len(packet);
+            self.stats.received.count(packet, bytes);
+        }
+    }
+
     pub(super) fn receive(&mut self, now: Now, link: LinkId, packet: Packet) {
         if self.link(link).is_none() {
             return;
         }
-        self.stats
-            .received
-            .count(&packet, codec::encoded_len(&packet));
         match packet {
             Packet::Full(message) => self.receive_message(now, link, *message),
             // Without a header only the link says who sends it.

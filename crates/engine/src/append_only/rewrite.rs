@@ -29,6 +29,11 @@ impl Engine {
             } else {
                 self.library_codes()
             },
+            slot_imports: if as_dump {
+                Vec::new()
+            } else {
+                self.keeper.migrations.under_way()
+            },
             sync_often: self.config.aof_rewrite_incremental_fsync,
             stamp: self.config.aof_timestamp_enabled,
             dump: as_dump.then(|| self.save_request()),

@@ -5,6 +5,7 @@ use std::fmt;
 use store::Keyspace;
 
 use super::{RewriteRequest, SaveRequest};
+use crate::SlotsRequest;
 
 /// What a forked child is to do with the keyspace as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Job {
     Save(SaveRequest),
     /// Write a dump into a pipe, whose other end the shell relays to replicas ([`crate::Action::RelaySync`]).
     Stream(SaveRequest),
+    /// Write slots as commands into a pipe, whose other end the shell relays to their target ([`crate::Action::RelaySlots`]).
+    Slots(SlotsRequest),
     /// Write the base of an append-only file into a temporary file, which [`super::Files::place_base`] puts into its place.
     Rewrite(RewriteRequest),
 }

@@ -34,6 +34,8 @@ pub struct SaveRequest {
     pub functions: Vec<Vec<u8>>,
     /// Whether it tells where slots begin.
     pub slots: bool,
+    /// Imports of slots that are under way.
+    pub slot_imports: Vec<rdb::SlotImport>,
     /// What it says of itself.
     pub facts: rdb::Facts,
     /// About how long the dump will be, rather too much than too little: what the data take in memory.
@@ -47,6 +49,8 @@ pub struct RewriteRequest {
     pub now_ms: u64,
     /// The sources of all libraries of functions, where it is commands.
     pub functions: Vec<Vec<u8>>,
+    /// Imports of slots that are under way, where it is commands.
+    pub slot_imports: Vec<rdb::SlotImport>,
     /// `aof-rewrite-incremental-fsync`: it is synced in parts, not all at the end.
     pub sync_often: bool,
     /// `aof-timestamp-enabled`: commands begin with when they were written.

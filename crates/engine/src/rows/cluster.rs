@@ -1,9 +1,9 @@
 //! Rows of the group "cluster" that know more than data.
 
-use commands::table::{Group, Row, row};
+use commands::table::{Databases, Group, Row, index, key, range, row};
 
-use crate::cluster;
 use crate::index::EngineFn;
+use crate::{cluster, slot_migration};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
     row("asking", 1, "fast", Group::Cluster)
@@ -48,6 +48,15 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .about("3.0.0", "Takes a new configuration epoch")
             .run(cluster::cluster),
             row(
+                "cluster|cancelslotmigrations",
+                2,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .databases(Databases::All)
+            .about("9.0.0", "Ends all migrations of whole slots from this node")
+            .run(slot_migration::cancel),
+            row(
                 "cluster|count-failure-reports",
                 3,
                 "admin stale",
@@ -85,6 +94,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
+            .traits("from_master")
             .args("options{force:token=FORCE takeover:token=TAKEOVER}?")
             .about("3.0.0", "Makes this replica the primary of its shard")
             .run(cluster::cluster),
@@ -96,6 +106,8 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .categories("keyspace")
             .args("slot:int flush-type{async:token=ASYNC sync:token=SYNC}?")
+            .databases(Databases::All)
+            .traits("from_master replayed")
             .about("9.0.0", "Deletes the keys of a slot")
             .run(cluster::cluster),
             row(
@@ -120,6 +132,14 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .args("slot:int count:int")
                 .about("3.0.0", "Returns keys of a slot")
                 .run(cluster::cluster),
+            row(
+                "cluster|getslotmigrations",
+                2,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .about("9.0.0", "Tells of migrations of whole slots from and to this node")
+            .run(slot_migration::report),
             row("cluster|help", 2, "loading stale", Group::Cluster)
                 .about("5.0.0", "Describes the subcommands"),
             row("cluster|info", 2, "loading stale", Group::Cluster)
@@ -143,6 +163,19 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .args("ip port:int cluster-bus-port:int@4.0.0?")
             .about("3.0.0", "Makes two nodes know each other")
             .run(cluster::cluster),
+            row(
+                "cluster|migrateslots",
+                -4,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .args(
+                "migration-group(slotsrange-token:token=SLOTSRANGE range(start-slot:int end-slot:int)* \
+                node-token:token=NODE node-id)*",
+            )
+            .databases(Databases::All)
+            .about("9.0.0", "Moves whole slots to other nodes")
+            .run(slot_migration::migrate),
             row("cluster|myid", 2, "loading stale", Group::Cluster)
                 .about("3.0.0", "Returns the id of this node")
                 .run(cluster::cluster),
@@ -198,6 +231,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
+            .traits("from_master")
             .args(
                 "slot:int subcommand{importing/node-id=IMPORTING \
                 migrating/node-id=MIGRATING node/node-id=NODE stable:token=STABLE} \
@@ -232,7 +266,29 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .tips(&["nondeterministic_output"])
                 .about("3.0.0", "Returns which nodes serve which slots")
                 .run(cluster::cluster),
+            row(
+                "cluster|syncslots",
+                -3,
+                "admin stale no_async_loading",
+                Group::Cluster,
+            )
+            .traits("from_master replayed")
+            .about("9.0.0", "What nodes say to each other while slots move")
+            .run(slot_migration::sync),
         ]),
+    row("clusterscan", -2, "readonly", Group::Cluster)
+        .categories("keyspace")
+        .keys(&[key("not_key", index(1), range(0, 1, 0))])
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:special",
+            "response_policy:special",
+        ])
+        .args(
+            "cursor pattern:pattern=MATCH? count:int=COUNT? type=TYPE? slot:int=SLOT?",
+        )
+        .about("9.1.0", "Iterates over the keys of the cluster")
+        .run(cluster::clusterscan),
     row("readonly", 1, "loading stale fast", Group::Cluster)
         .categories("connection")
         .about("3.0.0", "Lets a replica in a cluster answer reads")
