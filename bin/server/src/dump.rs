@@ -64,9 +64,12 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
         Who::Server => Paced::free(file),
         Who::Child(gathered) => Paced::of_child(file, gathered),
     };
-    let written = rdb::save(keyspace, file, options(keyspace, request), |_| Ok(()))
-        .and_then(|(written, _)| written.sink.finish())
-        .inspect_err(|error| failed("Write error saving DB on disk", error));
+    let written = rdb::save(keyspace, file, options(keyspace, request), |saved| {
+        rest(request, saved);
+        Ok(())
+    })
+    .and_then(|(written, _)| written.sink.finish())
+    .inspect_err(|error| failed("Write error saving DB on disk", error));
     let renamed = written.and_then(|()| {
         let what = "Error moving temp DB file on the final destination";
         files::rename(&temporary, path).inspect_err(|error| failed(what, error))
@@ -147,7 +150,26 @@ impl Write for EarlyFile {
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
     let options = options(keyspace, request);
-    rdb::save(keyspace, File::from(pipe), options, |_| Ok(())).map(drop)
+    rdb::save(keyspace, File::from(pipe), options, |saved| {
+        rest(request, saved);
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Waits after a key, as a test asked for.
+fn rest(request: &SaveRequest, saved: Saved) {
+    let us = match u64::try_from(request.key_delay_us) {
+        Ok(us) => us,
+        Err(_) => u64::from(
+            saved
+                .keys
+                .is_multiple_of(request.key_delay_us.unsigned_abs()),
+        ),
+    };
+    if us > 0 {
+        std::thread::sleep(Duration::from_micros(us));
+    }
 }
 
 /// Writes slots as commands into a pipe. What was written is not kept from its reader for long.
@@ -200,7 +222,7 @@ pub(crate) fn write_base<W: Write>(
     keyspace: &Keyspace,
     request: &SaveRequest,
     sink: W,
-    progress: impl FnMut(Saved) -> io::Result<()>,
+    mut progress: impl FnMut(Saved) -> io::Result<()>,
 ) -> io::Result<W> {
     let facts = rdb::Facts {
         aof_base: true,
@@ -209,6 +231,10 @@ pub(crate) fn write_base<W: Write>(
     let options = SaveOptions {
         facts: Some(&facts),
         ..options(keyspace, request)
+    };
+    let progress = |saved| {
+        rest(request, saved);
+        progress(saved)
     };
     rdb::save(keyspace, sink, options, progress).map(|(sink, _)| sink)
 }
@@ -308,7 +334,14 @@ async fn load_steps(
     let limits = shell.engine.borrow().limits();
     let mut loader = Loader::open(Input::new(file.take(u64::MAX)), options, limits)?;
     loop {
-        let progress = shell.turn(|engine| engine.load_step(&mut loader, STEP_BYTES))?;
+        let delay_us = shell.engine.borrow().config().key_load_delay;
+        let delay_us = u64::try_from(delay_us).unwrap_or(0);
+        // For tests that need a long load: key by key.
+        let bytes = if delay_us > 0 { 1 } else { STEP_BYTES };
+        let progress = shell.turn(|engine| engine.load_step(&mut loader, bytes))?;
+        if delay_us > 0 {
+            tokio::time::sleep(Duration::from_micros(delay_us)).await;
+        }
         if progress == Progress::Done {
             if options.read.checksum && loader.was_unchecked() {
                 tracing::warn!("{}", rdb::UNCHECKED);

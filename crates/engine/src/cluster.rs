@@ -415,7 +415,7 @@ fn query_of(client: &Client, entry: Entry) -> Query {
 }
 
 /// The keys of a request.
-fn push_keys<'a>(
+pub(crate) fn push_keys<'a>(
     entry: Entry,
     words: Args<'_>,
     word: impl Fn(usize) -> &'a [u8],

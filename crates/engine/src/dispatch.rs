@@ -355,6 +355,9 @@ impl Engine {
             self.run(id, entry, args);
         }
         self.meter.running.end();
+        if self.is_slave() && !self.config.slave_read_only {
+            self.note_own_keys(id, entry, db, args);
+        }
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
         self.meter.last_ns = now_ns;

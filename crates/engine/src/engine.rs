@@ -314,6 +314,7 @@ impl Engine {
         self.tick_shutdown();
         self.serve_waiters();
         self.expire_cycle();
+        self.expire_own_keys();
         self.tick_persistence();
         self.tick_memory();
         self.evict_clients();

@@ -1,6 +1,10 @@
 //! The cycle that deletes keys whose time has come, in slices between which clients are served.
 
-use crate::Engine;
+use commands::{Args, Flags};
+use store::ExpiryMode;
+
+use crate::index::Entry;
+use crate::{ClientId, Engine};
 
 /// Table positions looked at between two looks at the clock.
 const STEP: usize = 256;
@@ -24,6 +28,45 @@ pub(crate) struct ExpireCycle {
 }
 
 impl Engine {
+    /// A client of a writable replica ran a command: keys to which it gave a time are the replica's own to delete.
+    pub(crate) fn note_own_keys(&mut self, id: ClientId, entry: Entry, db: usize, args: Args<'_>) {
+        let from_primary = self
+            .sessions
+            .clients
+            .get(id)
+            .is_none_or(|client| client.flags.master);
+        if from_primary || !entry.command.flags.has(Flags::WRITE) {
+            return;
+        }
+        let Some(slave) = &mut self.keeper.slave else {
+            return;
+        };
+        let mut keys = Vec::new();
+        crate::cluster::push_keys(entry, args, |at| args[at], &mut keys);
+        let data = self.shard.keyspace.db_ref(db);
+        keys.retain(|key| data.expire_ms(key).is_some());
+        let keys = keys.into_iter().map(|key| (db, Box::from(key)));
+        slave.own_keys.extend(keys);
+    }
+
+    /// Part of each tick: keys that clients gave to this replica, and whose time has come. Its primary does not know of them.
+    pub(crate) fn expire_own_keys(&mut self) {
+        let own = self.keeper.slave.as_mut().map(|slave| &mut slave.own_keys);
+        let Some(mut own) = own.filter(|own| !own.is_empty()).map(std::mem::take) else {
+            return;
+        };
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
+        own.retain(|(db, key)| {
+            let db = self.shard.keyspace.db(*db);
+            db.exists(key) && db.expire_ms(key).is_some()
+        });
+        self.propagate_expired();
+        self.apply_expiry_rule();
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.own_keys = own;
+        }
+    }
+
     /// Part of each tick: begins a cycle, unless the last one goes on, and runs its first slice.
     pub(crate) fn expire_cycle(&mut self) {
         if !self.is_expiring() {

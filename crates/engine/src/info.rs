@@ -325,6 +325,7 @@ impl Engine {
             "mem_fragmentation_ratio:{:.2}", ratio(rss, used);
             "mem_fragmentation_bytes:{}", signed(rss) - signed(used);
             "mem_replication_backlog:{}", all.backlog;
+            "mem_total_replication_buffers:{}", all.backlog;
             "mem_clients_slaves:{}", all.replicas;
             "mem_clients_normal:{}", all.clients;
             "mem_aof_buffer:{}", all.append_only;

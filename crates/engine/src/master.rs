@@ -478,7 +478,10 @@ impl Engine {
                 self.announce_sync(id, offset);
             }
             Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
-            None if self.config.repl_diskless_sync && self.config.repl_diskless_sync_delay > 0 => {
+            None if self.config.repl_diskless_sync
+                && self.config.repl_diskless_sync_delay > 0
+                && !self.are_enough_waiting() =>
+            {
                 tracing::info!("Delay next BGSAVE for diskless SYNC");
                 self.journal
                     .replicas
@@ -487,6 +490,12 @@ impl Engine {
             }
             None => self.start_sync(),
         }
+    }
+
+    /// Whether so many replicas wait for a streamed dump that no more are waited for (`repl-diskless-sync-max-replicas`).
+    fn are_enough_waiting(&self) -> bool {
+        let most = usize::try_from(self.config.repl_diskless_sync_max_replicas).unwrap_or(0);
+        most > 0 && self.replicas_in(ReplicaState::WaitStart).len() >= most
     }
 
     /// Whether the dump that is being made, and the stream behind it, are of use to one more replica: it has still to be sent the dump,
@@ -714,8 +723,9 @@ impl Engine {
         self.limit_replicas();
         if let Some(first_ms) = self.journal.replicas.first_waiting_ms
             && self.keeper.persistence.running.is_none()
-            && now_ms.saturating_sub(first_ms)
-                >= u64::from(self.config.repl_diskless_sync_delay) * 1000
+            && (self.are_enough_waiting()
+                || now_ms.saturating_sub(first_ms)
+                    >= u64::from(self.config.repl_diskless_sync_delay) * 1000)
         {
             if self.replicas_in(ReplicaState::WaitStart).is_empty() {
                 self.journal.replicas.first_waiting_ms = None;

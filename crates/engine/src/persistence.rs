@@ -79,11 +79,21 @@ impl Engine {
             .host
             .memory_estimate()
             .saturating_sub(self.meter.started_bytes);
+        // Servers before 4.0 know no such facts.
+        let replication = (!self.keeper.persistence.dump_is_old)
+            .then(|| self.stream_place())
+            .flatten();
         SaveRequest {
             path: self.config.dbfilename.clone(),
             compress: self.config.rdbcompression,
             checksum: self.config.rdbchecksum,
-            now_ms: self.now.unix_ms(),
+            // Who goes on from a place in the stream has the keys that expired before it: they are deleted by the stream.
+            now_ms: if replication.is_some() {
+                0
+            } else {
+                self.now.unix_ms()
+            },
+            key_delay_us: self.config.rdb_key_save_delay,
             version: crate::engine::rdb_version(&self.config),
             any_reader: false,
             usage: match self.config.maxmemory_policy {
@@ -97,10 +107,7 @@ impl Engine {
                 redis_version: resp::REDIS_VERSION.to_owned(),
                 created_s: self.now.unix_ms() / 1000,
                 used_memory: self.host.memory_estimate() as u64,
-                // Servers before 4.0 know no such facts.
-                replication: (!self.keeper.persistence.dump_is_old)
-                    .then(|| self.stream_place())
-                    .flatten(),
+                replication,
                 aof_base: false,
             },
             // Big lists take an eighth more in a dump than in memory.

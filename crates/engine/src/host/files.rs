@@ -24,6 +24,8 @@ pub struct SaveRequest {
     pub checksum: bool,
     /// The time, Unix milliseconds: keys that expired before are left out.
     pub now_ms: u64,
+    /// `rdb-key-save-delay`: how long it waits after each key, microseconds; negative: a microsecond after so many keys. For tests.
+    pub key_delay_us: i64,
     /// The version of the format (`rdb-version`); without one, the lowest from the common one up that holds the data.
     pub version: Option<rdb::Version>,
     /// Who will read it does not say what it can read: without a version, the lowest of all that holds the data.

@@ -347,3 +347,21 @@ fn wait_does_not_count_a_replica_that_has_not_loaded_its_dump() {
     server.run(replica, &["REPLCONF", "ACK", "0"]);
     assert_eq!(taken(&mut server.engine, client), ":1\r\n");
 }
+
+#[test]
+fn a_writable_replica_deletes_the_keys_that_its_clients_gave_a_time() {
+    let mut server = Server::with(ServerConfig {
+        slave_read_only: false,
+        ..config()
+    });
+    let a = server.a;
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    server.run(a, &["SET", "k", "v", "PX", "50"]);
+    server.run(a, &["SET", "kept", "v", "PX", "50"]);
+    server.run(a, &["PERSIST", "kept"]);
+    assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
+    later(&mut server, 200);
+    server.engine.tick();
+    assert_eq!(server.run(a, &["DBSIZE"]), ":1\r\n");
+    assert_eq!(server.run(a, &["GET", "kept"]), "$1\r\nv\r\n");
+}
