@@ -1,11 +1,13 @@
 //! Connections that the engine opens: to a master. One task each.
 
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use daemon::reason;
 use engine::LinkId;
 use socket2::SockRef;
+use tls::Wire;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -30,7 +32,7 @@ pub(crate) async fn run(
         biased;
         // Nothing is sent before the connection is made: this is its end.
         _ = out.recv() => return,
-        connected = tokio::time::timeout(CONNECT_TIMEOUT, crate::dial::connect(source.as_deref(), (host.as_str(), port))) => connected,
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&shell, source.as_deref(), (host.as_str(), port))) => connected,
     };
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
@@ -42,8 +44,6 @@ pub(crate) async fn run(
                 .turn(|engine| engine.link_opened(link, Err("Operation timed out".to_owned())));
         }
     };
-    // Acknowledgements are small and should not wait for one another.
-    let _ = stream.set_nodelay(true);
     if let Ok(socket) = SockRef::from(&stream).try_clone() {
         shell.machine.link_opened(link, socket);
     }
@@ -53,7 +53,7 @@ pub(crate) async fn run(
         tokio::select! {
             bytes = out.recv() => match bytes {
                 Some(bytes) => {
-                    if stream.write_all(&bytes).await.is_err() {
+                    if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                         break;
                     }
                 }
@@ -69,4 +69,17 @@ pub(crate) async fn run(
     }
     shell.forget_link(link);
     shell.turn(|engine| engine.link_closed(link));
+}
+
+/// Connects to a master, over TLS where `tls-replication` says so.
+async fn connect(shell: &Shell, source: Option<&[u8]>, to: (&str, u16)) -> io::Result<Wire> {
+    let stream = crate::dial::connect(source, to).await?;
+    // Acknowledgements are small and should not wait for one another.
+    let _ = stream.set_nodelay(true);
+    let tls = shell.engine.borrow().config().tls_replication;
+    if tls {
+        shell.machine.handshakes.connect(stream).await
+    } else {
+        Ok(stream.into())
+    }
 }
