@@ -282,12 +282,21 @@ impl Client {
     ///
     /// Nobody listens there.
     pub fn try_new(port: u16) -> Result<Self, client::Error> {
+        Self::try_by(port, None)
+    }
+
+    /// The same, and over TLS where it is said how.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there, or believes us.
+    pub fn try_by(port: u16, tls: Option<&tls::ClientSide>) -> Result<Self, client::Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let address = format!("127.0.0.1:{port}");
-        let connection = runtime.block_on(Connection::connect(&address, PATIENCE))?;
+        let connection = runtime.block_on(Connection::connect_by(&address, PATIENCE, tls))?;
         Ok(Self {
             connection,
             runtime,

@@ -1,9 +1,11 @@
 //! What the acceptance tests share: starting daemons on free ports, talking to them, waiting for conditions.
 //!
 //! - [`daemon`]: the real binaries as processes, and what a test needs around them.
+//! - [`certificates`]: an authority for tests, and what it signs.
 //! - [`cluster`]: several servers as one cluster, and a client that finds its way in it.
 //! - [`sim`]: the cores without processes, on a clock and a network of their own.
 
+pub mod certificates;
 pub mod cluster;
 pub mod daemon;
 pub mod sim;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use client::{Codec, Limits};
 use futures_util::{SinkExt as _, StreamExt as _};
 use sentinel_core::{Addr, Command, Input, LinkId, Reply};
-use tokio::net::{TcpSocket, TcpStream};
+use tls::{ClientSide, Wire};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_util::codec::Framed;
@@ -40,12 +41,13 @@ impl Link {
         id: LinkId,
         addr: Addr,
         sources: Rc<[IpAddr]>,
+        tls: Option<ClientSide>,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         // How much can wait here is bounded by the core: it withholds commands while too many are unanswered.
         let (commands, queue) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(async move {
-            let reason = run(id, addr, sources, queue, &inputs).await;
+            let reason = run(id, addr, (sources, tls), queue, &inputs).await;
             // Fails only when the sentinel ends.
             let _ = inputs.send(Input::Closed { link: id, reason }).await;
         });
@@ -72,17 +74,18 @@ impl Drop for Link {
 async fn run(
     link: LinkId,
     addr: Addr,
-    sources: Rc<[IpAddr]>,
+    (sources, tls): (Rc<[IpAddr]>, Option<ClientSide>),
     mut queue: mpsc::UnboundedReceiver<Command>,
     inputs: &mpsc::Sender<Input>,
 ) -> String {
-    let stream = match connect(&addr, &sources).await {
+    let stream = match connect(&addr, &sources, tls.as_ref()).await {
         Ok(stream) => stream,
         Err(error) => return reason(&error),
     };
-    let (local_ip, peer_ip) = match stream
+    let socket = stream.socket();
+    let (local_ip, peer_ip) = match socket
         .local_addr()
-        .and_then(|local| Ok((local.ip(), stream.peer_addr()?.ip())))
+        .and_then(|local| Ok((local.ip(), socket.peer_addr()?.ip())))
     {
         Ok(ends) => ends,
         Err(error) => return reason(&error),
@@ -123,7 +126,11 @@ async fn run(
 }
 
 /// Connects to an address. A host name is looked up each time, since what it stands for may have changed.
-async fn connect(addr: &Addr, sources: &[IpAddr]) -> std::io::Result<TcpStream> {
+async fn connect(
+    addr: &Addr,
+    sources: &[IpAddr],
+    tls: Option<&ClientSide>,
+) -> std::io::Result<Wire> {
     let ip = match addr.host() {
         Some(host) => resolve(host).await.or(addr.ip),
         None => addr.ip,
@@ -145,7 +152,10 @@ async fn connect(addr: &Addr, sources: &[IpAddr]) -> std::io::Result<TcpStream> 
     stream.set_nodelay(true)?;
     let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(300));
     socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    Ok(stream)
+    Ok(match tls {
+        Some(side) => tls::connect(stream, side).await?.into(),
+        None => stream.into(),
+    })
 }
 
 /// Looks a host name up, on a thread of its own. IPv4 goes first where there is both.

@@ -5,16 +5,25 @@ use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
+use std::time::Duration;
 
 use conf::ServerConfig;
 use daemon::{as_path, listen};
+use tls::{Context, ServerSide, Settings};
+use tokio::net::TcpStream;
 
 use crate::connection::{self, Clients, Ends};
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What the sentinel listens on.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     tcp: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
+    /// What sessions are made from.
+    pub(crate) context: Option<tls::Context>,
     unix: Option<(UnixListener, String)>,
 }
 
@@ -29,10 +38,17 @@ pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Sockets> {
         None => None,
     };
     let tcp = listen::tcp(config, config.port)?;
-    if tcp.is_empty() && unix.is_none() {
+    let tls = listen::tcp(config, config.tls_port)?;
+    if tcp.is_empty() && tls.is_empty() && unix.is_none() {
         anyhow::bail!("Configured to not listen anywhere, exiting.");
     }
-    Ok(Sockets { tcp, unix })
+    let context = Settings::are_wanted(config).then(|| Context::new(&Settings::of(config)));
+    Ok(Sockets {
+        tcp,
+        tls,
+        context: context.transpose()?,
+        unix,
+    })
 }
 
 /// Takes connections from now on.
@@ -41,12 +57,19 @@ pub(crate) fn serve(
     clients: &Rc<Clients>,
     config: &ServerConfig,
 ) -> anyhow::Result<()> {
-    for listener in sockets.tcp {
+    let side = sockets.context.map(|context| context.clients);
+    let plain = sockets.tcp.into_iter().map(|listener| (listener, None));
+    let encrypted = sockets
+        .tls
+        .into_iter()
+        .map(|listener| (listener, side.clone()));
+    for (listener, side) in plain.chain(encrypted) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tokio::task::spawn_local(accept_tcp(
             listener,
             Rc::clone(clients),
             config.tcp_keepalive,
+            side,
         ));
     }
     if let Some((listener, path)) = sockets.unix {
@@ -56,7 +79,13 @@ pub(crate) fn serve(
     Ok(())
 }
 
-async fn accept_tcp(listener: tokio::net::TcpListener, clients: Rc<Clients>, keepalive_s: u32) {
+/// Takes connections; where there is a `side`, they become clients once their handshake is over.
+async fn accept_tcp(
+    listener: tokio::net::TcpListener,
+    clients: Rc<Clients>,
+    keepalive_s: u32,
+    side: Option<ServerSide>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
@@ -67,10 +96,29 @@ async fn accept_tcp(listener: tokio::net::TcpListener, clients: Rc<Clients>, kee
                     laddr: laddr.unwrap_or_default(),
                     fd: stream.as_raw_fd(),
                 };
-                connection::start(&clients, stream, ends);
+                match side.clone() {
+                    None => connection::start(&clients, stream, ends),
+                    Some(side) => {
+                        let clients = Rc::clone(&clients);
+                        tokio::task::spawn_local(start_tls(clients, stream, ends, side));
+                    }
+                }
             }
             Err(error) => listen::accept_failed(&error).await,
         }
+    }
+}
+
+async fn start_tls(clients: Rc<Clients>, stream: TcpStream, ends: Ends, side: ServerSide) {
+    match tokio::time::timeout(HANDSHAKE, tls::accept(stream, &side)).await {
+        Ok(Ok(stream)) => connection::start(&clients, stream, ends),
+        Ok(Err(error)) => tracing::debug!(
+            "Error accepting a client connection: {} (addr={} laddr={})",
+            daemon::reason(&error),
+            ends.addr,
+            ends.laddr
+        ),
+        Err(_) => {}
     }
 }
 

@@ -12,6 +12,7 @@ use daemon::{files, reason};
 use logline::Log;
 use sentinel_core::config::Snapshot;
 use sentinel_core::{ClientId, Command, Input, JobId, Level, LinkId, Monitor, Output};
+use tls::ClientSide;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -30,6 +31,8 @@ struct Shell {
     state_file: PathBuf,
     /// The addresses that links come from: those of `bind`.
     sources: Rc<[IpAddr]>,
+    /// How sessions with instances begin, where they speak TLS.
+    tls: Option<ClientSide>,
     inputs: mpsc::Sender<Input>,
     clients: Rc<Clients>,
     links: BTreeMap<LinkId, Link>,
@@ -52,6 +55,8 @@ pub(crate) async fn run(
     let (inputs, mut queue) = mpsc::channel(QUEUED_INPUTS);
     let clients = Rc::new(Clients::new(config.maxclients, inputs.clone()));
     let mut signals = Signals::new()?;
+    let context = sockets.context.as_ref().filter(|_| config.tls_replication);
+    let tls = context.and_then(|context| context.connect.clone());
     listen::serve(sockets, &clients, &config)?;
     let sources = config.bind.iter().filter_map(|bind| bind.parse().ok());
     let sources: Vec<IpAddr> = sources.collect();
@@ -60,6 +65,7 @@ pub(crate) async fn run(
         machine,
         state_file,
         sources: sources.into(),
+        tls,
         inputs,
         clients,
         links: BTreeMap::new(),
@@ -162,7 +168,7 @@ impl Shell {
         match output {
             Output::Connect { link, addr, .. } => {
                 let sources = Rc::clone(&self.sources);
-                let opened = Link::open(link, addr, sources, self.inputs.clone());
+                let opened = Link::open(link, addr, sources, self.tls.clone(), self.inputs.clone());
                 self.links.insert(link, opened);
             }
             Output::Close { link } => drop(self.links.remove(&link)),

@@ -12,6 +12,7 @@ use cluster_bus::codec::{CodecError, decode, frame_len};
 use cluster_bus::{BUS_PORT_OFFSET, Input, LinkId};
 use conf::ServerConfig;
 use daemon::listen;
+use tls::Wire;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -127,7 +128,33 @@ fn accept(shell: &Rc<Shell>, stream: TcpStream, remote: SocketAddr) {
             local: plain(local).ip(),
         });
     });
-    tokio::task::spawn_local(serve(Rc::clone(shell), link, stream, work));
+    tokio::task::spawn_local(accepted(Rc::clone(shell), link, stream, work));
+}
+
+/// Begins a session where the bus is encrypted, then serves the connection.
+async fn accepted(shell: Rc<Shell>, link: LinkId, stream: TcpStream, work: Work) {
+    let tls = shell.engine.borrow().config().tls_cluster;
+    let wire = if tls {
+        shell.machine.handshakes.accept_peer(stream).await
+    } else {
+        Ok(stream.into())
+    };
+    match wire {
+        Ok(wire) => serve(shell, link, wire, work).await,
+        Err(error) => {
+            tracing::debug!(
+                "Error accepting cluster node connection: {}",
+                daemon::reason(&error)
+            );
+            lost(&shell, link);
+        }
+    }
+}
+
+/// A connection has ended by itself.
+fn lost(shell: &Rc<Shell>, link: LinkId) {
+    shell.forget_bus_link(link);
+    shell.turn(|engine| engine.bus_input(Input::Closed { link }));
 }
 
 /// An IPv4-mapped IPv6 address as the IPv4 address that it is.
@@ -142,7 +169,7 @@ pub(crate) async fn dial(shell: Rc<Shell>, link: LinkId, addr: SocketAddr, mut w
     let connected = tokio::select! {
         biased;
         _ = &mut work.end => return,
-        connected = tokio::time::timeout(CONNECT_TIMEOUT, crate::dial::connect(source.as_deref(), addr)) => connected,
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&shell, source.as_deref(), addr)) => connected,
     };
     match connected {
         Ok(Ok(stream)) => {
@@ -156,11 +183,22 @@ pub(crate) async fn dial(shell: Rc<Shell>, link: LinkId, addr: SocketAddr, mut w
     }
 }
 
+/// Connects to a node, over TLS where `tls-cluster` says so.
+async fn connect(shell: &Shell, source: Option<&[u8]>, to: SocketAddr) -> std::io::Result<Wire> {
+    let stream = crate::dial::connect(source, to).await?;
+    let tls = shell.engine.borrow().config().tls_cluster;
+    if tls {
+        shell.machine.handshakes.connect(stream).await
+    } else {
+        Ok(stream.into())
+    }
+}
+
 /// Passes packets both ways until one side ends, or the shell ends the link.
-async fn serve(shell: Rc<Shell>, link: LinkId, stream: TcpStream, work: Work) {
+async fn serve(shell: Rc<Shell>, link: LinkId, wire: Wire, work: Work) {
     // Packets are small and should not wait for one another.
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
+    let _ = wire.socket().set_nodelay(true);
+    let (mut reader, mut writer) = tokio::io::split(wire);
     // A peer that does not read must not keep us from hearing it.
     let Work {
         mut packets,
@@ -170,7 +208,7 @@ async fn serve(shell: Rc<Shell>, link: LinkId, stream: TcpStream, work: Work) {
     let sending = async {
         let mut written = 0;
         while let Some(bytes) = packets.recv().await {
-            if writer.write_all(&bytes).await.is_err() {
+            if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
                 return;
             }
             queued.set(queued.get().saturating_sub(bytes.len()));
@@ -192,16 +230,15 @@ async fn serve(shell: Rc<Shell>, link: LinkId, stream: TcpStream, work: Work) {
             }
         }
     };
-    let lost = tokio::select! {
+    let is_lost = tokio::select! {
         biased;
         // Whatever the peer keeps us waiting for.
         ended = end => ended.is_ok(),
         () = sending => true,
         () = receiving => true,
     };
-    if lost {
-        shell.forget_bus_link(link);
-        shell.turn(|engine| engine.bus_input(Input::Closed { link }));
+    if is_lost {
+        lost(&shell, link);
     }
 }
 

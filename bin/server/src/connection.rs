@@ -7,12 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Buf as _;
 use engine::{ClientId, Engine, Peer, System as _};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -54,7 +56,7 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
                     over: Cell::new(false),
                 });
                 poll_fn(|cx| connection.poll(cx)).await;
-                connection.hang_up().await;
+                connection.hang_up();
                 connection.shell.engine.borrow_mut().close(id);
                 connection.shell.forget_task(id);
             });
@@ -64,6 +66,7 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
             tokio::task::spawn_local(async move {
                 // The client may be gone already; there is nobody else to tell.
                 let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, refusal).await;
+                stream.say_end();
             });
         }
     }
@@ -127,7 +130,7 @@ pub(crate) trait GoOn {
     fn go_on(self: Rc<Self>);
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> GoOn for Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static> GoOn for Connection<S> {
     fn run_waiting(&self, engine: &mut Engine) -> bool {
         if let Some(read) = self.shell.reads.take(self.id) {
             engine.set_now_for_requests(self.shell.machine.now());
@@ -147,12 +150,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> GoOn for Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static> Connection<S> {
     /// Tells the other side that the connection is over. Closing the socket does that too, unless a child that saves has it as well.
-    async fn hang_up(&self) {
+    fn hang_up(&self) {
+        let mut stream = self.stream.borrow_mut();
+        stream.say_end();
         if self.shell.machine.has_child() {
             // Where that cannot be, there is nobody to tell.
-            let _ = poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await;
+            let _ = SockRef::from(&*stream).shutdown(Shutdown::Both);
         }
     }
 
@@ -315,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Connection<S> {
         loop {
             let share = engine.stream(self.id);
             if share.is_empty() {
-                return Poll::Ready(Ok(()));
+                return Pin::new(stream).poll_flush(cx);
             }
             let sent = ready!(Pin::new(&mut *stream).poll_write(cx, share))?;
             engine.stream_sent(self.id, sent);

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -17,21 +17,24 @@ use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, Meanwhile, Now, PlaceFile,
-    Process, RewriteRequest, Running, SaveRequest, SlotsRequest, Source, System,
+    Process, RewriteRequest, Running, SaveRequest, ShownCertificate, SlotsRequest, Source, System,
 };
 use logline::{Log, Role};
 use socket2::Socket;
 use store::{Keyspace, Limits};
+use tls::Settings;
 
 use crate::append_only::{self, AppendOnlyFile};
 use crate::clock::Clock;
 use crate::dump::Who;
 use crate::fork::Apart;
 use crate::gathered::Gathered;
+use crate::handshakes::Handshakes;
 use crate::memory::{Freed, Memory};
 use crate::oom_score::OomScore;
+use crate::shell::Shell;
 use crate::watchdog::{self, Watchdog};
-use crate::{crash, dump, fork, sched};
+use crate::{crash, dump, fork, listen, sched};
 
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,6 +67,9 @@ pub(crate) struct Machine {
     gathered: Gathered,
     pub(crate) watchdog: Watchdog,
     oom: OomScore,
+    pub(crate) handshakes: Rc<Handshakes>,
+    /// Whose doors are opened and closed.
+    shell: Rc<RefCell<Weak<Shell>>>,
 }
 
 impl Machine {
@@ -101,6 +107,8 @@ impl Machine {
             gathered: Gathered::new(),
             watchdog: Watchdog::new(),
             oom: OomScore::default(),
+            handshakes: Rc::default(),
+            shell: Rc::default(),
         }
     }
 
@@ -129,6 +137,11 @@ impl Machine {
     /// Who serves clients while a script runs for too long.
     pub(crate) fn set_meanwhile(&self, meanwhile: Rc<dyn Meanwhile>) {
         *self.meanwhile.borrow_mut() = Some(meanwhile);
+    }
+
+    /// Who has the doors.
+    pub(crate) fn set_shell(&self, shell: &Rc<Shell>) {
+        *self.shell.borrow_mut() = Rc::downgrade(shell);
     }
 
     /// A link to a master is connected: this is its socket.
@@ -360,6 +373,36 @@ impl System for Machine {
 
     fn set_oom_score(&mut self, config: &ServerConfig, slave: bool) -> Result<(), String> {
         self.oom.set(config, slave)
+    }
+
+    fn listen(&mut self, config: &ServerConfig) -> Result<(), String> {
+        if Settings::are_wanted(config) != self.handshakes.is_configured() {
+            self.set_tls(config)?;
+        }
+        let Some(shell) = self.shell.borrow().upgrade() else {
+            return Ok(());
+        };
+        listen::follow(&shell, config).map_err(|error| {
+            tracing::warn!("{error:#}");
+            "Unable to listen on this port. Check server logs.".to_owned()
+        })
+    }
+
+    fn set_tls(&mut self, config: &ServerConfig) -> Result<(), String> {
+        self.handshakes.configure(config).map_err(|error| {
+            tracing::warn!("{error}");
+            "Unable to update TLS configuration. Check server logs.".to_owned()
+        })
+    }
+
+    fn tls_certificates(&self) -> [Option<ShownCertificate>; 3] {
+        let facts = self.handshakes.facts();
+        [facts.server, facts.client, facts.ca].map(|cert| {
+            cert.map(|cert| ShownCertificate {
+                serial: cert.serial,
+                not_after: cert.not_after,
+            })
+        })
     }
 
     fn set_role(&mut self, slave: bool) {

@@ -1,12 +1,14 @@
 //! Connections that the engine opens: to a master, to the target of slots that move. One task each.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use daemon::reason;
 use engine::LinkId;
 use socket2::SockRef;
+use tls::Wire;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -90,7 +92,7 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
         biased;
         // Nothing is sent before the connection is made: this is its end.
         _ = work.bytes.recv() => return,
-        connected = tokio::time::timeout(CONNECT_TIMEOUT, crate::dial::connect(source.as_deref(), (host.as_str(), port))) => connected,
+        connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&shell, source.as_deref(), (host.as_str(), port))) => connected,
     };
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
@@ -102,8 +104,6 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
                 .turn(|engine| engine.link_opened(link, Err("Operation timed out".to_owned())));
         }
     };
-    // Acknowledgements are small and should not wait for one another.
-    let _ = stream.set_nodelay(true);
     if let Ok(socket) = SockRef::from(&stream).try_clone() {
         shell.machine.link_opened(link, socket);
     }
@@ -113,7 +113,7 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
         tokio::select! {
             bytes = work.bytes.recv() => match bytes {
                 Some(bytes) => {
-                    if stream.write_all(&bytes).await.is_err() {
+                    if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                         break;
                     }
                     work.queue.bytes.set(work.queue.bytes.get().saturating_sub(bytes.len()));
@@ -133,4 +133,17 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
     shell.forget_link(link);
     drop(work);
     shell.turn(|engine| engine.link_closed(link));
+}
+
+/// Connects to a master, over TLS where `tls-replication` says so.
+async fn connect(shell: &Shell, source: Option<&[u8]>, to: (&str, u16)) -> io::Result<Wire> {
+    let stream = crate::dial::connect(source, to).await?;
+    // Acknowledgements are small and should not wait for one another.
+    let _ = stream.set_nodelay(true);
+    let tls = shell.engine.borrow().config().tls_replication;
+    if tls {
+        shell.machine.handshakes.connect(stream).await
+    } else {
+        Ok(stream.into())
+    }
 }

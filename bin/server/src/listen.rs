@@ -1,36 +1,112 @@
 //! What the server listens on, and who takes the connections.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
-use std::rc::Rc;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::rc::{Rc, Weak};
+use std::task::Poll;
 
 use conf::ServerConfig;
 use daemon::{as_path, listen};
-use engine::{Engine, Peer};
+use engine::{Certificate, Engine, Peer};
+use socket2::SockRef;
+use tls::Stream;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::AbortHandle;
 
 use crate::connection;
-use crate::meanwhile::Door;
+use crate::handshakes::{self, Shaken};
 use crate::shell::Shell;
+
+/// What is spoken at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// The protocol, as it is.
+    Plain,
+    /// TLS, and in it the protocol.
+    Tls,
+}
+
+/// A listening socket.
+#[derive(Clone, Debug)]
+pub(crate) enum Listener {
+    /// By TCP.
+    Tcp(Rc<TcpListener>, Speech),
+    /// By a Unix socket, and its path.
+    Unix(Rc<UnixListener>, Rc<str>),
+}
+
+/// A door for clients, and the task that takes the connections. Dropping it closes the door.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listener: Listener,
+    task: AbortHandle,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Door {
+    /// Refuses who comes from now on. To be done before a process ends: the system closes its sockets in any order.
+    pub(crate) fn close(&self) {
+        let socket = match &self.listener {
+            Listener::Tcp(listener, _) => SockRef::from(&**listener),
+            Listener::Unix(listener, _) => SockRef::from(&**listener),
+        };
+        // Whatever goes wrong, the end of the process closes it.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+        if let Listener::Unix(_, path) = &self.listener {
+            tracing::info!("Removing the unix socket file.");
+            let _ = std::fs::remove_file(&**path);
+        }
+    }
+
+    fn fd(&self) -> RawFd {
+        match &self.listener {
+            Listener::Tcp(listener, _) => listener.as_raw_fd(),
+            Listener::Unix(listener, _) => listener.as_raw_fd(),
+        }
+    }
+
+    fn speaks(&self, speech: Speech) -> bool {
+        matches!(&self.listener, Listener::Tcp(_, spoken) if *spoken == speech)
+    }
+}
+
+/// The addresses and the port of the doors of one speech.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    bind: Vec<String>,
+    port: u16,
+}
+
+impl Place {
+    fn of(config: &ServerConfig, speech: Speech) -> Self {
+        Self {
+            bind: config.bind.clone(),
+            port: match speech {
+                Speech::Plain => config.port,
+                Speech::Tls => config.tls_port,
+            },
+        }
+    }
+}
 
 /// Opens what the configuration asks for, and serves what comes.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
-    for listener in listen::tcp(config, config.port)? {
-        shell.machine.doors.borrow_mut().push(listener.as_raw_fd());
-        let listener = Rc::new(TcpListener::from_std(listener)?);
-        let door = Door::Tcp(Rc::clone(&listener));
-        shell.doors.borrow_mut().push(door);
-        tokio::task::spawn_local(accept_tcp(Rc::clone(shell), listener));
-    }
+    shell.machine.handshakes.configure(config)?;
+    tokio::task::spawn_local(take_over(Rc::downgrade(shell)));
+    tokio::task::spawn_local(handshakes::watch_files(Rc::downgrade(shell)));
+    follow(shell, config)?;
     if let Some(path) = &config.unixsocket {
         let path = as_path(path);
         let listener = listen::unix(path, config.unixsocketperm)?;
-        shell.machine.doors.borrow_mut().push(listener.as_raw_fd());
-        let listener = UnixListener::from_std(listener)?;
-        let (listener, path) = (Rc::new(listener), Rc::from(path.display().to_string()));
-        let door = Door::Unix(Rc::clone(&listener), Rc::clone(&path));
-        shell.doors.borrow_mut().push(door);
-        tokio::task::spawn_local(accept_unix(Rc::clone(shell), listener, path));
+        let listener = Rc::new(UnixListener::from_std(listener)?);
+        let path = Rc::from(path.display().to_string());
+        add(shell, Listener::Unix(listener, path));
     }
     if shell.doors.borrow().is_empty() {
         anyhow::bail!("Configured to not listen anywhere, exiting.");
@@ -38,26 +114,90 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
     Ok(())
 }
 
-async fn accept_tcp(shell: Rc<Shell>, listener: Rc<TcpListener>) {
+/// Opens the doors of both ports, and closes those that are wanted no more. What does not change stays open.
+pub(crate) fn follow(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
+    let both = [Speech::Plain, Speech::Tls];
+    let wanted = both.map(|speech| Place::of(config, speech));
+    let mut places = shell.places.borrow_mut();
+    // A port may go from one speech to the other.
+    for index in 0..both.len() {
+        if places[index].as_ref() != Some(&wanted[index]) {
+            places[index] = None;
+            let fds = &shell.machine.doors;
+            shell.doors.borrow_mut().retain(|door| {
+                let stays = !door.speaks(both[index]);
+                if !stays {
+                    fds.borrow_mut().retain(|fd| *fd != door.fd());
+                }
+                stays
+            });
+        }
+    }
+    for ((speech, place), open) in both.into_iter().zip(wanted).zip(&mut *places) {
+        if open.is_none() {
+            for listener in listen::tcp(config, place.port)? {
+                let listener = Rc::new(TcpListener::from_std(listener)?);
+                add(shell, Listener::Tcp(listener, speech));
+            }
+            *open = Some(place);
+        }
+    }
+    Ok(())
+}
+
+fn add(shell: &Rc<Shell>, listener: Listener) {
+    // The task does not keep the door open.
+    let task = match &listener {
+        Listener::Tcp(listener, speech) => {
+            let task = accept_tcp(Rc::clone(shell), Rc::downgrade(listener), *speech);
+            tokio::task::spawn_local(task)
+        }
+        Listener::Unix(listener, path) => {
+            let task = accept_unix(Rc::clone(shell), Rc::downgrade(listener), Rc::clone(path));
+            tokio::task::spawn_local(task)
+        }
+    };
+    let task = task.abort_handle();
+    let door = Door { listener, task };
+    shell.machine.doors.borrow_mut().push(door.fd());
+    shell.doors.borrow_mut().push(door);
+}
+
+async fn accept_tcp(shell: Rc<Shell>, listener: Weak<TcpListener>, speech: Speech) {
     loop {
-        match listener.accept().await {
+        let accepted = poll_fn(|cx| match listener.upgrade() {
+            Some(listener) => listener.poll_accept(cx),
+            None => Poll::Pending,
+        });
+        match accepted.await {
             Ok((stream, addr)) => {
                 let mut engine = shell.engine.borrow_mut();
                 engine.set_now(shell.machine.now());
-                start_tcp(&shell, &mut engine, stream, addr);
+                start_tcp(&shell, &mut engine, stream, addr, speech);
             }
             Err(error) => listen::accept_failed(&error).await,
         }
     }
 }
 
-/// Serves a connection that was accepted.
+/// Serves a connection that was accepted; one that speaks TLS once its handshake is over.
 pub(crate) fn start_tcp(
     shell: &Rc<Shell>,
     engine: &mut Engine,
     stream: TcpStream,
     addr: SocketAddr,
+    speech: Speech,
 ) {
+    listen::tune(&stream, engine.config().tcp_keepalive);
+    if speech == Speech::Tls {
+        let most = engine.config().maxclients;
+        match shell.machine.handshakes.accept(stream, addr, most) {
+            Ok(true) => {}
+            Ok(false) => engine.count_rejected(),
+            Err(error) => tracing::debug!("Error accepting a client connection: {error}"),
+        }
+        return;
+    }
     let peer = Peer {
         addr: addr.to_string(),
         local_addr: stream
@@ -65,15 +205,65 @@ pub(crate) fn start_tcp(
             .map(|addr| addr.to_string())
             .unwrap_or_default(),
         fd: stream.as_raw_fd(),
-        unix: false,
+        ..Peer::default()
     };
-    listen::tune(&stream, engine.config().tcp_keepalive);
     connection::start(shell, engine, stream, peer);
 }
 
-async fn accept_unix(shell: Rc<Shell>, listener: Rc<UnixListener>, path: Rc<str>) {
+/// Takes over the sessions whose handshakes are over.
+async fn take_over(shell: Weak<Shell>) {
     loop {
-        match listener.accept().await {
+        let shaken = poll_fn(|cx| match shell.upgrade() {
+            Some(shell) => shell.machine.handshakes.poll_done(cx),
+            None => Poll::Ready(None),
+        });
+        let (Some(shaken), Some(shell)) = (shaken.await, shell.upgrade()) else {
+            return;
+        };
+        let mut engine = shell.engine.borrow_mut();
+        engine.set_now(shell.machine.now());
+        start_tls(&shell, &mut engine, shaken);
+    }
+}
+
+/// Serves a connection whose handshake is over.
+pub(crate) fn start_tls(shell: &Rc<Shell>, engine: &mut Engine, shaken: Shaken) {
+    let Shaken {
+        addr,
+        local_addr,
+        session,
+    } = shaken;
+    let started = session
+        .and_then(|(socket, session, names)| Ok((TcpStream::from_std(socket)?, session, names)));
+    match started {
+        Ok((socket, session, names)) => {
+            let peer = Peer {
+                addr: addr.to_string(),
+                local_addr,
+                fd: socket.as_raw_fd(),
+                tls: true,
+                certificate: names.map(|names| Certificate {
+                    common_name: names.common_name,
+                    uris: names.uris,
+                }),
+                ..Peer::default()
+            };
+            connection::start(shell, engine, Stream::new(socket, session), peer);
+        }
+        Err(error) => tracing::debug!(
+            "Error accepting a client connection: {} (addr={addr} laddr={local_addr})",
+            daemon::reason(&error)
+        ),
+    }
+}
+
+async fn accept_unix(shell: Rc<Shell>, listener: Weak<UnixListener>, path: Rc<str>) {
+    loop {
+        let accepted = poll_fn(|cx| match listener.upgrade() {
+            Some(listener) => listener.poll_accept(cx),
+            None => Poll::Pending,
+        });
+        match accepted.await {
             Ok((stream, _)) => {
                 let mut engine = shell.engine.borrow_mut();
                 engine.set_now(shell.machine.now());
@@ -91,6 +281,7 @@ pub(crate) fn start_unix(shell: &Rc<Shell>, engine: &mut Engine, stream: UnixStr
         local_addr: format!("{path}:0"),
         fd: stream.as_raw_fd(),
         unix: true,
+        ..Peer::default()
     };
     connection::start(shell, engine, stream, peer);
 }

@@ -3,7 +3,7 @@
 //! | concern | modules |
 //! |---|---|
 //! | turns of the engine, what it wants done | `shell`, `host`, `clock`, `ticks`, `signals`, `memory` |
-//! | clients | `listen`, `connection`, `reads`, `meanwhile` |
+//! | clients | `listen`, `handshakes`, `connection`, `reads`, `meanwhile` |
 //! | other servers | `links`, `relay`, `transfer`, `bus`, `nodes_file` |
 //! | files | `dump`, `append_only`, `check`, `config` |
 //! | children that save | `fork`, `pace`, `gathered`, `sched`, `handlers` |
@@ -23,6 +23,7 @@ mod dump;
 mod fork;
 mod gathered;
 mod handlers;
+mod handshakes;
 mod host;
 mod links;
 mod listen;
@@ -250,6 +251,7 @@ async fn run(
 ) -> anyhow::Result<ExitCode> {
     let serving = meanwhile::Server(Rc::downgrade(&shell));
     shell.machine.set_meanwhile(Rc::new(serving));
+    shell.machine.set_shell(&shell);
     listen::open(&shell, &config)?;
     if config.cluster_enabled {
         bus::open(&shell, &config)?;
@@ -296,7 +298,11 @@ fn set_title(config: &ServerConfig) {
     title::set(&format!(
         "{} {bind}:{}{mode}",
         program.to_string_lossy(),
-        config.port
+        if config.port != 0 {
+            config.port
+        } else {
+            config.tls_port
+        }
     ));
 }
 
@@ -316,6 +322,9 @@ fn announce(config: &ServerConfig) {
         let port = config.port;
         tracing::info!("The server is now ready to accept connections on port {port}");
         tracing::info!("Ready to accept connections tcp");
+    }
+    if config.tls_port != 0 {
+        tracing::info!("Ready to accept connections tls");
     }
     if let Some(path) = &config.unixsocket {
         let path = String::from_utf8_lossy(path);

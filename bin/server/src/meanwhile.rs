@@ -7,16 +7,17 @@
 
 use std::cell::{Ref, RefCell};
 use std::fmt;
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 
 use engine::{ClientId, Engine, Meanwhile};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tls::Stream;
+use tokio::net::{TcpStream, UnixStream};
 
-use crate::listen;
+use crate::listen::{self, Door, Listener};
 use crate::shell::Shell;
 
 /// Bytes read from one client at once.
@@ -24,33 +25,60 @@ const READ_BYTES: usize = 16 * 1024;
 /// Connections accepted at once.
 const MOST_ACCEPTED: usize = 64;
 
-/// A socket that its task shares. While it is borrowed its own task runs.
-pub(crate) trait Socket: AsFd + fmt::Debug {}
+/// A socket that its task shares. While it is borrowed its own task runs. Nothing here waits.
+pub(crate) trait Socket: AsFd + fmt::Debug {
+    /// Reads what is there.
+    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(&self.as_fd())).read(out)
+    }
 
-impl<S: AsFd + fmt::Debug> Socket for S {}
+    /// Sends what it takes.
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*SockRef::from(&self.as_fd())).write(bytes)
+    }
 
-/// A door for clients.
-#[derive(Clone, Debug)]
-pub(crate) enum Door {
-    /// By TCP.
-    Tcp(Rc<TcpListener>),
-    /// By a Unix socket, and its path.
-    Unix(Rc<UnixListener>, Rc<str>),
+    /// Whether something was read from the system that nobody has been given yet.
+    fn has_input(&self) -> bool {
+        false
+    }
+
+    /// Sends what was taken and could not be sent.
+    fn flush_now(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Says that the connection is over, if its protocol has words for that.
+    fn say_end(&mut self) {}
 }
 
-impl Door {
-    /// Refuses who comes from now on. To be done before a process ends: the system closes its sockets in any order.
-    pub(crate) fn close(&self) {
-        let socket = match self {
-            Self::Tcp(listener) => SockRef::from(&**listener),
-            Self::Unix(listener, _) => SockRef::from(&**listener),
-        };
-        // Whatever goes wrong, the end of the process closes it.
-        let _ = socket.shutdown(std::net::Shutdown::Both);
-        if let Self::Unix(_, path) = self {
-            tracing::info!("Removing the unix socket file.");
-            let _ = std::fs::remove_file(&**path);
-        }
+impl Socket for TcpStream {}
+
+impl Socket for UnixStream {}
+
+impl Socket for Stream {
+    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let (socket, session) = self.parts();
+        session.read(out, &mut &*SockRef::from(socket))
+    }
+
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (socket, session) = self.parts();
+        session.write(&[IoSlice::new(bytes)], &mut &*SockRef::from(socket))
+    }
+
+    fn has_input(&self) -> bool {
+        self.session().has_input()
+    }
+
+    fn flush_now(&mut self) -> io::Result<()> {
+        let (socket, session) = self.parts();
+        session.flush(&mut &*SockRef::from(socket))
+    }
+
+    fn say_end(&mut self) {
+        self.parts().1.close();
+        // Who does not listen is not told.
+        let _ = self.flush_now();
     }
 }
 
@@ -75,6 +103,9 @@ impl Meanwhile for Server {
                 }
             }
         }
+        while let Some(shaken) = shell.machine.handshakes.next_done() {
+            listen::start_tls(&shell, engine, shaken);
+        }
         for id in shell.reads.clients() {
             run_waiting(&shell, engine, id);
         }
@@ -82,8 +113,8 @@ impl Meanwhile for Server {
             answer_now(&shell, engine, id);
         }
         for (id, socket) in with_input(&shell, engine) {
-            if let Ok(socket) = socket.try_borrow() {
-                serve(&shell, engine, id, socket.as_fd());
+            if let Ok(mut socket) = socket.try_borrow_mut() {
+                serve(&shell, engine, id, &mut *socket);
             }
         }
         // SHUTDOWN NOSAVE does not wait for the script to notice.
@@ -94,17 +125,17 @@ impl Meanwhile for Server {
 }
 
 fn accept(shell: &Rc<Shell>, engine: &mut Engine, door: &Door) -> std::io::Result<()> {
-    match door {
-        Door::Tcp(listener) => {
+    match &door.listener {
+        Listener::Tcp(listener, speech) => {
             let (socket, addr) = SockRef::from(&**listener).accept()?;
             let addr = addr
                 .as_socket()
                 .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
             socket.set_nonblocking(true)?;
             let stream = TcpStream::from_std(socket.into())?;
-            listen::start_tcp(shell, engine, stream, addr);
+            listen::start_tcp(shell, engine, stream, addr, *speech);
         }
-        Door::Unix(listener, path) => {
+        Listener::Unix(listener, path) => {
             let (socket, _) = SockRef::from(&**listener).accept()?;
             socket.set_nonblocking(true)?;
             let stream = UnixStream::from_std(socket.into())?;
@@ -145,7 +176,7 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
     }
     open.iter()
         .zip(&polled)
-        .filter(|(_, polled)| !polled.revents().is_empty())
+        .filter(|((.., socket), polled)| !polled.revents().is_empty() || socket.has_input())
         .map(|((id, stream, _), _)| (*id, Rc::clone(stream)))
         .collect()
 }
@@ -172,25 +203,28 @@ fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
     let socket = shell.streams.borrow().get(id.place()).cloned().flatten();
     if let Some((owner, socket)) = socket
         && owner == id
-        && let Ok(socket) = socket.try_borrow()
+        && let Ok(mut socket) = socket.try_borrow_mut()
     {
-        answer(shell, engine, id, &SockRef::from(&socket.as_fd()));
+        answer(shell, engine, id, &mut *socket);
     }
 }
 
 /// One read, and what is answered. The end of a connection is left to its task.
-fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
-    let socket = SockRef::from(&fd);
+fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &mut dyn Socket) {
     let mut buffer = [0; READ_BYTES];
-    let Ok(count @ 1..) = (&*socket).read(&mut buffer) else {
+    let Ok(count @ 1..) = socket.read_now(&mut buffer) else {
         return;
     };
     engine.receive_meanwhile(id, &buffer[..count]);
-    answer(shell, engine, id, &socket);
+    if socket.has_input() {
+        // The system will not tell its task of what it has given already.
+        shell.wake(id);
+    }
+    answer(shell, engine, id, socket);
 }
 
 /// Sends what can be sent.
-fn answer(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &socket2::Socket) {
+fn answer(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &mut dyn Socket) {
     if engine.holds_replies(id) {
         return;
     }
@@ -198,10 +232,13 @@ fn answer(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &socket2::So
         return;
     };
     while !out.is_empty() {
-        match (&mut &*socket).write(out.flatten()) {
+        match socket.write_now(out.flatten()) {
             Ok(sent @ 1..) => out.advance(sent),
             _ => return,
         }
+    }
+    if socket.flush_now().is_err() {
+        shell.wake(id);
     }
     shell.output_sent(id);
 }

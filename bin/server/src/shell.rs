@@ -17,7 +17,8 @@ use tokio::time::MissedTickBehavior;
 use crate::connection::GoOn;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
-use crate::meanwhile::{Door, Shared};
+use crate::listen::{Door, Place};
+use crate::meanwhile::Shared;
 use crate::nodes_file::NodesFile;
 use crate::reads::Reads;
 use crate::signals::Signals;
@@ -60,6 +61,8 @@ pub(crate) struct Shell {
     /// The socket of each client, by its place.
     pub(crate) streams: RefCell<Vec<Option<(ClientId, Shared)>>>,
     pub(crate) doors: RefCell<Vec<Door>>,
+    /// Where the doors by TCP are, plain and TLS.
+    pub(crate) places: RefCell<[Option<Place>; 2]>,
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
@@ -103,6 +106,7 @@ impl Shell {
             tasks: RefCell::default(),
             streams: RefCell::default(),
             doors: RefCell::default(),
+            places: RefCell::default(),
             senders: RefCell::default(),
             links: RefCell::default(),
             bus: RefCell::default(),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use engine::{Transfer, TransferId, Transferred};
+use tls::Wire;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -21,7 +22,7 @@ const MOST_LINE_BYTES: usize = 64 * 1024;
 /// An open connection to a target, with the database that is selected on it.
 #[derive(Debug)]
 struct Socket {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
     db: Option<i64>,
     used: Instant,
 }
@@ -98,14 +99,14 @@ pub(crate) async fn run(shell: Rc<Shell>, transfer: TransferId, what: Transfer) 
     let kept = shell.sockets.take(&target);
     let reused = kept.is_some();
     let (mut answers, mut failed) = (Vec::new(), None);
-    let mut ended = attempt(kept, &what, &mut answers).await;
+    let mut ended = attempt(&shell, kept, &what, &mut answers).await;
     // A kept socket may have been closed by the other side meanwhile: nothing was done then, and a new one is tried.
     let closed = matches!(
         ended,
         Err(Failure::Write(Fault::Ended) | Failure::Read(Fault::Ended))
     );
     if reused && closed && answers.is_empty() {
-        ended = attempt(None, &what, &mut answers).await;
+        ended = attempt(&shell, None, &what, &mut answers).await;
     }
     match ended {
         Ok(socket) => shell.sockets.put(target, socket),
@@ -116,6 +117,7 @@ pub(crate) async fn run(shell: Rc<Shell>, transfer: TransferId, what: Transfer) 
 }
 
 async fn attempt(
+    shell: &Shell,
     kept: Option<Socket>,
     what: &Transfer,
     answers: &mut Vec<Result<(), String>>,
@@ -123,7 +125,7 @@ async fn attempt(
     let limit = Duration::from_millis(what.timeout_ms);
     let mut socket = match kept {
         Some(socket) => socket,
-        None => connect(what, limit).await?,
+        None => connect(shell, what, limit).await?,
     };
     let mut head = Vec::new();
     let mut head_answers = 0;
@@ -137,7 +139,7 @@ async fn attempt(
         head_answers += 1;
     }
     let moved = Cell::new(Instant::now());
-    let (reader, mut writer) = socket.stream.get_mut().split();
+    let (reader, mut writer) = tokio::io::split(socket.stream.get_mut());
     let mut reader = BufReader::new(reader);
     // Answers are read while requests are still written: neither side's buffers can fill up for good.
     let writing = async {
@@ -148,6 +150,9 @@ async fn attempt(
                     .map_err(Failure::Write)?;
             }
         }
+        timed(limit, &moved, writer.flush())
+            .await
+            .map_err(Failure::Write)?;
         Ok(())
     };
     let mut refused = None;
@@ -169,7 +174,7 @@ async fn attempt(
     Ok(socket)
 }
 
-async fn connect(what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
+async fn connect(shell: &Shell, what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
     let looking = tokio::net::lookup_host((what.host.as_str(), what.port));
     let addresses: Vec<_> = match tokio::time::timeout(limit, looking).await {
         Err(_) => return Err(Failure::Connect),
@@ -185,8 +190,17 @@ async fn connect(what: &Transfer, limit: Duration) -> Result<Socket, Failure> {
     };
     // Requests are written whole.
     let _ = stream.set_nodelay(true);
+    let tls = shell.engine.borrow().config().tls_cluster;
+    let wire = if tls {
+        let shaking = tokio::time::timeout(limit, shell.machine.handshakes.connect(stream));
+        shaking.await.map_or(Err(Failure::Connect), |shaken| {
+            shaken.map_err(|_| Failure::Connect)
+        })?
+    } else {
+        stream.into()
+    };
     Ok(Socket {
-        stream: BufReader::new(stream),
+        stream: BufReader::new(wire),
         db: None,
         used: Instant::now(),
     })

@@ -19,6 +19,8 @@ pub enum Reason {
     Key,
     /// The password was wrong: only in the log.
     Auth,
+    /// The certificate names no user: only in the log.
+    Certificate,
     /// A channel.
     Channel,
 }
@@ -32,6 +34,7 @@ impl Reason {
             Self::Command => "command",
             Self::Key => "key",
             Self::Auth => "auth",
+            Self::Certificate => "tls-cert",
             Self::Channel => "channel",
         }
     }
@@ -54,7 +57,9 @@ impl Denial {
             Reason::Key => b"No permissions to access a key".to_vec(),
             Reason::Channel => b"No permissions to access a channel".to_vec(),
             Reason::Database => b"No permissions to access database".to_vec(),
-            Reason::Command | Reason::Auth => self.full_message(user, request),
+            Reason::Command | Reason::Auth | Reason::Certificate => {
+                self.full_message(user, request)
+            }
         }
     }
 
@@ -67,7 +72,7 @@ impl Denial {
             Reason::Key => [b" has no permissions to access the '", word, b"' key"],
             Reason::Channel => [b" has no permissions to access the '", word, b"' channel"],
             Reason::Database => [b" has no permissions to access database ", word, b""],
-            Reason::Command | Reason::Auth => {
+            Reason::Command | Reason::Auth | Reason::Certificate => {
                 let name = request.catalog.command(request.command).facts.name;
                 [
                     b" has no permissions to run the '",

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use thiserror::Error;
+use tls::{ClientSide, Wire};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -92,12 +93,12 @@ impl Error {
     }
 }
 
-/// A RESP connection over `S`, TCP unless said otherwise.
+/// A RESP connection over `S`, TCP with or without TLS unless said otherwise.
 ///
 /// All waiting methods are cancel-safe: what was read stays, and what was queued goes out with the next wait.
 /// While waiting for replies, queued requests are written too, so a long pipeline cannot block both sides.
 #[derive(Debug)]
-pub struct Connection<S = TcpStream> {
+pub struct Connection<S = Wire> {
     stream: S,
     address: String,
     limit: Duration,
@@ -110,17 +111,30 @@ pub struct Connection<S = TcpStream> {
     pushes: VecDeque<Value>,
 }
 
-impl Connection<TcpStream> {
+impl Connection {
     /// Connects to `host:port` (IPv6 with or without brackets). `limit` bounds the connect, and later each reply.
     ///
     /// # Errors
     ///
     /// [`Error::Address`], [`Error::Connect`] (names that do not resolve too), [`Error::Timeout`].
     pub async fn connect(address: &str, limit: Duration) -> Result<Self, Error> {
+        Self::connect_by(address, limit, None).await
+    }
+
+    /// The same, and over TLS where it is said how.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connection::connect`]; a handshake that fails is no connection.
+    pub async fn connect_by(
+        address: &str,
+        limit: Duration,
+        tls: Option<&ClientSide>,
+    ) -> Result<Self, Error> {
         let (host, port) = split_address(address).ok_or_else(|| Error::Address {
             address: address.to_owned(),
         })?;
-        let attempt = timeout(limit, TcpStream::connect((host, port))).await;
+        let attempt = timeout(limit, connect((host, port), tls)).await;
         let failed = |source| Error::Connect {
             address: address.to_owned(),
             source,
@@ -128,7 +142,6 @@ impl Connection<TcpStream> {
         let stream = attempt
             .map_err(|_| failed(io::ErrorKind::TimedOut.into()))?
             .map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
         Ok(Self::from_stream(stream, address, limit))
     }
 
@@ -138,10 +151,13 @@ impl Connection<TcpStream> {
     ///
     /// [`Error::Io`] when the socket is already gone.
     pub fn peer(&self) -> Result<SocketAddr, Error> {
-        self.stream.peer_addr().map_err(|source| Error::Io {
-            address: self.address.clone(),
-            source,
-        })
+        self.stream
+            .socket()
+            .peer_addr()
+            .map_err(|source| Error::Io {
+                address: self.address.clone(),
+                source,
+            })
     }
 }
 
@@ -379,6 +395,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _ => Error::Io { address, source },
         }
     }
+}
+
+async fn connect(to: (&str, u16), tls: Option<&ClientSide>) -> io::Result<Wire> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(match tls {
+        Some(side) => tls::connect(stream, side).await?.into(),
+        None => stream.into(),
+    })
 }
 
 /// Whether this answers no request. What confirms a subscription is a push in RESP3, and the only answer there is.

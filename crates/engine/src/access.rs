@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use acl::{Catalog, Context, Denial, Event, Log, Reason, Request, User, Users};
 use commands::table::Key;
 use commands::{Args, Error, args};
-use conf::{PubsubDefault, ServerConfig};
+use conf::{PubsubDefault, ServerConfig, TlsAuthClientsUser};
 
 use crate::client::{Client, Subscriptions};
 use crate::index::{self, Entry};
@@ -63,6 +63,7 @@ pub(crate) struct Denials {
     pub(crate) command: u64,
     pub(crate) key: u64,
     pub(crate) channel: u64,
+    pub(crate) certificate: u64,
     pub(crate) database: u64,
 }
 
@@ -73,6 +74,7 @@ impl Denials {
             Reason::Command => &mut self.command,
             Reason::Key => &mut self.key,
             Reason::Channel => &mut self.channel,
+            Reason::Certificate => &mut self.certificate,
             Reason::Database => &mut self.database,
         } += 1;
     }
@@ -112,6 +114,25 @@ impl Engine {
                 self.note_refusal_of(id, name, Reason::Auth, args[0], context);
                 Err(WRONG_PASSWORD)
             }
+        }
+    }
+
+    /// Logs in a client that has just come as the first user that its certificate names (`tls-auth-clients-user`), if there is one.
+    pub(crate) fn identify(&mut self, id: ClientId) {
+        let Some(shown) = self.sessions.clients[id].peer.certificate.take() else {
+            return;
+        };
+        let names = match self.config.tls_auth_clients_user {
+            TlsAuthClientsUser::CommonName => shown.common_name.into_iter().collect(),
+            TlsAuthClientsUser::Uri => shown.uris,
+            TlsAuthClientsUser::Off => return,
+        };
+        let users = &self.access.users;
+        let mut known = names.iter().filter_map(|name| users.get(name));
+        if let Some(user) = known.find(|user| user.is_enabled()).cloned() {
+            self.sessions.clients[id].set_user(Some(user), true);
+        } else if let Some(name) = names.last() {
+            self.note_refusal_of(id, name, Reason::Certificate, b"", Context::TopLevel);
         }
     }
 
@@ -161,7 +182,7 @@ impl Engine {
                 Reason::Command => "no permission to execute the command or subcommand",
                 Reason::Key => "no permission to touch the specified keys",
                 Reason::Channel => "no permission to access one of the channels used as arguments",
-                Reason::Database | Reason::Auth => "no permission",
+                Reason::Database | Reason::Auth | Reason::Certificate => "no permission",
             };
             Error::owned(format!(
                 "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. \

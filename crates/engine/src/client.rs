@@ -11,8 +11,17 @@ use resp::{Parser, Reply};
 
 use crate::transaction::Multi;
 
+/// Whom a client's certificate names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// The subject's common name.
+    pub common_name: Option<Vec<u8>>,
+    /// The alternative names that are URIs, in their order.
+    pub uris: Vec<Vec<u8>>,
+}
+
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// `ip:port`, or the socket's path followed by `:0`.
     pub addr: String,
@@ -22,6 +31,10 @@ pub struct Peer {
     pub fd: i32,
     /// Whether it came by the Unix socket.
     pub unix: bool,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// The certificate that it showed.
+    pub certificate: Option<Certificate>,
 }
 
 /// What a client is besides an ordinary one. Every field is a state of the session that a command or the engine sets.

@@ -136,6 +136,7 @@ mod tests {
             local_addr: String::new(),
             fd: 3,
             unix: false,
+            ..Peer::default()
         };
         let first = clients.add(peer.clone(), 0);
         clients.remove(first);

@@ -395,6 +395,7 @@ impl Engine {
 /// What the core wants to know of a client.
 fn caller_of(client: &Client) -> Caller {
     Caller {
+        tls: client.peer.tls,
         ipv6: client.peer.addr.starts_with('['),
         is_master: client.flags.master,
         ..Caller::default()

@@ -211,12 +211,14 @@ impl Engine {
                 self.host.set_oom_score(&self.config, slave)?;
             }
             Effect::Listen => {
-                return Err(
-                    "Unable to listen on this port while the server runs; restart it.".to_owned(),
-                );
+                self.host.listen(&self.config)?;
+                self.apply_cluster_config();
+            }
+            Effect::Tls => {
+                self.host.set_tls(&self.config)?;
+                self.apply_cluster_config();
             }
             Effect::None
-            | Effect::Tls
             | Effect::Hz
             | Effect::Connections
             | Effect::MinSlaves

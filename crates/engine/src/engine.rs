@@ -195,7 +195,13 @@ impl Engine {
         self.meter.stats.connections += 1;
         let id = self.add_client(peer);
         self.set_default_user(id);
+        self.identify(id);
         Ok(id)
+    }
+
+    /// A connection was closed before it became a client: there were too many.
+    pub fn count_rejected(&mut self) {
+        self.meter.stats.rejected += 1;
     }
 
     pub(crate) fn add_client(&mut self, peer: Peer) -> ClientId {

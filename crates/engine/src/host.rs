@@ -12,7 +12,7 @@ pub use children::{Child, ChildEnd, Children, Job};
 pub use files::{
     AppendFile, Files, PlaceFile, RewriteRequest, SaveRequest, Source, SyncState, WriteError,
 };
-pub use system::{Crash, Meanwhile, Process, System};
+pub use system::{Crash, Meanwhile, Process, ShownCertificate, System};
 
 /// The world, as the engine sees it.
 pub trait Host: System + Files + Children {}

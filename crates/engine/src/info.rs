@@ -54,9 +54,12 @@ const fn section(
 }
 
 /// The sections in their order. The last two are ours.
-static SECTIONS: [Section; 14] = [
+static SECTIONS: [Section; 15] = [
     section("server", "Server", Shown::Always, |engine, text| {
         engine.info_server(text);
+    }),
+    section("tls", "TLS", Shown::WithAll, |engine, text| {
+        engine.info_tls(text);
     }),
     section("clients", "Clients", Shown::Always, |engine, text| {
         engine.info_clients(text);
@@ -172,7 +175,7 @@ impl Engine {
             "process_id:{}", process.pid;
             "process_supervised:{}", supervised.word();
             "run_id:{}", self.keeper.run_id;
-            "tcp_port:{}", self.config.port;
+            "tcp_port:{}", if self.config.port > 0 { self.config.port } else { self.config.tls_port };
             "server_time_usec:{}", self.now.unix_us;
             "uptime_in_seconds:{}", uptime;
             "uptime_in_days:{}", uptime / 86400;
@@ -211,6 +214,20 @@ impl Engine {
         }
         for (number, listener) in listeners.iter().enumerate() {
             lines!(text, "listener{}:{}", number, listener;);
+        }
+    }
+
+    /// The certificates that TLS goes by.
+    fn info_tls(&self, text: &mut String) {
+        let now_s = self.now.unix_ms() / 1000;
+        let [server, client, ca] = self.host.tls_certificates();
+        for (name, shown) in [("server", server), ("client", client), ("ca", ca)] {
+            let ends_s = shown.as_ref().map_or(0, |shown| shown.not_after);
+            let serial = shown.map_or_else(|| "none".to_owned(), |shown| shown.serial);
+            lines!(text,
+                "tls_{}_cert_serial:{}", name, serial;
+                "tls_{}_cert_expires_in_seconds:{}", name, ends_s.saturating_sub(now_s);
+            );
         }
     }
 
@@ -416,7 +433,7 @@ impl Engine {
             "acl_access_denied_cmd:{}", stats.denials.command;
             "acl_access_denied_key:{}", stats.denials.key;
             "acl_access_denied_channel:{}", stats.denials.channel;
-            "acl_access_denied_tls_cert:{}", 0;
+            "acl_access_denied_tls_cert:{}", stats.denials.certificate;
             "acl_access_denied_db:{}", stats.denials.database;
             "sync_full:{}", stats.sync_full;
             "sync_partial_ok:{}", stats.sync_partial_ok;

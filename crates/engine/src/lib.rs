@@ -80,12 +80,12 @@ mod transaction;
 mod wait;
 
 pub use action::{Action, LinkId};
-pub use client::{Client, Peer};
+pub use client::{Certificate, Client, Peer};
 pub use clients::ClientId;
 pub use engine::{Engine, Now};
 pub use host::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, PlaceFile, Process,
-    RewriteRequest, SaveRequest, Source, SyncState, System, WriteError,
+    RewriteRequest, SaveRequest, ShownCertificate, Source, SyncState, System, WriteError,
 };
 pub use index::facts as command_facts;
 pub use input::Requests;

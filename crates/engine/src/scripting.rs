@@ -356,6 +356,7 @@ impl Engine {
             local_addr: String::new(),
             fd: -1,
             unix: false,
+            ..Peer::default()
         });
         let flags = &mut self.sessions.clients[id].flags;
         (flags.internal, flags.authenticated) = (true, true);

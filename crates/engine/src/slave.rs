@@ -153,6 +153,7 @@ impl Engine {
 
     fn link_config(&self) -> Config {
         let port = match self.config.replica_announce_port {
+            0 if self.config.tls_replication && self.config.tls_port > 0 => self.config.tls_port,
             0 => self.config.port,
             announced => announced,
         };
@@ -475,7 +476,7 @@ impl Engine {
             addr: format!("{}:{}", slave.host, slave.port),
             local_addr: String::new(),
             fd: -1,
-            unix: false,
+            ..Peer::default()
         };
         let id = self.add_client(peer);
         let client = &mut self.sessions.clients[id];

@@ -37,8 +37,66 @@ pub struct Cli {
     /// Ask for the password, so that no list of processes shows it
     #[arg(long, global = true)]
     askpass: bool,
+    #[command(flatten)]
+    tls: Tls,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// How to speak TLS to the nodes.
+#[derive(Debug, clap::Args)]
+struct Tls {
+    /// Speak TLS to the nodes
+    #[arg(long, global = true)]
+    tls: bool,
+    /// File of the certificates to trust; otherwise those that this machine trusts
+    #[arg(long, global = true, value_name = "file")]
+    cacert: Option<PathBuf>,
+    /// Folder of the certificates to trust
+    #[arg(long, global = true, value_name = "folder")]
+    cacertdir: Option<PathBuf>,
+    /// File of the certificate to show
+    #[arg(long, global = true, value_name = "file")]
+    cert: Option<PathBuf>,
+    /// File of its key
+    #[arg(long, global = true, value_name = "file")]
+    key: Option<PathBuf>,
+    /// Trust everybody
+    #[arg(long, global = true)]
+    insecure: bool,
+    /// The name of the server to ask for
+    #[arg(long, global = true, value_name = "host")]
+    sni: Option<String>,
+}
+
+impl Tls {
+    fn side(self) -> Result<Option<tls::ClientSide>, Error> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let client = match (self.cert, self.key) {
+            (Some(cert), Some(key)) => Some(tls::Identity {
+                cert,
+                key,
+                pass: None,
+            }),
+            (None, None) => None,
+            _ => {
+                return Err(Error::Refused(
+                    "[ERR] --cert and --key belong together.".to_owned(),
+                ));
+            }
+        };
+        let settings = tls::Settings {
+            client,
+            ca_file: self.cacert,
+            ca_dir: self.cacertdir,
+            ..tls::Settings::default()
+        };
+        tls::ClientSide::new(&settings, self.insecure, self.sni.as_deref())
+            .map(Some)
+            .map_err(|error| Error::Refused(format!("[ERR] {error}")))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -375,6 +433,7 @@ impl Cli {
     pub async fn run(self, app: &mut App) -> Result<(), Error> {
         app.console.set_verbose(self.verbose);
         app.settings.user = self.user;
+        app.settings.tls = self.tls.side()?;
         app.settings.password = match self.password {
             None if self.askpass => Some(app.console.ask_secret("Password of the nodes: ").await?),
             None => std::env::var(PASSWORD_VARIABLE).ok(),
@@ -634,6 +693,7 @@ pub fn usage() -> String {
     }
     text += "\nFor check, fix, reshard, del-node, set-timeout you can specify the host and port of any working node \
              in the cluster.\nFor all commands: --verbose; where nodes want a login, --user <arg>, and --password <arg> (-a), \
-             --askpass or the variable REDISCLI_AUTH.";
+             --askpass or the variable REDISCLI_AUTH; where they speak TLS, --tls with --cacert <file>, --cert <file>, --key <file>, \
+             --sni <host> or --insecure.";
     text
 }

@@ -32,6 +32,8 @@ pub struct Settings {
     pub user: Option<String>,
     /// What AUTH gets, if anything.
     pub password: Option<String>,
+    /// How sessions begin where nodes speak TLS.
+    pub tls: Option<tls::ClientSide>,
 }
 
 impl Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             reply: Duration::from_secs(60),
             user: None,
             password: None,
+            tls: None,
         }
     }
 }
@@ -459,7 +462,8 @@ pub async fn open(address: &Address, settings: &Settings) -> Result<Connection, 
         address: address.to_string(),
         reason,
     };
-    let connected = Connection::connect(&address.to_string(), settings.connect).await;
+    let text = address.to_string();
+    let connected = Connection::connect_by(&text, settings.connect, settings.tls.as_ref()).await;
     let mut link = connected.map_err(|error| unreachable(reason_of(&error)))?;
     let mut greeting = Vec::new();
     greeting.extend(

@@ -41,6 +41,15 @@ pub struct Process {
     pub migrate_sockets: usize,
 }
 
+/// A certificate that TLS goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+    /// Its end, Unix seconds.
+    pub not_after: u64,
+}
+
 /// How the shell serves others while a script keeps the engine to itself.
 pub trait Meanwhile: fmt::Debug {
     /// Accepts who waits at the door and hands over what has come, without waiting for anything. It is called in the middle of a
@@ -118,6 +127,29 @@ pub trait System: fmt::Debug {
     fn set_oom_score(&mut self, config: &conf::ServerConfig, slave: bool) -> Result<(), String> {
         let _ = (config, slave);
         Ok(())
+    }
+
+    /// Listens at the ports and addresses of the configuration, and nowhere else.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn listen(&mut self, config: &conf::ServerConfig) -> Result<(), String> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// Reads the certificates and keys that the configuration names: new TLS sessions are made from them.
+    ///
+    /// # Errors
+    /// What to tell; why is logged, and sessions are made as before.
+    fn set_tls(&mut self, config: &conf::ServerConfig) -> Result<(), String> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// The certificates of the server, of the server as a client of others, and of the authority that ends first.
+    fn tls_certificates(&self) -> [Option<ShownCertificate>; 3] {
+        [const { None }; 3]
     }
 
     /// The server became a master or a slave: the letter of the log.

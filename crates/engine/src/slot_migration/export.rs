@@ -163,7 +163,7 @@ impl Engine {
             addr,
             local_addr: String::new(),
             fd: -1,
-            unix: false,
+            ..Peer::default()
         });
         let flags = &mut self.sessions.clients[client].flags;
         (flags.authenticated, flags.exports) = (true, true);

@@ -254,6 +254,7 @@ pub(crate) fn peer() -> Peer {
         local_addr: "127.0.0.1:6379".to_owned(),
         fd: 1,
         unix: false,
+        ..Peer::default()
     }
 }
 

@@ -115,7 +115,10 @@ impl Master {
                 .clone()
                 .filter(|ip| !ip.is_empty())
                 .unwrap_or_else(|| local_ip.to_string()),
-            config.globals.announce_port.unwrap_or(config.server.port),
+            config
+                .globals
+                .announce_port
+                .unwrap_or_else(|| own_port(&config.server)),
             config.myid,
             cx.current_epoch,
             self.name,
@@ -145,5 +148,14 @@ impl Master {
                 .last_hello_sent
                 .saturating_sub(period.saturating_add(1));
         }
+    }
+}
+
+/// The port that others are told: where instances speak TLS, the one for that.
+fn own_port(server: &conf::ServerConfig) -> u16 {
+    if server.tls_replication && server.tls_port > 0 {
+        server.tls_port
+    } else {
+        server.port
     }
 }

@@ -174,6 +174,7 @@ fn dump(keyspace: &Keyspace, request: &SaveRequest, aof_base: bool) -> Result<Ve
         facts: Some(&facts),
         functions: &request.functions,
         slots: request.slots,
+        slot_imports: &request.slot_imports,
     };
     rdb::save(keyspace, Vec::new(), options, |_| Ok(()))
         .map(|(bytes, _)| bytes)
@@ -344,6 +345,7 @@ impl Children for Machine {
                 dump(keyspace, request, false)?,
             ),
             Job::Stream(request) => (None, dump(keyspace, request, false)?),
+            Job::Slots(_) => return Err("no slots move here".to_owned()),
             Job::Rewrite(request) => (Some((temporary(pid), false)), base(keyspace, request)?),
         };
         let (low_ms, high_ms) = CHILD_MS;

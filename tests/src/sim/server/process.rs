@@ -384,8 +384,8 @@ impl Server {
                 let due_ms = self.now.mono_ms + 1 + self.setup.disk.lock().sync_ms;
                 self.nodes = Some((due_ms, text));
             }
-            // Nobody migrates keys here.
-            Action::Transfer { .. } => {}
+            // Nobody migrates keys or slots here, or restarts by a command.
+            Action::Transfer { .. } | Action::RelaySlots { .. } | Action::Restart { .. } => {}
             Action::Exit { .. } => self.end(),
             Action::BusConnect { .. } | Action::BusSend { .. } | Action::BusClose { .. } => {
                 self.perform_bus(action);
@@ -592,7 +592,7 @@ impl Server {
             addr: remote.to_string(),
             local_addr: local.to_string(),
             fd: 8,
-            unix: false,
+            ..Peer::default()
         };
         self.engine.set_now(engine_now(self.now));
         match self.engine.accept(peer) {
@@ -770,7 +770,7 @@ impl Server {
                     addr: "127.0.0.1:1".to_owned(),
                     local_addr: "127.0.0.1:6379".to_owned(),
                     fd: 7,
-                    unix: false,
+                    ..Peer::default()
                 };
                 let Ok(id) = self.engine.accept(peer) else {
                     return String::new();

@@ -1,0 +1,126 @@
+//! Both sides of a session over pipes that cut what is written anywhere.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+use tls::{ClientSide, Context, Identity, Settings, Stream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+/// An authority and a certificate that it has signed, and what is made from them.
+fn sides() -> (TempDir, Context, ClientSide) {
+    let dir = TempDir::new().unwrap();
+    let mut params = CertificateParams::new([]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let cert = cert.signed_by(&key, &issuer).unwrap();
+    let place = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let own = Identity {
+        cert: place("own.crt", cert.pem()),
+        key: place("own.key", key.serialize_pem()),
+        pass: None,
+    };
+    let settings = Settings {
+        server: Some(own.clone()),
+        client: Some(own),
+        ca_file: Some(place("ca.crt", ca.pem())),
+        sessions: Some((100, 300)),
+        ..Settings::default()
+    };
+    let context = Context::new(&settings).unwrap();
+    let client = ClientSide::new(&settings, false, None).unwrap();
+    (dir, context, client)
+}
+
+async fn session(
+    context: &Context,
+    client: &ClientSide,
+    pipe: usize,
+) -> (Stream<DuplexStream>, Stream<DuplexStream>) {
+    let (near, far) = duplex(pipe);
+    let (near, far) = tokio::join!(
+        tls::accept(near, &context.clients),
+        tls::connect(far, client)
+    );
+    (near.unwrap(), far.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_said_comes_whole_however_it_is_cut() {
+    let (_dir, context, client) = sides();
+    for pipe in [1, 7, 100, 5000, 100_000] {
+        let (mut server, mut client) = session(&context, &client, pipe).await;
+        let said: Vec<u8> = (0..=255).cycle().take(150_000).collect();
+        let speaking = async {
+            for part in said.chunks(33_333) {
+                client.write_all(part).await.unwrap();
+            }
+            client.shutdown().await.unwrap();
+            client
+        };
+        let hearing = async {
+            let mut heard = Vec::new();
+            server.read_to_end(&mut heard).await.unwrap();
+            heard
+        };
+        let (_client, heard) = tokio::join!(speaking, hearing);
+        assert!(heard == said, "through a pipe of {pipe}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_read_leaves_the_rest_at_hand() {
+    let (_dir, context, client) = sides();
+    let (mut server, mut client) = session(&context, &client, 100_000).await;
+    client.write_all(&[7; 40_000]).await.unwrap();
+    client.flush().await.unwrap();
+    let mut one = [0; 1];
+    for _ in 0..40_000 {
+        server.read_exact(&mut one).await.unwrap();
+        assert_eq!(one, [7]);
+    }
+    assert!(!server.session().has_input());
+}
+
+#[tokio::test]
+async fn what_is_no_record_ends_the_session() {
+    let (_dir, context, client) = sides();
+    let (server, client) = session(&context, &client, 100_000).await;
+    let (mut socket, _session) = client.into_parts();
+    socket.write_all(&[23, 3, 3, 0, 20]).await.unwrap();
+    socket.write_all(&[9; 20]).await.unwrap();
+    let mut server = server;
+    let error = server.read(&mut [0; 10]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_believed() {
+    let (_dir, context, _) = sides();
+    let (_other, _, stranger) = sides();
+    let (near, far) = duplex(100_000);
+    let (near, far) = tokio::join!(
+        tls::accept(near, &context.clients),
+        tls::connect(far, &stranger)
+    );
+    assert!(near.is_err() && far.is_err());
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_hears_nothing() {
+    let (_dir, context, _) = sides();
+    let (near, mut far) = duplex(1000);
+    far.write_all(b"PING\r\n").await.unwrap();
+    assert!(tls::accept(near, &context.clients).await.is_err());
+    let mut heard = Vec::new();
+    far.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"");
+}
