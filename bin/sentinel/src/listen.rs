@@ -16,6 +16,8 @@ use crate::connection::{self, Clients, Ends};
 pub(crate) struct Sockets {
     tcp: Vec<TcpListener>,
     unix: Option<(UnixListener, String)>,
+    /// The sockets of `metrics-port`.
+    pub(crate) metrics: Option<metrics::Door>,
 }
 
 /// Opens what the configuration asks for.
@@ -32,7 +34,8 @@ pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Sockets> {
     if tcp.is_empty() && unix.is_none() {
         anyhow::bail!("Configured to not listen anywhere, exiting.");
     }
-    Ok(Sockets { tcp, unix })
+    let metrics = metrics::open(config)?;
+    Ok(Sockets { tcp, unix, metrics })
 }
 
 /// Takes connections from now on.

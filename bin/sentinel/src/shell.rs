@@ -10,12 +10,14 @@ use std::sync::Arc;
 use conf::ServerConfig;
 use daemon::{files, reason};
 use logline::Log;
+use metrics::{Question, Questions};
 use sentinel_core::config::Snapshot;
 use sentinel_core::{ClientId, Command, Input, JobId, Level, LinkId, Monitor, Output};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::connection::Clients;
+use crate::figures;
 use crate::link::{Link, resolve};
 use crate::listen::{self, Sockets};
 use crate::machine::Machine;
@@ -46,12 +48,16 @@ pub(crate) async fn run(
     machine: Machine,
     state_file: PathBuf,
     config: Arc<ServerConfig>,
-    sockets: Sockets,
+    mut sockets: Sockets,
     log: Log,
 ) -> anyhow::Result<()> {
     let (inputs, mut queue) = mpsc::channel(QUEUED_INPUTS);
     let clients = Rc::new(Clients::new(config.maxclients, inputs.clone()));
     let mut signals = Signals::new()?;
+    let mut questions = match sockets.metrics.take() {
+        Some(door) => Some(metrics::serve(door)?),
+        None => None,
+    };
     listen::serve(sockets, &clients, &config)?;
     let sources = config.bind.iter().filter_map(|bind| bind.parse().ok());
     let sources: Vec<IpAddr> = sources.collect();
@@ -89,12 +95,21 @@ pub(crate) async fn run(
                 shell.ends = true;
             }
             () = timeout => shell.monitor.handle_timeout(shell.machine.now()),
+            Some(question) = asked(&mut questions) => question.answer(figures::snapshot(shell.monitor.figures())),
             Some(input) = queue.recv() => shell.take(input),
         }
         shell.drain();
     }
     tracing::warn!("User requested shutdown...");
     Ok(())
+}
+
+/// The next question of `metrics-port`; never, where there is none.
+async fn asked(questions: &mut Option<Questions>) -> Option<Question> {
+    match questions {
+        Some(questions) => questions.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Shell {

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 
+use anyhow::Context as _;
 use conf::ServerConfig;
 use daemon::{as_path, listen};
 use engine::{Engine, Peer};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::connection;
 use crate::meanwhile::Door;
 use crate::shell::Shell;
+use crate::{connection, figures};
 
 /// Opens what the configuration asks for, and serves what comes.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
@@ -38,6 +39,48 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
     Ok(())
 }
 
+/// Opens the admin port, and serves who comes by it.
+pub(crate) fn open_admin(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
+    let bind = String::from_utf8_lossy(&config.admin_bind);
+    let listeners = listen::tcp_at(
+        bind.split_whitespace(),
+        config.admin_port,
+        config.tcp_backlog,
+    )
+    .context("admin-port")?;
+    for listener in listeners {
+        shell.machine.doors.borrow_mut().push(listener.as_raw_fd());
+        let listener = Rc::new(TcpListener::from_std(listener)?);
+        let door = Door::Admin(Rc::clone(&listener));
+        shell.doors.borrow_mut().push(door);
+        shell.admins.open();
+        tokio::task::spawn_local(accept_admin(Rc::clone(shell), listener));
+    }
+    Ok(())
+}
+
+async fn accept_admin(shell: Rc<Shell>, listener: Rc<TcpListener>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                let mut engine = shell.engine.borrow_mut();
+                engine.set_now(shell.machine.now());
+                start_admin(&shell, &mut engine, stream, addr);
+            }
+            Err(error) => listen::accept_failed(&error).await,
+        }
+    }
+}
+
+/// Serves `metrics-port`.
+pub(crate) fn tell_figures(shell: &Rc<Shell>, door: metrics::Door) -> anyhow::Result<()> {
+    let sockets = door.listeners().iter().map(|listener| listener.as_raw_fd());
+    shell.machine.doors.borrow_mut().extend(sockets);
+    let questions = metrics::serve(door)?;
+    tokio::task::spawn_local(figures::answer(Rc::clone(shell), questions));
+    Ok(())
+}
+
 async fn accept_tcp(shell: Rc<Shell>, listener: Rc<TcpListener>) {
     loop {
         match listener.accept().await {
@@ -58,17 +101,31 @@ pub(crate) fn start_tcp(
     stream: TcpStream,
     addr: SocketAddr,
 ) {
-    let peer = Peer {
-        addr: addr.to_string(),
-        local_addr: stream
-            .local_addr()
-            .map(|addr| addr.to_string())
-            .unwrap_or_default(),
-        fd: stream.as_raw_fd(),
-        unix: false,
-    };
+    let peer = peer(&stream, addr);
     listen::tune(&stream, engine.config().tcp_keepalive);
     connection::start(shell, engine, stream, peer);
+}
+
+/// Serves a connection that was accepted at the admin port.
+pub(crate) fn start_admin(
+    shell: &Rc<Shell>,
+    engine: &mut Engine,
+    stream: TcpStream,
+    addr: SocketAddr,
+) {
+    let peer = peer(&stream, addr);
+    listen::tune(&stream, engine.config().tcp_keepalive);
+    connection::start_admin(shell, engine, stream, peer);
+}
+
+fn peer(stream: &TcpStream, addr: SocketAddr) -> Peer {
+    let local = stream.local_addr();
+    Peer {
+        addr: addr.to_string(),
+        local_addr: local.map(|addr| addr.to_string()).unwrap_or_default(),
+        fd: stream.as_raw_fd(),
+        unix: false,
+    }
 }
 
 async fn accept_unix(shell: Rc<Shell>, listener: Rc<UnixListener>, path: Rc<str>) {

@@ -36,13 +36,23 @@ pub(crate) enum Door {
     Tcp(Rc<TcpListener>),
     /// By a Unix socket, and its path.
     Unix(Rc<UnixListener>, Rc<str>),
+    /// By the admin port.
+    Admin(Rc<TcpListener>),
 }
 
 impl Door {
+    /// Its listening socket.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) | Self::Admin(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+
     /// Refuses who comes from now on. To be done before a process ends: the system closes its sockets in any order.
     pub(crate) fn close(&self) {
         let socket = match self {
-            Self::Tcp(listener) => SockRef::from(&**listener),
+            Self::Tcp(listener) | Self::Admin(listener) => SockRef::from(&**listener),
             Self::Unix(listener, _) => SockRef::from(&**listener),
         };
         // Whatever goes wrong, the end of the process closes it.
@@ -93,16 +103,21 @@ impl Meanwhile for Server {
     }
 }
 
-fn accept(shell: &Rc<Shell>, engine: &mut Engine, door: &Door) -> std::io::Result<()> {
+/// Lets one client in who waits at a door.
+pub(crate) fn accept(shell: &Rc<Shell>, engine: &mut Engine, door: &Door) -> std::io::Result<()> {
     match door {
-        Door::Tcp(listener) => {
+        Door::Tcp(listener) | Door::Admin(listener) => {
             let (socket, addr) = SockRef::from(&**listener).accept()?;
             let addr = addr
                 .as_socket()
                 .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
             socket.set_nonblocking(true)?;
             let stream = TcpStream::from_std(socket.into())?;
-            listen::start_tcp(shell, engine, stream, addr);
+            if matches!(door, Door::Admin(_)) {
+                listen::start_admin(shell, engine, stream, addr);
+            } else {
+                listen::start_tcp(shell, engine, stream, addr);
+            }
         }
         Door::Unix(listener, path) => {
             let (socket, _) = SockRef::from(&**listener).accept()?;
@@ -150,8 +165,8 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
         .collect()
 }
 
-/// What was read of a client before the script began.
-fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
+/// What was read of a client before this.
+pub(crate) fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
     if engine.serves_meanwhile(id)
         && let Some(read) = shell.reads.take(id)
     {
@@ -169,9 +184,7 @@ fn with_output(shell: &Shell, engine: &Engine) -> Vec<ClientId> {
 }
 
 fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
-    let socket = shell.streams.borrow().get(id.place()).cloned().flatten();
-    if let Some((owner, socket)) = socket
-        && owner == id
+    if let Some(socket) = shell.stream(id)
         && let Ok(socket) = socket.try_borrow()
     {
         answer(shell, engine, id, &SockRef::from(&socket.as_fd()));
@@ -179,7 +192,7 @@ fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
 }
 
 /// One read, and what is answered. The end of a connection is left to its task.
-fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
+pub(crate) fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, fd: BorrowedFd<'_>) {
     let socket = SockRef::from(&fd);
     let mut buffer = [0; READ_BYTES];
     let Ok(count @ 1..) = (&*socket).read(&mut buffer) else {
