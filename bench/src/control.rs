@@ -25,11 +25,25 @@ impl Control {
     ///
     /// Nobody listens.
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// The same over a connection that there is.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn over(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Control { stream })
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// Sends a command and returns its reply as it came.

@@ -14,6 +14,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::control::Control;
 use crate::replies::Replies;
 use crate::request::{Request, Script};
 
@@ -28,6 +29,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct Load<'s> {
     /// Where the server listens.
     pub address: SocketAddr,
+    /// Connections speak RESP3.
+    pub resp3: bool,
     /// How many connections send.
     pub connections: usize,
     /// How many requests each sends at once.
@@ -157,6 +160,7 @@ impl<'s> Run<'s> {
             let socket = std::net::TcpStream::connect(load.address)
                 .with_context(|| format!("connection {index} to {}", load.address))?;
             socket.set_nodelay(true)?;
+            let socket = if load.resp3 { greet(socket)? } else { socket };
             socket.set_nonblocking(true)?;
             Ok(Connection {
                 socket: TcpStream::from_std(socket),
@@ -316,6 +320,13 @@ impl<'s> Run<'s> {
             dropped: self.dropped,
         }
     }
+}
+
+/// Has a connection speak RESP3.
+fn greet(socket: std::net::TcpStream) -> Result<std::net::TcpStream> {
+    let mut control = Control::over(socket)?;
+    control.call(&["HELLO", "3"])?;
+    Ok(control.into_stream())
 }
 
 fn is_end(error: &std::io::Error) -> bool {

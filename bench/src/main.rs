@@ -62,6 +62,7 @@ fn compare(flags: &Flags) -> Result<()> {
         me,
         core: cores.map(|cores| cores.server),
         port: flags.port,
+        cluster: flags.cluster,
     };
     if let Some(cores) = cores {
         machine::pin(cores.client)?;
@@ -74,7 +75,7 @@ fn compare(flags: &Flags) -> Result<()> {
     if let Some(path) = &flags.markdown {
         let options = &bench.options;
         let rounds = format!(
-            "Medians of {} rounds of {} s{}; {} connections, {} keys of {} bytes, values of {} bytes.",
+            "Medians of {} rounds of {} s{}; {} connections{}{}, {} keys of {} bytes, values of {} bytes.",
             options.rounds,
             options.time.as_secs_f64(),
             if options.quick {
@@ -83,6 +84,12 @@ fn compare(flags: &Flags) -> Result<()> {
                 ""
             },
             options.connections,
+            if options.resp3 { " in RESP3" } else { "" },
+            if options.cluster {
+                " to nodes of a cluster"
+            } else {
+                ""
+            },
             stats::grouped(options.keys),
             options.key_bytes,
             options.value_bytes

@@ -35,6 +35,12 @@ pub struct Flags {
     /// Seconds of one measurement [default: 1; quick: 0.25]
     #[arg(long)]
     pub seconds: Option<f64>,
+    /// Connections speak RESP3
+    #[arg(long)]
+    pub resp3: bool,
+    /// Servers are nodes of a cluster, each alone with all slots
+    #[arg(long)]
+    pub cluster: bool,
     /// Connections that send
     #[arg(long, default_value_t = 50)]
     pub connections: usize,
@@ -104,6 +110,10 @@ pub struct Options {
     pub time: Duration,
     /// What goes before it unmeasured.
     pub warm_up: Duration,
+    /// Connections speak RESP3.
+    pub resp3: bool,
+    /// Servers are nodes of a cluster, each alone with all slots.
+    pub cluster: bool,
     /// Connections that send.
     pub connections: usize,
     /// Requests sent at once.
@@ -146,6 +156,8 @@ impl Options {
             rounds: flags.rounds.unwrap_or(if quick { 3 } else { 5 }).max(1),
             time,
             warm_up: time / 5,
+            resp3: flags.resp3,
+            cluster: flags.cluster,
             connections: flags.connections.max(1),
             pipelines: match &flags.pipelines[..] {
                 [] if quick => vec![1, 16],

@@ -48,6 +48,8 @@ pub struct Launcher {
     pub core: Option<usize>,
     /// The first port to try.
     pub port: Option<u16>,
+    /// Servers are nodes of a cluster, each alone with all slots.
+    pub cluster: bool,
 }
 
 /// A server that runs, until this is dropped.
@@ -78,6 +80,9 @@ impl Launcher {
             let port = port.to_string();
             command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]);
             command.arg("--dir").arg(dir).args(more);
+            if self.cluster {
+                command.args(["--cluster-enabled", "yes"]);
+            }
         }
         let child = command
             .stdin(Stdio::null())
@@ -93,6 +98,9 @@ impl Launcher {
             let last = last.unwrap_or("it said nothing");
             format!("{} does not start: {last}", program.path.display())
         })?;
+        if self.cluster && program.role != Role::Limit {
+            running.take_all_slots()?;
+        }
         Ok(running)
     }
 
@@ -108,9 +116,14 @@ impl Launcher {
 
     fn free_port(&self) -> Result<u16> {
         let Some(first) = self.port else {
-            return Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-                .local_addr()?
-                .port());
+            // The port of the bus is 10000 above.
+            let fits = |port: &u16| !self.cluster || port.checked_add(10_000).is_some();
+            let mut free = (0..100).map(|_| {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                Ok::<u16, std::io::Error>(listener.local_addr()?.port())
+            });
+            let port = free.find(|port| port.as_ref().map_or(true, fits));
+            return Ok(port.context("no free port with room for the bus")??);
         };
         let mut ports = first..first.saturating_add(100);
         ports
@@ -120,6 +133,23 @@ impl Launcher {
 }
 
 impl Running {
+    /// Gives a node all slots, and waits until it serves them.
+    fn take_all_slots(&self) -> Result<()> {
+        let mut control = self.control()?;
+        let info = control.call(&["CLUSTER", "INFO"])?;
+        if field_of(&info, "cluster_slots_assigned") == Some("0") {
+            control.call(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])?;
+        }
+        let end = Instant::now() + START;
+        while field_of(&control.call(&["CLUSTER", "INFO"])?, "cluster_state") != Some("ok") {
+            if Instant::now() > end {
+                bail!("the node does not serve its slots");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

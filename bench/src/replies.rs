@@ -72,15 +72,16 @@ impl Replies {
     /// Takes a line; whether it ends a reply.
     fn take_line(&mut self, line: &[u8]) -> bool {
         match line.first() {
-            Some(b'$') => match length(&line[1..]) {
+            Some(b'$' | b'=' | b'!') => match length(&line[1..]) {
                 None => self.element(),
                 Some(length) => {
                     self.bulk = length.saturating_add(2);
                     false
                 }
             },
-            Some(b'*') => {
-                let elements = length(&line[1..]).unwrap_or(0);
+            Some(kind @ (b'*' | b'~' | b'%')) => {
+                let each = if *kind == b'%' { 2 } else { 1 };
+                let elements = length(&line[1..]).unwrap_or(0).saturating_mul(each);
                 self.lacking = self.lacking.saturating_add(elements as u64);
                 self.element()
             }
@@ -141,6 +142,14 @@ mod tests {
             let count: u64 = STREAM.chunks(size).map(|piece| replies.feed(piece)).sum();
             assert_eq!((count, replies.errors()), (9, 1), "pieces of {size}");
         }
+    }
+
+    #[test]
+    fn replies_of_resp3_count_too() {
+        let mut replies = Replies::default();
+        let stream =
+            b"%2\r\n+a\r\n:1\r\n$1\r\nb\r\n~1\r\n,1.5\r\n_\r\n#t\r\n=7\r\ntxt:abc\r\n(123\r\n";
+        assert_eq!(replies.feed(stream), 5);
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn every_section_ends_with_a_table() {
         "Commands, pipeline 16",
         "PING inline",
         "MSET (10 keys)",
+        "XRANGE 10",
         "LRANGE 600",
         "Memory: bytes per key or element",
         "Saving and loading: seconds",
@@ -70,6 +71,29 @@ fn every_section_ends_with_a_table() {
         assert!(printed.contains(text), "{text} in {printed}");
         assert!(written.contains(text), "{text} in {written}");
     }
+}
+
+#[test]
+fn streams_on_a_node_of_a_cluster_in_resp3() {
+    let Some(server) = server() else {
+        return;
+    };
+    let output = Command::new(env!("CARGO_BIN_EXE_tern-bench"))
+        .args(["compare", "--alone", "--quick", "--rounds", "1"])
+        .args(["--seconds", "0.01", "--connections", "3", "--keys", "200"])
+        .args(["--only", "commands", "--pipelines", "1"])
+        .args(["--commands", "GET,XADD,XRANGE 10,MSET (10 keys)"])
+        .args(["--resp3", "--cluster", "--server"])
+        .arg(server)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for test in ["GET", "XADD", "XRANGE 10"] {
+        assert!(printed.contains(test), "{printed}");
+    }
+    assert!(!printed.contains("MSET"), "{printed}");
 }
 
 #[test]

@@ -51,6 +51,13 @@ fn w1_a_daemon_returns_to_the_prompt_and_a_second_one_is_refused() {
     let log =
         |number: u8| std::fs::read_to_string(path(&format!("{number}.log"))).unwrap_or_default();
     assert!(log(1).contains("* Ready to accept connections tcp"));
+    let data = format!(" * Data in {}: a crash costs", dir.path().display());
+    assert!(log(1).contains(&data), "{}", log(1));
+    assert!(
+        log(1).contains(" Open to this machine only.\n"),
+        "{}",
+        log(1)
+    );
     assert!(log(1).contains(&format!("PID: {pid}")), "{}", log(1));
 
     let second = run(&binary("server"), &[&config(2)], "");
@@ -230,4 +237,44 @@ fn a_server_that_could_not_save_goes_on_and_ends_when_it_can() {
     server.signal("INT");
     assert_eq!(server.ended().code(), Some(0), "{}", server.log());
     assert!(server.dir().join("dump.rdb").exists());
+}
+
+#[test]
+fn logs_for_programs_are_one_event_a_line() {
+    let mut server = Daemon::server("log-format json\nlog-timestamp-format iso8601");
+    let _ = server.call("CONFIG SET loglevel debug");
+    server.stop();
+    let log = server.log();
+    assert!(log.lines().count() > 4, "{log}");
+    for line in log.lines() {
+        let event: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["pid", "role", "timestamp", "level", "message"] {
+            assert!(event.get(field).is_some(), "{line}");
+        }
+        assert!(event["timestamp"].as_str().unwrap().contains('T'), "{line}");
+    }
+    assert!(log.contains("Running in standalone mode"), "{log}");
+    assert!(log.contains("SIGTERM"), "{log}");
+
+    let master = Daemon::server("");
+    let monitor = format!("sentinel monitor one 127.0.0.1 {} 1", master.port);
+    let mut sentinel = Daemon::sentinel(&format!("log-format logfmt\n{monitor}"));
+    sentinel.stop();
+    let log = sentinel.log();
+    assert!(log.contains(" message=\"+monitor master one "), "{log}");
+    for line in log.lines() {
+        let start = format!("pid={} role=sentinel timestamp=\"", sentinel_pid(line));
+        assert!(line.starts_with(&start) && line.ends_with('"'), "{line}");
+        assert_eq!(line.matches('"').count(), 4, "{line}");
+    }
+}
+
+/// The process that wrote a line.
+fn sentinel_pid(line: &str) -> u32 {
+    let pid = line
+        .strip_prefix("pid=")
+        .and_then(|rest| rest.split(' ').next());
+    pid.and_then(|pid| pid.parse().ok())
+        .unwrap_or_else(|| panic!("{line}"))
 }

@@ -50,6 +50,8 @@ enum Before {
     Set,
     /// A list has elements to be read.
     ListToRead,
+    /// A stream has entries to be read.
+    StreamToRead,
 }
 
 /// The tests in the order of the table: the name, the command, what goes before, and whether the limit's figure says something, which
@@ -88,6 +90,18 @@ const TESTS: &[(&str, &str, Before, bool)] = &[
         Before::Delete("myzset"),
         false,
     ),
+    (
+        "XADD",
+        "XADD mystream * field VALUE",
+        Before::Delete("mystream"),
+        false,
+    ),
+    (
+        "XRANGE 10",
+        "XRANGE mystream - + COUNT 10",
+        Before::StreamToRead,
+        false,
+    ),
     (MSET, "MSET", Before::Nothing, true),
     (
         "LRANGE 100",
@@ -115,8 +129,8 @@ const TESTS: &[(&str, &str, Before, bool)] = &[
     ),
 ];
 
-/// Elements of the list that `LRANGE` reads.
-const LIST_TO_READ: u64 = 10_000;
+/// Elements of the list and the stream that are read.
+const ELEMENTS_TO_READ: u64 = 10_000;
 /// The test whose request is no array.
 const INLINE: &str = "PING inline";
 /// The test whose command takes ten keys.
@@ -141,7 +155,12 @@ pub(super) fn run(bench: &Bench) -> Result<(Vec<Table>, Vec<Measured>)> {
                 .iter()
                 .any(|name| name.eq_ignore_ascii_case(test.name))
     };
-    let tests: Vec<Test> = tests(bench).into_iter().filter(wanted).collect();
+    // Ten keys are in ten slots, which a node of a cluster refuses.
+    let possible = |test: &Test| !(bench.options.cluster && test.name == MSET);
+    let tests: Vec<Test> = tests(bench)
+        .into_iter()
+        .filter(|test| possible(test) && wanted(test))
+        .collect();
     let (mut tables, mut all) = (Vec::new(), Vec::new());
     for &pipeline in &bench.options.pipelines {
         let mut measured = Vec::new();
@@ -264,7 +283,8 @@ fn prepare(bench: &Bench, before: Before, server: &Running) -> Result<()> {
             return Ok(());
         }
         Before::List => ("mylist", "RPUSH", bench.value(), keys),
-        Before::ListToRead => ("mylist", "RPUSH", bench.value(), LIST_TO_READ),
+        Before::ListToRead => ("mylist", "RPUSH", bench.value(), ELEMENTS_TO_READ),
+        Before::StreamToRead => return fill_stream(bench, server),
         Before::Set => ("myset", "SADD", MEMBER.to_owned(), keys),
     };
     server.control()?.call(&["DEL", key])?;
@@ -275,6 +295,13 @@ fn prepare(bench: &Bench, before: Before, server: &Running) -> Result<()> {
         Request::new(&args, Draw::Next(count)),
         count.div_ceil(AT_ONCE as u64),
     )
+}
+
+fn fill_stream(bench: &Bench, server: &Running) -> Result<()> {
+    server.control()?.call(&["DEL", "mystream"])?;
+    let entry = ["XADD", "mystream", "*", "field", &bench.value()];
+    let request = Request::new(&entry, Draw::Next(ELEMENTS_TO_READ));
+    bench.fill(server, request, ELEMENTS_TO_READ)
 }
 
 /// The figures of one pipeline length, a command per row.

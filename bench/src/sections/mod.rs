@@ -145,6 +145,7 @@ impl Bench {
     fn load(&self, server: &Running) -> Load<'static> {
         Load {
             address: server.address(),
+            resp3: self.options.resp3,
             connections: self.options.connections,
             pipeline: 1,
             warm_up: self.options.warm_up,

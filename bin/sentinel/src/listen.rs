@@ -25,6 +25,8 @@ pub(crate) struct Sockets {
     /// What sessions are made from.
     pub(crate) context: Option<tls::Context>,
     unix: Option<(UnixListener, String)>,
+    /// The sockets of `metrics-port`.
+    pub(crate) metrics: Option<metrics::Door>,
 }
 
 /// Opens what the configuration asks for.
@@ -48,6 +50,7 @@ pub(crate) fn open(config: &ServerConfig) -> anyhow::Result<Sockets> {
         tls,
         context: context.transpose()?,
         unix,
+        metrics: metrics::open(config)?,
     })
 }
 

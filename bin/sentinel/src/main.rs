@@ -2,10 +2,11 @@
 //! anything.
 //!
 //! `config.rs` reads sentinel.conf, `listen.rs` takes connections, `shell.rs` runs the core and performs what it asks for, `link.rs`
-//! is one connection to an instance, `connection.rs` one client's, `script.rs` one script's process.
+//! is one connection to an instance, `connection.rs` one client's, `figures.rs` answers `metrics-port`, `script.rs` one script's process.
 
 mod config;
 mod connection;
+mod figures;
 mod link;
 mod listen;
 mod machine;

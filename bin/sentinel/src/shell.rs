@@ -10,6 +10,7 @@ use std::sync::Arc;
 use conf::ServerConfig;
 use daemon::{files, reason};
 use logline::Log;
+use metrics::{Question, Questions};
 use sentinel_core::config::Snapshot;
 use sentinel_core::{ClientId, Command, Input, JobId, Level, LinkId, Monitor, Output};
 use tls::ClientSide;
@@ -17,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::connection::Clients;
+use crate::figures;
 use crate::link::{Link, resolve};
 use crate::listen::{self, Sockets};
 use crate::machine::Machine;
@@ -49,7 +51,7 @@ pub(crate) async fn run(
     machine: Machine,
     state_file: PathBuf,
     config: Arc<ServerConfig>,
-    sockets: Sockets,
+    mut sockets: Sockets,
     log: Log,
 ) -> anyhow::Result<()> {
     let (inputs, mut queue) = mpsc::channel(QUEUED_INPUTS);
@@ -57,6 +59,10 @@ pub(crate) async fn run(
     let mut signals = Signals::new()?;
     let context = sockets.context.as_ref().filter(|_| config.tls_replication);
     let tls = context.and_then(|context| context.connect.clone());
+    let mut questions = match sockets.metrics.take() {
+        Some(door) => Some(metrics::serve(door)?),
+        None => None,
+    };
     listen::serve(sockets, &clients, &config)?;
     let sources = config.bind.iter().filter_map(|bind| bind.parse().ok());
     let sources: Vec<IpAddr> = sources.collect();
@@ -95,12 +101,21 @@ pub(crate) async fn run(
                 shell.ends = true;
             }
             () = timeout => shell.monitor.handle_timeout(shell.machine.now()),
+            Some(question) = asked(&mut questions) => question.answer(figures::snapshot(shell.monitor.figures())),
             Some(input) = queue.recv() => shell.take(input),
         }
         shell.drain();
     }
     tracing::warn!("User requested shutdown...");
     Ok(())
+}
+
+/// The next question of `metrics-port`; never, where there is none.
+async fn asked(questions: &mut Option<Questions>) -> Option<Question> {
+    match questions {
+        Some(questions) => questions.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Shell {

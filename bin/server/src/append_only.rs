@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use aof::{MANIFEST_SUFFIX, Manifest};
@@ -32,7 +33,8 @@ const SYNC_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) struct AppendOnlyFile {
     file: Arc<File>,
     orders: Sender<()>,
-    results: Receiver<io::Result<()>>,
+    /// How long each took, nanoseconds.
+    results: Receiver<io::Result<u64>>,
     syncing: bool,
 }
 
@@ -55,7 +57,10 @@ impl AppendOnlyFile {
             .name("aof-sync".to_owned())
             .spawn(move || {
                 for () in ordered {
-                    if answer.send(synced.sync_data()).is_err() {
+                    let begun = Instant::now();
+                    let ended = synced.sync_data();
+                    let ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    if answer.send(ended.map(|()| ns)).is_err() {
                         return;
                     }
                 }

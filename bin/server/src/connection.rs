@@ -16,6 +16,7 @@ use bytes::Buf as _;
 use engine::{ClientId, Engine, Peer, System as _};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::host::Machine;
@@ -39,7 +40,27 @@ pub(crate) fn start<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
     stream: S,
     peer: Peer,
 ) {
-    match engine.accept(peer) {
+    serve(shell, engine.accept(peer), stream);
+}
+
+/// The same for one that came by the admin port.
+pub(crate) fn start_admin(shell: &Rc<Shell>, engine: &mut Engine, stream: TcpStream, peer: Peer) {
+    let accepted = engine.accept_admin(peer);
+    let id = accepted.as_ref().ok().copied();
+    serve(shell, accepted, stream);
+    if let Some(id) = id
+        && let Some(stream) = shell.stream(id)
+    {
+        shell.admins.add(id, stream);
+    }
+}
+
+fn serve<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static>(
+    shell: &Rc<Shell>,
+    accepted: Result<ClientId, &'static [u8]>,
+    stream: S,
+) {
+    match accepted {
         Ok(id) => {
             let stream = Rc::new(RefCell::new(stream));
             shell.add_stream(id, Rc::clone(&stream) as Rc<RefCell<dyn Socket>>);

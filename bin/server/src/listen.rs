@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::task::Poll;
 
+use anyhow::Context as _;
 use conf::ServerConfig;
 use daemon::{as_path, listen};
 use engine::{Certificate, Engine, Peer};
@@ -14,9 +15,9 @@ use tls::Stream;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 
-use crate::connection;
 use crate::handshakes::{self, Shaken};
 use crate::shell::Shell;
+use crate::{connection, figures};
 
 /// What is spoken at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,20 @@ pub(crate) enum Speech {
 pub(crate) enum Listener {
     /// By TCP.
     Tcp(Rc<TcpListener>, Speech),
+    /// By the admin port.
+    Admin(Rc<TcpListener>),
     /// By a Unix socket, and its path.
     Unix(Rc<UnixListener>, Rc<str>),
+}
+
+impl Listener {
+    /// Its socket.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener, _) | Self::Admin(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
 }
 
 /// A door for clients, and the task that takes the connections. Dropping it closes the door.
@@ -53,7 +66,7 @@ impl Door {
     /// Refuses who comes from now on. To be done before a process ends: the system closes its sockets in any order.
     pub(crate) fn close(&self) {
         let socket = match &self.listener {
-            Listener::Tcp(listener, _) => SockRef::from(&**listener),
+            Listener::Tcp(listener, _) | Listener::Admin(listener) => SockRef::from(&**listener),
             Listener::Unix(listener, _) => SockRef::from(&**listener),
         };
         // Whatever goes wrong, the end of the process closes it.
@@ -65,10 +78,7 @@ impl Door {
     }
 
     fn fd(&self) -> RawFd {
-        match &self.listener {
-            Listener::Tcp(listener, _) => listener.as_raw_fd(),
-            Listener::Unix(listener, _) => listener.as_raw_fd(),
-        }
+        self.listener.as_fd().as_raw_fd()
     }
 
     fn speaks(&self, speech: Speech) -> bool {
@@ -145,11 +155,32 @@ pub(crate) fn follow(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result
     Ok(())
 }
 
+/// Opens the admin port, and serves who comes by it.
+pub(crate) fn open_admin(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
+    let bind = String::from_utf8_lossy(&config.admin_bind);
+    let listeners = listen::tcp_at(
+        bind.split_whitespace(),
+        config.admin_port,
+        config.tcp_backlog,
+    )
+    .context("admin-port")?;
+    for listener in listeners {
+        let listener = Rc::new(TcpListener::from_std(listener)?);
+        add(shell, Listener::Admin(listener));
+        shell.admins.open();
+    }
+    Ok(())
+}
+
 fn add(shell: &Rc<Shell>, listener: Listener) {
     // The task does not keep the door open.
     let task = match &listener {
         Listener::Tcp(listener, speech) => {
             let task = accept_tcp(Rc::clone(shell), Rc::downgrade(listener), *speech);
+            tokio::task::spawn_local(task)
+        }
+        Listener::Admin(listener) => {
+            let task = accept_admin(Rc::clone(shell), Rc::downgrade(listener));
             tokio::task::spawn_local(task)
         }
         Listener::Unix(listener, path) => {
@@ -161,6 +192,32 @@ fn add(shell: &Rc<Shell>, listener: Listener) {
     let door = Door { listener, task };
     shell.machine.doors.borrow_mut().push(door.fd());
     shell.doors.borrow_mut().push(door);
+}
+
+async fn accept_admin(shell: Rc<Shell>, listener: Weak<TcpListener>) {
+    loop {
+        let accepted = poll_fn(|cx| match listener.upgrade() {
+            Some(listener) => listener.poll_accept(cx),
+            None => Poll::Pending,
+        });
+        match accepted.await {
+            Ok((stream, addr)) => {
+                let mut engine = shell.engine.borrow_mut();
+                engine.set_now(shell.machine.now());
+                start_admin(&shell, &mut engine, stream, addr);
+            }
+            Err(error) => listen::accept_failed(&error).await,
+        }
+    }
+}
+
+/// Serves `metrics-port`.
+pub(crate) fn tell_figures(shell: &Rc<Shell>, door: metrics::Door) -> anyhow::Result<()> {
+    let sockets = door.listeners().iter().map(|listener| listener.as_raw_fd());
+    shell.machine.doors.borrow_mut().extend(sockets);
+    let questions = metrics::serve(door)?;
+    tokio::task::spawn_local(figures::answer(Rc::clone(shell), questions));
+    Ok(())
 }
 
 async fn accept_tcp(shell: Rc<Shell>, listener: Weak<TcpListener>, speech: Speech) {
@@ -198,16 +255,30 @@ pub(crate) fn start_tcp(
         }
         return;
     }
-    let peer = Peer {
+    let peer = peer(&stream, addr);
+    connection::start(shell, engine, stream, peer);
+}
+
+/// Serves a connection that was accepted at the admin port.
+pub(crate) fn start_admin(
+    shell: &Rc<Shell>,
+    engine: &mut Engine,
+    stream: TcpStream,
+    addr: SocketAddr,
+) {
+    let peer = peer(&stream, addr);
+    listen::tune(&stream, engine.config().tcp_keepalive);
+    connection::start_admin(shell, engine, stream, peer);
+}
+
+fn peer(stream: &TcpStream, addr: SocketAddr) -> Peer {
+    let local = stream.local_addr();
+    Peer {
         addr: addr.to_string(),
-        local_addr: stream
-            .local_addr()
-            .map(|addr| addr.to_string())
-            .unwrap_or_default(),
+        local_addr: local.map(|addr| addr.to_string()).unwrap_or_default(),
         fd: stream.as_raw_fd(),
         ..Peer::default()
-    };
-    connection::start(shell, engine, stream, peer);
+    }
 }
 
 /// Takes over the sessions whose handshakes are over.

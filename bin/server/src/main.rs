@@ -3,13 +3,15 @@
 //! | concern | modules |
 //! |---|---|
 //! | turns of the engine, what it wants done | `shell`, `host`, `clock`, `ticks`, `signals`, `memory` |
-//! | clients | `listen`, `handshakes`, `connection`, `reads`, `meanwhile` |
+//! | clients | `listen`, `handshakes`, `connection`, `reads`, `meanwhile`, `admin` |
+//! | who looks on | `figures` |
 //! | other servers | `links`, `relay`, `transfer`, `bus`, `nodes_file` |
 //! | files | `dump`, `append_only`, `check`, `config` |
 //! | children that save | `fork`, `pace`, `gathered`, `sched`, `handlers` |
 //! | trouble | `watchdog`, `crash`, `stack` |
 //! | the start | `main`, `daemonise`, `title` |
 
+mod admin;
 mod append_only;
 mod bus;
 mod check;
@@ -20,6 +22,7 @@ mod crash;
 mod daemonise;
 mod dial;
 mod dump;
+mod figures;
 mod fork;
 mod gathered;
 mod handlers;
@@ -253,8 +256,12 @@ async fn run(
     shell.machine.set_meanwhile(Rc::new(serving));
     shell.machine.set_shell(&shell);
     listen::open(&shell, &config)?;
+    listen::open_admin(&shell, &config)?;
     if config.cluster_enabled {
         bus::open(&shell, &config)?;
+    }
+    if let Some(door) = metrics::open(&config)? {
+        listen::tell_figures(&shell, door)?;
     }
     *shell.pid_file.borrow_mut() = daemon::PidFile::of(&config);
     if let Some(detached) = detached {
@@ -270,6 +277,7 @@ async fn run(
     daemon::banner(mode, &config);
     daemon::warn_of_backlog(config.tcp_backlog);
     tracing::info!("Server initialized");
+    tracing::info!("{}", daemon::in_short(&config));
     daemon::warn_of_memory();
     let running = Rc::clone(&shell);
     let mut run = std::pin::pin!(running.run());

@@ -124,16 +124,26 @@ impl Meanwhile for Server {
     }
 }
 
-fn accept(shell: &Rc<Shell>, engine: &mut Engine, door: &Door) -> std::io::Result<()> {
-    match &door.listener {
-        Listener::Tcp(listener, speech) => {
+/// Lets one client in who waits at a door.
+pub(crate) fn accept(
+    shell: &Rc<Shell>,
+    engine: &mut Engine,
+    door: &Listener,
+) -> std::io::Result<()> {
+    match door {
+        Listener::Tcp(listener, _) | Listener::Admin(listener) => {
             let (socket, addr) = SockRef::from(&**listener).accept()?;
             let addr = addr
                 .as_socket()
                 .ok_or(std::io::ErrorKind::AddrNotAvailable)?;
             socket.set_nonblocking(true)?;
             let stream = TcpStream::from_std(socket.into())?;
-            listen::start_tcp(shell, engine, stream, addr, *speech);
+            match door {
+                Listener::Tcp(_, speech) => {
+                    listen::start_tcp(shell, engine, stream, addr, *speech);
+                }
+                _ => listen::start_admin(shell, engine, stream, addr),
+            }
         }
         Listener::Unix(listener, path) => {
             let (socket, _) = SockRef::from(&**listener).accept()?;
@@ -181,8 +191,8 @@ fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
         .collect()
 }
 
-/// What was read of a client before the script began.
-fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
+/// What was read of a client before this.
+pub(crate) fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
     if engine.serves_meanwhile(id)
         && let Some(read) = shell.reads.take(id)
     {
@@ -200,9 +210,7 @@ fn with_output(shell: &Shell, engine: &Engine) -> Vec<ClientId> {
 }
 
 fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
-    let socket = shell.streams.borrow().get(id.place()).cloned().flatten();
-    if let Some((owner, socket)) = socket
-        && owner == id
+    if let Some(socket) = shell.stream(id)
         && let Ok(mut socket) = socket.try_borrow_mut()
     {
         answer(shell, engine, id, &mut *socket);
@@ -210,7 +218,7 @@ fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
 }
 
 /// One read, and what is answered. The end of a connection is left to its task.
-fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &mut dyn Socket) {
+pub(crate) fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &mut dyn Socket) {
     let mut buffer = [0; READ_BYTES];
     let Ok(count @ 1..) = socket.read_now(&mut buffer) else {
         return;

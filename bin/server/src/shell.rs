@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::unconstrained;
 use tokio::time::MissedTickBehavior;
 
+use crate::admin::Admins;
 use crate::connection::GoOn;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
@@ -63,6 +64,7 @@ pub(crate) struct Shell {
     pub(crate) doors: RefCell<Vec<Door>>,
     /// Where the doors by TCP are, plain and TLS.
     pub(crate) places: RefCell<[Option<Place>; 2]>,
+    pub(crate) admins: Admins,
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
@@ -107,6 +109,7 @@ impl Shell {
             streams: RefCell::default(),
             doors: RefCell::default(),
             places: RefCell::default(),
+            admins: Admins::default(),
             senders: RefCell::default(),
             links: RefCell::default(),
             bus: RefCell::default(),
@@ -201,6 +204,7 @@ impl Shell {
     /// To be called whenever the engine did something: performs its actions and wakes the clients that have something to send.
     pub(crate) fn after_turn(self: &Rc<Self>, engine: &mut Engine) {
         engine.end_turn();
+        self.serve_admins(engine);
         while let Some(action) = engine.poll_action() {
             if let Err(line) = self.keep_dump(&action) {
                 engine.sync_file_failed(&line);
@@ -507,6 +511,13 @@ impl Shell {
         streams[id.place()] = Some((id, stream));
     }
 
+    /// The socket of a client.
+    pub(crate) fn stream(&self, id: ClientId) -> Option<Shared> {
+        let streams = self.streams.borrow();
+        let (owner, stream) = streams.get(id.place())?.as_ref()?;
+        (*owner == id).then(|| Rc::clone(stream))
+    }
+
     /// Remembers the task that serves a client.
     pub(crate) fn set_task(&self, id: ClientId, waker: &Waker) {
         let mut tasks = self.tasks.borrow_mut();
@@ -544,6 +555,7 @@ impl Shell {
         if let Some(stream) = self.streams.borrow_mut().get_mut(id.place()) {
             stream.take_if(|(owner, _)| *owner == id);
         }
+        self.admins.forget(id);
         if let Some(read) = self.reads.take(id) {
             self.reads.end(read);
         }

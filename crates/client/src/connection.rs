@@ -184,6 +184,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self
     }
 
+    /// The stream, and the bytes that were read from it and belong to no reply that was taken: for what is no reply, such as a dump.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.input)
+    }
+
     /// The address as it was given.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -170,6 +170,16 @@ parameters! {
     enable_debug_command: Permission = Permission::Local, plain: word("enable-debug-command").fixed();
     /// Who may use `MODULE`.
     enable_module_command: Permission = Permission::No, plain: word("enable-module-command").fixed();
+    /// A port whose clients are served first and are not counted in `maxclients`; 0 for none.
+    admin_port: u16 = 0, plain: int("admin-port", 0, PORT).fixed();
+    /// The addresses that it is at, in the words of `bind`.
+    admin_bind: Vec<u8> = b"127.0.0.1".to_vec(), plain: text("admin-bind").fixed();
+    /// The port at which metrics, health and a page about the server's state are told over HTTP; 0 for none.
+    metrics_port: u16 = 0, plain: int("metrics-port", 0, PORT).fixed();
+    /// The addresses that it is at, in the words of `bind`.
+    metrics_bind: Vec<u8> = b"127.0.0.1".to_vec(), plain: text("metrics-bind").fixed();
+    /// What a request there has to bring, as a bearer's token or as a password, unless it only asks for health.
+    metrics_token: Option<Vec<u8>> = None, plain: optional("metrics-token").fixed().sensitive();
     /// Seconds after which an idle client is closed; 0 for never.
     timeout: u64 = 0, plain: int("timeout", 0, INT_MAX).tells(Effect::Connections);
     /// Seconds between TCP keepalive probes; 0 for none.

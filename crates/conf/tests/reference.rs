@@ -86,7 +86,18 @@ fn config_get_shows_all_by_name() {
         .filter(|name| !expected.contains_key(*name))
         .collect();
     let ours: Vec<String> = ours.into_iter().map(ToString::to_string).collect();
-    assert_eq!(ours, ["cluster-seeds"], "only what is ours is not theirs");
+    assert_eq!(
+        ours,
+        [
+            "admin-bind",
+            "admin-port",
+            "cluster-seeds",
+            "metrics-bind",
+            "metrics-port",
+            "metrics-token"
+        ],
+        "only what is ours is not theirs"
+    );
     assert_eq!(get(&config, "MAX*-*y").len(), 2);
     assert_eq!(get(&config, "PORT").len(), 1);
     assert!(get(&config, "watchdog-p*").is_empty());

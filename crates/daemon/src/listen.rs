@@ -21,15 +21,31 @@ use crate::reason;
 /// # Errors
 /// Redis's words for an address that cannot be had.
 pub fn tcp(config: &ServerConfig, port: u16) -> anyhow::Result<Vec<TcpListener>> {
-    let backlog = i32::try_from(config.tcp_backlog).unwrap_or(i32::MAX);
+    tcp_at(
+        config.bind.iter().map(String::as_str),
+        port,
+        config.tcp_backlog,
+    )
+}
+
+/// The same at other addresses, in the words of `bind`.
+///
+/// # Errors
+/// Redis's words for an address that cannot be had.
+pub fn tcp_at<'a>(
+    bind: impl IntoIterator<Item = &'a str>,
+    port: u16,
+    backlog: u32,
+) -> anyhow::Result<Vec<TcpListener>> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     let mut listeners = Vec::new();
     if port == 0 {
         return Ok(listeners);
     }
-    for bound in &config.bind {
+    for bound in bind {
         let (host, optional) = match bound.strip_prefix('-') {
             Some(host) => (host, true),
-            None => (bound.as_str(), false),
+            None => (bound, false),
         };
         match listen(address(host, port)?, backlog) {
             Ok(listener) => listeners.push(listener),

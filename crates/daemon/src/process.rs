@@ -2,11 +2,12 @@
 //! wrong with the kernel's settings, readiness for a service manager.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use conf::{LoadError, ServerConfig};
+use conf::{AppendFsync, LoadError, ServerConfig};
 use logline::{Level, Log, RAW, Role, Sink, Syslog};
 use resp::REDIS_VERSION;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -225,6 +226,35 @@ pub fn log_signal(text: &str, unix_s: u64) {
     );
 }
 
+/// One line for who starts a server: where its data go, what a crash costs, and who can reach it.
+#[must_use]
+pub fn in_short(config: &ServerConfig) -> String {
+    let dir = String::from_utf8_lossy(&config.dir);
+    let kept = match (config.appendonly, config.appendfsync) {
+        (true, AppendFsync::Always) => "every write is on the disk before its reply",
+        (true, AppendFsync::Everysec) => "a power cut costs about a second of writes",
+        (true, AppendFsync::No) => "a power cut costs what the system had not written yet",
+        (false, _) if config.save.is_empty() => "NOTHING is kept: no append-only file and no dumps",
+        (false, _) => "a crash costs what came after the last dump (appendonly no)",
+    };
+    let is_local = |bind: &String| {
+        let ip = bind.trim_start_matches('-').parse::<IpAddr>();
+        bind == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    };
+    let has_users =
+        config.requirepass.is_some() || !config.aclfile.is_empty() || !config.users.is_empty();
+    let reach = if config.port == 0 && config.tls_port == 0 || config.bind.iter().all(is_local) {
+        "this machine only"
+    } else if has_users {
+        "whoever has a password and gets to the port"
+    } else if config.protected_mode {
+        "this machine only, until a password is set (protected-mode)"
+    } else {
+        "ANYBODY who gets to the port: no password is set"
+    };
+    format!("Data in {dir}: {kept}. Open to {reach}.")
+}
+
 /// The line for a start without any argument. `name` is the configuration file's, without its end.
 pub fn warn_of_defaults(name: &str) {
     let program = std::env::args_os().next().unwrap_or_default();
@@ -279,6 +309,46 @@ pub fn notify_ready() {
         tracing::warn!(
             "Cannot tell the service manager that this process is ready: {}",
             reason(&error)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_told_in_one_line() {
+        let mut config = ServerConfig {
+            dir: b"/data".to_vec(),
+            ..ServerConfig::default()
+        };
+        assert_eq!(
+            in_short(&config),
+            "Data in /data: a crash costs what came after the last dump (appendonly no). \
+             Open to this machine only, until a password is set (protected-mode)."
+        );
+        config.appendonly = true;
+        config.bind = vec!["127.0.0.1".to_owned(), "-::1".to_owned()];
+        assert_eq!(
+            in_short(&config),
+            "Data in /data: a power cut costs about a second of writes. Open to this machine only."
+        );
+        config.appendfsync = AppendFsync::Always;
+        config.bind = vec!["10.0.0.1".to_owned()];
+        config.protected_mode = false;
+        assert_eq!(
+            in_short(&config),
+            "Data in /data: every write is on the disk before its reply. \
+             Open to ANYBODY who gets to the port: no password is set."
+        );
+        config.requirepass = Some(b"secret".to_vec());
+        config.appendonly = false;
+        config.save.clear();
+        assert_eq!(
+            in_short(&config),
+            "Data in /data: NOTHING is kept: no append-only file and no dumps. \
+             Open to whoever has a password and gets to the port."
         );
     }
 }

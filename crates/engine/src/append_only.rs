@@ -233,7 +233,7 @@ impl Engine {
         let child_writes =
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
-        let start_us = self.host.mono_us();
+        let start_ns = self.host.mono_ns();
         let aof = &mut self.journal.append_only;
         let Some(file) = &mut aof.file else { return };
         // Nobody will read the file that is written before there is one that is whole.
@@ -250,8 +250,9 @@ impl Engine {
             }
             (aof.unsynced, aof.last_sync) = (false, now);
             self.note_synced();
-            let usec = self.host.mono_us().saturating_sub(start_us);
-            self.note_latency("aof-fsync-always", usec);
+            let ns = self.host.mono_ns().saturating_sub(start_ns);
+            self.meter.syncs.add(ns);
+            self.note_latency("aof-fsync-always", ns / 1000);
         } else if policy == AppendFsync::Everysec && now > aof.last_sync {
             aof.last_sync = now;
             if !syncing {
@@ -335,7 +336,8 @@ impl Engine {
             .map_or(SyncState::Idle, |file| file.poll_sync())
         {
             SyncState::Idle => false,
-            SyncState::Ended(Ok(())) => {
+            SyncState::Ended(Ok(ns)) => {
+                self.meter.syncs.add(ns);
                 self.note_sync_ended(true);
                 false
             }

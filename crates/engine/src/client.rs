@@ -54,6 +54,8 @@ pub struct Flags {
     pub replica: bool,
     /// It ran MONITOR.
     pub monitor: bool,
+    /// It came by the admin port.
+    pub admin: bool,
     /// It is no connection: runs scripts' commands, replays files.
     pub internal: bool,
     /// The next command may reach a slot that is being imported.
@@ -326,6 +328,7 @@ impl Client {
             master,
             replica,
             monitor,
+            admin: _,
             internal,
             asking,
             readonly,

@@ -66,7 +66,7 @@ impl Engine {
             let client = &mut self.sessions.clients[id];
             client.counted = client.counted_bytes();
             all = all.saturating_add(client.counted);
-            if client.counted > 0 && !client.flags.no_evict {
+            if client.counted > 0 && !client.flags.no_evict && !client.flags.admin {
                 sizes.push((client.counted, id));
             }
         }

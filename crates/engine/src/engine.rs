@@ -53,6 +53,9 @@ configuration file, and setting the protected mode option to 'no', and then rest
 manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password for the default \
 user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside.\r\n";
 
+/// So many clients are let in by the admin port: files are open for them beyond `maxclients`.
+const MOST_ADMINS: usize = 16;
+
 /// One server: the hall. It takes a request, asks each room in turn, and hands the effects on.
 #[derive(Debug)]
 pub struct Engine {
@@ -179,12 +182,31 @@ impl Engine {
     /// # Errors
     /// The bytes to send before closing it, where `maxclients` is reached.
     pub fn accept(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
-        let own = usize::from(self.scripting.client.is_some());
+        let own = usize::from(self.scripting.client.is_some()) + self.sessions.admins;
         let most = usize::try_from(self.config.maxclients).unwrap_or(usize::MAX);
         if self.sessions.clients.len() - own >= most {
             self.meter.stats.rejected += 1;
             return Err(b"-ERR max number of clients reached\r\n");
         }
+        self.let_in(peer)
+    }
+
+    /// A connection was accepted at the admin port: it is not counted in `maxclients`.
+    ///
+    /// # Errors
+    /// The bytes to send before closing it, where there are [`MOST_ADMINS`].
+    pub fn accept_admin(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
+        if self.sessions.admins >= MOST_ADMINS {
+            self.meter.stats.rejected += 1;
+            return Err(b"-ERR max number of clients of the admin port reached\r\n");
+        }
+        let id = self.let_in(peer)?;
+        self.sessions.clients[id].flags.admin = true;
+        self.sessions.admins += 1;
+        Ok(id)
+    }
+
+    fn let_in(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
         if self.config.protected_mode
             && self.config.requirepass.is_none()
             && !crate::configure::is_local(&peer)
@@ -228,6 +250,9 @@ impl Engine {
         self.forget_watches(id);
         self.forget_tracking(id);
         self.forget_subscriptions(id);
+        if self.sessions.clients[id].flags.admin {
+            self.sessions.admins -= 1;
+        }
         let counted = self.sessions.clients[id].counted;
         self.sessions.client_bytes = self.sessions.client_bytes.saturating_sub(counted);
         self.sessions.clients.remove(id);

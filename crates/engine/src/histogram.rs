@@ -73,6 +73,19 @@ impl Histogram {
         found
     }
 
+    /// How many took no longer than each of these, which are ascending powers of two.
+    pub(crate) fn within(&self, ends_ns: &[u64]) -> Vec<(u64, u64)> {
+        let (mut index, mut seen) = (0, 0);
+        let counts = ends_ns.iter().map(|&end_ns| {
+            while index < self.counts.len() && last_of(index) < end_ns {
+                seen += self.counts[index];
+                index += 1;
+            }
+            (end_ns, seen)
+        });
+        counts.collect()
+    }
+
     /// The longest of all.
     #[cfg(test)]
     pub(crate) fn longest_ns(&self) -> u64 {
@@ -97,6 +110,22 @@ impl Histogram {
             }
         }
         0
+    }
+}
+
+/// Counts of durations, and how long they were together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) histogram: Histogram,
+    pub(crate) ns: u64,
+}
+
+impl Times {
+    /// One more.
+    #[inline]
+    pub(crate) fn add(&mut self, ns: u64) {
+        self.histogram.add(ns);
+        self.ns += ns;
     }
 }
 
@@ -149,6 +178,11 @@ mod tests {
         }
         assert_eq!(histogram.doublings(), [(1, 2), (2, 4), (1048, 5)]);
         assert_eq!(histogram.count(), 5);
+        assert_eq!(
+            histogram.within(&[1 << 10, 1 << 12, 1 << 20, 1 << 30]),
+            [(1 << 10, 2), (1 << 12, 4), (1 << 20, 5), (1 << 30, 5)]
+        );
+        assert_eq!(Histogram::default().within(&[1 << 10]), [(1 << 10, 0)]);
     }
 
     #[test]

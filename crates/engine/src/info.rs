@@ -28,6 +28,24 @@ struct Section {
     tell: fn(&mut Engine, &mut String),
 }
 
+impl Section {
+    /// Whether it is among the `wanted` ones: see [`Engine::info`].
+    fn is_wanted(&self, wanted: &[&[u8]]) -> bool {
+        let named = |name: &str| {
+            wanted
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let all = named("all") || named("everything");
+        let asked = match self.shown {
+            Shown::Always => all || wanted.is_empty() || named("default"),
+            Shown::WithAll => all,
+            Shown::ByName => false,
+        };
+        asked || named(self.name)
+    }
+}
+
 /// To whom a section is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
@@ -121,23 +139,8 @@ const SETTLE_MEMORY: Duration = Duration::from_millis(50);
 impl Engine {
     /// The text of INFO for these sections, among which may be `default`, `all` and `everything`; for none, the default ones.
     pub(crate) fn info(&mut self, wanted: &[&[u8]]) -> String {
-        let named = |name: &str| {
-            wanted
-                .iter()
-                .any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        let default = wanted.is_empty() || named("default");
-        let all = named("all") || named("everything");
         let mut text = String::new();
-        for section in &SECTIONS {
-            let asked = match section.shown {
-                Shown::Always => default || all,
-                Shown::WithAll => all,
-                Shown::ByName => false,
-            };
-            if !asked && !named(section.name) {
-                continue;
-            }
+        for section in SECTIONS.iter().filter(|section| section.is_wanted(wanted)) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -287,13 +290,11 @@ impl Engine {
     }
 
     fn info_memory(&mut self, text: &mut String) {
-        self.free_garbage();
-        self.host.settle_memory(SETTLE_MEMORY);
-        let used = self.host.memory_used();
+        let all = self.accounts();
+        let used = all.used;
         self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);
         let process = self.host.process();
         let (rss, peak) = (process.rss, self.meter.stats.memory_peak);
-        let all = self.accounts();
         let [allocated, active, resident] = process.allocator;
         let config = &self.config;
         let limit = usize::try_from(config.maxmemory).unwrap_or(usize::MAX);
@@ -626,6 +627,13 @@ fn signed_seconds(ms: u64) -> i64 {
 
 /// INFO [section …]
 pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let tells_memory = SECTIONS
+        .iter()
+        .any(|section| section.name == "memory" && section.is_wanted(&args[1..]));
+    if tells_memory {
+        engine.free_garbage();
+        engine.host.settle_memory(SETTLE_MEMORY);
+    }
     let text = engine.info(&args[1..]);
     engine.sessions.clients[id].out.verbatim("txt", text);
     Ok(())

@@ -11,7 +11,7 @@
 //! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH. `cluster.rs`: this server
 //!   as a node; `bus_config.rs`: what it is configured to be; `slot_usage.rs`: what its slots are used for. `slot_migration/`: slots that move to another node as a whole. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait. `persistence.rs`: saving and loading dumps.
 //!   `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of
-//!   replication. `scripting.rs`: scripts, and who is served meanwhile. `tracking.rs`: client-side caching. `access.rs` and `acl_command.rs`: users. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
+//!   replication. `scripting.rs`: scripts, and who is served meanwhile. `tracking.rs`: client-side caching. `figures.rs`: what is told to those who are no clients. `access.rs` and `acl_command.rs`: users. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
 //!
 //! # How a shell drives it
@@ -42,6 +42,7 @@ mod engine;
 mod evict;
 mod expire;
 mod failover;
+mod figures;
 mod filtered_dump;
 mod histogram;
 mod host;
@@ -83,6 +84,7 @@ pub use action::{Action, LinkId};
 pub use client::{Certificate, Client, Peer};
 pub use clients::ClientId;
 pub use engine::{Engine, Now};
+pub use figures::{Durations, Figures, SlowCommands};
 pub use host::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, PlaceFile, Process,
     RewriteRequest, SaveRequest, ShownCertificate, Source, SyncState, System, WriteError,

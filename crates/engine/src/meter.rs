@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Running;
+use crate::histogram::Times;
 use crate::latency::Latency;
 use crate::observe::CommandLogs;
 use crate::slot_usage::SlotUsages;
@@ -14,6 +15,8 @@ pub(crate) struct Meter {
     pub(crate) stats: Stats,
     pub(crate) command_logs: CommandLogs,
     pub(crate) latency: Latency,
+    /// How long it took to bring the append-only file to the disk.
+    pub(crate) syncs: Times,
     /// What the slots of a node are used for.
     pub(crate) slots: SlotUsages,
     /// Which command runs, for other threads to see.
@@ -45,6 +48,7 @@ impl Meter {
             command_logs: CommandLogs::default(),
             sizes_from: u64::MAX,
             latency: Latency::default(),
+            syncs: Times::default(),
             slots: SlotUsages::default(),
             running: Arc::default(),
             started_ms,

@@ -71,6 +71,16 @@ impl CommandLogs {
     fn of(&mut self, kind: LogKind) -> &mut Log {
         &mut self.0[kind as usize]
     }
+
+    /// What the log of slow commands holds.
+    pub(crate) fn slow(&self) -> crate::SlowCommands {
+        let log = &self.0[LogKind::Slow as usize];
+        crate::SlowCommands {
+            count: log.entries.len(),
+            last_id: log.next.saturating_sub(1),
+            last_us: log.entries.front().map_or(0, |entry| entry.value),
+        }
+    }
 }
 
 impl Engine {

@@ -15,6 +15,8 @@ pub(crate) struct Sessions {
     pub(crate) clients: Clients,
     /// What the clients' memory was when it was last counted, bytes.
     pub(crate) client_bytes: usize,
+    /// How many of them came by the admin port.
+    pub(crate) admins: usize,
     pub(crate) monitors: Vec<ClientId>,
     pub(crate) pubsub: PubSub,
     pub(crate) watchers: Watchers,
@@ -39,6 +41,7 @@ impl Sessions {
         Self {
             clients: Clients::new(),
             client_bytes: 0,
+            admins: 0,
             monitors: Vec::new(),
             pubsub: PubSub::default(),
             watchers: Watchers::new(),

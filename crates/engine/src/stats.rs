@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Times};
 
 /// How many different codes of errors are told apart.
 const MOST_ERRORS: usize = 128;
@@ -89,7 +89,7 @@ pub(crate) struct Stats {
     pub(crate) output_rate: Rate,
     pub(crate) per_command: Vec<CommandStats>,
     /// How long turns took: a turn is what is done before others can have theirs.
-    pub(crate) turns: Histogram,
+    pub(crate) turns: Times,
 }
 
 impl Stats {

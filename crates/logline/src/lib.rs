@@ -298,12 +298,17 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        if metadata.target() == RAW {
+        let style = *self.style.read().unwrap_or_else(PoisonError::into_inner);
+        let is_raw = metadata.target() == RAW;
+        if is_raw && style.format == Format::Legacy {
             return ctx.format_fields(writer, event);
         }
-        let style = *self.style.read().unwrap_or_else(PoisonError::into_inner);
         let mut message = String::new();
         ctx.format_fields(Writer::new(&mut message), event)?;
+        if is_raw {
+            // Where programs read the log, a banner or a report is one event like others, in one line.
+            message = message.trim().to_owned();
+        }
         // Asked for each line: after a fork the child's lines carry its own id.
         let pid = std::process::id();
         let role = self.role.load(Ordering::Relaxed);
@@ -476,6 +481,12 @@ mod tests {
                 .is_err()
         );
         tracing::warn!("still there");
+        log.set_style(Style {
+            format: Format::Json,
+            timestamp: TimestampFormat::Milliseconds,
+        });
+        tracing::warn!(target: RAW, "\na picture\nof two lines\n");
+        log.set_style(Style::default());
         log.set_sink(Sink::Discard).unwrap();
         tracing::warn!("gone");
 
@@ -497,17 +508,15 @@ mod tests {
             tail(&second),
             [":M * DB loaded in 3 seconds", ":S . now shown", "a banner"]
         );
-        assert_eq!(tail(&first), [":S # in a new file", ":S # still there"]);
-        let mut told = Vec::new();
-        let mut line = [0; 256];
-        heard.set_nonblocking(true).unwrap();
-        while let Ok(length) = heard.recv(&mut line) {
-            let line = String::from_utf8_lossy(&line[..length]).into_owned();
-            let (priority, text) = line.split_once('>').unwrap();
-            told.push(format!("{priority} {}", text.split_once("]: ").unwrap().1));
-        }
+        let first = tail(&first);
+        assert_eq!(first[..2], [":S # in a new file", ":S # still there"]);
+        assert!(
+            first[2].ends_with("\"level\":\"warning\",\"message\":\"a picture\\nof two lines\"}"),
+            "{first:?}"
+        );
+        assert_eq!(first.len(), 3);
         assert_eq!(
-            told,
+            told(&heard),
             [
                 "<133 DB loaded in 3 seconds",
                 "<135 now shown",
@@ -516,5 +525,17 @@ mod tests {
                 "<132 gone"
             ]
         );
+    }
+
+    /// What the system's log was told.
+    fn told(heard: &std::os::unix::net::UnixDatagram) -> Vec<String> {
+        let (mut told, mut line) = (Vec::new(), [0; 256]);
+        heard.set_nonblocking(true).unwrap();
+        while let Ok(length) = heard.recv(&mut line) {
+            let line = String::from_utf8_lossy(&line[..length]).into_owned();
+            let (priority, text) = line.split_once('>').unwrap();
+            told.push(format!("{priority} {}", text.split_once("]: ").unwrap().1));
+        }
+        told
     }
 }

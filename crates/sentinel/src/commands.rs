@@ -18,6 +18,7 @@ use crate::io::{ClientId, Level, Output, Reply};
 use crate::monitor::HELLO_CHANNEL;
 use table::Row;
 
+pub(crate) use sentinel::check_quorum;
 pub(crate) use sessions::Sessions;
 
 /// The longest part of a request that an error repeats, in bytes.

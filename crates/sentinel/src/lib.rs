@@ -18,6 +18,7 @@
 //! | [`monitor`] | the five verbs and the tick; `link`, `ping`, `info`, `discovery`, `down`, `vote`, `failover`, `tilt`, `scripts` below it hold one concern each |
 //! | `instance` | what is known of one monitored process; masters, their slaves and their other sentinels |
 //! | `commands` | what clients may ask: the SENTINEL family, INFO, pub/sub, CLIENT |
+//! | `figures` | what is told to those who are no clients |
 //! | [`config`] | sentinel.conf: reading it, and writing the state back into it |
 //!
 //! Where the rules come from: Redis 3.0.7's sentinel. Where this core differs on purpose, the function says so.
@@ -26,6 +27,7 @@ mod addr;
 mod commands;
 pub mod config;
 mod context;
+mod figures;
 mod instance;
 pub mod io;
 pub mod monitor;
@@ -34,5 +36,6 @@ mod timing;
 
 pub use addr::Addr;
 pub use config::{Config, Saved};
+pub use figures::{Figures, MasterFigures};
 pub use io::{ClientId, Command, Input, JobId, Level, LinkId, LinkKind, Now, Output, Reply};
 pub use monitor::Monitor;

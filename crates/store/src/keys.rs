@@ -4,7 +4,7 @@ use hash_slot::{SLOT_COUNT, key_slot};
 
 use crate::entry::{Entry, EntryMut, EntryRef};
 use crate::slots::{BySlot, Slots, Tally};
-use crate::table::{self, Occupied, Table, Vacant};
+use crate::table::{self, Occupied, SAMPLED, Table, Vacant, scaled};
 
 /// The entries of a database.
 #[derive(Debug)]
@@ -227,13 +227,23 @@ impl Keys {
         }
     }
 
-    /// Bytes that tables take, entries not included.
+    /// Bytes that tables take, entries not included; of many, or of large ones, an estimate from a part of them.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let own = match self {
-            Self::BySlot(by) => by.slots.as_ref().map_or(0, |slots| slots.own_bytes()),
-            Self::One(_) => 0,
-        };
-        own + self.tables().map(Table::memory_bytes).sum::<usize>()
+        match self {
+            Self::One(table) => table.memory_estimate(),
+            Self::BySlot(by) => {
+                let Some(slots) = &by.slots else {
+                    return 0;
+                };
+                let (mut bytes, mut items) = (0, 0);
+                let filled = slots.tables().iter().filter(|table| !table.is_empty());
+                for table in filled.take(SAMPLED) {
+                    bytes += table.memory_bytes();
+                    items += table.len();
+                }
+                slots.own_bytes() + scaled(bytes, items, slots.len())
+            }
+        }
     }
 
     /// Takes all keys of a slot out.

@@ -298,6 +298,28 @@ enum Verb {
         #[arg(value_name = "FILE.yaml")]
         file: PathBuf,
     },
+    /// Have a replica take over from a master that is about to stop
+    HandOver {
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Take a backup of a server or a cluster
+    Backup {
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
+    /// Bring the keys of a backup into a server or a cluster
+    Restore {
+        /// Replace keys that exist
+        #[arg(long)]
+        replace: bool,
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[arg(value_name = "host:port")]
+        entry: String,
+    },
     /// Run a cluster on this machine
     Local {
         #[command(subcommand)]
@@ -389,6 +411,12 @@ pub struct Instead {
     pub text: String,
     /// The exit status.
     pub status: i32,
+}
+
+/// The command line's definition, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 impl Cli {
@@ -566,6 +594,13 @@ impl Cli {
                 pace.set(app);
                 verbs::apply(app, &file, plan).await
             }
+            Verb::HandOver { entry } => verbs::hand_over(app, &entry).await,
+            Verb::Backup { dir, entry } => verbs::backup(app, &dir, &entry).await,
+            Verb::Restore {
+                replace,
+                dir,
+                entry,
+            } => verbs::restore(app, &dir, &entry, replace).await,
             Verb::Local { verb } => verb.run(app).await,
             Verb::Help => Ok(()),
         }

@@ -115,6 +115,9 @@ pub enum Error {
     /// A local server could not be started or stopped.
     #[error("[ERR] {0}")]
     Local(String),
+    /// A backup that cannot be made, or is none.
+    #[error("[ERR] {0}")]
+    Backup(String),
     /// The cluster is another one than the plan was made for.
     #[error("[WARNING] The cluster changed meanwhile: {0}")]
     Changed(String),

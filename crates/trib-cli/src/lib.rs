@@ -15,9 +15,11 @@
 //! - [`picture`]: a living cluster to look at. [`screen`]: the same on a terminal.
 //! - [`progress`]: how far a move is, and how fast it may be.
 //! - [`keep`]: copies that lose against the owner's value.
+//! - [`backup`]: what a backup is on the disk.
 //! - [`console`]: lines, prompts, progress. [`local`]: a cluster of processes on this machine.
 
 pub mod address;
+pub mod backup;
 pub mod cli;
 pub mod cluster;
 pub mod console;

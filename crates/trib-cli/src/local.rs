@@ -3,6 +3,8 @@
 //! Every node has a folder of its own below one directory. Its pid file names the process and when it was
 //! started, so that `down` stops exactly what `up` started, whoever got the same number since.
 
+mod sentinels;
+
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::cluster::open;
 use crate::console::Probe;
 use crate::plan::{Condition, PlanError};
+use crate::verbs::WatchOptions;
 use crate::{Address, App, Cluster, Error, verbs, wait};
 
 /// Where the nodes live unless told otherwise.
@@ -37,9 +40,18 @@ pub struct LocalArgs {
     /// Port of the first node
     #[arg(long, default_value_t = 7000, value_name = "arg")]
     pub port: u16,
-    /// How many nodes
-    #[arg(long, default_value_t = 6, value_name = "arg")]
-    pub nodes: u16,
+    /// How many servers: 6 in a cluster, 3 with sentinels, where not given
+    #[arg(long, value_name = "arg")]
+    pub nodes: Option<u16>,
+    /// A master with replicas and three sentinels, in the place of a cluster
+    #[arg(long)]
+    pub sentinel: bool,
+    /// Put a small load on the cluster for so many seconds
+    #[arg(long, value_name = "arg")]
+    pub demo: Option<u32>,
+    /// Look at the living cluster
+    #[arg(long)]
+    pub watch: bool,
     /// Replicas of each master
     #[arg(long, default_value_t = 1, value_name = "arg")]
     pub replicas: usize,
@@ -92,7 +104,11 @@ impl Place {
 ///
 /// No server program, ports in use, a server that ends again, or what `create` fails with.
 pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
-    let nodes = usize::from(args.nodes);
+    if args.sentinel {
+        return sentinels::up(app, args).await;
+    }
+    let count = args.nodes.unwrap_or(6);
+    let nodes = usize::from(count);
     if nodes / args.replicas.saturating_add(1) < 3 {
         return Err(PlanError::TooFewNodes {
             nodes,
@@ -101,7 +117,7 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
         .into());
     }
     let server = find_server(args.server.as_deref())?;
-    let places = plan_places(args)?;
+    let places = plan_places(args, count)?;
     let idle: Vec<&Place> = places
         .iter()
         .filter(|place| place.running().is_none())
@@ -112,7 +128,16 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
     app.console.line(&starting(&idle, &args.dir));
     let mut children = Vec::new();
     for place in idle {
-        children.push((place.clone(), start(&server, place)?));
+        let port = place.port.to_string();
+        let words = [
+            ["--port", &port],
+            ["--bind", HOST],
+            ["--cluster-enabled", "yes"],
+            ["--cluster-config-file", "nodes.conf"],
+            ["--cluster-node-timeout", "5000"],
+            ["--appendonly", "yes"],
+        ];
+        children.push((place.clone(), launch(&server, place, words.as_flattened())?));
     }
     await_answers(app, &places, &mut children).await?;
     form(app, &places, args.replicas).await?;
@@ -127,6 +152,42 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
         "\nThe cluster is ready.\n  connect:  redis-cli -c -p {}\n  look:     {own} local status{dir}\n  stop:     {own} local down{dir}\n",
         args.port
     ));
+    show(app, args).await
+}
+
+/// What there is to see once the cluster is ready.
+async fn show(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
+    let entry = Address::new(HOST, args.port);
+    let settings = app.settings.clone();
+    let load = async {
+        match args.demo {
+            Some(seconds) => {
+                let time = Duration::from_secs(seconds.into());
+                verbs::demo(&entry, &settings, time).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let replies = if args.watch {
+        let options = WatchOptions {
+            interval: Duration::from_secs(1),
+            count: None,
+            text: false,
+            sentinels: Vec::new(),
+        };
+        let entry = entry.to_string();
+        tokio::select! {
+            ended = verbs::watch(app, &entry, &options) => return ended,
+            replies = load => replies?,
+        }
+    } else if args.demo.is_some() {
+        app.console.line(">>> A small load runs");
+        load.await?
+    } else {
+        return Ok(());
+    };
+    app.console
+        .line(&format!("[OK] {replies} requests were answered."));
     Ok(())
 }
 
@@ -190,6 +251,9 @@ pub async fn status(app: &mut App, dir: &Path) -> Result<(), Error> {
         };
         app.console.line(&format!("{}: {state}", place.address()));
     }
+    if places.iter().any(sentinels::is_sentinel) {
+        return sentinels::status(app, &places).await;
+    }
     match entry {
         Some(entry) => verbs::check(app, &entry.to_string()).await,
         None => Ok(()),
@@ -218,7 +282,7 @@ fn find_server(given: Option<&Path>) -> Result<PathBuf, Error> {
     })
 }
 
-fn plan_places(args: &LocalArgs) -> Result<Vec<Place>, Error> {
+fn plan_places(args: &LocalArgs, count: u16) -> Result<Vec<Place>, Error> {
     fs::create_dir_all(&args.dir).map_err(|error| Error::file(&args.dir, &error))?;
     // The data of a trial is nothing to commit.
     let ignore = args.dir.join(".gitignore");
@@ -228,7 +292,7 @@ fn plan_places(args: &LocalArgs) -> Result<Vec<Place>, Error> {
         .canonicalize()
         .map_err(|error| Error::file(&args.dir, &error))?;
     let mut places = Vec::new();
-    for index in 0..args.nodes {
+    for index in 0..count {
         let port = args.port.checked_add(index).filter(|port| *port > 0);
         let fits = port.filter(|port| Address::new(HOST, *port).bus_port().is_some());
         let port = fits.ok_or_else(|| {
@@ -285,21 +349,14 @@ fn require_free_ports(place: &Place) -> Result<(), Error> {
     Ok(())
 }
 
-fn start(server: &Path, place: &Place) -> Result<Child, Error> {
+fn launch(program: &Path, place: &Place, arguments: &[&str]) -> Result<Child, Error> {
     fs::create_dir_all(&place.dir).map_err(|error| Error::file(&place.dir, &error))?;
     let log = place.dir.join(LOG_FILE);
     let opened = fs::OpenOptions::new().create(true).append(true).open(&log);
     let out = opened.map_err(|error| Error::file(&log, &error))?;
     let errors = out.try_clone().map_err(|error| Error::file(&log, &error))?;
-    let child = Command::new(server)
-        .args(["--port", &place.port.to_string(), "--bind", HOST])
-        .args([
-            "--cluster-enabled",
-            "yes",
-            "--cluster-config-file",
-            "nodes.conf",
-        ])
-        .args(["--cluster-node-timeout", "5000", "--appendonly", "yes"])
+    let child = Command::new(program)
+        .args(arguments)
         .current_dir(&place.dir)
         .stdin(Stdio::null())
         .stdout(out)
@@ -307,7 +364,7 @@ fn start(server: &Path, place: &Place) -> Result<Child, Error> {
         // An interrupt at the terminal is meant for this program, not for the servers.
         .process_group(0)
         .spawn()
-        .map_err(|error| Error::file(server, &error))?;
+        .map_err(|error| Error::file(program, &error))?;
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         place.note(pid)?;
     }

@@ -424,7 +424,7 @@ fn the_example_description_is_a_valid_one() {
     assert_eq!(description.nodes[2].weight(), 2.0);
     assert_eq!(
         description.nodes[5].address().unwrap(),
-        Address::new("10.0.0.3", 6380)
+        Address::new("127.0.0.1", 7005)
     );
 }
 

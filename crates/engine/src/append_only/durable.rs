@@ -95,7 +95,7 @@ impl Engine {
         let ended = match old.file.poll_sync() {
             SyncState::Running => return,
             SyncState::Idle => Ok(()),
-            SyncState::Ended(result) => result,
+            SyncState::Ended(result) => result.map(drop),
         };
         if std::mem::take(&mut old.again) && ended.is_ok() {
             return old.file.start_sync();

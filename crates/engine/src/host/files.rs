@@ -86,8 +86,8 @@ pub enum SyncState {
     Idle,
     /// It is under way.
     Running,
-    /// It ended; told once.
-    Ended(Result<(), String>),
+    /// It ended; told once. How long it took, nanoseconds.
+    Ended(Result<u64, String>),
 }
 
 /// An append-only file that is open for writing.

@@ -221,7 +221,7 @@ impl AppendFile for Paper {
     }
     fn poll_sync(&mut self) -> engine::SyncState {
         if std::mem::take(&mut self.syncing) {
-            engine::SyncState::Ended(Ok(()))
+            engine::SyncState::Ended(Ok(0))
         } else {
             engine::SyncState::Idle
         }

@@ -26,6 +26,11 @@ impl Section {
 
 impl Monitor {
     pub(super) fn info(&self, args: &[Vec<u8>]) -> Reply {
+        Reply::Bulk(self.info_text(args).into_bytes())
+    }
+
+    /// INFO's text for these sections; for none, all.
+    pub(crate) fn info_text(&self, args: &[Vec<u8>]) -> String {
         let asked: Vec<String> = args
             .iter()
             .map(|section| String::from_utf8_lossy(section).to_ascii_lowercase())
@@ -45,7 +50,7 @@ impl Monitor {
                 _ => self.sentinel_section(),
             })
             .collect();
-        Reply::Bulk(sections.join("\r\n").into_bytes())
+        sections.join("\r\n")
     }
 
     fn server_section(&self) -> String {

@@ -64,7 +64,7 @@ impl Monitor {
             "reset" => self.reset_matching(first),
             "failover" => self.failover(&name, args.get(1).map(Vec::as_slice)),
             "remove" => return self.remove(client, &name),
-            "ckquorum" => self.of_master(&name, |_, master| check_quorum(master)),
+            "ckquorum" => self.of_master(&name, |_, master| tell_quorum(master)),
             "monitor" => return self.monitor(client, &name, args),
             "set" => return self.set(client, &name, args.get(1..).unwrap_or_default()),
             "config" => return self.config(client, args),
@@ -322,8 +322,14 @@ pub(super) fn control_characters(args: &[Vec<u8>], first: usize, command: &str) 
     )))
 }
 
+/// How many sentinels can be reached, and what they are too few for.
+pub(crate) struct Quorum {
+    pub(crate) usable: usize,
+    pub(crate) missing: Option<String>,
+}
+
 /// Whether enough sentinels are reachable to see the master down and to elect a leader.
-fn check_quorum(master: &Master) -> Reply {
+pub(crate) fn check_quorum(master: &Master) -> Quorum {
     let usable = 1 + master.known_peers().filter(|peer| !peer.node.sdown).count();
     let mut missing = Vec::new();
     if usable < master.quorum() {
@@ -334,15 +340,21 @@ fn check_quorum(master: &Master) -> Reply {
         missing
             .push("Not enough available Sentinels to reach the majority and authorize a failover");
     }
-    if missing.is_empty() {
-        return Reply::Status(format!(
-            "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
-        ));
+    Quorum {
+        usable,
+        missing: (!missing.is_empty()).then(|| missing.join(". ")),
     }
-    Reply::Error(format!(
-        "NOQUORUM {usable} usable Sentinels. {}",
-        missing.join(". ")
-    ))
+}
+
+/// CKQUORUM
+fn tell_quorum(master: &Master) -> Reply {
+    let Quorum { usable, missing } = check_quorum(master);
+    match missing {
+        None => Reply::Status(format!(
+            "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
+        )),
+        Some(missing) => Reply::Error(format!("NOQUORUM {usable} usable Sentinels. {missing}")),
+    }
 }
 
 fn describe_all(cx: &Context, master: &Master, wanted: impl Fn(Who) -> bool) -> Reply {

@@ -342,6 +342,19 @@ fn slots_cost_less_than_ten_bytes_per_item() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it takes many items to be large")]
+fn what_a_large_table_takes_is_estimated_from_a_part() {
+    let small = filled(1000);
+    assert_eq!(small.memory_estimate(), small.memory_bytes());
+    let large = filled(700_000);
+    let (bytes, estimate) = (large.memory_bytes(), large.memory_estimate());
+    assert!(
+        estimate.abs_diff(bytes) < bytes / 20,
+        "{estimate} for {bytes}"
+    );
+}
+
+#[test]
 fn an_empty_table_is_eight_bytes() {
     let table = Table::<Block>::new();
     assert_eq!((size_of_val(&table), table.memory_bytes()), (8, 0));

@@ -504,7 +504,7 @@ impl AppendFile for OpenFile {
                     return SyncState::Ended(Err(BROKEN.to_owned()));
                 }
                 disk.make_safe(self.file, written);
-                SyncState::Ended(Ok(()))
+                SyncState::Ended(Ok(disk.sync_ms * 1_000_000))
             }
         }
     }

@@ -1,0 +1,444 @@
+//! `backup`: a dump of every master, taken as a replica would take it, into a folder with a manifest. `restore`: the keys of such a folder
+//! go to the nodes that own their slots now, or to a single server.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use client::{Command, Connection, Value};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::backup::{Draft, DumpFile, Entry, Manifest, Part, hex};
+use crate::cluster::open;
+use crate::progress::size;
+use crate::slots::key_slot;
+use crate::snapshot::Node;
+use crate::{Address, App, Cluster, Error, Settings, SlotSet};
+
+/// How long a master may say nothing while it makes its dump or sends it.
+const SILENCE: Duration = Duration::from_secs(60);
+/// So many bytes of keys are on their way to a node at a time.
+const MOST_UNANSWERED: usize = 1 << 20;
+
+/// Whose dump is taken, or where keys go.
+struct Place {
+    address: Address,
+    id: String,
+    slots: SlotSet,
+}
+
+impl Place {
+    fn of(node: &Node) -> Self {
+        Self {
+            address: node.address.clone(),
+            id: node.id.as_str().to_owned(),
+            slots: node.slots.clone(),
+        }
+    }
+}
+
+/// The masters of the cluster that `entry` belongs to; itself, where it belongs to none.
+async fn masters(app: &mut App, entry: &str) -> Result<(bool, Vec<Place>), Error> {
+    let address: Address = entry.parse()?;
+    let mut link = open(&address, &app.settings).await?;
+    let info = link.query(["INFO", "cluster"]).await?;
+    let is_node = info
+        .as_str()
+        .is_some_and(|text| text.contains("cluster_enabled:1"));
+    if !is_node {
+        let slots = SlotSet::default();
+        let place = Place {
+            address,
+            id: String::new(),
+            slots,
+        };
+        return Ok((false, vec![place]));
+    }
+    let cluster = Cluster::load(&address, &app.settings, &mut app.console).await?;
+    let uncovered = cluster.snapshot.uncovered();
+    if !uncovered.is_empty() {
+        return Err(Error::Backup(format!(
+            "{} slots are not served: whose keys they hold cannot be asked",
+            uncovered.len()
+        )));
+    }
+    let open = cluster.snapshot.open_slots();
+    if !open.is_empty() {
+        return Err(Error::Backup(format!(
+            "{} slots are being moved: run this when they have, or fix them first",
+            open.len()
+        )));
+    }
+    let masters = cluster.snapshot.masters();
+    let with_slots = masters.filter(|node| !node.slots.is_empty());
+    Ok((true, with_slots.map(Place::of).collect()))
+}
+
+// ---- backup ----------------------------------------------------------------------------------------------------------------
+
+/// Takes a backup of a server, or of the cluster that it belongs to. Each dump is of one moment; those of several nodes are not of the
+/// same one, though they are asked for at the same time.
+///
+/// # Errors
+/// The folder exists, a slot is not served or is being moved, or a dump could not be had. There is no backup then.
+pub async fn backup(app: &mut App, dir: &Path, entry: &str) -> Result<(), Error> {
+    let (is_cluster, places) = masters(app, entry).await?;
+    let draft = Draft::begin(dir)?;
+    let mut manifest = Manifest::new(is_cluster, now_ms() / 1000);
+    app.console.line(&format!(
+        ">>> Taking dumps of {} into {}",
+        servers(places.len()),
+        dir.display()
+    ));
+    let mut tasks = JoinSet::new();
+    for place in places {
+        let (settings, into) = (app.settings.clone(), draft.dir().to_owned());
+        tasks.spawn(async move { take(&place, &settings, &into).await });
+    }
+    while let Some(taken) = tasks.join_next().await {
+        let part = taken.map_err(|error| Error::Backup(error.to_string()))??;
+        app.console.line(&format!(
+            "{}: {} keys, {}",
+            part.address,
+            part.keys,
+            size(part.bytes)
+        ));
+        manifest.nodes.push(part);
+    }
+    manifest.nodes.sort_by(|a, b| a.address.cmp(&b.address));
+    manifest.ended = now_ms() / 1000;
+    let keys = manifest.keys();
+    draft.finish(&manifest)?;
+    app.console.line(&format!(
+        "[OK] {} holds {keys} keys of {}.",
+        dir.display(),
+        servers(manifest.nodes.len())
+    ));
+    Ok(())
+}
+
+fn servers(count: usize) -> String {
+    if count == 1 {
+        "1 server".to_owned()
+    } else {
+        format!("{count} servers")
+    }
+}
+
+/// Takes one dump.
+async fn take(place: &Place, settings: &Settings, into: &Path) -> Result<Part, Error> {
+    let link = open(&place.address, settings).await?;
+    let name = format!("{}.rdb", place.address.to_string().replace([':', '/'], "_"));
+    let path = into.join(&name);
+    let file = File::create_new(&path).map_err(|error| Error::file(&path, &error))?;
+    let asked_ms = now_ms();
+    let mut stream = Incoming::ask(link, &place.address).await?;
+    let bytes = stream.announced().await?;
+    let began_ms = now_ms();
+    let sha256 = stream.copy(bytes, file, &path).await?;
+    // What cannot be read is no backup.
+    let read = tokio::task::spawn_blocking(move || {
+        let mut dump = DumpFile::open(&path, None)?;
+        while dump.step(|_| {})? {}
+        Ok::<u64, Error>(dump.keys())
+    });
+    let keys = read
+        .await
+        .map_err(|error| Error::Backup(error.to_string()))??;
+    Ok(Part {
+        file: name,
+        address: place.address.to_string(),
+        id: place.id.clone(),
+        slots: place.slots.to_string(),
+        asked_ms,
+        began_ms,
+        keys,
+        bytes,
+        sha256,
+    })
+}
+
+/// A master's side of a full copy.
+struct Incoming {
+    stream: TcpStream,
+    buffer: BytesMut,
+    address: Address,
+}
+
+impl Incoming {
+    /// Asks for a copy, as a replica without a history does.
+    async fn ask(mut link: Connection, address: &Address) -> Result<Self, Error> {
+        link.send(["SYNC"]);
+        link.flush().await?;
+        let (stream, buffer) = link.into_parts();
+        Ok(Self {
+            stream,
+            buffer,
+            address: address.clone(),
+        })
+    }
+
+    async fn more(&mut self) -> Result<(), Error> {
+        let failed = |problem: String| Error::BadReply {
+            address: self.address.to_string(),
+            problem,
+        };
+        match timeout(SILENCE, self.stream.read_buf(&mut self.buffer)).await {
+            Err(_) => Err(failed("it said nothing for a minute".to_owned())),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Ok(Ok(0)) => Err(failed("it closed the connection".to_owned())),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
+    /// The size of the dump: `$bytes`, after empty lines that say that the master is still there.
+    async fn announced(&mut self) -> Result<u64, Error> {
+        loop {
+            while self.buffer.first() == Some(&b'\n') {
+                let _ = self.buffer.split_to(1);
+            }
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(end + 1);
+                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                let bytes = line.strip_prefix('$').and_then(|bytes| bytes.parse().ok());
+                return bytes.ok_or_else(|| Error::BadReply {
+                    address: self.address.to_string(),
+                    problem: format!("it sends no dump: {}", line.trim_start_matches('-')),
+                });
+            }
+            if self.buffer.len() > 1024 {
+                return Err(Error::BadReply {
+                    address: self.address.to_string(),
+                    problem: "it answers SYNC with no dump".to_owned(),
+                });
+            }
+            self.more().await?;
+        }
+    }
+
+    /// Writes so many bytes into a file, on disk when this returns; their SHA-256.
+    async fn copy(&mut self, bytes: u64, mut file: File, path: &Path) -> Result<String, Error> {
+        let failed = |error: std::io::Error| Error::file(path, &error);
+        let (mut left, mut hash) = (bytes, Sha256::new());
+        while left > 0 {
+            if self.buffer.is_empty() {
+                self.buffer.reserve(1 << 18);
+                self.more().await?;
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let part = self.buffer.split_to(most.min(self.buffer.len()));
+            hash.update(&part);
+            file.write_all(&part).map_err(failed)?;
+            left -= part.len() as u64;
+        }
+        tokio::task::spawn_blocking(move || file.sync_all())
+            .await
+            .map_err(|error| Error::Backup(error.to_string()))?
+            .map_err(failed)?;
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+// ---- restore ---------------------------------------------------------------------------------------------------------------
+
+/// Brings the keys of a backup into a server, or into the cluster that it belongs to, whatever its shape.
+///
+/// # Errors
+/// A file is not what was written, or there are keys already and they are not to be replaced: nothing was changed then. Or a key was
+/// refused: what was restored until then stays, and the same command with `replace` goes on.
+pub async fn restore(app: &mut App, dir: &Path, entry: &str, replace: bool) -> Result<(), Error> {
+    let manifest = Manifest::verified(dir)?;
+    let (is_cluster, places) = masters(app, entry).await?;
+    let mut targets = Targets::connect(places, is_cluster, &app.settings).await?;
+    if !replace {
+        targets.require_empty().await?;
+    }
+    app.console.line(&format!(
+        ">>> Restoring {} keys of {} into {}",
+        manifest.keys(),
+        servers(manifest.nodes.len()),
+        servers(targets.links.len())
+    ));
+    for part in &manifest.nodes {
+        let mut dump = DumpFile::open(&part.path(dir)?, Some(now_ms()))?;
+        loop {
+            let mut requests = Vec::new();
+            let more = dump.step(|entry| requests.push(Request::of(&entry)))?;
+            for code in dump.take_functions() {
+                targets.load_function(&code).await?;
+            }
+            for request in requests {
+                targets.send(request).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        targets.settle().await?;
+        app.console
+            .line(&format!("{}: {} keys restored", part.address, dump.keys()));
+    }
+    app.console.line(&format!(
+        "[OK] {} keys restored; those that have expired since are left out.",
+        targets.restored
+    ));
+    Ok(())
+}
+
+/// A key on its way.
+struct Request {
+    db: usize,
+    slot: u16,
+    command: Command,
+    bytes: usize,
+}
+
+impl Request {
+    fn of(entry: &Entry<'_>) -> Self {
+        let expire = entry.expire_ms.unwrap_or(0).to_string();
+        let mut command = Command::new("RESTORE")
+            .arg(entry.key)
+            .arg(expire)
+            .arg(&entry.payload)
+            .arg("REPLACE");
+        if entry.expire_ms.is_some() {
+            command = command.arg("ABSTTL");
+        }
+        Self {
+            db: entry.db,
+            slot: key_slot(entry.key),
+            bytes: entry.key.len() + entry.payload.len(),
+            command,
+        }
+    }
+}
+
+/// A node that takes keys.
+struct Target {
+    link: Connection,
+    address: Address,
+    db: usize,
+    /// Commands whose replies have not come yet, and their bytes.
+    unanswered: usize,
+    bytes: usize,
+}
+
+struct Targets {
+    links: Vec<Target>,
+    /// Who owns each slot; empty for a single server.
+    owners: BTreeMap<u16, usize>,
+    restored: u64,
+}
+
+impl Targets {
+    async fn connect(
+        places: Vec<Place>,
+        is_cluster: bool,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let (mut links, mut owners) = (Vec::new(), BTreeMap::new());
+        for (index, place) in places.into_iter().enumerate() {
+            if is_cluster {
+                owners.extend(place.slots.iter().map(|slot| (slot, index)));
+            }
+            links.push(Target {
+                link: open(&place.address, settings).await?,
+                address: place.address,
+                db: 0,
+                unanswered: 0,
+                bytes: 0,
+            });
+        }
+        Ok(Self {
+            links,
+            owners,
+            restored: 0,
+        })
+    }
+
+    async fn require_empty(&mut self) -> Result<(), Error> {
+        for target in &mut self.links {
+            let info = target.link.query(["INFO", "keyspace"]).await?;
+            if info.as_str().is_some_and(|text| text.contains("keys=")) {
+                return Err(Error::Backup(format!(
+                    "{} holds keys already; with --replace those of the backup take the place of theirs",
+                    target.address
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_function(&mut self, code: &[u8]) -> Result<(), Error> {
+        self.settle().await?;
+        for target in &mut self.links {
+            let load = Command::new("FUNCTION")
+                .arg("LOAD")
+                .arg("REPLACE")
+                .arg(code);
+            target.link.query(load).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, request: Request) -> Result<(), Error> {
+        let index = self.owners.get(&request.slot).copied().unwrap_or(0);
+        let Some(target) = self.links.get_mut(index) else {
+            return Ok(());
+        };
+        if target.db != request.db {
+            self.restored += target.settle().await?;
+            let select = Command::new("SELECT").arg(request.db.to_string());
+            target.link.query(select).await?;
+            target.db = request.db;
+        }
+        target.link.send(request.command);
+        target.unanswered += 1;
+        target.bytes += request.bytes;
+        if target.bytes >= MOST_UNANSWERED {
+            self.restored += target.settle().await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), Error> {
+        for target in &mut self.links {
+            self.restored += target.settle().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Waits until everything that was sent is answered; how many keys that were.
+    async fn settle(&mut self) -> Result<u64, Error> {
+        let (count, mut refused) = (std::mem::take(&mut self.unanswered), None);
+        self.bytes = 0;
+        for _ in 0..count {
+            if let Value::Error(text) = self.link.recv().await? {
+                refused.get_or_insert(text);
+            }
+        }
+        match refused {
+            None => Ok(count as u64),
+            Some(text) => Err(Error::BadReply {
+                address: self.address.to_string(),
+                problem: format!("a key was refused: {text}"),
+            }),
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}

@@ -1,0 +1,73 @@
+//! The admin lane: who comes by the admin port is served first, and gets in when nobody else does.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tern_tests::daemon::{Client, Daemon, PATIENCE, free_port, wait_until};
+
+/// As many as `maxclients` allows.
+const CLIENTS: usize = 50;
+
+/// Keeps the server busy with pipelines of requests that cost it much and this machine's other core little.
+fn load(port: u16, busy: &AtomicBool) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Each walks through a list and answers `:-1` or nil: 5 bytes.
+    let requests = b"*3\r\n$4\r\nLPOS\r\n$4\r\nlist\r\n$4\r\nnone\r\n".repeat(16);
+    let mut replies = [0; 5 * 16];
+    while busy.load(Ordering::Relaxed) {
+        stream.write_all(&requests).unwrap();
+        stream.read_exact(&mut replies).unwrap();
+    }
+}
+
+#[test]
+fn an_operator_gets_in_when_the_server_is_busy_and_full() {
+    let port = free_port();
+    let server = Daemon::server(&format!("admin-port {port}\nmaxclients {CLIENTS}"));
+    let mut client = server.client();
+    for _ in 0..20 {
+        let mut words: Vec<&[u8]> = vec![b"RPUSH", b"list"];
+        words.resize(102, b"element");
+        let _ = client.call_words(&words);
+    }
+    let busy = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        for _ in 1..CLIENTS {
+            scope.spawn(|| load(server.port, &busy));
+        }
+        wait_until("no more clients are let in", || {
+            client.text("CLIENT LIST").lines().count() == CLIENTS
+        });
+        let refused = Client::try_new(server.port).and_then(|mut one| one.try_call("PING"));
+        assert!(refused.is_err() || refused.is_ok_and(|reply| reply.as_str() != Some("PONG")));
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            let begin = Instant::now();
+            let mut admin = Client::try_new(port).unwrap();
+            assert_eq!(admin.text("PING"), "PONG");
+            let connected = begin.elapsed();
+            let again = Instant::now();
+            assert_eq!(admin.text("PING"), "PONG");
+            waits.push((again.elapsed(), connected));
+        }
+        waits.sort();
+        busy.store(false, Ordering::Relaxed);
+        // The machine that tests may itself be busy; half of them show what the server does.
+        let (ping, connected) = waits[waits.len() / 2];
+        assert!(ping < Duration::from_millis(50), "{waits:?}");
+        assert!(connected < Duration::from_millis(150), "{waits:?}");
+    });
+    // Who left by the admin port is not counted either.
+    let mut admin = Client::try_new(port).unwrap();
+    assert_eq!(
+        admin.text("CONFIG GET maxclients"),
+        format!("maxclients\n{CLIENTS}")
+    );
+    assert_eq!(admin.text("SET a 1"), "OK");
+    assert_eq!(server.text("GET a"), "1");
+}
