@@ -100,11 +100,7 @@ fn serve(shell: &Rc<Shell>, engine: &mut Engine) {
         // Nobody is waiting any more, or nobody can be let in now; the door's task will see.
         let _ = meanwhile::accept(shell, engine, door);
     }
-    for ((id, stream), _) in open
-        .iter_mut()
-        .zip(of_clients)
-        .filter(|(_, ready)| **ready)
-    {
+    for ((id, stream), _) in open.iter_mut().zip(of_clients).filter(|(_, ready)| **ready) {
         meanwhile::run_waiting(shell, engine, *id);
         meanwhile::serve(shell, engine, *id, &mut **stream);
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 use client::{Command, Connection, Value};
 use sha2::{Digest as _, Sha256};
+use tls::Wire;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -167,7 +167,7 @@ async fn take(place: &Place, settings: &Settings, into: &Path) -> Result<Part, E
 
 /// A master's side of a full copy.
 struct Incoming {
-    stream: TcpStream,
+    stream: Wire,
     buffer: BytesMut,
     address: Address,
 }
