@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use conf::VersionCheck;
 use daemon::{as_path, files, reason};
@@ -64,9 +64,12 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
         Who::Server => Paced::free(file),
         Who::Child(gathered) => Paced::of_child(file, gathered),
     };
-    let written = rdb::save(keyspace, file, options(keyspace, request), |_| Ok(()))
-        .and_then(|(written, _)| written.sink.finish())
-        .inspect_err(|error| failed("Write error saving DB on disk", error));
+    let written = rdb::save(keyspace, file, options(keyspace, request), |saved| {
+        dawdle(request.key_delay_us, saved.keys);
+        Ok(())
+    })
+    .and_then(|(written, _)| written.sink.finish())
+    .inspect_err(|error| failed("Write error saving DB on disk", error));
     let renamed = written.and_then(|()| {
         let what = "Error moving temp DB file on the final destination";
         files::rename(&temporary, path).inspect_err(|error| failed(what, error))
@@ -144,10 +147,25 @@ impl Write for EarlyFile {
     }
 }
 
+/// `rdb-key-save-delay`, for tests: waits after a key, of which so many have been written.
+fn dawdle(delay_us: i64, keys: u64) {
+    let pause = match u64::try_from(delay_us) {
+        Ok(pause) => pause,
+        Err(_) => u64::from(keys.is_multiple_of(delay_us.unsigned_abs())),
+    };
+    if pause > 0 {
+        std::thread::sleep(Duration::from_micros(pause));
+    }
+}
+
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
     let options = options(keyspace, request);
-    rdb::save(keyspace, File::from(pipe), options, |_| Ok(())).map(drop)
+    let dawdling = |saved: Saved| {
+        dawdle(request.key_delay_us, saved.keys);
+        Ok(())
+    };
+    rdb::save(keyspace, File::from(pipe), options, dawdling).map(drop)
 }
 
 fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a> {
@@ -178,7 +196,7 @@ pub(crate) fn write_base<W: Write>(
     keyspace: &Keyspace,
     request: &SaveRequest,
     sink: W,
-    progress: impl FnMut(Saved) -> io::Result<()>,
+    mut progress: impl FnMut(Saved) -> io::Result<()>,
 ) -> io::Result<W> {
     let facts = rdb::Facts {
         aof_base: true,
@@ -188,7 +206,11 @@ pub(crate) fn write_base<W: Write>(
         facts: Some(&facts),
         ..options(keyspace, request)
     };
-    rdb::save(keyspace, sink, options, progress).map(|(sink, _)| sink)
+    let dawdling = |saved: Saved| {
+        dawdle(request.key_delay_us, saved.keys);
+        progress(saved)
+    };
+    rdb::save(keyspace, sink, options, dawdling).map(|(sink, _)| sink)
 }
 
 /// Loads a dump file while everything waits; the sources of its libraries of functions.
@@ -196,10 +218,12 @@ pub(crate) fn load_now(
     keyspace: &mut Keyspace,
     request: &SaveRequest,
     limits: &Limits,
+    replace: bool,
 ) -> Result<Vec<Vec<u8>>, String> {
     let file = File::open(as_path(&request.path)).map_err(|error| reason(&error))?;
     let options = LoadOptions {
         drop_expired_before: Some(request.now_ms),
+        replace,
         ..LoadOptions::default()
     };
     let mut loader = Loader::open(Input::new(file), options, limits.clone())
@@ -219,7 +243,8 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {
             return Err(format!(
-                "Fatal error loading the DB: {}. Exiting.",
+                "Fatal error loading the DB, {}: {}. Exiting.",
+                path.display(),
                 reason(&error)
             ));
         }
@@ -229,7 +254,12 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     shell.turn(|engine| engine.begin_load(bytes));
     let result = load_steps(shell, file, true).await;
     shell.turn(engine::Engine::end_load);
-    let expired = result.map_err(|error| format!("{}: {error}", path.display()))?;
+    let expired = result.map_err(|error| {
+        format!(
+            "Fatal error loading the DB, {}: {error}. Exiting.",
+            path.display()
+        )
+    })?;
     shell.turn(|engine| engine.adopt_loaded_place(expired));
     tracing::info!(
         "DB loaded from disk: {:.3} seconds",
@@ -291,6 +321,13 @@ async fn load_steps(
             if options.read.checksum && loader.was_unchecked() {
                 tracing::warn!("{}", rdb::UNCHECKED);
             }
+            let loaded = loader.loaded();
+            tracing::info!(
+                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+                loaded.keys,
+                loaded.expired,
+                loaded.empty
+            );
             return Ok(loader.take_expired());
         }
         tokio::task::yield_now().await;
@@ -303,7 +340,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     let follows = engine.is_slave() || engine.config().slaveof.is_some();
     let drop_expired_before = (!follows).then(|| shell.machine.now().unix_ms());
     let read = rdb::Options {
-        checksum: engine.config().rdbchecksum,
+        checksum: engine.config().rdbchecksum && !engine.trusts_checksums(),
         skip_unsupported: engine.config().rdb_skip_unsupported,
         relaxed: engine.config().rdb_version_check == VersionCheck::Relaxed,
     };
@@ -311,6 +348,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
         read,
         drop_expired_before,
         note_expired: false,
+        replace: false,
     }
 }
 

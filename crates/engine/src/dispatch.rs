@@ -465,7 +465,7 @@ pub(crate) fn wrong_arity(entry: Entry) -> Error {
 }
 
 /// What an unknown command is answered: its name and the beginning of its arguments.
-fn unknown_command(args: Args<'_>) -> Error {
+pub(crate) fn unknown_command(args: Args<'_>) -> Error {
     /// Bytes of the name and of all arguments that are shown, as in Redis.
     const SHOWN: usize = 128;
     let mut line = b"ERR unknown command '".to_vec();

@@ -32,6 +32,8 @@ pub struct SaveRequest {
     pub usage: rdb::Usage,
     /// The sources of all libraries of functions.
     pub functions: Vec<Vec<u8>>,
+    /// `rdb-key-save-delay`: how long to wait after each key, microseconds; where negative, one microsecond after so many.
+    pub key_delay_us: i64,
     /// Whether it tells where slots begin.
     pub slots: bool,
     /// What it says of itself.
@@ -125,7 +127,8 @@ pub trait Files: fmt::Debug {
     /// Why it could not; the old file is still there.
     fn save(&mut self, keyspace: &Keyspace, request: &SaveRequest) -> Result<(), String>;
 
-    /// Loads a dump file while everything waits (DEBUG RELOAD); the sources of its libraries of functions.
+    /// Loads a dump file while everything waits (DEBUG RELOAD); the sources of its libraries of functions. With `replace`, keys that are
+    /// there already are replaced.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -134,6 +137,7 @@ pub trait Files: fmt::Debug {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
+        replace: bool,
     ) -> Result<Vec<Vec<u8>>, String>;
 
     /// Opens a part of an append-only file to write at its end. It is made if there is none; `fresh`: emptied if there is one.
