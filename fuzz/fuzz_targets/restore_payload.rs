@@ -24,7 +24,7 @@ fn dump_and_restore(keyspace: &Keyspace, key: &[u8], compress: bool) {
     let payload = DUMPER.with_borrow_mut(|dumper| {
         rdb::dump(dumper, value, compress).expect("what is stored can be dumped")
     });
-    let again = rdb::restore(&payload, &Limits::default(), false).expect("what was dumped restores");
+    let again = rdb::restore(&payload, &Limits::default(), rdb::Trust::default()).expect("what was dumped restores");
     assert_eq!(content::of_owned(again), content::of(&value));
 }
 
@@ -53,7 +53,7 @@ fuzz_target!(|data: &[u8]| {
     let value = recipe::value(&mut source);
     let payload = recipe::sealed(&value, 6 + u16::from(choice >> 4) % 7);
     let limits = limits(choice);
-    let (restored, peak) = memory::peak_of(|| rdb::restore(&payload, &limits, false));
+    let (restored, peak) = memory::peak_of(|| rdb::restore(&payload, &limits, rdb::Trust::default()));
     let bound = 16 * (payload.len() + value.expands_to) + (1 << 20);
     assert!(
         peak <= bound,

@@ -65,7 +65,7 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
         Who::Child(gathered) => Paced::of_child(file, gathered),
     };
     let written = rdb::save(keyspace, file, options(keyspace, request), |saved| {
-        rest(request, saved);
+        dawdle(request.key_delay_us, saved.keys);
         Ok(())
     })
     .and_then(|(written, _)| written.sink.finish())
@@ -147,29 +147,25 @@ impl Write for EarlyFile {
     }
 }
 
+/// `rdb-key-save-delay`, for tests: waits after a key, of which so many have been written.
+fn dawdle(delay_us: i64, keys: u64) {
+    let pause = match u64::try_from(delay_us) {
+        Ok(pause) => pause,
+        Err(_) => u64::from(keys.is_multiple_of(delay_us.unsigned_abs())),
+    };
+    if pause > 0 {
+        std::thread::sleep(Duration::from_micros(pause));
+    }
+}
+
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
     let options = options(keyspace, request);
-    rdb::save(keyspace, File::from(pipe), options, |saved| {
-        rest(request, saved);
+    let dawdling = |saved: Saved| {
+        dawdle(request.key_delay_us, saved.keys);
         Ok(())
-    })
-    .map(drop)
-}
-
-/// Waits after a key, as a test asked for.
-fn rest(request: &SaveRequest, saved: Saved) {
-    let us = match u64::try_from(request.key_delay_us) {
-        Ok(us) => us,
-        Err(_) => u64::from(
-            saved
-                .keys
-                .is_multiple_of(request.key_delay_us.unsigned_abs()),
-        ),
     };
-    if us > 0 {
-        std::thread::sleep(Duration::from_micros(us));
-    }
+    rdb::save(keyspace, File::from(pipe), options, dawdling).map(drop)
 }
 
 /// Writes slots as commands into a pipe. What was written is not kept from its reader for long.
@@ -232,11 +228,11 @@ pub(crate) fn write_base<W: Write>(
         facts: Some(&facts),
         ..options(keyspace, request)
     };
-    let progress = |saved| {
-        rest(request, saved);
+    let dawdling = |saved: Saved| {
+        dawdle(request.key_delay_us, saved.keys);
         progress(saved)
     };
-    rdb::save(keyspace, sink, options, progress).map(|(sink, _)| sink)
+    rdb::save(keyspace, sink, options, dawdling).map(|(sink, _)| sink)
 }
 
 /// Loads a dump file while everything waits; the sources of its libraries of functions.
@@ -244,10 +240,12 @@ pub(crate) fn load_now(
     keyspace: &mut Keyspace,
     request: &SaveRequest,
     limits: &Limits,
+    replace: bool,
 ) -> Result<Vec<Vec<u8>>, String> {
     let file = File::open(as_path(&request.path)).map_err(|error| reason(&error))?;
     let options = LoadOptions {
         drop_expired_before: Some(request.now_ms),
+        replace,
         ..LoadOptions::default()
     };
     let mut loader = Loader::open(Input::new(file), options, limits.clone())
@@ -267,7 +265,8 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {
             return Err(format!(
-                "Fatal error loading the DB: {}. Exiting.",
+                "Fatal error loading the DB, {}: {}. Exiting.",
+                path.display(),
                 reason(&error)
             ));
         }
@@ -277,7 +276,12 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     shell.turn(|engine| engine.begin_load(bytes));
     let result = load_steps(shell, file, true).await;
     shell.turn(engine::Engine::end_load);
-    let expired = result.map_err(|error| format!("{}: {error}", path.display()))?;
+    let expired = result.map_err(|error| {
+        format!(
+            "Fatal error loading the DB, {}: {error}. Exiting.",
+            path.display()
+        )
+    })?;
     shell.turn(|engine| engine.adopt_loaded_place(expired));
     tracing::info!(
         "DB loaded from disk: {:.3} seconds",
@@ -346,6 +350,13 @@ async fn load_steps(
             if options.read.checksum && loader.was_unchecked() {
                 tracing::warn!("{}", rdb::UNCHECKED);
             }
+            let loaded = loader.loaded();
+            tracing::info!(
+                "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+                loaded.keys,
+                loaded.expired,
+                loaded.empty
+            );
             return Ok(loader.take_expired());
         }
         tokio::task::yield_now().await;
@@ -358,7 +369,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
     let follows = engine.is_slave() || engine.config().slaveof.is_some();
     let drop_expired_before = (!follows).then(|| shell.machine.now().unix_ms());
     let read = rdb::Options {
-        checksum: engine.config().rdbchecksum,
+        checksum: engine.config().rdbchecksum && !engine.trusts_checksums(),
         skip_unsupported: engine.config().rdb_skip_unsupported,
         relaxed: engine.config().rdb_version_check == VersionCheck::Relaxed,
     };
@@ -366,6 +377,7 @@ pub(crate) fn load_options(shell: &Shell) -> LoadOptions {
         read,
         drop_expired_before,
         note_expired: false,
+        replace: false,
     }
 }
 

@@ -487,8 +487,9 @@ impl Files for Machine {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
+        replace: bool,
     ) -> Result<Vec<Vec<u8>>, String> {
-        dump::load_now(keyspace, request, limits)
+        dump::load_now(keyspace, request, limits, replace)
     }
 
     fn config_text(&self) -> Option<Vec<u8>> {

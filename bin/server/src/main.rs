@@ -217,7 +217,9 @@ fn start_engine(
     config: ServerConfig,
 ) -> anyhow::Result<(Engine, Option<NodesFile>)> {
     let seed = Machine::entropy()?;
-    store::set_hash_seed([seed[0], seed[1]]);
+    let key = |text: &Vec<u8>| [0, 1].map(|half| rdb::crc64(&[&[half], &text[..]].concat()));
+    let hash_seed = config.hash_seed.as_ref().map(key);
+    store::set_hash_seed(hash_seed.unwrap_or([seed[0], seed[1]]));
     let renamed = config.rename_commands.clone();
     let nodes = config
         .cluster_enabled

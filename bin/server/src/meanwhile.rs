@@ -17,7 +17,7 @@ use socket2::SockRef;
 use tls::Stream;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::listen::{self, Door, Listener};
+use crate::listen::{self, Listener};
 use crate::shell::Shell;
 
 /// Bytes read from one client at once.
@@ -98,7 +98,7 @@ impl Meanwhile for Server {
         for door in shell.doors.borrow().iter() {
             for _ in 0..MOST_ACCEPTED {
                 // Nobody is waiting, or nobody can be let in now; the door's task will see.
-                if accept(&shell, engine, door).is_err() {
+                if accept(&shell, engine, &door.listener).is_err() {
                     break;
                 }
             }

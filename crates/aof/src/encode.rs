@@ -13,13 +13,15 @@ impl Encoder {
         Self::default()
     }
 
-    /// Appends `args`, executed in `database`, to `out`.
-    pub fn append<'a, I>(&mut self, out: &mut Vec<u8>, database: u32, args: I)
+    /// Appends `args`, executed in `database`, to `out`. Some commands are of no database.
+    pub fn append<'a, I>(&mut self, out: &mut Vec<u8>, database: impl Into<Option<u32>>, args: I)
     where
         I: IntoIterator<Item = &'a [u8]>,
         I::IntoIter: ExactSizeIterator,
     {
-        if self.selected != Some(database) {
+        if let Some(database) = database.into()
+            && self.selected != Some(database)
+        {
             self.selected = Some(database);
             encode_command(
                 out,

@@ -1,5 +1,7 @@
 //! Reading arguments: numbers, keywords, and options in any order.
 
+use resp::longdouble::LongDouble;
+
 use crate::{Args, Error};
 
 /// A 64-bit integer in canonical decimal form.
@@ -10,15 +12,50 @@ pub fn int(word: &[u8]) -> Result<i64, Error> {
     resp::number::parse_i64(word).ok_or(Error::NotInteger)
 }
 
+/// A 64-bit integer in canonical decimal form, not below the negative of the highest one.
+///
+/// # Errors
+/// [`Error::NotInteger`], and the text that commands share whose counts may be negative.
+pub fn count(word: &[u8]) -> Result<i64, Error> {
+    match int(word)? {
+        i64::MIN => Err(Error::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        count => Ok(count),
+    }
+}
+
+/// A 32-bit integer in canonical decimal form.
+///
+/// # Errors
+/// [`Error::NotInteger`], and the text for what has more bits.
+pub fn int_of_32_bits(word: &[u8]) -> Result<i32, Error> {
+    i32::try_from(int(word)?).map_err(|_| {
+        Error::text("ERR value is out of range, value must between -2147483648 and 2147483647")
+    })
+}
+
 /// A float, `inf` and `-inf` included, NaN not.
 ///
 /// # Errors
 /// [`Error::NotFloat`]
 pub fn float(word: &[u8]) -> Result<f64, Error> {
-    if word.is_empty() {
-        return Err(Error::NotFloat);
-    }
     resp::number::parse_double(word).ok_or(Error::NotFloat)
+}
+
+/// The longest timeout, milliseconds: its end has to be a time of 64 bits, since 1970.
+const MOST_TIMEOUT_MS: i64 = i64::MAX - (1 << 41);
+
+/// The timeout of a blocking command in milliseconds. 0 is for ever.
+///
+/// # Errors
+/// The texts that blocking commands share.
+pub fn whole_timeout_ms(word: &[u8]) -> Result<u64, Error> {
+    let ms = int(word).map_err(|_| Error::text("ERR timeout is not an integer or out of range"))?;
+    if ms > MOST_TIMEOUT_MS {
+        return Err(Error::text("ERR timeout is out of range"));
+    }
+    u64::try_from(ms).map_err(|_| Error::text("ERR timeout is negative"))
 }
 
 /// The timeout of a blocking command in seconds, as milliseconds, rounded up. 0 is for ever.
@@ -26,21 +63,21 @@ pub fn float(word: &[u8]) -> Result<f64, Error> {
 /// # Errors
 /// The texts that blocking commands share.
 pub fn timeout_ms(word: &[u8]) -> Result<u64, Error> {
-    /// The longest, milliseconds.
-    const MOST: f64 = i64::MAX as f64;
-    let seconds =
-        float(word).map_err(|_| Error::text("ERR timeout is not a float or out of range"))?;
-    if seconds < 0.0 {
-        return Err(Error::text("ERR timeout is negative"));
+    // What is a number is decided as for a long double: its range is wider, and it may be hexadecimal.
+    if LongDouble::parse(word).is_none() {
+        return Err(Error::text("ERR timeout is not a float or out of range"));
     }
-    let ms = (seconds * 1000.0).ceil();
-    if ms >= MOST {
+    let ms = (resp::number::scan_double(word).value * 1000.0).ceil();
+    if ms > MOST_TIMEOUT_MS as f64 {
         return Err(Error::text("ERR timeout is out of range"));
+    }
+    if ms < 0.0 {
+        return Err(Error::text("ERR timeout is negative"));
     }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "between 0 and MOST"
+        reason = "between 0 and MOST_TIMEOUT_MS"
     )]
     Ok(ms as u64)
 }
@@ -218,12 +255,17 @@ impl<'a> Reader<'a> {
         if self.is_empty() {
             return Ok(1);
         }
-        if self.len() != 2 || !self.takes("COUNT") {
+        if !self.takes_with("COUNT", 1) {
             return Err(Error::Syntax);
         }
         let count = int(self.word()?).ok().filter(|count| *count > 0);
         let count = count.and_then(|count| usize::try_from(count).ok());
-        count.ok_or(Error::text("ERR count should be greater than 0"))
+        let count = count.ok_or(Error::text("ERR count should be greater than 0"))?;
+        if self.is_empty() {
+            Ok(count)
+        } else {
+            Err(Error::Syntax)
+        }
     }
 
     /// Takes all words that are left.

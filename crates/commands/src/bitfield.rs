@@ -121,6 +121,7 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_write: bool) -> Done {
     let ValueMut::Str(mut string) = ctx.keyspace.db(ctx.db).write_or_insert(key, empty_raw) else {
         return Err(Error::WrongType);
     };
+    let grows = string.see().len() < bytes;
     let bytes = string.bytes_mut(bytes);
     ctx.reply.array(operations.len());
     let mut changes = 0;
@@ -142,13 +143,14 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_write: bool) -> Done {
         };
         if let Some(new) = new {
             write_bits(bytes, operation.offset, width.bits, new.cast_unsigned());
-            changes += 1;
+            changes += u64::from(new != old || matches!(operation.action, Action::Add(_)));
         }
         match answer {
             Some(value) => ctx.reply.int(value),
             None => ctx.reply.nil(),
         }
     }
+    let changes = changes.max(grows.into());
     if changes > 0 {
         ctx.changed(key, EventClass::String, "setbit");
         ctx.effects.dirty += changes - 1;

@@ -42,6 +42,7 @@ pub(crate) fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let ValueMut::Str(mut string) = ctx.keyspace.db(ctx.db).write_or_insert(key, empty_raw) else {
         return Err(Error::WrongType);
     };
+    let grows = string.see().len() <= byte;
     let byte = &mut string.bytes_mut(byte + 1)[byte];
     let old = *byte & mask != 0;
     if on {
@@ -49,7 +50,9 @@ pub(crate) fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     } else {
         *byte &= !mask;
     }
-    ctx.changed(key, EventClass::String, "setbit");
+    if grows || old != on {
+        ctx.changed(key, EventClass::String, "setbit");
+    }
     ctx.reply.int(i64::from(old));
     Ok(())
 }
@@ -148,7 +151,9 @@ pub(crate) fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             let mut scratch = [0; 20];
             let bytes = string.bytes(&mut scratch);
             let bits = span.bits(bytes.len());
-            if bits.is_empty() {
+            // From the end, and backwards: nothing, also where both are before the beginning.
+            let backwards = span.start < 0 && span.end < 0 && span.start > span.end;
+            if bits.is_empty() || backwards {
                 0
             } else {
                 let (first, last) = (bits.start / 8, (bits.end - 1) / 8);

@@ -1,7 +1,7 @@
 //! What a data command may touch.
 
 use bytes::Bytes;
-use rdb::Dumper;
+use rdb::{Dumper, Trust};
 use resp::Reply;
 use store::{Keyspace, Limits, StrNew};
 
@@ -27,8 +27,12 @@ pub struct Settings {
     pub shared_integers: bool,
     /// `rdbcompression`, for DUMP.
     pub compress: bool,
-    /// `rdb-version-check relaxed`, for RESTORE.
-    pub relaxed_versions: bool,
+    /// What RESTORE takes of a payload without a check.
+    pub trust: Trust,
+    /// `lazyfree-lazy-expire`: what ends for its time goes out as an UNLINK.
+    pub lazy_expire: bool,
+    /// `lazyfree-lazy-server-del`: what a command removes on the way goes out as an UNLINK.
+    pub lazy_server_del: bool,
     /// `cluster-enabled`: no SWAPDB, SORT BY/GET.
     pub cluster: bool,
 }
@@ -41,10 +45,18 @@ impl Default for Settings {
             hll_sparse_max_bytes: 3000,
             shared_integers: true,
             compress: true,
-            relaxed_versions: false,
+            trust: Trust::default(),
+            lazy_expire: true,
+            lazy_server_del: true,
             cluster: false,
         }
     }
+}
+
+/// The command that tells files and replicas of a removal.
+#[must_use]
+pub const fn removal(lazy: bool) -> &'static [u8] {
+    if lazy { b"UNLINK" } else { b"DEL" }
 }
 
 /// What a data command may touch. The fields are apart so that a value can be read from `keyspace` while `reply` is written:
@@ -126,6 +138,22 @@ impl Ctx<'_> {
             });
         }
         self.may_block
+    }
+
+    /// Whether a key that is given this expiry is to be removed instead, Unix milliseconds: it is over already, and this server is
+    /// the one to decide.
+    #[must_use]
+    pub fn is_over(&self, at_ms: u64) -> bool {
+        at_ms <= self.unix_ms() && self.keyspace.clock().expiry() == store::ExpiryMode::Delete
+    }
+
+    /// Removes a key because its time is over, by a command that said so: it counts and goes out as one that has expired. The command
+    /// itself goes nowhere.
+    pub fn expire_now(&mut self, key: &[u8]) {
+        self.keyspace.db(self.db).expire_now(key);
+        self.effects.dirty += 1;
+        self.effects.touch(self.db, key);
+        self.effects.propagate_nothing();
     }
 
     /// Milliseconds since the Unix epoch.

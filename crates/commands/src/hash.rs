@@ -4,7 +4,7 @@ use store::{FieldTime, Hash, HashMut, HashRef, Owned, Value, ValueMut};
 
 use resp::{Protocol, Reply};
 
-use crate::args::{int, is};
+use crate::args::{self, int, is};
 use crate::set::MAX_REPLY_BYTES;
 use crate::string::{parse_long_double, sum_text};
 use crate::{Args, Ctx, Done, Error, EventClass};
@@ -251,13 +251,16 @@ pub(crate) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
     let (count, values) = match args[2..] {
         [] => (None, false),
-        [count] => (Some(int(count)?), false),
-        [count, word] if is(word, "WITHVALUES") => (Some(int(count)?), true),
-        _ => return Err(Error::Syntax),
+        [count, ref options @ ..] => {
+            let count = Some(args::count(count)?);
+            match options {
+                [] => (count, false),
+                [word] if is(word, "WITHVALUES") => (count, true),
+                _ => return Err(Error::Syntax),
+            }
+        }
     };
-    if count.is_some_and(|count| {
-        count == i64::MIN || values && count.unsigned_abs() > i64::MAX as u64 / 2
-    }) {
+    if count.is_some_and(|count| values && count.unsigned_abs() > i64::MAX as u64 / 2) {
         return Err(OUT_OF_RANGE);
     }
     let hash = match ctx.keyspace.db(ctx.db).read(args[1]) {

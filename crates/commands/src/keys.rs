@@ -3,7 +3,8 @@
 use resp::glob;
 use store::{Encoding, Owned, Value};
 
-use crate::args::{Reader, int, is};
+use crate::args::{Reader, int, int_of_32_bits, is};
+use crate::context::removal;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// DEL key …
@@ -84,10 +85,9 @@ pub(crate) fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// A database's number.
-fn database(ctx: &Ctx<'_>, word: &[u8], not_a_number: Error) -> Result<usize, Error> {
-    let index = int(word).map_err(|_| not_a_number)?;
-    usize::try_from(index)
+/// The database of this number.
+fn database(ctx: &Ctx<'_>, number: i32) -> Result<usize, Error> {
+    usize::try_from(number)
         .ok()
         .filter(|index| *index < ctx.keyspace.databases())
         .ok_or(Error::text("ERR DB index is out of range"))
@@ -98,8 +98,10 @@ pub(crate) fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if ctx.settings.cluster {
         return Err(Error::text("ERR SWAPDB is not allowed in cluster mode"));
     }
-    let first = database(ctx, args[1], Error::text("ERR invalid first DB index"))?;
-    let second = database(ctx, args[2], Error::text("ERR invalid second DB index"))?;
+    let number = |word, text| int_of_32_bits(word).map_err(|_| Error::text(text));
+    let first = number(args[1], "ERR invalid first DB index")?;
+    let second = number(args[2], "ERR invalid second DB index")?;
+    let (first, second) = (database(ctx, first)?, database(ctx, second)?);
     if first != second {
         let (a, b) = ctx.keyspace.db_pair(first, second);
         std::mem::swap(a, b);
@@ -120,7 +122,7 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         if reader.takes("REPLACE") {
             replace = true;
         } else if reader.takes_with("DB", 1) {
-            target = database(ctx, reader.word()?, Error::NotInteger)?;
+            target = database(ctx, int_of_32_bits(reader.word()?)?)?;
         } else {
             return Err(Error::Syntax);
         }
@@ -270,7 +272,7 @@ fn rename_if(ctx: &mut Ctx<'_>, args: Args<'_>, overwrite: bool) -> Result<bool,
 /// MOVE key db
 pub(crate) fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
-    let target = database(ctx, args[2], Error::NotInteger)?;
+    let target = database(ctx, int_of_32_bits(args[2])?)?;
     if target == ctx.db {
         return Err(Error::SameObject);
     }
@@ -361,8 +363,7 @@ impl When {
     }
 }
 
-/// Sets the expiry. A time that is over already deletes the key on a primary, and goes out as a DEL; a replica and a loading
-/// server keep the key until they are told. Goes to files and replicas as an absolute time.
+/// Sets the expiry. A time that is over already expires the key on a primary; a replica and a loading server keep the key until they are told. Goes to files and replicas as an absolute time.
 fn expire_key(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
@@ -378,19 +379,16 @@ fn expire_key(
         .checked_mul(unit_ms)
         .and_then(|ms| ms.checked_add(base))
         .ok_or_else(|| Error::owned(format!("ERR invalid expire time in '{command}' command")))?;
-    let owner = ctx.keyspace.clock().expiry() == store::ExpiryMode::Delete;
     let db = ctx.keyspace.db(ctx.db);
     if db.read(key).is_none() || !when.allows(db.expire_ms(key), at_ms) {
         ctx.reply.int(0);
         return Ok(());
     }
-    if at_ms <= now_ms && owner {
-        db.remove(key);
-        ctx.changed(key, EventClass::Generic, "del");
-        ctx.effects.propagate_instead(&[b"DEL", key]);
+    let at_ms = u64::try_from(at_ms).unwrap_or(0);
+    if ctx.is_over(at_ms) {
+        ctx.expire_now(key);
     } else {
-        let at_ms = u64::try_from(at_ms).unwrap_or(0);
-        db.set_expire_ms(key, Some(at_ms));
+        ctx.keyspace.db(ctx.db).set_expire_ms(key, Some(at_ms));
         ctx.changed(key, EventClass::Generic, "expire");
         let mut digits = itoa::Buffer::new();
         ctx.effects
@@ -538,6 +536,33 @@ pub(crate) fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
+/// What is answered for a payload that cannot be restored. What is wrong with its value is logged.
+fn refusal(payload: &[u8], error: rdb::Error) -> Error {
+    match error {
+        rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
+        rdb::Error::Type {
+            code: 22, version, ..
+        } if !version.is_valkey() => Error::text("ERR Unsupported foreign data type: 22"),
+        error => {
+            let form = match payload.first() {
+                Some(9) => "Zipmap",
+                Some(10) => "Ziplist",
+                Some(11) => "Intset",
+                Some(12) => "Zset ziplist",
+                Some(13) => "Hash ziplist",
+                Some(14 | 18) => "Quicklist",
+                Some(15 | 19 | 21) => "Stream listpack",
+                Some(16) => "Hash listpack",
+                Some(17) => "Zset listpack",
+                Some(20) => "Set listpack",
+                _ => "Value",
+            };
+            tracing::warn!("RESTORE: {form} integrity check failed. {error}");
+            Error::text("ERR Bad data format")
+        }
+    }
+}
+
 /// RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
 pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
@@ -567,15 +592,9 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let ttl_ms = u64::try_from(int(args[2])?)
         .map_err(|_| Error::text("ERR Invalid TTL value, must be >= 0"))?;
-    let relaxed = ctx.settings.relaxed_versions;
-    let value =
-        rdb::restore(args[3], &ctx.settings.limits, relaxed).map_err(|error| match error {
-            rdb::Error::Payload => Error::text("ERR DUMP payload version or checksum are wrong"),
-            rdb::Error::Type {
-                code: 22, version, ..
-            } if !version.is_valkey() => Error::text("ERR Unsupported foreign data type: 22"),
-            _ => Error::text("ERR Bad data format"),
-        })?;
+    let trust = ctx.settings.trust;
+    let value = rdb::restore(args[3], &ctx.settings.limits, trust)
+        .map_err(|error| refusal(args[3], error))?;
     let at_ms = match ttl_ms {
         0 => None,
         ttl if absolute => Some(ttl),
@@ -584,7 +603,8 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if at_ms.is_some_and(|at| at <= now_ms) && owner {
         if db.remove(key) {
             ctx.changed(key, EventClass::Generic, "del");
-            ctx.effects.propagate_instead(&[b"DEL", key]);
+            let removal = removal(ctx.settings.lazy_server_del);
+            ctx.effects.propagate_instead(&[removal, key]);
         }
         ctx.reply.ok();
         return Ok(());
@@ -603,8 +623,10 @@ pub(crate) fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if let Some(at_ms) = at_ms.filter(|_| !absolute) {
         let mut digits = itoa::Buffer::new();
         let at = digits.format(at_ms).as_bytes();
-        ctx.effects
-            .propagate_instead(&[args[0], key, at, args[3], b"ABSTTL", b"REPLACE"]);
+        let mut words = args.to_vec();
+        words[2] = at;
+        words.push(b"ABSTTL");
+        ctx.effects.propagate_instead(&words);
     }
     ctx.reply.ok();
     Ok(())

@@ -40,7 +40,7 @@ mod zset;
 mod zset_pop;
 mod zset_store;
 
-pub use context::{Args, Ctx, Done, Settings};
+pub use context::{Args, Ctx, Done, Settings, removal};
 pub use effects::{Awaited, Block, Effects, EventClass, KeyEvent, Propagation};
 pub use error::Error;
 pub use rng::Rng;

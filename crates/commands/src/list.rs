@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use store::{Encoding, List, Owned, Value, ValueMut};
 
-use crate::args::{Reader, int, is, timeout_ms};
+use crate::args::{self, Reader, int, is, timeout_ms};
 use crate::{Args, Awaited, Ctx, Done, Error, EventClass};
 
 /// An end of a list.
@@ -308,7 +308,7 @@ pub(crate) fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// LREM key count element
 pub(crate) fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let count = int(args[2])?;
+    let count = args::count(args[2])?;
     let limits = &ctx.settings.limits;
     let Some(list) = write(ctx, args[1])? else {
         ctx.reply.int(0);
@@ -468,8 +468,8 @@ pub(crate) fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// BLMPOP timeout numkeys key … LEFT|RIGHT [COUNT count]
 pub(crate) fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let timeout_ms = timeout_ms(args[1])?;
     let (keys, end, count) = multi_pop_arguments(Reader::from(args, 2))?;
+    let timeout_ms = timeout_ms(args[1])?;
     if !multi_pop(ctx, keys, end, count)? && !ctx.block(Awaited::List, keys, timeout_ms) {
         ctx.reply.null_array();
     }

@@ -5,7 +5,7 @@ use resp::number::DoubleBuffer;
 use resp::{Reply, glob};
 use store::{Db, ExpiryMode, Keyspace, Type, Value};
 
-use crate::args::Reader;
+use crate::args::{Reader, int};
 use crate::{Args, Ctx, Done, Error};
 
 /// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Keys whose time has come are left out, and deleted where this server may.
@@ -200,26 +200,26 @@ pub(crate) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// A cursor as C's `strtoul` reads it: an unsigned number of 64 bits, and a minus takes it from 2^64. No blank before it; the
-/// empty word is 0, and a NUL ends it.
+/// A cursor: a number that is not negative. What is not in the one form that numbers are printed in is read as C's `strtoull` reads it:
+/// blanks and a sign before it, an end at the first NUL.
 fn parse_cursor(word: &[u8]) -> Result<u64, Error> {
+    const INVALID: Error = Error::text("ERR invalid cursor");
+    if let Ok(value) = int(word) {
+        return u64::try_from(value).map_err(|_| INVALID);
+    }
     let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-    let (negative, digits) = match word {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    let signed = digits.len() < word.len();
+    let text = word.trim_ascii_start();
+    let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+"));
+    let digits = digits.unwrap_or(text);
     let value = digits.iter().try_fold(0_u64, |value, byte| {
         let digit = char::from(*byte).to_digit(10)?;
         value.checked_mul(10)?.checked_add(u64::from(digit))
     });
     match value {
-        Some(_) if signed && digits.is_empty() => None,
-        Some(value) if negative => Some(value.wrapping_neg()),
-        value => value,
+        Some(_) if digits.is_empty() => Err(INVALID),
+        Some(value) if text.starts_with(b"-") => Ok(value.wrapping_neg()),
+        value => value.ok_or(INVALID),
     }
-    .ok_or(Error::text("ERR invalid cursor"))
 }
 
 /// The option that only some commands have.
@@ -404,13 +404,13 @@ mod tests {
     }
 
     #[test]
-    fn cursors_as_strtoul_reads_them() {
+    fn cursors_are_numbers_or_what_strtoull_reads() {
         for (word, value) in [
             (&b"0"[..], 0),
-            (b"", 0),
             (b"007", 7),
             (b"+5", 5),
-            (b"-1", u64::MAX),
+            (b" 1", 1),
+            (b"-01", u64::MAX),
             (b"18446744073709551615", u64::MAX),
             (b"12\0x", 12),
         ] {
@@ -418,7 +418,8 @@ mod tests {
         }
         for word in [
             &b"18446744073709551616"[..],
-            b" 1",
+            b"",
+            b"-1",
             b"1 ",
             b"x",
             b"-",

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use resp::Reply;
 use store::{Db, Elem, Encoding, Limits, Owned, Set, Value, ValueMut};
 
-use crate::args::{Reader, int};
+use crate::args::{self, Reader, int};
+use crate::context::removal;
 use crate::{Args, Ctx, Done, Error, EventClass, Rng};
 
 /// The most bytes that SRANDMEMBER with repetitions may answer: what one string may have.
@@ -137,10 +138,8 @@ pub(crate) fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     });
     ctx.changed(from, EventClass::Set, "srem");
     remove_if(ctx, from, empty);
-    ctx.effects.touch(ctx.db, to);
     if write_or_insert(ctx.keyspace.db(ctx.db), to)?.add(member, limits) {
-        ctx.effects.dirty += 1;
-        ctx.event(to, EventClass::Set, "sadd");
+        ctx.changed(to, EventClass::Set, "sadd");
     }
     ctx.reply.int(1);
     Ok(())
@@ -183,7 +182,7 @@ pub(crate) fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         let limit = limit.ok_or(Error::text("ERR LIMIT can't be negative"))?;
         most = if limit == 0 { usize::MAX } else { limit };
     }
-    let there = look_up(ctx, keys, false)?;
+    let there = look_up(ctx, keys)?;
     let mut members = 0;
     intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |_| members += 1);
     ctx.reply.count(members.min(most));
@@ -259,7 +258,8 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Done {
         ctx.changed(key, EventClass::Set, "spop");
         ctx.effects.dirty += members as u64 - 1;
         ctx.event(key, EventClass::Generic, "del");
-        ctx.effects.propagate_instead(&[b"DEL", key]);
+        let removal = removal(ctx.settings.lazy_server_del);
+        ctx.effects.propagate_instead(&[removal, key]);
         return Ok(());
     }
     let mut chosen = ctx.rng.sample(set.len(), count).into_iter().peekable();
@@ -290,7 +290,7 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Done {
 pub(crate) fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match args.len() {
         2 => random_member(ctx, args[1]),
-        3 => random_members(ctx, args[1], int(args[2])?),
+        3 => random_members(ctx, args[1], args::count(args[2])?),
         _ => Err(Error::Syntax),
     }
 }
@@ -397,7 +397,7 @@ pub(crate) fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// SINTER key …
 pub(crate) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let keys = &args[1..];
-    let there = look_up(ctx, keys, true)?;
+    let there = look_up(ctx, keys)?;
     let open = ctx.reply.begin_array();
     let mut members = 0;
     intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |elem| {
@@ -411,7 +411,7 @@ pub(crate) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// SINTERSTORE destination key …
 pub(crate) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (to, keys) = (args[1], &args[2..]);
-    let there = look_up(ctx, keys, true)?;
+    let there = look_up(ctx, keys)?;
     if there.contains(&false) {
         if ctx.keyspace.db(ctx.db).remove(to) {
             ctx.changed(to, EventClass::Generic, "del");
@@ -439,7 +439,7 @@ pub(crate) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         reply_set(ctx, &result);
         return Ok(());
     }
-    let there = look_up(ctx, keys, false)?;
+    let there = look_up(ctx, keys)?;
     let mut sets: Vec<&Set> = operands(ctx.keyspace.db_ref(ctx.db), keys, &there)
         .flatten()
         .collect();
@@ -468,7 +468,7 @@ pub(crate) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// SDIFF key …
 pub(crate) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let keys = &args[1..];
-    let there = look_up(ctx, keys, false)?;
+    let there = look_up(ctx, keys)?;
     let open = ctx.reply.begin_array();
     let mut members = 0;
     let db = ctx.keyspace.db_ref(ctx.db);
@@ -487,8 +487,8 @@ pub(crate) fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Goes through the door of each key: which of them hold a set. With `all`, what follows a missing key is not looked at.
-fn look_up(ctx: &mut Ctx<'_>, keys: Args<'_>, all: bool) -> Result<Vec<bool>, Error> {
+/// Goes through the door of each key: which of them hold a set.
+fn look_up(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Vec<bool>, Error> {
     let db = ctx.keyspace.db(ctx.db);
     let mut there = Vec::with_capacity(keys.len());
     for key in keys {
@@ -498,9 +498,6 @@ fn look_up(ctx: &mut Ctx<'_>, keys: Args<'_>, all: bool) -> Result<Vec<bool>, Er
             Some(_) => return Err(Error::WrongType),
         };
         there.push(found);
-        if all && !found {
-            break;
-        }
     }
     Ok(there)
 }
@@ -535,7 +532,7 @@ fn intersect(db: &Db, keys: Args<'_>, there: &[bool], found: impl FnMut(Elem<'_>
 }
 
 fn union(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
-    let there = look_up(ctx, keys, false)?;
+    let there = look_up(ctx, keys)?;
     let limits = &ctx.settings.limits;
     let mut result = Set::new();
     for set in operands(ctx.keyspace.db_ref(ctx.db), keys, &there).flatten() {
@@ -547,7 +544,7 @@ fn union(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
 }
 
 fn difference(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<Set, Error> {
-    let there = look_up(ctx, keys, false)?;
+    let there = look_up(ctx, keys)?;
     let limits = &ctx.settings.limits;
     let mut result = Set::new();
     subtract(ctx.keyspace.db_ref(ctx.db), keys, &there, limits, |elem| {

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use hash_slot::key_slot;
 use memchr::{memchr, memmem};
-use resp::number::scan_double;
+use resp::number::scan_decimal;
 use store::{Db, Encoding, List, Owned, Str, Value, ValueMut};
 
 use crate::args::{int, is};
@@ -23,13 +24,14 @@ pub(crate) fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 fn sort_value(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Done {
     let key = args[1];
+    let slot = ctx.settings.cluster.then(|| key_slot(key));
+    let mut plan = Plan::parse(&args[2..], slot)?;
+    if plan.store.is_some() && !may_store {
+        return Err(Error::Syntax);
+    }
     match ctx.keyspace.db(ctx.db).read(key) {
         None | Some(Value::List(_) | Value::Set(_) | Value::Zset(_)) => {}
         Some(_) => return Err(Error::WrongType),
-    }
-    let mut plan = Plan::parse(&args[2..], ctx.settings.cluster)?;
-    if plan.store.is_some() && !may_store {
-        return Err(Error::Syntax);
     }
     let db = ctx.keyspace.db(ctx.db);
     // SORT leaves a sorted set in its large encoding.
@@ -66,7 +68,8 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn parse(mut words: Args<'a>, cluster: bool) -> Result<Self, Error> {
+    /// `slot` is that of the key, where keys of patterns have to be in the same.
+    fn parse(mut words: Args<'a>, slot: Option<u16>) -> Result<Self, Error> {
         let mut plan = Self {
             by: None,
             unsorted: false,
@@ -101,16 +104,19 @@ impl<'a> Plan<'a> {
                     rest
                 }
                 [word, pattern, rest @ ..] if is(word, "BY") => {
-                    plan.sort_by(pattern, cluster)?;
+                    plan.sort_by(pattern, slot)?;
                     rest
                 }
                 [word, pattern, rest @ ..] if is(word, "GET") => {
-                    if cluster {
+                    let wanted = Pattern::parse(pattern);
+                    if !matches!(wanted, Pattern::Element)
+                        && slot.is_some_and(|slot| slot_of_pattern(pattern) != Some(slot))
+                    {
                         return Err(Error::text(
-                            "ERR GET option of SORT denied in Cluster mode.",
+                            "ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.",
                         ));
                     }
-                    plan.gets.push(Pattern::parse(pattern));
+                    plan.gets.push(wanted);
                     rest
                 }
                 _ => return Err(Error::Syntax),
@@ -118,11 +124,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn sort_by(&mut self, word: &'a [u8], cluster: bool) -> Done {
+    fn sort_by(&mut self, word: &'a [u8], slot: Option<u16>) -> Done {
         if memchr(b'*', until_nul(word)).is_none() {
             self.unsorted = true;
-        } else if cluster {
-            return Err(Error::text("ERR BY option of SORT denied in Cluster mode."));
+        } else if slot.is_some_and(|slot| slot_of_pattern(word) != Some(slot)) {
+            return Err(Error::text(
+                "ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.",
+            ));
         }
         self.by = Some(Pattern::parse(word));
         Ok(())
@@ -134,6 +142,16 @@ impl<'a> Plan<'a> {
         let count = usize::try_from(self.count).unwrap_or(length);
         start..start.saturating_add(count).min(length)
     }
+}
+
+/// The slot of all keys that a pattern can form: that of its hash tag, if that comes before anything that is not fixed; or of itself, if
+/// it is one key.
+fn slot_of_pattern(pattern: &[u8]) -> Option<u16> {
+    let fixed = pattern.iter().position(|byte| b"*?[\\".contains(byte));
+    let fixed = &pattern[..fixed.unwrap_or(pattern.len())];
+    let open = memchr(b'{', fixed);
+    let tag = open.and_then(|open| memchr(b'}', &fixed[open + 1..]).filter(|length| *length > 0));
+    (tag.is_some() || fixed.len() == pattern.len()).then(|| key_slot(fixed))
 }
 
 /// Where a value is found for an element: `#`, `key_*` or `key_*->field`.
@@ -336,11 +354,12 @@ impl Sorter {
     }
 }
 
-/// A weight as C's `strtod` reads it.
+/// A weight.
 fn score(text: &[u8]) -> Option<f64> {
-    let scanned = scan_double(text);
+    let scanned = scan_decimal(text);
     let complete = text.get(scanned.used).is_none_or(|byte| *byte == 0);
-    (complete && !scanned.out_of_range && !scanned.value.is_nan()).then_some(scanned.value)
+    let valid = scanned.used > 0 && complete && !scanned.out_of_range && !scanned.value.is_nan();
+    valid.then_some(scanned.value)
 }
 
 /// Compares two strings, `whole` or as far as C would see them.

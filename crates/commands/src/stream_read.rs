@@ -2,7 +2,7 @@
 
 use store::{Pending, Stream, StreamId, Value, ValueMut};
 
-use crate::args::{Reader, int};
+use crate::args::{Reader, whole_timeout_ms};
 use crate::stream::{self, reply_entries, reply_entry, reply_id, strict_id};
 use crate::stream_groups::{Claims, no_group, propagate_group_id};
 use crate::{Args, Awaited, Ctx, Done, Error, EventClass};
@@ -111,7 +111,7 @@ impl<'a> Wanted<'a> {
         };
         while !reader.is_empty() {
             if reader.takes_with("BLOCK", 1) {
-                wanted.timeout_ms = Some(block_ms(reader.word()?)?);
+                wanted.timeout_ms = Some(whole_timeout_ms(reader.word()?)?);
             } else if reader.takes_with("COUNT", 1) {
                 let count = usize::try_from(reader.int()?).unwrap_or(0);
                 wanted.count = (count > 0).then_some(count);
@@ -148,11 +148,6 @@ impl<'a> Wanted<'a> {
         }
         Ok(wanted)
     }
-}
-
-fn block_ms(word: &[u8]) -> Result<u64, Error> {
-    let ms = int(word).map_err(|_| Error::text("ERR timeout is not an integer or out of range"))?;
-    u64::try_from(ms).map_err(|_| Error::text("ERR timeout is negative"))
 }
 
 /// After which entries the streams are read.

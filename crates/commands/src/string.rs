@@ -5,7 +5,7 @@ use std::ops::Range;
 use resp::longdouble::LongDouble;
 use store::{Owned, Str, StrNew, Value, ValueMut};
 
-use crate::args::{Reader, int};
+use crate::args::{self, Reader, int};
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The longest string, bytes.
@@ -16,7 +16,7 @@ pub(crate) fn check_length(bytes: Option<usize>) -> Result<usize, Error> {
     bytes
         .filter(|bytes| *bytes <= MAX_STRING_BYTES)
         .ok_or(Error::text(
-            "ERR string exceeds maximum allowed size (512MB)",
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
         ))
 }
 
@@ -74,6 +74,12 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         self::get(ctx, &args[..2])?;
     }
     let done = set_if(ctx, args, 2, condition, expiry)?;
+    if get && done && !matches!(expiry, Expiry::AtMs(_)) {
+        let words = args.iter().enumerate();
+        let words = words.filter(|(at, word)| *at < 3 || !args::is(word, "GET"));
+        let words: Vec<&[u8]> = words.map(|(_, word)| *word).collect();
+        ctx.effects.propagate_instead(&words);
+    }
     match (get, done) {
         (true, _) => {}
         (false, true) => ctx.reply.ok(),
@@ -146,16 +152,16 @@ impl<'a> Expiry<'a> {
     }
 }
 
-/// Writes argument `at` to the key if the condition holds; whether it did.
+/// Writes argument `at_word` to the key if the condition holds; whether it did.
 fn set_if(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
-    at: usize,
+    at_word: usize,
     condition: Condition<'_>,
     expiry: Expiry<'_>,
 ) -> Result<bool, Error> {
     let key = args[1];
-    let value = ctx.take_str(args, at);
+    let value = ctx.take_str(args, at_word);
     let db = ctx.keyspace.db(ctx.db);
     let holds = match condition {
         Condition::Always => true,
@@ -170,6 +176,27 @@ fn set_if(
     if !holds {
         return Ok(false);
     }
+    if let Expiry::AtMs(at_ms) = expiry
+        && ctx.is_over(at_ms)
+    {
+        if ctx.keyspace.db(ctx.db).exists(key) {
+            ctx.expire_now(key);
+        }
+        return Ok(true);
+    }
+    put(ctx, key, value, expiry);
+    if let Expiry::AtMs(at_ms) = expiry {
+        let mut digits = itoa::Buffer::new();
+        let at = digits.format(at_ms).as_bytes();
+        ctx.effects
+            .propagate_instead(&[b"SET", key, args[at_word], b"PXAT", at]);
+    }
+    Ok(true)
+}
+
+/// Writes a string.
+fn put(ctx: &mut Ctx<'_>, key: &[u8], value: StrNew<'_>, expiry: Expiry<'_>) {
+    let db = ctx.keyspace.db(ctx.db);
     let kept = (expiry == Expiry::Keep)
         .then(|| db.expire_ms(key))
         .flatten();
@@ -182,18 +209,9 @@ fn set_if(
         db.set_expire_ms(key, at_ms);
     }
     ctx.changed(key, EventClass::String, "set");
-    if let Expiry::AtMs(at_ms) = expiry {
+    if matches!(expiry, Expiry::AtMs(_)) {
         ctx.event(key, EventClass::Generic, "expire");
-        let mut digits = itoa::Buffer::new();
-        ctx.effects.propagate_instead(&[
-            b"SET",
-            key,
-            args[at],
-            b"PXAT",
-            digits.format(at_ms).as_bytes(),
-        ]);
     }
-    Ok(true)
 }
 
 /// SETNX key value
@@ -260,18 +278,14 @@ pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             return Err(Error::Syntax);
         }
     }
+    let expiry = expiry.resolve(ctx, "getex")?;
     if read_str(ctx, key)?.is_none() {
         ctx.reply.nil();
         return Ok(());
     }
-    let expiry = expiry.resolve(ctx, "getex")?;
     get(ctx, &args[..2])?;
     match expiry {
-        Expiry::AtMs(at_ms) if at_ms <= ctx.unix_ms() && !ctx.replaying => {
-            ctx.keyspace.db(ctx.db).remove(key);
-            ctx.changed(key, EventClass::Generic, "del");
-            ctx.effects.propagate_instead(&[b"DEL", key]);
-        }
+        Expiry::AtMs(at_ms) if ctx.is_over(at_ms) => ctx.expire_now(key),
         Expiry::AtMs(at_ms) => {
             ctx.keyspace.db(ctx.db).set_expire_ms(key, Some(at_ms));
             ctx.changed(key, EventClass::Generic, "expire");
@@ -291,7 +305,7 @@ pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// MSETEX numkeys key value … [NX|XX] [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|KEEPTTL]
 pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let invalid = Error::text("ERR invalid numkeys value");
+    let invalid = Error::text("ERR invalid numkeys value or out of range");
     let count = int(args[1])
         .ok()
         .and_then(|count| usize::try_from(count).ok())
@@ -299,10 +313,10 @@ pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         .ok_or(invalid)?;
     let end = count.saturating_mul(2).saturating_add(2);
     if end > args.len() {
-        return Err(Error::text("ERR wrong number of key-value pairs"));
+        return Err(Error::Syntax);
     }
     let mut reader = Reader::from(args, end);
-    let (mut condition, mut expiry) = (None, None);
+    let (mut condition, mut expiry, mut at_expiry) = (None, None, 0);
     while !reader.is_empty() {
         if condition.is_none() && reader.takes("NX") {
             condition = Some(false);
@@ -314,10 +328,12 @@ pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             && let Some(found) = Expiry::read(&mut reader)
         {
             expiry = Some(found?);
+            at_expiry = args.len() - reader.len() - 2;
         } else {
             return Err(Error::Syntax);
         }
     }
+    let is_exact = matches!(expiry, Some(Expiry::At(_, 1)));
     let expiry = expiry.unwrap_or(Expiry::None).resolve(ctx, "msetex")?;
     let db = ctx.keyspace.db(ctx.db);
     let pairs = || args[2..end].chunks_exact(2);
@@ -325,16 +341,17 @@ pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.reply.int(0);
         return Ok(());
     }
-    for pair in pairs() {
-        // One by one as SET: what is written once goes to files and replicas with an absolute time.
-        let words = [&b"SET"[..], pair[0], pair[1]];
-        set_if(ctx, &words, 2, Condition::Always, expiry)?;
+    for at in (2..end).step_by(2) {
+        let value = ctx.take_str(args, at + 1);
+        put(ctx, args[at], value, expiry);
     }
-    let mut digits = itoa::Buffer::new();
-    if let Expiry::AtMs(at_ms) = expiry {
-        ctx.effects.propagation = crate::Propagation::AsIs;
-        let digits = digits.format(at_ms).as_bytes();
-        let words = [&args[..end], &[&b"PXAT"[..], digits][..]].concat();
+    if let Expiry::AtMs(at_ms) = expiry
+        && !is_exact
+    {
+        let mut digits = itoa::Buffer::new();
+        let mut words = args.to_vec();
+        words[at_expiry] = b"PXAT";
+        words[at_expiry + 1] = digits.format(at_ms).as_bytes();
         ctx.effects.propagate_instead(&words);
     }
     ctx.reply.int(1);
@@ -357,6 +374,7 @@ pub(crate) fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let value = ctx.take_str(args, 2);
     ctx.keyspace.db(ctx.db).set_str(args[1], value);
     ctx.changed(args[1], EventClass::String, "set");
+    ctx.effects.propagate_instead(&[b"SET", args[1], args[2]]);
     Ok(())
 }
 
@@ -557,7 +575,10 @@ pub(crate) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// GETRANGE key start end
 pub(crate) fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (start, end) = (int(args[2])?, int(args[3])?);
+    // From the end, and backwards: nothing, also where both are before the beginning.
+    let backwards = start < 0 && end < 0 && start > end;
     match ctx.keyspace.db(ctx.db).read(args[1]) {
+        Some(Value::Str(_)) if backwards => ctx.reply.bulk(b""),
         None => ctx.reply.bulk(b""),
         Some(Value::Str(Str::Big(bytes))) => {
             let range = byte_range(start, end, bytes.len());

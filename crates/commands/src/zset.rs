@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use resp::number::scan_double;
+use resp::number::scan_decimal;
 use resp::{Protocol, Reply};
 use smallvec::SmallVec;
 use store::{
@@ -134,7 +134,8 @@ pub(crate) fn add_pairs(
     let db = ctx.keyspace.db(ctx.db);
     let done = match write(db, key)? {
         Some(zset) => {
-            let done = add_scored(zset, scored, options, limits)?;
+            let signed = zset.encoding() == Encoding::Skiplist;
+            let done = add_scored(zset, scored, signed, options, limits)?;
             if many {
                 zset.forget_compact();
             }
@@ -143,7 +144,7 @@ pub(crate) fn add_pairs(
         None if options.xx => Added::default(),
         None => {
             let mut zset = Zset::new();
-            let done = add_scored(&mut zset, scored, options, limits)?;
+            let done = add_scored(&mut zset, scored, many, options, limits)?;
             if many {
                 zset.forget_compact();
             }
@@ -168,9 +169,11 @@ pub(crate) fn add_pairs(
     Ok(())
 }
 
+/// Zero keeps its sign only where that is `signed`: in a sorted set that is large.
 fn add_scored<'a>(
     zset: &mut Zset,
     scored: impl Iterator<Item = (f64, &'a [u8])>,
+    signed: bool,
     options: AddOptions,
     limits: &Limits,
 ) -> Result<Added, Error> {
@@ -193,6 +196,7 @@ fn add_scored<'a>(
             }
             done.score = options.incr.then_some(score);
         }
+        let score = if signed { score } else { score + 0.0 };
         match zset.insert(member, score, limits) {
             Insert::Added => done.added += 1,
             Insert::Updated => done.updated += 1,
@@ -321,7 +325,13 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Done {
     let scores = match &args[3..] {
         [] => false,
         [word] if is(word, "WITHSCORE") => true,
-        _ => return Err(Error::Syntax),
+        [_] => return Err(Error::Syntax),
+        _ => {
+            let name = if reverse { "zrevrank" } else { "zrank" };
+            return Err(Error::owned(format!(
+                "ERR wrong number of arguments for '{name}' command"
+            )));
+        }
     };
     let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
     let found = zset.and_then(|zset| {
@@ -594,13 +604,13 @@ fn score_bounds(min: &[u8], max: &[u8]) -> Result<(ScoreBound, ScoreBound), Erro
         .ok_or(Error::text("ERR min or max is not a float"))
 }
 
-/// `1.5`, or `(1.5` without the score itself. As C's `strtod` reads it: blanks may stand before it, what is too big is infinite.
+/// `1.5`, or `(1.5` without the score itself. What is too big is infinite.
 fn score_bound(word: &[u8]) -> Option<ScoreBound> {
     let (exclusive, text) = match word {
         [b'(', text @ ..] => (true, text),
         text => (false, text),
     };
-    let scanned = scan_double(text);
+    let scanned = scan_decimal(text);
     let complete = text.get(scanned.used).is_none_or(|byte| *byte == 0);
     (complete && !scanned.value.is_nan()).then_some(ScoreBound {
         value: scanned.value,

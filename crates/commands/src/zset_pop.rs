@@ -2,7 +2,7 @@
 
 use resp::Reply;
 
-use crate::args::{Reader, int, is, timeout_ms};
+use crate::args::{self, Reader, int, is, timeout_ms};
 use crate::set::MAX_REPLY_BYTES;
 use crate::zset::{begin_members, read, reply_member, write};
 use crate::{Args, Awaited, Ctx, Done, Error, EventClass};
@@ -189,8 +189,8 @@ pub(crate) fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// BZMPOP timeout numkeys key … MIN|MAX [COUNT count]
 pub(crate) fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let timeout_ms = timeout_ms(args[1])?;
     let (keys, end, count) = multi_pop_arguments(Reader::from(args, 2))?;
+    let timeout_ms = timeout_ms(args[1])?;
     if !multi_pop(ctx, keys, end, count)? && !ctx.block(Awaited::Zset, keys, timeout_ms) {
         ctx.reply.null_array();
     }
@@ -227,13 +227,16 @@ const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
 pub(crate) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (count, scores) = match args[2..] {
         [] => (None, false),
-        [count] => (Some(int(count)?), false),
-        [count, word] if is(word, "WITHSCORES") => (Some(int(count)?), true),
-        _ => return Err(Error::Syntax),
+        [count, ref options @ ..] => {
+            let count = Some(args::count(count)?);
+            match options {
+                [] => (count, false),
+                [word] if is(word, "WITHSCORES") => (count, true),
+                _ => return Err(Error::Syntax),
+            }
+        }
     };
-    if count.is_some_and(|count| {
-        scores && count.unsigned_abs() > i64::MAX as u64 / 2 || count == i64::MIN
-    }) {
+    if count.is_some_and(|count| scores && count.unsigned_abs() > i64::MAX as u64 / 2) {
         return Err(OUT_OF_RANGE);
     }
     let Some(zset) = read(ctx.keyspace.db(ctx.db), args[1])? else {

@@ -74,6 +74,7 @@ pub(crate) fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ));
     }
     let keys = reader.words(usize::try_from(count).unwrap_or(usize::MAX))?;
+    let there = look_up(ctx, keys)?;
     let mut limit = 0;
     while !reader.is_empty() {
         if !reader.takes_with("LIMIT", 1) {
@@ -86,7 +87,6 @@ pub(crate) fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             .and_then(|limit| usize::try_from(limit).ok())
             .ok_or(Error::text("ERR LIMIT can't be negative"))?;
     }
-    let there = look_up(ctx, keys)?;
     let weights = vec![1.0; keys.len()];
     let mut operands = operands(ctx.keyspace.db_ref(ctx.db), keys, &there, &weights);
     operands.sort_by_key(|operand| operand.source.len());

@@ -202,6 +202,8 @@ parameters! {
     crash_log_enabled: bool = true, plain: word("crash-log-enabled");
     /// When a snapshot is due: seconds and changes, in pairs.
     save: Vec<SavePoint> = special::DEFAULT_SAVE.to_vec(), own: own("save", special::SAVE);
+    /// What the key of the hash function is made from; without it that is drawn from the system at start.
+    hash_seed: Option<Vec<u8>> = None, plain: optional("hash-seed").fixed();
     /// How many databases there are.
     databases: u32 = 16, plain: int("databases", 1, INT_MAX).fixed();
     /// How many databases a node of a cluster has.
@@ -224,6 +226,12 @@ parameters! {
     rdb_key_save_delay: i64 = 0, plain: int("rdb-key-save-delay", i32::MIN as i64, INT_MAX).hidden();
     /// Microseconds that loading waits after each key; negative for several keys a microsecond. For tests.
     key_load_delay: i64 = 0, plain: int("key-load-delay", i32::MIN as i64, INT_MAX).hidden();
+    /// Files and replicas are told of an eviction by UNLINK, not DEL. What is large is freed by another thread in any case.
+    lazyfree_lazy_eviction: bool = true, plain: word("lazyfree-lazy-eviction");
+    /// The same for keys that have expired.
+    lazyfree_lazy_expire: bool = true, plain: word("lazyfree-lazy-expire").tells(Effect::Encoding);
+    /// The same for keys that a command removes on the way.
+    lazyfree_lazy_server_del: bool = true, plain: word("lazyfree-lazy-server-del").tells(Effect::Encoding);
     /// The dump file, in `dir`.
     dbfilename: Vec<u8> = b"dump.rdb".to_vec(), plain: text("dbfilename").checked(special::is_dbfilename).protected();
     /// The working directory. The shell puts the absolute path here once it is there.

@@ -61,10 +61,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         Switch(false),
         "The server always gives redis_version, and its own name as server_name.",
     ),
-    optional("hash-seed").fixed().unused(
-        Text(""),
-        "The seed is always drawn from the system at start.",
-    ),
     word("hide-user-data-from-log").unused(
         Switch(true),
         "Keys and values are never written to the log.",
@@ -91,9 +87,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         "Keys of all requests that are ready are prefetched, whatever their number.",
     ),
     word("jemalloc-bg-thread").unused(Switch(true), "The allocator is set at build time."),
-    word("lazyfree-lazy-eviction").unused(Switch(true), LAZY),
-    word("lazyfree-lazy-expire").unused(Switch(true), LAZY),
-    word("lazyfree-lazy-server-del").unused(Switch(true), LAZY),
     word("lazyfree-lazy-user-del").unused(Switch(true), LAZY),
     word("lazyfree-lazy-user-flush").unused(Switch(true), LAZY),
     word("replica-lazy-flush")

@@ -298,9 +298,6 @@ fn installed_files_are_taken_as_they_are() {
         include_str!("data/debian-valkey-9.1.conf"),
     ];
     let lazy = [
-        "lazyfree-lazy-eviction",
-        "lazyfree-lazy-expire",
-        "lazyfree-lazy-server-del",
         "lazyfree-lazy-user-del",
         "lazyfree-lazy-user-flush",
         "replica-lazy-flush",

@@ -6,6 +6,8 @@ mod durable;
 mod place;
 mod rewrite;
 
+use std::time::Duration;
+
 use aof::{Encoder, MANIFEST_SUFFIX, Manifest};
 use commands::{Error, args};
 use conf::AppendFsync;
@@ -46,6 +48,8 @@ pub(crate) struct AppendOnly {
     unflushed: bool,
     /// Something was written, but not synced.
     unsynced: bool,
+    /// DEBUG AOF-FLUSH-SLEEP: how long to wait before each write.
+    pub(crate) flush_sleep: Duration,
     /// Bytes in the file that is written to.
     size: u64,
     /// Bytes in the parts before it.
@@ -95,7 +99,7 @@ impl Engine {
     // ---- what is written -------------------------------------------------------------------------------------------------
 
     /// One changing command. Relative times become absolute ones: they are read back later.
-    pub(crate) fn feed_append_only(&mut self, db: usize, words: &[&[u8]]) {
+    pub(crate) fn feed_append_only(&mut self, db: Option<usize>, words: &[&[u8]]) {
         let aof = &mut self.journal.append_only;
         if aof.state == State::Off || aof.file.is_none() {
             return;
@@ -109,7 +113,7 @@ impl Engine {
             aof.stamped_s = now_s;
             aof::encode_timestamp(&mut aof.buffer, now_s);
         }
-        let db = u32::try_from(db).unwrap_or(u32::MAX);
+        let db = db.map(|db| u32::try_from(db).unwrap_or(u32::MAX));
         let mut put = |words: &[&[u8]]| {
             aof.encoder
                 .append(&mut aof.buffer, db, words.iter().copied());
@@ -182,6 +186,9 @@ impl Engine {
         self.note_place();
         let start_us = self.host.mono_us();
         let aof = &mut self.journal.append_only;
+        if !aof.flush_sleep.is_zero() {
+            self.host.sleep(aof.flush_sleep);
+        }
         let Some(file) = &mut aof.file else { return };
         let written = file.write(&aof.buffer);
         let usec = self.host.mono_us().saturating_sub(start_us);
@@ -727,6 +734,9 @@ fn absolute<'a>(name: &str, words: &'a [&'a [u8]], now_ms: i64) -> Option<(Value
             (Value::Set(value), now_ms.saturating_add(number(time)?))
         }
         ("restore" | "restore-asking", [_, _, time, payload @ ..]) => {
+            if payload.iter().skip(1).any(|word| args::is(word, "ABSTTL")) {
+                return None;
+            }
             let time = number(time).filter(|time| *time > 0)?;
             (Value::Restored(payload), now_ms.saturating_add(time))
         }
@@ -782,6 +792,7 @@ mod tests {
         assert_eq!(translate("SET k ex NX eX 10"), "ex 1010000");
         assert_eq!(translate("SET k v px 10 XX"), "v 1000010");
         assert_eq!(translate("RESTORE k 10 p REPLACE"), "p REPLACE 1000010");
+        assert_eq!(translate("RESTORE k 10 p absttl"), "as is");
         assert_eq!(translate("RESTORE k 0 p"), "as is");
         assert_eq!(
             translate("EXPIRE k 9223372036854775807"),

@@ -10,6 +10,7 @@ use commands::{Awaited, Block};
 use store::Value;
 
 use crate::client::Waiting;
+use crate::clients::Clients;
 use crate::index::Entry;
 use crate::transaction::Queued;
 use crate::{ClientId, Engine};
@@ -49,6 +50,16 @@ pub(crate) const FORCED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 impl Blocked {
+    /// How many keys clients wait for, and for how many of them somebody also waits that they go.
+    pub(crate) fn key_counts(&self, clients: &Clients) -> (usize, usize) {
+        let ends = |id: &ClientId| {
+            let waiting = clients.get(*id).map(|client| &client.waiting);
+            matches!(waiting, Some(Waiting::Keys(on)) if on.awaited == Awaited::StreamOrEnd)
+        };
+        let until_gone = self.by_key.values().filter(|queue| queue.iter().any(ends));
+        (self.by_key.len(), until_gone.count())
+    }
+
     /// The keys of a database that clients wait for.
     pub(crate) fn keys_of(&self, db: usize) -> impl Iterator<Item = Box<[u8]>> {
         self.by_key
@@ -131,6 +142,9 @@ impl Engine {
         if self.shard.keyspace.clock().take_stream_gone() {
             self.find_streams_gone();
         }
+        if !self.sessions.ready.is_empty() {
+            self.advance_clock();
+        }
         // Serving BLMOVE can make another list ready: go on until there is none.
         while !self.sessions.ready.is_empty() {
             for (db, key) in std::mem::take(&mut self.sessions.ready) {
@@ -159,7 +173,7 @@ impl Engine {
             else {
                 continue;
             };
-            let value = self.shard.keyspace.db_ref(db).peek(key);
+            let value = self.shard.keyspace.db_ref(db).peek_alive(key);
             if on.awaited.is_there(value.as_ref()) {
                 self.run_again(id);
             }

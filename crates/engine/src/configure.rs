@@ -155,7 +155,7 @@ impl Engine {
     #[expect(clippy::too_many_lines, reason = "one arm per effect")]
     pub(crate) fn apply_config(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
-            Effect::Encoding => self.shard.settings = crate::engine::settings(&self.config),
+            Effect::Encoding => self.shard.configure(&self.config),
             Effect::MaxClients => {
                 if let Err(most) = self.host.allow_clients(self.config.maxclients) {
                     return Err(format!(
@@ -225,7 +225,8 @@ impl Engine {
             | Effect::Observation => {}
         }
         self.apply_expiry_rule();
-        self.shard.settings = crate::engine::settings(&self.config);
+        self.note_watching();
+        self.shard.configure(&self.config);
         self.access
             .users
             .set_all_channels(crate::access::all_channels(&self.config));

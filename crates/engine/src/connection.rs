@@ -173,6 +173,7 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     client.flags.readonly = false;
     client.flags.no_evict = false;
     client.flags.no_touch = false;
+    client.flags.import_source = false;
     client.flags.redirect = false;
     client.flags.quiet = Quiet::No;
     client.out.set_protocol(Protocol::Resp2);
@@ -183,7 +184,7 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
 
 /// SELECT index
 pub(crate) fn select(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let index = args::int(args[1]).map_err(|_| Error::text("ERR invalid DB index"))?;
+    let index = args::int_of_32_bits(args[1])?;
     match usize::try_from(index) {
         Ok(index) if index < engine.shard.keyspace.databases() => {
             let client = &mut engine.sessions.clients[id];

@@ -1,5 +1,6 @@
 //! DEBUG: looking inside, for developers and tests.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use commands::{Args, Done, Error, args};
@@ -28,12 +29,37 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
                 "ERR DEBUG OOM is not offered: the allocator would end the process",
             ));
         }
-        (b"reload", _) => reload(engine)?,
+        (b"reload", _) => reload(engine, args)?,
         (b"loadaof", _) => engine.reload_append_only().map_err(|error| {
             tracing::warn!("DEBUG LOADAOF: {error}");
             Error::text("ERR")
         })?,
-        (b"object", [_, _, key]) => return object(engine, id, key),
+        (b"object", [_, _, key]) => return object(engine, id, key, false),
+        (b"object", [_, _, key, how]) => {
+            return object(engine, id, key, args::is(how, "FAST"));
+        }
+        (b"structsize", [_, _]) => {
+            engine.sessions.clients[id]
+                .out
+                .bulk(format!("bits:{}", usize::BITS));
+            return Ok(());
+        }
+        // Switches of tables and nodes that are not built here as there.
+        (b"dict-resizing" | b"hashtable-can-abort-shrink", [_, _, _]) => {}
+        (b"quicklist-packed-threshold", [_, _, size])
+            if conf::value::parse_memory(size).is_some() => {}
+        (b"quicklist-packed-threshold", [_, _, _]) => {
+            return Err(Error::text(
+                "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+            ));
+        }
+        (b"aof-flush-sleep", [_, _, micros]) => {
+            let micros = resp::number::scan_integer(micros).value;
+            let micros = u64::try_from(micros).unwrap_or(0);
+            engine.journal.append_only.flush_sleep = Duration::from_micros(micros);
+        }
+        (b"htstats-key", [_, _, key, ..]) => return value_table_facts(engine, id, key),
+        (b"htstats", [_, _, db, ..]) => return table_facts(engine, id, db),
         (b"sdslen", [_, _, key]) => return string_lengths(engine, id, key),
         (b"populate", [_, _, count]) => populate(engine, id, count, b"key", None)?,
         (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix, None)?,
@@ -45,6 +71,13 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             engine.sessions.clients[id].out.status(digest);
             return Ok(());
         }
+        (b"digest-value", _) => {
+            digest_values(engine, id, &args[2..]);
+            return Ok(());
+        }
+        (b"set-skip-checksum-validation", [_, _, on]) => {
+            engine.shard.settings.trust.any_checksum = is_on(on);
+        }
         (b"sleep", [_, _, seconds]) => {
             let seconds = scan_double(seconds).value.clamp(0.0, MOST_SLEEP_SECONDS);
             // NaN, which no bound holds, sleeps as little as 3.0 does.
@@ -55,13 +88,13 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"replicate", [_, _, _, ..]) => engine.feed_replicas(None, &args[2..]),
         (b"change-repl-id", [_, _]) => change_stream_name(engine),
         (b"set-disable-deny-scripts", [_, _, on]) => {
-            engine.scripting.calls_anything = resp::number::scan_integer(on).value != 0;
+            engine.scripting.calls_anything = is_on(on);
         }
         (b"protocol", [_, _, kind]) => {
             return protocol(&mut engine.sessions.clients[id].out, kind);
         }
         (b"set-active-expire", [_, _, on]) => {
-            engine.shard.active_expire = resp::number::scan_integer(on).value != 0;
+            engine.shard.active_expire = is_on(on);
         }
         (
             b"clusterlink"
@@ -114,10 +147,33 @@ fn restart(engine: &mut Engine, delay: &[u8]) -> Done {
     }
 }
 
-fn reload(engine: &mut Engine) -> Done {
-    engine.save_now().map_err(|_| Error::text("ERR"))?;
-    engine.empty_keyspace();
-    engine.forget_libraries();
+/// Whether a switch is to be on.
+fn is_on(word: &[u8]) -> bool {
+    resp::number::scan_integer(word).value != 0
+}
+
+/// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]
+fn reload(engine: &mut Engine, args: Args<'_>) -> Done {
+    let (mut save, mut empty, mut merge) = (true, true, false);
+    for option in &args[2..] {
+        match option.to_ascii_lowercase().as_slice() {
+            b"merge" => merge = true,
+            b"noflush" => empty = false,
+            b"nosave" => save = false,
+            _ => {
+                return Err(Error::text(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    if save {
+        engine.save_now().map_err(|_| Error::text("ERR"))?;
+    }
+    if empty {
+        engine.empty_keyspace();
+        engine.forget_libraries();
+    }
     let request = engine.save_request();
     let before = engine.shard.keyspace.clock().expiry();
     engine
@@ -129,39 +185,109 @@ fn reload(engine: &mut Engine) -> Done {
         &mut engine.shard.keyspace,
         &request,
         &engine.shard.settings.limits,
+        merge,
     );
     engine.shard.keyspace.clock().set_expiry(before);
     let loaded = loaded.and_then(|codes| {
-        let result = engine.load_libraries(&codes);
+        let result = engine.load_libraries(&codes, merge);
         result.map_err(|error| error.to_string())
     });
     loaded.map_err(|error| {
         tracing::warn!("{error}");
-        Error::text("ERR Error trying to load the RDB dump")
+        Error::text("ERR Error trying to load the RDB dump, check server logs.")
     })?;
     tracing::warn!("DB reloaded by DEBUG RELOAD");
     Ok(())
 }
 
-fn object(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
+fn object(engine: &mut Engine, id: ClientId, key: &[u8], fast: bool) -> Done {
     let client = &engine.sessions.clients[id];
     let db = engine.shard.keyspace.db_ref(client.db);
     let value = db.peek(key).ok_or(Error::NoSuchKey)?;
-    // The payload has a type byte in front, and a version and checksum of ten bytes behind.
-    let length = rdb::dump(
-        &mut engine.shard.dumper,
-        value,
-        engine.config.rdbcompression,
-    )
-    .map_or(0, |payload| payload.len() - 11);
     let encoding = db.encoding(key).map_or("raw", store::Encoding::name);
-    let idle = db.idle_seconds(key).unwrap_or(0);
-    let lru = (u64::from(engine.shard.keyspace.clock().lru())).saturating_sub(idle);
-    let text = format!(
-        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length} lru:{lru} lru_seconds_idle:{idle}"
-    );
+    let mut text = format!("Value at:0x0 refcount:1 encoding:{encoding}");
+    if !fast {
+        // The payload has a type byte in front, and a version and checksum of ten bytes behind.
+        let compress = engine.config.rdbcompression;
+        let payload = rdb::dump(&mut engine.shard.dumper, value, compress);
+        let length = payload.map_or(0, |payload| payload.len() - 11);
+        let _ = write!(text, " serializedlength:{length}");
+    }
+    let _ = match db.frequency(key) {
+        Some(often) => write!(text, " lfu_freq:{often}"),
+        None => {
+            let idle = db.idle_seconds(key).unwrap_or(0);
+            let lru = u64::from(engine.shard.keyspace.clock().lru()).saturating_sub(idle);
+            write!(text, " lru:{lru} lru_seconds_idle:{idle}")
+        }
+    };
+    if db.encoding(key) == Some(store::Encoding::Quicklist) {
+        let mut unused = engine.config.unused.names();
+        let depth = unused.find(|name| *name == "list-compress-depth");
+        let _ = write!(
+            text,
+            " ql_listpack_max:{} ql_compressed:{}",
+            engine.config.list_max_listpack_size,
+            u8::from(depth.is_some()),
+        );
+    }
     engine.sessions.clients[id].out.status(text);
     Ok(())
+}
+
+/// DEBUG HTSTATS database: how many places a database's table has, and how many keys are in it.
+fn table_facts(engine: &mut Engine, id: ClientId, number: &[u8]) -> Done {
+    let number = args::int(number)?;
+    let number = usize::try_from(number).ok();
+    let number = number.filter(|number| *number < engine.shard.keyspace.databases());
+    let db = number.ok_or(Error::text("ERR Out of range database"))?;
+    let db = engine.shard.keyspace.db_ref(db);
+    let mut text = "[Dictionary HT]\n".to_owned();
+    if !db.is_empty() {
+        let _ = write!(
+            text,
+            "Hash table 0 stats (main hash table):\n table size: {}\n number of elements: {}\n",
+            db.table_bytes() / size_of::<usize>(),
+            db.len(),
+        );
+    }
+    text.push_str("[Expires HT]\n");
+    engine.sessions.clients[id].out.verbatim("txt", text);
+    Ok(())
+}
+
+/// DEBUG HTSTATS-KEY key: how many entries the table of a large value has.
+fn value_table_facts(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    let db = engine.shard.keyspace.db_ref(client.db);
+    let value = db.peek(key).ok_or(Error::NoSuchKey)?;
+    let entries = match (value, db.encoding(key)) {
+        (Value::Set(set), Some(store::Encoding::Hashtable)) => set.len(),
+        (Value::Hash(hash), Some(store::Encoding::Hashtable)) => hash.len(),
+        (Value::Zset(zset), Some(store::Encoding::Skiplist)) => zset.len(),
+        _ => {
+            return Err(Error::text(
+                "ERR The value stored at the specified key is not represented using an hash table",
+            ));
+        }
+    };
+    let text = format!("Hash table 0 stats (main hash table):\n number of entries: {entries}\n");
+    client.out.verbatim("txt", text);
+    Ok(())
+}
+
+/// DEBUG DIGEST-VALUE [key …]: a sum of each value; zeros where there is none.
+fn digest_values(engine: &mut Engine, id: ClientId, keys: Args<'_>) {
+    let client = &mut engine.sessions.clients[id];
+    let db = engine.shard.keyspace.db_ref(client.db);
+    client.out.array(keys.len());
+    for key in keys {
+        let mut sum = Sum::default();
+        if let Some(value) = db.peek(key) {
+            add_typed(&mut sum, value, db.expire_ms(key));
+        }
+        client.out.status(hex(&sum));
+    }
 }
 
 fn string_lengths(engine: &mut Engine, id: ClientId, key: &[u8]) -> Done {
@@ -248,31 +374,40 @@ fn dataset_digest(engine: &Engine) -> String {
         );
         add_database(&mut total, db);
     }
-    total.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&total)
+}
+
+fn hex(sum: &Sum) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn add_database(total: &mut Sum, db: &Db) {
     db.for_each(|key, value, expire_ms| {
         let mut sum = Sum::default();
         mix(&mut sum, key);
-        let code: u32 = match value.kind() {
-            Type::String => 0,
-            Type::List => 1,
-            Type::Set => 2,
-            Type::Zset => 3,
-            Type::Hash => 4,
-            Type::Stream => 6,
-        };
-        mix(&mut sum, &code.to_be_bytes());
-        add_value(&mut sum, value);
-        if expire_ms.is_some() {
-            add(&mut sum, b"!!expire!!");
-        }
+        add_typed(&mut sum, value, expire_ms);
         total
             .iter_mut()
             .zip(sha1(&sum))
             .for_each(|(left, right)| *left ^= right);
     });
+}
+
+/// Adds a value's type, its content, and whether it expires.
+fn add_typed(sum: &mut Sum, value: Value<'_>, expire_ms: Option<u64>) {
+    let code: u32 = match value.kind() {
+        Type::String => 0,
+        Type::List => 1,
+        Type::Set => 2,
+        Type::Zset => 3,
+        Type::Hash => 4,
+        Type::Stream => 6,
+    };
+    mix(sum, &code.to_be_bytes());
+    add_value(sum, value);
+    if expire_ms.is_some() {
+        add(sum, b"!!expire!!");
+    }
 }
 
 fn add_value(sum: &mut Sum, value: Value<'_>) {

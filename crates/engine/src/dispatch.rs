@@ -355,9 +355,6 @@ impl Engine {
             self.run(id, entry, args);
         }
         self.meter.running.end();
-        if self.is_slave() && !self.config.slave_read_only {
-            self.note_own_keys(id, entry, db, args);
-        }
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
         self.meter.last_ns = now_ns;
@@ -491,7 +488,7 @@ pub(crate) fn wrong_arity(entry: Entry) -> Error {
 }
 
 /// What an unknown command is answered: its name and the beginning of its arguments.
-fn unknown_command(args: Args<'_>) -> Error {
+pub(crate) fn unknown_command(args: Args<'_>) -> Error {
     /// Bytes of the name and of all arguments that are shown, as in Redis.
     const SHOWN: usize = 128;
     let mut line = b"ERR unknown command '".to_vec();

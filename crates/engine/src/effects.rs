@@ -1,6 +1,6 @@
 //! What a command left behind, applied: expired keys first, then WATCH, events, and propagation.
 
-use commands::{EventClass, Propagation};
+use commands::{EventClass, Propagation, Traits};
 use store::Noted;
 
 use crate::index::Entry;
@@ -16,7 +16,23 @@ impl Engine {
         db: usize,
         args: &[&[u8]],
     ) -> bool {
-        self.propagate_expired();
+        if !self.shard.keyspace.clock().take_expired() {
+            return self.apply_own_effects(id, entry, db, args);
+        }
+        // What expired meanwhile goes out with the command, as one.
+        let apart = entry.command.traits.has(Traits::EXPIRES_APART);
+        if !apart {
+            self.begin_group();
+        }
+        self.propagate_noted();
+        let changed = self.apply_own_effects(id, entry, db, args);
+        if !apart {
+            self.end_group();
+        }
+        changed
+    }
+
+    fn apply_own_effects(&mut self, id: ClientId, entry: Entry, db: usize, args: &[&[u8]]) -> bool {
         let dirty = std::mem::take(&mut self.shard.effects.dirty);
         self.journal.dirty += dirty;
         self.meter.stats.expired_fields += std::mem::take(&mut self.shard.effects.expired_fields);
@@ -26,6 +42,9 @@ impl Engine {
         if let Some((first, second)) = self.shard.effects.swapped.take() {
             self.databases_swapped(first, second);
         }
+        if self.is_writable_replica() && !self.journal.replaying {
+            self.note_own_keys();
+        }
         self.break_watches(Some(id));
         self.publish_events();
         match std::mem::take(&mut self.shard.effects.propagation) {
@@ -33,10 +52,12 @@ impl Engine {
             Propagation::AsIs | Propagation::Forced => self.propagate(db, args),
             Propagation::Replicas => self.propagate_to_replicas(db, args),
             Propagation::Instead(commands) => {
+                self.begin_group();
                 for command in commands {
                     let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
                     self.propagate(db, &words);
                 }
+                self.end_group();
             }
         }
         if !self.shard.effects.ready.is_empty() {
@@ -53,11 +74,19 @@ impl Engine {
         self.appends_nothing() && !self.writes_stream() && !self.keeper.migrations.is_exporting()
     }
 
-    /// Keys that a door met after their time: each becomes a DEL for the file and the replicas, and an event.
+    /// Keys that a door met after their time: each becomes an UNLINK for the file and the replicas, and an event.
     pub(crate) fn propagate_expired(&mut self) {
-        if !self.shard.keyspace.clock().take_expired() {
-            return;
+        if self.shard.keyspace.clock().take_expired() {
+            self.propagate_noted();
         }
+    }
+
+    /// The command that tells files and replicas of a removal. A replica that may be older than UNLINK is told DEL.
+    pub(crate) fn removal(&self, lazy: bool) -> &'static [u8] {
+        commands::removal(lazy && !self.journal.replicas.is_any_old)
+    }
+
+    fn propagate_noted(&mut self) {
         // They happened before what the command did.
         let later = std::mem::take(&mut self.shard.effects.events);
         for db in 0..self.shard.keyspace.databases() {
@@ -71,7 +100,7 @@ impl Engine {
                 if self.sessions.tracking.is_used() {
                     self.key_changed(None, &key);
                 }
-                self.propagate(db, &[b"DEL", &key]);
+                self.propagate(db, &[self.removal(self.config.lazyfree_lazy_expire), &key]);
                 self.shard
                     .effects
                     .event(db, &key, EventClass::Expired, "expired");
@@ -105,6 +134,7 @@ impl Engine {
 
     /// Fields that a cycle deleted: an HDEL for each hash, and a DEL where nothing is left of it.
     fn propagate_expired_fields(&mut self, db: usize) {
+        let removal = self.removal(self.config.lazyfree_lazy_expire);
         for gone in self.shard.keyspace.db(db).take_expired_fields() {
             let key = &gone.key;
             self.meter.stats.expired_fields += gone.fields.len() as u64;
@@ -116,7 +146,7 @@ impl Engine {
             effects.event(db, key, EventClass::Expired, "hexpired");
             if gone.key_gone {
                 effects.event(db, key, EventClass::Generic, "del");
-                self.propagate(db, &[b"DEL", key]);
+                self.propagate(db, &[removal, key]);
             }
         }
     }

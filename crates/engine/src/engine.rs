@@ -110,7 +110,7 @@ impl Engine {
         engine.rename_stream();
         engine.journal.replicas.last_ping_ms = now.mono_ms;
         engine.keeper.persistence.last_save = now.unix_ms() / 1000;
-        engine.shard.settings = settings(&engine.config);
+        engine.shard.configure(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
         engine.apply_expiry_rule();
         if let Err(error) = engine.host.set_oom_score(&engine.config, false) {
@@ -173,6 +173,13 @@ impl Engine {
         self.meter.last_ns = self.host.mono_ns();
         self.meter.turn_from_ns = self.meter.last_ns;
         self.shard.keyspace.clock().set_unix_ms(now.unix_ms());
+    }
+
+    /// Lets keys expire for which the turn took too long.
+    pub(crate) fn advance_clock(&mut self) {
+        let turn_ns = self.host.mono_ns().saturating_sub(self.meter.turn_from_ns);
+        let unix_ms = self.now.unix_ms() + turn_ns / 1_000_000;
+        self.shard.keyspace.clock().set_unix_ms(unix_ms);
     }
 
     // ---- connections -------------------------------------------------------------------------------------------------
@@ -345,7 +352,6 @@ impl Engine {
         self.tick_shutdown();
         self.serve_waiters();
         self.expire_cycle();
-        self.expire_own_keys();
         self.tick_persistence();
         self.tick_memory();
         self.evict_clients();
@@ -494,7 +500,12 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
             stream_node_entries: size(config.stream_node_max_entries),
         },
         hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
-        relaxed_versions: config.rdb_version_check == conf::VersionCheck::Relaxed,
+        trust: rdb::Trust {
+            any_version: config.rdb_version_check == conf::VersionCheck::Relaxed,
+            any_checksum: false,
+        },
+        lazy_expire: config.lazyfree_lazy_expire,
+        lazy_server_del: config.lazyfree_lazy_server_del,
         shared_integers: config.maxmemory == 0
             || !matches!(
                 config.maxmemory_policy,

@@ -45,15 +45,14 @@ impl Engine {
     /// Memory that counts: without what replicas have still to be sent.
     fn memory_in_question(&self) -> u64 {
         let used = u64::try_from(self.host.memory_estimate()).unwrap_or(u64::MAX);
-        let stream = self
-            .journal
-            .replicas
-            .backlog
-            .as_ref()
-            .map_or(0, replication::Backlog::memory);
-        used.saturating_sub(u64::try_from(stream).unwrap_or(0))
-            .saturating_sub(self.append_only_bytes())
-            .saturating_sub(self.export_bytes())
+        used.saturating_sub(self.memory_not_counted())
+    }
+
+    /// Memory that is no reason to evict: what replicas and the append-only file have still to be told.
+    pub(crate) fn memory_not_counted(&self) -> u64 {
+        let backlog = self.journal.replicas.backlog.as_ref();
+        let stream = backlog.map_or(0, replication::Backlog::memory);
+        u64::try_from(stream).unwrap_or(0) + self.append_only_bytes() + self.export_bytes()
     }
 
     /// Whether memory is below `maxmemory`.
@@ -126,7 +125,10 @@ impl Engine {
         self.note_latency("eviction-del", usec);
         if removed {
             self.meter.stats.evicted += 1;
-            self.propagate(db, &[b"DEL", &key]);
+            self.propagate(
+                db,
+                &[self.removal(self.config.lazyfree_lazy_eviction), &key],
+            );
             self.shard.effects.touch(db, &key);
             self.shard
                 .effects

@@ -1,10 +1,10 @@
 //! The cycle that deletes keys whose time has come, in slices between which clients are served.
 
-use commands::{Args, Flags};
+use std::collections::BTreeSet;
+
 use store::ExpiryMode;
 
-use crate::index::Entry;
-use crate::{ClientId, Engine};
+use crate::Engine;
 
 /// Table positions looked at between two looks at the clock.
 const STEP: usize = 256;
@@ -25,51 +25,88 @@ pub(crate) struct ExpireCycle {
     positions: usize,
     /// Databases left after it.
     databases: usize,
+    /// Fields of hashes are left whose time has come.
+    fields: bool,
+}
+
+impl ExpireCycle {
+    fn has_keys(&self) -> bool {
+        self.positions > 0 || self.databases > 0
+    }
+}
+
+/// Keys with an expiry that clients wrote on a replica: its primary does not know them, so the replica itself lets them expire.
+#[derive(Debug, Default)]
+pub(crate) struct OwnKeys {
+    keys: BTreeSet<(usize, Box<[u8]>)>,
+    /// Where the next look goes on.
+    next: (usize, Box<[u8]>),
+}
+
+impl OwnKeys {
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Up to `most` of them, each time others.
+    fn some(&mut self, most: usize) -> Vec<(usize, Box<[u8]>)> {
+        let some: Vec<_> = self
+            .keys
+            .range(self.next.clone()..)
+            .take(most)
+            .cloned()
+            .collect();
+        self.next = match some.last() {
+            // The first behind it.
+            Some((db, key)) if some.len() == most => (*db, [key, &[0][..]].concat().into()),
+            _ => (0, Box::default()),
+        };
+        some
+    }
 }
 
 impl Engine {
-    /// A client of a writable replica ran a command: keys to which it gave a time are the replica's own to delete.
-    pub(crate) fn note_own_keys(&mut self, id: ClientId, entry: Entry, db: usize, args: Args<'_>) {
-        let from_primary = self
-            .sessions
-            .clients
-            .get(id)
-            .is_none_or(|client| client.flags.master);
-        if from_primary || !entry.command.flags.has(Flags::WRITE) {
-            return;
-        }
-        let Some(slave) = &mut self.keeper.slave else {
-            return;
-        };
-        let mut keys = Vec::new();
-        crate::cluster::push_keys(entry, args, |at| args[at], &mut keys);
-        let data = self.shard.keyspace.db_ref(db);
-        keys.retain(|key| data.expire_ms(key).is_some());
-        let keys = keys.into_iter().map(|key| (db, Box::from(key)));
-        slave.own_keys.extend(keys);
+    /// Whether clients may write here although this is a replica.
+    pub(crate) fn is_writable_replica(&self) -> bool {
+        self.is_slave() && !self.config.slave_read_only
     }
 
-    /// Part of each tick: keys that clients gave to this replica, and whose time has come. Its primary does not know of them.
-    pub(crate) fn expire_own_keys(&mut self) {
-        let own = self.keeper.slave.as_mut().map(|slave| &mut slave.own_keys);
-        let Some(mut own) = own.filter(|own| !own.is_empty()).map(std::mem::take) else {
-            return;
-        };
-        self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
-        own.retain(|(db, key)| {
-            let db = self.shard.keyspace.db(*db);
-            db.exists(key) && db.expire_ms(key).is_some()
-        });
-        self.propagate_expired();
-        self.apply_expiry_rule();
-        if let Some(slave) = &mut self.keeper.slave {
-            slave.own_keys = own;
+    /// Notes which of the keys that a client's command touched expire.
+    pub(crate) fn note_own_keys(&mut self) {
+        for (db, key) in &self.shard.effects.touched {
+            if self.shard.keyspace.db_ref(*db).expire_ms(key).is_some() {
+                self.shard.own_keys.keys.insert((*db, key.clone()));
+            }
         }
+    }
+
+    /// Deletes keys of the replica's own whose time has come; forgets those that expire no more, and all where it is no replica.
+    fn expire_own_keys(&mut self) {
+        const AT_ONCE: usize = 64;
+        if self.shard.own_keys.keys.is_empty() || !self.shard.active_expire {
+            return;
+        }
+        if !self.is_slave() {
+            self.shard.own_keys = OwnKeys::default();
+            return;
+        }
+        let before = self.shard.keyspace.clock().expiry();
+        self.shard.keyspace.clock().set_expiry(ExpiryMode::Delete);
+        for (db, key) in self.shard.own_keys.some(AT_ONCE) {
+            let database = self.shard.keyspace.db(db);
+            if !database.exists(&key) || database.expire_ms(&key).is_none() {
+                self.shard.own_keys.keys.remove(&(db, key));
+            }
+        }
+        self.shard.keyspace.clock().set_expiry(before);
+        self.propagate_expired();
+        self.settle();
     }
 
     /// Part of each tick: begins a cycle, unless the last one goes on, and runs its first slice.
     pub(crate) fn expire_cycle(&mut self) {
-        if !self.is_expiring() {
+        self.expire_own_keys();
+        if !self.shard.expire.has_keys() {
             self.shard.expire.databases = self.shard.keyspace.databases();
         }
         self.expire_slice();
@@ -78,21 +115,20 @@ impl Engine {
     /// Whether [`Engine::expire_slice`] is to be called again soon, after others had their turn.
     #[must_use]
     pub fn is_expiring(&self) -> bool {
-        self.shard.expire.positions > 0 || self.shard.expire.databases > 0
+        self.shard.expire.has_keys() || self.shard.expire.fields
     }
 
     /// One slice of the cycle: goes on from where the last one stopped, database by database.
     pub fn expire_slice(&mut self) {
-        if self.shard.keyspace.clock().expiry() != store::ExpiryMode::Delete
-            || !self.shard.active_expire
-        {
+        if self.shard.keyspace.clock().expiry() != ExpiryMode::Delete || !self.shard.active_expire {
             self.shard.expire.positions = 0;
             self.shard.expire.databases = 0;
+            self.shard.expire.fields = false;
             return;
         }
         let start_us = self.host.mono_us();
-        self.expire_fields_slice(start_us);
-        while self.is_expiring() {
+        self.shard.expire.fields = self.expire_fields_slice(start_us);
+        while self.shard.expire.has_keys() {
             if self.shard.expire.positions == 0 {
                 self.shard.expire.databases -= 1;
                 self.shard.expire.db = (self.shard.expire.db + 1) % self.shard.keyspace.databases();
@@ -127,8 +163,8 @@ impl Engine {
         self.serve_blocked();
     }
 
-    /// Deletes fields of hashes whose time has come, as long as a slice lasts; what is left is for the next one.
-    fn expire_fields_slice(&mut self, start_us: u64) {
+    /// Deletes fields of hashes whose time has come, as long as a slice lasts; whether some are left for the next one.
+    fn expire_fields_slice(&mut self, start_us: u64) -> bool {
         let now_ms = self.shard.keyspace.clock().unix_ms();
         for db in 0..self.shard.keyspace.databases() {
             let is_due = |due: u64| due < now_ms;
@@ -142,10 +178,10 @@ impl Engine {
                 self.shard.keyspace.db(db).expire_fields(FIELDS_STEP);
                 self.propagate_expired();
                 if self.host.mono_us().saturating_sub(start_us) >= SLICE_US {
-                    self.shard.expire.databases = self.shard.expire.databases.max(1);
-                    return;
+                    return true;
                 }
             }
         }
+        false
     }
 }

@@ -257,6 +257,7 @@ impl Engine {
             .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
         let stopping = self.keeper.shutdown.is_some();
         let failing_over = self.keeper.failover.is_some();
+        let blocking = self.sessions.blocked.key_counts(&self.sessions.clients);
         let actions = match paused {
             None if stopping || failing_over => "write",
             None => "none",
@@ -277,6 +278,8 @@ impl Engine {
             "pubsub_clients:{}", subscribed;
             "watching_clients:{}", watching;
             "total_watched_keys:{}", self.sessions.watchers.len();
+            "total_blocking_keys:{}", blocking.0;
+            "total_blocking_keys_on_nokey:{}", blocking.1;
             "paused_reason:{}", match paused {
                 _ if stopping => "shutdown_in_progress",
                 _ if failing_over => "failover_in_progress",
@@ -342,6 +345,7 @@ impl Engine {
             "rss_overhead_bytes:{}", signed(rss) - signed(resident);
             "mem_fragmentation_ratio:{:.2}", ratio(rss, used);
             "mem_fragmentation_bytes:{}", signed(rss) - signed(used);
+            "mem_not_counted_for_evict:{}", self.memory_not_counted();
             "mem_replication_backlog:{}", all.backlog;
             "mem_total_replication_buffers:{}", all.backlog;
             "mem_clients_slaves:{}", all.replicas;
@@ -439,6 +443,7 @@ impl Engine {
             "sync_full:{}", stats.sync_full;
             "sync_partial_ok:{}", stats.sync_partial_ok;
             "sync_partial_err:{}", stats.sync_partial_err;
+            "slave_expires_tracked_keys:{}", self.shard.own_keys.len();
             "expired_keys:{}", stats.expired;
             "expired_fields:{}", stats.expired_fields;
             "evicted_keys:{}", stats.evicted;

@@ -83,6 +83,8 @@ pub(crate) struct Replicas {
     fork_offset: Option<u64>,
     /// Up to which offset it was seen whether limits are kept.
     looked_at: u64,
+    /// A replica was here that did not say that it knows the stream of 4.0 or later, and with it UNLINK.
+    pub(crate) is_any_old: bool,
     /// The replicas were woken, and will see all that is in the stream.
     pub(crate) woken: bool,
     /// Clients in WAIT and WAITAOF.
@@ -423,6 +425,9 @@ impl Engine {
             over_soft_since_ms: None,
         };
         client.replica = Some(Box::new(replica));
+        // A reader that names no port of its own is no server.
+        let knows_streams = client.announced.as_ref().is_some_and(|told| told.psync2);
+        self.journal.replicas.is_any_old |= client.listening_port != 0 && !knows_streams;
         if !self.journal.replicas.ids.contains(&id) {
             self.journal.replicas.ids.push(id);
         }

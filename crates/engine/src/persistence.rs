@@ -127,8 +127,7 @@ impl Engine {
         Ok(())
     }
 
-    /// FLUSHALL: where there are save points the dump becomes empty too, and a child must not put another one into its place. What
-    /// is counted as changed stays: the command has still to be told to the file and the replicas.
+    /// FLUSHALL: where there are save points the dump becomes empty too, and a child must not put another one into its place.
     pub(crate) fn save_flushed(&mut self) {
         if self.journal.replaying {
             return;
@@ -138,11 +137,9 @@ impl Engine {
             self.host.kill_child();
             self.keeper.persistence.flushed = true;
         }
-        if !self.config.save.is_empty() {
-            let dirty = self.journal.dirty;
-            // What goes wrong is logged.
-            let _ = self.save_now();
-            self.journal.dirty = dirty;
+        // What goes wrong is logged.
+        if !self.config.save.is_empty() && self.save_now().is_ok() {
+            self.shard.effects.dirty = 0;
         }
     }
 
@@ -319,7 +316,10 @@ impl Engine {
     ) -> Result<Progress, rdb::Error> {
         let progress = loader.step(&mut self.shard.keyspace, bytes);
         self.note_loaded(loader.offset());
-        self.load_libraries(&loader.take_functions())?;
+        self.load_libraries(&loader.take_functions(), false)?;
+        for name in loader.take_empty() {
+            tracing::info!("Loading RDB: skipping empty key: {name}");
+        }
         for skipped in loader.take_skipped() {
             tracing::warn!("{skipped}");
         }
@@ -328,6 +328,12 @@ impl Engine {
             self.adopt_slot_imports(loader.facts().slot_imports.clone());
         }
         progress
+    }
+
+    /// Whether checksums are taken as they are (DEBUG SET-SKIP-CHECKSUM-VALIDATION).
+    #[must_use]
+    pub fn trusts_checksums(&self) -> bool {
+        self.shard.settings.trust.any_checksum
     }
 
     /// So much of the file that is being loaded is done with.

@@ -62,7 +62,7 @@ impl Engine {
     fn open_group(&mut self) {
         if let Some(first) = self.journal.group.first.take() {
             self.journal.group.opened = true;
-            self.feed(first.db, Targets::ALL, &[b"MULTI"]);
+            self.feed_frame(b"MULTI");
             self.feed_held(&first);
         }
     }
@@ -82,8 +82,7 @@ impl Engine {
             self.feed_held(&only);
         }
         if std::mem::take(&mut self.journal.group.opened) {
-            let db = self.journal.propagated_db;
-            self.feed(db, Targets::ALL, &[b"EXEC"]);
+            self.feed_frame(b"EXEC");
         }
     }
 
@@ -99,10 +98,15 @@ impl Engine {
         self.feed(held.db, held.targets, &words);
     }
 
+    /// MULTI or EXEC, which are of no database.
+    fn feed_frame(&mut self, word: &[u8]) {
+        self.feed_append_only(None, &[word]);
+        self.feed_replicas(None, &[word]);
+    }
+
     fn feed(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
-        self.journal.propagated_db = db;
         if targets.file {
-            self.feed_append_only(db, args);
+            self.feed_append_only(Some(db), args);
             self.count_unheard();
         }
         if targets.replicas {

@@ -1,9 +1,10 @@
 //! Reading the append-only file back: its commands are run by a client that is no connection. Opening and cutting the file is the
 //! shell's, as is giving other clients a turn between two steps.
 
-use commands::{Error, Traits, args};
+use commands::{Error, Flags, Traits, args};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
+use crate::dispatch::{unknown_command, wrong_arity};
 use crate::host::Source;
 use crate::index::{self, Entry, Runner};
 use crate::{ClientId, Engine, Peer};
@@ -16,7 +17,7 @@ pub enum ReplayError {
     /// It begins with a dump that cannot be read.
     Preamble(rdb::Error),
     /// A command that this server does not know, or does not run from a file.
-    Unknown(Vec<u8>),
+    Unknown(String),
     /// A command in a form that this server does not know: what it would have changed is missing.
     Refused(Refusal),
 }
@@ -39,10 +40,9 @@ impl ReplayError {
             Self::Preamble(error) => format!(
                 "Error reading the RDB preamble of the AOF file {name}, AOF loading aborted: {error}"
             ),
-            Self::Unknown(command) => format!(
-                "Unknown command '{}' reading the append only file {name}",
-                rdb::Printable::new(command)
-            ),
+            Self::Unknown(error) => {
+                format!("Error reading the append only file {name}, error: {error}")
+            }
             Self::Refused(refusal) => format!(
                 "Command '{}' in the append only file {name} has a form that this server does not know ({}): it was written by \
                  another version, or with another configuration",
@@ -180,13 +180,33 @@ impl Engine {
         }
     }
 
+    /// The command of these words.
+    fn known(&self, args: &[&[u8]]) -> Result<Entry, Error> {
+        let entry = self.index.find(args[0]);
+        let entry = entry.ok_or_else(|| unknown_command(args))?;
+        let entry = index::resolve(entry, args)?;
+        if entry.command.accepts(args.len()) {
+            Ok(entry)
+        } else {
+            Err(wrong_arity(entry))
+        }
+    }
+
     fn replay_known(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
-        let entry = self
-            .index
-            .find(args[0])
-            .and_then(|entry| index::resolve(entry, args).ok())
-            .filter(|entry| entry.command.accepts(args.len()) && is_replayed(entry))
-            .ok_or_else(|| ReplayError::Unknown(args[0].to_vec()))?;
+        let entry = self.known(args).map_err(|error| {
+            let line = error.line();
+            let line = line.strip_prefix(b"ERR ").unwrap_or(&line);
+            ReplayError::Unknown(String::from_utf8_lossy(line).into_owned())
+        })?;
+        if !is_replayed(entry) {
+            let name = entry.command.name;
+            if entry.command.flags.has(Flags::WRITE) {
+                let error = format!("'{name}' is not run from a file");
+                return Err(ReplayError::Unknown(error));
+            }
+            tracing::warn!("Command '{name}' in the append only file changes no data: passed over");
+            return Ok(());
+        }
         let client = &mut self.sessions.clients[id];
         if client.multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
             self.queue(id, entry, args);

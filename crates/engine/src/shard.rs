@@ -6,7 +6,7 @@ use rdb::Dumper;
 use store::Keyspace;
 
 use crate::evict::EvictionPools;
-use crate::expire::ExpireCycle;
+use crate::expire::{ExpireCycle, OwnKeys};
 
 /// The data and what data commands work with.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(crate) struct Shard {
     pub(crate) evictions: EvictionPools,
     pub(crate) expire: ExpireCycle,
     pub(crate) active_expire: bool,
+    pub(crate) own_keys: OwnKeys,
     /// An argument of the request that runs, whose buffer the store may keep: which one, and the buffer.
     pub(crate) big: Option<(usize, Bytes)>,
 }
@@ -36,7 +37,15 @@ impl Shard {
             evictions: EvictionPools::default(),
             expire: ExpireCycle::default(),
             active_expire: true,
+            own_keys: OwnKeys::default(),
             big: None,
         }
+    }
+
+    /// Takes what data commands see of the configuration.
+    pub(crate) fn configure(&mut self, config: &conf::ServerConfig) {
+        let any_checksum = self.settings.trust.any_checksum;
+        self.settings = crate::engine::settings(config);
+        self.settings.trust.any_checksum = any_checksum;
     }
 }

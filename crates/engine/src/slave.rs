@@ -3,8 +3,6 @@
 //! What was applied of the primary's stream goes on to our own replicas, and into what is kept for them, byte for byte and under the
 //! primary's name: so any two servers that have once followed the same stream can follow one another from where they are.
 
-use std::collections::BTreeSet;
-
 use bytes::BytesMut;
 use commands::{Args, Done, Error, args};
 use replication::{Config, Input, Link, Output, Place, State};
@@ -40,8 +38,6 @@ pub(crate) struct Slave {
     pub(crate) down_mono_ms: Option<u64>,
     /// The dump being received goes to the disk; its size if it is known, and what has come.
     pub(crate) transfer: Option<(Option<u64>, u64)>,
-    /// Keys with a time that clients wrote here, not the primary: (database, key).
-    pub(crate) own_keys: BTreeSet<(usize, Box<[u8]>)>,
 }
 
 impl Engine {
@@ -183,6 +179,7 @@ impl Engine {
     /// Becomes the replica of a primary. What is kept of the stream stays, as do those who read it: the primary may continue it.
     pub(crate) fn turn_to(&mut self, host: &str, port: u16) {
         self.set_role(true);
+        self.note_watching();
         let resumable = match &self.keeper.slave {
             Some(slave) => slave.resumable,
             None => {
@@ -212,7 +209,6 @@ impl Engine {
             down_since_ms: 0,
             down_mono_ms: None,
             transfer: None,
-            own_keys: BTreeSet::new(),
         });
         // A node of a cluster is told by the cluster, at each start.
         if self.keeper.cluster.is_none() {
@@ -400,7 +396,6 @@ impl Engine {
             // If loading fails nothing is left.
             if let Some(slave) = &mut self.keeper.slave {
                 slave.down_mono_ms = None;
-                slave.own_keys.clear();
             }
             // Our own replicas have to copy the new data.
             self.disconnect_replicas();

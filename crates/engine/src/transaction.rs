@@ -102,7 +102,8 @@ impl Engine {
     pub(crate) fn note_watching(&mut self) {
         self.shard.effects.watching = !self.sessions.watchers.is_empty()
             || !self.keeper.transfers.moving.is_empty()
-            || self.sessions.tracking.is_used();
+            || self.sessions.tracking.is_used()
+            || self.is_writable_replica();
     }
 
     /// Breaks the watches on what the last command changed, and notes it for clients that track keys.

@@ -84,11 +84,20 @@ fn seal(payload: &mut Vec<u8>, version: Version) {
     payload.extend(checksum.to_le_bytes());
 }
 
+/// What is taken of a payload without a check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// A version newer than is read here (`rdb-version-check relaxed`).
+    pub any_version: bool,
+    /// Any checksum: for tests of damaged payloads.
+    pub any_checksum: bool,
+}
+
 /// Checks version and checksum of a payload; gives its value with the type byte in front, and the version.
 ///
 /// # Errors
-/// [`Error::Payload`], also for a payload of a version newer than is read here, unless `relaxed`.
-pub(crate) fn unseal(payload: &[u8], relaxed: bool) -> Result<(&[u8], Version), Error> {
+/// [`Error::Payload`], also for a payload of a version newer than is read here, as far as `trust` does not take it.
+pub(crate) fn unseal(payload: &[u8], trust: Trust) -> Result<(&[u8], Version), Error> {
     let (signed, checksum) = payload
         .split_last_chunk::<CHECKSUM_BYTES>()
         .ok_or(Error::Payload)?;
@@ -98,10 +107,11 @@ pub(crate) fn unseal(payload: &[u8], relaxed: bool) -> Result<(&[u8], Version), 
     let version = Version::of_payload(u16::from_le_bytes(*version));
     let accepted = match version.origin() {
         Origin::Known => true,
-        Origin::Foreign | Origin::Future => relaxed,
+        Origin::Foreign | Origin::Future => trust.any_version,
         Origin::Never => false,
     };
-    if !accepted || u64::from_le_bytes(*checksum) != crc64(signed) {
+    let intact = || trust.any_checksum || u64::from_le_bytes(*checksum) == crc64(signed);
+    if !accepted || !intact() {
         return Err(Error::Payload);
     }
     Ok((value, version))
@@ -113,9 +123,9 @@ pub(crate) fn unseal(payload: &[u8], relaxed: bool) -> Result<(&[u8], Version), 
 /// [`Error::Payload`] for a bad footer, any other for a bad value.
 pub(crate) fn open(
     payload: &[u8],
-    relaxed: bool,
+    trust: Trust,
 ) -> Result<(ValueReader<&[u8]>, Kind, Encoding), Error> {
-    let (value, version) = unseal(payload, relaxed)?;
+    let (value, version) = unseal(payload, trust)?;
     let (&code, value) = value.split_first().ok_or(Error::short_read(0))?;
     let mut reader = ValueReader::new(Input::with_buffer(value, value.len()));
     let encoding = Encoding::from_code(code)
@@ -132,6 +142,11 @@ pub(crate) fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ANY_VERSION: Trust = Trust {
+        any_version: true,
+        any_checksum: false,
+    };
     use crate::decode::Str;
 
     /// What DUMP of Redis 3.0.7 answers for `SET k 10`.
@@ -139,7 +154,10 @@ mod tests {
 
     #[test]
     fn a_payload_of_redis_is_read_and_written() {
-        assert_eq!(open(TEN, false).unwrap().0.string().unwrap(), Str::Int(10));
+        assert_eq!(
+            open(TEN, Trust::default()).unwrap().0.string().unwrap(),
+            Str::Int(10)
+        );
         let mut dumper = Dumper::new();
         dumper.version = Some(Version::OLDEST_WRITTEN);
         let own = dumper
@@ -156,7 +174,7 @@ mod tests {
             let payload = dumper
                 .dump(true, encoding, |writer| writer.length(0))
                 .unwrap();
-            unseal(&payload, false).unwrap().1.number()
+            unseal(&payload, Trust::default()).unwrap().1.number()
         };
         assert_eq!(version(None, Encoding::Hash), 11);
         assert_eq!(version(None, Encoding::HashFields), 80);
@@ -166,8 +184,11 @@ mod tests {
     #[test]
     fn a_newer_payload_is_opened_where_versions_are_not_looked_at() {
         let payload = b"\x00\x03\x62\x61\x72\xde\x00\x0fYUza\xd3\xec\xe0";
-        assert!(matches!(open(payload, false), Err(Error::Payload)));
-        let (mut reader, ..) = open(payload, true).unwrap();
+        assert!(matches!(
+            open(payload, Trust::default()),
+            Err(Error::Payload)
+        ));
+        let (mut reader, ..) = open(payload, ANY_VERSION).unwrap();
         assert_eq!(reader.string().unwrap(), Str::Bytes(b"bar"));
     }
 
@@ -178,7 +199,7 @@ mod tests {
             let mut payload = vec![code, 0];
             payload.extend([0; 16]);
             seal(&mut payload, Version::of_payload(version));
-            open(&payload, true).map(|(.., encoding)| encoding)
+            open(&payload, ANY_VERSION).map(|(.., encoding)| encoding)
         };
         assert!(matches!(opened(22, 80), Ok(Encoding::HashFields)));
         assert!(matches!(opened(24, 12), Ok(Encoding::HashExpiring)));
@@ -193,7 +214,10 @@ mod tests {
     fn a_payload_without_a_value_is_bad_data_under_a_good_footer() {
         let mut empty = Vec::new();
         seal(&mut empty, Version::COMMON);
-        assert!(matches!(open(&empty, false), Err(Error::ShortRead { .. })));
+        assert!(matches!(
+            open(&empty, Trust::default()),
+            Err(Error::ShortRead { .. })
+        ));
     }
 
     #[test]
@@ -258,12 +282,21 @@ mod tests {
         for at in 0..TEN.len() {
             let mut changed = TEN.to_vec();
             changed[at] ^= 1;
-            assert!(matches!(unseal(&changed, false), Err(Error::Payload)));
-            assert!(matches!(unseal(&TEN[..at], false), Err(Error::Payload)));
+            assert!(matches!(
+                unseal(&changed, Trust::default()),
+                Err(Error::Payload)
+            ));
+            assert!(matches!(
+                unseal(&TEN[..at], Trust::default()),
+                Err(Error::Payload)
+            ));
         }
         let mut newer = vec![0, 0xc0, 10, 13, 0];
         let checksum = crc64(&newer);
         newer.extend(checksum.to_le_bytes());
-        assert!(matches!(unseal(&newer, false), Err(Error::Payload)));
+        assert!(matches!(
+            unseal(&newer, Trust::default()),
+            Err(Error::Payload)
+        ));
     }
 }

@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// The checksum at the end is another than that of the bytes before.
     #[error(
-        "Wrong RDB checksum. Aborting now. (expected {expected:016x}, the data has {actual:016x})"
+        "RDB CRC error. Wrong RDB checksum expected: ({expected:016x}) but got ({actual:016x}). Aborting now."
     )]
     Checksum {
         /// What the file says.
@@ -47,7 +47,7 @@ pub enum Error {
         actual: u64,
     },
     /// The bytes break a rule of the format.
-    #[error("Bad data in the RDB file at byte {offset}{place}: {what}")]
+    #[error("Internal error in RDB reading offset {offset}{place}: integrity check failed, {what}")]
     Corrupt {
         /// Where, in bytes from the start.
         offset: u64,

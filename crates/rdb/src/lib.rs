@@ -37,7 +37,7 @@ mod writer;
 pub use blob::Pack;
 pub use crc64::crc64;
 pub use decode::Str;
-pub use dump::Dumper;
+pub use dump::{Dumper, Trust};
 pub use error::{Error, Feature, Place, Printable, Unsupported};
 pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signature};
 pub use input::Input;

@@ -9,8 +9,8 @@ use store::{
 };
 
 use crate::decode::Str;
-use crate::dump::{self, Dumper};
-use crate::error::{Error, Unsupported};
+use crate::dump::{self, Dumper, Trust};
+use crate::error::{Error, Printable, Unsupported};
 use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
 use crate::reader::{KeyRecord, Options, Reader, Record, SlotImport};
@@ -28,6 +28,8 @@ pub struct LoadOptions {
     pub drop_expired_before: Option<u64>,
     /// Which keys were dropped is remembered: see [`Loader::take_expired`].
     pub note_expired: bool,
+    /// Keys that are there already are replaced, not an error.
+    pub replace: bool,
 }
 
 /// What a load has done so far.
@@ -62,7 +64,11 @@ pub struct Loader<R> {
     facts: FileFacts,
     functions: Vec<Vec<u8>>,
     expired: Vec<(u32, Vec<u8>)>,
+    empty: Vec<Printable>,
 }
+
+/// So many empty keys are named.
+const NAMED_EMPTY: u64 = 10;
 
 /// What a file says of itself; known at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,6 +146,7 @@ impl<R: Read> Loader<R> {
             facts: FileFacts::default(),
             functions: Vec::new(),
             expired: Vec::new(),
+            empty: Vec::new(),
         })
     }
 
@@ -229,6 +236,11 @@ impl<R: Read> Loader<R> {
         std::mem::take(&mut self.expired)
     }
 
+    /// The first of the keys dropped since the last call because their collections were empty; each is worth a line.
+    pub fn take_empty(&mut self) -> Vec<Printable> {
+        std::mem::take(&mut self.empty)
+    }
+
     /// What the file says of itself, so far.
     pub fn facts(&self) -> &FileFacts {
         &self.facts
@@ -260,7 +272,7 @@ impl<R: Read> Loader<R> {
             Str::Bytes(bytes) => StrNew::encode(bytes),
         };
         db.set_str_until(key, value, expiry(&record));
-        if db.len() == before {
+        if db.len() == before && !self.options.replace {
             return Err(self.reader.fault("the key comes twice"));
         }
         db.set_usage(self.reader.key(), record.idle_seconds, record.frequency);
@@ -276,13 +288,16 @@ impl<R: Read> Loader<R> {
     ) -> Result<(), Error> {
         let Some(value) = value else {
             self.loaded.empty += 1;
+            if self.loaded.empty <= NAMED_EMPTY {
+                self.empty.push(Printable::new(self.reader.key()));
+            }
             return Ok(());
         };
         check_database(keyspace, record.database)?;
         let db = keyspace.db(record.database as usize);
         let before = db.len();
         db.insert_until(self.reader.key(), value, expiry(&record));
-        if db.len() == before {
+        if db.len() == before && !self.options.replace {
             return Err(self.reader.fault("the key comes twice"));
         }
         db.set_usage(self.reader.key(), record.idle_seconds, record.frequency);
@@ -298,9 +313,9 @@ pub const UNCHECKED: &str = "RDB file was saved with checksum disabled: no check
 ///
 /// # Errors
 /// [`Error::Payload`] where version or checksum are wrong; [`Error::Type`] where the version has no such type; any other where the value
-/// is bad. `relaxed` is `rdb-version-check relaxed`.
-pub fn restore(payload: &[u8], limits: &Limits, relaxed: bool) -> Result<Owned, Error> {
-    let (mut reader, kind, encoding) = dump::open(payload, relaxed)?;
+/// is bad.
+pub fn restore(payload: &[u8], limits: &Limits, trust: Trust) -> Result<Owned, Error> {
+    let (mut reader, kind, encoding) = dump::open(payload, trust)?;
     let value = if kind == Kind::String {
         match reader.string()? {
             Str::Int(value) => Owned::Int(value),
@@ -335,7 +350,7 @@ pub fn copy(dumper: &mut Dumper, value: Value<'_>, limits: &Limits) -> Result<Ow
     let version = dumper.version.take();
     let payload = crate::save::dump(dumper, value, false);
     dumper.version = version;
-    restore(&payload?, limits, false)
+    restore(&payload?, limits, Trust::default())
 }
 
 /// What a collection is filled from: a file or a payload.

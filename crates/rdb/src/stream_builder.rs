@@ -113,7 +113,7 @@ impl StreamBuilder {
                 let group = self.group()?;
                 let (id, is_new) = group.find_or_create(name, seen_ms);
                 if !is_new {
-                    return Err("a consumer of a group comes twice");
+                    return Err("Duplicate stream consumer detected");
                 }
                 group.consumer_mut(id).active_ms = active_ms;
                 self.consumer = Some(id);

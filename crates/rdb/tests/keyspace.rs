@@ -434,6 +434,7 @@ fn fields_that_expire_are_written_for_either_vendor() {
         read: SKIP,
         drop_expired_before: Some(4_000_000_000_500),
         note_expired: true,
+        ..LoadOptions::default()
     };
     let (kept, _) = load_by(&data("valkey-9.1.2.rdb"), 1 << 20, late).unwrap();
     let hash = &content(&kept)[&b"0:hash:ttl"[..]];
@@ -619,9 +620,10 @@ fn through_payloads(keyspace: &Keyspace, dumper: &mut Dumper) -> Keyspace {
     for database in 0..16 {
         keyspace.db_ref(database).for_each(|key, value, expire_ms| {
             let payload = dump(dumper, value, true).unwrap();
-            other
-                .db(database)
-                .insert(key, restore(&payload, &Limits::default(), false).unwrap());
+            other.db(database).insert(
+                key,
+                restore(&payload, &Limits::default(), rdb::Trust::default()).unwrap(),
+            );
             other.db(database).set_expire_ms(key, expire_ms);
         });
     }
@@ -702,7 +704,7 @@ fn empty_collections_are_no_keys() {
     let empty_list = Dumper::new()
         .dump(true, rdb::Encoding::List, |writer| writer.length(0))
         .unwrap();
-    assert!(restore(&empty_list, &Limits::default(), false).is_err());
+    assert!(restore(&empty_list, &Limits::default(), rdb::Trust::default()).is_err());
 }
 
 #[test]
@@ -769,7 +771,7 @@ fn crc64(bytes: &[u8]) -> u64 {
 
 fn encoding_of(code: u8, body: &[u8], limits: &Limits) -> &'static str {
     let mut keyspace = Keyspace::new(1, false);
-    let value = restore(&payload(code, body), limits, false).unwrap();
+    let value = restore(&payload(code, body), limits, rdb::Trust::default()).unwrap();
     keyspace.db(0).insert(b"k", value);
     keyspace.db(0).encoding(b"k").unwrap().name()
 }

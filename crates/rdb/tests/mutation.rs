@@ -526,7 +526,7 @@ proptest! {
                 let checksum = crc64(&payload);
                 payload.extend(checksum.to_le_bytes());
                 let before = held();
-                let restored = restore(&payload, &Limits::default(), false);
+                let restored = restore(&payload, &Limits::default(), rdb::Trust::default());
                 prop_assert!(held() - before <= allowance(payload.len() + original));
                 drop(restored);
             }
@@ -544,6 +544,6 @@ proptest! {
     #[test]
     fn whatever_is_dumped_is_restored(text in prop::collection::vec(any::<u8>(), 0..200)) {
         let payload = Dumper::new().dump(true, Encoding::String, |writer| writer.string(&text)).unwrap();
-        prop_assert!(restore(&payload, &Limits::default(), false).is_ok());
+        prop_assert!(restore(&payload, &Limits::default(), rdb::Trust::default()).is_ok());
     }
 }

@@ -9,7 +9,6 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use crate::args::is_space;
-use crate::number::is_end;
 use crate::scan::{self, Digits, Format, Rounded, Value, shift_right_rounding};
 
 const FORMAT: Format = Format {
@@ -17,6 +16,8 @@ const FORMAT: Format = Format {
     min_exponent: -16_445,
     max_exponent: 16_320,
 };
+/// Texts of this length and more are no numbers.
+const MAX_TEXT: usize = 5 * 1024;
 /// 17 digits after the point are printed.
 const SCALE: u128 = 10u128.pow(17);
 /// No number of the format, and no midpoint of two, has more significant decimal digits than this.
@@ -43,20 +44,19 @@ enum Magnitude {
 }
 
 impl LongDouble {
-    /// Reads an argument or a stored value as `INCRBYFLOAT` does: all of C's `strtold` (the empty string is zero), but no
-    /// blank before it, no NaN, nothing out of range (too big, or too small to keep its digits). A NUL ends it.
+    /// Reads an argument or a stored value as `INCRBYFLOAT` does: all of C's `strtold`, but no blank before it, no NaN,
+    /// nothing out of range (too big, or too small to keep its digits), and less than 5 KB.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<LongDouble> {
-        if text.first().is_some_and(|byte| is_space(*byte)) {
+        if text.len() >= MAX_TEXT || text.first().is_some_and(|byte| is_space(*byte)) {
             return None;
         }
         let scanned = scan::scan(text);
-        if !is_end(text, scanned.used) {
+        if scanned.used != text.len() {
             return None;
         }
         let rounded = match scanned.value {
-            Value::Missing => return Some(LongDouble::from(0)),
-            Value::NotANumber => return None,
+            Value::Missing | Value::NotANumber => return None,
             Value::Infinity => {
                 return Some(LongDouble {
                     negative: scanned.negative,
@@ -137,15 +137,14 @@ impl From<i64> for LongDouble {
 /// Prints with up to 17 digits after the point and no exponent; zeros at the end are dropped. At most 4,951 bytes.
 impl fmt::Display for LongDouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.negative {
-            f.write_str("-")?;
-        }
+        let sign = if self.negative { "-" } else { "" };
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else {
-            return f.write_str("inf");
+            return write!(f, "{sign}inf");
         };
         if exponent >= 0 {
             let mut whole = Natural::from(mantissa);
             whole.shift_left(exponent.unsigned_abs());
+            f.write_str(sign)?;
             return whole.fmt(f);
         }
         let shift = exponent.unsigned_abs();
@@ -156,7 +155,14 @@ impl fmt::Display for LongDouble {
             mantissa
         };
         let (fraction, _) = shift_right_rounding(u128::from(fraction) * SCALE, -exponent, false);
-        write!(f, "{}", u128::from(whole) + fraction / SCALE)?;
+        let whole = u128::from(whole) + fraction / SCALE;
+        // There is no negative zero.
+        let sign = if whole == 0 && fraction == 0 {
+            ""
+        } else {
+            sign
+        };
+        write!(f, "{sign}{whole}")?;
         let digits = format!("{:017}", fraction % SCALE);
         match digits.trim_end_matches('0') {
             "" => Ok(()),
@@ -442,7 +448,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What Redis 3.0.7 answers to INCRBYFLOAT: stored value, increment, reply.
+    /// What Redis 3.0.7 answers to INCRBYFLOAT: stored value, increment, reply. Valkey takes no empty text, and has no negative zero.
     const RECORDED: &str = include_str!("../tests/data/incrbyfloat.tsv");
 
     fn parse(text: &str) -> LongDouble {
@@ -473,6 +479,11 @@ mod tests {
                 fields.next().unwrap(),
                 fields.next().unwrap(),
             );
+            let reply = match reply {
+                "-0" => "0",
+                _ if value.is_empty() || by.is_empty() => "ERR value is not a valid float",
+                other => other,
+            };
             assert_eq!(increment(value, by), reply, "{value} + {by}");
         }
     }
@@ -483,7 +494,7 @@ mod tests {
         assert_eq!(increment("3.0e3", "200"), "3200");
         assert_eq!(increment("5.0e20", "1"), "500000000000000000000");
         assert_eq!(increment("1", "-1.0"), "0");
-        assert_eq!(increment("-0", "-0"), "-0");
+        assert_eq!(increment("-0", "-0"), "0");
         assert_eq!(
             increment("inf", "-inf"),
             "ERR increment would produce NaN or Infinity"
@@ -515,14 +526,16 @@ mod tests {
         }
         // The smallest normal number; printing it gives zero.
         assert_eq!(parse("3.3621031431120935063e-4932").to_string(), "0");
-        assert_eq!(parse("-1e-30").to_string(), "-0");
+        assert_eq!(parse("-1e-30").to_string(), "0");
+        assert_eq!(parse("-0.5").to_string(), "-0.5");
         assert_eq!(parse("0x1.8p1").to_string(), "3");
     }
 
     #[test]
     fn a_tie_is_broken_by_the_last_of_many_digits() {
         // 2^64 + 1 lies between two floats; the even one is 2^64.
-        let zeros = "0".repeat(20_000);
+        let zeros = "0".repeat(5_000);
+        assert!(LongDouble::parse("0".repeat(MAX_TEXT).as_bytes()).is_none());
         assert_eq!(
             parse(&format!("18446744073709551617.{zeros}")).to_string(),
             "18446744073709551616"

@@ -101,24 +101,43 @@ pub fn scan_integer(text: &[u8]) -> ScannedInteger {
     }
 }
 
-/// Reads a double argument of a command: all of C's `strtod` (`1.5`, `.5`, `1e3`, `0x1p3`, `inf`, `-Infinity`, and the
-/// empty string as zero), but no blank before it, no NaN, and nothing that overflows or vanishes to zero. A NUL ends it.
+/// Reads a double argument of a command: a decimal number or an infinity (`1.5`, `.5`, `1e3`, `inf`, `-Infinity`), and
+/// nothing that overflows or vanishes to zero.
 ///
 /// ```
 /// use resp::number::parse_double;
 /// assert_eq!(parse_double(b"-inf"), Some(f64::NEG_INFINITY));
-/// assert_eq!(parse_double(b"0x10"), Some(16.0));
-/// assert_eq!(parse_double(b"1.5x"), None);
+/// assert_eq!(parse_double(b"0x10"), None);
+/// assert_eq!(parse_double(b"1.5\0"), None);
+/// assert_eq!(parse_double(b""), None);
 /// assert_eq!(parse_double(b"nan"), None);
 /// ```
 #[must_use]
 pub fn parse_double(text: &[u8]) -> Option<f64> {
-    if text.first().is_some_and(|byte| is_space(*byte)) {
-        return None;
-    }
-    let scanned = scan_double(text);
-    let valid = !scanned.out_of_range && !scanned.value.is_nan() && is_end(text, scanned.used);
+    let scanned = scan_decimal(text);
+    let whole = scanned.used > 0 && scanned.used == text.len();
+    let valid = whole && !scanned.out_of_range && !scanned.value.is_nan();
     valid.then_some(scanned.value)
+}
+
+/// Reads the number at the start of `text` as scores are read: as [`scan_double`], but without blanks before it, and decimal.
+#[must_use]
+pub fn scan_decimal(text: &[u8]) -> ScannedDouble {
+    let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+"));
+    match unsigned.unwrap_or(text) {
+        // The zero alone is the number.
+        [b'0', b'x' | b'X', ..] => ScannedDouble {
+            value: if text[0] == b'-' { -0.0 } else { 0.0 },
+            used: 1 + usize::from(unsigned.is_some()),
+            out_of_range: false,
+        },
+        [byte, ..] if is_space(*byte) => ScannedDouble {
+            value: 0.0,
+            used: 0,
+            out_of_range: false,
+        },
+        _ => scan_double(text),
+    }
 }
 
 /// The floating-point number at the start of some text.
@@ -248,6 +267,8 @@ impl DoubleBuffer {
             self.push(b"nan");
         } else if value.is_infinite() {
             self.push(if value < 0.0 { b"-inf" } else { b"inf" });
+        } else if value == 0.0 && value.is_sign_negative() {
+            self.push(b"-0");
         } else if value.abs() < WHOLE && value.fract() == 0.0 {
             #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^62")]
             self.push(itoa::Buffer::new().format(value as i64).as_bytes());
@@ -430,7 +451,6 @@ mod tests {
     #[test]
     fn double_arguments() {
         let good: &[(&str, f64)] = &[
-            ("", 0.0),
             ("1", 1.0),
             ("+1.", 1.0),
             (".5", 0.5),
@@ -438,21 +458,33 @@ mod tests {
             ("inf", f64::INFINITY),
             ("+INFINITY", f64::INFINITY),
             ("-Inf", f64::NEG_INFINITY),
+            ("4.9e-324", 5e-324),
+            ("0e999999999999999999999", 0.0),
+        ];
+        for (text, value) in good {
+            assert_eq!(parse_double(text.as_bytes()), Some(*value), "{text}");
+        }
+        let hexadecimal: &[(&str, f64)] = &[
             ("0x1p3", 8.0),
             ("0X.8", 0.5),
             ("0x1.8p-1", 0.75),
             ("0x1p-1074", 5e-324),
             ("0x1.fffffffffffff7p0", 1.999_999_999_999_999_8),
             ("0x1.fffffffffffff8p0", 2.0),
-            ("4.9e-324", 5e-324),
-            ("0e999999999999999999999", 0.0),
-            ("1\0junk", 1.0),
             ("0x0p99999", 0.0),
         ];
-        for (text, value) in good {
-            assert_eq!(parse_double(text.as_bytes()), Some(*value), "{text}");
+        for (text, value) in hexadecimal {
+            let scanned = scan_double(text.as_bytes());
+            assert_eq!(
+                (scanned.value, scanned.used),
+                (*value, text.len()),
+                "{text}"
+            );
+            assert_eq!(parse_double(text.as_bytes()), None, "{text}");
         }
         for text in [
+            "",
+            "1\0junk",
             " 1",
             "1 ",
             "nan",
@@ -486,7 +518,7 @@ mod tests {
     fn prints_the_shortest_text() {
         for (value, text) in [
             (0.1, "0.1"),
-            (-0.0, "0"),
+            (-0.0, "-0"),
             (1e20, "1e+20"),
             (123_456_789_012_345_678.0, "123456789012345680"),
             (1.1e17, "110000000000000000"),

@@ -233,6 +233,13 @@ impl Db {
         !expired
     }
 
+    /// Removes `key` as if its time had come.
+    pub fn expire_now(&mut self, key: &[u8]) {
+        if let Some(found) = self.keys.find_mut(self.clock.hash_of(key), key) {
+            self.gone.expire(found, &self.clock);
+        }
+    }
+
     /// Takes the value out, with its expiry (Unix milliseconds): RENAME, MOVE.
     pub fn take(&mut self, key: &[u8]) -> Option<(Owned, Option<u64>)> {
         let found = self.keys.find_mut(self.clock.hash_of(key), key)?;
@@ -262,6 +269,14 @@ impl Db {
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Value<'_>> {
         self.look(key).map(EntryRef::value)
+    }
+
+    /// As [`Db::peek`], but nothing where the key has expired.
+    #[must_use]
+    pub fn peek_alive(&self, key: &[u8]) -> Option<Value<'_>> {
+        self.look(key)
+            .filter(|entry| !is_expired(*entry, &self.clock))
+            .map(EntryRef::value)
     }
 
     fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {

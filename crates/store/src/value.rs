@@ -25,6 +25,16 @@ pub enum Type {
 }
 
 impl Type {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::String,
+        Self::List,
+        Self::Set,
+        Self::Zset,
+        Self::Hash,
+        Self::Stream,
+    ];
+
     /// The name that TYPE answers.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -114,6 +114,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "response_policy:special",
             "nondeterministic_output",
         ])
+        .traits("expires_apart")
         .about("1.0.0", "Returns a random key")
         .run(keys::randomkey),
     row("rename", 3, "write", Group::Generic)
@@ -149,6 +150,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "response_policy:special",
         ])
         .args("cursor:int pattern:pattern=MATCH? count:int=COUNT? type=TYPE@6.0.0?")
+        .traits("expires_apart")
         .about("2.8.0", "Iterates over the keys of the database")
         .run(scan::scan),
     row("sort", -2, "write denyoom movablekeys", Group::Generic)

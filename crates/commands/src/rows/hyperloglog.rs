@@ -16,6 +16,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "2.8.9",
             "Estimates how many distinct elements HyperLogLogs have seen",
         )
+        .traits("may_replicate")
         .run(hyperloglog::pfcount),
     row("pfdebug", 3, "write denyoom admin", Group::HyperLogLog)
         .keys(&[key("RW access", index(2), range(0, 1, 0))])

@@ -102,15 +102,18 @@ impl Reader {
 
     fn argument(&mut self) -> Option<Argument> {
         let name = self.word()?;
-        let shown = if self.takes('/') {
-            self.until_any(&[' ', '=', '@', '?', '*', '+', ')', '}'])
-        } else {
-            name
-        };
-        let mut kind = if self.takes(':') {
-            kind(self.word()?)?
-        } else {
-            Kind::String
+        // A shown name may have a colon in it; a kind behind it is none of it.
+        let shown = self.takes('/').then(|| {
+            let word = self.until_any(&[' ', '=', '@', '?', '*', '+', ')', '}']);
+            let split = word.rsplit_once(':');
+            split
+                .and_then(|(shown, word)| Some((shown, Some(kind(word)?))))
+                .unwrap_or((word, None))
+        });
+        let (shown, mut kind) = match shown {
+            Some((shown, known)) => (shown, known.unwrap_or(Kind::String)),
+            None if self.takes(':') => (name, kind(self.word()?)?),
+            None => (name, Kind::String),
         };
         let token = if self.takes('=') {
             Some(self.token()?)

@@ -149,7 +149,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 19] = [
+const TRAIT_WORDS: [&str; 20] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -169,9 +169,12 @@ const TRAIT_WORDS: [&str; 19] = [
     "by_sha1",
     "by_function",
     "reads_by_pattern",
+    "expires_apart",
 ];
 
 impl Traits {
+    /// What it finds expired goes out key by key, not as one: it looks at keys that nobody named.
+    pub const EXPIRES_APART: Self = Self::parse("expires_apart");
     /// Its options BY and GET read keys that are named nowhere.
     pub const READS_BY_PATTERN: Self = Self::parse("reads_by_pattern");
     /// Allowed to a RESP2 client with subscriptions.

@@ -8,6 +8,7 @@
 )]
 
 mod bits;
+mod complaints;
 mod geo;
 mod harness;
 mod hash;

@@ -534,7 +534,8 @@ proptest! {
                     let len = i64::try_from(model.len()).unwrap();
                     let place = |at: i8| (i64::from(at) + if at < 0 { len } else { 0 }).max(0);
                     let (start_at, end_at) = (place(*start), (place(*end) + 1).min(len));
-                    let part = if start_at < end_at {
+                    let backwards = *start < 0 && *end < 0 && start > end;
+                    let part = if start_at < end_at && !backwards {
                         &model[usize::try_from(start_at).unwrap()..usize::try_from(end_at).unwrap()]
                     } else {
                         &[]

@@ -26,11 +26,12 @@ fn by_itself() {
         ("SORT l", NOT_NUMBER),
         ("SORT l STORE d", NOT_NUMBER),
         ("EXISTS d", "0"),
-        ("RPUSH e '' ' 5' 0x10 inf -inf", "5"),
-        ("SORT e", r#"["-inf" "" " 5" "0x10" "inf"]"#),
+        ("RPUSH e 5. .5 1e3 inf -inf", "5"),
+        ("SORT e", r#"["-inf" ".5" "5." "1e3" "inf"]"#),
         ("SET k v", "OK"),
+        ("SORT k FOO", "ERR syntax error"),
         (
-            "SORT k FOO",
+            "SORT k",
             "WRONGTYPE Operation against a key holding the wrong kind of value",
         ),
         ("SORT none FOO", "ERR syntax error"),
@@ -106,19 +107,23 @@ fn storing() {
 }
 
 #[test]
-fn a_cluster_has_no_patterns() {
+fn patterns_of_a_cluster_stay_in_the_slot_of_the_key() {
     let mut server = Server::new();
     server.settings.cluster = true;
+    let denied = |option: &str| {
+        format!(
+            "ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
+        )
+    };
     server.check(&[
         ("RPUSH l 2 1", "2"),
-        (
-            "SORT l BY w_*",
-            "ERR BY option of SORT denied in Cluster mode.",
-        ),
-        (
-            "SORT l GET #",
-            "ERR GET option of SORT denied in Cluster mode.",
-        ),
+        ("SORT l BY w_*", &denied("BY")),
+        ("SORT l BY *{l}", &denied("BY")),
+        ("SORT l BY {}w_*", &denied("BY")),
+        ("SORT l GET w_*", &denied("GET")),
+        ("SORT l GET x", &denied("GET")),
+        ("SORT l GET #", r#"["1" "2"]"#),
+        ("SORT l BY {l}w_* GET {l}x_*", "[nil nil]"),
         ("SORT l BY nosort", r#"["2" "1"]"#),
     ]);
 }

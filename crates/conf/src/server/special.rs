@@ -124,7 +124,7 @@ pub(super) const SAVE: Special = Special {
             return Ok(());
         }
         let (pairs, rest) = words.as_chunks::<2>();
-        if !rest.is_empty() || pairs.is_empty() {
+        if !rest.is_empty() {
             return Err(WRONG.into());
         }
         let points: Option<Vec<_>> = pairs

@@ -131,7 +131,8 @@ pub trait Files: fmt::Debug {
     /// Why it could not; the old file is still there.
     fn save(&mut self, keyspace: &Keyspace, request: &SaveRequest) -> Result<(), String>;
 
-    /// Loads a dump file while everything waits (DEBUG RELOAD); the sources of its libraries of functions.
+    /// Loads a dump file while everything waits (DEBUG RELOAD); the sources of its libraries of functions. With `replace`, keys that are
+    /// there already are replaced.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -140,6 +141,7 @@ pub trait Files: fmt::Debug {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
+        replace: bool,
     ) -> Result<Vec<Vec<u8>>, String>;
 
     /// Opens a part of an append-only file to write at its end. It is made if there is none; `fresh`: emptied if there is one.

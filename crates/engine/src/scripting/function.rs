@@ -32,10 +32,15 @@ impl Engine {
         (counts.libraries, counts.functions) = (0, 0);
     }
 
-    /// Loads the libraries of a dump. One that cannot be loaded is passed over where the configuration says so.
-    pub(crate) fn load_libraries(&mut self, codes: &[Vec<u8>]) -> Result<(), rdb::Error> {
+    /// Loads the libraries of a dump, with `replace` also in the place of others. One that cannot be loaded is passed over where the
+    /// configuration says so.
+    pub(crate) fn load_libraries(
+        &mut self,
+        codes: &[Vec<u8>],
+        replace: bool,
+    ) -> Result<(), rdb::Error> {
         for code in codes {
-            if let Err(error) = self.load_library(code) {
+            if let Err(error) = self.load_library(code, replace) {
                 let library = rdb::Unsupported::library(code);
                 tracing::warn!(
                     "Failed loading the function library '{}': {}",
@@ -51,9 +56,9 @@ impl Engine {
         Ok(())
     }
 
-    fn load_library(&mut self, code: &[u8]) -> Result<(), Error> {
+    fn load_library(&mut self, code: &[u8], replace: bool) -> Result<(), Error> {
         let mut functions = self.take_functions()?;
-        let loaded = functions.load(code, false, &mut Loading::new(self, None));
+        let loaded = functions.load(code, replace, &mut Loading::new(self, None));
         self.put_functions(functions, true);
         loaded.map(drop).map_err(|error| refused(&error))
     }

@@ -106,6 +106,7 @@ impl Files for World {
         _: &mut Keyspace,
         _: &SaveRequest,
         _: &Limits,
+        _: bool,
     ) -> Result<Vec<Vec<u8>>, String> {
         Err("no files here".to_owned())
     }

@@ -9,6 +9,7 @@ mod acl;
 mod append_only;
 mod cluster;
 mod connection;
+mod expiry;
 mod harness;
 mod limits;
 mod observe;

@@ -45,7 +45,11 @@ impl Cursor {
         }
         let (len, rest) = if first == BIG {
             let (len, rest) = rest.split_first_chunk().ok_or(CUT)?;
-            (u32::from_le_bytes(*len) as usize, rest)
+            let len = u32::from_le_bytes(*len);
+            if len < u32::from(BIG) {
+                return Err("a zipmap length takes more bytes than it needs");
+            }
+            (len as usize, rest)
         } else {
             (usize::from(first), rest)
         };

@@ -259,11 +259,16 @@ impl Files for Machine {
         keyspace: &mut Keyspace,
         request: &SaveRequest,
         limits: &Limits,
+        replace: bool,
     ) -> Result<Vec<Vec<u8>>, String> {
         let (source, _) = self.0.disk.lock().source(&request.path)?;
         let failed = |error: rdb::Error| error.to_string();
-        let mut loader = Loader::open(Input::new(source), LoadOptions::default(), limits.clone())
-            .map_err(failed)?;
+        let options = LoadOptions {
+            replace,
+            ..LoadOptions::default()
+        };
+        let mut loader =
+            Loader::open(Input::new(source), options, limits.clone()).map_err(failed)?;
         while loader.step(keyspace, u64::MAX).map_err(failed)? != Progress::Done {}
         Ok(loader.take_functions())
     }
