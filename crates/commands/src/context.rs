@@ -139,6 +139,14 @@ impl Ctx<'_> {
         self.effects.changed(self.db, key, class, event);
     }
 
+    /// The command would give a key a time that is over: the key goes at once, and what is propagated is its DEL.
+    pub fn expire_now(&mut self, key: &[u8]) {
+        self.keyspace.db(self.db).remove(key);
+        self.effects.expired_keys += 1;
+        self.changed(key, crate::EventClass::Expired, "expired");
+        self.effects.propagate_instead(&[b"DEL", key]);
+    }
+
     /// An event on `key` of the selected database: see [`Effects::event`].
     pub fn event(&mut self, key: &[u8], class: crate::EventClass, name: &'static str) {
         self.effects.event(self.db, key, class, name);

@@ -103,6 +103,8 @@ pub struct Block {
 pub struct Effects {
     /// How many changes to data (the `dirty` counter of save points).
     pub dirty: u64,
+    /// How many keys the command deleted because the time that it was to give them is over.
+    pub expired_keys: u64,
     /// How many fields of hashes the command found expired, or expired itself.
     pub expired_fields: u64,
     /// What to propagate.

@@ -41,13 +41,27 @@ pub(crate) fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// TOUCH key …
 pub(crate) fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    // Also for a client whose other reads are no use of a key.
+    let looking = ctx.keyspace.clock().is_looking();
+    ctx.keyspace.clock().set_looking(false);
     let db = ctx.keyspace.db(ctx.db);
     let count = args[1..]
         .iter()
         .filter(|key| db.read(key).is_some())
         .count();
+    ctx.keyspace.clock().set_looking(looking);
     ctx.reply.count(count);
     Ok(())
+}
+
+/// What is at a key, for who only wants to know what there is: that is no use of it.
+fn look<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Option<Value<'a>> {
+    let looking = ctx.keyspace.clock().is_looking();
+    ctx.keyspace.clock().set_looking(true);
+    let there = ctx.keyspace.db(ctx.db).read(key).is_some();
+    ctx.keyspace.clock().set_looking(looking);
+    let db = ctx.keyspace.db(ctx.db);
+    there.then(|| db.peek(key)).flatten()
 }
 
 /// ASYNC or SYNC, or nothing. Both do the same: values are freed by another thread.
@@ -86,8 +100,8 @@ pub(crate) fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// A database's number.
 fn database(ctx: &Ctx<'_>, word: &[u8], not_a_number: Error) -> Result<usize, Error> {
-    let index = int(word).map_err(|_| not_a_number)?;
-    usize::try_from(index)
+    let index = int(word).ok().and_then(|index| i32::try_from(index).ok());
+    usize::try_from(index.ok_or(not_a_number)?)
         .ok()
         .filter(|index| *index < ctx.keyspace.databases())
         .ok_or(Error::text("ERR DB index is out of range"))
@@ -98,8 +112,13 @@ pub(crate) fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if ctx.settings.cluster {
         return Err(Error::text("ERR SWAPDB is not allowed in cluster mode"));
     }
-    let first = database(ctx, args[1], Error::text("ERR invalid first DB index"))?;
-    let second = database(ctx, args[2], Error::text("ERR invalid second DB index"))?;
+    // Both are read before either is looked at.
+    for (word, which) in [(args[1], "first"), (args[2], "second")] {
+        let index = int(word).ok().and_then(|index| i32::try_from(index).ok());
+        index.ok_or_else(|| Error::owned(format!("ERR invalid {which} DB index")))?;
+    }
+    let first = database(ctx, args[1], Error::NotInteger)?;
+    let second = database(ctx, args[2], Error::NotInteger)?;
     if first != second {
         let (a, b) = ctx.keyspace.db_pair(first, second);
         std::mem::swap(a, b);
@@ -216,11 +235,7 @@ pub(crate) fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
 
 /// TYPE key
 pub(crate) fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let name = ctx
-        .keyspace
-        .db(ctx.db)
-        .read(args[1])
-        .map_or("none", |value| value.kind().name());
+    let name = look(ctx, args[1]).map_or("none", |value| value.kind().name());
     ctx.reply.status(name);
     Ok(())
 }
@@ -384,9 +399,7 @@ fn expire_key(
         return Ok(());
     }
     if at_ms <= now_ms && owner {
-        db.remove(key);
-        ctx.changed(key, EventClass::Generic, "del");
-        ctx.effects.propagate_instead(&[b"DEL", key]);
+        ctx.expire_now(key);
     } else {
         let at_ms = u64::try_from(at_ms).unwrap_or(0);
         db.set_expire_ms(key, Some(at_ms));
@@ -436,10 +449,10 @@ fn time_left(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
 
 /// When a key expires, Unix milliseconds; -2 without a key, -1 without expiry.
 fn expiry(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
-    let db = ctx.keyspace.db(ctx.db);
-    if db.read(key).is_none() {
+    if look(ctx, key).is_none() {
         return Err(-2);
     }
+    let db = ctx.keyspace.db(ctx.db);
     let at_ms = db.expire_ms(key).ok_or(-1_i64)?;
     Ok(i64::try_from(at_ms).unwrap_or(i64::MAX).min(i64::MAX - 500))
 }

@@ -268,9 +268,7 @@ pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     get(ctx, &args[..2])?;
     match expiry {
         Expiry::AtMs(at_ms) if at_ms <= ctx.unix_ms() && !ctx.replaying => {
-            ctx.keyspace.db(ctx.db).remove(key);
-            ctx.changed(key, EventClass::Generic, "del");
-            ctx.effects.propagate_instead(&[b"DEL", key]);
+            ctx.expire_now(key);
         }
         Expiry::AtMs(at_ms) => {
             ctx.keyspace.db(ctx.db).set_expire_ms(key, Some(at_ms));
@@ -291,7 +289,7 @@ pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// MSETEX numkeys key value … [NX|XX] [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|KEEPTTL]
 pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let invalid = Error::text("ERR invalid numkeys value");
+    let invalid = Error::text("ERR invalid numkeys value or out of range");
     let count = int(args[1])
         .ok()
         .and_then(|count| usize::try_from(count).ok())

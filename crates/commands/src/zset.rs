@@ -321,7 +321,13 @@ fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reverse: bool) -> Done {
     let scores = match &args[3..] {
         [] => false,
         [word] if is(word, "WITHSCORE") => true,
-        _ => return Err(Error::Syntax),
+        [_] => return Err(Error::Syntax),
+        _ => {
+            let name = if reverse { "zrevrank" } else { "zrank" };
+            return Err(Error::owned(format!(
+                "ERR wrong number of arguments for '{name}' command"
+            )));
+        }
     };
     let zset = read(ctx.keyspace.db(ctx.db), args[1])?;
     let found = zset.and_then(|zset| {

@@ -101,7 +101,7 @@ fn expiry_in_the_past_deletes_and_goes_out_as_del() {
     server.run("SET k v");
     assert_eq!(
         server.effects("EXPIREAT k 1"),
-        "dirty 1, touched k, generic del k, as DEL k"
+        "dirty 1, touched k, expired expired k, as DEL k"
     );
     server.check(&[("EXISTS k", "0"), ("SET k v PX 5", "OK"), ("PTTL k", "5")]);
     server.keyspace.clock().set_unix_ms(NOW_MS + 5);
