@@ -10,8 +10,6 @@ use crate::replay::Refusal;
 pub(crate) struct Journal {
     /// Commands that belong together: a transaction, a script.
     pub(crate) group: Group,
-    /// The database that the stream's readers have selected.
-    pub(crate) propagated_db: usize,
     pub(crate) append_only: AppendOnly,
     /// How much of the stream is on the disk.
     pub(crate) durable: Durable,

@@ -55,14 +55,14 @@ impl Engine {
             }
             self.open_group();
         }
-        self.feed(db, targets, args);
+        self.feed(Some(db), targets, args);
     }
 
     /// Holds nothing back any more: what was is in the stream, framed, as that which follows will be.
     fn open_group(&mut self) {
         if let Some(first) = self.journal.group.first.take() {
             self.journal.group.opened = true;
-            self.feed(first.db, Targets::ALL, &[b"MULTI"]);
+            self.feed(None, Targets::ALL, &[b"MULTI"]);
             self.feed_held(&first);
         }
     }
@@ -82,8 +82,7 @@ impl Engine {
             self.feed_held(&only);
         }
         if std::mem::take(&mut self.journal.group.opened) {
-            let db = self.journal.propagated_db;
-            self.feed(db, Targets::ALL, &[b"EXEC"]);
+            self.feed(None, Targets::ALL, &[b"EXEC"]);
         }
     }
 
@@ -96,17 +95,17 @@ impl Engine {
 
     fn feed_held(&mut self, held: &Held) {
         let words: Vec<&[u8]> = held.words.iter().map(AsRef::as_ref).collect();
-        self.feed(held.db, held.targets, &words);
+        self.feed(Some(held.db), held.targets, &words);
     }
 
-    fn feed(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
-        self.journal.propagated_db = db;
+    /// Without a database it does not matter in which one the command runs.
+    fn feed(&mut self, db: Option<usize>, targets: Targets, args: &[&[u8]]) {
         if targets.file {
             self.feed_append_only(db, args);
             self.count_unheard();
         }
         if targets.replicas {
-            self.feed_replicas(Some(db), args);
+            self.feed_replicas(db, args);
         }
     }
 }
