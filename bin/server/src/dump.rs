@@ -64,7 +64,8 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
         Who::Server => Paced::free(file),
         Who::Child(gathered) => Paced::of_child(file, gathered),
     };
-    let written = rdb::save(keyspace, file, options(keyspace, request), |_| Ok(()))
+    let delay = |saved| delay(request.key_delay, saved);
+    let written = rdb::save(keyspace, file, options(keyspace, request), delay)
         .and_then(|(written, _)| written.sink.finish())
         .inspect_err(|error| failed("Write error saving DB on disk", error));
     let renamed = written.and_then(|()| {
@@ -147,7 +148,20 @@ impl Write for EarlyFile {
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
     let options = options(keyspace, request);
-    rdb::save(keyspace, File::from(pipe), options, |_| Ok(())).map(drop)
+    let delay = |saved| delay(request.key_delay, saved);
+    rdb::save(keyspace, File::from(pipe), options, delay).map(drop)
+}
+
+/// After each key, what [`SaveRequest::key_delay`] asks for.
+fn delay(key_delay: i64, saved: Saved) -> io::Result<()> {
+    let us = match u64::try_from(key_delay) {
+        Ok(us) => us,
+        Err(_) => u64::from(saved.keys.is_multiple_of(key_delay.unsigned_abs())),
+    };
+    if us > 0 {
+        std::thread::sleep(std::time::Duration::from_micros(us));
+    }
+    Ok(())
 }
 
 fn options<'a>(keyspace: &Keyspace, request: &'a SaveRequest) -> SaveOptions<'a> {

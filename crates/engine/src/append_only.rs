@@ -95,7 +95,7 @@ impl Engine {
     // ---- what is written -------------------------------------------------------------------------------------------------
 
     /// One changing command. Relative times become absolute ones: they are read back later.
-    pub(crate) fn feed_append_only(&mut self, db: usize, words: &[&[u8]]) {
+    pub(crate) fn feed_append_only(&mut self, db: Option<usize>, words: &[&[u8]]) {
         let aof = &mut self.journal.append_only;
         if aof.state == State::Off || aof.file.is_none() {
             return;
@@ -109,7 +109,7 @@ impl Engine {
             aof.stamped_s = now_s;
             aof::encode_timestamp(&mut aof.buffer, now_s);
         }
-        let db = u32::try_from(db).unwrap_or(u32::MAX);
+        let db = db.map(|db| u32::try_from(db).unwrap_or(u32::MAX));
         let mut put = |words: &[&[u8]]| {
             aof.encoder
                 .append(&mut aof.buffer, db, words.iter().copied());
@@ -192,6 +192,7 @@ impl Engine {
         };
         self.note_latency(event, usec);
         self.note_latency("aof-write", usec);
+        self.meter.stats.append_only_us += usec;
         let aof = &mut self.journal.append_only;
         aof.postponed_since = None;
         if let Err(error) = written {

@@ -8,11 +8,22 @@ use resp::{Protocol, Reply};
 use sha1::{Digest as _, Sha1};
 use store::{Db, StrNew, StreamId, Type, Value};
 
-use crate::configure::gate_protected;
+use crate::configure::{gate_protected, write_file};
 use crate::{ClientId, Crash, Engine};
 
 /// The longest DEBUG SLEEP, seconds.
 const MOST_SLEEP_SECONDS: f64 = 3600.0;
+
+/// What DEBUG makes the server do otherwise, for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Switches {
+    /// DEBUG PAUSE-CRON: nothing periodic is done.
+    pub(crate) no_ticks: bool,
+    /// A signal that came meanwhile and asks for the end; whether it was SIGINT.
+    pub(crate) signal: Option<bool>,
+    /// DEBUG CLIENT-ENFORCE-REPLY-LIST: each client's first bytes of replies count as a block of 16 KB.
+    pub(crate) whole_blocks: bool,
+}
 
 /// DEBUG subcommand …
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
@@ -40,11 +51,10 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"populate", [_, _, count, prefix, size]) => {
             populate(engine, id, count, prefix, Some(size))?;
         }
-        (b"digest", [_, _]) => {
-            let digest = dataset_digest(engine);
-            engine.sessions.clients[id].out.status(digest);
-            return Ok(());
-        }
+        (b"digest", [_, _]) => return digest(engine, id),
+        (b"digest-value", [_, _, keys @ ..]) => return value_digests(engine, id, keys),
+        (b"config-rewrite-force-all", [_, _]) => write_file(engine, true)?,
+        (b"replybuffer", [_, _, what, value]) => reply_buffers(what, value)?,
         (b"sleep", [_, _, seconds]) => {
             let seconds = scan_double(seconds).value.clamp(0.0, MOST_SLEEP_SECONDS);
             // NaN, which no bound holds, sleeps as little as 3.0 does.
@@ -54,14 +64,15 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"log", [_, _, text]) => log(text),
         (b"replicate", [_, _, _, ..]) => engine.feed_replicas(None, &args[2..]),
         (b"change-repl-id", [_, _]) => change_stream_name(engine),
-        (b"set-disable-deny-scripts", [_, _, on]) => {
-            engine.scripting.calls_anything = resp::number::scan_integer(on).value != 0;
-        }
+        (
+            b"set-disable-deny-scripts"
+            | b"set-active-expire"
+            | b"pause-cron"
+            | b"client-enforce-reply-list",
+            [_, _, on],
+        ) => turn(engine, &word, is_on(on)),
         (b"protocol", [_, _, kind]) => {
             return protocol(&mut engine.sessions.clients[id].out, kind);
-        }
-        (b"set-active-expire", [_, _, on]) => {
-            engine.shard.active_expire = resp::number::scan_integer(on).value != 0;
         }
         (
             b"clusterlink"
@@ -77,9 +88,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         }
         _ => {
             return Err(Error::quoting(
-                "ERR Unknown DEBUG subcommand or wrong number of arguments for '",
-                args[1],
-                "'",
+                "ERR unknown subcommand or wrong number of arguments for '",
+                &args[1][..args[1].len().min(128)],
+                "'. Try DEBUG HELP.",
             ));
         }
     }
@@ -94,6 +105,62 @@ fn change_stream_name(engine: &mut Engine) {
 
 fn log(text: &[u8]) {
     tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(text));
+}
+
+fn digest(engine: &mut Engine, id: ClientId) -> Done {
+    let digest = dataset_digest(engine);
+    engine.sessions.clients[id].out.status(digest);
+    Ok(())
+}
+
+/// Turns a switch on or off.
+fn turn(engine: &mut Engine, switch: &[u8], on: bool) {
+    match switch {
+        b"set-active-expire" => engine.shard.active_expire = on,
+        b"pause-cron" => engine.switches.no_ticks = on,
+        b"client-enforce-reply-list" => engine.switches.whole_blocks = on,
+        _ => engine.scripting.calls_anything = on,
+    }
+}
+
+/// A switch's word, read as C does: any number but zero is on.
+fn is_on(word: &[u8]) -> bool {
+    resp::number::scan_integer(word).value != 0
+}
+
+/// DEBUG REPLYBUFFER PEAK-RESET-TIME|RESIZING: no client has a buffer of replies that grows and shrinks by its use.
+fn reply_buffers(what: &[u8], value: &[u8]) -> Done {
+    let never_or_reset = args::is(value, "NEVER") || args::is(value, "RESET");
+    if args::is(what, "PEAK-RESET-TIME") {
+        return if never_or_reset {
+            Ok(())
+        } else {
+            args::int(value).map(drop)
+        };
+    }
+    if args::is(what, "RESIZING") {
+        return Ok(());
+    }
+    Err(Error::quoting(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        what,
+        "'. Try DEBUG HELP.",
+    ))
+}
+
+/// DEBUG DIGEST-VALUE key …: a sum of each value, zero for a key that is not there.
+fn value_digests(engine: &mut Engine, id: ClientId, keys: &[&[u8]]) -> Done {
+    let client = &mut engine.sessions.clients[id];
+    let db = engine.shard.keyspace.db_ref(client.db);
+    client.out.array(keys.len());
+    for key in keys {
+        let mut sum = Sum::default();
+        if let Some(value) = db.peek(key) {
+            add_typed_value(&mut sum, value, db.expire_ms(key).is_some());
+        }
+        client.out.status(hex(&sum));
+    }
+    Ok(())
 }
 
 fn reload(engine: &mut Engine) -> Done {
@@ -230,31 +297,40 @@ fn dataset_digest(engine: &Engine) -> String {
         );
         add_database(&mut total, db);
     }
-    total.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&total)
+}
+
+fn hex(sum: &Sum) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn add_database(total: &mut Sum, db: &Db) {
     db.for_each(|key, value, expire_ms| {
         let mut sum = Sum::default();
         mix(&mut sum, key);
-        let code: u32 = match value.kind() {
-            Type::String => 0,
-            Type::List => 1,
-            Type::Set => 2,
-            Type::Zset => 3,
-            Type::Hash => 4,
-            Type::Stream => 6,
-        };
-        mix(&mut sum, &code.to_be_bytes());
-        add_value(&mut sum, value);
-        if expire_ms.is_some() {
-            add(&mut sum, b"!!expire!!");
-        }
+        add_typed_value(&mut sum, value, expire_ms.is_some());
         total
             .iter_mut()
             .zip(sha1(&sum))
             .for_each(|(left, right)| *left ^= right);
     });
+}
+
+/// A value, its type, and whether it expires.
+fn add_typed_value(sum: &mut Sum, value: Value<'_>, expires: bool) {
+    let code: u32 = match value.kind() {
+        Type::String => 0,
+        Type::List => 1,
+        Type::Set => 2,
+        Type::Zset => 3,
+        Type::Hash => 4,
+        Type::Stream => 6,
+    };
+    mix(sum, &code.to_be_bytes());
+    add_value(sum, value);
+    if expires {
+        add(sum, b"!!expire!!");
+    }
 }
 
 fn add_value(sum: &mut Sum, value: Value<'_>) {

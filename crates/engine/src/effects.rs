@@ -19,6 +19,7 @@ impl Engine {
         self.propagate_expired();
         let dirty = std::mem::take(&mut self.shard.effects.dirty);
         self.journal.dirty += dirty;
+        self.meter.stats.expired += std::mem::take(&mut self.shard.effects.expired_keys);
         self.meter.stats.expired_fields += std::mem::take(&mut self.shard.effects.expired_fields);
         if self.shard.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
             return dirty > 0;
@@ -75,6 +76,7 @@ impl Engine {
                 self.shard
                     .effects
                     .event(db, &key, EventClass::Expired, "expired");
+                self.break_watches_on(&(db, key));
             }
         }
         self.shard.effects.events.extend(later);
@@ -93,8 +95,8 @@ impl Engine {
 
     /// After SWAPDB: who watches a key of either database is told, and who waits for one may find it now.
     fn databases_swapped(&mut self, first: usize, second: usize) {
+        self.break_watches_on_swap(first, second);
         for db in [first, second] {
-            self.break_watches_on_flush(Some(db));
             let waiting = self.sessions.blocked.keys_of(db);
             self.shard
                 .effects

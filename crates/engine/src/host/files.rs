@@ -36,6 +36,8 @@ pub struct SaveRequest {
     pub slots: bool,
     /// What it says of itself.
     pub facts: rdb::Facts,
+    /// `rdb-key-save-delay`: microseconds to wait after each key; negative: how many keys to a microsecond. For tests.
+    pub key_delay: i64,
     /// About how long the dump will be, rather too much than too little: what the data take in memory.
     pub expected_bytes: u64,
 }
