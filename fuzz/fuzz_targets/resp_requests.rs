@@ -81,7 +81,7 @@ fn plainly(mut bytes: &[u8], limits: &Limits) -> (Requests, bool) {
                     Ok(None)
                 };
             };
-            if rest[0] != mark {
+            if rest[end + 1] != b'\n' || rest[0] != mark {
                 return Err(());
             }
             let text = std::str::from_utf8(&rest[1..end]).map_err(drop)?;
@@ -109,6 +109,9 @@ fn plainly(mut bytes: &[u8], limits: &Limits) -> (Requests, bool) {
             let Some(word) = rest.get(..len + 2) else {
                 return (found, false);
             };
+            if !word.ends_with(b"\r\n") {
+                return (found, true);
+            }
             words.push(word[..len].to_vec());
             rest = &rest[len + 2..];
         }

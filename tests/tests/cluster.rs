@@ -90,15 +90,15 @@ fn slots_move_whole(cluster: &Cluster) {
         .unwrap();
     let (source_id, target_id) = (myself(source).id, myself(target).id);
     // The target wants a password that the source does not have.
-    target.call("CONFIG SET requirepass secret");
+    assert_eq!(target.text("CONFIG SET requirepass secret"), "OK");
     let go = format!("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4 NODE {target_id}");
     assert_eq!(source.text(&go), "OK");
     let told = ended(source);
     assert_eq!(told["state"], "failed", "{told:?}");
     assert!(told["message"].contains("NOAUTH"), "{told:?}");
     let mut client = target.client();
-    client.call("AUTH secret");
-    client.call("CONFIG SET requirepass \"\"");
+    assert_eq!(client.text("AUTH secret"), "OK");
+    assert_eq!(client.text("CONFIG SET requirepass \"\""), "OK");
     assert_eq!(owner(0).port, source.port);
     // And now it does not, while somebody writes.
     let stop = Arc::new(AtomicBool::new(false));

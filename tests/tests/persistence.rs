@@ -146,7 +146,7 @@ fn a_full_disk_leaves_the_old_dump_whole() {
     assert_eq!(std::fs::read(&dump).unwrap(), old);
     let refused = client.text("SET new value");
     assert!(
-        refused.starts_with("MISCONF Redis is configured to save RDB snapshots"),
+        refused.starts_with("MISCONF Valkey is configured to save RDB snapshots"),
         "{refused}"
     );
     limit_files(&server, "unlimited");

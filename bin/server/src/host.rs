@@ -328,7 +328,7 @@ impl System for Machine {
     }
 
     fn process(&self) -> Process {
-        let times = cpu_seconds();
+        let [system, user, ..] = cpu_seconds("/proc/thread-self/stat");
         Process {
             pid: std::process::id(),
             os: operating_system(),
@@ -343,7 +343,8 @@ impl System for Machine {
             rss: resident_bytes(),
             allocator: crate::memory::allocator(),
             total_memory: total_memory(),
-            cpu_seconds: times,
+            cpu_seconds: cpu_seconds("/proc/self/stat"),
+            main_thread_cpu_seconds: [system, user],
             migrate_sockets: self.migrate_sockets.get(),
         }
     }
@@ -606,9 +607,9 @@ fn resident_bytes() -> usize {
     pages * rustix::param::page_size()
 }
 
-/// System and user time of this process, and of its ended children, seconds; zeros where the kernel does not tell.
-fn cpu_seconds() -> [f64; 4] {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+/// System and user time that a `stat` file of the kernel tells of, and those of ended children, seconds; zeros where there is none.
+fn cpu_seconds(path: &str) -> [f64; 4] {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
     // The name in parentheses may hold blanks: fields are counted behind it.
     let fields: Vec<f64> = text
         .rsplit_once(')')

@@ -61,8 +61,11 @@ fn read() -> Result<i32, String> {
 }
 
 fn write(score: i32) -> Result<(), String> {
-    fs::write(FILE, format!("{score}\n"))
-        .map_err(|error| format!("Unable to write oom_score_adj: {}", daemon::reason(&error)))
+    fs::write(FILE, format!("{score}\n")).map_err(|error| {
+        let reason = daemon::reason(&error);
+        tracing::warn!("Unable to write oom_score_adj: {reason}");
+        "Failed to set current oom_score_adj. Check server logs.".to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -129,8 +129,10 @@ async fn attempt(
     };
     let mut head = Vec::new();
     let mut head_answers = 0;
-    if let Some(password) = &what.password {
-        aof::encode_command(&mut head, [&b"AUTH"[..], password]);
+    if !what.login.is_empty() {
+        let mut words = vec![&b"AUTH"[..]];
+        words.extend(what.login.iter().map(Vec::as_slice));
+        aof::encode_command(&mut head, words);
         head_answers += 1;
     }
     if socket.db != Some(what.db) {

@@ -78,12 +78,13 @@ mod tests {
     #[test]
     fn a_select_stands_where_the_database_changes() {
         let (mut encoder, mut out) = (Encoder::new(), Vec::new());
-        encoder.append(&mut out, 0, [&b"SET"[..], b"k", b""]);
-        encoder.append(&mut out, 0, [&b"DEL"[..], b"k"]);
-        encoder.append(&mut out, 9, [&b"PING"[..]]);
+        encoder.append(&mut out, None, [&b"MULTI"[..]]);
+        encoder.append(&mut out, Some(0), [&b"SET"[..], b"k", b""]);
+        encoder.append(&mut out, Some(0), [&b"DEL"[..], b"k"]);
+        encoder.append(&mut out, Some(9), [&b"PING"[..]]);
         encoder.reset();
-        encoder.append(&mut out, 9, [&b"PING"[..]]);
-        let expected = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n\
+        encoder.append(&mut out, Some(9), [&b"PING"[..]]);
+        let expected = "*1\r\n$5\r\nMULTI\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n\
             *2\r\n$6\r\nSELECT\r\n$1\r\n9\r\n*1\r\n$4\r\nPING\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n9\r\n*1\r\n$4\r\nPING\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -42,13 +42,27 @@ pub(crate) fn unlink(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// TOUCH key …
 pub(crate) fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    // Also for a client whose other reads are no use of a key.
+    let looking = ctx.keyspace.clock().is_looking();
+    ctx.keyspace.clock().set_looking(false);
     let db = ctx.keyspace.db(ctx.db);
     let count = args[1..]
         .iter()
         .filter(|key| db.read(key).is_some())
         .count();
+    ctx.keyspace.clock().set_looking(looking);
     ctx.reply.count(count);
     Ok(())
+}
+
+/// What is at a key, for who only wants to know what there is: that is no use of it.
+fn look<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Option<Value<'a>> {
+    let looking = ctx.keyspace.clock().is_looking();
+    ctx.keyspace.clock().set_looking(true);
+    let there = ctx.keyspace.db(ctx.db).read(key).is_some();
+    ctx.keyspace.clock().set_looking(looking);
+    let db = ctx.keyspace.db(ctx.db);
+    there.then(|| db.peek(key)).flatten()
 }
 
 /// ASYNC or SYNC, or nothing. Both do the same: values are freed by another thread.
@@ -219,11 +233,7 @@ pub(crate) fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
 
 /// TYPE key
 pub(crate) fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let name = ctx
-        .keyspace
-        .db(ctx.db)
-        .read(args[1])
-        .map_or("none", |value| value.kind().name());
+    let name = look(ctx, args[1]).map_or("none", |value| value.kind().name());
     ctx.reply.status(name);
     Ok(())
 }
@@ -435,10 +445,10 @@ fn time_left(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
 
 /// When a key expires, Unix milliseconds; -2 without a key, -1 without expiry.
 fn expiry(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
-    let db = ctx.keyspace.db(ctx.db);
-    if db.read(key).is_none() {
+    if look(ctx, key).is_none() {
         return Err(-2);
     }
+    let db = ctx.keyspace.db(ctx.db);
     let at_ms = db.expire_ms(key).ok_or(-1_i64)?;
     Ok(i64::try_from(at_ms).unwrap_or(i64::MAX).min(i64::MAX - 500))
 }

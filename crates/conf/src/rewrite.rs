@@ -23,6 +23,8 @@ pub struct Rewriter {
     /// The directives whose unused lines go.
     known: BTreeSet<&'static str>,
     has_signature: bool,
+    /// What is at its default is written too.
+    all: bool,
 }
 
 impl Rewriter {
@@ -34,11 +36,19 @@ impl Rewriter {
             unused: BTreeMap::new(),
             known: BTreeSet::new(),
             has_signature: false,
+            all: false,
         };
         for line in old.split_inclusive(|byte| *byte == b'\n') {
             rewriter.read(trim(line));
         }
         rewriter
+    }
+
+    /// Writes from now on what is at its default too.
+    #[must_use]
+    pub fn with_defaults(mut self) -> Self {
+        self.all = true;
+        self
     }
 
     fn read(&mut self, line: &[u8]) {
@@ -77,7 +87,7 @@ impl Rewriter {
             .and_then(VecDeque::pop_front);
         match old {
             Some(place) => self.lines[place] = text,
-            None if force => {
+            None if force || self.all => {
                 if !self.has_signature {
                     self.lines.push(SIGNATURE.to_vec());
                     self.has_signature = true;

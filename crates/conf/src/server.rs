@@ -523,7 +523,12 @@ impl ServerConfig {
     /// no such file. Other statements may be added before [`finish`](Rewriter::finish).
     #[must_use]
     pub fn rewriter(&self, old: &[u8]) -> Rewriter {
-        let mut rewriter = Rewriter::new(old);
+        self.fill(Rewriter::new(old))
+    }
+
+    /// Hands all parameters to a rewriter.
+    #[must_use]
+    pub fn fill(&self, mut rewriter: Rewriter) -> Rewriter {
         let default = Self::default();
         for directive in crate::directive::all() {
             directive.rewrite(self, &default, &mut rewriter);

@@ -66,10 +66,10 @@ impl SetError {
 }
 
 impl ServerConfig {
-    /// `CONFIG GET`: every parameter whose name or alias matches one of the glob patterns, with its value, by name. What
-    /// is hidden is shown to who names it exactly.
+    /// `CONFIG GET`: every parameter whose name or alias matches one of the glob patterns, by name: the name as it was typed, if it was,
+    /// and the value. What is hidden is shown to who names it exactly.
     #[must_use]
-    pub fn get(&self, patterns: &[&[u8]]) -> BTreeMap<&'static str, Vec<u8>> {
+    pub fn get(&self, patterns: &[&[u8]]) -> BTreeMap<&'static str, (Vec<u8>, Vec<u8>)> {
         let mut found = BTreeMap::new();
         for pattern in patterns {
             let is_glob = pattern.iter().any(|byte| b"[*?".contains(byte));
@@ -81,7 +81,10 @@ impl ServerConfig {
                         pattern.eq_ignore_ascii_case(name.as_bytes())
                     };
                     if matches {
-                        found.entry(name).or_insert_with(|| directive.value(self));
+                        let shown = if is_glob { name.as_bytes() } else { pattern };
+                        found
+                            .entry(name)
+                            .or_insert_with(|| (shown.to_vec(), directive.value(self)));
                     }
                 }
             }

@@ -48,7 +48,7 @@ fn get(config: &ServerConfig, pattern: &str) -> BTreeMap<&'static str, String> {
     let found = config.get(&[pattern.as_bytes()]);
     found
         .into_iter()
-        .map(|(name, value)| (name, text(value)))
+        .map(|(name, (_, value))| (name, text(value)))
         .collect()
 }
 
@@ -104,6 +104,9 @@ fn config_get_shows_all_by_name() {
     assert_eq!(get(&config, "watchdog-period").len(), 1);
     let both = config.get(&[b"slave-priority", b"replica-p*", b"rename-command"]);
     assert_eq!(both.len(), 2);
+    let typed = config.get(&[b"Hz", b"TIME*"]).into_values();
+    let typed: Vec<_> = typed.map(|(name, _)| name).collect();
+    assert_eq!(typed, [&b"Hz"[..], b"timeout"], "as it was typed");
     let default = get(&ServerConfig::default(), "save");
     assert_eq!(default["save"], "3600 1 300 100 60 10000");
 }

@@ -199,6 +199,7 @@ impl Engine {
         };
         self.note_latency(event, usec);
         self.note_latency("aof-write", usec);
+        self.meter.stats.append_only_us += usec;
         let aof = &mut self.journal.append_only;
         aof.postponed_since = None;
         if let Err(error) = written {

@@ -10,7 +10,6 @@ use commands::{Awaited, Block};
 use store::Value;
 
 use crate::client::Waiting;
-use crate::clients::Clients;
 use crate::index::Entry;
 use crate::transaction::Queued;
 use crate::{ClientId, Engine};
@@ -28,6 +27,10 @@ pub struct OnKeys {
 }
 
 impl OnKeys {
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.until_ms.is_some()
+    }
+
     /// The command that waits.
     pub(crate) fn entry(&self) -> Entry {
         self.request.entry
@@ -39,8 +42,8 @@ impl OnKeys {
 pub(crate) struct Blocked {
     by_key: BTreeMap<(usize, Box<[u8]>), VecDeque<ClientId>>,
     deadlines: BTreeSet<(u64, ClientId)>,
-    /// How many clients wait (INFO's `blocked_clients`).
-    pub(crate) clients: usize,
+    /// Keys whose end ends a wait, and how many wait so.
+    may_go: BTreeMap<(usize, Box<[u8]>), usize>,
     /// The client whose request is run again, and whether it has to go on waiting.
     again: Option<(ClientId, bool)>,
 }
@@ -50,14 +53,19 @@ pub(crate) const FORCED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 impl Blocked {
-    /// How many keys clients wait for, and for how many of them somebody also waits that they go.
-    pub(crate) fn key_counts(&self, clients: &Clients) -> (usize, usize) {
-        let ends = |id: &ClientId| {
-            let waiting = clients.get(*id).map(|client| &client.waiting);
-            matches!(waiting, Some(Waiting::Keys(on)) if on.awaited == Awaited::StreamOrEnd)
-        };
-        let until_gone = self.by_key.values().filter(|queue| queue.iter().any(ends));
-        (self.by_key.len(), until_gone.count())
+    /// Whether the request that runs was shown to the monitors when it began to wait.
+    pub(crate) fn runs_again(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// How many keys clients wait for.
+    pub(crate) fn keys(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// How many of them it is enough to lose.
+    pub(crate) fn keys_that_may_go(&self) -> usize {
+        self.may_go.len()
     }
 
     /// The keys of a database that clients wait for.
@@ -95,6 +103,9 @@ impl Engine {
             let queue = blocked.by_key.entry((db, key.clone())).or_default();
             if !queue.contains(&id) {
                 queue.push_back(id);
+                if block.awaited == Awaited::StreamOrEnd {
+                    *blocked.may_go.entry((db, key.clone())).or_default() += 1;
+                }
             }
         }
         let request = match block.instead {
@@ -109,7 +120,6 @@ impl Engine {
             until_ms,
         });
         blocked.deadlines.extend(until_ms.map(|until| (until, id)));
-        blocked.clients += 1;
         self.shard.effects.blocking = true;
     }
 
@@ -120,16 +130,23 @@ impl Engine {
             return;
         };
         let blocked = &mut self.sessions.blocked;
-        blocked.clients -= 1;
         if let Some(until) = on.until_ms {
             blocked.deadlines.remove(&(until, id));
         }
         for key in on.keys {
             let key = (on.db, key);
             if let Some(queue) = blocked.by_key.get_mut(&key) {
+                let before = queue.len();
                 queue.retain(|other| *other != id);
+                let left = before > queue.len() && on.awaited == Awaited::StreamOrEnd;
                 if queue.is_empty() {
                     blocked.by_key.remove(&key);
+                }
+                if left && let Some(count) = blocked.may_go.get_mut(&key) {
+                    *count -= 1;
+                    if *count == 0 {
+                        blocked.may_go.remove(&key);
+                    }
                 }
             }
         }
@@ -190,7 +207,10 @@ impl Engine {
         self.sessions.blocked.again = Some((id, false));
         match self.gates(id, entry, &words) {
             Ok(()) => self.call(id, entry, &words),
-            Err(error) => self.refuse(id, &error),
+            Err(error) => {
+                self.meter.stats.per_command[entry.number].rejected += 1;
+                self.refuse(id, &error);
+            }
         }
         let goes_on = self
             .sessions
@@ -217,12 +237,25 @@ impl Engine {
     /// Answers an error to a client that waits for keys, and ends its wait.
     pub(crate) fn unblock_with_error(&mut self, id: ClientId, error: &str) {
         self.output_of(id).error(error);
+        self.meter.stats.note_error(error.as_bytes());
+        self.count_unserved(id, true);
         self.unblock(id);
+    }
+
+    /// A request that waits ends without what it waited for: it counts as a call.
+    fn count_unserved(&mut self, id: ClientId, refused: bool) {
+        if let Waiting::Keys(on) = &self.sessions.clients[id].waiting {
+            let stats = &mut self.meter.stats.per_command[on.request.entry.number];
+            stats.calls += 1;
+            stats.rejected += u64::from(refused);
+            self.meter.stats.commands += 1;
+        }
     }
 
     /// Answers a client that waits for keys as if its time were over.
     pub(crate) fn unblock_with_timeout(&mut self, id: ClientId) {
         self.output_of(id).null_array();
+        self.count_unserved(id, false);
         self.unblock(id);
     }
 

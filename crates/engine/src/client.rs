@@ -9,7 +9,7 @@ use acl::User;
 use bytes::BytesMut;
 use resp::{Parser, Reply};
 
-use crate::transaction::Multi;
+use crate::transaction::{Multi, Watched};
 
 /// Whom a client's certificate names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub struct Peer {
 pub struct Flags {
     /// It has logged in, did not have to when it came, or is one of our own. [`crate::Engine::lacks_password`] asks whether it has to.
     pub authenticated: bool,
+    /// It has said MULTI or WATCH.
+    pub transacted: bool,
+    /// It has logged in once: what it leaves unread is not bounded as a stranger's is.
+    pub known: bool,
     /// Its user may not do everything.
     pub restricted: bool,
     /// Our master: its commands are applied, not answered.
@@ -108,6 +112,17 @@ pub enum Waiting {
     Transfer,
     /// Held back before its request is run: see `pause.rs`.
     Held,
+}
+
+impl Waiting {
+    /// Whether the wait ends at a certain time.
+    pub(crate) fn has_deadline(&self) -> bool {
+        match self {
+            Self::Keys(on) => on.has_deadline(),
+            Self::Replicas(on) => on.until_ms.is_some(),
+            Self::No | Self::Shutdown | Self::Transfer | Self::Held => false,
+        }
+    }
 }
 
 /// Channels and patterns.
@@ -183,8 +198,8 @@ pub struct Client {
     pub last_command: &'static str,
     /// Open MULTI.
     pub multi: Option<Box<Multi>>,
-    /// Keys that it watches: (database, key).
-    pub watched: Vec<(usize, Box<[u8]>)>,
+    /// Keys that it watches.
+    pub watched: Vec<Watched>,
     /// A watched key was changed: EXEC will fail.
     pub watch_broken: bool,
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE; none while there are no subscriptions.
@@ -265,6 +280,7 @@ impl Client {
     pub(crate) fn set_user(&mut self, user: Option<Rc<User>>, authenticated: bool) {
         self.flags.restricted = user.as_ref().is_some_and(|user| !user.is_unrestricted());
         self.flags.authenticated = authenticated;
+        self.flags.known |= authenticated;
         self.user = user;
     }
 
@@ -296,7 +312,7 @@ impl Client {
             let sharded = all.sharded.iter();
             all.channels.iter().chain(&all.patterns).chain(sharded)
         });
-        let watched = self.watched.iter().map(|(_, key)| key);
+        let watched = self.watched.iter().map(|watched| &watched.at.1);
         let names: usize = words.chain(watched).map(|word| word.len() + AROUND).sum();
         let tracking = self.tracking.as_ref().map_or(0, |all| all.memory());
         size_of::<Self>()
@@ -324,6 +340,8 @@ impl Client {
     pub(crate) fn is_ordinary(&self) -> bool {
         let Flags {
             authenticated: _,
+            known: _,
+            transacted: _,
             restricted: _,
             master,
             replica,

@@ -1,9 +1,8 @@
 //! The clients as an operator sees them: CLIENT, the limits of their output, idle ones.
 
-mod filter;
-
 use std::fmt::Write as _;
 
+use client_filter::{Facts, Filter, Kind, Known};
 use commands::{Args, Done, Error, args};
 use resp::Protocol;
 
@@ -11,48 +10,70 @@ use crate::blocking;
 use crate::client::{Client, Quiet, Waiting};
 use crate::tracking::Tracking;
 use crate::{ClientId, Engine};
-use filter::Filter;
 
 /// The output of a client that is not counted as memory of its own.
 const FIRST_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The letters of a client's state, as CLIENT LIST shows them.
 fn marks(client: &Client) -> String {
-    let marks = [
-        (client.flags.replica && client.flags.monitor, 'O'),
-        (client.flags.replica && !client.flags.monitor, 'S'),
-        (client.flags.monitor && !client.flags.replica, 'O'),
-        (client.flags.master, 'M'),
+    let flags = client.flags;
+    let waits = !matches!(client.waiting, Waiting::No | Waiting::Transfer);
+    let first = [
+        (flags.monitor, 'O'),
+        (flags.replica && !flags.monitor, 'S'),
+        (flags.master, 'M'),
         (client.subscriptions.is_some(), 'P'),
         (client.multi.is_some(), 'x'),
-        (
-            matches!(
-                client.waiting,
-                Waiting::Keys(_) | Waiting::Replicas { .. } | Waiting::Shutdown
-            ),
-            'b',
-        ),
-        (client.watch_broken, 'd'),
-        (client.flags.closing, 'c'),
-        (client.peer.unix, 'U'),
-        (client.flags.readonly, 'r'),
-        (client.flags.no_evict, 'e'),
-        (client.flags.no_touch, 'T'),
-        (client.flags.import_source, 'I'),
-        (client.flags.imports, 'i'),
-        (client.flags.exports, 'E'),
+        (waits, 'b'),
     ];
+    let last = [
+        (client.watch_broken, 'd'),
+        (flags.closing, 'c'),
+        (client.peer.unix, 'U'),
+        (flags.readonly, 'r'),
+        (flags.no_evict, 'e'),
+        (flags.no_touch, 'T'),
+        (flags.import_source, 'I'),
+        (flags.imports, 'i'),
+        (flags.exports, 'E'),
+    ];
+    let set = |(set, mark): (bool, char)| set.then_some(mark);
     let tracking = client.tracking.iter().flat_map(|tracking| tracking.marks());
-    let mut text: String = marks
-        .iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, mark)| *mark)
+    let mut text: String = first
+        .into_iter()
+        .filter_map(set)
         .chain(tracking)
+        .chain(last.into_iter().filter_map(set))
         .collect();
     if text.is_empty() {
         text.push('N');
     }
     text
+}
+
+/// What filters look at.
+fn facts<'a>(client: &'a Client, marks: &'a str, now_ms: u64) -> Facts<'a> {
+    let kind = match client.class() {
+        _ if client.flags.master => Kind::Primary,
+        conf::ClientClass::Normal => Kind::Normal,
+        conf::ClientClass::Slave => Kind::Replica,
+        conf::ClientClass::Pubsub => Kind::PubSub,
+    };
+    let since = |at_ms: u64| now_ms.saturating_sub(at_ms) / 1000;
+    Facts {
+        id: client.serial,
+        kind,
+        addr: &client.peer.addr,
+        local_addr: &client.peer.local_addr,
+        user: client.user.as_ref().map(|user| user.name()),
+        name: client.name.as_deref().unwrap_or_default(),
+        library: [&client.library[0], &client.library[1]],
+        db: client.db,
+        flags: marks,
+        capabilities: if client.flags.redirect { "r" } else { "" },
+        idle_seconds: since(client.active_ms),
+        age_seconds: since(client.since_ms),
+    }
 }
 
 impl Engine {
@@ -71,17 +92,21 @@ impl Engine {
             client.subscriptions.as_ref().map_or((0, 0, 0), |all| {
                 (all.channels.len(), all.patterns.len(), all.sharded.len())
             });
-        let multi = client.multi.as_ref().map_or(-1, |multi| {
+        let none = if client.flags.transacted { 0 } else { -1 };
+        let multi = client.multi.as_ref().map_or(none, |multi| {
             i64::try_from(multi.queue.len()).unwrap_or(i64::MAX)
         });
         let multi_bytes = client.queued_bytes();
         let output = client.out.memory();
-        let beyond = if client.out.len() > FIRST_BUFFER_BYTES {
+        let beyond = if self.beyond_first_buffer(client) > 0 {
             output
         } else {
             0
         };
         let total = client.memory();
+        // Of a big argument that is on its way, the argument alone.
+        let taken = client.parser.pending_bulk().map_or(0, |big| big.start);
+        let unread = client.pending.len().saturating_sub(taken);
         let mut line = String::new();
         // Writing to a string does not fail.
         let _ = write!(
@@ -99,7 +124,7 @@ impl Engine {
             if client.flags.redirect { "r" } else { "" },
             client.db,
             client.watched.len(),
-            client.pending.len(),
+            unread,
             client.pending.capacity() - client.pending.len(),
             client.out.len(),
             if client.out.is_empty() { "r" } else { "rw" },
@@ -120,12 +145,21 @@ impl Engine {
         line
     }
 
+    /// Reads the filters behind the subcommand.
+    fn read_filter<'a>(&self, args: Args<'a>) -> Result<Filter<'a>, Error> {
+        let known = Known {
+            is_user: &|name| self.access.users.get(name).is_some(),
+            databases: self.shard.keyspace.databases(),
+        };
+        Filter::read(args, 2, known)
+    }
+
     /// The clients that a filter lets through, in the order in which they came.
-    fn filtered(&self, filter: &Filter<'_>, id: ClientId) -> Vec<ClientId> {
+    fn filtered(&self, filter: &Filter<'_>, id: ClientId, skip_me: bool) -> Vec<ClientId> {
         let now_ms = self.now.mono_ms;
         let matching = self.sessions.clients.iter().filter(|(each, client)| {
-            let left_out = client.flags.internal || filter.skip_me && *each == id;
-            !left_out && filter.matches(client, now_ms)
+            let left_out = client.flags.internal || skip_me && *each == id;
+            !left_out && filter.fits(&facts(client, &marks(client), now_ms))
         });
         let mut found: Vec<ClientId> = matching.map(|(each, _)| each).collect();
         found.sort_unstable();
@@ -139,9 +173,12 @@ impl Engine {
 
 /// CLIENT LIST [filters]
 pub(crate) fn list(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let filter = Filter::read(engine, args, false)?;
+    if args.len() == 3 {
+        return Err(Error::Syntax);
+    }
+    let filter = engine.read_filter(args)?;
     let mut text = String::new();
-    for each in engine.filtered(&filter, id) {
+    for each in engine.filtered(&filter, id, filter.skip_me == Some(true)) {
         text.push_str(&engine.client_line(each));
         text.push('\n');
     }
@@ -184,17 +221,19 @@ pub(crate) fn getname(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
 /// CLIENT SETINFO LIB-NAME name | LIB-VER version
 pub(crate) fn setinfo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let (word, value) = (args[2], args[3]);
-    let (place, name) = if args::is(word, "LIB-NAME") {
-        (0, "lib-name")
+    let place = if args::is(word, "LIB-NAME") {
+        0
     } else if args::is(word, "LIB-VER") {
-        (1, "lib-ver")
+        1
     } else {
         return Err(Error::quoting("ERR Unrecognized option '", word, "'"));
     };
     if !value.iter().all(u8::is_ascii_graphic) {
-        return Err(Error::owned(format!(
-            "ERR {name} cannot contain spaces, newlines or special characters."
-        )));
+        return Err(Error::quoting(
+            "ERR ",
+            word,
+            " cannot contain spaces, newlines or special characters.",
+        ));
     }
     let client = &mut engine.sessions.clients[id];
     client.library[place] = String::from_utf8_lossy(value).into();
@@ -271,7 +310,8 @@ pub(crate) fn pause(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         [mode] if args::is(mode, "ALL") => false,
         [mode] if args::is(mode, "WRITE") => true,
         [_] => return Err(Error::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(Error::Syntax),
+        // As Valkey, which reads the mode of four words only.
+        _ => false,
     };
     let ms = args::int(args[2])
         .map_err(|_| Error::text("ERR timeout is not an integer or out of range"))?;
@@ -294,7 +334,8 @@ pub(crate) fn unblock(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         [] => false,
         [reason] if args::is(reason, "TIMEOUT") => false,
         [reason] if args::is(reason, "ERROR") => true,
-        _ => {
+        [_, _, ..] => false,
+        [_] => {
             return Err(Error::text(
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
             ));
@@ -333,11 +374,13 @@ impl Engine {
 pub(crate) fn kill(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let by_address = args.len() == 3;
     let filter = if by_address {
-        Filter::address(args[2])
+        Filter::of_addr(args[2])
     } else {
-        Filter::read(engine, args, true)?
+        engine.read_filter(args)?
     };
-    let found = engine.filtered(&filter, id);
+    // The old form may close its own connection.
+    let skip_me = filter.skip_me.unwrap_or(!by_address);
+    let found = engine.filtered(&filter, id, skip_me);
     for &each in found.iter().filter(|each| **each != id) {
         engine.close_now(each);
     }
@@ -354,15 +397,34 @@ pub(crate) fn kill(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 }
 
 impl Engine {
+    /// Bytes of replies that count for limits: none while what Redis has as each client's own buffer would hold them.
+    fn beyond_first_buffer(&self, client: &Client) -> usize {
+        match client.out.len() {
+            0 => 0,
+            bytes if self.switches.whole_blocks => bytes.max(FIRST_BUFFER_BYTES),
+            bytes if bytes > FIRST_BUFFER_BYTES => bytes,
+            _ => 0,
+        }
+    }
+
+    /// After a client's requests ran: replies over the hard limit are not sent, the client is closed.
+    pub(crate) fn limit_new_output(&mut self, id: ClientId) {
+        let client = self.sessions.clients.get(id);
+        if client.is_some_and(|client| self.beyond_first_buffer(client) > 0) {
+            self.limit_output(id);
+        }
+    }
+
     /// `client-output-buffer-limit` for a client to which something was written; whether it is closed because of it. Replicas are looked
     /// after in `master.rs`.
     pub fn limit_output(&mut self, id: ClientId) -> bool {
-        const BEFORE_AUTH_BYTES: usize = 64 * 1024;
+        const BEFORE_AUTH_BYTES: usize = 1024;
         let now_ms = self.now.mono_ms;
         if !self.sessions.clients.contains(id) {
             return false;
         }
-        let guarded = self.lacks_password(id);
+        let guarded = self.lacks_password(id) && !self.sessions.clients[id].flags.known;
+        let bytes = self.beyond_first_buffer(&self.sessions.clients[id]);
         let client = &mut self.sessions.clients[id];
         if client.flags.replica && !client.flags.monitor
             || client.flags.master
@@ -372,7 +434,6 @@ impl Engine {
         {
             return false;
         }
-        let bytes = client.out.len();
         let limit = self.config.client_output_buffer_limit[client.class()];
         let size = u64::try_from(bytes).unwrap_or(u64::MAX);
         let hard =

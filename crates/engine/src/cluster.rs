@@ -562,7 +562,7 @@ pub(crate) fn asking(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
     flag(engine, id, |client| client.flags.asking = true)
 }
 
-/// READONLY
+/// READONLY, which means something where keys may be redirected
 pub(crate) fn readonly(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
     client.flags.readonly = true;

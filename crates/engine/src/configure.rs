@@ -13,7 +13,7 @@ pub(crate) fn get(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let found = engine.config.get(&args[2..]);
     let out = &mut engine.sessions.clients[id].out;
     out.map(found.len());
-    for (name, value) in found {
+    for (name, value) in found.into_values() {
         out.bulk(name);
         out.bulk(value);
     }
@@ -63,14 +63,14 @@ pub(crate) fn resetstat(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> D
 
 /// CONFIG REWRITE
 pub(crate) fn rewrite(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    write_file(engine)?;
+    write_file(engine, false)?;
     engine.sessions.clients[id].out.ok();
     Ok(())
 }
 
 fn refusal(error: SetError) -> Error {
     match error {
-        SetError::Loading => Error::text("LOADING Redis is loading the dataset in memory"),
+        SetError::Loading => Error::text("LOADING Valkey is loading the dataset in memory"),
         error => Error::Quoting([b"ERR ", &*error.text()].concat().into()),
     }
 }
@@ -101,13 +101,18 @@ pub(crate) fn gate_protected(
     )))
 }
 
-pub(crate) fn write_file(engine: &mut Engine) -> Done {
+/// Writes the configuration file; with `all`, also what is at its default.
+pub(crate) fn write_file(engine: &mut Engine, all: bool) -> Done {
     let Some(old) = engine.host.config_text() else {
         return Err(Error::text(
             "ERR The server is running without a config file",
         ));
     };
-    let mut rewriter = engine.config.rewriter(&old);
+    let mut rewriter = conf::Rewriter::new(&old);
+    if all {
+        rewriter = rewriter.with_defaults();
+    }
+    let mut rewriter = engine.config.fill(rewriter);
     rewriter.forget("user");
     for line in engine.user_lines() {
         rewriter.line("user", line, true);
@@ -179,8 +184,8 @@ impl Engine {
                              This will result in keys eviction and/or inability to accept new write commands depending on the maxmemory-policy."
                         );
                     }
-                    // Where it cannot, the next writes are refused.
-                    let _ = self.make_room();
+                    // At the end of the turn: what a transaction has still to do comes first.
+                    self.shard.evictions.due = true;
                 }
             }
             Effect::AppendOnly => self.apply_appendonly()?,

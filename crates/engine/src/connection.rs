@@ -43,17 +43,22 @@ pub(crate) fn echo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     Ok(())
 }
 
+fn check_client_name(name: &[u8]) -> Done {
+    if name.iter().all(u8::is_ascii_graphic) {
+        return Ok(());
+    }
+    Err(Error::text(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
+}
+
 impl Engine {
     /// CLIENT SETNAME and HELLO SETNAME.
     ///
     /// # Errors
     /// The name has blanks or control characters.
     pub(crate) fn set_client_name(&mut self, id: ClientId, name: &[u8]) -> Result<(), Error> {
-        if !name.iter().all(u8::is_ascii_graphic) {
-            return Err(Error::text(
-                "ERR Client names cannot contain spaces, newlines or special characters.",
-            ));
-        }
+        check_client_name(name)?;
         self.sessions.clients[id].name = (!name.is_empty()).then(|| name.into());
         Ok(())
     }
@@ -97,7 +102,9 @@ pub(crate) fn hello(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         if reader.takes_with("AUTH", 2) {
             login = Some((reader.word()?, reader.word()?));
         } else if reader.takes_with("SETNAME", 1) {
-            name = Some(reader.word()?);
+            let wanted = reader.word()?;
+            check_client_name(wanted)?;
+            name = Some(wanted);
         } else {
             return Err(Error::quoting(
                 "ERR Syntax error in HELLO option '",
@@ -136,13 +143,14 @@ fn greet(engine: &mut Engine, id: ClientId) {
     } else {
         "master"
     };
+    let zone = &engine.config.availability_zone;
     let out = &mut engine.sessions.clients[id].out;
     let version = if out.protocol() == Protocol::Resp3 {
         3
     } else {
         2
     };
-    out.map(7);
+    out.map(7 + usize::from(!zone.is_empty()));
     for (name, value) in [("server", "redis"), ("version", HELLO_VERSION)] {
         out.bulk(name);
         out.bulk(value);
@@ -157,6 +165,10 @@ fn greet(engine: &mut Engine, id: ClientId) {
     }
     out.bulk("modules");
     out.array(0);
+    if !zone.is_empty() {
+        out.bulk("availability_zone");
+        out.bulk(zone);
+    }
 }
 
 /// RESET: the connection is as if it had just been opened.

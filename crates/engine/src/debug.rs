@@ -9,11 +9,22 @@ use resp::{Protocol, Reply};
 use sha1::{Digest as _, Sha1};
 use store::{Db, StrNew, StreamId, Type, Value};
 
-use crate::configure::gate_protected;
+use crate::configure::{gate_protected, write_file};
 use crate::{ClientId, Crash, Engine};
 
 /// The longest DEBUG SLEEP, seconds.
 const MOST_SLEEP_SECONDS: f64 = 3600.0;
+
+/// What DEBUG makes the server do otherwise, for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Switches {
+    /// DEBUG PAUSE-CRON: nothing periodic is done.
+    pub(crate) no_ticks: bool,
+    /// A signal that came meanwhile and asks for the end; whether it was SIGINT.
+    pub(crate) signal: Option<bool>,
+    /// DEBUG CLIENT-ENFORCE-REPLY-LIST: each client's first bytes of replies count as a block of 16 KB.
+    pub(crate) whole_blocks: bool,
+}
 
 /// DEBUG subcommand …
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
@@ -66,11 +77,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"populate", [_, _, count, prefix, size]) => {
             populate(engine, id, count, prefix, Some(size))?;
         }
-        (b"digest", [_, _]) => {
-            let digest = dataset_digest(engine);
-            engine.sessions.clients[id].out.status(digest);
-            return Ok(());
-        }
+        (b"digest", [_, _]) => return digest(engine, id),
+        (b"config-rewrite-force-all", [_, _]) => write_file(engine, true)?,
+        (b"replybuffer", [_, _, what, value]) => reply_buffers(what, value)?,
         (b"digest-value", _) => {
             digest_values(engine, id, &args[2..]);
             return Ok(());
@@ -87,14 +96,15 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"log", [_, _, text]) => log(text),
         (b"replicate", [_, _, _, ..]) => engine.feed_replicas(None, &args[2..]),
         (b"change-repl-id", [_, _]) => change_stream_name(engine),
-        (b"set-disable-deny-scripts", [_, _, on]) => {
-            engine.scripting.calls_anything = is_on(on);
-        }
+        (
+            b"set-disable-deny-scripts"
+            | b"set-active-expire"
+            | b"pause-cron"
+            | b"client-enforce-reply-list",
+            [_, _, on],
+        ) => turn(engine, &word, is_on(on)),
         (b"protocol", [_, _, kind]) => {
             return protocol(&mut engine.sessions.clients[id].out, kind);
-        }
-        (b"set-active-expire", [_, _, on]) => {
-            engine.shard.active_expire = is_on(on);
         }
         (
             b"clusterlink"
@@ -113,9 +123,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         }
         _ => {
             return Err(Error::quoting(
-                "ERR Unknown DEBUG subcommand or wrong number of arguments for '",
-                args[1],
-                "'",
+                "ERR unknown subcommand or wrong number of arguments for '",
+                &args[1][..args[1].len().min(128)],
+                "'. Try DEBUG HELP.",
             ));
         }
     }
@@ -136,7 +146,7 @@ fn log(text: &[u8]) {
 fn restart(engine: &mut Engine, delay: &[u8]) -> Done {
     let delay_ms = u64::try_from(args::int(delay)?).unwrap_or(0);
     // Where there is no file the server starts with the words it was started with.
-    let _ = crate::configure::write_file(engine);
+    let _ = crate::configure::write_file(engine, false);
     engine.act(crate::Action::Restart { delay_ms });
     if engine.prepare_end(conf::ShutdownFlags::default()) {
         Ok(())
@@ -147,9 +157,45 @@ fn restart(engine: &mut Engine, delay: &[u8]) -> Done {
     }
 }
 
-/// Whether a switch is to be on.
+fn digest(engine: &mut Engine, id: ClientId) -> Done {
+    let digest = dataset_digest(engine);
+    engine.sessions.clients[id].out.status(digest);
+    Ok(())
+}
+
+/// Turns a switch on or off.
+fn turn(engine: &mut Engine, switch: &[u8], on: bool) {
+    match switch {
+        b"set-active-expire" => engine.shard.active_expire = on,
+        b"pause-cron" => engine.switches.no_ticks = on,
+        b"client-enforce-reply-list" => engine.switches.whole_blocks = on,
+        _ => engine.scripting.calls_anything = on,
+    }
+}
+
+/// A switch's word, read as C does: any number but zero is on.
 fn is_on(word: &[u8]) -> bool {
     resp::number::scan_integer(word).value != 0
+}
+
+/// DEBUG REPLYBUFFER PEAK-RESET-TIME|RESIZING: no client has a buffer of replies that grows and shrinks by its use.
+fn reply_buffers(what: &[u8], value: &[u8]) -> Done {
+    let never_or_reset = args::is(value, "NEVER") || args::is(value, "RESET");
+    if args::is(what, "PEAK-RESET-TIME") {
+        return if never_or_reset {
+            Ok(())
+        } else {
+            args::int(value).map(drop)
+        };
+    }
+    if args::is(what, "RESIZING") {
+        return Ok(());
+    }
+    Err(Error::quoting(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        what,
+        "'. Try DEBUG HELP.",
+    ))
 }
 
 /// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]

@@ -2,7 +2,7 @@
 
 use commands::table::{
     Argument, Begin, Categories, Facts, Find, Key, KeyFlags, KeySpec, Kind, find_keys,
-    parse_arguments, syntax,
+    miscounts_keys, parse_arguments, syntax,
 };
 use commands::{Args, Done, Error, args};
 use resp::{Reply, glob};
@@ -41,7 +41,7 @@ pub(crate) fn info(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     for name in &args[2..] {
         match named(index, name) {
             Some(entry) => describe(out, entry),
-            None => out.null_array(),
+            None => out.nil(),
         }
     }
     Ok(())
@@ -94,7 +94,7 @@ pub(crate) fn list(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         .filter(|facts| filter(facts))
         .map(|facts| facts.name)
         .collect();
-    out.set(names.len());
+    out.array(names.len());
     names.into_iter().for_each(|name| out.bulk(name));
     Ok(())
 }
@@ -134,7 +134,7 @@ fn keys_of(engine: &Engine, words: Args<'_>) -> Result<Vec<Key>, Error> {
         .ok_or(Error::text("ERR Invalid command specified"))?;
     let entry =
         index::resolve(entry, words).map_err(|_| Error::text("ERR Invalid command specified"))?;
-    if entry.keyless {
+    if !entry.command.has_keys() {
         return Err(Error::text("ERR The command has no key arguments"));
     }
     if !entry.command.accepts(words.len()) {
@@ -145,7 +145,10 @@ fn keys_of(engine: &Engine, words: Args<'_>) -> Result<Vec<Key>, Error> {
     let mut keys = Vec::new();
     find_keys(entry.command, words, &mut keys);
     keys.retain(|key| !key.flags.has(KeyFlags::NOT_KEY));
-    if keys.is_empty() && !entry.command.flags.has(commands::Flags::NO_MANDATORY_KEYS) {
+    let miscounted = miscounts_keys(entry.command, words);
+    if (keys.is_empty() || miscounted)
+        && !entry.command.flags.has(commands::Flags::NO_MANDATORY_KEYS)
+    {
         return Err(Error::text("ERR Invalid arguments specified for command"));
     }
     Ok(keys)
@@ -187,7 +190,7 @@ fn describe(out: &mut Reply, entry: Entry) {
     facts.tips.iter().for_each(|tip| out.bulk(tip));
     out.set(facts.keys.len());
     facts.keys.iter().for_each(|spec| specify(out, spec));
-    out.set(entry.subs.len());
+    out.array(entry.subs.len());
     entry.subs.iter().for_each(|sub| describe(out, sub));
 }
 

@@ -15,6 +15,15 @@ const LATENCY_FROM_US: u64 = 1000;
 const NO_AUTH: Error = Error::text("NOAUTH Authentication required.");
 /// What a queued command is answered.
 const QUEUED_BYTES: usize = "+QUEUED\r\n".len();
+/// The codes of errors that send a client to another server, or say that no server can help.
+const ELSEWHERE: [&str; 6] = [
+    "MOVED",
+    "ASK",
+    "CROSSSLOT",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "REDIRECT",
+];
 /// Nothing that is shorter has a large request of many words.
 const LARGE_FROM_NS: u64 = 20_000;
 
@@ -71,6 +80,24 @@ impl Engine {
     /// The long way, for whatever is not plain.
     #[inline(never)]
     fn request_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
+        let client = &self.sessions.clients[id];
+        if client.out.protocol() == Protocol::Resp2 || client.subscriptions.is_none() {
+            return self.request_loud_or_quiet(id, entry, args);
+        }
+        // Messages that the request sends to its own client would tear its reply apart.
+        let behind = Reply::speaking(Protocol::Resp3);
+        let outer = self.sessions.serving.replace((id, behind));
+        let ran = self.request_loud_or_quiet(id, entry, args);
+        let served = std::mem::replace(&mut self.sessions.serving, outer);
+        if let (Some((_, behind)), Some(client)) = (served, self.sessions.clients.get_mut(id))
+            && !behind.is_empty()
+        {
+            client.out.append(behind);
+        }
+        ran
+    }
+
+    fn request_loud_or_quiet(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         if self.sessions.clients[id].flags.quiet == Quiet::No {
             return self.run_through_gates(id, entry, args);
         }
@@ -142,7 +169,11 @@ impl Engine {
     fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         if let Err(error) = self.gates(id, entry, args) {
             self.meter.stats.per_command[entry.number].rejected += 1;
-            self.refuse(id, &error);
+            if entry.command.traits.has(Traits::RUNS_QUEUE) {
+                self.refuse_exec(id, args, &error);
+            } else {
+                self.refuse(id, &error);
+            }
             return;
         }
         if self.sessions.clients[id].multi.is_some()
@@ -167,6 +198,21 @@ impl Engine {
         self.break_transaction(id);
         self.sessions.clients[id].out.error(error.line());
         self.meter.stats.note_error(&error.line());
+    }
+
+    /// EXEC that may not run ends its transaction, and tells why.
+    fn refuse_exec(&mut self, id: ClientId, args: Args<'_>, error: &Error) {
+        self.drop_transaction(id);
+        let line = error.line();
+        let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        if ELSEWHERE.iter().any(|known| known.as_bytes() == code) {
+            // Where it is to go is told as it is.
+            return self.refuse(id, error);
+        }
+        let reason = line.strip_prefix(b"ERR ").unwrap_or(&line);
+        let before = "EXECABORT Transaction discarded because of: ";
+        self.refuse(id, &Error::quoting(before, reason, ""));
+        self.tell_monitors(id, args);
     }
 
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
@@ -272,14 +318,20 @@ impl Engine {
             return Err(self.refuse_from_master(entry));
         }
         if self.sessions.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
-            return Err(Error::text("ERR Command not allowed inside a transaction"));
+            let name = command.name;
+            return Err(Error::owned(format!(
+                "ERR Command '{name}' not allowed inside a transaction"
+            )));
         }
         self.gate_access(id, entry, args)?;
         self.gate_cluster(id, entry, args)?;
         self.gate_redirect(id, entry, args)?;
-        let wants = self.flags_of(entry, args);
+        let wants = self.wants(id, entry, args);
         let from_source = flags.imports;
-        if self.config.maxmemory > 0 && wants.has(Flags::DENYOOM) {
+        let queues =
+            self.sessions.clients[id].multi.is_some() && !command.traits.has(Traits::NOT_QUEUED);
+        // A queue grows too, whatever is put into it.
+        if self.config.maxmemory > 0 && (wants.has(Flags::DENYOOM) || queues) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;
@@ -301,10 +353,19 @@ impl Engine {
         }
         if self.keeper.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {
             return Err(Error::text(
-                "LOADING Redis is loading the dataset in memory",
+                "LOADING Valkey is loading the dataset in memory",
             ));
         }
         self.gate_script(entry, args)
+    }
+
+    /// What a request is allowed, and what it may do. EXEC wants what all wants that it runs.
+    fn wants(&self, id: ClientId, entry: Entry, args: Args<'_>) -> Flags {
+        let multi = self.sessions.clients[id].multi.as_ref();
+        match multi.filter(|_| entry.command.traits.has(Traits::RUNS_QUEUE)) {
+            Some(multi) => multi.wants(entry.command.flags),
+            None => self.flags_of(entry, args),
+        }
     }
 
     /// A master sends data. What would change this server's role or configuration is not for it to say.
@@ -334,9 +395,6 @@ impl Engine {
 
     /// Calls a command that passed the gates, and applies its effects.
     pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        if !self.sessions.monitors.is_empty() {
-            self.feed_monitors(id, entry, args);
-        }
         let client = &self.sessions.clients[id];
         let (db, unsent) = (client.db, client.out.len());
         let has_big = self.shard.big.is_some();
@@ -349,12 +407,16 @@ impl Engine {
         };
         self.meter.running.begin(entry.number);
         let flags = self.sessions.clients[id].flags;
-        if flags.imports || self.config.import_mode && flags.import_source {
-            self.run_for_import(id, entry, args);
+        let imports = self.config.import_mode && flags.import_source;
+        if flags.imports || flags.no_touch || imports {
+            self.run_specially(id, entry, args);
         } else {
             self.run(id, entry, args);
         }
         self.meter.running.end();
+        if !self.sessions.monitors.is_empty() && !self.sessions.blocked.runs_again() {
+            self.feed_monitors(id, entry, args);
+        }
         let now_ns = self.host.mono_ns();
         let ns = now_ns.saturating_sub(start_ns);
         self.meter.last_ns = now_ns;
@@ -373,10 +435,12 @@ impl Engine {
                 }
             }
         }
-        if ns >= self.meter.noted_from_ns {
-            self.note_slow(id, entry, args, ns / 1000);
+        if self.shard.effects.block.is_none() {
+            if ns >= self.meter.noted_from_ns {
+                self.note_slow(id, entry, args, ns / 1000);
+            }
+            self.note_sizes(id, entry, args, unsent, has_big || ns >= LARGE_FROM_NS);
         }
-        self.note_sizes(id, entry, args, unsent, has_big || ns >= LARGE_FROM_NS);
         if self.sessions.tracking.is_used() {
             self.remember_reads(id, entry, args);
         }
@@ -386,14 +450,19 @@ impl Engine {
         }
     }
 
-    /// A command of the source of an import, for which expired keys are there until it deletes them.
+    /// A command of a client whose reads are no use of a key (CLIENT NO-TOUCH), or of the source of an import, for which expired
+    /// keys are there until it deletes them.
     #[cold]
-    fn run_for_import(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+    fn run_specially(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+        let flags = self.sessions.clients[id].flags;
         let before = self.shard.keyspace.clock().expiry();
-        if !self.is_slave() {
+        let source = flags.imports || self.config.import_mode && flags.import_source;
+        if source && !self.is_slave() {
             self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
         }
+        self.shard.keyspace.clock().set_looking(flags.no_touch);
         self.run(id, entry, args);
+        self.shard.keyspace.clock().set_looking(false);
         self.shard.keyspace.clock().set_expiry(before);
     }
 
@@ -466,7 +535,7 @@ impl Engine {
         };
         if let (Err(error), Some(client)) = (done, self.sessions.clients.get_mut(id)) {
             client.out.error(error.line());
-            self.meter.stats.fail(entry.number, &error.line());
+            self.meter.stats.fail(entry.number, &error.line(), false);
             if self.journal.replaying && !self.in_script() {
                 self.note_refusal(entry, &error);
             }

@@ -104,6 +104,7 @@ impl Engine {
                 self.shard
                     .effects
                     .event(db, &key, EventClass::Expired, "expired");
+                self.break_watches_on(&(db, key));
             }
         }
         self.shard.effects.events.extend(later);
@@ -122,8 +123,8 @@ impl Engine {
 
     /// After SWAPDB: who watches a key of either database is told, and who waits for one may find it now.
     fn databases_swapped(&mut self, first: usize, second: usize) {
+        self.break_watches_on_swap(first, second);
         for db in [first, second] {
-            self.break_watches_on_flush(Some(db));
             let waiting = self.sessions.blocked.keys_of(db);
             self.shard
                 .effects

@@ -9,6 +9,7 @@ use store::{Keyspace, Limits, Notes, Usage};
 
 use crate::access::Access;
 use crate::client::Waiting;
+use crate::debug::Switches;
 use crate::evict::EvictionPools;
 use crate::index::Index;
 use crate::intake::Intake;
@@ -73,6 +74,7 @@ pub struct Engine {
     pub(crate) scripting: Scripting,
     pub(crate) meter: Meter,
     pub(crate) intake: Intake,
+    pub(crate) switches: Switches,
     actions: VecDeque<Action>,
 }
 
@@ -102,6 +104,7 @@ impl Engine {
             scripting: Scripting::default(),
             meter: Meter::new(now.unix_ms()),
             intake: Intake::default(),
+            switches: Switches::default(),
             actions: VecDeque::new(),
         };
         engine.set_now(now);
@@ -315,6 +318,10 @@ impl Engine {
     /// The end of a turn: clients whose wait ended run what they sent meanwhile. How long the turn took is noted.
     pub fn end_turn(&mut self) {
         self.run_resumed();
+        if std::mem::take(&mut self.shard.evictions.due) {
+            // Where it cannot, the next writes are refused.
+            let _ = self.make_room();
+        }
         if self.shard.keyspace.clock().take_garbage() {
             self.free_garbage();
         }
@@ -323,7 +330,10 @@ impl Engine {
             self.meter.last_ns = self.host.mono_ns();
         }
         let ns = self.meter.last_ns.saturating_sub(self.meter.turn_from_ns);
-        self.meter.stats.turns.add(ns);
+        let commands = self.meter.stats.commands;
+        let ran = commands.saturating_sub(self.meter.turn_from_commands);
+        self.meter.stats.end_turn(ns, ran);
+        self.meter.turn_from_commands = commands;
         self.meter.turn_from_ns = self.meter.last_ns;
     }
 
@@ -345,6 +355,10 @@ impl Engine {
 
     /// The periodic work, `hz` times a second.
     pub fn tick(&mut self) {
+        if self.switches.no_ticks {
+            return self.run_resumed();
+        }
+        let start_ns = self.host.mono_ns();
         self.meter.stats.sample(self.now.mono_ms);
         self.time_out_blocked();
         self.tick_pause();
@@ -370,6 +384,7 @@ impl Engine {
         }
         self.free_garbage();
         self.run_resumed();
+        self.meter.stats.tick_ns += self.host.mono_ns().saturating_sub(start_ns);
     }
 
     /// Counts the memory in use: often where a limit depends on it, so that estimates have not far to go.

@@ -22,7 +22,11 @@ struct Candidate {
 
 /// The candidates of each database, lowest rank first.
 #[derive(Debug, Default)]
-pub(crate) struct EvictionPools(Vec<Vec<Candidate>>);
+pub(crate) struct EvictionPools {
+    by_database: Vec<Vec<Candidate>>,
+    /// `maxmemory` was changed: keys may have to go at the end of the turn.
+    pub(crate) due: bool,
+}
 
 /// How long eviction may take, microseconds (`maxmemory-eviction-tenacity`): up to 10 fifty more by step, then 15 % more.
 fn patience_us(tenacity: u32) -> u64 {
@@ -66,7 +70,8 @@ impl Engine {
     /// When it cannot: commands that would take more memory are refused.
     pub(crate) fn make_room(&mut self) -> Result<(), Error> {
         let limit = self.config.maxmemory;
-        if limit == 0 || self.is_slave() && self.journal.replaying {
+        let paused = self.sessions.paused_until_ms.is_some();
+        if limit == 0 || paused || self.is_slave() && self.journal.replaying {
             return Ok(());
         }
         if self.has_room() {
@@ -155,10 +160,13 @@ impl Engine {
         if database.is_empty() || volatile && database.expires_len() == 0 {
             return None;
         }
-        if self.shard.evictions.0.len() <= db {
-            self.shard.evictions.0.resize_with(db + 1, Vec::new);
+        if self.shard.evictions.by_database.len() <= db {
+            self.shard
+                .evictions
+                .by_database
+                .resize_with(db + 1, Vec::new);
         }
-        let pool = &mut self.shard.evictions.0[db];
+        let pool = &mut self.shard.evictions.by_database[db];
         let samples = if random {
             1
         } else {

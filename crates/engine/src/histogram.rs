@@ -87,7 +87,6 @@ impl Histogram {
     }
 
     /// The longest of all.
-    #[cfg(test)]
     pub(crate) fn longest_ns(&self) -> u64 {
         self.longest_ns
     }

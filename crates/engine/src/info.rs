@@ -71,8 +71,8 @@ const fn section(
     }
 }
 
-/// The sections in their order. The last two are ours.
-static SECTIONS: [Section; 15] = [
+/// The sections in their order. `memorystats` and `turnstats` are ours.
+static SECTIONS: [Section; 16] = [
     section("server", "Server", Shown::Always, |engine, text| {
         engine.info_server(text);
     }),
@@ -131,6 +131,9 @@ static SECTIONS: [Section; 15] = [
     section("turnstats", "Turnstats", Shown::ByName, |engine, text| {
         engine.info_turns(text);
     }),
+    section("debug", "Debug", Shown::ByName, |engine, text| {
+        engine.info_debug(text);
+    }),
 ];
 
 /// How long INFO waits for memory that is being freed on another thread, so that what it tells is what is in use.
@@ -174,6 +177,7 @@ impl Engine {
             "server_mode:{}", mode;
             "os:{}", process.os;
             "arch_bits:{}", usize::BITS;
+            "monotonic_clock:POSIX clock_gettime";
             "multiplexing_api:epoll";
             "process_id:{}", process.pid;
             "process_supervised:{}", supervised.word();
@@ -187,6 +191,7 @@ impl Engine {
             "lru_clock:{}", self.shard.keyspace.clock().lru();
             "executable:{}", process.executable;
             "config_file:{}", process.config_file;
+            "io_threads_active:0";
             "availability_zone:{}", zone;
         );
         self.info_listeners(text);
@@ -240,14 +245,15 @@ impl Engine {
             all.filter(|client| !client.flags.internal)
         };
         let (mut count, mut output, mut input) = (0, 0, 0);
-        let (mut subscribed, mut watching, mut held) = (0, 0, 0);
+        let (mut subscribed, mut watching, mut blocked, mut timed) = (0, 0, 0, 0);
         for client in clients() {
             count += usize::from(!client.flags.replica && !client.flags.monitor);
             output = output.max(client.out.memory());
             input = input.max(client.pending.len());
             subscribed += usize::from(client.subscriptions.is_some());
             watching += usize::from(!client.watched.is_empty());
-            held += usize::from(client.waiting == Waiting::Held);
+            blocked += usize::from(client.waiting != Waiting::No);
+            timed += usize::from(client.waiting.has_deadline());
         }
         let moving = self.keeper.migrations.paused_until_ms();
         let paused = self
@@ -257,7 +263,6 @@ impl Engine {
             .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
         let stopping = self.keeper.shutdown.is_some();
         let failing_over = self.keeper.failover.is_some();
-        let blocking = self.sessions.blocked.key_counts(&self.sessions.clients);
         let actions = match paused {
             None if stopping || failing_over => "write",
             None => "none",
@@ -270,16 +275,18 @@ impl Engine {
         };
         lines!(text,
             "connected_clients:{}", count;
+            "cluster_connections:{}", self.keeper.cluster.as_ref().map_or(0, |node| node.links().count());
             "maxclients:{}", self.config.maxclients;
             "client_recent_max_input_buffer:{}", input;
             "client_recent_max_output_buffer:{}", output;
-            "blocked_clients:{}", self.sessions.blocked.clients + self.journal.replicas.waiters.len() + held;
+            "blocked_clients:{}", blocked;
             "tracking_clients:{}", self.sessions.tracking.clients;
             "pubsub_clients:{}", subscribed;
             "watching_clients:{}", watching;
+            "clients_in_timeout_table:{}", timed;
             "total_watched_keys:{}", self.sessions.watchers.len();
-            "total_blocking_keys:{}", blocking.0;
-            "total_blocking_keys_on_nokey:{}", blocking.1;
+            "total_blocking_keys:{}", self.sessions.blocked.keys();
+            "total_blocking_keys_on_nokey:{}", self.sessions.blocked.keys_that_may_go();
             "paused_reason:{}", match paused {
                 _ if stopping => "shutdown_in_progress",
                 _ if failing_over => "failover_in_progress",
@@ -453,7 +460,9 @@ impl Engine {
             "keyspace_misses:{}", misses - stats.misses_before;
             "pubsub_channels:{}", self.sessions.pubsub.channels.len();
             "pubsub_patterns:{}", self.sessions.pubsub.patterns.len();
+            "pubsubshard_channels:{}", self.sessions.pubsub.sharded.len();
             "latest_fork_usec:{}", self.keeper.persistence.fork_us;
+            "total_forks:{}", self.keeper.persistence.forks;
             "migrate_cached_sockets:{}", self.host.process().migrate_sockets;
             "tracking_total_keys:{}", tracked_keys;
             "tracking_total_items:{}", tracked_items;
@@ -462,6 +471,22 @@ impl Engine {
             "total_error_replies:{}", stats.error_replies;
             "client_query_buffer_limit_disconnections:{}", stats.query_buffer_closed;
             "client_output_buffer_limit_disconnections:{}", stats.output_buffer_closed;
+            "eventloop_cycles:{}", stats.turns.histogram.count();
+            "eventloop_duration_sum:{}", stats.turns.ns / 1000;
+            "eventloop_duration_cmd_sum:{}", stats.command_ns() / 1000;
+            "instantaneous_eventloop_cycles_per_sec:{}", stats.turns_rate.per_second();
+            "instantaneous_eventloop_duration_usec:{}", stats.mean_turn_us();
+        );
+    }
+
+    /// How long the parts of turns took: for developers.
+    fn info_debug(&self, text: &mut String) {
+        let stats = &self.meter.stats;
+        lines!(text,
+            "eventloop_duration_aof_sum:{}", stats.append_only_us;
+            "eventloop_duration_cron_sum:{}", stats.tick_ns / 1000;
+            "eventloop_duration_max:{}", stats.turns.histogram.longest_ns() / 1000;
+            "eventloop_cmd_per_cycle_max:{}", stats.most_commands;
         );
     }
 
@@ -570,12 +595,19 @@ impl Engine {
     }
 
     fn info_cpu(&self, text: &mut String) {
-        let [system, user, children_system, children_user] = self.host.process().cpu_seconds;
+        let process = self.host.process();
+        let [system, user, children_system, children_user] = process.cpu_seconds;
+        let [main_system, main_user] = process.main_thread_cpu_seconds;
+        #[expect(clippy::cast_precision_loss, reason = "six digits are shown")]
+        let active = self.meter.stats.turns.ns as f64 / 1e9;
         lines!(text,
             "used_cpu_sys:{:.6}", system;
             "used_cpu_user:{:.6}", user;
             "used_cpu_sys_children:{:.6}", children_system;
             "used_cpu_user_children:{:.6}", children_user;
+            "used_cpu_sys_main_thread:{:.6}", main_system;
+            "used_cpu_user_main_thread:{:.6}", main_user;
+            "used_active_time_main_thread:{:.6}", active;
         );
     }
 

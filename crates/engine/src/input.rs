@@ -113,6 +113,7 @@ impl Engine {
             client.pending.extend_from_slice(rest);
             self.check_query_buffer(id);
         }
+        self.limit_new_output(id);
         self.count_client(id);
     }
 
@@ -192,6 +193,7 @@ impl Engine {
         }
         self.intake.requests = requests;
         self.check_query_buffer(id);
+        self.limit_new_output(id);
         self.count_client(id);
     }
 

@@ -1,6 +1,6 @@
 //! LOLWUT: a small drawing, another one each time, and the version.
 
-use commands::{Args, Done};
+use commands::{Args, Done, args};
 
 use crate::{ClientId, Engine};
 
@@ -8,7 +8,13 @@ const WIDTH: usize = 48;
 const HEIGHT: usize = 10;
 
 /// LOLWUT [VERSION version] [argument …]
-pub(crate) fn lolwut(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+pub(crate) fn lolwut(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    // There is one picture for all versions.
+    if let [_, word, version, ..] = args
+        && args::is(word, "VERSION")
+    {
+        args::int(version)?;
+    }
     let mut heights = [0_u64; WIDTH];
     for height in &mut heights {
         *height = engine.shard.rng.below(3);

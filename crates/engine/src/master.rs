@@ -212,6 +212,7 @@ impl Engine {
         let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
+            client.traffic.output += count as u64;
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Meter {
     pub(crate) last_ns: u64,
     /// When this turn began.
     pub(crate) turn_from_ns: u64,
+    /// How many commands had run then.
+    pub(crate) turn_from_commands: u64,
     /// From which duration on the slow log or the latency monitor may want to know of a command.
     pub(crate) noted_from_ns: u64,
     /// From which size of a request or a reply on a command log may want to know of a command.
@@ -55,6 +57,7 @@ impl Meter {
             started_bytes: 0,
             last_ns: 0,
             turn_from_ns: 0,
+            turn_from_commands: 0,
             noted_from_ns: 0,
             last_second_ms: 0,
             told_ms: 0,

@@ -24,8 +24,8 @@ pub struct Transfer {
     pub port: u16,
     /// The target's database. A connection on which another one is selected needs a SELECT first.
     pub db: i64,
-    /// Said to the target first, if it is given.
-    pub password: Option<Vec<u8>>,
+    /// The words behind AUTH, which is said to the target first if there are any: a password, or a user and a password.
+    pub login: Vec<Vec<u8>>,
     /// How long connecting, and each wait for an answer, may take. Milliseconds.
     pub timeout_ms: u64,
     /// One RESTORE for each key.
@@ -178,7 +178,7 @@ const CHANGED: &str = "ERR A key was changed while it was on its way: it is kept
 struct Options {
     copy: bool,
     replace: bool,
-    password: Option<Vec<u8>>,
+    login: Vec<Vec<u8>>,
     /// Where the listed keys start.
     keys: Option<usize>,
 }
@@ -187,14 +187,25 @@ fn options(args: Args<'_>) -> Result<Options, Error> {
     let mut options = Options {
         copy: false,
         replace: false,
-        password: None,
+        login: Vec::new(),
         keys: None,
     };
     let mut words = args.iter().enumerate().skip(6);
     while let Some((at, word)) = words.next() {
         if args::is(word, "AUTH") {
             let (_, password) = words.next().ok_or(Error::Syntax)?;
-            options.password = Some(password.to_vec());
+            // A user that was named before stays.
+            options
+                .login
+                .truncate(options.login.len().saturating_sub(1));
+            options.login.push(password.to_vec());
+        } else if args::is(word, "AUTH2") {
+            let login =
+                [words.next(), words.next()].map(|word| word.map(|(_, word)| word.to_vec()));
+            let [Some(user), Some(password)] = login else {
+                return Err(Error::Syntax);
+            };
+            options.login = vec![user, password];
         } else if args::is(word, "COPY") {
             options.copy = true;
         } else if args::is(word, "REPLACE") {
@@ -214,7 +225,7 @@ fn options(args: Args<'_>) -> Result<Options, Error> {
     Ok(options)
 }
 
-/// MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password] [KEYS key …]
+/// MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password | AUTH2 user password] [KEYS key …]
 pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let options = options(args)?;
     let timeout_ms = u64::try_from(args::int(args[5])?)
@@ -258,7 +269,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         host: String::from_utf8_lossy(args[1]).into_owned(),
         port,
         db: db_there,
-        password: options.password,
+        login: options.login,
         timeout_ms,
         requests,
         count: keys.len(),

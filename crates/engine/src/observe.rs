@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use commands::{Args, Done, Error, Facts, Flags, args};
 use conf::ServerConfig;
 
+use crate::client::Client;
 use crate::index::Entry;
 use crate::{ClientId, Engine};
 
@@ -103,8 +104,8 @@ impl Engine {
         (most > 0).then_some((threshold, most))
     }
 
-    /// Notes a command with this value, if that is as much as somebody wants to know of. What scripts run is not noted, the
-    /// script is.
+    /// Notes a command with this value, if that is as much as somebody wants to know of. What a script runs is noted as its caller's;
+    /// its requests and replies are in no protocol, and have no size.
     pub(crate) fn note_command(
         &mut self,
         kind: LogKind,
@@ -119,10 +120,16 @@ impl Engine {
         if entry.command.flags.has(Flags::SKIP_COMMANDLOG) {
             return;
         }
+        let internal = |id| {
+            let client = self.sessions.clients.get(id);
+            client.is_some_and(|client: &Client| client.flags.internal)
+        };
+        let id = match self.scripting_caller() {
+            Some(caller) if internal(id) && kind == LogKind::Slow => caller,
+            _ if internal(id) => return,
+            _ => id,
+        };
         let client = self.sessions.clients.get(id);
-        if client.is_some_and(|client| client.flags.internal) {
-            return;
-        }
         let addr = client.map(|client| client.peer.addr.clone());
         let name = client.and_then(|client| client.name.clone());
         let noted = Noted {

@@ -62,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// Whether a request of this client has to wait because of a pause. Replication goes on.
+    /// Whether a request of this client has to wait because of a pause. Our replicas are served, our primary waits.
     pub(crate) fn is_paused(&self, id: ClientId, request: Option<(Entry, Args<'_>)>) -> bool {
         let client = &self.sessions.clients[id];
         let flags = client.flags;
@@ -86,7 +86,9 @@ impl Engine {
                     self.may_write(entry, args) && client.multi.is_none()
                 }
             });
-        concerned && !flags.master && !flags.replica && !flags.internal
+        // Who hands the role over goes on following.
+        let follows = flags.master && (!paused || self.is_handing_over());
+        concerned && !follows && !flags.replica && !flags.internal
     }
 
     /// Makes a client's request wait until [`Engine::resume_held`]; it is then run again.

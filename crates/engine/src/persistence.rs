@@ -1,6 +1,6 @@
 //! Dump files: SAVE, BGSAVE, save points, loading, and saving before the end. The append-only file is in `append_only.rs`.
 
-use commands::{Args, Done, Error};
+use commands::{Args, Done, Error, args};
 use conf::{MaxmemoryPolicy, ShutdownFlags};
 use rdb::{Loader, Progress};
 use store::ExpiryMode;
@@ -48,6 +48,10 @@ pub(crate) struct Persistence {
     /// How long the last background save took, seconds.
     pub(crate) last_seconds: Option<u64>,
     pub(crate) fork_us: u64,
+    /// BGSAVE SCHEDULE found another child: it is made up for.
+    pub(crate) save_scheduled: bool,
+    /// How many children there have been.
+    pub(crate) forks: u64,
     /// What the last background save copied because of writes, bytes.
     pub(crate) copied_bytes: u64,
     pub(crate) loading: Option<Loading>,
@@ -167,6 +171,7 @@ impl Engine {
                 );
                 self.note_latency("fork", child.fork_us);
                 self.keeper.persistence.fork_us = child.fork_us;
+                self.keeper.persistence.forks += 1;
                 self.set_child(Some(Running {
                     purpose,
                     pid: child.pid,
@@ -201,6 +206,11 @@ impl Engine {
             return;
         }
         if self.start_scheduled_rewrite() {
+            return;
+        }
+        if std::mem::take(&mut self.keeper.persistence.save_scheduled) {
+            // Where it cannot be forked, that was logged.
+            let _ = self.start_child(Purpose::Save);
             return;
         }
         let now = self.now.unix_ms() / 1000;
@@ -442,8 +452,9 @@ impl Engine {
             && !self.is_slave();
         if broken {
             return Err(Error::text(
-                "MISCONF Redis is configured to save RDB snapshots, but is currently not able to persist on disk. \
-                 Commands that may modify the data set are disabled. Please check Redis logs for details about the error.",
+                "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
+                 the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting \
+                 fails (stop-writes-on-bgsave-error option). Please check the Valkey logs for details about the RDB error.",
             ));
         }
         Ok(())
@@ -481,17 +492,48 @@ pub(crate) fn save(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// BGSAVE
-pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
+/// BGSAVE CANCEL
+fn cancel_save(engine: &mut Engine, id: ClientId) -> Done {
+    let state = &mut engine.keeper.persistence;
+    let saves = |running: &Running| running.purpose == Purpose::Save;
+    let text = if std::mem::take(&mut state.save_scheduled) {
+        "Scheduled background saving cancelled"
+    } else if state.running.as_ref().is_some_and(saves) {
+        engine.host.kill_child();
+        "Background saving cancelled"
+    } else {
+        return Err(Error::text(
+            "ERR Background saving is currently not in progress or scheduled",
+        ));
+    };
+    engine.sessions.clients[id].out.status(text);
+    Ok(())
+}
+
+/// BGSAVE [SCHEDULE | CANCEL]
+pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let schedule = match args[1..] {
+        [] => false,
+        [word] if args::is(word, "SCHEDULE") => true,
+        [word] if args::is(word, "CANCEL") => return cancel_save(engine, id),
+        _ => return Err(Error::Syntax),
+    };
+    let in_transaction = engine.journal.group.depth > 0;
     match engine
         .keeper
         .persistence
         .running
         .map(|running| running.purpose)
     {
+        Some(Purpose::Rewrite) if schedule || in_transaction => {
+            engine.keeper.persistence.save_scheduled = true;
+            let out = &mut engine.sessions.clients[id].out;
+            out.status("Background saving scheduled");
+            return Ok(());
+        }
         Some(Purpose::Rewrite) => {
             return Err(Error::text(
-                "ERR Can't BGSAVE while AOF log rewriting is in progress",
+                "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.",
             ));
         }
         Some(_) => return Err(Error::text("ERR Background save already in progress")),

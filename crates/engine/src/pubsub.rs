@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_bus::key_slot;
-use commands::{Args, Done, KeyEvent, Propagation};
+use commands::{Args, Done, Error, KeyEvent, Propagation};
 use conf::KeyspaceEvents;
 use resp::glob;
 
@@ -101,7 +101,11 @@ impl Engine {
         let clients = kind.subscribers(&mut self.sessions.pubsub).get(name);
         let ids: Vec<ClientId> = clients.into_iter().flatten().copied().collect();
         for &id in &ids {
-            let out = self.output_of(id);
+            let own = self.sessions.serving.as_mut();
+            let out = match own.filter(|(serving, _)| *serving == id) {
+                Some((_, behind)) => behind,
+                None => self.output_of(id),
+            };
             out.push(words.len());
             words.iter().for_each(|word| out.bulk(word));
         }
@@ -280,6 +284,13 @@ pub(crate) fn shardchannels(engine: &mut Engine, id: ClientId, args: Args<'_>) -
 }
 
 fn list(engine: &mut Engine, id: ClientId, kind: Kind, args: Args<'_>) -> Done {
+    if args.len() > 3 {
+        return Err(Error::quoting(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            args[1],
+            "'. Try PUBSUB HELP.",
+        ));
+    }
     let pattern = args.get(2);
     let names = kind.subscribers(&mut engine.sessions.pubsub).keys();
     let names: Vec<Box<[u8]>> = names

@@ -383,7 +383,7 @@ impl Engine {
             id: runner,
             start,
         };
-        script(&mut host, &mut reply);
+        let answer = script(&mut host, &mut reply);
         // SHUTDOWN NOSAVE in the middle: what the script did so far is to be lost.
         if self.keeper.persistence.ending {
             self.drop_group();
@@ -392,8 +392,25 @@ impl Engine {
         }
         self.scripting.running = None;
         self.sessions.clients[runner].set_user(None, true);
+        self.count_answer(start, answer, &reply);
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.out.append(reply);
+        }
+    }
+
+    /// A script that answers an error has failed. The error of one of its commands was counted when that ran.
+    fn count_answer(&mut self, start: &Start<'_>, answer: Answer, reply: &Reply) {
+        let Some(entry) = self.index.find(start.args[0]) else {
+            return;
+        };
+        match answer {
+            Answer::Value => {}
+            Answer::CommandError => self.meter.stats.per_command[entry.number].failed += 1,
+            Answer::Error => {
+                let line = reply.chunks().next().unwrap_or_default();
+                let line = line.strip_prefix(b"-").unwrap_or(line);
+                self.meter.stats.fail(entry.number, line, true);
+            }
         }
     }
 
@@ -558,7 +575,10 @@ impl script::Host for Caller<'_> {
     fn call(&mut self, args: &[&[u8]], targets: Targets, reply: &mut Reply) {
         let entry = match self.engine.gates_for_script(self.id, args) {
             Ok(entry) => entry,
-            Err(error) => return reply.error(error.line()),
+            Err(error) => {
+                self.engine.meter.stats.note_error(&error.line());
+                return reply.error(error.line());
+            }
         };
         if let Some(running) = &mut self.engine.scripting.running {
             running.targets = targets;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use resp::Reply;
+
 use crate::ClientId;
 use crate::blocking::Blocked;
 use crate::clients::Clients;
@@ -24,6 +26,8 @@ pub(crate) struct Sessions {
     pub(crate) blocked: Blocked,
     /// Keys that got what clients wait for.
     pub(crate) ready: Vec<(usize, Box<[u8]>)>,
+    /// The client whose request runs, where it may hear of what it does itself, and what it is to be sent behind the reply.
+    pub(crate) serving: Option<(ClientId, Reply)>,
     /// Requests are held back until then ([`crate::Now::mono_ms`]).
     pub(crate) paused_until_ms: Option<u64>,
     /// Only requests that may write are held back.
@@ -48,6 +52,7 @@ impl Sessions {
             tracking: TrackingTable::default(),
             blocked: Blocked::default(),
             ready: Vec::new(),
+            serving: None,
             paused_until_ms: None,
             paused_writes_only: false,
             held: Vec::new(),

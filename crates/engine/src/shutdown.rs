@@ -31,6 +31,10 @@ impl Engine {
         if self.keeper.shutdown.is_some() {
             return self.finish_shutdown();
         }
+        if self.switches.no_ticks {
+            self.switches.signal = Some(interrupted);
+            return true;
+        }
         tracing::warn!("User requested shutdown...");
         let flags = if interrupted {
             self.config.shutdown_on_sigint
@@ -59,6 +63,9 @@ impl Engine {
 
     /// Part of each tick: a shutdown that has waited long enough.
     pub(crate) fn tick_shutdown(&mut self) {
+        if let Some(interrupted) = self.switches.signal.take() {
+            self.terminate(interrupted);
+        }
         let now_ms = self.now.mono_ms;
         let due = |shutdown: &Shutdown| shutdown.until_ms <= now_ms;
         if self.keeper.shutdown.as_ref().is_some_and(due)
@@ -112,7 +119,8 @@ pub(crate) fn shutdown(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
         }));
     }
     if abort {
-        if !engine.cancel_shutdown() {
+        let had_signal = engine.switches.signal.take().is_some();
+        if !engine.cancel_shutdown() && !had_signal {
             return Err(Error::text("ERR No shutdown in progress."));
         }
         tracing::info!("Shutdown manually aborted.");

@@ -6,6 +6,10 @@ use crate::histogram::{Histogram, Times};
 
 /// How many different codes of errors are told apart.
 const MOST_ERRORS: usize = 128;
+/// What the codes that scripts make up count as once there are so many.
+const OTHER_ERRORS: &str = "ERRORSTATS_OVERFLOW";
+/// A word that is longer is no code.
+const LONGEST_CODE: usize = 32;
 
 /// How often a command was called, and how long it took.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +92,15 @@ pub(crate) struct Stats {
     pub(crate) input_rate: Rate,
     pub(crate) output_rate: Rate,
     pub(crate) per_command: Vec<CommandStats>,
+    /// How many turns and nanoseconds of them there are in a second.
+    pub(crate) turns_rate: Rate,
+    pub(crate) turn_ns_rate: Rate,
+    /// Nanoseconds of ticks.
+    pub(crate) tick_ns: u64,
+    /// Microseconds of writes to the append-only file.
+    pub(crate) append_only_us: u64,
+    /// The most commands that one turn ran.
+    pub(crate) most_commands: u64,
     /// How long turns took: a turn is what is done before others can have theirs.
     pub(crate) turns: Times,
 }
@@ -100,20 +113,29 @@ impl Stats {
         }
     }
 
-    /// A command ran and answered this line.
-    pub(crate) fn fail(&mut self, number: usize, line: &[u8]) {
+    /// A command ran and answered this line; `own` where its script may have made it up.
+    pub(crate) fn fail(&mut self, number: usize, line: &[u8], own: bool) {
         self.per_command[number].failed += 1;
-        self.note_error(line);
+        self.count_error(line, own);
     }
 
     /// A reply is an error: its line without the dash, of which the first word is the code.
     pub(crate) fn note_error(&mut self, line: &[u8]) {
+        self.count_error(line, false);
+    }
+
+    fn count_error(&mut self, line: &[u8], own: bool) {
         self.error_replies += 1;
-        let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let code = String::from_utf8_lossy(code);
+        let end = line
+            .iter()
+            .take(LONGEST_CODE)
+            .position(|byte| *byte == b' ');
+        let code = String::from_utf8_lossy(end.map_or(b"ERR", |end| &line[..end]));
         if let Some(count) = self.errors.get_mut(&*code) {
             *count += 1;
-        } else if self.errors.len() < MOST_ERRORS {
+        } else if own && self.errors.len() >= MOST_ERRORS {
+            *self.errors.entry(OTHER_ERRORS.to_owned()).or_default() += 1;
+        } else {
             self.errors.insert(code.into_owned(), 1);
         }
     }
@@ -130,10 +152,29 @@ impl Stats {
         };
     }
 
+    /// Nanoseconds of all commands together.
+    pub(crate) fn command_ns(&self) -> u64 {
+        self.per_command.iter().map(|stats| stats.ns).sum()
+    }
+
+    /// How long the last turns took.
+    pub(crate) fn mean_turn_us(&self) -> u64 {
+        let turns = self.turns_rate.per_second().max(1);
+        self.turn_ns_rate.per_second() / turns / 1000
+    }
+
+    /// A turn is over.
+    pub(crate) fn end_turn(&mut self, ns: u64, commands: u64) {
+        self.turns.add(ns);
+        self.most_commands = self.most_commands.max(commands);
+    }
+
     /// Part of each tick.
     pub(crate) fn sample(&mut self, now_ms: u64) {
         self.commands_rate.sample(now_ms, self.commands);
         self.input_rate.sample(now_ms, self.input_bytes);
         self.output_rate.sample(now_ms, self.output_bytes);
+        self.turns_rate.sample(now_ms, self.turns.histogram.count());
+        self.turn_ns_rate.sample(now_ms, self.turns.ns);
     }
 }

@@ -5,6 +5,7 @@
 //! (or transaction, or script) that changed the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use commands::args::Reader;
 use commands::table::{Key, KeyFlags, find_keys};
@@ -78,6 +79,9 @@ impl Tracking {
     }
 }
 
+/// Keys in their order.
+type KeySet = BTreeSet<Box<[u8]>>;
+
 /// What all clients track.
 #[derive(Debug, Default)]
 pub(crate) struct TrackingTable {
@@ -85,12 +89,16 @@ pub(crate) struct TrackingTable {
     by_key: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
     /// How many clients they are together, each counted with each of its keys.
     items: usize,
+    /// The length of the longest prefix that there ever was.
+    longest_prefix: usize,
     /// Prefixes, and the clients that hear of keys with them.
     by_prefix: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
     /// How many clients track.
     pub(crate) clients: usize,
-    /// Keys that each client is to be told of.
-    pending: BTreeMap<ClientId, Vec<Box<[u8]>>>,
+    /// Clients that are to be told of keys that they have read, each key in a message of its own.
+    pending: Vec<(ClientId, Box<[u8]>)>,
+    /// What the clients of each prefix are to be told in one message.
+    broadcasts: BTreeMap<(Box<[u8]>, ClientId), KeySet>,
     /// Clients that are to forget everything.
     flushed: Vec<ClientId>,
 }
@@ -180,24 +188,22 @@ impl Engine {
         let table = &mut self.sessions.tracking;
         let readers = table.by_key.remove(key).unwrap_or_default();
         table.items -= readers.len();
-        let listening = (0..=key.len()).filter_map(|length| table.by_prefix.get(&key[..length]));
-        let listeners: Vec<ClientId> = readers
-            .into_iter()
-            .chain(listening.flatten().copied())
-            .collect();
-        for id in listeners {
-            let tracking = self
-                .sessions
-                .clients
-                .get(id)
-                .and_then(|client| client.tracking.as_deref());
-            if tracking.is_some_and(|tracking| !(tracking.no_loop && by == Some(id))) {
-                self.sessions
-                    .tracking
-                    .pending
-                    .entry(id)
-                    .or_default()
-                    .push(key.into());
+        let clients = &self.sessions.clients;
+        let is_told = |id: ClientId| {
+            let client = clients.get(id);
+            let tracking = client.and_then(|client| client.tracking.as_deref());
+            tracking.is_some_and(|tracking| !(tracking.no_loop && by == Some(id)))
+        };
+        let told = readers.into_iter().filter(|id| is_told(*id));
+        table.pending.extend(told.map(|id| (id, Box::from(key))));
+        // No prefix is longer than the longest.
+        for length in 0..=key.len().min(table.longest_prefix) {
+            let listening = table.by_prefix.get_key_value(&key[..length]);
+            if let Some((prefix, ids)) = listening {
+                for id in ids.iter().filter(|id| is_told(**id)) {
+                    let keys = table.broadcasts.entry((prefix.clone(), *id));
+                    keys.or_default().insert(key.into());
+                }
             }
         }
     }
@@ -213,6 +219,7 @@ impl Engine {
         self.sessions.tracking.by_key.clear();
         self.sessions.tracking.items = 0;
         self.sessions.tracking.pending.clear();
+        self.sessions.tracking.broadcasts.clear();
     }
 
     /// Tells the clients what has changed since the last call.
@@ -220,7 +227,11 @@ impl Engine {
         for id in std::mem::take(&mut self.sessions.tracking.flushed) {
             self.invalidate(id, None);
         }
-        for (id, keys) in std::mem::take(&mut self.sessions.tracking.pending) {
+        for (id, key) in std::mem::take(&mut self.sessions.tracking.pending) {
+            self.invalidate(id, Some(&[key]));
+        }
+        for ((_, id), keys) in std::mem::take(&mut self.sessions.tracking.broadcasts) {
+            let keys: Vec<Box<[u8]>> = keys.into_iter().collect();
             self.invalidate(id, Some(&keys));
         }
     }
@@ -294,14 +305,16 @@ impl Engine {
                 }
             }
         }
-        self.sessions.tracking.pending.remove(&id);
+        let table = &mut self.sessions.tracking;
+        table.pending.retain(|(other, _)| *other != id);
+        table.broadcasts.retain(|(_, other), _| *other != id);
         if !self.sessions.tracking.is_used() {
             self.sessions.tracking.by_key.clear();
             self.sessions.tracking.items = 0;
         }
     }
 
-    fn scripting_caller(&self) -> Option<ClientId> {
+    pub(crate) fn scripting_caller(&self) -> Option<ClientId> {
         let running = self.scripting.running.as_ref();
         running.map(|running| running.caller)
     }
@@ -310,7 +323,7 @@ impl Engine {
 /// What CLIENT TRACKING ON asks for.
 #[derive(Default)]
 struct Wish<'a> {
-    redirect: Option<i64>,
+    redirect: Option<ClientId>,
     prefixes: Vec<&'a [u8]>,
     broadcast: bool,
     opt_in: bool,
@@ -319,7 +332,7 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn read(args: Args<'a>) -> Result<Self, Error> {
+    fn read(engine: &Engine, args: Args<'a>) -> Result<Self, Error> {
         let mut reader = Reader::from(args, 3);
         let mut wish = Self::default();
         while !reader.is_empty() {
@@ -329,7 +342,12 @@ impl<'a> Wish<'a> {
                         "ERR A client can only redirect to a single other client",
                     ));
                 }
-                wish.redirect = Some(reader.int()?);
+                let serial = reader.int()?;
+                let mut others = engine.sessions.clients.iter().map(|(other, _)| other);
+                let found = others.find(|other| i64::try_from(other.serial()) == Ok(serial));
+                wish.redirect = Some(found.ok_or(Error::text(
+                    "ERR The client ID you want redirect to does not exist",
+                ))?);
             } else if reader.takes_with("PREFIX", 1) {
                 wish.prefixes.push(reader.word()?);
             } else if reader.takes("BCAST") {
@@ -347,10 +365,21 @@ impl<'a> Wish<'a> {
         Ok(wish)
     }
 
-    fn mode(&self) -> Result<Mode, Error> {
+    /// The mode that is asked for, where the client tracks in mode `old` already.
+    fn mode(&self, old: Option<Mode>) -> Result<Mode, Error> {
         if !self.prefixes.is_empty() && !self.broadcast {
             return Err(Error::text(
                 "ERR PREFIX option requires BCAST mode to be enabled",
+            ));
+        }
+        if old.is_some_and(|old| (old == Mode::Broadcast) != self.broadcast) {
+            return Err(Error::text(
+                "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.",
+            ));
+        }
+        if self.broadcast && (self.opt_in || self.opt_out) {
+            return Err(Error::text(
+                "ERR OPTIN and OPTOUT are not compatible with BCAST",
             ));
         }
         if self.opt_in && self.opt_out {
@@ -358,9 +387,9 @@ impl<'a> Wish<'a> {
                 "ERR You can't specify both OPTIN mode and OPTOUT mode",
             ));
         }
-        if self.broadcast && (self.opt_in || self.opt_out) {
+        if self.opt_in && old == Some(Mode::OptOut) || self.opt_out && old == Some(Mode::OptIn) {
             return Err(Error::text(
-                "ERR OPTIN and OPTOUT are not compatible with BCAST",
+                "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.",
             ));
         }
         Ok(match self {
@@ -374,43 +403,48 @@ impl<'a> Wish<'a> {
     }
 }
 
-/// Prefixes of one client may not overlap: it would hear of a key twice.
+/// Prefixes of one client may not overlap: it would hear of a key twice. Those that it has already do not, so the neighbours of a new one
+/// in their order are all that can.
 fn check_overlap(known: &BTreeSet<Box<[u8]>>, new: &[&[u8]]) -> Done {
+    let refuse = |prefix: &[u8], with: &str, other: &[u8]| {
+        let line: [&[u8]; 7] = [
+            b"ERR Prefix '",
+            prefix,
+            b"' overlaps with ",
+            with.as_bytes(),
+            b" prefix '",
+            other,
+            b"'. Prefixes for a single client must not overlap.",
+        ];
+        Err(Error::Quoting(line.concat().into()))
+    };
     let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
-    for (at, prefix) in new.iter().enumerate() {
-        if let Some(other) = known
-            .iter()
-            .find(|other| overlap(other, prefix) && ***other != **prefix)
-        {
-            let before = "ERR Prefix '".as_bytes();
-            let line = [
-                before,
-                prefix,
-                b"' overlaps with an existing prefix '",
-                other,
-                b"'. Prefixes for a single client must not overlap.",
-            ];
-            return Err(Error::Quoting(line.concat().into()));
-        }
-        if let Some(other) = new[at + 1..].iter().find(|other| overlap(other, prefix)) {
-            let before = "ERR Prefix '".as_bytes();
-            let line = [
-                before,
-                prefix,
-                b"' overlaps with another provided prefix '",
-                other,
-                b"'. Prefixes for a single client must not overlap.",
-            ];
-            return Err(Error::Quoting(line.concat().into()));
+    for prefix in new {
+        let here = Bound::Included(*prefix);
+        let before = known.range::<[u8], _>((Bound::Unbounded, here)).next_back();
+        let after = known.range::<[u8], _>((here, Bound::Unbounded)).next();
+        let found = before
+            .into_iter()
+            .chain(after)
+            .find(|other| overlap(other, prefix));
+        if let Some(other) = found {
+            return refuse(prefix, "an existing", other);
         }
     }
-    Ok(())
+    let mut sorted: Vec<(&[u8], usize)> = new.iter().copied().zip(0..).collect();
+    sorted.sort_unstable();
+    let pairs = sorted.iter().zip(sorted.iter().skip(1));
+    let pairs = pairs.filter(|(a, b)| overlap(a.0, b.0));
+    let first = pairs.map(|(a, b)| (a.1.min(b.1), a.1.max(b.1))).min();
+    match first {
+        Some((one, other)) => refuse(new[one], "another provided", new[other]),
+        None => Ok(()),
+    }
 }
 
 /// CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix …] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]
-#[expect(clippy::too_many_lines, reason = "each refusal has a text of its own")]
 pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let wish = Wish::read(args)?;
+    let wish = Wish::read(engine, args)?;
     if args::is(args[2], "OFF") {
         engine.forget_tracking(id);
         engine.note_watching();
@@ -420,49 +454,20 @@ pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     if !args::is(args[2], "ON") {
         return Err(Error::Syntax);
     }
-    let mode = wish.mode()?;
-    let redirect = match wish.redirect {
-        None => None,
-        Some(serial) => {
-            let same = |other: &ClientId| i64::try_from(other.serial()) == Ok(serial);
-            let found = engine
-                .sessions
-                .clients
-                .iter()
-                .map(|(other, _)| other)
-                .find(same);
-            Some(found.ok_or(Error::text(
-                "ERR The client ID you want redirect to does not exist",
-            ))?)
-        }
-    };
-    if let Some(old) = engine.sessions.clients[id].tracking.as_deref() {
-        if (old.mode == Mode::Broadcast) != (mode == Mode::Broadcast) {
-            return Err(Error::text(
-                "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.",
-            ));
-        }
-        let opposite = matches!(
-            (old.mode, mode),
-            (Mode::OptIn, Mode::OptOut) | (Mode::OptOut, Mode::OptIn)
-        );
-        if opposite {
-            return Err(Error::text(
-                "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.",
-            ));
-        }
-        check_overlap(&old.prefixes, &wish.prefixes)?;
-    } else {
-        check_overlap(&BTreeSet::new(), &wish.prefixes)?;
-    }
+    let old = engine.sessions.clients[id].tracking.as_deref();
+    let mode = wish.mode(old.map(|old| old.mode))?;
+    let none = BTreeSet::new();
+    check_overlap(old.map_or(&none, |old| &old.prefixes), &wish.prefixes)?;
     let before = engine.sessions.clients[id].tracking.take();
     engine.sessions.tracking.clients += usize::from(before.is_none());
     let mut prefixes = before.map(|old| old.prefixes).unwrap_or_default();
     prefixes.extend(wish.prefixes.iter().map(|&prefix| prefix.into()));
-    if mode == Mode::Broadcast && prefixes.is_empty() {
+    if mode == Mode::Broadcast && wish.prefixes.is_empty() {
         prefixes.insert(Box::default());
     }
     for prefix in &prefixes {
+        let longest = &mut engine.sessions.tracking.longest_prefix;
+        *longest = prefix.len().max(*longest);
         let clients = engine
             .sessions
             .tracking
@@ -474,7 +479,7 @@ pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     engine.sessions.clients[id].tracking = Some(Box::new(Tracking {
         mode,
         no_loop: wish.no_loop,
-        redirect,
+        redirect: wish.redirect,
         broken: false,
         prefixes,
         caching: false,
@@ -487,8 +492,7 @@ pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
 /// CLIENT CACHING YES|NO
 pub(crate) fn caching(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
-    let tracking = client.tracking.as_deref_mut();
-    let tracking = tracking.filter(|tracking| matches!(tracking.mode, Mode::OptIn | Mode::OptOut)).ok_or(Error::text(
+    let tracking = client.tracking.as_deref_mut().ok_or(Error::text(
         "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
     ))?;
     if args::is(args[2], "YES") {

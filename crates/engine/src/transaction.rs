@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use commands::{Args, Done, Error, Traits, args};
+use commands::{Args, Done, Error, Flags, Traits, args};
 
 use crate::client::Client;
 use crate::index::Entry;
@@ -18,6 +18,35 @@ pub struct Multi {
     pub(crate) bytes: usize,
     /// A command was refused while queueing: EXEC will fail.
     pub(crate) broken: bool,
+    /// What any of the queued commands may do.
+    any: Flags,
+    /// What some queued command is not allowed.
+    lacking: Flags,
+}
+
+impl Multi {
+    /// The flags of EXEC itself, by which the gates look at it: those of all that it runs.
+    pub(crate) fn wants(&self, exec: Flags) -> Flags {
+        exec.with(self.any).without(self.lacking)
+    }
+}
+
+/// A key that a client watches.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The database, and the key in it.
+    pub(crate) at: (usize, Box<[u8]>),
+    /// Its time had come before WATCH: that it goes is no change.
+    expired: bool,
+}
+
+/// What there is at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    Nothing,
+    /// A key whose time has come.
+    Expired,
+    Key,
 }
 
 /// A queued command.
@@ -52,6 +81,7 @@ impl Engine {
     /// Queues a command of an open transaction.
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let databases = self.shard.keyspace.databases();
+        let wants = self.flags_of(entry, args);
         let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.multi {
             if entry.command.traits.has(Traits::SELECTS_DB) {
@@ -60,6 +90,12 @@ impl Engine {
                 multi.db = chosen
                     .filter(|chosen| *chosen < databases)
                     .unwrap_or(multi.db);
+            }
+            multi.any = multi.any.with(wants);
+            for flag in [Flags::STALE, Flags::LOADING] {
+                if !wants.has(flag) {
+                    multi.lacking = multi.lacking.with(flag);
+                }
             }
             let words: usize = args
                 .iter()
@@ -87,11 +123,11 @@ impl Engine {
     pub(crate) fn forget_watches(&mut self, id: ClientId) {
         let client = &mut self.sessions.clients[id];
         client.watch_broken = false;
-        for key in std::mem::take(&mut client.watched) {
-            if let Some(ids) = self.sessions.watchers.get_mut(&key) {
+        for Watched { at, .. } in std::mem::take(&mut client.watched) {
+            if let Some(ids) = self.sessions.watchers.get_mut(&at) {
                 ids.retain(|other| *other != id);
                 if ids.is_empty() {
-                    self.sessions.watchers.remove(&key);
+                    self.sessions.watchers.remove(&at);
                 }
             }
         }
@@ -118,10 +154,83 @@ impl Engine {
             if let Some(moving) = self.keeper.transfers.moving.get_mut(&key) {
                 moving.changed = true;
             }
-            for id in self.sessions.watchers.get(&key).into_iter().flatten() {
-                self.sessions.clients[*id].watch_broken = true;
+            self.break_watches_on(&key);
+        }
+    }
+
+    /// A key was changed: breaks the watches on it, unless it is only gone whose time had come before.
+    pub(crate) fn break_watches_on(&mut self, at: &(usize, Box<[u8]>)) {
+        let Some(ids) = self.sessions.watchers.get(at) else {
+            return;
+        };
+        let gone = self.shard.keyspace.db_ref(at.0).peek(&at.1).is_none();
+        for id in ids {
+            let client = &mut self.sessions.clients[*id];
+            let watched = client.watched.iter_mut().find(|watched| watched.at == *at);
+            let was_expired =
+                watched.is_some_and(|watched| std::mem::take(&mut watched.expired) && gone);
+            client.watch_broken |= !was_expired;
+        }
+    }
+
+    fn there(&self, (db, key): &(usize, Box<[u8]>)) -> There {
+        let db = self.shard.keyspace.db_ref(*db);
+        let now_ms = self.shard.keyspace.clock().unix_ms();
+        match db.peek(key) {
+            None => There::Nothing,
+            Some(_) if db.expire_ms(key).is_some_and(|at_ms| at_ms <= now_ms) => There::Expired,
+            Some(_) => There::Key,
+        }
+    }
+
+    /// Whether the time of a watched key has come since WATCH.
+    fn watches_expired(&self, id: ClientId) -> bool {
+        let mut watched = self.sessions.clients[id].watched.iter();
+        watched.any(|watched| !watched.expired && self.there(&watched.at) == There::Expired)
+    }
+
+    /// Watched keys of some databases are others now: breaks the watches on those that are not as they were.
+    fn break_watches_of(
+        &mut self,
+        concerned: impl Fn(usize) -> bool,
+        change: impl Fn(&Self, &(usize, Box<[u8]>)) -> (There, There),
+    ) {
+        let keys = self.sessions.watchers.keys();
+        let keys: Vec<_> = keys.filter(|at| concerned(at.0)).cloned().collect();
+        for at in keys {
+            let (before, after) = change(self, &at);
+            if (before, after) == (There::Nothing, There::Nothing) {
+                continue;
+            }
+            for id in self.sessions.watchers.get(&at).into_iter().flatten() {
+                let client = &mut self.sessions.clients[*id];
+                let Some(watched) = client.watched.iter_mut().find(|watched| watched.at == at)
+                else {
+                    continue;
+                };
+                match after {
+                    There::Nothing if watched.expired => watched.expired = false,
+                    There::Expired if watched.expired => {}
+                    There::Expired if before == There::Nothing => watched.expired = true,
+                    _ => client.watch_broken = true,
+                }
             }
         }
+    }
+
+    /// SWAPDB has run: breaks the watches on keys of both databases that are others now.
+    pub(crate) fn break_watches_on_swap(&mut self, first: usize, second: usize) {
+        if self.sessions.tracking.is_used() {
+            self.all_keys_changed();
+        }
+        let other = move |db: usize| if db == first { second } else { first };
+        self.break_watches_of(
+            |db| db == first || db == second,
+            |engine, at| {
+                let before = engine.there(&(other(at.0), at.1.clone()));
+                (before, engine.there(at))
+            },
+        );
     }
 
     /// A database is about to be emptied (`None`: all of them): breaks the watches on keys that are in it.
@@ -129,22 +238,17 @@ impl Engine {
         if self.sessions.tracking.is_used() {
             self.all_keys_changed();
         }
-        for ((at, key), ids) in &self.sessions.watchers {
-            if db.is_none_or(|db| db == *at) && self.shard.keyspace.db_ref(*at).peek(key).is_some()
-            {
-                ids.iter()
-                    .for_each(|id| self.sessions.clients[*id].watch_broken = true);
-            }
-        }
+        self.break_watches_of(
+            |at| db.is_none_or(|db| db == at),
+            |engine, at| (engine.there(at), There::Nothing),
+        );
     }
 }
 
 /// MULTI
 pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
-    if client.multi.is_some() {
-        return Err(Error::text("ERR MULTI calls can not be nested"));
-    }
+    client.flags.transacted = true;
     client.multi = Some(Box::new(Multi {
         db: client.db,
         ..Multi::default()
@@ -164,14 +268,13 @@ pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Don
 }
 
 /// EXEC
-pub(crate) fn exec(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+pub(crate) fn exec(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     let Some(multi) = engine.sessions.clients[id].multi.take() else {
         return Err(Error::text("ERR EXEC without MULTI"));
     };
-    let done = run_queue(engine, id, &multi);
-    // It is shown behind what it ran.
-    engine.tell_monitors(id, args);
-    done
+    let expired = engine.watches_expired(id);
+    engine.sessions.clients[id].watch_broken |= expired;
+    run_queue(engine, id, &multi)
 }
 
 fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
@@ -204,23 +307,27 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
 
 /// WATCH key …
 pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let client: &mut Client = &mut engine.sessions.clients[id];
-    if client.multi.is_some() {
-        return Err(Error::text("ERR WATCH inside MULTI is not allowed"));
+    engine.sessions.clients[id].flags.transacted = true;
+    if engine.sessions.clients[id].watch_broken {
+        // It watches more, and EXEC fails all the same.
+        engine.sessions.clients[id].out.ok();
+        return Ok(());
     }
     for &key in &args[1..] {
-        let key = (client.db, Box::from(key));
-        if !client.watched.contains(&key) {
+        let at = (engine.sessions.clients[id].db, Box::from(key));
+        let expired = engine.there(&at) == There::Expired;
+        let client: &mut Client = &mut engine.sessions.clients[id];
+        if !client.watched.iter().any(|watched| watched.at == at) {
             engine
                 .sessions
                 .watchers
-                .entry(key.clone())
+                .entry(at.clone())
                 .or_default()
                 .push(id);
-            client.watched.push(key);
+            client.watched.push(Watched { at, expired });
         }
     }
-    client.out.ok();
+    engine.sessions.clients[id].out.ok();
     engine.shard.effects.watching = true;
     Ok(())
 }

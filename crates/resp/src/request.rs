@@ -98,6 +98,9 @@ pub enum ProtocolError {
     /// An inline request leaves a quote open, or has text right after a closing one.
     #[error("Protocol error: unbalanced quotes in request")]
     UnbalancedQuotes,
+    /// A length or an argument does not end with CR and LF.
+    #[error("Protocol error: invalid CRLF in request")]
+    InvalidLineEnd,
     /// More than 4 GB wait in the buffer; places in it are kept as 32-bit numbers.
     #[error("Protocol error: too big query buffer")]
     TooBigBuffer,
@@ -378,10 +381,12 @@ impl Progress {
                 },
             };
             let bulk_bytes = length as usize;
-            // The two bytes of the line end are not looked at, as in Redis.
             if bytes.len() - self.at < bulk_bytes + 2 {
                 self.bulk = Some(length);
                 return Ok(false);
+            }
+            if !bytes[self.at + bulk_bytes..].starts_with(b"\r\n") {
+                return Err(ProtocolError::InvalidLineEnd);
             }
             found.push(Span::new(base + self.at, bulk_bytes));
             self.bulk = None;
@@ -460,8 +465,13 @@ impl Progress {
         match memchr(end, &window[self.scanned..]) {
             Some(found) => {
                 self.scanned += found;
-                let whole = end == b'\n' || self.scanned + 1 < line.len();
-                Ok(whole.then_some(self.at + self.scanned))
+                match line.get(self.scanned + 1) {
+                    _ if end == b'\n' => {}
+                    None => return Ok(None),
+                    Some(b'\n') => {}
+                    Some(_) => return Err(ProtocolError::InvalidLineEnd),
+                }
+                Ok(Some(self.at + self.scanned))
             }
             None if line.len() > MAX_LINE_BYTES => Err(too_big),
             None => {
@@ -510,7 +520,7 @@ fn whole_arguments(
         let (length, used) = short_line(buffer.get(at..)?, b'$')?;
         let bytes = length as usize;
         let end = at + used + bytes + 2;
-        if end > buffer.len() || length > limits.bulk_bytes {
+        if end > buffer.len() || length > limits.bulk_bytes || buffer[end - 2..end] != *b"\r\n" {
             return None;
         }
         found.push(Span::new(at + used, bytes));
@@ -523,12 +533,17 @@ fn whole_arguments(
 #[inline]
 fn short_line(line: &[u8], kind: u8) -> Option<(u32, usize)> {
     match *line {
-        [first, digit @ b'0'..=b'9', b'\r', _, ..] if first == kind => {
+        [first, digit @ b'0'..=b'9', b'\r', b'\n', ..] if first == kind => {
             Some((u32::from(digit - b'0'), 4))
         }
-        [first, ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _, ..] if first == kind => {
-            Some((u32::from(ten - b'0') * 10 + u32::from(one - b'0'), 5))
-        }
+        [
+            first,
+            ten @ b'1'..=b'9',
+            one @ b'0'..=b'9',
+            b'\r',
+            b'\n',
+            ..,
+        ] if first == kind => Some((u32::from(ten - b'0') * 10 + u32::from(one - b'0'), 5)),
         _ => longer_line(line, kind),
     }
 }
@@ -547,7 +562,11 @@ fn short_length(line: &[u8]) -> Option<(u32, usize)> {
     for (index, &byte) in line.iter().take(8).enumerate() {
         match byte {
             b'0'..=b'9' => value = value * 10 + u32::from(byte - b'0'),
-            b'\r' if index > 0 && index + 1 < line.len() && (index == 1 || line[0] != b'0') => {
+            b'\r'
+                if index > 0
+                    && line.get(index + 1) == Some(&b'\n')
+                    && (index == 1 || line[0] != b'0') =>
+            {
                 return Some((value, index + 2));
             }
             _ => return None,
@@ -900,7 +919,8 @@ mod tests {
         let pending = parser.pending_bulk().unwrap();
         assert_eq!((pending.argument, pending.bytes), (2, 40_000));
         assert_eq!(pending.missing(buffer.len()), 40_000 - 3 + 2);
-        buffer.resize(buffer.len() + pending.missing(buffer.len()), b'x');
+        buffer.resize(buffer.len() + pending.missing(buffer.len()) - 2, b'x');
+        buffer.extend_from_slice(b"\r\n");
         assert_eq!(parser.cut_all(&buffer, &mut batch), Ok(buffer.len()));
         assert_eq!(batch.arg(0, 2, &buffer).unwrap().len(), 40_000);
         assert_eq!(parser.pending_bulk(), None);

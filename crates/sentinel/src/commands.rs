@@ -1,11 +1,10 @@
 //! What clients may ask of a sentinel, and the gates a request passes: known, arity, password, subscribed clients. The
 //! rows are in [`table`]; SENTINEL stands in [`sentinel`] and [`settings`], pub/sub and the connections in [`sessions`],
-//! CLIENT in [`client`] and [`filter`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
+//! CLIENT in [`client`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
 
 mod acl;
 mod client;
 mod describe;
-mod filter;
 mod handshake;
 mod info;
 mod sentinel;

@@ -50,6 +50,7 @@ struct Inner {
     unix_ms: Cell<u64>,
     expiry: Cell<ExpiryMode>,
     touch: Cell<bool>,
+    looking: Cell<bool>,
     usage: Cell<Usage>,
     notes: Cell<Notes>,
     /// The last random number: which uses count.
@@ -80,6 +81,7 @@ impl Clock {
             hits: Cell::new(0),
             misses: Cell::new(0),
             touch: Cell::new(true),
+            looking: Cell::new(false),
             usage: Cell::new(Usage::Recency),
             notes: Cell::new(Notes::default()),
             dice: Cell::new(0x9e37_79b9_7f4a_7c15),
@@ -175,7 +177,18 @@ impl Clock {
     /// Whether reads set the LRU time.
     #[must_use]
     pub fn touches(&self) -> bool {
-        self.0.touch.get()
+        self.0.touch.get() && !self.0.looking.get()
+    }
+
+    /// Sets whether who reads only looks: then nothing that is read counts as used.
+    pub fn set_looking(&self, looking: bool) {
+        self.0.looking.set(looking);
+    }
+
+    /// Whether who reads only looks.
+    #[must_use]
+    pub fn is_looking(&self) -> bool {
+        self.0.looking.get()
     }
 
     /// Sets whether reads set the LRU time. While a forked child saves they should not: each would copy a page.

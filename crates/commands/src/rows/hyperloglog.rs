@@ -10,6 +10,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .about("2.8.9", "Adds elements to a HyperLogLog")
         .run(hyperloglog::pfadd),
     row("pfcount", -2, "readonly", Group::HyperLogLog)
+        .traits("may_replicate")
         .keys(&[key("RW access", index(1), range(-1, 1, 0))])
         .args("key:key0*")
         .about(

@@ -165,6 +165,20 @@ pub fn find_keys(facts: &super::Facts, args: Args<'_>, keys: &mut Vec<Key>) {
     }
 }
 
+/// Whether a word that is to tell how many keys follow tells nothing of the kind.
+#[must_use]
+pub fn miscounts_keys(facts: &super::Facts, args: Args<'_>) -> bool {
+    let mut counted = facts
+        .keys
+        .iter()
+        .filter(|spec| matches!(spec.find, Find::KeyNum { .. }));
+    counted.any(|spec| {
+        let mut keys = Vec::new();
+        apply(spec, args, &mut keys);
+        keys.is_empty()
+    })
+}
+
 fn apply(spec: &KeySpec, args: Args<'_>, keys: &mut Vec<Key>) {
     let begin = match spec.begin {
         Begin::Unknown => None,
@@ -343,13 +357,17 @@ pub fn set_keys(args: Args<'_>, keys: &mut Vec<Key>) {
 /// BITFIELD: with nothing but GET it only reads.
 pub fn bitfield_keys(args: Args<'_>, keys: &mut Vec<Key>) {
     const CHANGED: KeyFlags = KeyFlags::parse("RW access update");
-    let writes =
-        |word: &&[u8]| word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"incrby");
-    let flags = if args.iter().skip(2).any(writes) {
-        CHANGED
-    } else {
-        READ
-    };
+    let mut rest = args.get(2..).unwrap_or_default();
+    // What is not understood may change the value.
+    while let [operation, behind @ ..] = rest {
+        let is = |word: &str| operation.eq_ignore_ascii_case(word.as_bytes());
+        rest = match behind {
+            [_, _, behind @ ..] if is("get") => behind,
+            [_, behind @ ..] if is("overflow") => behind,
+            _ => break,
+        };
+    }
+    let flags = if rest.is_empty() { READ } else { CHANGED };
     keys.extend((args.len() > 1).then_some(Key { at: 1, flags }));
 }
 

@@ -17,7 +17,8 @@ pub use arguments::{Argument, Kind, parse_arguments, syntax};
 pub use categories::Categories;
 pub use flags::{Flags, Traits};
 pub use keys::{
-    Begin, Find, Key, KeyFlags, KeySpec, find_keys, index, key, keynum, keyword, range,
+    Begin, Find, Key, KeyFlags, KeySpec, find_keys, index, key, keynum, keyword, miscounts_keys,
+    range,
 };
 pub use keys::{bitfield_keys, migrate_keys, radius_keys, set_keys, sort_keys};
 pub use row::{DataFn, Facts, Group, KeyFinder, Row, row};

@@ -68,6 +68,7 @@ impl Engine {
         );
         self.note_latency("fork", child.fork_us);
         self.keeper.persistence.fork_us = child.fork_us;
+        self.keeper.persistence.forks += 1;
         self.set_child(Some(Running {
             purpose: Purpose::Rewrite,
             pid: child.pid,

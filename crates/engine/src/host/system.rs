@@ -37,6 +37,8 @@ pub struct Process {
     pub total_memory: usize,
     /// System, user, and the same of ended children.
     pub cpu_seconds: [f64; 4],
+    /// System and user time of the thread that serves.
+    pub main_thread_cpu_seconds: [f64; 2],
     /// Sockets that MIGRATE keeps.
     pub migrate_sockets: usize,
 }

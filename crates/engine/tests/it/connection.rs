@@ -108,7 +108,7 @@ fn clients_are_listed_and_killed_by_filters() {
         &["DB", "3"],
         &["ID", &own],
         &["NOT-DB", "0"],
-        &["TYPE", "normal", "NOT-NAME", ""],
+        &["TYPE", "normal", "NAME", "other", "NAME", "b"],
     ] {
         let listed = server.run(a, &[&["CLIENT", "LIST"][..], filter].concat());
         assert!(

@@ -7,6 +7,7 @@
 
 mod acl;
 mod append_only;
+mod clients;
 mod cluster;
 mod connection;
 mod expiry;

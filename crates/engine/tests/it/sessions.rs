@@ -11,11 +11,11 @@ fn errors_quote_the_bytes_that_came_up_to_a_nul() {
     for (words, reply) in [
         (
             &[&b"DEBUG"[..], b"\xffx\0y"][..],
-            &b"-ERR Unknown DEBUG subcommand or wrong number of arguments for '\xffx'\r\n"[..],
+            &b"-ERR unknown subcommand or wrong number of arguments for '\xffx'. Try DEBUG HELP.\r\n"[..],
         ),
         (
             &[b"DEBUG", b"HTSTATS"],
-            b"-ERR Unknown DEBUG subcommand or wrong number of arguments for 'HTSTATS'\r\n",
+            b"-ERR unknown subcommand or wrong number of arguments for 'HTSTATS'. Try DEBUG HELP.\r\n",
         ),
         (
             &[b"PUBSUB", b"1\xffa"],

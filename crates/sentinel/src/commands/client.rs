@@ -1,8 +1,9 @@
 //! CLIENT: the connections of clients, one's own and others'.
 
+use client_filter::{Facts, Filter, Kind, Known};
 use resp::number::parse_integer;
 
-use super::filter::{Filter, is_user, syntax_error, yes_or_no};
+use super::handshake::DEFAULT_USER;
 use super::help;
 use super::sessions::{Replies, Session, Tracking, is_client_name};
 use crate::Monitor;
@@ -10,6 +11,8 @@ use crate::io::{ClientId, Output, Reply};
 
 /// Prefixes that one connection may want to track.
 const MAX_PREFIXES: usize = 128;
+/// The databases that a filter may name; all are empty.
+const DATABASES: usize = 16;
 
 impl Monitor {
     /// Runs a subcommand. `None` when there is nothing to reply.
@@ -31,8 +34,8 @@ impl Monitor {
                 let line = self.of(client, |session| session.line(client, self.cx.now));
                 Reply::Text(format!("{line}\n").into_bytes())
             }
-            "list" => self.client_list(client, &words),
-            "kill" => return self.client_kill(client, &words),
+            "list" => self.client_list(client, args),
+            "kill" => return self.client_kill(client, args),
             "getname" => match self.of(client, |session| session.name.clone()) {
                 name if name.is_empty() => Reply::Nil,
                 name => Reply::bulk(name),
@@ -147,8 +150,12 @@ impl Monitor {
         Reply::ok()
     }
 
-    fn client_list(&self, client: ClientId, words: &[&str]) -> Reply {
-        let filter = match Filter::read(words, is_user) {
+    fn client_list(&self, client: ClientId, args: &[Vec<u8>]) -> Reply {
+        if args.len() == 1 {
+            return syntax_error();
+        }
+        let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let filter = match read_filter(&words) {
             Ok(filter) => filter,
             Err(error) => return error,
         };
@@ -163,26 +170,29 @@ impl Monitor {
     fn chosen<'a>(
         &'a self,
         me: ClientId,
-        filter: &'a Filter,
+        filter: &'a Filter<'a>,
         skip_me: bool,
     ) -> impl Iterator<Item = (ClientId, &'a Session)> {
         self.cx.sessions.iter().filter(move |&(client, session)| {
-            filter.fits(client, session, self.cx.now) && !(skip_me && client == me)
+            let flags = session.flags();
+            let facts = facts(client, session, &flags, self.cx.mono());
+            filter.fits(&facts) && !(skip_me && client == me)
         })
     }
 
     /// `ip:port`, or pairs of options and values. The reply goes out before the connection of who asked is closed.
-    fn client_kill(&mut self, client: ClientId, words: &[&str]) -> Option<Reply> {
+    fn client_kill(&mut self, client: ClientId, args: &[Vec<u8>]) -> Option<Reply> {
+        let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let old_form = words.len() == 1;
-        let filter = match words {
+        let filter = match words[..] {
             [addr] => Ok(Filter::of_addr(addr)),
-            _ => Filter::read(words, is_user),
+            _ => read_filter(&words),
         };
         let filter = match filter {
             Ok(filter) => filter,
             Err(error) => return Some(error),
         };
-        let skip_me = filter.skip_me.unwrap_or(true);
+        let skip_me = filter.skip_me.unwrap_or(!old_form);
         let victims: Vec<ClientId> = self
             .chosen(client, &filter, skip_me)
             .map(|(victim, _)| victim)
@@ -267,6 +277,58 @@ impl Monitor {
         }
         Reply::ok()
     }
+}
+
+/// Reads the filters of CLIENT LIST and CLIENT KILL.
+fn read_filter<'a>(words: &'a [&'a [u8]]) -> Result<Filter<'a>, Reply> {
+    let known = Known {
+        is_user: &|name| name == DEFAULT_USER.as_bytes(),
+        databases: DATABASES,
+    };
+    Filter::read(words, 0, known)
+        .map_err(|error| Reply::Error(String::from_utf8_lossy(&error.line()).into_owned()))
+}
+
+/// What filters look at.
+fn facts<'a>(
+    ClientId(id): ClientId,
+    session: &'a Session,
+    flags: &'a str,
+    mono_ms: u64,
+) -> Facts<'a> {
+    let since = |at: u64| mono_ms.saturating_sub(at) / 1_000;
+    Facts {
+        id,
+        kind: if session.subscriptions() > 0 {
+            Kind::PubSub
+        } else {
+            Kind::Normal
+        },
+        addr: &session.addr,
+        local_addr: &session.laddr,
+        user: Some(session.user.as_bytes()),
+        name: session.name.as_bytes(),
+        library: [&session.lib_name, &session.lib_ver],
+        db: 0,
+        flags,
+        // Nobody can claim any.
+        capabilities: "",
+        idle_seconds: since(session.active_ms),
+        age_seconds: since(session.connected_ms),
+    }
+}
+
+/// `yes` or `no`, in any case.
+pub(super) fn yes_or_no(value: &str) -> Result<bool, Reply> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(syntax_error()),
+    }
+}
+
+fn syntax_error() -> Reply {
+    Reply::err("syntax error")
 }
 
 fn on_or_off(word: &str) -> Result<bool, Reply> {

@@ -63,15 +63,6 @@ impl Session {
         self.channels.len() + self.patterns.len()
     }
 
-    /// The name that CLIENT KILL TYPE knows this kind of client by.
-    pub(super) fn kind(&self) -> &'static str {
-        if self.subscriptions() > 0 {
-            "pubsub"
-        } else {
-            "normal"
-        }
-    }
-
     /// The letters of CLIENT LIST.
     pub(super) fn flags(&self) -> String {
         let letters = [

@@ -7,7 +7,7 @@ use conf::{Choice as _, LogLevel};
 use resp::glob;
 use resp::number::parse_integer;
 
-use super::filter::yes_or_no;
+use super::client::yes_or_no;
 use super::sentinel::{NO_SUCH_MASTER, control_characters};
 use crate::Monitor;
 use crate::config::{Globals, Options};
