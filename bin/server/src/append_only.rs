@@ -19,6 +19,7 @@ use engine::{
 };
 use rdb::{LoadOptions, Progress};
 use store::Keyspace;
+use tokio::sync::Notify;
 
 use crate::gathered::Gathered;
 use crate::pace::Paced;
@@ -40,29 +41,31 @@ pub(crate) struct AppendOnlyFile {
 
 impl AppendOnlyFile {
     /// Opens a file to be written at its end; one that is missing is made, and one that is there is emptied where it is to be `fresh`.
-    pub(crate) fn open(path: &Path, fresh: bool) -> io::Result<Self> {
+    /// `synced` is notified when a sync on the other thread has ended.
+    pub(crate) fn open(path: &Path, fresh: bool, synced: Arc<Notify>) -> io::Result<Self> {
         let file = File::options().append(true).create(true).open(path)?;
         if fresh {
             file.set_len(0)?;
         }
-        Self::start(file)
+        Self::start(file, synced)
     }
 
-    fn start(file: File) -> io::Result<Self> {
+    fn start(file: File, synced: Arc<Notify>) -> io::Result<Self> {
         let file = Arc::new(file);
         let (orders, ordered) = channel();
         let (answer, results) = channel();
-        let synced = Arc::clone(&file);
+        let to_sync = Arc::clone(&file);
         std::thread::Builder::new()
             .name("aof-sync".to_owned())
             .spawn(move || {
                 for () in ordered {
                     let begun = Instant::now();
-                    let ended = synced.sync_data();
+                    let ended = to_sync.sync_data();
                     let ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
                     if answer.send(ended.map(|()| ns)).is_err() {
                         return;
                     }
+                    synced.notify_one();
                 }
             })?;
         Ok(Self {

@@ -23,6 +23,7 @@ use logline::{Log, Role};
 use socket2::Socket;
 use store::{Keyspace, Limits};
 use tls::Settings;
+use tokio::sync::Notify;
 
 use crate::append_only::{self, AppendOnlyFile};
 use crate::clock::Clock;
@@ -70,6 +71,8 @@ pub(crate) struct Machine {
     pub(crate) handshakes: Rc<Handshakes>,
     /// Whose doors are opened and closed.
     shell: Rc<RefCell<Weak<Shell>>>,
+    /// Something is to be written to the append-only file, or the sync that it waited for has ended.
+    pub(crate) flush_due: Arc<Notify>,
 }
 
 impl Machine {
@@ -109,6 +112,7 @@ impl Machine {
             oom: OomScore::default(),
             handshakes: Rc::default(),
             shell: Rc::default(),
+            flush_due: Arc::default(),
         }
     }
 
@@ -424,7 +428,7 @@ impl Files for Machine {
     }
 
     fn open_append(&mut self, path: &[u8], fresh: bool) -> Result<Box<dyn AppendFile>, String> {
-        match AppendOnlyFile::open(as_path(path), fresh) {
+        match AppendOnlyFile::open(as_path(path), fresh, Arc::clone(&self.flush_due)) {
             Ok(file) => Ok(Box::new(file)),
             Err(error) => Err(reason(&error)),
         }

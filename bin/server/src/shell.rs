@@ -84,8 +84,6 @@ pub(crate) struct Shell {
     /// Clients that go on after those that are ready, and whether there are any.
     later: Later,
     later_due: Notify,
-    /// Something is to be written to the append-only file.
-    flush_due: Notify,
     /// Clients whose output waits for that.
     deferred: RefCell<Vec<ClientId>>,
     pub(crate) pid_file: RefCell<Option<PidFile>>,
@@ -122,7 +120,6 @@ impl Shell {
             child_ended: Notify::new(),
             later: Later::default(),
             later_due: Notify::new(),
-            flush_due: Notify::new(),
             deferred: RefCell::default(),
             pid_file: RefCell::default(),
             restart: Cell::new(None),
@@ -215,7 +212,7 @@ impl Shell {
             self.wake(id);
         }
         if engine.has_unflushed() {
-            self.flush_due.notify_one();
+            self.machine.flush_due.notify_one();
         }
     }
 
@@ -289,7 +286,7 @@ impl Shell {
     /// those that the same poll of the sockets woke. Their replies leave after it.
     async fn flush_turns(self: Rc<Self>) {
         loop {
-            self.flush_due.notified().await;
+            self.machine.flush_due.notified().await;
             if !self.turn(Engine::flush_append_only) {
                 return;
             }

@@ -49,6 +49,18 @@ impl Engine {
         }
     }
 
+    /// As WAIT may tell it: no replica counts while our own append-only file has yet to be given what it has.
+    fn confirmed(&self, on: &OnReplicas) -> Holders {
+        let holders = self.holders(on);
+        if on.on_disk.is_some() || self.is_written(on.offset) {
+            return holders;
+        }
+        Holders {
+            replicas: 0,
+            ..holders
+        }
+    }
+
     /// How many replicas have not yet said that they have the whole stream.
     pub(crate) fn lagging_replicas(&self) -> usize {
         let everything = OnReplicas {
@@ -72,7 +84,7 @@ impl Engine {
 
     /// Answers at once where that can be done, or lets the client wait.
     fn wait_for(&mut self, id: ClientId, on: OnReplicas) {
-        let holders = self.holders(&on);
+        let holders = self.confirmed(&on);
         if is_enough(&on, holders) || self.journal.group.depth > 0 || self.in_script() {
             return self.answer_wait(id, &on, holders);
         }
@@ -107,7 +119,7 @@ impl Engine {
                 self.journal.replicas.waiters.retain(|other| *other != id);
                 continue;
             };
-            let holders = self.holders(&on);
+            let holders = self.confirmed(&on);
             let over = on.until_ms.is_some_and(|until| until <= now_ms);
             if on.on_disk == Some(true) && !self.config.appendonly {
                 self.sessions.clients[id].out.error(NO_FILE.line());

@@ -39,6 +39,13 @@ impl Engine {
         (aof.state != State::Off).then_some(self.journal.durable.synced)
     }
 
+    /// Whether our own file, where one is kept, holds what the stream for replicas held at `offset`. A write may wait for a sync while
+    /// the replicas have it: if this process then ends and comes back, it is the only one without it, and they follow it.
+    pub(crate) fn is_written(&self, offset: u64) -> bool {
+        let aof = &self.journal.append_only;
+        aof.state != State::On || aof.buffer.is_empty() || self.journal.durable.written >= offset
+    }
+
     /// All that came before is in the file. Where it was on the disk already, what is new in the stream alone is too.
     pub(super) fn note_written(&mut self) {
         let aof = &self.journal.append_only;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(crate) struct Talk {
     pub(crate) made_safe: Arc<Mutex<Vec<String>>>,
     /// Small files by name.
     pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// The disk is busy with a sync of the append-only file.
+    pub(crate) syncing: Arc<AtomicBool>,
 }
 
 impl Meanwhile for Talk {
@@ -143,6 +145,7 @@ impl Files for World {
             syncs,
             size,
             syncing: false,
+            busy: Arc::clone(&self.talk.syncing),
         }))
     }
 
@@ -202,6 +205,7 @@ struct Paper {
     syncs: Arc<AtomicU32>,
     size: u64,
     syncing: bool,
+    busy: Arc<AtomicBool>,
 }
 
 impl AppendFile for Paper {
@@ -221,7 +225,9 @@ impl AppendFile for Paper {
         self.syncing = true;
     }
     fn poll_sync(&mut self) -> engine::SyncState {
-        if std::mem::take(&mut self.syncing) {
+        if self.busy.load(Ordering::Relaxed) {
+            engine::SyncState::Running
+        } else if std::mem::take(&mut self.syncing) {
             engine::SyncState::Ended(Ok(0))
         } else {
             engine::SyncState::Idle

@@ -1,5 +1,7 @@
 //! Replies about clients, and what clients learn of each other.
 
+use std::sync::atomic::Ordering;
+
 use engine::{Action, ChildEnd, Now, Transferred};
 
 use crate::harness::{Server, peer, taken};
@@ -139,6 +141,56 @@ fn who_waits_is_sent_away_when_the_server_becomes_a_slave() {
     assert_eq!(flags.count(), 2, "they are to be closed: {listed}");
     let info = server.run(c, &["INFO", "clients"]);
     assert!(info.contains("blocked_clients:0\r\n"), "{info}");
+}
+
+#[test]
+fn wait_confirms_nothing_that_the_own_file_has_not_got() {
+    let mut server = Server::with(conf::ServerConfig {
+        appendonly: true,
+        repl_diskless_sync: false,
+        ..conf::ServerConfig::default()
+    });
+    let (a, replica) = (server.a, server.b);
+    let other = server.engine.accept(peer()).expect("room");
+    server
+        .engine
+        .start_append_only(0)
+        .expect("a file that takes everything");
+    server.talk.child.set(Some(engine::ChildEnd::Done));
+    server.run(replica, &["PSYNC", "?", "-1"]);
+    server.engine.tick();
+    server.engine.dump_sent(replica, true);
+    let reads_all = |server: &mut Server| {
+        let bytes = server.engine.stream(replica).len();
+        server.engine.stream_sent(replica, bytes);
+        let info = server.run(other, &["INFO", "replication"]);
+        let offset = info
+            .lines()
+            .find_map(|line| line.strip_prefix("master_repl_offset:"));
+        server.run(replica, &["REPLCONF", "ACK", offset.expect("a field")]);
+    };
+
+    assert_eq!(server.run(a, &["SET", "k", "1"]), "+OK\r\n");
+    assert!(server.engine.flush_append_only());
+    assert_eq!(server.run(a, &["WAIT", "1", "0"]), "");
+    reads_all(&mut server);
+    assert_eq!(taken(&mut server.engine, a), ":1\r\n");
+
+    // The write to the file is put off, for a sync is under way: the replica has it first.
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    assert_eq!(server.run(a, &["SET", "k", "2"]), "+OK\r\n");
+    assert!(server.engine.flush_append_only());
+    assert_eq!(server.run(a, &["WAIT", "1", "0"]), "");
+    reads_all(&mut server);
+    server.engine.tick();
+    assert_eq!(
+        taken(&mut server.engine, a),
+        "",
+        "a kill now, and a quick restart, would lose it"
+    );
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    assert!(server.engine.flush_append_only());
+    assert_eq!(taken(&mut server.engine, a), ":1\r\n");
 }
 
 #[test]
