@@ -333,6 +333,35 @@ fn a_replica_that_does_not_read_its_copy_is_dropped_and_others_go_on() {
 }
 
 #[test]
+fn a_child_that_streams_ends_with_its_last_replica() {
+    let master = Daemon::server(&format!(
+        "{QUIET}\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrdbcompression no"
+    ));
+    let mut client = master.client();
+    // More than the pipe and the sockets take.
+    for number in 0..40 {
+        let value = "x".repeat(1_000_000);
+        assert_eq!(client.text(&format!("SET {number} {value}")), "OK");
+    }
+    let mut replica = TcpStream::connect(master.address()).unwrap();
+    replica
+        .write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n")
+        .unwrap();
+    wait_until("a child", || {
+        master
+            .log()
+            .contains("Background RDB transfer started by pid ")
+    });
+    drop(replica);
+    wait_until("the child is gone", || {
+        master.info_field("persistence", "rdb_bgsave_in_progress") == "0"
+    });
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(slave.text("DBSIZE"), "40");
+}
+
+#[test]
 fn w7_a_diskless_copy_leaves_no_file_at_the_master() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");

@@ -175,6 +175,8 @@ impl Machine {
     ) -> bool {
         self.log.set_role(Role::Child);
         self.oom.set_child();
+        // The ends that are the parent's: a pipe that nobody else reads has to break, not to fill.
+        drop((self.pipe.take(), self.report.take()));
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
             (Job::Save(request) | Job::Stream(request), _) => {

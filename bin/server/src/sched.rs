@@ -1,7 +1,8 @@
 //! Hints to the scheduler.
 #![expect(unsafe_code, reason = "one system call that no library offers")]
 
-/// How far a child that saves stands back (the scale of `nice`): beside a busy parent it gets two fifths of a core that they share.
+/// How far a child that saves stands back behind its parent (the scale of `nice`): beside a busy one it gets two fifths of a core that
+/// they share.
 const CHILD_NICE: i32 = 2;
 /// How long it runs before the scheduler looks again whether its parent has something to do; the least that Linux takes.
 const SLICE_NS: u64 = 100_000;
@@ -9,7 +10,9 @@ const SLICE_NS: u64 = 100_000;
 /// Where the child has to share its parent's core, a request that comes waits for it no longer than a short slice. Where the system
 /// refuses that, the child is as fast as its parent.
 pub(crate) fn stand_back() {
-    if !schedule(nix::libc::SCHED_OTHER, CHILD_NICE) {
+    // To change it by nothing tells it.
+    let own = rustix::process::nice(0).unwrap_or(0);
+    if !schedule(nix::libc::SCHED_OTHER, own.saturating_add(CHILD_NICE)) {
         let _ = rustix::process::nice(CHILD_NICE);
     }
 }
