@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tern_tests::daemon::{Client, Daemon, fields, run, wait_until};
+use tern_tests::daemon::{Client, Daemon, fields, run, wait_for, wait_until};
 
 /// No save points: only replication writes dumps.
 const QUIET: &str = "save \"\"";
@@ -345,8 +345,12 @@ fn a_child_that_streams_ends_with_its_last_replica() {
     }
     let mut replica = TcpStream::connect(master.address()).unwrap();
     replica
-        .write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n")
+        .write_all(b"REPLCONF capa eof capa psync2\r\n")
         .unwrap();
+    let mut answer = [0; 5];
+    replica.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    replica.write_all(b"PSYNC ? -1\r\n").unwrap();
     wait_until("a child", || {
         master
             .log()
@@ -359,6 +363,86 @@ fn a_child_that_streams_ends_with_its_last_replica() {
     let slave = slave_of(&master, "");
     wait_link(&slave);
     assert_eq!(slave.text("DBSIZE"), "40");
+}
+
+/// The next replica that comes to a primary made of paper: its connection, and what it asked PSYNC for.
+fn greets(primary: &TcpListener) -> (BufReader<TcpStream>, Vec<String>) {
+    let stream = wait_for("a replica", Duration::from_secs(20), || {
+        primary.accept().ok().map(|(stream, _)| stream)
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut replica = BufReader::new(stream);
+    loop {
+        let words = request(&mut replica);
+        let answer = match words[0].as_str() {
+            "PSYNC" => return (replica, words),
+            "PING" => "+PONG\r\n",
+            _ => "+OK\r\n",
+        };
+        replica.get_mut().write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+fn request(replica: &mut BufReader<TcpStream>) -> Vec<String> {
+    let mut line = String::new();
+    let mut number = |replica: &mut BufReader<TcpStream>| -> usize {
+        line.clear();
+        replica.read_line(&mut line).unwrap();
+        line[1..].trim_end().parse().unwrap()
+    };
+    let count = number(replica);
+    let words = (0..count).map(|_| {
+        let mut word = vec![0; number(replica) + 2];
+        replica.read_exact(&mut word).unwrap();
+        String::from_utf8_lossy(&word).trim_end().to_owned()
+    });
+    words.collect()
+}
+
+#[test]
+fn a_replica_does_not_go_on_behind_a_command_that_it_cannot_apply() {
+    let primary = TcpListener::bind("127.0.0.1:0").unwrap();
+    primary.set_nonblocking(true).unwrap();
+    let port = primary.local_addr().unwrap().port();
+    let slave = Daemon::server(&format!("{QUIET}\nslaveof 127.0.0.1 {port}"));
+    let (mut replica, asked) = greets(&primary);
+    assert_eq!(asked[1..], ["?", "-1"]);
+    let id = "a".repeat(40);
+    let known = "SELECT 0\r\nSET a 1\r\n";
+    let later = "JSON.SET k $ 1\r\nSET b 2\r\n";
+    let mut copy = format!("+FULLRESYNC {id} 0\r\n$18\r\n").into_bytes();
+    copy.extend_from_slice(b"REDIS0009\xff\0\0\0\0\0\0\0\0");
+    copy.extend_from_slice(format!("{known}{later}").as_bytes());
+    replica.get_mut().write_all(&copy).unwrap();
+
+    // It comes back for what is behind the last command that it has applied, and again.
+    for _ in 0..2 {
+        let (again, asked) = greets(&primary);
+        assert_eq!(asked[1..], [id.clone(), (known.len() + 1).to_string()]);
+        replica = again;
+        let answer = format!("+CONTINUE\r\n{later}");
+        replica.get_mut().write_all(answer.as_bytes()).unwrap();
+    }
+    assert_eq!(slave.text("GET a"), "1");
+    assert_eq!(slave.text("EXISTS b"), "0");
+    let log = slave.log();
+    let line = format!(
+        "could not apply the command 'JSON.SET' of its primary: ERR unknown command 'JSON.SET', with args beginning with: 'k' '$' '1'. The link is broken behind offset {}",
+        known.len()
+    );
+    assert!(log.contains(&line), "{log}");
+    let errors = slave.info_field("stats", "unexpected_error_replies");
+    assert!(errors.parse::<u32>().unwrap() >= 2, "{errors}");
+
+    assert_eq!(slave.text("CONFIG SET replica-unknown-command log"), "OK");
+    let (mut replica, _) = greets(&primary);
+    let answer = format!("+CONTINUE\r\n{later}");
+    replica.get_mut().write_all(answer.as_bytes()).unwrap();
+    wait_value(&slave, "b", "2");
+    assert_eq!(slave.info_field("replication", "master_link_status"), "up");
 }
 
 #[test]

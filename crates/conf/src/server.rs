@@ -16,7 +16,7 @@ use crate::value::{
     AppendFsync, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat, LogLevel, LogTimestamp,
     Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
     PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior, SavePoint, ShutdownFlags, Supervised,
-    SyslogFacility, TlsAuthClients, TlsAuthClientsUser, VersionCheck,
+    SyslogFacility, TlsAuthClients, TlsAuthClientsUser, UnknownCommand, VersionCheck,
 };
 
 /// Which part of the server has to look at its parameters again after `CONFIG SET`.
@@ -258,6 +258,8 @@ parameters! {
     replica_announce_port: u16 = 0, plain: int("replica-announce-port", 0, PORT).alias("slave-announce-port");
     /// What a replica does with a command of its master that fails.
     propagation_error_behavior: PropagationError = PropagationError::Ignore, plain: word("propagation-error-behavior");
+    /// What a replica does about a command of its primary that it cannot apply.
+    replica_unknown_command: UnknownCommand = UnknownCommand::Break, plain: word("replica-unknown-command").hidden();
     /// Seconds between a master's pings to its replicas.
     repl_ping_slave_period: u32 = 10, plain: int("repl-ping-replica-period", 1, INT_MAX).alias("repl-ping-slave-period").tells(Effect::Replication);
     /// Seconds without a sign of life after which the other side of a replication link is given up.

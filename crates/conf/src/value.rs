@@ -217,6 +217,14 @@ choices! {
         PanicOnReplicas = "panic-on-replicas",
     }
 
+    /// What becomes of the link to a primary that sends what cannot be applied (`replica-unknown-command`).
+    UnknownCommand {
+        /// It breaks, and is tried again from before that command.
+        Break = "break",
+        /// It goes on without that command.
+        Log = "log",
+    }
+
     /// Whether dumps of versions that are not known are read (`rdb-version-check`).
     VersionCheck {
         /// No.

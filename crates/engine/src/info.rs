@@ -467,7 +467,7 @@ impl Engine {
             "tracking_total_keys:{}", tracked_keys;
             "tracking_total_items:{}", tracked_items;
             "tracking_total_prefixes:{}", tracked_prefixes;
-            "unexpected_error_replies:0";
+            "unexpected_error_replies:{}", stats.unexpected_errors;
             "total_error_replies:{}", stats.error_replies;
             "client_query_buffer_limit_disconnections:{}", stats.query_buffer_closed;
             "client_output_buffer_limit_disconnections:{}", stats.output_buffer_closed;

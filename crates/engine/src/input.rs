@@ -232,6 +232,7 @@ impl Engine {
         let mut args = self.intake.args.take();
         let mut stopped = None;
         let ahead = places.positions > 0;
+        let streamed = self.is_stream(id);
         for index in 0..batch.len() {
             batch.args(index, bytes, &mut args);
             if ahead {
@@ -245,7 +246,11 @@ impl Engine {
             if let Some(shared) = shared {
                 self.shard.big = big_argument(shared, &args);
             }
-            let ran = self.request(id, &args);
+            let ran = if streamed {
+                self.stream_request(id, &args)
+            } else {
+                self.request(id, &args)
+            };
             let going = self
                 .sessions
                 .clients

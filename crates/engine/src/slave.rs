@@ -4,12 +4,12 @@
 //! primary's name: so any two servers that have once followed the same stream can follow one another from where they are.
 
 use bytes::BytesMut;
-use commands::{Args, Done, Error, args};
+use commands::{Args, Done, Error, Flags, Traits, args};
 use replication::{Config, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
-use crate::client::Peer;
+use crate::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
 /// Our side of replication as a slave.
@@ -30,6 +30,8 @@ pub(crate) struct Slave {
     resumable: bool,
     /// The place in the stream of the dump that is received.
     announced: Option<Place>,
+    /// The command of the stream that could not be applied, and why: the link is to break before it.
+    unapplied: Option<String>,
     /// REPLCONF GETACK came: the primary waits for our offset.
     pub(crate) ack_asked: bool,
     /// When the link was lost, Unix milliseconds.
@@ -205,6 +207,7 @@ impl Engine {
             scanned: 0,
             resumable,
             announced: None,
+            unapplied: None,
             ack_asked: false,
             down_since_ms: 0,
             down_mono_ms: None,
@@ -647,6 +650,7 @@ impl Engine {
         self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
         run(self);
         self.forward_applied(false);
+        self.break_before_unapplied();
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
@@ -667,6 +671,75 @@ impl Engine {
         {
             self.send_ack();
         }
+    }
+
+    /// Runs a request of the stream. False where it cannot be applied and the link is to break: it is asked for again.
+    pub(crate) fn stream_request(&mut self, id: ClientId, args: Args<'_>) -> bool {
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            // Nobody reads the replies.
+            client.out.clear();
+        }
+        let ran = self.request(id, args);
+        let Some(client) = self.sessions.clients.get_mut(id).filter(|_| ran) else {
+            return ran;
+        };
+        match client.out.flatten() {
+            [b'-', error @ ..] => {
+                let error = String::from_utf8_lossy(error).trim_end().to_owned();
+                self.could_not_apply(id, args, &error)
+            }
+            _ => true,
+        }
+    }
+
+    /// A command of the stream was answered with an error: the primary's data are not ours any more, unless it is skipped there too.
+    /// Whether to go on.
+    #[cold]
+    fn could_not_apply(&mut self, id: ClientId, args: Args<'_>, error: &str) -> bool {
+        let row = self.index.find(args[0]).map(|entry| entry.command);
+        // A script that fails does so at the primary too; what a primary has no business to say was logged.
+        let skipped = row.is_some_and(|row| {
+            row.traits.has(Traits::RUNS_SCRIPT) && !error.starts_with("NOSCRIPT")
+                || row.flags.has(Flags::ADMIN) && !row.traits.has(Traits::FROM_MASTER)
+        });
+        let Some(slave) = self.keeper.slave.as_mut().filter(|_| !skipped) else {
+            return true;
+        };
+        self.meter.stats.unexpected_errors += 1;
+        let name = String::from_utf8_lossy(&args[0][..args[0].len().min(128)]).into_owned();
+        let told = format!("could not apply the command '{name}' of its primary: {error}");
+        if self.config.replica_unknown_command == conf::UnknownCommand::Log {
+            let offset = self.journal.replicas.offset();
+            tracing::warn!(
+                "== CRITICAL == This replica {told}. It came within what follows offset {offset}; it is left out"
+            );
+            return true;
+        }
+        slave.unapplied = Some(told);
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.waiting = Waiting::Held;
+        }
+        false
+    }
+
+    /// Breaks the link where a command could not be applied: what came before it was, and the stream is asked for again from there.
+    fn break_before_unapplied(&mut self) {
+        let slave = self.keeper.slave.as_mut();
+        let Some(told) = slave.and_then(|slave| slave.unapplied.take()) else {
+            return;
+        };
+        self.forward_applied(true);
+        let offset = self.journal.replicas.offset();
+        tracing::warn!(
+            "== CRITICAL == This replica {told}. The link is broken behind offset {offset} (replica-unknown-command break)"
+        );
+        self.close_link();
+        // What else came with it goes nowhere.
+        let slave = self.keeper.slave.as_mut();
+        if let Some(client) = slave.and_then(|slave| slave.client.take()) {
+            self.close(client);
+        }
+        self.perform_link();
     }
 
     /// Hands on what was applied of the stream. What belongs to an open transaction is not applied yet; it is looked for only now and

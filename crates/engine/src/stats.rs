@@ -86,6 +86,8 @@ pub(crate) struct Stats {
     pub(crate) memory_peak: usize,
     /// Replies that were errors.
     pub(crate) error_replies: u64,
+    /// Those to a primary: commands of its stream that could not be applied.
+    pub(crate) unexpected_errors: u64,
     /// How many of them had each code.
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) commands_rate: Rate,
