@@ -39,6 +39,7 @@ fn w22_to_w24_a_cluster_with_replicas() {
     a_sharded_message_is_heard_in_its_shard(&cluster);
     wait_is_for_what_the_client_has_seen(&cluster);
     slots_move_whole(&cluster);
+    what_takes_long_is_no_death(&cluster);
     w23_a_replica_dies(&mut cluster);
     w24_a_master_dies_under_load(&mut cluster);
 }
@@ -704,6 +705,49 @@ fn wait_is_for_what_the_client_has_seen(cluster: &Cluster) {
         assert_eq!(busy.text(&format!("INCR {key}")), number.to_string());
         assert_eq!(idle.text("WAIT 0 0"), "1");
     }
+}
+
+/// A turn of three node timeouts, once one that others are served in, and once one that they are not.
+fn what_takes_long_is_no_death(cluster: &Cluster) {
+    const SCRIPT: &str = "redis.call('SET', KEYS[1], 'before') local t = os.clock() while os.clock() - t < 6 do end return redis.call('SET', KEYS[1], 'done')";
+    let masters = &cluster.nodes[..2];
+    let owned = |node: &Daemon| {
+        let keys = (0..).map(|number| format!("long:{number}"));
+        let mut client = node.client();
+        keys.into_iter()
+            .find(|key| {
+                client
+                    .try_call(&format!("GET {key}"))
+                    .is_ok_and(|value| !matches!(value, Value::Error(_)))
+            })
+            .unwrap()
+    };
+    let busy: Vec<(String, JoinHandle<Value>)> = masters
+        .iter()
+        .zip(["100", "0"])
+        .map(|(node, threshold)| {
+            let set = format!("CONFIG SET busy-reply-threshold {threshold}");
+            assert_eq!(node.text(&set), "OK");
+            let key = owned(node);
+            let mut client = node.client();
+            client.set_limit(Duration::from_secs(30));
+            let named = key.clone();
+            let words =
+                move || client.call_words(&[b"EVAL", SCRIPT.as_bytes(), b"1", named.as_bytes()]);
+            (key, std::thread::spawn(words))
+        })
+        .collect();
+    for (node, (key, script)) in masters.iter().zip(busy) {
+        assert_eq!(text_of(&script.join().unwrap()), "OK");
+        assert_eq!(node.text(&format!("GET {key}")), "done");
+        assert_eq!(node.info_field("replication", "role"), "master");
+    }
+    for node in &cluster.nodes {
+        let log = node.log();
+        assert!(!log.contains("Start of election"), "{log}");
+        assert!(!log.contains("as failing"), "{log}");
+    }
+    cluster.wait_ok();
 }
 
 fn w23_a_replica_dies(cluster: &mut Cluster) {

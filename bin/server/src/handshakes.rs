@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Weak;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,46 @@ pub(crate) struct Handshakes {
     done: RefCell<UnboundedReceiver<Shaken>>,
     tell: UnboundedSender<Shaken>,
     under_way: Arc<AtomicUsize>,
+    /// For the thread of the cluster bus, which runs its handshakes itself.
+    pub(crate) bus: BusTls,
+}
+
+/// What the sessions of the cluster bus are made from; nothing where it is not encrypted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BusTls(Arc<Mutex<Option<tls::Context>>>);
+
+impl BusTls {
+    fn set(&self, context: Option<tls::Context>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = context;
+    }
+
+    fn side<T>(&self, of: impl FnOnce(&tls::Context) -> Option<T>) -> io::Result<Option<T>> {
+        let context = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let side = context
+            .as_ref()
+            .map(|context| of(context).ok_or_else(unconfigured));
+        side.transpose()
+    }
+
+    /// For nodes that connect to us; none where the bus is not encrypted.
+    ///
+    /// # Errors
+    /// When there is nothing to make sessions from.
+    pub(crate) fn peers(&self) -> io::Result<Option<ServerSide>> {
+        self.side(|context| context.peers.clone())
+    }
+
+    /// For nodes that we connect to; see [`BusTls::peers`].
+    pub(crate) fn connect(&self) -> io::Result<Option<ClientSide>> {
+        self.side(|context| context.connect.clone())
+    }
+
+    fn is_set(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
 }
 
 /// A handshake with a client that is over.
@@ -53,6 +93,7 @@ impl Default for Handshakes {
             done: RefCell::new(done),
             tell,
             under_way: Arc::default(),
+            bus: BusTls::default(),
         }
     }
 }
@@ -71,6 +112,8 @@ impl Handshakes {
                 "tls-dh-params-file has no effect: key exchange by finite-field Diffie-Hellman is not offered, that by elliptic curves is."
             );
         }
+        let encrypted = context.clone().filter(|_| config.tls_cluster);
+        self.bus.set(encrypted);
         *self.context.borrow_mut() = context;
         Ok(())
     }
@@ -86,6 +129,9 @@ impl Handshakes {
                 tracing::trace!("TLS reload skipped: materials unchanged");
             }
             Ok(new) => {
+                if self.bus.is_set() {
+                    self.bus.set(Some(new.clone()));
+                }
                 *context = new;
                 tracing::info!("TLS materials reloaded successfully");
             }

@@ -3,7 +3,8 @@
 //! The script keeps the engine, and with it this thread: no task runs. So the engine calls this in the middle of its turn
 //! ([`engine::Meanwhile`]), and the sockets are looked at directly, without the event loop. What is read and sent here needs no
 //! handing over: requests go to the engine as ever, half ones stay there, and a socket from which somebody has read just looks
-//! quiet to its task later. What cannot be sent at once is sent by the task. The bus of a cluster is not served.
+//! quiet to its task later. What cannot be sent at once is sent by the task. The bus of a cluster has a
+//! thread of its own.
 
 use std::cell::{Ref, RefCell};
 use std::fmt;
@@ -91,6 +92,9 @@ impl Meanwhile for Server {
         let Some(shell) = self.0.upgrade() else {
             return;
         };
+        if let Some(bus) = &*shell.bus.borrow() {
+            bus.served();
+        }
         // What was changed before this is acknowledged by what is sent here.
         if !engine.flush_append_only() {
             return;
@@ -116,6 +120,9 @@ impl Meanwhile for Server {
             if let Ok(mut socket) = socket.try_borrow_mut() {
                 serve(&shell, engine, id, &mut *socket);
             }
+        }
+        if shell.signals.is_asked() {
+            engine.end_script();
         }
         // SHUTDOWN NOSAVE does not wait for the script to notice.
         if engine.is_ending() {
@@ -249,4 +256,14 @@ fn answer(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &mut dyn Soc
         shell.wake(id);
     }
     shell.output_sent(id);
+    loop {
+        let share = engine.stream(id);
+        if share.is_empty() {
+            return;
+        }
+        match socket.write_now(share) {
+            Ok(sent @ 1..) => engine.stream_sent(id, sent),
+            _ => return,
+        }
+    }
 }

@@ -15,6 +15,7 @@ use tokio::task::unconstrained;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::Admins;
+use crate::bus::{self, Bus};
 use crate::connection::GoOn;
 use crate::dump::{self, SyncFile};
 use crate::host::Machine;
@@ -24,7 +25,7 @@ use crate::nodes_file::NodesFile;
 use crate::reads::Reads;
 use crate::signals::Signals;
 use crate::transfer::{self, Sockets};
-use crate::{bus, links, relay};
+use crate::{links, relay};
 
 /// The pace of the cluster's periodic work.
 const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
@@ -55,7 +56,7 @@ impl std::fmt::Debug for Later {
 pub(crate) struct Shell {
     pub(crate) engine: RefCell<Engine>,
     pub(crate) machine: Machine,
-    signals: Signals,
+    pub(crate) signals: Signals,
     pub(crate) reads: Reads,
     /// The task of each client, by its place.
     tasks: RefCell<Vec<Option<(ClientId, Waker)>>>,
@@ -69,9 +70,9 @@ pub(crate) struct Shell {
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
     links: RefCell<BTreeMap<LinkId, links::Link>>,
-    /// The same for the cluster bus.
-    bus: RefCell<BTreeMap<cluster_bus::LinkId, bus::Link>>,
-    bus_links: Cell<u64>,
+    /// The same for the cluster bus, and its thread.
+    bus_links: RefCell<BTreeMap<cluster_bus::LinkId, bus::Link>>,
+    pub(crate) bus: RefCell<Option<Bus>>,
     pub(crate) sockets: Sockets,
     /// Where a node of a cluster keeps its state.
     nodes_file: Option<NodesFile>,
@@ -110,8 +111,8 @@ impl Shell {
             admins: Admins::default(),
             senders: RefCell::default(),
             links: RefCell::default(),
+            bus_links: RefCell::default(),
             bus: RefCell::default(),
-            bus_links: Cell::new(0),
             sockets: Sockets::default(),
             nodes_file,
             sync_file: RefCell::default(),
@@ -150,6 +151,7 @@ impl Shell {
                     self.turn(Engine::expire_slice);
                 }
                 _ = cluster.tick() => {
+                    bus::hear_waiting(self);
                     self.turn(Engine::tick_cluster);
                     self.sockets.close_idle();
                     self.machine.migrate_sockets.set(self.sockets.len());
@@ -363,13 +365,9 @@ impl Shell {
                 self.child_ok.set(None);
                 tokio::task::spawn_local(relay::relay_slots(Rc::clone(self), link));
             }
-            Action::BusConnect { link, addr } => {
-                let (ours, work) = bus::link();
-                self.add_bus_link(link, ours);
-                tokio::task::spawn_local(bus::dial(Rc::clone(self), link, addr, work));
-            }
+            Action::BusConnect { link, addr } => bus::dial(self, link, addr),
             Action::BusSend { link, bytes } => {
-                let mut links = self.bus.borrow_mut();
+                let mut links = self.bus_links.borrow_mut();
                 if links.get(&link).is_some_and(|known| !known.send(bytes))
                     && let Some(full) = links.remove(&link)
                 {
@@ -458,18 +456,12 @@ impl Shell {
         }
     }
 
-    /// A number for a connection of the bus that was accepted.
-    pub(crate) fn next_bus_link(&self) -> u64 {
-        self.bus_links.set(self.bus_links.get() + 1);
-        self.bus_links.get()
-    }
-
     pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, ours: bus::Link) {
-        self.bus.borrow_mut().insert(link, ours);
+        self.bus_links.borrow_mut().insert(link, ours);
     }
 
     pub(crate) fn forget_bus_link(&self, link: cluster_bus::LinkId) {
-        self.bus.borrow_mut().remove(&link);
+        self.bus_links.borrow_mut().remove(&link);
     }
 
     /// Ends the process at once, listening sockets and all: whoever tries to connect from now on is refused.

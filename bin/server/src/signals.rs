@@ -56,6 +56,11 @@ impl Signals {
         }
     }
 
+    /// Whether the process is asked to end.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
     /// Whether it was SIGINT.
     pub(crate) fn interrupted(&self) -> bool {
         self.0.interrupted.load(Ordering::Relaxed)

@@ -689,11 +689,8 @@ impl Engine {
         self.wake(id);
     }
 
-    // ---- periodic work ---------------------------------------------------------------------------------------------------
-
-    /// Once a second: pings, replicas that are too slow or silent, a backlog that nobody needs, waiting dumps.
-    pub(crate) fn tick_replicas(&mut self) {
-        let now_ms = self.now.mono_ms;
+    /// Now and then a PING goes to replicas, so that they know that their primary lives.
+    pub(crate) fn ping_replicas(&mut self, now_ms: u64) {
         let period_ms = u64::from(self.config.repl_ping_slave_period) * 1000;
         // What is sent while a replica catches up would be more to catch up with.
         let ends_soon = self.keeper.failover.as_ref();
@@ -707,6 +704,14 @@ impl Engine {
             self.feed_replicas(None, &[b"PING"]);
             self.note_place();
         }
+    }
+
+    // ---- periodic work ---------------------------------------------------------------------------------------------------
+
+    /// Once a second: pings, replicas that are too slow or silent, a backlog that nobody needs, waiting dumps.
+    pub(crate) fn tick_replicas(&mut self) {
+        let now_ms = self.now.mono_ms;
+        self.ping_replicas(now_ms);
         // A byte that means nothing keeps those alive that wait for their dump.
         for state in [ReplicaState::WaitStart, ReplicaState::WaitEnd] {
             for id in self.replicas_in(state) {

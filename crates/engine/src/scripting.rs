@@ -123,6 +123,16 @@ impl Engine {
         }
     }
 
+    /// The process is asked to end: a script that has changed nothing is not waited for.
+    pub fn end_script(&mut self) {
+        if let Some(running) = &mut self.scripting.running
+            && !running.wrote
+            && !running.obeyed
+        {
+            running.killed = true;
+        }
+    }
+
     // ---- gates -----------------------------------------------------------------------------------------------------------
 
     /// The gate for everybody else while a script takes too long.
@@ -466,6 +476,8 @@ impl Engine {
             );
         }
         if now_us.saturating_sub(running.served_us) >= SERVE_EVERY_US {
+            // Replicas hear that their primary lives, as they would if it were idle.
+            self.ping_replicas(self.now.mono_ms.saturating_add(elapsed_us / 1000));
             if let Some(meanwhile) = self.host.meanwhile() {
                 meanwhile.serve(self);
             }
