@@ -219,15 +219,6 @@ impl Handshakes {
             .await
     }
 
-    /// Begins a session with a server that has connected to us.
-    pub(crate) async fn accept_peer(&self, socket: TcpStream) -> io::Result<Wire> {
-        let context = self.context.borrow();
-        let side = context.as_ref().and_then(|context| context.peers.clone());
-        drop(context);
-        self.apart(socket, Side::Server(side.ok_or_else(unconfigured)?))
-            .await
-    }
-
     async fn apart(&self, socket: TcpStream, side: Side) -> io::Result<Wire> {
         let socket = socket.into_std()?;
         let (tell, done) = oneshot::channel();
