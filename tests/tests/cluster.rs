@@ -64,6 +64,18 @@ fn ended(node: &Daemon) -> BTreeMap<String, String> {
     })
 }
 
+/// The source does not have the password.
+fn a_target_that_wants_a_password_gets_nothing(source: &Daemon, target: &Daemon, go: &str) {
+    assert_eq!(target.text("CONFIG SET requirepass secret"), "OK");
+    assert_eq!(source.text(go), "OK");
+    let told = ended(source);
+    assert_eq!(told["state"], "failed", "{told:?}");
+    assert!(told["message"].contains("NOAUTH"), "{told:?}");
+    let mut client = target.client();
+    assert_eq!(client.text("AUTH secret"), "OK");
+    assert_eq!(client.text("CONFIG SET requirepass \"\""), "OK");
+}
+
 /// Slots go to another node with all their keys, and so do writes that come meanwhile; what fails leaves everything as it was.
 fn slots_move_whole(cluster: &Cluster) {
     let mut router = cluster.router();
@@ -90,16 +102,8 @@ fn slots_move_whole(cluster: &Cluster) {
         .find(|node| myself(node).is("master") && node.port != source.port)
         .unwrap();
     let (source_id, target_id) = (myself(source).id, myself(target).id);
-    // The target wants a password that the source does not have.
-    assert_eq!(target.text("CONFIG SET requirepass secret"), "OK");
     let go = format!("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4 NODE {target_id}");
-    assert_eq!(source.text(&go), "OK");
-    let told = ended(source);
-    assert_eq!(told["state"], "failed", "{told:?}");
-    assert!(told["message"].contains("NOAUTH"), "{told:?}");
-    let mut client = target.client();
-    assert_eq!(client.text("AUTH secret"), "OK");
-    assert_eq!(client.text("CONFIG SET requirepass \"\""), "OK");
+    a_target_that_wants_a_password_gets_nothing(source, target, &go);
     assert_eq!(owner(0).port, source.port);
     // And now it does not, while somebody writes.
     let stop = Arc::new(AtomicBool::new(false));
@@ -134,21 +138,11 @@ fn slots_move_whole(cluster: &Cluster) {
         })
     });
     // Back, by the tool.
-    let (from, to) = (target_id.as_str(), source_id.as_str());
-    let run = trib(
-        &[
-            "reshard",
-            "--from",
-            from,
-            "--to",
-            to,
-            "--slots",
-            "5",
-            "--yes",
-            &source.address(),
-        ],
-        "",
+    let line = format!(
+        "reshard --from {target_id} --to {source_id} --slots 5 --yes {}",
+        source.address()
     );
+    let run = trib(&line.split(' ').collect::<Vec<_>>(), "");
     assert_eq!(run.code, Some(0), "{}", run.out);
     assert_eq!(migration(target)["operation"], "EXPORT");
     cluster.wait_ok();

@@ -212,9 +212,10 @@ impl Handshakes {
 
     /// Begins a session with a server that we have connected to.
     pub(crate) async fn connect(&self, socket: TcpStream) -> io::Result<Wire> {
-        let context = self.context.borrow();
-        let side = context.as_ref().and_then(|context| context.connect.clone());
-        drop(context);
+        let side = {
+            let context = self.context.borrow();
+            context.as_ref().and_then(|context| context.connect.clone())
+        };
         self.apart(socket, Side::Client(side.ok_or_else(unconfigured)?))
             .await
     }

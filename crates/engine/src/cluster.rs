@@ -398,7 +398,6 @@ fn caller_of(client: &Client) -> Caller {
         tls: client.peer.tls,
         ipv6: client.peer.addr.starts_with('['),
         is_master: client.flags.master,
-        ..Caller::default()
     }
 }
 

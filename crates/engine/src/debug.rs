@@ -31,62 +31,118 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let permission = engine.config.enable_debug_command;
     gate_protected(permission, engine, id, "DEBUG", "enable-debug-command")?;
     let word = args[1].to_ascii_lowercase();
-    match (word.as_slice(), args) {
-        (b"segfault", _) => engine.host.crash(Crash::Fault),
-        (b"assert", _) => engine.host.crash(Crash::Abort),
-        (b"panic", _) => engine.host.crash(Crash::Panic),
-        (b"oom", _) => {
-            return Err(Error::text(
-                "ERR DEBUG OOM is not offered: the allocator would end the process",
-            ));
-        }
-        (b"reload", _) => reload(engine, args)?,
-        (b"loadaof", _) => engine.reload_append_only().map_err(|error| {
-            tracing::warn!("DEBUG LOADAOF: {error}");
-            Error::text("ERR")
-        })?,
-        (b"object", [_, _, key]) => return object(engine, id, key, false),
-        (b"object", [_, _, key, how]) => {
-            return object(engine, id, key, args::is(how, "FAST"));
-        }
+    if let Some(told) = tell(engine, id, &word, args) {
+        return told;
+    }
+    let done = switch(engine, &word, args).or_else(|| act(engine, id, &word, args));
+    done.unwrap_or_else(|| {
+        Err(Error::quoting(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            &args[1][..args[1].len().min(128)],
+            "'. Try DEBUG HELP.",
+        ))
+    })?;
+    engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+/// Subcommands with a reply of their own; none where it is another one.
+fn tell(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Option<Done> {
+    Some(match (word, args) {
+        (b"object", [_, _, key]) => object(engine, id, key, false),
+        (b"object", [_, _, key, how]) => object(engine, id, key, args::is(how, "FAST")),
         (b"structsize", [_, _]) => {
-            engine.sessions.clients[id]
-                .out
-                .bulk(format!("bits:{}", usize::BITS));
-            return Ok(());
+            let out = &mut engine.sessions.clients[id].out;
+            out.bulk(format!("bits:{}", usize::BITS));
+            Ok(())
         }
+        (b"htstats-key", [_, _, key, ..]) => value_table_facts(engine, id, key),
+        (b"htstats", [_, _, db, ..]) => table_facts(engine, id, db),
+        (b"sdslen", [_, _, key]) => string_lengths(engine, id, key),
+        (b"digest", [_, _]) => digest(engine, id),
+        (b"digest-value", _) => {
+            digest_values(engine, id, &args[2..]);
+            Ok(())
+        }
+        (b"protocol", [_, _, kind]) => protocol(&mut engine.sessions.clients[id].out, kind),
+        (b"restart", [_, _]) => restart(engine, b"0"),
+        (b"restart", [_, _, delay]) => restart(engine, delay),
+        (b"error", [_, _, text]) => {
+            engine.sessions.clients[id].out.error(text);
+            Ok(())
+        }
+        _ => return None,
+    })
+}
+
+/// Subcommands that change how the server works from now on; none where it is another one.
+fn switch(engine: &mut Engine, word: &[u8], args: Args<'_>) -> Option<Done> {
+    match (word, args) {
         // Switches of tables and nodes that are not built here as there.
         (b"dict-resizing" | b"hashtable-can-abort-shrink", [_, _, _]) => {}
         (b"quicklist-packed-threshold", [_, _, size])
             if conf::value::parse_memory(size).is_some() => {}
         (b"quicklist-packed-threshold", [_, _, _]) => {
-            return Err(Error::text(
+            return Some(Err(Error::text(
                 "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
-            ));
+            )));
         }
         (b"aof-flush-sleep", [_, _, micros]) => {
             let micros = resp::number::scan_integer(micros).value;
             let micros = u64::try_from(micros).unwrap_or(0);
             engine.journal.append_only.flush_sleep = Duration::from_micros(micros);
         }
-        (b"htstats-key", [_, _, key, ..]) => return value_table_facts(engine, id, key),
-        (b"htstats", [_, _, db, ..]) => return table_facts(engine, id, db),
-        (b"sdslen", [_, _, key]) => return string_lengths(engine, id, key),
-        (b"populate", [_, _, count]) => populate(engine, id, count, b"key", None)?,
-        (b"populate", [_, _, count, prefix]) => populate(engine, id, count, prefix, None)?,
-        (b"populate", [_, _, count, prefix, size]) => {
-            populate(engine, id, count, prefix, Some(size))?;
-        }
-        (b"digest", [_, _]) => return digest(engine, id),
-        (b"config-rewrite-force-all", [_, _]) => write_file(engine, true)?,
-        (b"replybuffer", [_, _, what, value]) => reply_buffers(what, value)?,
-        (b"digest-value", _) => {
-            digest_values(engine, id, &args[2..]);
-            return Ok(());
-        }
+        (b"replybuffer", [_, _, what, value]) => return Some(reply_buffers(what, value)),
         (b"set-skip-checksum-validation", [_, _, on]) => {
             engine.shard.settings.trust.any_checksum = is_on(on);
         }
+        (
+            b"set-disable-deny-scripts"
+            | b"set-active-expire"
+            | b"pause-cron"
+            | b"client-enforce-reply-list",
+            [_, _, on],
+        ) => turn(engine, word, is_on(on)),
+        (
+            b"clusterlink"
+            | b"drop-cluster-packet-filter"
+            | b"close-cluster-link-on-packet-drop"
+            | b"disable-cluster-random-ping"
+            | b"disable-cluster-reconnection",
+            _,
+        ) => return Some(crate::cluster::break_bus(engine, args)),
+        (b"slotmigration", _) => return Some(crate::slot_migration::debug(engine, args)),
+        _ => return None,
+    }
+    Some(Ok(()))
+}
+
+/// Subcommands that do something at once; none where there is no such.
+fn act(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Option<Done> {
+    match (word, args) {
+        (b"segfault", _) => engine.host.crash(Crash::Fault),
+        (b"assert", _) => engine.host.crash(Crash::Abort),
+        (b"panic", _) => engine.host.crash(Crash::Panic),
+        (b"oom", _) => {
+            return Some(Err(Error::text(
+                "ERR DEBUG OOM is not offered: the allocator would end the process",
+            )));
+        }
+        (b"reload", _) => return Some(reload(engine, args)),
+        (b"loadaof", _) => {
+            return Some(engine.reload_append_only().map_err(|error| {
+                tracing::warn!("DEBUG LOADAOF: {error}");
+                Error::text("ERR")
+            }));
+        }
+        (b"populate", [_, _, count]) => return Some(populate(engine, id, count, b"key", None)),
+        (b"populate", [_, _, count, prefix]) => {
+            return Some(populate(engine, id, count, prefix, None));
+        }
+        (b"populate", [_, _, count, prefix, size]) => {
+            return Some(populate(engine, id, count, prefix, Some(size)));
+        }
+        (b"config-rewrite-force-all", [_, _]) => return Some(write_file(engine, true)),
         (b"sleep", [_, _, seconds]) => {
             let seconds = scan_double(seconds).value.clamp(0.0, MOST_SLEEP_SECONDS);
             // NaN, which no bound holds, sleeps as little as 3.0 does.
@@ -96,41 +152,9 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         (b"log", [_, _, text]) => log(text),
         (b"replicate", [_, _, _, ..]) => engine.feed_replicas(None, &args[2..]),
         (b"change-repl-id", [_, _]) => change_stream_name(engine),
-        (
-            b"set-disable-deny-scripts"
-            | b"set-active-expire"
-            | b"pause-cron"
-            | b"client-enforce-reply-list",
-            [_, _, on],
-        ) => turn(engine, &word, is_on(on)),
-        (b"protocol", [_, _, kind]) => {
-            return protocol(&mut engine.sessions.clients[id].out, kind);
-        }
-        (
-            b"clusterlink"
-            | b"drop-cluster-packet-filter"
-            | b"close-cluster-link-on-packet-drop"
-            | b"disable-cluster-random-ping"
-            | b"disable-cluster-reconnection",
-            _,
-        ) => crate::cluster::break_bus(engine, args)?,
-        (b"restart", [_, _]) => return restart(engine, b"0"),
-        (b"restart", [_, _, delay]) => return restart(engine, delay),
-        (b"slotmigration", _) => crate::slot_migration::debug(engine, args)?,
-        (b"error", [_, _, text]) => {
-            engine.sessions.clients[id].out.error(text);
-            return Ok(());
-        }
-        _ => {
-            return Err(Error::quoting(
-                "ERR unknown subcommand or wrong number of arguments for '",
-                &args[1][..args[1].len().min(128)],
-                "'. Try DEBUG HELP.",
-            ));
-        }
+        _ => return None,
     }
-    engine.sessions.clients[id].out.ok();
-    Ok(())
+    Some(Ok(()))
 }
 
 fn change_stream_name(engine: &mut Engine) {

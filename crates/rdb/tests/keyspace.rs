@@ -834,7 +834,7 @@ fn imports_of_slots_that_are_under_way_are_told() {
     )
     .unwrap();
     while loader.step(&mut again, 1 << 20).unwrap() == Progress::More {}
-    assert_eq!(loader.facts().slot_imports, [import.clone()]);
+    assert_eq!(loader.facts().slot_imports, std::slice::from_ref(&import));
     assert_eq!(content(&again), content(&keyspace));
     // Who cannot read of it is told nothing.
     let options = SaveOptions {

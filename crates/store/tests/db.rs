@@ -1134,7 +1134,7 @@ fn a_hidden_slot_is_found_by_its_doors_alone() {
         assert_eq!(db.random_key(&mut random), Some(shown.to_vec()));
     }
     db.sample(10, true, &mut random, |sample| {
-        assert_eq!(sample.key, shown)
+        assert_eq!(sample.key, shown);
     });
     // A cycle deletes only what is shown.
     clock.set_unix_ms(1000);

@@ -31,7 +31,7 @@ impl Sessions {
         self.began.elapsed().as_secs()
     }
 
-    fn fresh(&self, stored: Vec<u8>) -> Option<Vec<u8>> {
+    fn fresh(&self, stored: &[u8]) -> Option<Vec<u8>> {
         let (stamp, session) = stored.split_first_chunk::<8>()?;
         let age = self.now().saturating_sub(u64::from_le_bytes(*stamp));
         (age < self.timeout_s).then(|| session.to_vec())
@@ -45,11 +45,11 @@ impl StoresServerSessions for Sessions {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.fresh(self.store.get(key)?)
+        self.fresh(&self.store.get(key)?)
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.fresh(self.store.take(key)?)
+        self.fresh(&self.store.take(key)?)
     }
 
     fn can_cache(&self) -> bool {
