@@ -181,7 +181,6 @@ impl Engine {
     /// Becomes the replica of a primary. What is kept of the stream stays, as do those who read it: the primary may continue it.
     pub(crate) fn turn_to(&mut self, host: &str, port: u16) {
         self.set_role(true);
-        self.note_watching();
         let resumable = match &self.keeper.slave {
             Some(slave) => slave.resumable,
             None => {
@@ -213,6 +212,7 @@ impl Engine {
             down_mono_ms: None,
             transfer: None,
         });
+        self.note_watching();
         // A node of a cluster is told by the cluster, at each start.
         if self.keeper.cluster.is_none() {
             self.config.slaveof = Some(conf::Master {

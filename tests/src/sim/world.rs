@@ -343,11 +343,17 @@ impl<C: Core> World<C> {
         self.history
     }
 
-    /// Adds to that sum.
+    /// Adds to that sum, a word at a time: much is sent.
     fn remember(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.history = (self.history ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
-        }
+        let mut add = |word: u64| {
+            self.history = (self.history ^ word)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .rotate_left(29);
+        };
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| add(u64::from_le_bytes(*word)));
+        rest.iter().for_each(|byte| add(u64::from(*byte)));
+        add(bytes.len() as u64);
     }
 
     fn remember_event(&mut self, what: &What) {

@@ -19,7 +19,7 @@ fn info_shows_the_sections_that_are_asked_for() {
     };
     let default =
         "Server Clients Memory Persistence Stats Replication CPU Errorstats Cluster Keyspace";
-    let all = "Server Clients Memory Persistence Stats Replication CPU Commandstats Errorstats Latencystats Cluster Keyspace";
+    let all = "Server TLS Clients Memory Persistence Stats Replication CPU Commandstats Errorstats Latencystats Cluster Keyspace";
     assert_eq!(titles(&info(&mut server, &[])), default);
     assert_eq!(titles(&info(&mut server, &["default"])), default);
     assert_eq!(titles(&info(&mut server, &["ALL"])), all);
