@@ -73,7 +73,8 @@ fn a_target_that_wants_a_password_gets_nothing(source: &Daemon, target: &Daemon,
     assert!(told["message"].contains("NOAUTH"), "{told:?}");
     let mut client = target.client();
     assert_eq!(client.text("AUTH secret"), "OK");
-    assert_eq!(client.text("CONFIG SET requirepass \"\""), "OK");
+    let none: [&[u8]; 4] = [b"CONFIG", b"SET", b"requirepass", b""];
+    assert_eq!(text_of(&client.call_words(&none)), "OK");
 }
 
 /// Slots go to another node with all their keys, and so do writes that come meanwhile; what fails leaves everything as it was.
