@@ -118,7 +118,7 @@ impl Argument {
         }
         let number = match number::of_value(value)? {
             // A whole number is told as one, which has no negative zero.
-            zero if zero == 0.0 => 0.0,
+            0.0 => 0.0,
             number => number,
         };
         let mut buffer = DoubleBuffer::new();
