@@ -116,11 +116,9 @@ impl Argument {
         if let Value::String(text) = value {
             return Some(Argument::Text(text.as_bytes()));
         }
-        let number = match number::of_value(value)? {
-            // A whole number is told as one, which has no negative zero.
-            0.0 => 0.0,
-            number => number,
-        };
+        let number = number::of_value(value)?;
+        // A whole number is told as one, which has no negative zero.
+        let number = if number == 0.0 { 0.0 } else { number };
         let mut buffer = DoubleBuffer::new();
         let text = match buffer.format(number) {
             // As C prints the NaN that x86 makes.
