@@ -97,9 +97,8 @@ impl Node {
             format_args!("Marking node {id} as failing (quorum reached)."),
         );
         self.mark_failed(now, peer);
-        if self.is_master() {
-            self.broadcast(&Body::Fail(id));
-        }
+        // A replica tells it too: it may ask for votes at once, and masters that do not know deny them.
+        self.broadcast(&Body::Fail(id));
     }
 
     fn mark_failed(&mut self, now: Now, peer: PeerKey) {
