@@ -54,29 +54,6 @@ async fn session(
 }
 
 #[tokio::test]
-async fn what_is_said_comes_whole_however_it_is_cut() {
-    let (_dir, context, client) = sides();
-    for pipe in [1, 7, 100, 5000, 100_000] {
-        let (mut server, mut client) = session(&context, &client, pipe).await;
-        let said: Vec<u8> = (0..=255).cycle().take(150_000).collect();
-        let speaking = async {
-            for part in said.chunks(33_333) {
-                client.write_all(part).await.unwrap();
-            }
-            client.shutdown().await.unwrap();
-            client
-        };
-        let hearing = async {
-            let mut heard = Vec::new();
-            server.read_to_end(&mut heard).await.unwrap();
-            heard
-        };
-        let (_client, heard) = tokio::join!(speaking, hearing);
-        assert!(heard == said, "through a pipe of {pipe}");
-    }
-}
-
-#[tokio::test]
 async fn a_short_read_leaves_the_rest_at_hand() {
     let (_dir, context, client) = sides();
     let (mut server, mut client) = session(&context, &client, 100_000).await;
