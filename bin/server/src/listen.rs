@@ -176,11 +176,15 @@ fn add(shell: &Rc<Shell>, listener: Listener) {
     // The task does not keep the door open.
     let task = match &listener {
         Listener::Tcp(listener, speech) => {
-            let task = accept_tcp(Rc::clone(shell), Rc::downgrade(listener), *speech);
+            let speech = *speech;
+            let start = move |shell: &Rc<Shell>, engine: &mut Engine, stream, addr| {
+                start_tcp(shell, engine, stream, addr, speech);
+            };
+            let task = accept_tcp(Rc::clone(shell), Rc::downgrade(listener), start);
             tokio::task::spawn_local(task)
         }
         Listener::Admin(listener) => {
-            let task = accept_admin(Rc::clone(shell), Rc::downgrade(listener));
+            let task = accept_tcp(Rc::clone(shell), Rc::downgrade(listener), start_admin);
             tokio::task::spawn_local(task)
         }
         Listener::Unix(listener, path) => {
@@ -194,23 +198,6 @@ fn add(shell: &Rc<Shell>, listener: Listener) {
     shell.doors.borrow_mut().push(door);
 }
 
-async fn accept_admin(shell: Rc<Shell>, listener: Weak<TcpListener>) {
-    loop {
-        let accepted = poll_fn(|cx| match listener.upgrade() {
-            Some(listener) => listener.poll_accept(cx),
-            None => Poll::Pending,
-        });
-        match accepted.await {
-            Ok((stream, addr)) => {
-                let mut engine = shell.engine.borrow_mut();
-                engine.set_now(shell.machine.now());
-                start_admin(&shell, &mut engine, stream, addr);
-            }
-            Err(error) => listen::accept_failed(&error).await,
-        }
-    }
-}
-
 /// Serves `metrics-port`.
 pub(crate) fn tell_figures(shell: &Rc<Shell>, door: metrics::Door) -> anyhow::Result<()> {
     let sockets = door.listeners().iter().map(|listener| listener.as_raw_fd());
@@ -220,7 +207,12 @@ pub(crate) fn tell_figures(shell: &Rc<Shell>, door: metrics::Door) -> anyhow::Re
     Ok(())
 }
 
-async fn accept_tcp(shell: Rc<Shell>, listener: Weak<TcpListener>, speech: Speech) {
+/// Takes the connections of one door; `start` serves them.
+async fn accept_tcp(
+    shell: Rc<Shell>,
+    listener: Weak<TcpListener>,
+    start: impl Fn(&Rc<Shell>, &mut Engine, TcpStream, SocketAddr),
+) {
     loop {
         let accepted = poll_fn(|cx| match listener.upgrade() {
             Some(listener) => listener.poll_accept(cx),
@@ -230,7 +222,7 @@ async fn accept_tcp(shell: Rc<Shell>, listener: Weak<TcpListener>, speech: Speec
             Ok((stream, addr)) => {
                 let mut engine = shell.engine.borrow_mut();
                 engine.set_now(shell.machine.now());
-                start_tcp(&shell, &mut engine, stream, addr, speech);
+                start(&shell, &mut engine, stream, addr);
             }
             Err(error) => listen::accept_failed(&error).await,
         }
