@@ -118,14 +118,7 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
     }
     let server = find_server(args.server.as_deref())?;
     let places = plan_places(args, count)?;
-    let idle: Vec<&Place> = places
-        .iter()
-        .filter(|place| place.running().is_none())
-        .collect();
-    for place in &idle {
-        require_free_ports(place)?;
-    }
-    app.console.line(&starting(&idle, &args.dir));
+    let idle = idle_places(app, args, &places)?;
     let mut children = Vec::new();
     for place in idle {
         let port = place.port.to_string();
@@ -153,6 +146,23 @@ pub async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
         args.port
     ));
     show(app, args).await
+}
+
+/// The places where nothing runs yet; their ports have to be free. Says that they start.
+fn idle_places<'a>(
+    app: &mut App,
+    args: &LocalArgs,
+    places: &'a [Place],
+) -> Result<Vec<&'a Place>, Error> {
+    let idle: Vec<&Place> = places
+        .iter()
+        .filter(|place| place.running().is_none())
+        .collect();
+    for place in &idle {
+        require_free_ports(place)?;
+    }
+    app.console.line(&starting(&idle, &args.dir));
+    Ok(idle)
 }
 
 /// What there is to see once the cluster is ready.

@@ -229,6 +229,17 @@ impl Mover {
         }
     }
 
+    /// Whether moving was paused. If so it waits until it goes on, or is asked to stop.
+    pub(crate) async fn waited_in_pause(&mut self) -> bool {
+        let paused = self.options.pace.paused();
+        if paused {
+            self.tell(Event::Paused(true));
+            self.options.pace.resume(&self.stop).await;
+            self.tell(Event::Paused(false));
+        }
+        paused
+    }
+
     /// Moves the slots; how many were moved. Stops early when asked to.
     ///
     /// # Errors
@@ -255,10 +266,7 @@ impl Mover {
             0
         };
         while moved < slots.len() && !self.stop.load(Ordering::Relaxed) {
-            if self.options.pace.paused() {
-                self.tell(Event::Paused(true));
-                self.options.pace.resume(&self.stop).await;
-                self.tell(Event::Paused(false));
+            if self.waited_in_pause().await {
                 continue;
             }
             let size = window_size(&counts[moved..]);

@@ -44,10 +44,7 @@ impl Mover {
     pub(crate) async fn run_whole(&mut self, slots: &[Slot], keys: &[i64]) -> Result<usize, Error> {
         let mut moved = 0;
         while moved < slots.len() && !self.stop.load(Ordering::Relaxed) {
-            if self.options.pace.paused() {
-                self.tell(Event::Paused(true));
-                self.options.pace.resume(&self.stop).await;
-                self.tell(Event::Paused(false));
+            if self.waited_in_pause().await {
                 continue;
             }
             let part = &slots[moved..slots.len().min(moved + PART_SLOTS)];

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use client::{Command, Connection};
 
 use super::{
-    HOST, LIMIT, LocalArgs, Place, await_answers, find_server, launch, plan_places,
-    require_free_ports, starting,
+    HOST, LIMIT, LocalArgs, Place, await_answers, find_server, idle_places, launch, plan_places,
 };
 use crate::cluster::open;
 use crate::console::Probe;
@@ -41,14 +40,7 @@ pub(super) async fn up(app: &mut App, args: &LocalArgs) -> Result<(), Error> {
     let sentinel = sentinel_beside(&server)?;
     let places = plan_places(args, servers.saturating_add(SENTINELS))?;
     let (of_servers, of_sentinels) = places.split_at(usize::from(servers));
-    let idle: Vec<&Place> = places
-        .iter()
-        .filter(|place| place.running().is_none())
-        .collect();
-    for place in &idle {
-        require_free_ports(place)?;
-    }
-    app.console.line(&starting(&idle, &args.dir));
+    let idle = idle_places(app, args, &places)?;
     let mut children = Vec::new();
     for place in idle {
         let is_server = of_servers.iter().any(|one| one.port == place.port);
