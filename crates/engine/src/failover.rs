@@ -71,8 +71,7 @@ impl Engine {
         let offset = self.journal.replicas.offset();
         let client = self.sessions.clients.get(id);
         let replica = client.and_then(|client| client.replica.as_deref());
-        replica
-            .is_some_and(|replica| replica.state == ReplicaState::Online && replica.acked == offset)
+        replica.is_some_and(|replica| replica.has(offset))
     }
 
     /// The replica to take this place, if it is ready to.

@@ -61,6 +61,13 @@ pub struct Replica {
     over_soft_since_ms: Option<u64>,
 }
 
+impl Replica {
+    /// Whether it has said to have applied the stream up to there.
+    pub(crate) fn has(&self, offset: u64) -> bool {
+        self.state == ReplicaState::Online && self.heard && self.acked >= offset
+    }
+}
+
 /// Our side of replication as a master.
 #[derive(Debug, Default)]
 pub(crate) struct Replicas {

@@ -36,7 +36,7 @@ impl Engine {
         let replicas = replicas.filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
         let online = replicas.filter(|replica| replica.state == ReplicaState::Online);
         let has = online.filter(|replica| match on.on_disk {
-            None => replica.heard && replica.acked >= on.offset,
+            None => replica.has(on.offset),
             Some(_) => replica
                 .acked_on_disk
                 .is_some_and(|on_disk| on_disk >= on.offset),
