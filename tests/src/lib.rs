@@ -9,3 +9,19 @@ pub mod certificates;
 pub mod cluster;
 pub mod daemon;
 pub mod sim;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the workspace.
+///
+/// # Panics
+///
+/// Never: this package lies in it.
+#[must_use]
+pub fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("the tests lie in the workspace")
+        .to_owned()
+}

@@ -4,16 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tern_tests::daemon::{Client, PATIENCE, binary, free_port, run, trib, wait_for};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
+use tern_tests::root;
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();

@@ -4,12 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests lie in the workspace")
-        .to_owned()
-}
+use tern_tests::root;
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
