@@ -327,10 +327,11 @@ fn poll_shake<S: AsyncRead + AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     loop {
-        ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+        let flushed = Pin::new(&mut *stream).poll_flush(cx)?;
         if !stream.session.tls.is_handshaking() {
-            return Poll::Ready(Ok(()));
+            return flushed.map(Ok);
         }
+        // What cannot be sent yet does not keep us from reading: the other side may be waiting for that.
         let Stream { socket, session } = &mut *stream;
         let mut polled = Polled { socket, cx };
         let mut room = [0; 4096];

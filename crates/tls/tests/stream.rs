@@ -54,6 +54,39 @@ async fn session(
 }
 
 #[tokio::test]
+async fn what_is_said_comes_whole_however_it_is_cut() {
+    let (_dir, context, client) = sides();
+    for pipe in [1, 7, 100, 5000, 100_000] {
+        let (near, far) = duplex(pipe);
+        let said: Vec<u8> = (0..=255).cycle().take(150_000).collect();
+        let hearing = async {
+            let mut server = tls::accept(near, &context.clients).await.unwrap();
+            let mut heard = Vec::new();
+            server.read_to_end(&mut heard).await.unwrap();
+            server.shutdown().await.unwrap();
+            heard
+        };
+        // A short pipe does not hold what the server says of the session: who speaks has to listen too.
+        let speaking = async {
+            let client = tls::connect(far, &client).await.unwrap();
+            let (mut reader, mut writer) = tokio::io::split(client);
+            let mut answer = Vec::new();
+            let write = async {
+                for part in said.chunks(33_333) {
+                    writer.write_all(part).await.unwrap();
+                }
+                writer.shutdown().await.unwrap();
+            };
+            let (read, ()) = tokio::join!(reader.read_to_end(&mut answer), write);
+            read.unwrap()
+        };
+        let (answered, heard) = tokio::join!(speaking, hearing);
+        assert_eq!(answered, 0);
+        assert!(heard == said, "through a pipe of {pipe}");
+    }
+}
+
+#[tokio::test]
 async fn a_short_read_leaves_the_rest_at_hand() {
     let (_dir, context, client) = sides();
     let (mut server, mut client) = session(&context, &client, 100_000).await;
