@@ -43,16 +43,16 @@ pub struct Functions {
 #[derive(Clone, Debug)]
 pub struct Library {
     code: Rc<[u8]>,
-    functions: Vec<Registered>,
+    functions: Vec<Rc<Registered>>,
 }
 
 /// A function of a library.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Registered {
     name: Vec<u8>,
     description: Option<Vec<u8>>,
     flags: ScriptFlags,
-    function: Rc<RegistryKey>,
+    function: RegistryKey,
 }
 
 /// A function that the library which is being loaded has registered.
@@ -73,7 +73,7 @@ impl Library {
 
     /// Its functions, in the order in which it registered them.
     #[must_use]
-    pub fn functions(&self) -> &[Registered] {
+    pub fn functions(&self) -> &[Rc<Registered>] {
         &self.functions
     }
 }
@@ -98,28 +98,29 @@ impl Registered {
     }
 }
 
-/// Libraries by name, and where each function is, by its name in lower case.
+/// Libraries by name, and all functions by their names in lower case.
 #[derive(Clone, Debug, Default)]
 struct Libraries {
     by_name: BTreeMap<Vec<u8>, Library>,
-    functions: BTreeMap<Vec<u8>, (Vec<u8>, usize)>,
+    functions: BTreeMap<Vec<u8>, Rc<Registered>>,
 }
 
 impl Libraries {
-    fn find(&self, function: &[u8]) -> Option<&Registered> {
-        let (library, at) = self.functions.get(&function.to_ascii_lowercase())?;
-        self.by_name.get(library)?.functions.get(*at)
+    fn find(&self, function: &[u8]) -> Option<&Rc<Registered>> {
+        // Most names are in lower case already.
+        let found = self.functions.get(function);
+        found.or_else(|| self.functions.get(&function.to_ascii_lowercase()))
     }
 
     /// Adds a library that is not there. The error names a function that another library has.
     fn add(&mut self, name: Vec<u8>, library: Library) -> Result<(), Vec<u8>> {
-        let taken = |function: &&Registered| self.find(&function.name).is_some();
+        let taken = |function: &&Rc<Registered>| self.find(&function.name).is_some();
         if let Some(function) = library.functions.iter().find(taken) {
             return Err([b"Function ", &function.name[..], b" already exists"].concat());
         }
-        for (at, function) in library.functions.iter().enumerate() {
+        for function in &library.functions {
             let key = function.name.to_ascii_lowercase();
-            self.functions.insert(key, (name.clone(), at));
+            self.functions.insert(key, Rc::clone(function));
         }
         self.by_name.insert(name, library);
         Ok(())
@@ -190,7 +191,11 @@ impl Functions {
     }
 
     /// Runs the source of a library for the functions that it registers.
-    fn compile(&mut self, body: &[u8], host: &mut dyn Host) -> Result<Vec<Registered>, Vec<u8>> {
+    fn compile(
+        &mut self,
+        body: &[u8],
+        host: &mut dyn Host,
+    ) -> Result<Vec<Rc<Registered>>, Vec<u8>> {
         let chunk = self
             .state
             .compile(body, CHUNK_NAME)
@@ -199,22 +204,22 @@ impl Functions {
         let result = self.state.run_library(&chunk, host);
         let registrations = self.state.context.registrations.take().unwrap_or_default();
         result.map_err(|complaint| [b"Error registering functions: ", &complaint[..]].concat())?;
-        let mut functions: Vec<Registered> = Vec::new();
+        let mut functions: Vec<Rc<Registered>> = Vec::new();
         for registration in registrations {
             if !flags::is_name(&registration.name) {
                 let text = "Function names can only contain letters, numbers, or underscores(_) and must be at least one character long";
                 return Err(text.into());
             }
-            let same = |other: &Registered| other.name == registration.name;
+            let same = |other: &Rc<Registered>| other.name == registration.name;
             if functions.iter().any(same) {
                 return Err(b"Function already exists in the library".to_vec());
             }
-            functions.push(Registered {
-                function: Rc::new(self.state.keep(&registration.function)?),
+            functions.push(Rc::new(Registered {
+                function: self.state.keep(&registration.function)?,
                 name: registration.name,
                 description: registration.description,
                 flags: registration.flags,
-            });
+            }));
         }
         if functions.is_empty() {
             return Err(b"No functions registered".to_vec());
@@ -274,7 +279,7 @@ impl Functions {
 
     /// The function of this name, in either case.
     #[must_use]
-    pub fn find(&self, name: &[u8]) -> Option<&Registered> {
+    pub fn find(&self, name: &[u8]) -> Option<&Rc<Registered>> {
         self.libraries.find(name)
     }
 
@@ -298,21 +303,17 @@ impl Functions {
         self.state.memory_used()
     }
 
-    /// Calls a function and writes one reply, which may be an error.
+    /// Calls a function that [`Functions::find`] found, and writes one reply, which may be an error.
     pub fn call(
         &mut self,
-        name: &[u8],
+        function: &Registered,
         keys: &[&[u8]],
         argv: &[&[u8]],
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Answer {
-        let Some(function) = self.libraries.find(name) else {
-            reply.error(crate::texts::NO_FUNCTION);
-            return Answer::Error;
-        };
-        let function = Rc::clone(&function.function);
-        self.state.run(&function, (keys, argv), host, reply)
+        let function = &function.function;
+        self.state.run(function, (keys, argv), host, reply)
     }
 }
 

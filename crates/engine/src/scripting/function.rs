@@ -1,5 +1,7 @@
 //! FUNCTION and FCALL. Libraries are data: FUNCTION LOAD and its kin are propagated, and dumps hold them.
 
+use std::rc::Rc;
+
 use commands::args::Reader;
 use commands::{Args, Done, Error, args};
 use resp::Reply;
@@ -143,11 +145,11 @@ fn run(engine: &mut Engine, id: ClientId, args: Args<'_>, read_only: bool) -> Do
     let functions = engine.scripting.functions.as_ref();
     let function = functions.and_then(|functions| functions.find(args[1]));
     let function = function.ok_or(Error::text(texts::NO_FUNCTION))?;
-    let (name, declared): (Box<[u8]>, _) = (function.name().into(), function.flags());
+    let (function, declared) = (Rc::clone(function), function.flags());
     let (keys, argv) = keys_and_arguments(args, Error::text(texts::BAD_KEY_COUNT))?;
     engine.gate_flags(id, read_only, declared)?;
     let start = Start {
-        name: &name,
+        name: function.name(),
         args,
         is_function: true,
         read_only,
@@ -155,7 +157,7 @@ fn run(engine: &mut Engine, id: ClientId, args: Args<'_>, read_only: bool) -> Do
     };
     let mut functions = engine.take_functions()?;
     engine.run_script(id, &start, |host, reply| {
-        functions.call(&name, keys, argv, host, reply)
+        functions.call(&function, keys, argv, host, reply)
     });
     engine.put_functions(functions, false);
     Ok(())

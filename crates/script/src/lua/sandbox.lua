@@ -304,11 +304,16 @@ if is_functions then
   setmetatable(native.loading, { __index = missing })
   local loading = in_front_of(native.loading)
   local globals_while_loading = setmetatable({ server = loading, redis = loading }, { __index = missing })
+  -- What is to be called next. A closure for each call would be more garbage than most functions make.
+  local next_function, next_keys, next_arguments
+  local function call_next()
+    local f, keys, arguments = next_function, next_keys, next_arguments
+    next_function, next_keys, next_arguments = nil, nil, nil
+    return f(keys, arguments)
+  end
   return guard, builtins, globals_while_loading, function(f, keys, arguments)
-    keys, arguments = keys or {}, arguments or {}
-    return xpcall(function()
-      return f(keys, arguments)
-    end, on_error)
+    next_function, next_keys, next_arguments = f, keys or {}, arguments or {}
+    return xpcall(call_next, on_error)
   end
 end
 
