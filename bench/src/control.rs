@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One connection.
 #[derive(Debug)]
-pub struct Control {
-    stream: TcpStream,
+pub struct Control<S = TcpStream> {
+    stream: S,
 }
 
 impl Control {
@@ -25,24 +25,33 @@ impl Control {
     ///
     /// Nobody listens.
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        Self::over(TcpStream::connect(address)?)
-    }
-
-    /// The same over a connection that there is.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn over(stream: TcpStream) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Control { stream })
+        limit_waiting(&stream)?;
+        Ok(Self::over(stream))
+    }
+}
+
+/// Has reads and writes on a connection give up at last.
+///
+/// # Errors
+///
+/// The system's.
+pub fn limit_waiting(stream: &TcpStream) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(())
+}
+
+impl<S: Read + Write> Control<S> {
+    /// Questions over a connection that there is.
+    pub fn over(stream: S) -> Self {
+        Control { stream }
     }
 
     /// The connection.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> S {
         self.stream
     }
 

@@ -17,6 +17,7 @@
 //! - [`stats`]: medians, ratios, and how figures are printed.
 //! - [`report`]: tables, for a terminal and as Markdown.
 //! - [`chart`]: the chart.
+//! - [`tls`]: certificates and encrypted sockets for a load through TLS.
 
 pub mod chart;
 pub mod control;
@@ -30,3 +31,4 @@ pub mod report;
 pub mod request;
 pub mod sections;
 pub mod stats;
+pub mod tls;

@@ -4,19 +4,20 @@
 //! requests' bytes are written once, and only the numbers in them are drawn anew.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::StreamOwned;
 
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::replies::Replies;
 use crate::request::{Request, Script};
+use crate::tls::{Socket, Tls};
 
 /// How long a server may say nothing at all.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub struct Load<'s> {
     /// Where the server listens.
     pub address: SocketAddr,
+    /// Connections speak TLS.
+    pub tls: Option<&'s Tls>,
     /// Connections speak RESP3.
     pub resp3: bool,
     /// How many connections send.
@@ -90,7 +93,7 @@ impl Load<'_> {
         for (index, connection) in run.connections.iter_mut().enumerate() {
             let both = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
-                .register(&mut connection.socket, Token(index), both)?;
+                .register(connection.socket.source(), Token(index), both)?;
         }
         let begin = Instant::now();
         let mut start = begin;
@@ -141,7 +144,7 @@ struct Run<'s> {
 }
 
 struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     replies: Replies,
     /// Which of the batches comes next.
     turn: usize,
@@ -155,15 +158,11 @@ struct Connection {
 
 impl<'s> Run<'s> {
     fn new(load: &Load<'_>, script: &'s mut Script) -> Result<Self> {
-        let connect = |index| {
-            // Connected before anything is measured, so that a full queue of the listener is no failure.
-            let socket = std::net::TcpStream::connect(load.address)
-                .with_context(|| format!("connection {index} to {}", load.address))?;
-            socket.set_nodelay(true)?;
-            let socket = if load.resp3 { greet(socket)? } else { socket };
-            socket.set_nonblocking(true)?;
+        let connection = |index| {
+            let socket =
+                connect(load).with_context(|| format!("connection {index} to {}", load.address))?;
             Ok(Connection {
-                socket: TcpStream::from_std(socket),
+                socket,
                 replies: Replies::default(),
                 turn: index,
                 unsent: Vec::new(),
@@ -172,7 +171,7 @@ impl<'s> Run<'s> {
                 open: true,
             })
         };
-        let connections: Result<Vec<_>> = (0..load.connections.max(1)).map(connect).collect();
+        let connections: Result<Vec<_>> = (0..load.connections.max(1)).map(connection).collect();
         Ok(Run {
             connections: connections?,
             batches: script.batches(load.pipeline),
@@ -229,7 +228,7 @@ impl<'s> Run<'s> {
     /// Reads what has come on a connection, and sends its next batch when that was all.
     fn turn(&mut self, event: &Event) -> Result<()> {
         let index = event.token().0;
-        if event.is_writable() && !self.connections[index].unsent.is_empty() {
+        if event.is_writable() {
             self.flush(index)?;
         }
         loop {
@@ -267,7 +266,9 @@ impl<'s> Run<'s> {
                 }
             }
             // A read that does not fill the buffer has emptied the socket; what comes later is a new event. The end is none.
-            if count < READ_BYTES && !event.is_read_closed() {
+            let socket = &self.connections[index].socket;
+            let emptied = count < READ_BYTES && socket.reads_all_at_once();
+            if emptied && !event.is_read_closed() {
                 return Ok(());
             }
         }
@@ -275,7 +276,12 @@ impl<'s> Run<'s> {
 
     fn flush(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
-        match connection.socket.write(&connection.unsent) {
+        let unsent = &connection.unsent;
+        let taken = match unsent.is_empty() {
+            true => connection.socket.flush().map(|()| 0),
+            false => connection.socket.write(unsent),
+        };
+        match taken {
             Ok(count) => drop(connection.unsent.drain(..count)),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if is_end(&error) => self.drop_connection(index),
@@ -322,9 +328,29 @@ impl<'s> Run<'s> {
     }
 }
 
-/// Has a connection speak RESP3.
-fn greet(socket: std::net::TcpStream) -> Result<std::net::TcpStream> {
-    let mut control = Control::over(socket)?;
+/// Connects before anything is measured, so that a full queue of the listener is no failure.
+fn connect(load: &Load<'_>) -> Result<Socket> {
+    let socket = TcpStream::connect(load.address)?;
+    socket.set_nodelay(true)?;
+    control::limit_waiting(&socket)?;
+    let Some(tls) = load.tls else {
+        let socket = greet(socket, load.resp3)?;
+        socket.set_nonblocking(true)?;
+        return Ok(Socket::Plain(mio::net::TcpStream::from_std(socket)));
+    };
+    let stream = greet(tls.shake_hands(socket)?, load.resp3)?;
+    let (session, socket) = stream.into_parts();
+    socket.set_nonblocking(true)?;
+    let socket = mio::net::TcpStream::from_std(socket);
+    Ok(Socket::Tls(Box::new(StreamOwned::new(session, socket))))
+}
+
+/// Has a connection speak RESP3 where that is wanted.
+fn greet<S: Read + Write>(stream: S, resp3: bool) -> Result<S> {
+    if !resp3 {
+        return Ok(stream);
+    }
+    let mut control = Control::over(stream);
     control.call(&["HELLO", "3"])?;
     Ok(control.into_stream())
 }

@@ -10,6 +10,7 @@ use tern_bench::machine::{self, Cores};
 use tern_bench::options::{Flags, Options};
 use tern_bench::program::{self, Launcher, Program, Role};
 use tern_bench::sections::Bench;
+use tern_bench::tls::Tls;
 use tern_bench::{chart, limit, report, stats};
 
 #[derive(Parser)]
@@ -63,6 +64,7 @@ fn compare(flags: &Flags) -> Result<()> {
         core: cores.map(|cores| cores.server),
         port: flags.port,
         cluster: flags.cluster,
+        tls: flags.tls.then(Tls::new).transpose()?,
     };
     if let Some(cores) = cores {
         machine::pin(cores.client)?;
@@ -75,7 +77,7 @@ fn compare(flags: &Flags) -> Result<()> {
     if let Some(path) = &flags.markdown {
         let options = &bench.options;
         let rounds = format!(
-            "Medians of {} rounds of {} s{}; {} connections{}{}, {} keys of {} bytes, values of {} bytes.",
+            "Medians of {} rounds of {} s{}; {} connections{}{}{}, {} keys of {} bytes, values of {} bytes.",
             options.rounds,
             options.time.as_secs_f64(),
             if options.quick {
@@ -85,6 +87,7 @@ fn compare(flags: &Flags) -> Result<()> {
             },
             options.connections,
             if options.resp3 { " in RESP3" } else { "" },
+            if flags.tls { " through TLS" } else { "" },
             if options.cluster {
                 " to nodes of a cluster"
             } else {

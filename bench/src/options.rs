@@ -41,6 +41,9 @@ pub struct Flags {
     /// Servers are nodes of a cluster, each alone with all slots
     #[arg(long)]
     pub cluster: bool,
+    /// The load goes through TLS, but for the server that does nothing
+    #[arg(long)]
+    pub tls: bool,
     /// Connections that send
     #[arg(long, default_value_t = 50)]
     pub connections: usize,

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::control::{Control, field_of};
 use crate::machine;
+use crate::tls::Tls;
 
 /// How long a server may take until it answers. Most of it is for what it has to load.
 const START: Duration = Duration::from_secs(300);
@@ -50,6 +51,8 @@ pub struct Launcher {
     pub port: Option<u16>,
     /// Servers are nodes of a cluster, each alone with all slots.
     pub cluster: bool,
+    /// Servers speak TLS at a second port, where the load goes.
+    pub tls: Option<Tls>,
 }
 
 /// A server that runs, until this is dropped.
@@ -57,6 +60,8 @@ pub struct Launcher {
 pub struct Running {
     child: Child,
     address: SocketAddr,
+    /// Where the load goes, if not there.
+    tls: Option<(SocketAddr, Tls)>,
 }
 
 impl Launcher {
@@ -66,8 +71,11 @@ impl Launcher {
     ///
     /// It does not start; its last words are part of the error.
     pub fn start(&self, program: &Program, dir: &Path, more: &[String]) -> Result<Running> {
-        let port = self.free_port()?;
+        let port = self.free_port(None)?;
         let log = dir.join("log");
+        let tls = self.tls.as_ref().filter(|_| program.role != Role::Limit);
+        let tls = tls.map(|tls| Ok::<_, anyhow::Error>((self.free_port(Some(port))?, tls)));
+        let tls = tls.transpose()?;
         let mut command = Command::new(&self.me);
         command.args(["become", "--open-files", "100000"]);
         if let Some(core) = self.core {
@@ -83,6 +91,9 @@ impl Launcher {
             if self.cluster {
                 command.args(["--cluster-enabled", "yes"]);
             }
+            if let Some((port, tls)) = tls {
+                command.args(tls.server_args(port));
+            }
         }
         let child = command
             .stdin(Stdio::null())
@@ -90,8 +101,12 @@ impl Launcher {
             .stderr(File::options().append(true).open(&log)?)
             .spawn()
             .with_context(|| format!("starting {}", program.path.display()))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut running = Running { child, address };
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut running = Running {
+            child,
+            address: at(port),
+            tls: tls.map(|(port, tls)| (at(port), tls.clone())),
+        };
         running.wait_until_it_answers().with_context(|| {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let last = text.lines().rev().find(|line| !line.trim().is_empty());
@@ -114,10 +129,13 @@ impl Launcher {
         Ok((self.start(program, dir.path(), more)?, dir))
     }
 
-    fn free_port(&self) -> Result<u16> {
+    /// A free port that is not `taken`.
+    fn free_port(&self, taken: Option<u16>) -> Result<u16> {
         let Some(first) = self.port else {
             // The port of the bus is 10000 above.
-            let fits = |port: &u16| !self.cluster || port.checked_add(10_000).is_some();
+            let fits = |port: &u16| {
+                Some(*port) != taken && (!self.cluster || port.checked_add(10_000).is_some())
+            };
             let mut free = (0..100).map(|_| {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 Ok::<u16, std::io::Error>(listener.local_addr()?.port())
@@ -127,7 +145,9 @@ impl Launcher {
         };
         let mut ports = first..first.saturating_add(100);
         ports
-            .find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+            .find(|&port| {
+                Some(port) != taken && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            })
             .with_context(|| format!("no free port in the hundred from {first}"))
     }
 }
@@ -154,6 +174,15 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the load goes, and by which TLS.
+    #[must_use]
+    pub fn door(&self) -> (SocketAddr, Option<&Tls>) {
+        match &self.tls {
+            Some((address, tls)) => (*address, Some(tls)),
+            None => (self.address, None),
+        }
     }
 
     /// Its process.

@@ -74,7 +74,7 @@ fn every_section_ends_with_a_table() {
 }
 
 #[test]
-fn streams_on_a_node_of_a_cluster_in_resp3() {
+fn streams_on_a_node_of_a_cluster_in_resp3_through_tls() {
     let Some(server) = server() else {
         return;
     };
@@ -83,7 +83,7 @@ fn streams_on_a_node_of_a_cluster_in_resp3() {
         .args(["--seconds", "0.01", "--connections", "3", "--keys", "200"])
         .args(["--only", "commands", "--pipelines", "1"])
         .args(["--commands", "GET,XADD,XRANGE 10,MSET (10 keys)"])
-        .args(["--resp3", "--cluster", "--server"])
+        .args(["--resp3", "--cluster", "--tls", "--server"])
         .arg(server)
         .output()
         .unwrap();

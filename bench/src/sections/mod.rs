@@ -142,9 +142,11 @@ impl Bench {
     }
 
     /// The load that the options describe, one request at a time.
-    fn load(&self, server: &Running) -> Load<'static> {
+    fn load<'s>(&self, server: &'s Running) -> Load<'s> {
+        let (address, tls) = server.door();
         Load {
-            address: server.address(),
+            address,
+            tls,
             resp3: self.options.resp3,
             connections: self.options.connections,
             pipeline: 1,
