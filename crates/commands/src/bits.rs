@@ -109,8 +109,8 @@ impl Span {
                 ..all
             }),
             [start, end, unit] => Ok(Self {
-                in_bits: in_bits(unit)?,
                 start: int(start)?,
+                in_bits: in_bits(unit)?,
                 end: int(end)?,
                 has_end: true,
             }),

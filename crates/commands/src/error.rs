@@ -46,6 +46,16 @@ impl Error {
         Self::Quoting([before.as_bytes(), word, after.as_bytes()].concat().into())
     }
 
+    /// A subcommand of `container` that is none, or that takes another number of words.
+    #[must_use]
+    pub fn subcommand(container: &str, sub: &[u8]) -> Self {
+        Self::quoting(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            &sub[..sub.len().min(128)],
+            &format!("'. Try {container} HELP."),
+        )
+    }
+
     /// The reply line without the leading `-`.
     #[must_use]
     pub fn line(&self) -> Cow<'_, [u8]> {

@@ -122,8 +122,7 @@ fn group_options(args: Args<'_>, create: bool) -> Result<(bool, Option<u64>), Er
                 })?),
             };
         } else {
-            let before = "ERR unknown subcommand or wrong number of arguments for '";
-            return Err(Error::quoting(before, args[1], "'. Try XGROUP HELP."));
+            return Err(Error::subcommand("XGROUP", args[1]));
         }
     }
     Ok((make, read))

@@ -30,10 +30,7 @@ pub(crate) fn stream(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         [full, count, number] if is(full, "FULL") && is(count, "COUNT") => {
             Some(u64::try_from(int(number)?).unwrap_or(10))
         }
-        _ => {
-            let before = "ERR unknown subcommand or wrong number of arguments for '";
-            return Err(Error::quoting(before, args[1], "'. Try XINFO HELP."));
-        }
+        _ => return Err(Error::subcommand("XINFO", args[1])),
     };
     let reply = &mut *ctx.reply;
     reply.map(if full.is_some() { 9 } else { 10 });

@@ -470,6 +470,13 @@ pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     Ok(())
 }
 
+/// CLUSTER KEYSLOT key: no cluster is needed to tell.
+pub(crate) fn keyslot(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let slot = hash_slot::key_slot(args[2]);
+    engine.sessions.clients[id].out.int(slot.into());
+    Ok(())
+}
+
 /// DEBUG: faults of the bus.
 pub(crate) fn break_bus(engine: &mut Engine, args: Args<'_>) -> Done {
     let now = engine.bus_now();

@@ -26,6 +26,72 @@ pub(crate) struct Switches {
     pub(crate) whole_blocks: bool,
 }
 
+/// The subcommands, but for those that tests of the cluster alone need.
+const HELP: &[(&str, &str)] = &[
+    (
+        "AOF-FLUSH-SLEEP <microsec>",
+        "Sleep before each write to the append-only file",
+    ),
+    ("ASSERT", "Abort the process"),
+    ("CHANGE-REPL-ID", "Give the replication stream another name"),
+    (
+        "CONFIG-REWRITE-FORCE-ALL",
+        "Rewrite the configuration file with all directives",
+    ),
+    ("DIGEST", "Tell a hash of all data"),
+    (
+        "DIGEST-VALUE <key> [<key> ...]",
+        "Tell a hash of each value",
+    ),
+    ("ERROR <text>", "Answer with an error"),
+    ("HTSTATS <dbid>", "Tell facts about a database's table"),
+    ("HTSTATS-KEY <key>", "Tell facts about the table of a value"),
+    ("LOADAOF", "Write the append-only file and load it again"),
+    ("LOG <message>", "Write a line to the log"),
+    ("OBJECT <key>", "Tell how a value is kept"),
+    ("PANIC", "End the process by a panic"),
+    (
+        "POPULATE <count> [<prefix>] [<size>]",
+        "Make keys with text values",
+    ),
+    (
+        "PROTOCOL <type>",
+        "Answer with a value of a type of the protocol",
+    ),
+    (
+        "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+        "Save the data and load them again",
+    ),
+    (
+        "REPLICATE <command> [<arg> ...]",
+        "Send a command to the replicas",
+    ),
+    (
+        "REPLYBUFFER <what> <value>",
+        "Check an option of reply buffers",
+    ),
+    (
+        "RESTART [<milliseconds>]",
+        "Shut down in good order and start again",
+    ),
+    ("SDSLEN <key>", "Tell the lengths of a key and of its text"),
+    ("SEGFAULT", "End the process by a fault"),
+    (
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "Delete expired keys that nobody asks for, or not",
+    ),
+    (
+        "SET-DISABLE-DENY-SCRIPTS <0|1>",
+        "Let scripts run every command",
+    ),
+    (
+        "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "Load data whatever their checksum is",
+    ),
+    ("SLEEP <seconds>", "Serve nobody for a while"),
+    ("STRUCTSIZE", "Tell the width of the machine"),
+];
+
 /// DEBUG subcommand …
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let permission = engine.config.enable_debug_command;
@@ -35,13 +101,7 @@ pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         return told;
     }
     let done = switch(engine, &word, args).or_else(|| act(engine, id, &word, args));
-    done.unwrap_or_else(|| {
-        Err(Error::quoting(
-            "ERR unknown subcommand or wrong number of arguments for '",
-            &args[1][..args[1].len().min(128)],
-            "'. Try DEBUG HELP.",
-        ))
-    })?;
+    done.unwrap_or_else(|| Err(Error::subcommand("DEBUG", args[1])))?;
     engine.sessions.clients[id].out.ok();
     Ok(())
 }
@@ -51,6 +111,11 @@ fn tell(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Optio
     Some(match (word, args) {
         (b"object", [_, _, key]) => object(engine, id, key, false),
         (b"object", [_, _, key, how]) => object(engine, id, key, args::is(how, "FAST")),
+        (b"help", [_, _]) => {
+            let out = &mut engine.sessions.clients[id].out;
+            crate::describe::help_lines(out, "DEBUG", HELP);
+            Ok(())
+        }
         (b"structsize", [_, _]) => {
             let out = &mut engine.sessions.clients[id].out;
             out.bulk(format!("bits:{}", usize::BITS));
@@ -215,11 +280,7 @@ fn reply_buffers(what: &[u8], value: &[u8]) -> Done {
     if args::is(what, "RESIZING") {
         return Ok(());
     }
-    Err(Error::quoting(
-        "ERR unknown subcommand or wrong number of arguments for '",
-        what,
-        "'. Try DEBUG HELP.",
-    ))
+    Err(Error::subcommand("DEBUG", what))
 }
 
 /// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]

@@ -1,8 +1,8 @@
 //! COMMAND and HELP: the rows of the commands, as clients and people are shown them.
 
 use commands::table::{
-    Argument, Begin, Categories, Facts, Find, Key, KeyFlags, KeySpec, Kind, find_keys,
-    miscounts_keys, parse_arguments, syntax,
+    Argument, Begin, Categories, Facts, Find, Group, Key, KeyFlags, KeySpec, Kind, Traits,
+    find_keys, miscounts_keys, parse_arguments, syntax,
 };
 use commands::{Args, Done, Error, args};
 use resp::{Reply, glob};
@@ -251,7 +251,16 @@ fn document(out: &mut Reply, entry: Entry) {
     let facts = entry.command;
     let arguments = parse_arguments(facts.arguments).unwrap_or_default();
     out.bulk(facts.name);
-    out.map(3 + usize::from(!arguments.is_empty()) + usize::from(!entry.subs.is_empty()));
+    let internal = facts.traits.has(Traits::INTERNAL);
+    let mark = if internal { "syscmd" } else { "deprecated" };
+    let fields = [
+        internal || facts.replaced.is_some(),
+        facts.replaced.is_some(),
+        facts.replaced.is_some(),
+        !arguments.is_empty(),
+        !entry.subs.is_empty(),
+    ];
+    out.map(3 + fields.into_iter().filter(|there| *there).count());
     for (name, text) in [
         ("summary", facts.summary),
         ("since", facts.since),
@@ -259,6 +268,16 @@ fn document(out: &mut Reply, entry: Entry) {
     ] {
         out.bulk(name);
         out.bulk(text);
+    }
+    if fields[0] {
+        out.bulk("doc_flags");
+        words(out, std::iter::once(mark));
+    }
+    if let Some((since, by)) = facts.replaced {
+        out.bulk("deprecated_since");
+        out.bulk(since);
+        out.bulk("replaced_by");
+        out.bulk(format!("`{by}`"));
     }
     if !arguments.is_empty() {
         out.bulk("arguments");
@@ -274,10 +293,7 @@ fn document(out: &mut Reply, entry: Entry) {
 
 fn argument(out: &mut Reply, argument: &Argument) {
     let group = matches!(argument.kind, Kind::Block | Kind::OneOf);
-    let spec = match argument.kind {
-        Kind::Key(spec) => spec,
-        _ => None,
-    };
+    let spec = argument.key_spec;
     let flags = [
         (argument.optional, "optional"),
         (argument.multiple, "multiple"),
@@ -330,28 +346,33 @@ fn argument(out: &mut Reply, argument: &Argument) {
 /// HELP of a command with subcommands, made from their rows.
 pub(crate) fn help(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let entry = engine.index.find(args[0]).ok_or(Error::Syntax)?;
+    if entry.command.group == Group::Cluster && engine.keeper.cluster.is_none() {
+        return Err(crate::cluster::DISABLED);
+    }
     let out = &mut engine.sessions.clients[id].out;
     let name = entry.command.name.to_ascii_uppercase();
-    let mut lines = vec![format!(
-        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    )];
-    for sub in entry
-        .subs
-        .iter()
-        .filter(|sub| !matches!(sub.runner, index::Runner::Help))
-    {
+    let subs = entry.subs.iter();
+    let subs = subs.filter(|sub| !matches!(sub.runner, index::Runner::Help));
+    let lines = subs.map(|sub| {
         let arguments = parse_arguments(sub.command.arguments).unwrap_or_default();
-        let line = format!(
-            "{} {}",
-            sub.command.short_name().to_ascii_uppercase(),
-            syntax(&arguments)
-        );
-        lines.push(line.trim_end().to_owned());
-        lines.push(format!("    {}.", sub.command.summary));
-    }
-    lines.push("HELP".to_owned());
-    lines.push("    Print this help.".to_owned());
-    out.array(lines.len());
-    lines.iter().for_each(|line| out.status(line));
+        let sub_name = sub.command.short_name().to_ascii_uppercase();
+        let usage = format!("{sub_name} {}", syntax(&arguments));
+        (usage.trim_end().to_owned(), sub.command.summary)
+    });
+    help_lines(out, &name, &lines.collect::<Vec<_>>());
     Ok(())
+}
+
+/// The answer to HELP: how each subcommand is used, and one line about it.
+pub(crate) fn help_lines<U: AsRef<str>>(out: &mut Reply, name: &str, subs: &[(U, &str)]) {
+    out.array(2 * subs.len() + 3);
+    out.status(format!(
+        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    ));
+    for (usage, about) in subs {
+        out.status(usage.as_ref());
+        out.status(format!("    {about}."));
+    }
+    out.status("HELP");
+    out.status("    Print this help.");
 }

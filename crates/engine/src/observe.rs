@@ -356,7 +356,7 @@ pub(crate) fn slowlog_get(engine: &mut Engine, id: ClientId, args: Args<'_>) -> 
     let count = match args {
         [_, _] => 10,
         [_, _, count] => count_of(count)?,
-        _ => return Err(Error::Syntax),
+        _ => return Err(Error::subcommand("SLOWLOG", args[1])),
     };
     entries(engine, id, LogKind::Slow, count);
     Ok(())

@@ -285,11 +285,7 @@ pub(crate) fn shardchannels(engine: &mut Engine, id: ClientId, args: Args<'_>) -
 
 fn list(engine: &mut Engine, id: ClientId, kind: Kind, args: Args<'_>) -> Done {
     if args.len() > 3 {
-        return Err(Error::quoting(
-            "ERR unknown subcommand or wrong number of arguments for '",
-            args[1],
-            "'. Try PUBSUB HELP.",
-        ));
+        return Err(Error::subcommand("PUBSUB", args[1]));
     }
     let pattern = args.get(2);
     let names = kind.subscribers(&mut engine.sessions.pubsub).keys();

@@ -163,8 +163,8 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         ])
         .key_finder(sort_keys)
         .args(
-            "key:key0 by-pattern/pattern:pattern=BY? limit=LIMIT(offset:int \
-                count:int)? get-pattern/pattern:pattern=GET?*+ order{asc:token=ASC \
+            "key:key0 by-pattern/pattern:pattern1=BY? limit=LIMIT(offset:int \
+                count:int)? get-pattern/pattern:pattern1=GET?*+ order{asc:token=ASC \
                 desc:token=DESC}? sorting:token=ALPHA? destination:key2=STORE?",
         )
         .about(
@@ -215,8 +215,8 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         ])
         .key_finder(sort_keys)
         .args(
-            "key:key0 by-pattern/pattern:pattern=BY? limit=LIMIT(offset:int \
-                count:int)? get-pattern/pattern:pattern=GET?*+ order{asc:token=ASC \
+            "key:key0 by-pattern/pattern:pattern1=BY? limit=LIMIT(offset:int \
+                count:int)? get-pattern/pattern:pattern1=GET?*+ order{asc:token=ASC \
                 desc:token=DESC}? sorting:token=ALPHA?",
         )
         .about("7.0.0", "Sorts a list, a set or a sorted set")

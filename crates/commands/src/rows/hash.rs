@@ -102,58 +102,58 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
     row("hexpireat", -6, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
         .args(
-            "key:key0 unix-time-seconds:time condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
-                fields=FIELDS(numfields:int field*)",
+            "key:key0 unix-time-seconds:int condition@9.0.0{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Sets when fields of a hash expire, in seconds")
         .run(hash_expiry::hexpireat),
     row("hexpiretime", -5, "readonly fast", Group::Hash)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
-        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.0.0", "Returns when fields of a hash expire, in seconds")
         .run(hash_expiry::hexpiretime),
     row("hgetdel", -5, "write fast", Group::Hash)
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
-        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.1.0", "Returns fields of a hash and removes them")
         .run(hash_expiry::hgetdel),
     row("hgetex", -5, "write fast", Group::Hash)
         .keys(&[key("RW access update", index(1), range(0, 1, 0))])
         .args(
             "key:key0 expiration{seconds:int=EX milliseconds:int=PX unix-time-seconds:time=EXAT \
-                unix-time-milliseconds:time=PXAT persist:token=PERSIST}? fields=FIELDS(numfields:int field*)",
+                unix-time-milliseconds:time=PXAT persist:token=PERSIST}? fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Returns fields of a hash and sets or drops their expiry")
         .run(hash_expiry::hgetex),
     row("hpersist", -5, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
-        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.0.0", "Drops the expiry of fields of a hash")
         .run(hash_expiry::hpersist),
     row("hpexpire", -6, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
         .args(
-            "key:key0 milliseconds:int condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
-                fields=FIELDS(numfields:int field*)",
+            "key:key0 milliseconds:int condition@9.0.0{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Sets the time to live of fields of a hash, in milliseconds")
         .run(hash_expiry::hpexpire),
     row("hpexpireat", -6, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
         .args(
-            "key:key0 unix-time-milliseconds:time condition{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
-                fields=FIELDS(numfields:int field*)",
+            "key:key0 unix-time-milliseconds:int condition@9.0.0{nx:token=NX xx:token=XX gt:token=GT lt:token=LT}? \
+                fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Sets when fields of a hash expire, in milliseconds")
         .run(hash_expiry::hpexpireat),
     row("hpexpiretime", -5, "readonly fast", Group::Hash)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
-        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.0.0", "Returns when fields of a hash expire, in milliseconds")
         .run(hash_expiry::hpexpiretime),
     row("hpttl", -5, "readonly fast", Group::Hash)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
-        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.0.0", "Returns the time to live of fields of a hash, in milliseconds")
         .run(hash_expiry::hpttl),
     row("hsetex", -6, "write denyoom fast", Group::Hash)
@@ -162,13 +162,13 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "key:key0 key-condition{nx:token=NX xx:token=XX}? fields-condition{fnx:token=FNX fxx:token=FXX}? \
                 expiration{seconds:int=EX milliseconds:int=PX unix-time-seconds:time=EXAT \
                 unix-time-milliseconds:time=PXAT keepttl:token=KEEPTTL}? \
-                fields=FIELDS(numfields:int data(field value)*)",
+                fields=FIELDS(numfields:int0 data(field value)*)",
         )
         .about("9.0.0", "Sets fields of a hash and their expiry")
         .run(hash_expiry::hsetex),
     row("httl", -5, "readonly fast", Group::Hash)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
-        .args("key:key0 fields=FIELDS(numfields:int field*)")
+        .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.0.0", "Returns the time to live of fields of a hash, in seconds")
         .run(hash_expiry::httl),
 ];

@@ -22,6 +22,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
     row("pfdebug", 3, "write denyoom admin", Group::HyperLogLog)
         .keys(&[key("RW access", index(2), range(0, 1, 0))])
         .args("subcommand key:key0")
+        .traits("internal")
         .about("2.8.9", "Looks inside a HyperLogLog")
         .run(hyperloglog::pfdebug),
     row("pfmerge", -2, "write denyoom", Group::HyperLogLog)
@@ -33,6 +34,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .about("2.8.9", "Merges HyperLogLogs into one")
         .run(hyperloglog::pfmerge),
     row("pfselftest", 1, "admin", Group::HyperLogLog)
+        .traits("internal")
         .about("2.8.9", "Checks the HyperLogLog implementation")
         .run(hyperloglog::pfselftest),
 ];

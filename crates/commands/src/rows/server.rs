@@ -32,6 +32,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 absttl:token=ABSTTL@5.0.0? seconds:int=IDLETIME@5.0.0? \
                 frequency:int=FREQ@5.0.0?",
         )
+        .traits("internal")
         .about("3.0.0", "RESTORE into a slot that is being imported")
         .run(keys::restore),
     row("swapdb", 3, "write fast", Group::Server)

@@ -8,7 +8,7 @@ const TRIM: &[&str] = &["nondeterministic_output"];
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("xack", -4, "write fast", Group::Stream)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
-        .args("key:key0 group ID*")
+        .args("key:key0 group id*")
         .about("5.0.0", "Acknowledges entries that a consumer group delivered")
         .run(stream_groups::xack),
     row("xadd", -5, "write denyoom fast", Group::Stream)
@@ -32,7 +32,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
         .tips(TRIM)
         .args(
-            "key:key0 group consumer min-idle-time ID* ms:int=IDLE? \
+            "key:key0 group consumer min-idle-time id* ms:int=IDLE? \
                 unix-time-milliseconds:time=TIME? count:int=RETRYCOUNT? force:token=FORCE? \
                 justid:token=JUSTID? lastid=LASTID?",
         )
@@ -40,7 +40,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .run(stream_groups::xclaim),
     row("xdel", -3, "write fast", Group::Stream)
         .keys(&[key("RW delete", index(1), range(0, 1, 0))])
-        .args("key:key0 ID*")
+        .args("key:key0 id*")
         .about("5.0.0", "Removes entries of a stream")
         .run(stream::xdel),
     row("xgroup", -2, "", Group::Stream)
@@ -71,14 +71,14 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .run(stream::xrange),
     row("xread", -4, "blocking movablekeys readonly", Group::Stream)
         .keys(&[key("RO access", keyword("STREAMS", 1), range(-1, 1, 2))])
-        .args("count:int=COUNT? milliseconds:int=BLOCK? streams=STREAMS(key:key0* ID*)")
+        .args("count:int=COUNT? milliseconds:int=BLOCK? streams=STREAMS(key:key0* id*)")
         .about("5.0.0", "Returns entries of several streams, or waits for one")
         .run(stream_read::xread),
     row("xreadgroup", -7, "blocking movablekeys write", Group::Stream)
         .keys(&[key("RO access", keyword("STREAMS", 4), range(-1, 1, 2))])
         .args(
             "group-block=GROUP(group consumer) count:int=COUNT? milliseconds:int=BLOCK? \
-                noack:token=NOACK? streams=STREAMS(key:key0* ID*)",
+                noack:token=NOACK? streams=STREAMS(key:key0* id*)",
         )
         .about("5.0.0", "Returns entries that a consumer group has not delivered, or waits for one")
         .run(stream_read::xreadgroup),
@@ -108,7 +108,7 @@ static GROUP_ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW insert", index(2), range(0, 1, 0))])
         .args(
             "key:key0 group id-selector{id new-id:token=$} mkstream:token=MKSTREAM? \
-                entriesread:int=ENTRIESREAD@7.0.0?",
+                entriesread/entries-read:int=ENTRIESREAD?",
         )
         .about("5.0.0", "Creates a consumer group")
         .run(stream_groups::create),
@@ -131,7 +131,7 @@ static GROUP_ROWS: &[Row<DataFn>] = &[
         .about("5.0.0", "Describes the subcommands"),
     row("xgroup|setid", -5, "write", Group::Stream)
         .keys(&[key("RW update", index(2), range(0, 1, 0))])
-        .args("key:key0 group id-selector{id new-id:token=$} entriesread:int=ENTRIESREAD@7.0.0?")
+        .args("key:key0 group id-selector{id new-id:token=$} entriesread/entries-read:int=ENTRIESREAD?")
         .about("5.0.0", "Sets up to where a consumer group has read")
         .run(stream_groups::set_id),
 ];

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Arguments are separated by blanks. `(…)` is a sequence, `{…}` a choice. `?` may be left out, `*` may be repeated, `+` is repeated with its
-//! token. Kinds are `key`, `keyN` (of key specification N), `int`, `double`, `pattern`, `time`, `token`; without one it is a string.
+//! token. Kinds are `key`, `int`, `double`, `pattern`, `time`, `token`, with a digit where the argument is of the key specification of that
+//! number (`key0`); without one it is a string.
 //! A token with one of these signs in it stands in double quotes.
 
 /// The kind of an argument.
@@ -17,8 +18,8 @@ pub enum Kind {
     Integer,
     /// A number with fraction.
     Double,
-    /// A key, found by this key specification.
-    Key(Option<u8>),
+    /// A key.
+    Key,
     /// A glob pattern.
     Pattern,
     /// A point in Unix time.
@@ -39,7 +40,7 @@ impl Kind {
             Self::String => "string",
             Self::Integer => "integer",
             Self::Double => "double",
-            Self::Key(_) => "key",
+            Self::Key => "key",
             Self::Pattern => "pattern",
             Self::UnixTime => "unix-time",
             Self::PureToken => "pure-token",
@@ -58,6 +59,8 @@ pub struct Argument {
     pub shown: &'static str,
     /// Its kind.
     pub kind: Kind,
+    /// The key specification that it belongs to.
+    pub key_spec: Option<u8>,
     /// The word before it.
     pub token: Option<&'static str>,
     /// The version that brought it, if later than the command's.
@@ -110,10 +113,11 @@ impl Reader {
                 .and_then(|(shown, word)| Some((shown, Some(kind(word)?))))
                 .unwrap_or((word, None))
         });
-        let (shown, mut kind) = match shown {
-            Some((shown, known)) => (shown, known.unwrap_or(Kind::String)),
+        let string = (Kind::String, None);
+        let (shown, (mut kind, key_spec)) = match shown {
+            Some((shown, known)) => (shown, known.unwrap_or(string)),
             None if self.takes(':') => (name, kind(self.word()?)?),
-            None => (name, Kind::String),
+            None => (name, string),
         };
         let token = if self.takes('=') {
             Some(self.token()?)
@@ -139,6 +143,7 @@ impl Reader {
             name,
             shown,
             kind,
+            key_spec,
             token,
             since,
             optional: self.takes('?'),
@@ -174,16 +179,25 @@ impl Reader {
     }
 }
 
-fn kind(word: &str) -> Option<Kind> {
-    Some(match word {
+/// A kind, and the number of the key specification behind it.
+fn kind(word: &str) -> Option<(Kind, Option<u8>)> {
+    let name = word.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    let number = &word[name.len()..];
+    let key_spec = if number.is_empty() {
+        None
+    } else {
+        Some(number.parse().ok()?)
+    };
+    let kind = match name {
         "int" => Kind::Integer,
         "double" => Kind::Double,
         "pattern" => Kind::Pattern,
         "time" => Kind::UnixTime,
         "token" => Kind::PureToken,
-        "key" => Kind::Key(None),
-        _ => Kind::Key(Some(word.strip_prefix("key")?.parse().ok()?)),
-    })
+        "key" => Kind::Key,
+        _ => return None,
+    };
+    Some((kind, key_spec))
 }
 
 /// The arguments as people are shown them: `key [EX seconds | PX milliseconds] [value ...]`.
@@ -235,7 +249,7 @@ mod tests {
     fn reads_what_rows_say() {
         let all = parse_arguments("key:key0 value condition{nx:token=NX@2.6.12 xx:token=XX}? count:int=COUNT? data(field value)*").unwrap();
         assert_eq!(all.len(), 5);
-        assert_eq!(all[0].kind, Kind::Key(Some(0)));
+        assert_eq!((all[0].kind, all[0].key_spec), (Kind::Key, Some(0)));
         assert_eq!(all[2].arguments[0].since, Some("2.6.12"));
         assert!(all[2].optional && all[2].kind == Kind::OneOf);
         assert_eq!(

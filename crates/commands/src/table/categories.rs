@@ -81,7 +81,7 @@ impl Categories {
             Group::Stream => "stream",
             Group::String => "string",
             Group::Transactions => "transaction",
-            Group::Cluster | Group::Server => "",
+            Group::Cluster | Group::Sentinel | Group::Server => "",
         })
     }
 

@@ -149,7 +149,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 20] = [
+const TRAIT_WORDS: [&str; 21] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -170,9 +170,12 @@ const TRAIT_WORDS: [&str; 20] = [
     "by_function",
     "reads_by_pattern",
     "expires_apart",
+    "internal",
 ];
 
 impl Traits {
+    /// For servers and tests, not for clients.
+    pub const INTERNAL: Self = Self::parse("internal");
     /// What it finds expired goes out key by key, not as one: it looks at keys that nobody named.
     pub const EXPIRES_APART: Self = Self::parse("expires_apart");
     /// Its options BY and GET read keys that are named nowhere.

@@ -29,6 +29,8 @@ pub enum Group {
     PubSub,
     /// Scripts and functions
     Scripting,
+    /// What a sentinel watches
+    Sentinel,
     /// The server
     Server,
     /// Sets
@@ -44,7 +46,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// All, in the order of the reference.
+    /// All of a server, in the order of the reference.
     pub const ALL: [Self; 16] = [
         Self::String,
         Self::Bitmap,
@@ -78,6 +80,7 @@ impl Group {
             Self::List => "list",
             Self::PubSub => "pubsub",
             Self::Scripting => "scripting",
+            Self::Sentinel => "sentinel",
             Self::Server => "server",
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
@@ -101,6 +104,7 @@ impl Group {
             Self::List => "Lists",
             Self::PubSub => "Publish and subscribe",
             Self::Scripting => "Scripts and functions",
+            Self::Sentinel => "Sentinel",
             Self::Server => "Server",
             Self::Set => "Sets",
             Self::SortedSet => "Sorted sets",
@@ -147,6 +151,8 @@ pub struct Facts {
     pub since: &'static str,
     /// One line for the documentation.
     pub summary: &'static str,
+    /// Since when another command is to be used, and which.
+    pub replaced: Option<(&'static str, &'static str)>,
 }
 
 impl Facts {
@@ -220,6 +226,7 @@ pub const fn row<F: Copy + 'static>(
             arguments: "",
             since: "",
             summary: "",
+            replaced: None,
         },
         run: None,
         subs: &[],
@@ -295,6 +302,13 @@ impl<F: Copy> Row<F> {
     pub const fn about(mut self, since: &'static str, summary: &'static str) -> Self {
         self.facts.since = since;
         self.facts.summary = summary;
+        self
+    }
+
+    /// Since when another command is to be used, and which.
+    #[must_use]
+    pub const fn replaced(mut self, since: &'static str, by: &'static str) -> Self {
+        self.facts.replaced = Some((since, by));
         self
     }
 

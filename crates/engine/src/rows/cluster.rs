@@ -149,7 +149,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             row("cluster|keyslot", 3, "stale", Group::Cluster)
                 .args("key")
                 .about("3.0.0", "Returns the slot of a key")
-                .run(cluster::cluster),
+                .run(cluster::keyslot),
             row("cluster|links", 2, "stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .about("7.0.0", "Shows the links to and from other nodes")
@@ -249,7 +249,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             row("cluster|slaves", 3, "admin stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .args("node-id")
-                .about("3.0.0", "Lists the replicas of a primary")
+                .replaced("5.0.0", "CLUSTER REPLICAS").about("3.0.0", "Lists the replicas of a primary")
                 .run(cluster::cluster),
             row("cluster|slot-stats", -4, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output", "request_policy:all_shards"])
@@ -272,7 +272,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
-            .traits("from_master replayed")
+            .traits("internal from_master replayed")
             .about("9.0.0", "What nodes say to each other while slots move")
             .run(slot_migration::sync),
         ]),
@@ -285,7 +285,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             "response_policy:special",
         ])
         .args(
-            "cursor pattern:pattern=MATCH? count:int=COUNT? type=TYPE? slot:int=SLOT?",
+            "cursor match-pattern:pattern=MATCH? count:int=COUNT? type=TYPE? slot:int=SLOT?",
         )
         .about("9.1.0", "Iterates over the keys of the cluster")
         .run(cluster::clusterscan),

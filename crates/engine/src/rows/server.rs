@@ -153,11 +153,11 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .run(configure::set),
         ]),
     row("debug", -2, "admin noscript loading stale", Group::Server)
-        .about("1.0.0", "Looks inside the server; for developers")
+        .traits("internal").about("1.0.0", "Looks inside the server; for developers")
         .run(debug::debug),
     row("failover", -1, "admin noscript stale", Group::Server)
         .args(
-            "target=TO{host port:int force:token=FORCE?}? abort:token=ABORT? \
+            "target=TO(host port:int force:token=FORCE?)? abort:token=ABORT? \
                 milliseconds:int=TIMEOUT?",
         )
         .about("6.2.0", "Hands the place of primary over to a replica")
@@ -359,7 +359,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "admin noscript loading stale allow_busy",
         Group::Server,
     )
-    .traits("from_master")
+    .traits("internal from_master")
     .about("3.0.0", "Exchanges facts between a primary and its replica")
     .run(master::replconf),
     row(
@@ -408,7 +408,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         Group::Server,
     )
     .args("args{host-port(host port:int) no-one(no:token=NO one:token=ONE)}")
-    .about(
+    .replaced("5.0.0", "REPLICAOF").about(
         "1.0.0",
         "Makes the server a replica of another, or a primary",
     )

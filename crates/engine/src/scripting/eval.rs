@@ -18,11 +18,13 @@ pub(crate) fn eval_ro(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 
 /// EVALSHA sha1 numkeys key … arg …
 pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    check_sha1(args[1])?;
     run(engine, id, args, false, find)
 }
 
 /// EVALSHA_RO sha1 numkeys key … arg …
 pub(crate) fn evalsha_ro(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    check_sha1(args[1])?;
     run(engine, id, args, true, find)
 }
 
@@ -34,6 +36,15 @@ fn prepare(engine: &mut Engine, source: &[u8]) -> Result<Sha1, Error> {
     let (sha1, forgotten) = prepared.map_err(|error| refused(&error))?;
     engine.meter.stats.evicted_scripts += u64::try_from(forgotten).unwrap_or(0);
     Ok(sha1)
+}
+
+/// What cannot be a SHA1 is refused before anything else is looked at.
+fn check_sha1(hex: &[u8]) -> Done {
+    if hex.len() == 40 {
+        Ok(())
+    } else {
+        Err(Error::text(texts::NO_SCRIPT))
+    }
 }
 
 fn find(engine: &mut Engine, hex: &[u8]) -> Result<Sha1, Error> {

@@ -126,8 +126,7 @@ fn refused(error: &ScriptError) -> Error {
 }
 
 fn wrong_arity_of(sub: &[u8]) -> Error {
-    let before = "ERR unknown subcommand or wrong number of arguments for '";
-    Error::quoting(before, sub, "'. Try FUNCTION HELP.")
+    Error::subcommand("FUNCTION", sub)
 }
 
 /// FCALL function numkeys key … arg …
