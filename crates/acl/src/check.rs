@@ -40,6 +40,44 @@ impl Reason {
     }
 }
 
+/// How often something was refused, for INFO.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Denials {
+    auth: u64,
+    command: u64,
+    key: u64,
+    channel: u64,
+    certificate: u64,
+    database: u64,
+}
+
+impl Denials {
+    /// One more.
+    pub fn count(&mut self, reason: Reason) {
+        *match reason {
+            Reason::Auth => &mut self.auth,
+            Reason::Command => &mut self.command,
+            Reason::Key => &mut self.key,
+            Reason::Channel => &mut self.channel,
+            Reason::Certificate => &mut self.certificate,
+            Reason::Database => &mut self.database,
+        } += 1;
+    }
+
+    /// The fields of INFO.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, u64); 6] {
+        [
+            ("acl_access_denied_auth", self.auth),
+            ("acl_access_denied_cmd", self.command),
+            ("acl_access_denied_key", self.key),
+            ("acl_access_denied_channel", self.channel),
+            ("acl_access_denied_tls_cert", self.certificate),
+            ("acl_access_denied_db", self.database),
+        ]
+    }
+}
+
 /// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {

@@ -56,30 +56,6 @@ pub(crate) fn all_channels(config: &ServerConfig) -> bool {
     config.acl_pubsub_default == PubsubDefault::AllChannels
 }
 
-/// Refusals, for INFO.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Denials {
-    pub(crate) auth: u64,
-    pub(crate) command: u64,
-    pub(crate) key: u64,
-    pub(crate) channel: u64,
-    pub(crate) certificate: u64,
-    pub(crate) database: u64,
-}
-
-impl Denials {
-    fn count(&mut self, reason: Reason) {
-        *match reason {
-            Reason::Auth => &mut self.auth,
-            Reason::Command => &mut self.command,
-            Reason::Key => &mut self.key,
-            Reason::Channel => &mut self.channel,
-            Reason::Certificate => &mut self.certificate,
-            Reason::Database => &mut self.database,
-        } += 1;
-    }
-}
-
 impl Engine {
     // ---- who a client is -------------------------------------------------------------------------------------------------
 
@@ -259,13 +235,17 @@ impl Engine {
         &mut self,
         id: ClientId,
         user: &User,
-        entry: Entry,
+        command: usize,
         args: Args<'_>,
     ) -> Result<(), Vec<u8>> {
-        let db = database_of(&self.sessions.clients[id]);
-        let databases = self.shard.keyspace.databases();
         let Access { users, keys, .. } = &mut self.access;
-        let request = request(users.catalog(), entry, args, db, databases);
+        let request = Request {
+            catalog: users.catalog(),
+            command,
+            args,
+            db: database_of(&self.sessions.clients[id]),
+            databases: self.shard.keyspace.databases(),
+        };
         user.check(&request, keys)
             .map_err(|denial| denial.full_message(user, &request))
     }

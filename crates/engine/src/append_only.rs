@@ -642,11 +642,12 @@ impl Engine {
         // Writing to a string does not fail.
         let _ = write!(
             text,
-            "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_last_rewrite_time_sec:{}\r\n\
-             aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
+            "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_rewrites_consecutive_failures:{}\r\n\
+             aof_last_rewrite_time_sec:{}\r\naof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
             u8::from(rewriting.is_some()),
             u8::from(aof.rewrite_scheduled),
+            aof.failures,
             seconds(aof.last_rewrite_seconds),
             seconds(current),
             ok(aof.last_rewrite_failed),

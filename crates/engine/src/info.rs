@@ -8,7 +8,7 @@ use conf::{Choice as _, Supervised};
 
 use crate::accounts::{percent, ratio};
 use crate::client::Waiting;
-use crate::persistence::Purpose;
+use crate::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
 
 /// Appends lines to a string; that does not fail.
@@ -262,7 +262,12 @@ impl Engine {
             .max(moving)
             .map(|until_ms| until_ms.saturating_sub(self.now.mono_ms));
         let stopping = self.keeper.shutdown.is_some();
-        let failing_over = self.keeper.failover.is_some();
+        let handing_over = self
+            .keeper
+            .cluster
+            .as_ref()
+            .is_some_and(|node| node.pauses_for_failover());
+        let failing_over = self.keeper.failover.is_some() || handing_over;
         let actions = match paused {
             None if stopping || failing_over => "write",
             None => "none",
@@ -403,9 +408,11 @@ impl Engine {
             "rdb_last_cow_size:{}", state.copied_bytes;
             "rdb_last_load_keys_expired:{}", state.expired_keys;
             "rdb_last_load_keys_loaded:{}", state.loaded_keys;
-            "slot_migration_fork_in_progress:{}", u8::from(state.running.is_some_and(|running| running.purpose == Purpose::Slots));
         );
         self.info_append_only(text);
+        let sending = |running: Running| running.purpose == Purpose::Slots;
+        let sending = u8::from(state.running.is_some_and(sending));
+        lines!(text, "slot_migration_fork_in_progress:{}", sending;);
         if let Some(loading) = state.loading {
             let elapsed = now_ms.saturating_sub(loading.since_ms) / 1000;
             let left = loading.total_bytes.saturating_sub(loading.loaded_bytes);
@@ -441,12 +448,6 @@ impl Engine {
             "instantaneous_input_kbps:{:.2}", stats.input_rate.kilobytes();
             "instantaneous_output_kbps:{:.2}", stats.output_rate.kilobytes();
             "rejected_connections:{}", stats.rejected;
-            "acl_access_denied_auth:{}", stats.denials.auth;
-            "acl_access_denied_cmd:{}", stats.denials.command;
-            "acl_access_denied_key:{}", stats.denials.key;
-            "acl_access_denied_channel:{}", stats.denials.channel;
-            "acl_access_denied_tls_cert:{}", stats.denials.certificate;
-            "acl_access_denied_db:{}", stats.denials.database;
             "sync_full:{}", stats.sync_full;
             "sync_partial_ok:{}", stats.sync_partial_ok;
             "sync_partial_err:{}", stats.sync_partial_err;
@@ -477,6 +478,10 @@ impl Engine {
             "instantaneous_eventloop_cycles_per_sec:{}", stats.turns_rate.per_second();
             "instantaneous_eventloop_duration_usec:{}", stats.mean_turn_us();
         );
+        for (name, count) in stats.denials.fields() {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{name}:{count}\r\n");
+        }
     }
 
     /// How long the parts of turns took: for developers.

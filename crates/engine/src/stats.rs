@@ -64,7 +64,7 @@ pub(crate) struct Stats {
     pub(crate) output_bytes: u64,
     pub(crate) rejected: u64,
     /// What access control refused; not reset.
-    pub(crate) denials: crate::access::Denials,
+    pub(crate) denials: acl::Denials,
     pub(crate) expired: u64,
     /// Fields of hashes whose time came.
     pub(crate) expired_fields: u64,

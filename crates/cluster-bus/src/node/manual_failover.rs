@@ -47,6 +47,12 @@ impl ManualFailover {
 }
 
 impl Node {
+    /// Whether clients are paused here because a replica of this master is to take over.
+    #[must_use]
+    pub fn pauses_for_failover(&self) -> bool {
+        self.manual_failover.paused
+    }
+
     /// Replica: begins an attempt; `at_once` without waiting for the master.
     pub(super) fn begin_manual_failover(&mut self, now: Now, at_once: bool) {
         self.reset_manual_failover();
