@@ -6,8 +6,11 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use daemon::{as_path, files, reason};
 use sentinel_core::Now;
-use sentinel_core::config::Facts;
+use sentinel_core::config::{Facts, World};
+
+use crate::config;
 
 /// The real machine.
 #[derive(Clone, Copy, Debug)]
@@ -89,10 +92,25 @@ impl Machine {
     }
 }
 
+/// What the core asks of this machine.
+pub(crate) fn world() -> World {
+    World {
+        is_executable: config::is_executable,
+        read_file: |path| std::fs::read(as_path(path)).map_err(|error| reason(&error)),
+        write_file: |path, content| {
+            files::replace(as_path(path), content).map_err(|error| reason(&error))
+        },
+        fill_random: |bytes| fill_random(bytes).map_err(|error| reason(&error)),
+    }
+}
+
+fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(bytes))
+}
+
 fn entropy<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.context("Cannot read /dev/urandom")?;
+    fill_random(&mut bytes).context("Cannot read /dev/urandom")?;
     Ok(bytes)
 }
 

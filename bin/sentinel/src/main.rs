@@ -90,10 +90,17 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
         server: Arc::clone(&server),
         globals: loaded.file.globals,
         facts: machine.facts(&loaded.path, machine.runid()?),
-        is_executable: config::is_executable,
+        world: machine::world(),
     };
     let seed = machine.seed()?;
     let mut monitor = Monitor::new(machine.now(), config, loaded.file.saved, seed);
+    let notes = monitor
+        .load_users()
+        .map_err(anyhow::Error::msg)
+        .context("Critical error while loading ACLs")?;
+    for note in notes {
+        tracing::info!("{note}");
+    }
     if is_new {
         monitor.keep();
     }

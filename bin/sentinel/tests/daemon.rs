@@ -285,3 +285,43 @@ fn scripts_are_started_with_the_event() {
         (talk(port, b"SENTINEL PENDING-SCRIPTS\r\n") == "*0\r\n").then_some(())
     });
 }
+
+#[test]
+fn users_are_kept_in_a_file_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let users = dir.path().join("users.acl");
+    let path = write(&users, "user default on nopass ~* &* +@all\n");
+    let port = free_port();
+    let more = format!("aclfile {path}\n");
+    let file = write(&dir.path().join("sentinel.conf"), &config(port, &more));
+    let mut daemon = Daemon(sentinel(&[&file]).stdout(Stdio::null()).spawn().unwrap());
+    let reply = talk(port, b"ACL SETUSER app on >secret +ping\r\nACL SAVE\r\n");
+    assert_eq!(reply, "+OK\r\n+OK\r\n");
+    let saved = std::fs::read_to_string(&users).unwrap();
+    assert!(saved.starts_with("user app on #"), "{saved}");
+    let other = saved.replace("user app", "user other");
+    write(&users, &other);
+    let reply = talk(
+        port,
+        b"ACL LOAD\r\nAUTH app secret\r\nAUTH other secret\r\nSENTINEL masters\r\n",
+    );
+    let refused = "+OK\r\n-WRONGPASS invalid username-password pair or user is disabled.\r\n+OK\r\n\
+        -NOPERM User other has no permissions to run the 'sentinel|masters' command\r\n";
+    assert_eq!(reply, refused);
+    write(&users, "user app +nonsense\n");
+    let reply = talk(port, b"ACL LOAD\r\n");
+    assert!(
+        reply.contains("+nonsense") && reply.contains("no change to the previously"),
+        "{reply}"
+    );
+    daemon.0.kill().unwrap();
+    daemon.0.wait().unwrap();
+    // The users of its file are wrong: it does not start.
+    let output = run(&[&file]);
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        log.contains("Aborting startup because of ACL errors"),
+        "{log}"
+    );
+}

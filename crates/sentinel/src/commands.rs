@@ -1,6 +1,6 @@
 //! What clients may ask of a sentinel, and the gates a request passes: known, arity, password, subscribed clients. The
 //! rows are in [`table`]; SENTINEL stands in [`sentinel`] and [`settings`], pub/sub and the connections in [`sessions`],
-//! CLIENT in [`client`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
+//! CLIENT in [`client`], ACL in [`acl`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
 
 mod acl;
 mod client;
@@ -12,13 +12,15 @@ mod sessions;
 mod settings;
 mod table;
 
+use commands::table::Flags;
+
 use crate::Monitor;
 use crate::io::{ClientId, Level, Output, Reply};
 use crate::monitor::HELLO_CHANNEL;
-use table::Row;
 
 pub(crate) use sentinel::check_quorum;
 pub(crate) use sessions::Sessions;
+pub(crate) use table::{CATALOG, Row};
 
 /// The longest part of a request that an error repeats, in bytes.
 const MAX_REPEATED_BYTES: usize = 128;
@@ -31,7 +33,8 @@ pub(crate) fn is_command(name: &str) -> bool {
 impl Monitor {
     /// Runs a request and queues its reply.
     pub(crate) fn client_request(&mut self, client: ClientId, request: &[Vec<u8>]) {
-        let Some((name, args)) = request.split_first() else {
+        let words: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
+        let Some(name) = words.first() else {
             return;
         };
         if self.cx.sessions.is_closing(client) {
@@ -45,10 +48,10 @@ impl Monitor {
             return self.refuse_http(client);
         }
         self.cx.sessions.begin(self.cx.now, client);
-        match self.pass_gates(client, &typed, args) {
+        match self.pass_gates(client, &typed, &words) {
             Ok(row) => {
-                self.cx.sessions.note(client, row.name);
-                self.run(client, row, args);
+                self.cx.sessions.note(client, row.facts.name);
+                self.run(client, row, request);
             }
             Err(error) => {
                 self.cx.errors += 1;
@@ -59,46 +62,43 @@ impl Monitor {
 
     /// The row of a request that may run.
     fn pass_gates(
-        &self,
+        &mut self,
         client: ClientId,
         typed: &str,
-        args: &[Vec<u8>],
+        request: &[&[u8]],
     ) -> Result<&'static Row, Reply> {
-        let command = self
-            .lookup(&typed.to_ascii_lowercase())
-            .ok_or_else(|| unknown_command(typed, args))?;
-        let row = match args.first() {
-            Some(sub) if !command.subs.is_empty() => {
-                let sub = String::from_utf8_lossy(sub);
-                command
-                    .sub(&sub)
-                    .ok_or_else(|| unknown_subcommand(command, &sub))?
-            }
-            _ => command,
-        };
-        if !row.fits(args.len() + 1) {
-            return Err(wrong_arity(row));
-        }
-        if !row.has_flag("no_auth") && self.needs_auth(client) {
+        let args = &request[1..];
+        let found = self.lookup(&typed.to_ascii_lowercase());
+        let sub = args.first().copied();
+        let row = found.and_then(|command| resolve(command, sub));
+        if self.needs_auth(client) && !row.is_some_and(|row| row.facts.flags.has(Flags::NO_AUTH)) {
             return Err(Reply::Error("NOAUTH Authentication required.".to_owned()));
         }
+        let command = found.ok_or_else(|| unknown_command(typed, args))?;
+        let row = row.ok_or_else(|| unknown_subcommand(command, sub.unwrap_or_default()))?;
+        if !row.facts.accepts(request.len()) {
+            return Err(wrong_arity(row));
+        }
+        self.gate_access(client, row, request)?;
         if self.cx.sessions.is_bound_to_pubsub(client) && !may_run_subscribed(row) {
             return Err(Reply::err(format!(
                 "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
                  context",
-                row.name
+                row.facts.name
             )));
         }
         Ok(row)
     }
 
-    fn run(&mut self, client: ClientId, row: &'static Row, args: &[Vec<u8>]) {
-        let (command, sub) = row.name.split_once('|').unwrap_or((row.name, ""));
+    fn run(&mut self, client: ClientId, row: &'static Row, request: &[Vec<u8>]) {
+        let name = row.facts.name;
+        let (command, sub) = name.split_once('|').unwrap_or((name, ""));
+        let args = &request[1..];
         let rest = args.get(1..).unwrap_or_default();
         let reply = match command {
             "ping" => Some(self.ping(client, args)),
-            "auth" => Some(self.auth(client, args)),
-            "hello" => Some(self.hello_command(client, args)),
+            "auth" => Some(self.auth(client, request)),
+            "hello" => Some(self.hello_command(client, request)),
             "publish" => Some(self.publish(args)),
             "info" => Some(self.info(args)),
             "role" => Some(self.role()),
@@ -106,7 +106,10 @@ impl Monitor {
             "command" => Some(describe::command(sub, rest)),
             "sentinel" => self.sentinel(client, sub, rest),
             "client" => self.client_command(client, sub, rest),
-            "acl" => Some(self.acl(client, sub, rest)),
+            "acl" => {
+                let words: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
+                self.acl(client, sub, &words)
+            }
             "quit" => {
                 self.reply(client, Reply::ok());
                 return self.disconnect_client(client);
@@ -242,10 +245,10 @@ fn may_run_subscribed(row: &Row) -> bool {
         "quit",
         "reset",
     ]
-    .contains(&row.name)
+    .contains(&row.facts.name)
 }
 
-fn unknown_command(typed: &str, args: &[Vec<u8>]) -> Reply {
+fn unknown_command(typed: &str, args: &[&[u8]]) -> Reply {
     let mut shown = String::new();
     for arg in args {
         let room = MAX_REPEATED_BYTES.saturating_sub(shown.len());
@@ -262,18 +265,29 @@ fn unknown_command(typed: &str, args: &[Vec<u8>]) -> Reply {
     ))
 }
 
-fn unknown_subcommand(command: &Row, typed: &str) -> Reply {
+/// The subcommand that a request's second word names; the command itself, where it has none or there is no such word.
+fn resolve(command: &'static Row, word: Option<&[u8]>) -> Option<&'static Row> {
+    match word {
+        Some(word) if !command.subs.is_empty() => {
+            table::sub(command, &String::from_utf8_lossy(word))
+        }
+        _ => Some(command),
+    }
+}
+
+fn unknown_subcommand(command: &Row, typed: &[u8]) -> Reply {
+    let typed = String::from_utf8_lossy(typed);
     let name: String = typed.chars().take(MAX_REPEATED_BYTES).collect();
     Reply::err(format!(
         "unknown subcommand '{name}'. Try {} HELP.",
-        command.name.to_ascii_uppercase()
+        command.facts.name.to_ascii_uppercase()
     ))
 }
 
 fn wrong_arity(row: &Row) -> Reply {
     Reply::err(format!(
         "wrong number of arguments for '{}' command",
-        row.name
+        row.facts.name
     ))
 }
 

@@ -26,9 +26,21 @@ pub struct Config {
     pub globals: Globals,
     /// What INFO tells of the process.
     pub facts: Facts,
-    /// Whether a path names a program that may be started. The one question that the core asks the world itself,
-    /// because `SENTINEL SET` must refuse a missing script at once.
+    /// What the core asks the world itself.
+    pub world: World,
+}
+
+/// What the core asks the world itself, because a command must be answered at once. Errors are the system's words.
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    /// Whether a path names a program that may be started: `SENTINEL SET` refuses a missing script.
     pub is_executable: fn(&str) -> bool,
+    /// The content of the file of users.
+    pub read_file: fn(&[u8]) -> Result<Vec<u8>, String>,
+    /// Replaces the file of users whole.
+    pub write_file: fn(&[u8], &[u8]) -> Result<(), String>,
+    /// Fills memory with bytes that nobody can guess.
+    pub fill_random: fn(&mut [u8]) -> Result<(), String>,
 }
 
 /// The `sentinel …` statements that are not of one master.

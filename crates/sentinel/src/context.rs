@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::Addr;
+use crate::access::Access;
 use crate::addr::is_host_name;
 use crate::commands::Sessions;
 use crate::config::Config;
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) hz: u64,
     pub(crate) scripts: Scripts,
     pub(crate) sessions: Sessions,
+    pub(crate) access: Access,
     /// Errors that clients got.
     pub(crate) errors: u64,
     pub(crate) outbox: Outbox,
@@ -97,6 +99,7 @@ pub(crate) enum Item {
 impl Context {
     pub(crate) fn new(now: Now, config: Config, current_epoch: u64, seed: u64) -> Self {
         Self {
+            access: Access::new(&config.server),
             now,
             started: now,
             last_tick: now,

@@ -79,6 +79,8 @@ pub enum Reply {
     Push(Vec<Reply>),
     /// A text of many lines, in the format `txt`; in RESP2 a bulk string.
     Text(Vec<u8>),
+    /// A reply that was encoded already, in the protocol of its client.
+    Encoded(Vec<u8>),
 }
 
 impl Reply {
@@ -123,6 +125,7 @@ impl Reply {
                 parts.iter().for_each(|part| part.encode(out));
             }
             Self::Text(text) => out.verbatim("txt", text),
+            Self::Encoded(bytes) => out.raw(bytes),
         }
     }
 

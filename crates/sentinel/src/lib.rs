@@ -17,12 +17,14 @@
 //! | [`io`] | what goes in and what comes out |
 //! | [`monitor`] | the five verbs and the tick; `link`, `ping`, `info`, `discovery`, `down`, `vote`, `failover`, `tilt`, `scripts` below it hold one concern each |
 //! | `instance` | what is known of one monitored process; masters, their slaves and their other sentinels |
+//! | `access` | users, and what each of them may ask |
 //! | `commands` | what clients may ask: the SENTINEL family, INFO, pub/sub, CLIENT |
 //! | `figures` | what is told to those who are no clients |
 //! | [`config`] | sentinel.conf: reading it, and writing the state back into it |
 //!
 //! Where the rules come from: Redis 3.0.7's sentinel. Where this core differs on purpose, the function says so.
 
+mod access;
 mod addr;
 mod commands;
 pub mod config;

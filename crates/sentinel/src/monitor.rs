@@ -11,6 +11,8 @@ mod scripts;
 mod tilt;
 mod vote;
 
+use std::rc::Rc;
+
 use crate::config::{Config, Saved, Snapshot};
 use crate::context::{Context, Item};
 use crate::instance::{Master, Stage, Who};
@@ -69,7 +71,12 @@ impl Monitor {
                 laddr,
                 fd,
             } => {
-                self.cx.sessions.connected(now, client, addr, laddr, fd);
+                let access = &self.cx.access;
+                let user = Rc::clone(access.users.default_user());
+                let user = (user, access.is_open());
+                self.cx
+                    .sessions
+                    .connected(now, client, addr, laddr, fd, user);
             }
             Input::ClientRequest { client, request } => self.client_request(client, &request),
             Input::ClientClosed { client } => self.cx.sessions.closed(client),
@@ -145,6 +152,7 @@ impl Monitor {
             },
             myid: self.cx.config.myid.clone(),
             globals: self.cx.config.globals.clone(),
+            users: self.cx.access.lines(&self.cx.config.server),
         }
     }
 

@@ -1,18 +1,17 @@
 //! CLIENT: the connections of clients, one's own and others'.
 
+use acl::Users;
 use client_filter::{Facts, Filter, Kind, Known};
 use resp::number::parse_integer;
 
-use super::handshake::DEFAULT_USER;
 use super::help;
 use super::sessions::{Replies, Session, Tracking, is_client_name};
 use crate::Monitor;
+use crate::access::DATABASES;
 use crate::io::{ClientId, Output, Reply};
 
 /// Prefixes that one connection may want to track.
 const MAX_PREFIXES: usize = 128;
-/// The databases that a filter may name; all are empty.
-const DATABASES: usize = 16;
 
 impl Monitor {
     /// Runs a subcommand. `None` when there is nothing to reply.
@@ -155,7 +154,7 @@ impl Monitor {
             return syntax_error();
         }
         let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        let filter = match read_filter(&words) {
+        let filter = match read_filter(&self.cx.access.users, &words) {
             Ok(filter) => filter,
             Err(error) => return error,
         };
@@ -186,7 +185,7 @@ impl Monitor {
         let old_form = words.len() == 1;
         let filter = match words[..] {
             [addr] => Ok(Filter::of_addr(addr)),
-            _ => read_filter(&words),
+            _ => read_filter(&self.cx.access.users, &words),
         };
         let filter = match filter {
             Ok(filter) => filter,
@@ -258,16 +257,16 @@ impl Monitor {
                 .map(|tracking| tracking.flags.clone())
                 .unwrap_or_default()
         });
-        let needed = match yes_or_no(value) {
-            Ok(true) => "optin",
-            Ok(false) => "optout",
-            Err(error) => return error,
-        };
         if !["optin", "optout"].iter().any(|mode| flags.contains(mode)) {
             return Reply::err(
                 "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
             );
         }
+        let needed = match yes_or_no(value) {
+            Ok(true) => "optin",
+            Ok(false) => "optout",
+            Err(error) => return error,
+        };
         if !flags.contains(&needed) {
             let value = value.to_ascii_uppercase();
             return Reply::err(format!(
@@ -280,9 +279,9 @@ impl Monitor {
 }
 
 /// Reads the filters of CLIENT LIST and CLIENT KILL.
-fn read_filter<'a>(words: &'a [&'a [u8]]) -> Result<Filter<'a>, Reply> {
+fn read_filter<'a>(users: &Users, words: &'a [&'a [u8]]) -> Result<Filter<'a>, Reply> {
     let known = Known {
-        is_user: &|name| name == DEFAULT_USER.as_bytes(),
+        is_user: &|name| users.get(name).is_some(),
         databases: DATABASES,
     };
     Filter::read(words, 0, known)
@@ -306,7 +305,7 @@ fn facts<'a>(
         },
         addr: &session.addr,
         local_addr: &session.laddr,
-        user: Some(session.user.as_bytes()),
+        user: Some(session.user.name()),
         name: session.name.as_bytes(),
         library: [&session.lib_name, &session.lib_ver],
         db: 0,

@@ -5,6 +5,7 @@ use resp::glob;
 use super::help;
 use super::table::{COMMANDS, Row, find, find_whole};
 use crate::io::Reply;
+use commands::table::Categories;
 
 /// Runs a subcommand of COMMAND; an empty one describes all commands.
 pub(super) fn command(sub: &str, args: &[Vec<u8>]) -> Reply {
@@ -60,40 +61,42 @@ fn named(name: &[u8]) -> Option<&'static Row> {
     find_whole(std::str::from_utf8(name).ok()?)
 }
 
-fn words(text: &str) -> Vec<Reply> {
-    text.split_whitespace()
-        .map(|word| Reply::Status(word.to_owned()))
+fn words(words: impl Iterator<Item = &'static str>, before: &str) -> Vec<Reply> {
+    words
+        .map(|word| Reply::Status(format!("{before}{word}")))
         .collect()
 }
 
 /// A row as COMMAND INFO shows it. No command of a sentinel has keys.
 fn info(row: &Row) -> Reply {
+    let facts = &row.facts;
     Reply::Array(vec![
-        Reply::bulk(row.name),
-        Reply::Integer(i64::from(row.arity)),
-        Reply::Set(words(row.flags)),
+        Reply::bulk(facts.name),
+        Reply::Integer(i64::from(facts.arity)),
+        Reply::Set(words(facts.flags.words(), "")),
         Reply::Integer(0),
         Reply::Integer(0),
         Reply::Integer(0),
-        Reply::Set(words(row.acl)),
-        Reply::Array(row.tips.split_whitespace().map(Reply::bulk).collect()),
-        Reply::Array(Vec::new()),
+        Reply::Set(words(facts.categories.words(), "@")),
+        Reply::Set(facts.tips.iter().map(Reply::bulk).collect()),
+        Reply::Set(Vec::new()),
         Reply::Array(row.subs.iter().map(info).collect()),
     ])
 }
 
 /// A row's name and documentation.
 fn docs(row: &Row) -> (Reply, Reply) {
+    let facts = &row.facts;
     let mut fields = vec![
-        (Reply::bulk("summary"), Reply::bulk(row.summary)),
-        (Reply::bulk("since"), Reply::bulk(row.since)),
-        (Reply::bulk("group"), Reply::bulk(row.group)),
+        (Reply::bulk("summary"), Reply::bulk(facts.summary)),
+        (Reply::bulk("since"), Reply::bulk(facts.since)),
+        (Reply::bulk("group"), Reply::bulk(facts.group.word())),
     ];
     if !row.subs.is_empty() {
         let subs = row.subs.iter().map(docs).collect();
         fields.push((Reply::bulk("subcommands"), Reply::Map(subs)));
     }
-    (Reply::bulk(row.name), Reply::Map(fields))
+    (Reply::bulk(facts.name), Reply::Map(fields))
 }
 
 fn list(args: &[Vec<u8>]) -> Reply {
@@ -102,7 +105,7 @@ fn list(args: &[Vec<u8>]) -> Reply {
         .flat_map(|row| std::iter::once(row).chain(row.subs));
     let names = |wanted: &dyn Fn(&Row) -> bool| {
         let names = rows.clone().filter(|row| wanted(row));
-        Reply::Array(names.map(|row| Reply::bulk(row.name)).collect())
+        Reply::Array(names.map(|row| Reply::bulk(row.facts.name)).collect())
     };
     let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     match args {
@@ -110,9 +113,10 @@ fn list(args: &[Vec<u8>]) -> Reply {
         [by, kind, value] if is(by, "filterby") => {
             let text = String::from_utf8_lossy(value).to_ascii_lowercase();
             if is(kind, "aclcat") {
-                names(&|row| row.acl.split(' ').any(|name| name.get(1..) == Some(&text)))
+                let category = Categories::named(value).unwrap_or_default();
+                names(&|row| row.facts.categories.has(category))
             } else if is(kind, "pattern") {
-                names(&|row| glob::matches(text.as_bytes(), row.name.as_bytes()))
+                names(&|row| glob::matches(text.as_bytes(), row.facts.name.as_bytes()))
             } else if is(kind, "module") {
                 Reply::Array(Vec::new())
             } else {

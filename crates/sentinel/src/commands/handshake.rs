@@ -1,5 +1,7 @@
 //! How a connection begins: HELLO and AUTH, and RESET, which begins anew.
 
+use std::rc::Rc;
+
 use resp::Protocol;
 use resp::number::parse_integer;
 
@@ -7,8 +9,8 @@ use super::sessions::is_client_name;
 use crate::Monitor;
 use crate::io::{ClientId, Reply};
 
-/// The only user there is without an ACL.
-pub(super) const DEFAULT_USER: &str = "default";
+/// The user of who has not logged in.
+const DEFAULT_USER: &[u8] = b"default";
 
 /// What HELLO asks for beside a protocol.
 #[derive(Default)]
@@ -50,7 +52,8 @@ impl<'a> Wishes<'a> {
 
 impl Monitor {
     /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`: either all of it takes effect or nothing.
-    pub(super) fn hello_command(&mut self, client: ClientId, args: &[Vec<u8>]) -> Reply {
+    pub(super) fn hello_command(&mut self, client: ClientId, request: &[Vec<u8>]) -> Reply {
+        let args = &request[1..];
         let protocol = match args.first().map(|version| parse_integer(version)) {
             None => None,
             Some(Some(2)) => Some(Protocol::Resp2),
@@ -67,7 +70,7 @@ impl Monitor {
             Err(error) => return error,
         };
         if let Some((user, password)) = wishes.auth
-            && !self.authenticate(client, user, password)
+            && !self.authenticate(client, user, password, &request[0])
         {
             return wrong_password();
         }
@@ -107,51 +110,33 @@ impl Monitor {
     }
 
     /// `AUTH [user] password`
-    pub(super) fn auth(&mut self, client: ClientId, args: &[Vec<u8>]) -> Reply {
-        let (user, password) = match args {
+    pub(super) fn auth(&mut self, client: ClientId, request: &[Vec<u8>]) -> Reply {
+        let (user, password) = match &request[1..] {
             [password] => {
-                if self.cx.config.server.requirepass.is_none() {
+                if self.cx.access.users.default_user().needs_no_password() {
                     return Reply::err(
                         "AUTH <password> called without any password configured for the default user. Are you sure \
                          your configuration is correct?",
                     );
                 }
-                (DEFAULT_USER.as_bytes(), password)
+                (DEFAULT_USER, password)
             }
             [user, password] => (&user[..], password),
             _ => return Reply::err("syntax error"),
         };
-        if self.authenticate(client, user, password) {
+        if self.authenticate(client, user, password, &request[0]) {
             Reply::ok()
         } else {
             wrong_password()
         }
     }
 
-    /// Lets a connection act as a user, if the password is right.
-    fn authenticate(&mut self, client: ClientId, user: &[u8], password: &[u8]) -> bool {
-        let right = match &self.cx.config.server.requirepass {
-            Some(secret) => is_same_secret(secret, password),
-            None => true,
-        };
-        if user != DEFAULT_USER.as_bytes() || !right {
-            return false;
-        }
-        if let Some(session) = self.cx.sessions.get_mut(client) {
-            session.authenticated = true;
-        }
-        true
-    }
-
-    /// Whether a client has to authenticate before anything else.
-    pub(super) fn needs_auth(&self, client: ClientId) -> bool {
-        self.cx.config.server.requirepass.is_some() && !self.cx.sessions.is_authenticated(client)
-    }
-
     /// RESET: a connection as it was when it was opened.
     pub(super) fn reset_connection(&mut self, client: ClientId) -> Reply {
+        let default = Rc::clone(self.cx.access.users.default_user());
+        let open = self.cx.access.is_open();
         if let Some(session) = self.cx.sessions.get_mut(client) {
-            session.reset();
+            session.reset(default, open);
         }
         Reply::Status("RESET".to_owned())
     }
@@ -159,32 +144,4 @@ impl Monitor {
 
 fn wrong_password() -> Reply {
     Reply::Error("WRONGPASS invalid username-password pair or user is disabled.".to_owned())
-}
-
-/// Compares in a time that tells nothing of where two secrets differ.
-fn is_same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let mut differs = u8::from(secret.len() != given.len());
-    // As many steps as the given one is long, whatever the secret is.
-    for (index, byte) in given.iter().enumerate() {
-        let of_secret = secret
-            .get(index % secret.len().max(1))
-            .copied()
-            .unwrap_or(0);
-        differs |= std::hint::black_box(byte ^ of_secret);
-    }
-    differs == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_whole_secret_is_the_secret() {
-        assert!(is_same_secret(b"secret", b"secret") && is_same_secret(b"", b""));
-        for given in [&b""[..], b"secre", b"secretsecret", b"Secret", b"secrex"] {
-            assert!(!is_same_secret(b"secret", given));
-        }
-        assert!(!is_same_secret(b"", b"x"));
-    }
 }

@@ -96,6 +96,9 @@ impl Monitor {
         section.line("pubsub_channels", channels);
         section.line("pubsub_patterns", patterns);
         section.line("total_error_replies", self.cx.errors);
+        for (name, count) in self.cx.access.denials.fields() {
+            section.line(name, count);
+        }
         section.0
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
+use acl::User;
 use resp::{Protocol, glob};
 
-use super::handshake::DEFAULT_USER;
 use crate::io::{ClientId, Now, Reply};
 
 /// All connected clients.
@@ -25,9 +26,9 @@ pub(crate) struct Session {
     pub(super) name: String,
     pub(super) lib_name: String,
     pub(super) lib_ver: String,
-    pub(super) user: String,
+    pub(crate) user: Rc<User>,
     pub(super) protocol: Protocol,
-    pub(super) authenticated: bool,
+    pub(crate) authenticated: bool,
     pub(super) replies: Replies,
     pub(super) no_evict: bool,
     pub(super) tracking: Option<Tracking>,
@@ -79,11 +80,11 @@ impl Session {
     }
 
     /// As it was when the connection was opened.
-    pub(super) fn reset(&mut self) {
+    pub(super) fn reset(&mut self, default: Rc<User>, open: bool) {
         self.name.clear();
         self.protocol = Protocol::Resp2;
-        DEFAULT_USER.clone_into(&mut self.user);
-        self.authenticated = false;
+        self.user = default;
+        self.authenticated = open;
         self.replies = Replies::On;
         self.no_evict = false;
         self.tracking = None;
@@ -91,8 +92,18 @@ impl Session {
         self.patterns.clear();
     }
 
+    /// Whether it is subscribed to what its user, as it is now, may not hear.
+    pub(crate) fn hears_too_much(&self, new: &User, old: &User) -> bool {
+        let Some(allowed) = new.narrowed_channels(old) else {
+            return false;
+        };
+        let heard = |name: &Vec<u8>, is_pattern| acl::hears(&allowed, name, is_pattern);
+        !self.channels.iter().all(|name| heard(name, false))
+            || !self.patterns.iter().all(|name| heard(name, true))
+    }
+
     /// The line of CLIENT LIST and INFO, without its end. What only the sockets know is not told.
-    pub(super) fn line(&self, ClientId(id): ClientId, now: Now) -> String {
+    pub(crate) fn line(&self, ClientId(id): ClientId, now: Now) -> String {
         let seconds = |at: u64| now.mono_ms.saturating_sub(at) / 1_000;
         let resp = match self.protocol {
             Protocol::Resp2 => 2,
@@ -120,7 +131,11 @@ impl Session {
             line,
             " qbuf=0 qbuf-free=0 obl=0 oll=0 omem=0 events=r cmd={} user={} redir={redirect} resp={resp} lib-name={} \
              lib-ver={} tot-cmds={}",
-            self.last_command, self.user, self.lib_name, self.lib_ver, self.commands,
+            self.last_command,
+            String::from_utf8_lossy(self.user.name()),
+            self.lib_name,
+            self.lib_ver,
+            self.commands,
         );
         line
     }
@@ -134,7 +149,9 @@ impl Sessions {
         addr: String,
         laddr: String,
         fd: i32,
+        user: (Rc<User>, bool),
     ) {
+        let (user, open) = user;
         let session = Session {
             addr,
             laddr,
@@ -142,9 +159,9 @@ impl Sessions {
             name: String::new(),
             lib_name: String::new(),
             lib_ver: String::new(),
-            user: DEFAULT_USER.to_owned(),
+            user,
             protocol: Protocol::Resp2,
-            authenticated: false,
+            authenticated: open,
             replies: Replies::On,
             no_evict: false,
             tracking: None,
@@ -163,11 +180,11 @@ impl Sessions {
         self.clients.remove(&client);
     }
 
-    pub(super) fn get(&self, client: ClientId) -> Option<&Session> {
+    pub(crate) fn get(&self, client: ClientId) -> Option<&Session> {
         self.clients.get(&client)
     }
 
-    pub(super) fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
+    pub(crate) fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
         self.clients.get_mut(&client)
     }
 
@@ -176,6 +193,12 @@ impl Sessions {
         self.clients
             .iter()
             .map(|(&client, session)| (client, session))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (ClientId, &mut Session)> {
+        let clients = self.clients.iter_mut();
+        clients.map(|(&client, session)| (client, session))
     }
 
     /// Unknown, or told to go: what it still sends is not run.
@@ -196,7 +219,7 @@ impl Sessions {
         })
     }
 
-    pub(super) fn is_authenticated(&self, client: ClientId) -> bool {
+    pub(crate) fn is_authenticated(&self, client: ClientId) -> bool {
         self.get(client)
             .is_some_and(|session| session.authenticated)
     }

@@ -67,7 +67,7 @@ impl Monitor {
                     .to_owned(),
             );
         }
-        let is_executable = self.cx.config.is_executable;
+        let is_executable = self.cx.config.world.is_executable;
         let master = &mut self.masters[index];
         set_option(&mut master.options, &option, values, is_executable)?;
         self.cx.persist();

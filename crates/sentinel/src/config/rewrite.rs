@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub myid: String,
     /// The other statements that are not of one master.
     pub globals: Globals,
+    /// The lines of users, where they do not follow from the rest.
+    pub users: Vec<Vec<u8>>,
 }
 
 impl Snapshot {
@@ -29,6 +31,10 @@ impl Snapshot {
     #[must_use]
     pub fn render(&self, old: &[u8]) -> Vec<u8> {
         let mut text = self.server.rewriter(old);
+        text.forget("user");
+        for line in &self.users {
+            text.line("user", line.clone(), true);
+        }
         for (directive, line) in self.statements() {
             text.line(directive, line, true);
         }
@@ -246,6 +252,7 @@ mod tests {
             saved,
             myid: "46c4e8095e87ae3da36051818063f69fa7ca0419".to_owned(),
             globals: Globals::default(),
+            users: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use conf::ServerConfig;
 use resp::Protocol;
 
-use sentinel_core::config::{Config, Facts, File, Host};
+use sentinel_core::config::{self, Config, Facts, File, Host};
 use sentinel_core::{
     Addr, ClientId, Command, Input, JobId, Level, LinkId, LinkKind, Monitor, Now, Output, Reply,
 };
@@ -60,9 +60,19 @@ pub(crate) fn monitor(now: Now, text: &[u8], port: u16, myid: String, seed: u64)
         server: Arc::new(server),
         globals: file.globals,
         facts: Facts::default(),
-        is_executable: |path| path.starts_with('/'),
+        world: config::World {
+            is_executable: |path| path.starts_with('/'),
+            read_file: |_| Err("No such file or directory".to_owned()),
+            write_file: |_, _| Err("Read-only file system".to_owned()),
+            fill_random: |bytes| {
+                bytes.fill(7);
+                Ok(())
+            },
+        },
     };
-    Monitor::new(now, config, file.saved, seed)
+    let mut monitor = Monitor::new(now, config, file.saved, seed);
+    monitor.load_users().unwrap();
+    monitor
 }
 
 /// A fake Redis server.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use client::Codec;
 use resp::{Batch, Parser};
-use sentinel_core::config::{Config, Facts, File, Host};
+use sentinel_core::config::{Config, Facts, File, Host, World};
 use sentinel_core::{ClientId, Input as In, LinkId, Monitor, Reply};
 use tokio_util::codec::Decoder as _;
 
@@ -166,7 +166,15 @@ impl Sentinel {
             server: Arc::new(file.server),
             globals: file.globals,
             facts: Facts::default(),
-            is_executable: |_| true,
+            world: World {
+                is_executable: |_| true,
+                read_file: |_| Err("No such file or directory".to_owned()),
+                write_file: |_, _| Err("Read-only file system".to_owned()),
+                fill_random: |bytes| {
+                    bytes.fill(7);
+                    Ok(())
+                },
+            },
         };
         Self {
             monitor: Monitor::new(core_now(now), config, file.saved, seed),
