@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::rc::Rc;
 
 use commands::args::Reader;
 use commands::table::{Key, KeyFlags, find_keys};
-use commands::{Args, Done, Error, Flags, args};
+use commands::{Args, Done, Error, Flags, Traits, args};
 use resp::Protocol;
 
 use crate::index::Entry;
@@ -41,7 +42,8 @@ pub(crate) struct Tracking {
     redirect: Option<ClientId>,
     /// That client is gone.
     broken: bool,
-    prefixes: BTreeSet<Box<[u8]>>,
+    /// Those of the table.
+    prefixes: BTreeSet<Rc<[u8]>>,
     /// CLIENT CACHING, for the next command.
     caching: bool,
 }
@@ -60,16 +62,11 @@ impl Tracking {
             .map(|(_, mark)| mark)
     }
 
-    /// Bytes of its prefixes.
+    /// Bytes of its own. The prefixes themselves are the table's, once for all clients.
     pub(crate) fn memory(&self) -> usize {
-        /// What a tree keeps beside each of its words.
-        const AROUND: usize = 48;
-        size_of::<Self>()
-            + self
-                .prefixes
-                .iter()
-                .map(|prefix| prefix.len() + AROUND)
-                .sum::<usize>()
+        /// What a tree that is two thirds full takes for each of its words.
+        const PREFIX: usize = size_of::<Rc<[u8]>>() * 3 / 2;
+        size_of::<Self>() + self.prefixes.len() * PREFIX
     }
 
     /// CLIENT LIST's `redir`.
@@ -92,13 +89,13 @@ pub(crate) struct TrackingTable {
     /// The length of the longest prefix that there ever was.
     longest_prefix: usize,
     /// Prefixes, and the clients that hear of keys with them.
-    by_prefix: BTreeMap<Box<[u8]>, BTreeSet<ClientId>>,
+    by_prefix: BTreeMap<Rc<[u8]>, BTreeSet<ClientId>>,
     /// How many clients track.
     pub(crate) clients: usize,
     /// Clients that are to be told of keys that they have read, each key in a message of its own.
     pending: Vec<(ClientId, Box<[u8]>)>,
     /// What the clients of each prefix are to be told in one message.
-    broadcasts: BTreeMap<(Box<[u8]>, ClientId), KeySet>,
+    broadcasts: BTreeMap<(Rc<[u8]>, ClientId), KeySet>,
     /// Clients that are to forget everything.
     flushed: Vec<ClientId>,
 }
@@ -107,6 +104,16 @@ impl TrackingTable {
     /// Whether anybody tracks anything.
     pub(crate) fn is_used(&self) -> bool {
         self.clients > 0
+    }
+
+    /// A client hears of the keys with a prefix. Gives the prefix as it is kept here.
+    fn listen(&mut self, id: ClientId, prefix: &[u8]) -> Rc<[u8]> {
+        self.longest_prefix = prefix.len().max(self.longest_prefix);
+        let known = self.by_prefix.get_key_value(prefix);
+        let prefix = known.map_or_else(|| prefix.into(), |(known, _)| Rc::clone(known));
+        let clients = self.by_prefix.entry(Rc::clone(&prefix)).or_default();
+        clients.insert(id);
+        prefix
     }
 
     /// How many keys are remembered, for how many clients each, and how many prefixes: as INFO shows them.
@@ -133,7 +140,10 @@ impl Engine {
             Mode::OptIn => tracking.caching,
             Mode::OptOut => !tracking.caching,
         };
-        if !wanted || !entry.command.flags.has(Flags::READONLY) || entry.keyless {
+        // What a script reads is told by its own commands.
+        let reads = entry.command.flags.has(Flags::READONLY)
+            && !entry.command.traits.has(Traits::RUNS_SCRIPT);
+        if !wanted || !reads || entry.keyless {
             return;
         }
         let mut keys: Vec<Key> = Vec::new();
@@ -189,18 +199,22 @@ impl Engine {
         let readers = table.by_key.remove(key).unwrap_or_default();
         table.items -= readers.len();
         let clients = &self.sessions.clients;
-        let is_told = |id: ClientId| {
+        let is_told = |id: ClientId, broadcast: bool| {
             let client = clients.get(id);
             let tracking = client.and_then(|client| client.tracking.as_deref());
-            tracking.is_some_and(|tracking| !(tracking.no_loop && by == Some(id)))
+            tracking.is_some_and(|tracking| {
+                (tracking.mode == Mode::Broadcast) == broadcast
+                    && !(tracking.no_loop && by == Some(id))
+            })
         };
-        let told = readers.into_iter().filter(|id| is_told(*id));
+        // Who went over to prefixes meanwhile hears of the key by them alone.
+        let told = readers.into_iter().filter(|id| is_told(*id, false));
         table.pending.extend(told.map(|id| (id, Box::from(key))));
         // No prefix is longer than the longest.
         for length in 0..=key.len().min(table.longest_prefix) {
             let listening = table.by_prefix.get_key_value(&key[..length]);
             if let Some((prefix, ids)) = listening {
-                for id in ids.iter().filter(|id| is_told(**id)) {
+                for id in ids.iter().filter(|id| is_told(**id, true)) {
                     let keys = table.broadcasts.entry((prefix.clone(), *id));
                     keys.or_default().insert(key.into());
                 }
@@ -405,7 +419,7 @@ impl<'a> Wish<'a> {
 
 /// Prefixes of one client may not overlap: it would hear of a key twice. Those that it has already do not, so the neighbours of a new one
 /// in their order are all that can.
-fn check_overlap(known: &BTreeSet<Box<[u8]>>, new: &[&[u8]]) -> Done {
+fn check_overlap(known: &BTreeSet<Rc<[u8]>>, new: &[&[u8]]) -> Done {
     let refuse = |prefix: &[u8], with: &str, other: &[u8]| {
         let line: [&[u8]; 7] = [
             b"ERR Prefix '",
@@ -461,21 +475,14 @@ pub(crate) fn tracking(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
     let before = engine.sessions.clients[id].tracking.take();
     engine.sessions.tracking.clients += usize::from(before.is_none());
     let mut prefixes = before.map(|old| old.prefixes).unwrap_or_default();
-    prefixes.extend(wish.prefixes.iter().map(|&prefix| prefix.into()));
-    if mode == Mode::Broadcast && wish.prefixes.is_empty() {
-        prefixes.insert(Box::default());
-    }
-    for prefix in &prefixes {
-        let longest = &mut engine.sessions.tracking.longest_prefix;
-        *longest = prefix.len().max(*longest);
-        let clients = engine
-            .sessions
-            .tracking
-            .by_prefix
-            .entry(prefix.clone())
-            .or_default();
-        clients.insert(id);
-    }
+    let all: &[&[u8]] = &[b""];
+    let new = if mode == Mode::Broadcast && wish.prefixes.is_empty() {
+        all
+    } else {
+        &wish.prefixes
+    };
+    let table = &mut engine.sessions.tracking;
+    prefixes.extend(new.iter().map(|prefix| table.listen(id, prefix)));
     engine.sessions.clients[id].tracking = Some(Box::new(Tracking {
         mode,
         no_loop: wish.no_loop,
@@ -562,13 +569,10 @@ pub(crate) fn trackinginfo(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Do
     out.int(tracking.map_or(-1, Tracking::redirect_id));
     out.bulk("prefixes");
     let prefixes = tracking.map(|tracking| &tracking.prefixes);
-    let named = || {
-        prefixes
-            .into_iter()
-            .flatten()
-            .filter(|prefix| !prefix.is_empty())
-    };
-    out.array(named().count());
-    named().for_each(|prefix| out.bulk(prefix));
+    out.array(prefixes.map_or(0, BTreeSet::len));
+    prefixes
+        .into_iter()
+        .flatten()
+        .for_each(|prefix| out.bulk(prefix));
     Ok(())
 }

@@ -146,6 +146,8 @@ impl Engine {
     pub(crate) fn break_watches(&mut self, by: Option<ClientId>) {
         let touched = std::mem::take(&mut self.shard.effects.touched);
         if self.sessions.tracking.is_used() {
+            // What a script changes its caller has changed.
+            let by = by.map(|id| self.scripting_caller().unwrap_or(id));
             touched
                 .iter()
                 .for_each(|(_, key)| self.key_changed(by, key));

@@ -53,6 +53,34 @@ fn messages_follow_the_replies_of_a_transaction() {
 }
 
 #[test]
+fn a_script_is_its_callers() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["HELLO", "3"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON", "NOLOOP"]);
+    server.run(b, &["GET", "k"]);
+    server.run(b, &["EVAL", "redis.call('set', KEYS[1], 1)", "1", "k"]);
+    assert_eq!(server.run(b, &["PING"]), "+PONG\r\n");
+    // What a script is told to read it need not have read.
+    server.run(b, &["EVAL_RO", "redis.call('get', KEYS[2])", "2", "k", "l"]);
+    server.run(a, &["MSET", "k", "v", "l", "v"]);
+    assert_eq!(server.run(b, &["PING"]), told("l") + "+PONG\r\n");
+}
+
+#[test]
+fn what_was_read_before_prefixes_were_wanted_is_told_once() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["HELLO", "3"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON"]);
+    server.run(b, &["GET", "k"]);
+    server.run(b, &["CLIENT", "TRACKING", "OFF"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON", "BCAST"]);
+    server.run(a, &["SET", "k", "1"]);
+    assert_eq!(server.run(b, &["PING"]), told("k") + "+PONG\r\n");
+}
+
+#[test]
 fn prefixes_and_options() {
     let mut server = Server::new();
     let (a, b) = (server.a, server.b);
