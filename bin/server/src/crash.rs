@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use engine::{Crash, Running};
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
 
@@ -68,6 +69,14 @@ pub(crate) fn report_from_now_on(log_file: Option<&Path>, running: Arc<Running>)
         let set = unsafe { sigaction(fault, &report) };
         debug_assert!(set.is_ok(), "the signal exists");
     }
+    let look = SigAction::new(
+        SigHandler::Handler(on_alarm),
+        SaFlags::SA_ONSTACK | SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: as above.
+    let set = unsafe { sigaction(Signal::SIGALRM, &look) };
+    debug_assert!(set.is_ok(), "the signal exists");
     std::panic::set_hook(Box::new(on_panic));
 }
 
@@ -170,6 +179,15 @@ impl Report {
         }
     }
 
+    /// The process goes on.
+    fn close(mut self) {
+        self.flush();
+        if self.file != libc::STDOUT_FILENO {
+            // SAFETY: the report opened this file.
+            unsafe { libc::close(self.file) };
+        }
+    }
+
     fn end(mut self) {
         self.add(format_args!(
             "\n=== TERN BUG REPORT END. Make sure to include from START to END. ===\n"
@@ -215,6 +233,18 @@ impl fmt::Write for Report {
 
 fn version(report: &mut Report) {
     report.add(format_args!("Tern {}", env!("CARGO_PKG_VERSION")));
+}
+
+/// Somebody wants to know where the process stands. (While the watchdog looks by itself, it has a handler of its own.)
+extern "C" fn on_alarm(_: libc::c_int) {
+    let errno = Errno::last_raw();
+    let mut report = Report::begin();
+    report.mark();
+    report.add(format_args!("Received SIGALRM\n"));
+    report.command();
+    report.stack();
+    report.close();
+    Errno::set_raw(errno);
 }
 
 extern "C" fn on_fault(

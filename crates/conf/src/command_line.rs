@@ -65,17 +65,34 @@ impl Invocation {
 impl Run {
     fn new(source: Option<Source>, arguments: &[&[u8]]) -> Run {
         let mut options = Vec::new();
+        // What follows a name that has no value yet is its value, even if it looks like a name.
+        let mut lacks_value = false;
+        let mut following = arguments.iter().skip(1);
         for argument in arguments {
-            match argument.strip_prefix(b"--") {
+            let next = following.next();
+            let is_name = |word: &&&[u8]| word.starts_with(b"--");
+            match argument.strip_prefix(b"--").filter(|_| !lacks_value) {
                 Some(name) => {
                     if !options.is_empty() {
                         options.push(b'\n');
                     }
                     options.extend_from_slice(name);
+                    options.push(b' ');
+                    lacks_value = args::split(argument).is_some_and(|words| words.len() == 1);
+                    // These two need none: the first is empty then, the second no directive.
+                    let is_save = name.eq_ignore_ascii_case(b"save");
+                    let needs_none = is_save || name.eq_ignore_ascii_case(b"sentinel");
+                    if needs_none && next.is_none_or(|next| is_name(&next)) {
+                        options.extend_from_slice(if is_save { b"\"\"" } else { b"" });
+                        lacks_value = false;
+                    }
                 }
-                None => args::quote(argument, &mut options),
+                None => {
+                    args::quote(argument, &mut options);
+                    options.push(b' ');
+                    lacks_value = false;
+                }
             }
-            options.push(b' ');
         }
         let sentinel = arguments.contains(&&b"--sentinel"[..]);
         Run {
@@ -133,5 +150,24 @@ mod tests {
         assert_eq!(run("-").source, Some(Source::StandardInput));
         assert!(run("x.conf --sentinel").sentinel);
         assert_eq!(run("--foo").text(b""), b"\nfoo ");
+    }
+
+    #[test]
+    fn a_value_may_look_like_a_name() {
+        let text = |line: &str| String::from_utf8(run(line).text(b"")).unwrap();
+        assert_eq!(
+            text("--proc-title-template --my --loglevel debug"),
+            "\nproc-title-template \"--my\" \nloglevel \"debug\" "
+        );
+        assert_eq!(
+            text("--save --loglevel debug --save"),
+            "\nsave \"\"\nloglevel \"debug\" \nsave \"\""
+        );
+        assert_eq!(text("--sentinel --port 1"), "\nsentinel \nport \"1\" ");
+        let both = Invocation::from_command_line(&["--maxmemory 1mb", "--port", "2"]);
+        let Invocation::Run(both) = both else {
+            panic!("{both:?}")
+        };
+        assert_eq!(both.text(b""), b"\nmaxmemory 1mb \nport \"2\" ");
     }
 }

@@ -41,6 +41,8 @@ const SENSITIVE: u8 = 1 << 3;
 const NOT_WHILE_LOADING: u8 = 1 << 4;
 /// A statement of the file, no parameter: `CONFIG` does not know it.
 const STATEMENT: u8 = 1 << 5;
+/// `CONFIG SET` may say what it is already: one of ours, so that programs which set all that `CONFIG GET *` shows go on.
+const STEADY: u8 = 1 << 6;
 
 /// How a value is written, and which values there are.
 #[derive(Debug)]
@@ -313,6 +315,11 @@ impl Directive {
         self.with(FIXED)
     }
 
+    /// `CONFIG SET` cannot change it, but may say what it is.
+    pub(crate) const fn steady(self) -> Self {
+        self.with(FIXED | STEADY)
+    }
+
     /// Only its exact name shows it.
     pub(crate) const fn hidden(self) -> Self {
         self.with(HIDDEN)
@@ -433,6 +440,11 @@ impl Directive {
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.traits & FIXED != 0
+    }
+
+    /// Whether `CONFIG SET` may say what it is already, although it cannot change it.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.traits & STEADY != 0
     }
 
     /// Whether a change needs `enable-protected-configs`.

@@ -28,8 +28,10 @@ pub enum Effect {
     Hz,
     /// `tcp-keepalive` and `timeout`: what connections are held to.
     Connections,
-    /// `port`, `bind`, `tls-port`: what is listened to.
+    /// `port`, `tls-port`: what is listened to.
     Listen,
+    /// `bind`: where it is listened.
+    Bind,
     /// `maxclients`: the limit of open files may have to grow, and may refuse to.
     MaxClients,
     /// `loglevel` and the forms of the log's lines.
@@ -153,7 +155,7 @@ parameters! {
     /// How many connections may wait to be accepted.
     tcp_backlog: u32 = 511, plain: int("tcp-backlog", 0, INT_MAX).fixed();
     /// The addresses to listen at. `*` and `::*` are all of one family; one with a `-` before it may be missing; none at all is an empty list.
-    bind: Vec<String> = special::DEFAULT_BIND.map(str::to_owned).to_vec(), own: own("bind", special::BIND).tells(Effect::Listen);
+    bind: Vec<String> = special::DEFAULT_BIND.map(str::to_owned).to_vec(), own: own("bind", special::BIND).tells(Effect::Bind);
     /// The address that connections to others are made from.
     bind_source_addr: Option<Vec<u8>> = None, plain: optional("bind-source-addr");
     /// The path of a Unix socket to listen at as well.
@@ -171,15 +173,15 @@ parameters! {
     /// Who may use `MODULE`.
     enable_module_command: Permission = Permission::No, plain: word("enable-module-command").fixed();
     /// A port whose clients are served first and are not counted in `maxclients`; 0 for none.
-    admin_port: u16 = 0, plain: int("admin-port", 0, PORT).fixed();
+    admin_port: u16 = 0, plain: int("admin-port", 0, PORT).steady();
     /// The addresses that it is at, in the words of `bind`.
-    admin_bind: Vec<u8> = b"127.0.0.1".to_vec(), plain: text("admin-bind").fixed();
+    admin_bind: Vec<u8> = b"127.0.0.1".to_vec(), plain: text("admin-bind").steady();
     /// The port at which metrics, health and a page about the server's state are told over HTTP; 0 for none.
-    metrics_port: u16 = 0, plain: int("metrics-port", 0, PORT).fixed();
+    metrics_port: u16 = 0, plain: int("metrics-port", 0, PORT).steady();
     /// The addresses that it is at, in the words of `bind`.
-    metrics_bind: Vec<u8> = b"127.0.0.1".to_vec(), plain: text("metrics-bind").fixed();
+    metrics_bind: Vec<u8> = b"127.0.0.1".to_vec(), plain: text("metrics-bind").steady();
     /// What a request there has to bring, as a bearer's token or as a password, unless it only asks for health.
-    metrics_token: Option<Vec<u8>> = None, plain: optional("metrics-token").fixed().sensitive();
+    metrics_token: Option<Vec<u8>> = None, plain: optional("metrics-token").steady().sensitive();
     /// Seconds after which an idle client is closed; 0 for never.
     timeout: u64 = 0, plain: int("timeout", 0, INT_MAX).tells(Effect::Connections);
     /// Seconds between TCP keepalive probes; 0 for none.
@@ -190,6 +192,8 @@ parameters! {
     log_format: LogFormat = LogFormat::Legacy, plain: word("log-format").tells(Effect::Log);
     /// How a line of the log gives its time.
     log_timestamp_format: LogTimestamp = LogTimestamp::Legacy, plain: word("log-timestamp-format").tells(Effect::Log);
+    /// What clients send is not written to the log, not even as a part of what was wrong with it.
+    hide_user_data_from_log: bool = true, plain: word("hide-user-data-from-log");
     /// The log file; empty for standard output.
     logfile: Vec<u8> = Vec::new(), plain: text("logfile").fixed();
     /// Log to syslog as well.

@@ -8,6 +8,8 @@ use thiserror::Error;
 use crate::directive::{Directive, Reason, all, find};
 use crate::server::{Effect, ServerConfig};
 
+const IMMUTABLE: &str = "can't set immutable config";
+
 /// What `CONFIG SET` may do beside changing what anybody may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
@@ -107,6 +109,9 @@ impl ServerConfig {
         for (directive, (name, value)) in directives.iter().zip(pairs) {
             let refused = |reason| SetError::refused(&name.to_ascii_lowercase(), reason);
             directive.set(&mut config, value).map_err(refused)?;
+            if directive.is_steady() && directive.value(&config) != directive.value(self) {
+                return Err(SetError::refused(name, IMMUTABLE));
+            }
         }
         let before = std::mem::replace(self, config);
         // Files that TLS reads may have changed under the same name.
@@ -123,8 +128,8 @@ fn settable(pairs: &[(&[u8], &[u8])], rights: Rights) -> Result<Vec<&'static Dir
     for (name, _) in pairs {
         let known = find(name).filter(|directive| directive.is_parameter());
         let directive = known.ok_or_else(|| SetError::Unknown(name.to_vec()))?;
-        if directive.is_fixed() {
-            return Err(SetError::refused(name, "can't set immutable config"));
+        if directive.is_fixed() && !directive.is_steady() {
+            return Err(SetError::refused(name, IMMUTABLE));
         }
         if directive.is_protected() && !rights.protected {
             return Err(SetError::refused(name, "can't set protected config"));

@@ -61,10 +61,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         Switch(false),
         "The server always gives redis_version, and its own name as server_name.",
     ),
-    word("hide-user-data-from-log").unused(
-        Switch(true),
-        "Keys and values are never written to the log.",
-    ),
     text("ignore-warnings").unused(
         Text(""),
         "No warning of the start keeps the server from starting.",

@@ -147,6 +147,19 @@ fn config_set_answers_as_recorded() {
 }
 
 #[test]
+fn our_own_fixed_directives_may_be_set_to_what_they_are() {
+    let mut config = ServerConfig::default();
+    assert!(
+        set(&mut config, &[("admin-port", "0"), ("metrics-token", "")])
+            .unwrap()
+            .is_empty()
+    );
+    let immutable = "CONFIG SET failed (possibly related to argument 'admin-port') - can't set immutable config";
+    let other = set(&mut config, &[("admin-port", "1")]).unwrap_err();
+    assert_eq!(other.to_string(), immutable);
+}
+
+#[test]
 fn config_set_is_all_or_nothing() {
     let mut config = ServerConfig::default();
     let before = config.clone();

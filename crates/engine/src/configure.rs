@@ -215,6 +215,11 @@ impl Engine {
                 let slave = self.is_slave();
                 self.host.set_oom_score(&self.config, slave)?;
             }
+            Effect::Bind => {
+                let bound = self.host.listen(&self.config);
+                bound.map_err(|_| "Failed to bind to specified addresses.".to_owned())?;
+                self.apply_cluster_config();
+            }
             Effect::Listen => {
                 self.host.listen(&self.config)?;
                 self.apply_cluster_config();

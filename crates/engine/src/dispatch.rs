@@ -427,6 +427,11 @@ impl Engine {
             stats.ns += ns;
             stats.times.add(ns);
             self.meter.stats.commands += 1;
+            if let Some(caller) = self.scripting_caller().filter(|caller| *caller != id)
+                && let Some(client) = self.sessions.clients.get_mut(caller)
+            {
+                client.traffic.commands += 1;
+            }
             if let Some(client) = self.sessions.clients.get_mut(id) {
                 client.traffic.commands += 1;
                 let reply_bytes = client.out.len().saturating_sub(unsent);

@@ -27,7 +27,8 @@ pub(crate) fn parse_parts(value: &[u8]) -> Result<DumpParts, Error> {
 }
 
 impl Engine {
-    /// Answers SYNC or PSYNC with these parts, and closes: they are small and change seldom, so that no child has to write them.
+    /// Answers SYNC or PSYNC with these parts, and goes on with the stream: they are small and change seldom, so that no child has to
+    /// write them.
     pub(crate) fn send_filtered_dump(
         &mut self,
         id: ClientId,
@@ -48,20 +49,17 @@ impl Engine {
         };
         let (dump, _) = rdb::save(&Keyspace::new(1, false), Vec::new(), options, |_| Ok(()))
             .map_err(|error| Error::owned(format!("ERR {error}")))?;
+        let offset = self.journal.replicas.offset();
+        let select = self.begin_filtered_stream(id, psync, offset);
         let out = &mut self.sessions.clients[id].out;
         if psync {
-            let stream = self.journal.replicas.id.clone();
-            out.raw(
-                format!(
-                    "+FULLRESYNC {stream} {}\r\n",
-                    self.journal.replicas.offset()
-                )
-                .as_bytes(),
-            );
+            let from = offset.saturating_sub(select.len() as u64);
+            let stream = &self.journal.replicas.id;
+            out.raw(format!("+FULLRESYNC {stream} {from}\r\n").as_bytes());
         }
         out.raw(format!("${}\r\n", dump.len()).as_bytes());
         out.raw(&dump);
-        self.close_after_reply(id);
+        out.raw(&select);
         Ok(())
     }
 }

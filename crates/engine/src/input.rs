@@ -170,7 +170,9 @@ impl Engine {
                 client.parser = parser;
                 client.pending = waiting;
                 if let Err(error) = cut {
-                    self.protocol_error(id, &error);
+                    let client = self.sessions.clients.get_mut(id);
+                    let rest = client.map(|client| std::mem::take(&mut client.pending));
+                    self.protocol_error(id, &error, &rest.unwrap_or_default());
                 }
                 break;
             }
@@ -278,7 +280,9 @@ impl Engine {
             }
             (None, Ok(taken)) => taken,
             (None, Err(error)) => {
-                self.protocol_error(id, &error);
+                let last = batch.len().checked_sub(1);
+                let whole = last.map_or(0, |last| batch.wire(last).end);
+                self.protocol_error(id, &error, &bytes[whole..]);
                 bytes.len()
             }
         }
@@ -324,7 +328,14 @@ impl Engine {
         }
     }
 
-    fn protocol_error(&mut self, id: ClientId, error: &ProtocolError) {
+    /// The connection ends; `rest` is what follows the last whole request.
+    fn protocol_error(&mut self, id: ClientId, error: &ProtocolError, rest: &[u8]) {
+        let line = self.client_line(id);
+        let shown = if self.config.hide_user_data_from_log {
+            "*redacted*".to_owned()
+        } else {
+            sample(rest)
+        };
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
@@ -333,7 +344,9 @@ impl Engine {
             tracing::warn!("Protocol error in the stream of the primary: {error}");
             return self.drop_master_link();
         }
-        tracing::debug!("Protocol error from client: {} ({error})", client.peer.addr);
+        let reason = error.to_string();
+        let reason = reason.trim_start_matches("Protocol error: ");
+        tracing::debug!("Protocol error ({reason}) from client: {line}. Query buffer: {shown}");
         client.out.err(error.text());
         client.pending = BytesMut::new();
         client.parser.reset();
@@ -412,4 +425,25 @@ fn big_argument(shared: &Bytes, args: &[&[u8]]) -> Option<(usize, Bytes)> {
     let (index, word) = args.iter().enumerate().max_by_key(|(_, word)| word.len())?;
     (word.len() >= HAND_OVER_BYTES && word.len() / 3 >= shared.len() / 4)
         .then(|| (index, shared.slice_ref(word)))
+}
+/// Bytes for the log: those at both ends where there are many, and dots for what cannot be printed.
+fn sample(bytes: &[u8]) -> String {
+    const MOST: usize = 128;
+    let text = |bytes: &[u8]| -> String {
+        let shown = bytes.iter().map(|byte| match byte {
+            b' '..=b'~' => char::from(*byte),
+            _ => '.',
+        });
+        shown.collect()
+    };
+    if bytes.len() < MOST {
+        return format!("'{}'", text(bytes));
+    }
+    let (start, end) = (&bytes[..MOST / 2], &bytes[bytes.len() - MOST / 2..]);
+    let more = bytes.len() - MOST;
+    format!(
+        "'{}' (... more {more} bytes ...) '{}'",
+        text(start),
+        text(end)
+    )
 }

@@ -274,7 +274,7 @@ impl Engine {
     }
 
     /// A replica's name in the log: its address with the port it listens on.
-    fn replica_name(&self, id: ClientId) -> String {
+    pub(crate) fn replica_name(&self, id: ClientId) -> String {
         let client = &self.sessions.clients[id];
         let ip = client.replica_ip();
         let ip = if ip.contains(':') {
@@ -587,6 +587,21 @@ impl Engine {
             aof::encode_command(&mut out, [&b"SELECT"[..], digits.format(db).as_bytes()]);
         }
         out
+    }
+
+    /// A client reads the stream from `offset` on, after a dump that holds no data. Gives what goes before the stream.
+    pub(crate) fn begin_filtered_stream(
+        &mut self,
+        id: ClientId,
+        psync: bool,
+        offset: u64,
+    ) -> Vec<u8> {
+        self.add_replica(id, ReplicaState::Online, psync, offset);
+        if self.is_slave() {
+            return self.missing_select();
+        }
+        self.journal.replicas.selected = None;
+        Vec::new()
     }
 
     fn announce_sync(&mut self, id: ClientId, offset: u64) {

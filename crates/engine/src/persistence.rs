@@ -380,6 +380,11 @@ impl Engine {
             .running
             .map(|running| running.purpose);
         let ends = self.try_end(flags);
+        if !ends {
+            tracing::warn!(
+                "Errors trying to shut down the server. Check the logs for more information."
+            );
+        }
         if let Some(purpose) = child
             && !ends
             && self.keeper.persistence.running.is_none()

@@ -82,7 +82,10 @@ impl Engine {
         };
         let all = self.journal.replicas.ids.len();
         let synced = all - self.lagging_replicas();
-        tracing::info!("{synced} of {all} replicas are in sync when shutting down.");
+        self.log_lagging_replicas();
+        if all > 0 {
+            tracing::info!("{synced} of {all} replicas are in sync when shutting down.");
+        }
         let ends = self.prepare_end(flags);
         if !ends {
             self.cancel_shutdown();

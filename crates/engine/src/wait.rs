@@ -72,6 +72,31 @@ impl Engine {
         self.journal.replicas.ids.len() - self.holders(&everything).replicas
     }
 
+    /// Tells the log which replicas are behind, at the end.
+    pub(crate) fn log_lagging_replicas(&self) {
+        let offset = self.journal.replicas.offset();
+        for id in &self.journal.replicas.ids {
+            let client = self.sessions.clients.get(*id);
+            let Some(replica) = client.and_then(|client| client.replica.as_deref()) else {
+                continue;
+            };
+            if replica.has(offset) {
+                continue;
+            }
+            let lag = if replica.state == ReplicaState::Online {
+                self.now.mono_ms.saturating_sub(replica.acked_ms) / 1000
+            } else {
+                0
+            };
+            tracing::info!(
+                "Lagging replica {} reported offset {} behind master, lag={lag}, state={}.",
+                self.replica_name(*id),
+                offset.saturating_sub(replica.acked),
+                replica.state.name()
+            );
+        }
+    }
+
     /// What this client's writes may be in the stream up to. A script's commands may be anybody's.
     fn written_by(&self, id: ClientId) -> u64 {
         let client = &self.sessions.clients[id];

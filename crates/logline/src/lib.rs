@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{Timestamp, Zoned};
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -304,7 +305,12 @@ where
             return ctx.format_fields(writer, event);
         }
         let mut message = String::new();
-        ctx.format_fields(Writer::new(&mut message), event)?;
+        if style.format == Format::Json {
+            // JSON has its own way to write what cannot be printed.
+            event.record(&mut Plain(&mut message));
+        } else {
+            ctx.format_fields(Writer::new(&mut message), event)?;
+        }
         if is_raw {
             // Where programs read the log, a banner or a report is one event like others, in one line.
             message = message.trim().to_owned();
@@ -320,6 +326,18 @@ where
             *metadata.level(),
             &message,
         )
+    }
+}
+
+/// Takes the message of an event as it is.
+struct Plain<'a>(&'a mut String);
+
+impl Visit for Plain<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Writing to a string does not fail.
+            let _ = write!(self.0, "{value:?}");
+        }
     }
 }
 
@@ -369,6 +387,8 @@ fn json(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
             character if character < ' ' => {
                 // Writing to a string does not fail.
                 let _ = write!(out, "\\u{:04x}", u32::from(character));
@@ -434,10 +454,10 @@ mod tests {
             line(
                 Format::Json,
                 TimestampFormat::Milliseconds,
-                "a \"b\"\n\u{1}"
+                "a \"b\"\n\u{1}\u{8}\u{c}"
             ),
             "{\"pid\":31646,\"role\":\"sentinel\",\"timestamp\":\"1793573660045\",\"level\":\"warning\",\
-             \"message\":\"a \\\"b\\\"\\n\\u0001\"}\n"
+             \"message\":\"a \\\"b\\\"\\n\\u0001\\b\\f\"}\n"
         );
     }
 

@@ -370,7 +370,7 @@ pub(super) const SHUTDOWN_ON_SIGTERM: Special = Special {
 fn shutdown_flags(words: &[&[u8]]) -> Result<ShutdownFlags, Reason> {
     let known = ShutdownFlags::WORDS.map(|(word, _)| word);
     if words.is_empty() {
-        return Err(WRONG_NUMBER.into());
+        one_of(b"", &known)?;
     }
     let mut flags = ShutdownFlags::default();
     for word in words {

@@ -387,4 +387,12 @@ fn libraries_are_dumped_without_the_data() {
     let text = server.run(a, &["SYNC"]);
     assert!(text.starts_with('$') && text.contains("REDIS"), "{text}");
     assert!(text.contains("register_function") && !text.contains("secret"));
+    // Who stays hears what follows.
+    let b = server.b;
+    server.run(b, &["SET", "later", "v"]);
+    let stream = String::from_utf8_lossy(server.engine.stream(a));
+    assert!(
+        stream.contains("SELECT") && stream.contains("later"),
+        "{stream}"
+    );
 }
