@@ -7,7 +7,7 @@
 )]
 
 use cluster_bus::Config;
-use tern_tests::sim::cluster::{Run, run};
+use tern_tests::sim::cluster::{Run, run, run_with_few_masters};
 use tern_tests::sim::{Options, Rng, Scenario as _, run_seeds};
 
 #[test]
@@ -18,6 +18,52 @@ fn ten_minutes_of_many_clusters() {
     // A simulator in which nothing happens proves nothing.
     let elections: usize = summaries.iter().map(|summary| summary.elections).sum();
     assert!(elections > 250, "only {elections} elections");
+}
+
+#[test]
+fn ten_minutes_of_clusters_with_few_masters() {
+    let summaries = run_seeds(0..60, |seed| run_with_few_masters(seed, Options::default()))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let elections: usize = summaries.iter().map(|summary| summary.elections).sum();
+    assert!(elections > 60, "only {elections} elections");
+}
+
+/// A master of a cluster with one or two of them dies for good. Whether a replica has its slots within a minute.
+fn is_replaced(masters: usize, replicas: usize, replicas_vote: bool, seed: u64) -> bool {
+    let config = Config {
+        node_timeout_ms: 2_000,
+        port: 7000,
+        replicas_vote,
+        ..Config::default()
+    };
+    let rng = Rng::new(seed);
+    let mut run = Run::with(rng, masters, replicas, &config, Options::default());
+    run.form_cluster().unwrap();
+    let dead = run.id(0);
+    run.world.crash(0, false);
+    let serves = |run: &Run| {
+        (1..masters + replicas).all(|host| {
+            run.world.core(host).is_some_and(|core| {
+                let mut owners = cluster_bus::Slot::all().map(|slot| core.node.owner(slot));
+                core.node.state() == cluster_bus::ClusterState::Ok
+                    && owners.all(|owner| owner.is_some_and(|id| id != dead))
+            })
+        })
+    };
+    run.until("a replica takes over", 60_000, serves).is_ok()
+}
+
+#[test]
+fn few_masters_are_replaced_where_their_replicas_vote() {
+    for (masters, replicas) in [(1, 2), (2, 2), (2, 4)] {
+        for seed in 0..10 {
+            assert!(
+                is_replaced(masters, replicas, true, seed),
+                "{masters} masters, seed {seed}"
+            );
+        }
+        assert!(!is_replaced(masters, replicas, false, 1));
+    }
 }
 
 /// Two replicas of a dead master ask for votes in one epoch, and the voter's host loses power right after its first
@@ -152,7 +198,7 @@ fn a_master_that_hears_of_a_failover_too_late_does_not_pause_its_clients_for_it(
         let replica = (3..6).find(follows).unwrap();
         run.world.freeze(0, stopped_ms);
         run.command(replica, |node, now| {
-            node.failover(now, cluster_bus::node::FailoverKind::Coordinated)
+            node.failover(now, cluster_bus::node::FailoverKind::Coordinated, false)
                 .map_err(|error| error.to_string())
         })
         .unwrap();

@@ -275,6 +275,17 @@ pub enum PingKind {
     Meet,
 }
 
+impl PingKind {
+    /// As the log calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Pong => "pong",
+            Self::Meet => "meet",
+        }
+    }
+}
+
 impl Body {
     /// The number of its type.
     #[must_use]

@@ -30,6 +30,8 @@ pub struct NodeLine {
     pub id: NodeId,
     /// Its address, if known.
     pub ip: Option<IpAddr>,
+    /// The address that is meant for the client who asks, as it was announced; empty where that is the one above.
+    pub ip_for_client: String,
     /// Its port for clients.
     pub port: u16,
     /// Its bus port; 0 where its port is unknown.
@@ -217,8 +219,10 @@ impl NodeLine {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, in_file: bool) -> fmt::Result {
         write!(f, "{} ", self.id)?;
-        if let Some(ip) = self.ip {
-            write!(f, "{ip}")?;
+        match self.ip {
+            _ if !self.ip_for_client.is_empty() => f.write_str(&self.ip_for_client)?,
+            Some(ip) => write!(f, "{ip}")?,
+            None => {}
         }
         write!(f, ":{}@{}", self.port, self.bus_port)?;
         if !self.announced.hostname.is_empty() {
@@ -317,6 +321,7 @@ fn parse_fields(fields: &[&str]) -> Result<NodeLine, Problem> {
     let mut node = NodeLine {
         id: node_id(id)?,
         ip: address.ip,
+        ip_for_client: String::new(),
         port: address.port,
         bus_port: address.bus_port,
         tls_port: address.tls_port,

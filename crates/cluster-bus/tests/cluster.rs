@@ -66,7 +66,7 @@ fn a_dead_master_is_replaced_and_comes_back_as_replica() {
         "took {} ms, the last {took_ms} after FAIL",
         world.now_ms - killed_at
     );
-    assert!(world.logged(3, "Failover election won: I'm the new master."));
+    assert!(world.logged(3, "Failover election won: I'm the new primary."));
     let won = format!("configEpoch set to {epoch} after successful failover");
     assert!(world.logged(3, &won));
     assert!(world.logged(1, "Failover auth granted to"));
@@ -79,7 +79,7 @@ fn a_dead_master_is_replaced_and_comes_back_as_replica() {
     });
     assert!(world.logged(
         0,
-        &format!("Reconfiguring myself as a replica of {}", world.id(3))
+        &format!("Reconfiguring myself as a replica of node {}", world.id(3))
     ));
     world.run_until("all are well again", 10_000, settled);
 }
@@ -172,7 +172,8 @@ fn a_manual_failover_waits_for_the_masters_data() {
     world.run_ms(500);
     // The replica lags behind: it may not start before it has everything.
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap();
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
     });
     world.run_until("the master pauses", 500, |world| {
         world.hosts[0]
@@ -181,7 +182,7 @@ fn a_manual_failover_waits_for_the_masters_data() {
     });
     assert!(world.logged(
         0,
-        &format!("Manual failover requested by replica {}.", world.id(3))
+        &format!("Manual failover requested by replica {}", world.id(3))
     ));
     world.run_until("roles are swapped", 3000, |world| {
         !world.hosts[3].node.is_replica()
@@ -202,7 +203,8 @@ fn a_manual_failover_waits_for_the_masters_data() {
         world.flags(3, 0).has(NodeFlags::SLAVE)
     });
     world.call(0, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap();
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
     });
     world.run_until("roles are swapped back", 3000, |world| {
         !world.hosts[0].node.is_replica()
@@ -216,7 +218,8 @@ fn a_manual_failover_that_cannot_catch_up_times_out() {
     let mut world = cluster(3, 6, &quick());
     world.set_facts(0, offset(5000));
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap();
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
     });
     world.set_facts(0, offset(6000));
     // The replica never gets the rest.
@@ -237,14 +240,16 @@ fn force_needs_no_master_and_takeover_needs_nobody() {
     world.kill(0);
     world.run_ms(50);
     let error = world
-        .call(3, |node, now| node.failover(now, FailoverKind::Coordinated))
+        .call(3, |node, now| {
+            node.failover(now, FailoverKind::Coordinated, false)
+        })
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "Master is down or failed, please use CLUSTER FAILOVER FORCE"
     );
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Force).unwrap();
+        node.failover(now, FailoverKind::Force, false).unwrap();
     });
     world.run_until("forced", 1000, |world| !world.hosts[3].node.is_replica());
     assert!(world.logged(3, "Forced failover user request accepted."));
@@ -252,11 +257,11 @@ fn force_needs_no_master_and_takeover_needs_nobody() {
     world.kill(1);
     world.kill(2);
     world.call(4, |node, now| {
-        node.failover(now, FailoverKind::Takeover).unwrap();
+        node.failover(now, FailoverKind::Takeover, false).unwrap();
     });
     assert!(!world.hosts[4].node.is_replica());
     world.call(5, |node, now| {
-        node.failover(now, FailoverKind::Takeover).unwrap();
+        node.failover(now, FailoverKind::Takeover, false).unwrap();
     });
     world.run_until("three new masters", 20_000, settled);
 }
@@ -278,7 +283,7 @@ fn a_replica_with_old_data_does_not_stand_for_election() {
     world.run_until("it says why", 20_000, |world| {
         world.logged(
             3,
-            "Currently unable to failover: Disconnected from master for longer than allowed.",
+            "Currently unable to failover: Disconnected from primary for longer than allowed.",
         )
     });
     assert!(world.hosts[3].node.is_replica());
@@ -348,7 +353,7 @@ fn a_replica_migrates_to_an_orphaned_master() {
     assert_eq!(world.hosts[smallest].node.master_id(), Some(world.id(1)));
     assert!(world.logged(
         smallest,
-        &format!("Migrating to orphaned master {}", world.id(1))
+        &format!("Migrating to orphaned primary {}", world.id(1))
     ));
     world.run_ms(10_000);
     assert_eq!(
@@ -511,7 +516,7 @@ fn a_blocked_client_is_sent_away() {
     );
     let replica = index + 3;
     world.call(replica, |node, now| {
-        node.failover(now, FailoverKind::Takeover).unwrap();
+        node.failover(now, FailoverKind::Takeover, false).unwrap();
     });
     world.run_until("demoted", 5000, |world| {
         world.hosts[index].node.is_replica()

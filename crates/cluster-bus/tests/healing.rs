@@ -123,7 +123,8 @@ fn failover_to_replica_of_stopped(stopped_ms: u64, config: &Config) -> (u64, Opt
     world.hosts[0].frozen = true;
     world.hosts[0].events.clear();
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap();
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
     });
     let (mut taken_over, mut paused, mut paused_ms) = (None, false, 0);
     for _ in 0..3000 {
@@ -195,7 +196,7 @@ fn a_failover_that_is_denied_for_a_newer_slot_epoch_asks_again_at_once() {
     world.cut.insert((0, 3));
     let start_ms = world.now_ms;
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Force).unwrap();
+        node.failover(now, FailoverKind::Force, false).unwrap();
     });
     world.run_until("it is elected", 1000, |world| {
         !world.hosts[3].node.is_replica()

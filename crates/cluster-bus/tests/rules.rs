@@ -125,7 +125,7 @@ fn a_node_that_moved_is_found_by_its_ping() {
     assert!(world.logged(
         0,
         &format!(
-            "Address updated for node {}, now 127.0.0.1:7999",
+            "Address updated for node {} (127.0.0.1:7999), now 127.0.0.1:7999",
             world.id(1)
         )
     ));
@@ -212,6 +212,11 @@ fn strangers_are_not_believed() {
 
 // --- failure ----------------------------------------------------------------------------------------------------
 
+/// How the log calls a host.
+fn label(world: &World, host: u16) -> String {
+    format!("{} (127.0.0.1:{})", world.id(host.into()), 7000 + host)
+}
+
 #[test]
 fn reports_of_one_master_are_no_majority_and_grow_old() {
     let mut world = cluster(5, 5, &quick());
@@ -221,11 +226,13 @@ fn reports_of_one_master_are_no_majority_and_grow_old() {
     world.run_until("suspected", 6000, |world| {
         world.flags(0, 4).has(NodeFlags::PFAIL) && world.flags(1, 4).has(NodeFlags::PFAIL)
     });
+    let reported = format!(
+        "Node {} reported node {}",
+        label(&world, 1),
+        label(&world, 4)
+    );
     world.run_until("reported", 6000, |world| {
-        world.logged(
-            0,
-            &format!("Node {} reported node {id} as not reachable.", world.id(1)),
-        )
+        world.logged(0, &format!("{reported} as not reachable."))
     });
     world.run_ms(5000);
     assert!((0..4).all(|seen_by| !world.flags(seen_by, 4).has(NodeFlags::FAIL)));
@@ -236,10 +243,7 @@ fn reports_of_one_master_are_no_majority_and_grow_old() {
         !world.flags(0, 4).has(NodeFlags::PFAIL)
     });
     world.run_until("reports are taken back, or age", 5000, |world| {
-        world.logged(
-            0,
-            &format!("Node {} reported node {id} is back online.", world.id(1)),
-        )
+        world.logged(0, &format!("{reported} is back online."))
     });
     assert_eq!(
         world.call(0, |node, now| node.count_failure_reports(now, &id).unwrap()),
@@ -263,8 +267,8 @@ fn fail_is_told_to_everyone_at_once() {
     assert!(world.logged(
         0,
         &format!(
-            "Clear FAIL state for node {}: slave is reachable again.",
-            world.id(5)
+            "Clear FAIL state for node {}: replica is reachable again.",
+            label(&world, 5)
         )
     ));
 }
@@ -285,7 +289,7 @@ fn the_last_epoch_is_the_end_and_not_an_overflow() {
     assert_eq!(world.hosts[3].node.current_epoch(), MAX_EPOCH);
     world.run_ms(1000);
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Force).unwrap();
+        node.failover(now, FailoverKind::Force, false).unwrap();
     });
     world.run_ms(2000);
     assert!(world.logged(3, "The current epoch cannot grow any more."));
@@ -515,7 +519,8 @@ fn a_replica_does_not_stay_behind_in_a_chain() {
     // 3 and 6 follow 0. While 6 cannot hear 3, 3 takes the place of 0: 6 hears only that 0 has become a replica.
     world.partition(&[6], &[3]);
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap();
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
     });
     world.run_until("0 follows 3", 4000, |world| {
         world.hosts[0].node.master_id() == Some(world.id(3))
@@ -561,10 +566,10 @@ fn request(world: &World, change: impl FnOnce(&mut Header)) -> cluster_bus::Mess
 #[test]
 fn votes_are_refused_with_the_reason() {
     let mut world = cluster(3, 6, &quick());
-    let replica = world.id(3);
+    let replica = label(&world, 3);
     let denied = |world: &World, why: &str| {
         assert!(
-            world.logged(1, &format!("Failover auth denied to {replica}: {why}")),
+            world.logged(1, &format!("Failover auth denied to {replica}{why}")),
             "{why}: {:?}",
             world.log(1)
         );
@@ -572,10 +577,10 @@ fn votes_are_refused_with_the_reason() {
     let epoch = world.hosts[1].node.current_epoch();
     let packet = request(&world, |header| header.current_epoch = 1);
     world.inject(1, packet);
-    denied(&world, &format!("reqEpoch (1) < curEpoch({epoch})"));
+    denied(&world, &format!(": reqEpoch (1) < curEpoch({epoch})"));
     let packet = request(&world, |_| ());
     world.inject(1, packet);
-    denied(&world, "its master is up");
+    denied(&world, " for epoch 10: its primary is up");
     let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
     let answers = world.inject(1, packet);
     assert!(
@@ -595,7 +600,7 @@ fn votes_are_refused_with_the_reason() {
             .iter()
             .all(|message| message.body != Body::FailoverAuthAck)
     );
-    denied(&world, "already voted for epoch 10");
+    denied(&world, ": already voted for epoch 10");
     // A replica does not vote, and says nothing.
     let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
     assert!(world.inject(4, packet).is_empty());
@@ -610,7 +615,7 @@ fn a_candidate_with_an_old_epoch_is_refused_and_told() {
     world.inject(1, news);
     let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
     let answers = world.inject(1, packet);
-    assert!(world.logged(1, "slot 0 epoch (9) > reqEpoch (1)"));
+    assert!(world.logged(1, "slot 0 epoch (9) > reqConfigEpoch (1)"));
     assert!(answers.iter().any(|message| matches!(
         message.body,
         Body::Update {
@@ -867,7 +872,8 @@ fn only_our_own_replica_may_pause_us() {
     );
     world.run_ms(500);
     world.call(3, |node, now| {
-        node.failover(now, FailoverKind::Coordinated).unwrap();
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
     });
     world.run_ms(2);
     let paused = world.sent.iter().rev().find(|entry| entry.1 == 0).unwrap();

@@ -366,6 +366,8 @@ parameters! {
     cluster_allow_pubsubshard_when_down: bool = true, plain: word("cluster-allow-pubsubshard-when-down").tells(Effect::Cluster);
     /// Milliseconds without an answer after which a node counts as failing.
     cluster_node_timeout: u64 = 15_000, plain: int("cluster-node-timeout", 0, i64::MAX).clamped(1, i64::MAX).tells(Effect::Cluster);
+    /// Milliseconds after which a node that was not heard is pinged; 0 for half the node timeout.
+    cluster_ping_interval: u64 = 0, plain: int("cluster-ping-interval", 0, i64::MAX).hidden().tells(Effect::Cluster);
     /// Milliseconds that a manual failover may take.
     cluster_manual_failover_timeout: u64 = 5000, plain: int("cluster-manual-failover-timeout", 1, INT_MAX).tells(Effect::Cluster);
     /// Seconds for which a node that was forgotten is not taken in again.
@@ -378,6 +380,8 @@ parameters! {
     cluster_slave_validity_factor: u32 = 10, plain: int("cluster-replica-validity-factor", 0, INT_MAX).alias("cluster-slave-validity-factor").tells(Effect::Cluster);
     /// A replica never takes over by itself.
     cluster_replica_no_failover: bool = false, plain: word("cluster-replica-no-failover").alias("cluster-slave-no-failover").tells(Effect::Cluster);
+    /// Where there are one or two masters, replicas count as masters do when one fails and when its successor is elected.
+    cluster_replicas_vote: bool = false, plain: word("cluster-replicas-vote").hidden().tells(Effect::Cluster);
     /// Bytes that may wait for one node of the bus; 0 for no limit.
     cluster_link_sendbuf_limit: u64 = 0, plain: memory("cluster-link-sendbuf-limit", 0, i64::MAX).tells(Effect::Cluster);
     /// Count what each slot is used for.

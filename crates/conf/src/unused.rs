@@ -149,9 +149,6 @@ pub(crate) static UNUSED: &[Directive] = &[
     int("cluster-message-gossip-perc", 1, 100)
         .hidden()
         .unused(Int(10), TESTS),
-    int("cluster-ping-interval", 0, i64::MAX)
-        .hidden()
-        .unused(Int(0), TESTS),
     int("loading-process-events-interval-bytes", 1024, INT_MAX)
         .hidden()
         .unused(Int(2 << 20), TESTS),

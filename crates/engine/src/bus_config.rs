@@ -23,6 +23,7 @@ pub(crate) fn of(config: &ServerConfig) -> Config {
     let announce_ip = text(config.cluster_announce_ip.as_deref());
     Config {
         node_timeout_ms: config.cluster_node_timeout,
+        ping_interval_ms: Some(config.cluster_ping_interval).filter(|interval| *interval > 0),
         slave_validity_factor: u64::from(config.cluster_slave_validity_factor),
         migration_barrier: u64::from(config.cluster_migration_barrier),
         require_full_coverage: config.cluster_require_full_coverage,
@@ -47,6 +48,7 @@ pub(crate) fn of(config: &ServerConfig) -> Config {
         blacklist_ttl_ms: config.cluster_blacklist_ttl.saturating_mul(1000),
         manual_failover_timeout_ms: config.cluster_manual_failover_timeout,
         replica_no_failover: config.cluster_replica_no_failover,
+        replicas_vote: config.cluster_replicas_vote,
         link_sendbuf_limit: config.cluster_link_sendbuf_limit,
         seeds: config.cluster_seeds.clone(),
         log_level: match config.loglevel {

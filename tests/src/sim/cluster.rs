@@ -207,7 +207,26 @@ pub struct Summary {
 /// # Errors
 /// The first violation of an invariant, or that the cluster did not come to rest.
 pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Failure>> {
-    let mut run = Run::new(seed, options);
+    live_through(seed, Run::new(seed, options))
+}
+
+/// Ten minutes of a cluster of one or two masters whose replicas vote.
+///
+/// # Errors
+/// As those of [`run`].
+pub fn run_with_few_masters(seed: u64, options: Options) -> Result<Summary, Box<Failure>> {
+    let mut rng = Rng::new(seed);
+    let (masters, replicas) = [(1, 2), (1, 4), (2, 2), (2, 4)][rng.index(4)];
+    let config = Config {
+        node_timeout_ms: 2_000,
+        port: PORT,
+        replicas_vote: true,
+        ..Config::default()
+    };
+    live_through(seed, Run::with(rng, masters, replicas, &config, options))
+}
+
+fn live_through(seed: u64, mut run: Run) -> Result<Summary, Box<Failure>> {
     let result = run
         .form_cluster()
         .and_then(|()| run.live())
@@ -298,7 +317,7 @@ impl Run {
             log_level: if options.trace.is_some() {
                 LogLevel::Verbose
             } else {
-                LogLevel::Warning
+                LogLevel::Notice
             },
             ..Config::default()
         };
@@ -438,7 +457,8 @@ impl Run {
             .say(|| format!("CLUSTER FAILOVER {kind:?} on host {host}"));
         // Refused by masters, and by replicas without a master that they know: that is as it should be.
         let _ = self.command(host, |node, now| {
-            node.failover(now, kind).map_err(|error| error.to_string())
+            node.failover(now, kind, false)
+                .map_err(|error| error.to_string())
         });
     }
 

@@ -229,7 +229,7 @@ impl Node {
         if meant.is_some_and(|id| id != self.my_id().to_string()) {
             return Ok(Reply::Ok);
         }
-        self.failover(now, kind).map(ok)
+        self.failover(now, kind, caller.is_master).map(ok)
     }
 }
 

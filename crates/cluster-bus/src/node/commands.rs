@@ -344,16 +344,17 @@ impl Node {
 
     /// The last slot of this shard has gone: its nodes serve where it went, unless they are told to stay.
     fn lose_last_slot(&mut self, to: PeerKey) {
-        let id = self.table[to].id;
+        let (label, shard) = (self.table[to].label(), self.table[to].shard);
         if self.config.allow_replica_migration {
             let text = format_args!(
-                "Lost my last slot during slot migration. Reconfiguring myself as a replica of {id}"
+                "Lost my last slot during slot migration. Reconfiguring myself as a replica of {label} in shard {shard}"
             );
             self.log(LogLevel::Notice, text);
             self.follow(to);
         } else if self.is_master() {
-            let text =
-                format_args!("My last slot was migrated to node {id}. I am now an empty primary.");
+            let text = format_args!(
+                "My last slot was migrated to node {label} in shard {shard}. I am now an empty primary."
+            );
             self.log(LogLevel::Notice, text);
         }
     }
@@ -471,11 +472,11 @@ impl Node {
         Ok(self.failure_reports(now, peer))
     }
 
-    /// CLUSTER FAILOVER.
+    /// CLUSTER FAILOVER; `by_master`: our master wants it, because it is about to end.
     ///
     /// # Errors
     /// Only a replica that knows its master, and unless told otherwise has a link to it.
-    pub fn failover(&mut self, now: Now, kind: FailoverKind) -> Done {
+    pub fn failover(&mut self, now: Now, kind: FailoverKind, by_master: bool) -> Done {
         if self.is_master() {
             return Err(CommandError::FailoverOnMaster);
         }
@@ -490,23 +491,24 @@ impl Node {
         match (kind, link) {
             (FailoverKind::Coordinated, Some(link)) => {
                 self.log(
-                    LogLevel::Warning,
+                    LogLevel::Notice,
                     format_args!("Manual failover user request accepted."),
                 );
                 self.send(link, Body::ManualFailoverStart);
             }
             (FailoverKind::Takeover, _) => {
                 self.log(
-                    LogLevel::Warning,
-                    format_args!("Taking over the master (user request)."),
+                    LogLevel::Notice,
+                    format_args!("Taking over the primary (user request)."),
                 );
                 self.bump_config_epoch();
                 self.take_over(now);
             }
-            _ => self.log(
-                LogLevel::Warning,
-                format_args!("Forced failover user request accepted."),
-            ),
+            _ => {
+                let who = if by_master { "primary" } else { "user" };
+                let text = format_args!("Forced failover {who} request accepted.");
+                self.log(LogLevel::Notice, text);
+            }
         }
         self.end_call(now);
         Ok(())

@@ -1,5 +1,6 @@
 //! Elections: a replica of a failed master asks all masters for their vote in a new epoch, and takes over with the
-//! votes of a majority. A master votes once per epoch, and its vote is on disk before it is sent.
+//! votes of a majority. A master votes once per epoch, and its vote is on disk before it is sent. Where there are one or two masters,
+//! replicas may vote as well: see `is_elector`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,6 +65,11 @@ impl Election {
         self.claim = None;
     }
 
+    /// Whether an attempt is under way, or the last one has failed not long ago.
+    fn is_open(&self) -> bool {
+        self.due_ms.is_some()
+    }
+
     /// Whether more is claimed now, or in a newer epoch, than in the last request.
     fn is_outdated(&self, now: &(u64, Arc<SlotSet>)) -> bool {
         self.claim.as_ref().is_some_and(|then| then != now)
@@ -85,7 +91,7 @@ impl WhyNot {
         match self {
             Self::Loading => "Waiting for the dataset to be loaded.",
             Self::DataAge => {
-                "Disconnected from master for longer than allowed. Please check the 'cluster-slave-validity-factor' configuration option."
+                "Disconnected from primary for longer than allowed. Please check the 'cluster-replica-validity-factor' configuration option."
             }
             Self::WaitingDelay => "Waiting the delay before I can start a new failover.",
             Self::Expired => "Failover attempt expired.",
@@ -175,7 +181,8 @@ impl Node {
             self.rank(now, master)
         };
         let base_ms = self.election_delay_ms();
-        let delay_ms = if manual || self.may_start_at_once(master, rank) {
+        let best = !manual && self.may_start_at_once(master, rank);
+        let delay_ms = if manual || best {
             0
         } else {
             let no_data_ms = if offset == 0 { NO_DATA_DELAY_MS } else { 0 };
@@ -183,6 +190,14 @@ impl Node {
         };
         self.election.due_ms = Some(now.mono_ms + delay_ms);
         self.election.rank = rank;
+        if best {
+            self.log(
+                LogLevel::Notice,
+                format_args!(
+                    "This is the best ranked replica and can initiate the election immediately."
+                ),
+            );
+        }
         let Rank { replicas, masters } = rank;
         self.log(
             LogLevel::Notice,
@@ -219,7 +234,8 @@ impl Node {
         let base_ms = self.election_delay_ms();
         let (old, new) = (self.election.rank, self.rank(now, master));
         let mut moved_ms = (due_ms + new.delay_ms(base_ms)).saturating_sub(old.delay_ms(base_ms));
-        if self.may_start_at_once(master, new) {
+        let best = self.may_start_at_once(master, new);
+        if best {
             moved_ms = now.mono_ms;
         }
         let signed = |ranks: u64, per_ms: u64| i64::try_from(ranks * per_ms).unwrap_or(i64::MAX);
@@ -235,6 +251,14 @@ impl Node {
                 );
                 self.log(LogLevel::Notice, text);
             }
+        }
+        if best {
+            self.log(
+                LogLevel::Notice,
+                format_args!(
+                    "Myself become the best ranked replica, initiate the election immediately."
+                ),
+            );
         }
         self.election.rank = new;
         self.election.due_ms = Some(moved_ms);
@@ -290,20 +314,64 @@ impl Node {
         self.election.requested = true;
         self.election.votes.clear();
         self.election.claim = Some(self.claim(master));
+        if self.is_elector(self.table.myself()) {
+            // It votes for itself, and for nobody else in this epoch. The epoch is on the disk before anybody hears of it.
+            self.last_vote_epoch = epoch;
+            self.election.votes.insert(self.me().id);
+        }
+        let config_epoch = self.table[master].config_epoch;
         self.log(
-            LogLevel::Warning,
-            format_args!("Starting a failover election for epoch {epoch}."),
+            LogLevel::Notice,
+            format_args!(
+                "Starting a failover election for epoch {epoch}, node config epoch is {config_epoch}"
+            ),
         );
         self.broadcast(&Body::FailoverAuthRequest);
         self.todo.update_state = true;
     }
 
-    /// A master voted for us. Votes of masters without slots, and for another election than this one, do not count.
+    /// An election that is under way, or has just failed, makes room for another one.
+    pub(super) fn give_up_election(&mut self, why: &str) {
+        if self.election.is_open() {
+            let epoch = self.election.epoch;
+            let text = format_args!("Failover election in progress for epoch {epoch}, but {why}");
+            self.log(LogLevel::Warning, text);
+        }
+        self.election.reset();
+    }
+
+    /// A master has taken an epoch that is as new as the one in which we ask for votes, or newer: nobody can vote for us in ours
+    /// any more.
+    pub(super) fn give_up_past_election(&mut self, master: PeerKey) {
+        let epoch = self.table[master].config_epoch;
+        let waits = self.election.is_open() && self.election.requested;
+        if !waits || epoch < self.election.epoch || !self.table[master].is_master() {
+            return;
+        }
+        let label = self.table[master].label();
+        self.give_up_election(&format!(
+            "received a claim from node {label} with an equal or higher epoch {epoch}. Resetting the election since we cannot win an \
+             election in the past."
+        ));
+        self.todo.failover = true;
+    }
+
+    /// Whether masters are asked to vote even if they do not know of the failure yet: where a user wants it, or all replicas of our
+    /// master have seen it.
+    pub(super) fn forces_votes(&self) -> bool {
+        if self.manual_failover.is_running() {
+            return true;
+        }
+        let rank = self.election.rank;
+        self.my_master()
+            .is_some_and(|master| self.may_start_at_once(master, rank))
+    }
+
+    /// A node voted for us. Votes of those without a word, and for another election than this one, do not count.
     pub(super) fn count_vote(&mut self, voter: PeerKey, header: &Header) {
-        let peer = &self.table[voter];
-        let votes = peer.is_master() && !peer.slots().is_empty();
+        let votes = self.is_elector(voter);
         if votes && self.election.requested && header.current_epoch == self.election.epoch {
-            let id = peer.id;
+            let id = self.table[voter].id;
             self.election.votes.insert(id);
             self.todo.failover = true;
         }
@@ -311,14 +379,14 @@ impl Node {
 
     fn win(&mut self, now: Now) {
         self.log(
-            LogLevel::Warning,
-            format_args!("Failover election won: I'm the new master."),
+            LogLevel::Notice,
+            format_args!("Failover election won: I'm the new primary."),
         );
         let epoch = self.election.epoch;
         if self.me().config_epoch < epoch {
             self.table.me_mut().config_epoch = epoch;
             self.log(
-                LogLevel::Warning,
+                LogLevel::Notice,
                 format_args!("configEpoch set to {epoch} after successful failover"),
             );
         }
@@ -341,18 +409,25 @@ impl Node {
         }
         self.election.why_not_logged_ms = Some(now.mono_ms);
         self.log(
-            LogLevel::Warning,
+            LogLevel::Notice,
             format_args!("Currently unable to failover: {}", why.text()),
         );
+        if matches!(why, WhyNot::WaitingVotes | WhyNot::Expired) {
+            let (quorum, votes) = (self.health.quorum(), self.election.votes.len());
+            self.log(
+                LogLevel::Notice,
+                format_args!("Needed quorum: {quorum}. Number of votes received so far: {votes}"),
+            );
+        }
     }
 
-    /// The master's side: a replica asks for our vote.
+    /// The voter's side: a replica asks for our vote.
     pub(super) fn consider_vote(&mut self, link: LinkId, candidate: PeerKey, request: &Header) {
-        // Only masters that serve slots are counted, so only they vote.
-        if !self.is_master() || self.me().slots().is_empty() {
+        // Who is not counted does not vote.
+        if !self.is_elector(self.table.myself()) {
             return;
         }
-        let id = self.table[candidate].id;
+        let label = self.table[candidate].label();
         match self.may_vote(candidate, request) {
             Ok(()) => {
                 self.last_vote_epoch = self.current_epoch;
@@ -362,14 +437,14 @@ impl Node {
                 self.send(link, Body::FailoverAuthAck);
                 let epoch = self.current_epoch;
                 self.log(
-                    LogLevel::Warning,
-                    format_args!("Failover auth granted to {id} for epoch {epoch}"),
+                    LogLevel::Notice,
+                    format_args!("Failover auth granted to {label} for epoch {epoch}"),
                 );
             }
             Err(denial) => {
                 self.log(
                     LogLevel::Warning,
-                    format_args!("Failover auth denied to {id}: {}", denial.text),
+                    format_args!("Failover auth denied to {label}{}", denial.text),
                 );
                 if let Some(owner) = denial.newer_owner {
                     // It may be that the dead master was the last one who could have told it.
@@ -384,22 +459,23 @@ impl Node {
         let current = self.current_epoch;
         if request.current_epoch < current {
             return denied(format!(
-                "reqEpoch ({}) < curEpoch({current})",
+                ": reqEpoch ({}) < curEpoch({current})",
                 request.current_epoch
             ));
         }
         if self.last_vote_epoch >= current {
-            return denied(format!("already voted for epoch {current}"));
+            return denied(format!(": already voted for epoch {current}"));
         }
         let node = &self.table[candidate];
+        let epoch = request.current_epoch;
         if node.is_master() {
-            return denied("it is a master node".to_owned());
+            return denied(format!(" for epoch {epoch}: it is a primary node"));
         }
         let Some(master) = node.master else {
-            return denied("I don't know its master".to_owned());
+            return denied(format!(" for epoch {epoch}: I don't know its primary"));
         };
         if !self.table[master].is(NodeFlags::FAIL) && !request.says(Header::FORCE_ACK) {
-            return denied("its master is up".to_owned());
+            return denied(format!(" for epoch {epoch}: its primary is up"));
         }
         for slot in request.slots.iter() {
             let Some(owner) = self.table.owner(slot) else {
@@ -408,7 +484,7 @@ impl Node {
             let epoch = self.table[owner].config_epoch;
             if epoch > request.config_epoch && !self.table.is_disowned(slot) {
                 let text = format!(
-                    "slot {slot} epoch ({epoch}) > reqEpoch ({})",
+                    ": slot {slot} epoch ({epoch}) > reqConfigEpoch ({})",
                     request.config_epoch
                 );
                 return Err(Denial {

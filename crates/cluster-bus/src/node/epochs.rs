@@ -44,6 +44,7 @@ impl Node {
         if header.config_epoch > self.table[sender].config_epoch {
             self.table[sender].config_epoch = header.config_epoch;
             self.todo.save = true;
+            self.give_up_past_election(sender);
         }
     }
 
@@ -109,14 +110,13 @@ impl Node {
         {
             return;
         }
-        let id = other.id;
+        let label = other.label();
         let Some(epoch) = self.next_epoch() else {
             return;
         };
         self.table.me_mut().config_epoch = epoch;
-        let text = format_args!(
-            "WARNING: configEpoch collision with node {id}. configEpoch set to {epoch}"
-        );
-        self.log(LogLevel::Verbose, text);
+        let text =
+            format_args!("configEpoch collision with node {label}. configEpoch set to {epoch}");
+        self.log(LogLevel::Notice, text);
     }
 }

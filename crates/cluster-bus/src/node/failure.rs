@@ -28,23 +28,23 @@ impl Node {
     /// is not: its replicas may be electing a successor. If it still has its slots after a while, nobody wants them.
     fn undo_failure(&mut self, now: Now, peer: PeerKey) {
         let node = &self.table[peer];
-        let id = node.id;
+        let label = node.label();
         let down_for_ms = now.mono_ms.saturating_sub(node.failed_ms);
         if !node.is_master() || node.slots().is_empty() {
             let what = if node.is_master() {
-                "master without slots"
+                "primary without slots"
             } else {
-                "slave"
+                "replica"
             };
             self.log(
                 LogLevel::Notice,
-                format_args!("Clear FAIL state for node {id}: {what} is reachable again."),
+                format_args!("Clear FAIL state for node {label}: {what} is reachable again."),
             );
         } else if down_for_ms > self.config.node_timeout_ms.saturating_mul(UNDO_TIME) {
             self.log(
                 LogLevel::Notice,
                 format_args!(
-                    "Clear FAIL state for node {id}: is reachable again and nobody is serving its slots after some time."
+                    "Clear FAIL state for node {label}: is reachable again and nobody is serving its slots after some time."
                 ),
             );
         } else {
@@ -55,21 +55,23 @@ impl Node {
         self.todo.update_state = true;
     }
 
-    /// A master says that a node is down, or that it is not.
+    /// A node says that another one is down, which counts if its word does, or that it is not.
     pub(super) fn note_report(&mut self, now: Now, about: PeerKey, by: PeerKey, down: bool) {
-        let (about_id, by_id) = (self.table[about].id, self.table[by].id);
+        let counts = self.is_elector(by);
+        let reports = &mut self.table[about].reports;
+        let (news, how) = if down {
+            let is_new = counts && reports.insert(by, now.mono_ms).is_none();
+            (is_new, "as not reachable")
+        } else {
+            (reports.remove(&by).is_some(), "is back online")
+        };
+        if news {
+            let (about, by) = (self.table[about].label(), self.table[by].label());
+            let text = format_args!("Node {by} reported node {about} {how}.");
+            self.log(LogLevel::Verbose, text);
+        }
         if down {
-            let news = self.table[about].reports.insert(by, now.mono_ms).is_none();
-            if news {
-                let text = format_args!("Node {by_id} reported node {about_id} as not reachable.");
-                self.log(LogLevel::Verbose, text);
-            }
             self.agree_on_failure(now, about);
-        } else if self.table[about].reports.remove(&by).is_some() {
-            self.log(
-                LogLevel::Verbose,
-                format_args!("Node {by_id} reported node {about_id} is back online."),
-            );
         }
     }
 
@@ -81,20 +83,21 @@ impl Node {
         reports.len()
     }
 
-    /// We cannot reach a node, and neither can the majority of the masters that serve slots: it is FAIL, and everyone
+    /// We cannot reach a node, and neither can the majority of those whose word counts: it is FAIL, and everyone
     /// is told. Those who cannot be told will see the reports too; if there is no majority, nobody can be elected.
     fn agree_on_failure(&mut self, now: Now, peer: PeerKey) {
         if !self.table[peer].is(NodeFlags::PFAIL) || self.table[peer].is(NodeFlags::FAIL) {
             return;
         }
-        let voices = self.failure_reports(now, peer) + usize::from(self.is_master());
+        let ours = usize::from(self.is_elector(self.table.myself()));
+        let voices = self.failure_reports(now, peer) + ours;
         if voices < self.health.quorum() {
             return;
         }
-        let id = self.table[peer].id;
+        let (id, label) = (self.table[peer].id, self.table[peer].label());
         self.log(
             LogLevel::Notice,
-            format_args!("Marking node {id} as failing (quorum reached)."),
+            format_args!("Marking node {label} as failing (quorum reached)."),
         );
         self.mark_failed(now, peer);
         // A replica tells it too: it may ask for votes at once, and masters that do not know deny them.
@@ -128,9 +131,11 @@ impl Node {
             return;
         };
         if !self.table[peer].is(NodeFlags::FAIL.with(NodeFlags::MYSELF)) {
+            let label = self.table[peer].label();
+            let by = sender.map_or_else(|| sender_id.to_string(), |by| self.table[by].label());
             self.log(
                 LogLevel::Notice,
-                format_args!("FAIL message received from {sender_id} about {about}"),
+                format_args!("FAIL message received from {by} about {label}"),
             );
             self.mark_failed(now, peer);
         }
@@ -152,14 +157,14 @@ impl Node {
         if self.table[peer].is(NodeFlags::PFAIL.with(NodeFlags::FAIL)) {
             return;
         }
-        let id = self.table[peer].id;
+        let label = self.table[peer].label();
         self.log(
             LogLevel::Debug,
-            format_args!("*** NODE {id} possibly failing"),
+            format_args!("*** NODE {label} possibly failing"),
         );
         self.table[peer].set(NodeFlags::PFAIL);
         self.todo.update_state = true;
-        if self.is_master() && !self.me().slots().is_empty() {
+        if self.is_elector(self.table.myself()) {
             self.agree_on_failure(now, peer);
         }
     }

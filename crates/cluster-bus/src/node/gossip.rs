@@ -21,6 +21,19 @@ impl Node {
     pub(super) fn send_ping(&mut self, now: Now, id: LinkId, kind: PingKind) {
         let Some(link) = self.link(id) else { return };
         let (receiver, version) = (link.peer, link.version);
+        if self.config.log_level == LogLevel::Debug
+            && let Some(peer) = receiver
+        {
+            let label = self.table[peer].label();
+            let what = kind.name();
+            let direction = if matches!(id, LinkId::Dialled(_)) {
+                "outbound"
+            } else {
+                "inbound"
+            };
+            let text = format_args!("Sending {what} packet to node {label} on {direction} link");
+            self.log(LogLevel::Debug, text);
+        }
         if let (Some(peer), PingKind::Ping) = (receiver, kind) {
             self.table[peer].ping_sent = Some(now);
         }
@@ -122,7 +135,7 @@ impl Node {
                 continue;
             };
             let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
-            if self.table[sender].is_master() && about != self.table.myself() {
+            if about != self.table.myself() {
                 self.note_report(now, about, sender, entry.flags.has(down));
             }
             // The sender can reach it where we cannot.
@@ -180,7 +193,7 @@ impl Node {
 
     /// Once a second: pings the node that was not heard for longest, of a few random ones.
     pub(super) fn ping_random_node(&mut self, now: Now) {
-        let mut oldest: Option<(Option<Now>, PeerKey, LinkId)> = None;
+        let mut oldest: Option<(Option<Now>, LinkId)> = None;
         for _ in 0..PING_SAMPLE {
             let key = self.table.any(&mut self.rng);
             let peer = &self.table[key];
@@ -191,27 +204,28 @@ impl Node {
                 continue;
             }
             if oldest.is_none_or(|(heard, ..)| peer.pong_received < heard) {
-                oldest = Some((peer.pong_received, key, link));
+                oldest = Some((peer.pong_received, link));
             }
         }
-        if let Some((_, key, link)) = oldest {
-            let id = self.table[key].id;
-            self.log(LogLevel::Debug, format_args!("Pinging node {id}"));
+        if let Some((_, link)) = oldest {
             self.send_ping(now, link, PingKind::Ping);
         }
     }
 
-    /// Pings a node whose last pong is older than half the node timeout, or that prepares a manual failover and waits
+    /// Pings a node whose last pong is older than half the node timeout (or what is configured), or that prepares a manual failover and waits
     /// for our offset. True if it was pinged.
     pub(super) fn ping_if_due(&mut self, now: Now, key: PeerKey) -> bool {
         let Some(link) = self.link_to(key) else {
             return false;
         };
         let peer = &self.table[key];
-        let half = self.config.node_timeout_ms / 2;
+        let interval_ms = self
+            .config
+            .ping_interval_ms
+            .unwrap_or(self.config.node_timeout_ms / 2);
         let old = peer
             .pong_received
-            .is_none_or(|pong| now.mono_ms.saturating_sub(pong.mono_ms) > half);
+            .is_none_or(|pong| now.mono_ms.saturating_sub(pong.mono_ms) > interval_ms);
         let waiting = self.is_master() && self.manual_failover.is_for(key);
         let due = (peer.ping_sent.is_none() && old) || waiting;
         if due {

@@ -285,11 +285,11 @@ impl Node {
         node.addr = addr;
         node.not_at = None;
         node.clear(NodeFlags::NOADDR);
-        let id = node.id;
+        let label = node.label();
         if let Some(ip) = addr.ip {
             self.log(
                 LogLevel::Notice,
-                format_args!("Address updated for node {id}, now {ip}:{}", addr.port),
+                format_args!("Address updated for node {label}, now {ip}:{}", addr.port),
             );
         }
         if self.my_master() == Some(peer) {

@@ -4,6 +4,8 @@ use super::{Event, LogLevel, Node, Peer, PeerKey};
 use crate::message::NodeFlags;
 use crate::{Now, SLOT_COUNT};
 
+/// Up to so many masters are too few to decide which of them is down: with `cluster-replicas-vote` their replicas count, too.
+const FEW_MASTERS: usize = 2;
 /// A master that comes up waits so long: it may have been replaced meanwhile and not know it yet.
 const WRITABLE_DELAY_MS: u64 = 2000;
 /// A master that comes back from a minority waits for the node timeout, within these bounds.
@@ -41,10 +43,33 @@ impl ClusterState {
 #[derive(Debug)]
 pub(super) struct Health {
     pub(super) state: ClusterState,
-    /// Masters that serve at least one slot: those who vote.
+    /// Masters that serve at least one slot.
     pub(super) size: usize,
+    /// Those who vote: these masters, and where they are few and it is asked for, their replicas.
+    electors: usize,
+    /// Why it is not ok, as far as that was logged.
+    told: Option<Down>,
     first_look_ms: Option<u64>,
     in_minority_ms: Option<u64>,
+}
+
+/// Why the cluster is not ok for this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Down {
+    Uncovered,
+    Minority,
+}
+
+impl Down {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Uncovered => {
+                "At least one hash slot is not served by any available node. Please check the 'cluster-require-full-coverage' \
+                 configuration."
+            }
+            Self::Minority => "I am part of a minority partition.",
+        }
+    }
 }
 
 impl Default for Health {
@@ -52,6 +77,8 @@ impl Default for Health {
         Self {
             state: ClusterState::Fail,
             size: 1,
+            electors: 1,
+            told: None,
             first_look_ms: None,
             in_minority_ms: None,
         }
@@ -61,7 +88,7 @@ impl Default for Health {
 impl Health {
     /// Votes that are a majority.
     pub(super) fn quorum(&self) -> usize {
-        self.size / 2 + 1
+        self.electors / 2 + 1
     }
 
     pub(super) fn is_ok(&self) -> bool {
@@ -79,39 +106,71 @@ impl Node {
         if self.is_master() && !self.health.is_ok() && waiting {
             return;
         }
-        let reachable = self.count_masters();
+        let reachable = self.count_electors();
         let majority = reachable >= self.health.quorum();
         if !majority {
             self.health.in_minority_ms = Some(now.mono_ms);
         }
-        let ok = majority && (!self.config.require_full_coverage || self.all_slots_served());
-        let state = if ok {
-            ClusterState::Ok
+        let down = if !majority {
+            Some(Down::Minority)
+        } else if self.config.require_full_coverage && !self.all_slots_served() {
+            Some(Down::Uncovered)
         } else {
-            ClusterState::Fail
+            None
         };
-        if state == self.health.state || (ok && self.is_master() && self.is_rejoining(now)) {
+        if down.is_none() && self.is_master() && !self.health.is_ok() && self.is_rejoining(now) {
             return;
         }
-        self.health.state = state;
-        self.log(
-            LogLevel::Warning,
-            format_args!("Cluster state changed: {}", state.as_str()),
-        );
-        self.emit(Event::StateChanged(state));
+        self.note_state(down);
     }
 
-    /// Counts the masters with slots, and returns how many of them are not down.
-    fn count_masters(&mut self) -> usize {
-        let voters = || {
-            self.table
-                .peers()
-                .filter(|(_, peer)| peer.is_master() && !peer.slots().is_empty())
+    fn note_state(&mut self, down: Option<Down>) {
+        let (state, level) = match down {
+            None => (ClusterState::Ok, LogLevel::Notice),
+            Some(_) => (ClusterState::Fail, LogLevel::Warning),
         };
+        if state != self.health.state {
+            self.health.state = state;
+            let text = format_args!("Cluster state changed: {}", state.as_str());
+            self.log(level, text);
+            self.emit(Event::StateChanged(state));
+        }
+        if let Some(why) = down
+            && self.health.told != down
+        {
+            let text = format_args!("Cluster is currently down: {}", why.text());
+            self.log(LogLevel::Warning, text);
+        }
+        self.health.told = down;
+    }
+
+    /// Counts those who vote, and returns how many of them are not down.
+    fn count_electors(&mut self) -> usize {
+        let serves = |(_, peer): &(PeerKey, &Peer)| peer.is_master() && !peer.slots().is_empty();
+        self.health.size = self.table.peers().filter(serves).count();
+        let electors = self.table.peers().filter(|(key, _)| self.is_elector(*key));
         let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
-        let reachable = voters().filter(|(_, peer)| !peer.is(down)).count();
-        self.health.size = voters().count();
+        let (mut all, mut reachable) = (0, 0);
+        for (_, peer) in electors {
+            all += 1;
+            reachable += usize::from(!peer.is(down));
+        }
+        self.health.electors = all;
         reachable
+    }
+
+    /// Whether a node's word counts when a node fails and when another one is to take its place. Masters that serve slots have it; with
+    /// one or two of them no majority is left when one dies, so their replicas have it as well where that is configured.
+    pub(super) fn is_elector(&self, key: PeerKey) -> bool {
+        let peer = &self.table[key];
+        if peer.is_master() {
+            return !peer.slots().is_empty();
+        }
+        self.config.replicas_vote
+            && self.health.size <= FEW_MASTERS
+            && peer
+                .master
+                .is_some_and(|master| !self.table[master].slots().is_empty())
     }
 
     fn all_slots_served(&self) -> bool {

@@ -86,6 +86,12 @@ impl Node {
         })
     }
 
+    /// Bytes that wait on all links.
+    #[must_use]
+    pub fn link_bytes(&self) -> u64 {
+        self.links.open.values().map(|link| link.queued).sum()
+    }
+
     pub(super) fn link(&self, id: LinkId) -> Option<&Link> {
         self.links.open.get(&id)
     }
@@ -378,7 +384,7 @@ impl Node {
         let me = self.me();
         let master = self.my_master().map_or(me, |key| &self.table[key]);
         let paused = self.is_master() && self.manual_failover.is_running();
-        let force = matches!(body, Body::FailoverAuthRequest) && self.manual_failover.is_running();
+        let force = matches!(body, Body::FailoverAuthRequest) && self.forces_votes();
         let bits =
             if paused { Header::PAUSED } else { 0 } | if force { Header::FORCE_ACK } else { 0 };
         let own = me.addr;

@@ -58,9 +58,16 @@ impl Node {
         self.reset_manual_failover();
         let timeout_ms = self.config.manual_failover_timeout_ms;
         self.manual_failover.ends_ms = Some(now.mono_ms.saturating_add(timeout_ms));
-        self.manual_failover.can_start = at_once;
-        // The user's wish does not wait for the end of an election that failed or was won long ago.
-        self.election.reset();
+        if at_once {
+            self.start_manual_failover();
+        }
+    }
+
+    /// Replica: votes may be asked for.
+    fn start_manual_failover(&mut self) {
+        self.manual_failover.can_start = true;
+        self.todo.failover = true;
+        self.give_up_election("received a new manual failover. Resetting the election.");
     }
 
     /// Ends an attempt, or makes room for another one.
@@ -87,10 +94,10 @@ impl Node {
         self.emit(Event::PauseClients {
             for_ms: timeout_ms.saturating_mul(PAUSE_FACTOR),
         });
-        let id = self.table[sender].id;
+        let label = self.table[sender].label();
         self.log(
             LogLevel::Notice,
-            format_args!("Manual failover requested by replica {id}."),
+            format_args!("Manual failover requested by replica {label}."),
         );
         // The replica learns our offset at once.
         self.send_ping(now, link, PingKind::Ping);
@@ -160,15 +167,14 @@ impl Node {
 
     /// Replica: starts the election once all of the master's data is here.
     pub(super) fn advance_manual_failover(&mut self) {
-        let attempt = &mut self.manual_failover;
+        let attempt = &self.manual_failover;
         if attempt.is_running()
             && !attempt.can_start
             && attempt
                 .master_offset
                 .is_some_and(|offset| self.facts.repl_offset >= offset)
         {
-            attempt.can_start = true;
-            self.todo.failover = true;
+            self.start_manual_failover();
             self.log(
                 LogLevel::Notice,
                 format_args!(

@@ -79,10 +79,10 @@ impl Node {
             .orphaned_since_ms
             .map_or(0, |since| now.mono_ms.saturating_sub(since));
         if orphaned_for_ms > DELAY_MS {
-            let id = self.table[target].id;
+            let (label, shard) = (self.table[target].label(), self.table[target].shard);
             self.log(
-                LogLevel::Warning,
-                format_args!("Migrating to orphaned master {id}"),
+                LogLevel::Notice,
+                format_args!("Migrating to orphaned primary {label} in shard {shard}"),
             );
             self.follow(target);
         }

@@ -88,6 +88,8 @@ use table::{Peer, PeerKey, Table};
 pub struct Config {
     /// `cluster-node-timeout`, in milliseconds.
     pub node_timeout_ms: u64,
+    /// `cluster-ping-interval`, in milliseconds; none: half the node timeout.
+    pub ping_interval_ms: Option<u64>,
     /// `cluster-slave-validity-factor`; 0: a replica's data is never too old to fail over.
     pub slave_validity_factor: u64,
     /// `cluster-migration-barrier`: replicas that a master keeps when others migrate away.
@@ -130,6 +132,8 @@ pub struct Config {
     pub manual_failover_timeout_ms: u64,
     /// `cluster-replica-no-failover`: as a replica, take over only when told to.
     pub replica_no_failover: bool,
+    /// `cluster-replicas-vote`: where there are one or two masters, their replicas count as they do. Must be the same at all nodes.
+    pub replicas_vote: bool,
     /// `cluster-link-sendbuf-limit`: a link on which more bytes than this wait to be sent is given up; 0: no limit.
     pub link_sendbuf_limit: u64,
     /// `cluster-seeds`: bus addresses where members of this cluster can be found when known ones do not answer where they were.
@@ -143,6 +147,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             node_timeout_ms: 15000,
+            ping_interval_ms: None,
             slave_validity_factor: 10,
             migration_barrier: 1,
             require_full_coverage: true,
@@ -164,6 +169,7 @@ impl Default for Config {
             bus_version: Version::V1,
             manual_failover_timeout_ms: 5000,
             replica_no_failover: false,
+            replicas_vote: false,
             link_sendbuf_limit: 0,
             seeds: Vec::new(),
             log_level: LogLevel::Notice,
@@ -549,6 +555,7 @@ impl Node {
     /// Takes over a new configuration: CONFIG SET.
     pub fn set_config(&mut self, now: Now, config: Config) {
         self.config = config;
+        self.todo.update_state = true;
         self.refresh_myself();
         self.end_call(now);
     }

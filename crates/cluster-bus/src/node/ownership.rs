@@ -40,11 +40,11 @@ impl Node {
             }
         }
         for owner in newer {
-            let (sender_id, owner_id) = (self.table[sender].id, self.table[owner].id);
+            let (to, owned_by) = (self.table[sender].label(), self.table[owner].label());
             self.log(
                 LogLevel::Verbose,
                 format_args!(
-                    "Node {sender_id} has old slots configuration, sending an UPDATE message about {owner_id}"
+                    "Node {to} has old slots configuration, sending an UPDATE message about {owned_by}"
                 ),
             );
             self.send_update(sender, owner);
@@ -115,7 +115,8 @@ impl Node {
             self.me().master
         };
         self.table.note_claims(claimer, slots);
-        self.follow_migration_targets(claimer);
+        self.follow_migration_targets(claimer, epoch);
+        self.finish_imports(claimer, epoch, slots);
         let mut lost = Vec::new();
         let mut ours_touched = false;
         let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
@@ -142,22 +143,27 @@ impl Node {
         if !self.table[our_master].slots().is_empty() {
             // Only some went.
         } else if !self.config.allow_replica_migration && !same_shard {
-            let id = self.table[claimer].id;
-            let text =
-                format_args!("My last slot was migrated to node {id}. I am now an empty primary.");
+            let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
+            let text = format_args!(
+                "My last slot was migrated to node {label} in shard {shard}. I am now an empty primary."
+            );
             self.log(LogLevel::Notice, text);
         } else {
-            let id = self.table[claimer].id;
+            let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
             self.log(
                 LogLevel::Notice,
                 format_args!(
-                    "Configuration change detected. Reconfiguring myself as a replica of {id}"
+                    "Configuration change detected. Reconfiguring myself as a replica of node {label} in shard {shard}"
                 ),
             );
             self.follow(claimer);
             return;
         }
         for slot in lost {
+            let (label, shard) = (self.me().label(), self.me().shard);
+            let text =
+                format_args!("Deleting keys in dirty slot {slot} on node {label} in shard {shard}");
+            self.log(LogLevel::Notice, text);
             self.emit(Event::DeleteKeysInSlot(slot));
         }
     }
@@ -176,11 +182,12 @@ impl Node {
     }
 
     /// Slots that we hand over go to whoever has taken the place of the node that they were to go to.
-    fn follow_migration_targets(&mut self, claimer: PeerKey) {
+    fn follow_migration_targets(&mut self, claimer: PeerKey, epoch: u64) {
         let moved = |to: PeerKey| {
+            let target = &self.table[to];
             to != claimer
-                && self.table[to].shard == self.table[claimer].shard
-                && !self.table[to].is_master()
+                && target.shard == self.table[claimer].shard
+                && (!target.is_master() || target.config_epoch < epoch)
         };
         let targets = self.table.migrating.iter();
         let moved: Vec<Slot> = targets
@@ -190,6 +197,35 @@ impl Node {
         for slot in moved {
             self.table.migrating.insert(slot, claimer);
             self.todo.save = true;
+        }
+    }
+
+    /// The node that a slot is imported from claims it no more: whoever closed the slot there could not close it here (our master died
+    /// in between, say). It is ours.
+    fn finish_imports(&mut self, source: PeerKey, epoch: u64, claims: &SlotSet) {
+        // Older news than we have: it may not have had the slot yet.
+        if !self.is_master() || epoch < self.table[source].config_epoch {
+            return;
+        }
+        let importing = self.table.importing.iter();
+        let closed: Vec<Slot> = importing
+            .filter(|(slot, from)| **from == source && !claims.contains(**slot))
+            .map(|(slot, _)| *slot)
+            .collect();
+        let myself = self.table.myself();
+        for slot in closed {
+            let (label, shard) = (self.table[source].label(), self.table[source].shard);
+            let text = format_args!(
+                "Slot {slot} is no longer being imported from node {label} in shard {shard}; Clear my importing source for the slot."
+            );
+            self.log(LogLevel::Notice, text);
+            self.table.importing.remove(&slot);
+            if self.table.owner(slot) != Some(myself) {
+                self.table.set_owner(slot, Some(myself));
+                self.bump_config_epoch();
+            }
+            self.todo.save = true;
+            self.todo.update_state = true;
         }
     }
 
@@ -231,11 +267,11 @@ impl Node {
             && self.table[top].is_master()
             && !self.table[master].is_master()
         {
-            let id = self.table[top].id;
+            let (top_id, id) = (self.table[top].id, self.table[master].id);
             self.log(
-                LogLevel::Warning,
+                LogLevel::Notice,
                 format_args!(
-                    "Configuration change detected. Reconfiguring myself as a replica of {id}"
+                    "I'm a sub-replica! Reconfiguring myself as a replica of {top_id} from {id}"
                 ),
             );
             self.follow(top);

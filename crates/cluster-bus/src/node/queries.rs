@@ -180,7 +180,7 @@ impl Node {
         let mut line = self.describe(key);
         let (ip, port) = self.endpoint(caller, &self.table[key]);
         line.port = port;
-        line.ip = ip.parse().ok().or(line.ip);
+        line.ip_for_client = ip;
         line
     }
 
@@ -199,6 +199,7 @@ impl Node {
         NodeLine {
             id: peer.id,
             ip: peer.addr.ip,
+            ip_for_client: String::new(),
             port: self.client_port(peer, false),
             bus_port: peer.addr.bus_port,
             tls_port: self.client_port(peer, true),

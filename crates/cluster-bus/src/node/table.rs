@@ -85,6 +85,16 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// How the log calls it: its id, and its human name or else its address.
+    pub(super) fn label(&self) -> String {
+        let id = self.id;
+        match (self.announced.nodename.as_str(), self.addr.ip) {
+            (name, _) if !name.is_empty() => format!("{id} ({name})"),
+            (_, Some(ip)) => format!("{id} ({})", std::net::SocketAddr::new(ip, self.addr.port)),
+            (_, None) => format!("{id} (:{})", self.addr.port),
+        }
+    }
+
     fn new(now: Now, id: NodeId, flags: NodeFlags, addr: Addr, shard: NodeId) -> Self {
         Self {
             id,
@@ -427,7 +437,11 @@ impl Table {
         self.changes += 1;
         let shard = self[master].shard;
         self.set_shard(replica, shard);
-        self[master].replicas.push(replica);
+        // In the order of their names, so that all nodes tell them in the same one.
+        let id = self[replica].id;
+        let replicas = &self[master].replicas;
+        let place = replicas.partition_point(|other| self[*other].id < id);
+        self[master].replicas.insert(place, replica);
         self[master].set(NodeFlags::MIGRATE_TO);
     }
 
