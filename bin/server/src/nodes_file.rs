@@ -74,8 +74,12 @@ impl NodesFile {
 impl Inner {
     /// The new file is locked before it takes the old one's place. Where it cannot (a mount point), the old one is written over.
     fn replace(&self, file: &mut File, text: &str) -> anyhow::Result<()> {
+        let mut written = false;
         let prepare = |new: File| match lock(&new, &self.path) {
-            Ok(()) => Ok(new),
+            Ok(()) => {
+                written = true;
+                Ok(new)
+            }
             Err(error) => Err(io::Error::other(error)),
         };
         match files::replace_by_rename(&self.path, text.as_bytes(), prepare) {
@@ -83,7 +87,11 @@ impl Inner {
             Err(error) if files::is_refused(&error) => {
                 files::write_over(file, text.as_bytes())?;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let what = if written { "rename" } else { "write" };
+                let why = reason(&error);
+                anyhow::bail!("Could not {what} tmp cluster config file: {why}");
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use cluster_bus::Output;
+use conf::SaveBehavior;
 
 use crate::{Action, ClientId, Engine};
 
@@ -23,7 +24,12 @@ pub(crate) struct NodesFile {
     /// Clients whose replies wait for the next write, and for the one under way.
     asked: Vec<ClientId>,
     answered: Vec<ClientId>,
+    /// When it was last logged that nodes.conf cannot be written.
+    failure_told_ms: Option<u64>,
 }
+
+/// With `cluster-config-save-behavior best-effort` a failure is logged this often.
+const FAILURE_LOG_MS: u64 = 30_000;
 
 impl NodesFile {
     /// A new text to be written.
@@ -110,9 +116,21 @@ impl Engine {
     /// A write of nodes.conf has ended.
     pub fn nodes_saved(&mut self, result: Result<(), String>) {
         if let Err(error) = result {
-            tracing::warn!("Fatal: can't update cluster config file: {error}");
-            self.keeper.cluster = None;
-            return self.act(Action::Exit { code: 1 });
+            tracing::warn!("{error}");
+            if self.config.cluster_config_save_behavior == SaveBehavior::Sync {
+                tracing::warn!("Fatal: can't update cluster config file.");
+                self.keeper.cluster = None;
+                return self.act(Action::Exit { code: 1 });
+            }
+            // The node goes on as if it were written: after a crash it will not know what it has promised.
+            let now_ms = self.now.mono_ms;
+            let told_ms = &mut self.keeper.nodes_file.failure_told_ms;
+            if told_ms.is_none_or(|at| now_ms.saturating_sub(at) > FAILURE_LOG_MS) {
+                *told_ms = Some(now_ms);
+                tracing::warn!(
+                    "Cluster config updated even though writing the cluster config file to disk failed."
+                );
+            }
         }
         let (outputs, clients) = self.keeper.nodes_file.end();
         for output in outputs {
