@@ -46,6 +46,7 @@ mod title;
 mod transfer;
 mod watchdog;
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,8 @@ Usage: server [file | -] [--directive value …]
 
 /// The folder that the program was started in: names of files among its words are relative to it.
 static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
+/// The words of the command line, before the process gave itself a title in their place.
+static STARTED_WITH: OnceLock<Vec<OsString>> = OnceLock::new();
 
 /// Starts the program again in the place of this process, with the same words; why it could not.
 fn start_again() -> std::io::Error {
@@ -92,7 +95,7 @@ fn start_again() -> std::io::Error {
         Ok(program) => program,
         Err(error) => return error,
     };
-    let mut words = std::env::args_os();
+    let mut words = STARTED_WITH.get().into_iter().flatten();
     let mut command = std::process::Command::new(program);
     if let Some(name) = words.next() {
         command.arg0(name);
@@ -104,10 +107,9 @@ fn start_again() -> std::io::Error {
 }
 
 fn main() -> ExitCode {
+    let _ = STARTED_WITH.set(std::env::args_os().collect());
     let _ = STARTED_IN.set(std::env::current_dir().unwrap_or_default());
-    let arguments: Vec<Vec<u8>> = std::env::args_os()
-        .map(std::ffi::OsString::into_vec)
-        .collect();
+    let arguments: Vec<Vec<u8>> = std::env::args_os().map(OsString::into_vec).collect();
     let (program, arguments) = arguments
         .split_first()
         .map_or((&b""[..], &[][..]), |(first, rest)| {
