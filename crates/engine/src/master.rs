@@ -3,7 +3,9 @@
 //! The stream is written once, into the backlog. A replica is a client whose connection reads a dump (a file, or what a child
 //! streams), and then the backlog from the offset of the dump.
 
+use cluster_bus::NodeId;
 use commands::{Args, Done, Error, args};
+use conf::{ClientClass, OutputLimit};
 use replication::Backlog;
 
 use crate::client::Announced;
@@ -232,7 +234,7 @@ impl Engine {
 
     /// Whether a replica with so much of the stream before it would be closed, or soon be, for its output.
     fn is_lost(&self, behind: u64) -> bool {
-        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let limit = self.replica_limit();
         [limit.hard_bytes, limit.soft_bytes]
             .into_iter()
             .any(|most| most > 0 && behind > most)
@@ -242,7 +244,7 @@ impl Engine {
     /// behind, nor, if that has no limit, beyond what is kept in any case.
     fn bound_fork_stream(&mut self) {
         let kept = self.stream_since_fork();
-        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let limit = self.replica_limit();
         let unlimited = limit.hard_bytes == 0 && limit.soft_bytes == 0;
         if self.is_lost(kept) || unlimited && kept > self.config.repl_backlog_size {
             self.journal.replicas.fork_offset = None;
@@ -789,10 +791,23 @@ impl Engine {
         self.rename_stream();
     }
 
-    /// `client-output-buffer-limit slave`: what a replica has not been sent yet counts as its output.
+    /// `client-output-buffer-limit replica`, but not less than the part of the stream that is kept anyway: who is cut off within that
+    /// would be let in again at once.
+    pub(crate) fn replica_limit(&self) -> OutputLimit {
+        let mut limit = self.config.client_output_buffer_limit[ClientClass::Slave];
+        let kept = self.config.repl_backlog_size;
+        for bytes in [&mut limit.hard_bytes, &mut limit.soft_bytes] {
+            if *bytes > 0 {
+                *bytes = (*bytes).max(kept);
+            }
+        }
+        limit
+    }
+
+    /// What a replica has not been sent yet counts as its output, which is limited.
     fn limit_replicas(&mut self) {
         let now_ms = self.now.mono_ms;
-        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let limit = self.replica_limit();
         let offset = self.journal.replicas.offset();
         for index in 0..self.journal.replicas.ids.len() {
             let id = self.journal.replicas.ids[index];

@@ -498,7 +498,7 @@ impl Engine {
     /// What a target has still to be sent is limited as a replica's stream is.
     fn limit_export(&mut self, id: JobId) {
         let now_ms = self.now.mono_ms;
-        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let limit = self.replica_limit();
         let Some(export) = self.export_mut(id) else {
             return;
         };
