@@ -709,8 +709,17 @@ impl Engine {
                 tracing::info!("Synchronization with replica {name} succeeded");
             }
             self.sessions.clients[id].out.raw(&select);
+            self.begin_stream();
         }
         self.wake(id);
+    }
+
+    /// A replica has its copy. In a cluster one at offset 0 counts as one that still loads, so it is given something to count.
+    fn begin_stream(&mut self) {
+        if self.keeper.cluster.is_some() && self.journal.replicas.offset() == 0 {
+            self.feed_replicas(None, &[b"PING"]);
+            self.note_place();
+        }
     }
 
     /// Now and then a PING goes to replicas, so that they know that their primary lives.
