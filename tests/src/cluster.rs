@@ -230,6 +230,29 @@ pub fn myself(node: &Daemon) -> NodeLine {
         .unwrap()
 }
 
+/// The fields of the newest move of whole slots that a node tells of.
+#[must_use]
+pub fn migration(node: &Daemon) -> BTreeMap<String, String> {
+    let reply = node.call("CLUSTER GETSLOTMIGRATIONS");
+    let newest = reply.as_array().and_then(|jobs| jobs.first());
+    let pairs = newest.and_then(Value::pairs).unwrap_or_default();
+    let pairs = pairs.into_iter();
+    pairs
+        .map(|(name, value)| (text_of(name), text_of(value)))
+        .collect()
+}
+
+/// The same, once the move is over.
+#[must_use]
+pub fn migration_ended(node: &Daemon) -> BTreeMap<String, String> {
+    wait_for("a migration ends", PATIENCE, || {
+        let told = migration(node);
+        ["success", "failed", "cancelled"]
+            .contains(&told["state"].as_str())
+            .then_some(told)
+    })
+}
+
 /// The slot of a key.
 #[must_use]
 pub fn slot(key: &str) -> u16 {

@@ -14,7 +14,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use client::Value;
-use tern_tests::cluster::{Cluster, Router, myself, new_node, seen, slot, state, view};
+use tern_tests::cluster::{
+    Cluster, Router, migration, migration_ended, myself, new_node, seen, slot, state, view,
+};
 use tern_tests::daemon::{Client, Daemon, fields, text_of, trib, wait_for, wait_until};
 
 #[test]
@@ -40,35 +42,16 @@ fn w22_to_w24_a_cluster_with_replicas() {
     wait_is_for_what_the_client_has_seen(&cluster);
     slots_move_whole(&cluster);
     what_takes_long_is_no_death(&cluster);
+    a_master_hands_over_before_it_ends(&mut cluster);
     w23_a_replica_dies(&mut cluster);
     w24_a_master_dies_under_load(&mut cluster);
-}
-
-/// The fields of the newest migration that a node tells of.
-fn migration(node: &Daemon) -> BTreeMap<String, String> {
-    let reply = node.call("CLUSTER GETSLOTMIGRATIONS");
-    let newest = reply.as_array().and_then(|jobs| jobs.first());
-    let pairs = newest.and_then(Value::pairs).unwrap_or_default();
-    let pairs = pairs.into_iter();
-    pairs
-        .map(|(name, value)| (text_of(name), text_of(value)))
-        .collect()
-}
-
-fn ended(node: &Daemon) -> BTreeMap<String, String> {
-    wait_for("a migration ends", Duration::from_secs(20), || {
-        let told = migration(node);
-        ["success", "failed"]
-            .contains(&told["state"].as_str())
-            .then_some(told)
-    })
 }
 
 /// The source does not have the password.
 fn a_target_that_wants_a_password_gets_nothing(source: &Daemon, target: &Daemon, go: &str) {
     assert_eq!(target.text("CONFIG SET requirepass secret"), "OK");
     assert_eq!(source.text(go), "OK");
-    let told = ended(source);
+    let told = migration_ended(source);
     assert_eq!(told["state"], "failed", "{told:?}");
     assert!(told["message"].contains("NOAUTH"), "{told:?}");
     let mut client = target.client();
@@ -123,8 +106,8 @@ fn slots_move_whole(cluster: &Cluster) {
         })
     };
     assert_eq!(source.text(&go), "OK");
-    assert_eq!(ended(source)["state"], "success");
-    assert_eq!(ended(target)["state"], "success");
+    assert_eq!(migration_ended(source)["state"], "success");
+    assert_eq!(migration_ended(target)["state"], "success");
     stop.store(true, Ordering::Relaxed);
     let last = writer.join().unwrap();
     assert_eq!(owner(0).port, target.port);
@@ -146,6 +129,31 @@ fn slots_move_whole(cluster: &Cluster) {
     let run = trib(&line.split(' ').collect::<Vec<_>>(), "");
     assert_eq!(run.code, Some(0), "{}", run.out);
     assert_eq!(migration(target)["operation"], "EXPORT");
+    cluster.wait_ok();
+}
+
+/// SIGTERM, where it is to hand over: a replica is master before the process has ended.
+fn a_master_hands_over_before_it_ends(cluster: &mut Cluster) {
+    let old = &cluster.nodes[0];
+    let (port, id) = (old.port, myself(old).id);
+    assert_eq!(old.text("CONFIG SET shutdown-on-sigterm failover"), "OK");
+    let mut nodes = cluster.nodes.iter();
+    let heir = nodes.find(|node| myself(node).master == id).unwrap().port;
+    cluster.node(port).signal("TERM");
+    assert!(cluster.node(port).ended().success());
+    let heir = cluster.node(heir);
+    assert!(myself(heir).is("master"));
+    assert!(
+        heir.log()
+            .contains("Forced failover primary request accepted")
+    );
+    // And back again.
+    cluster.node(port).start();
+    cluster.wait_ok();
+    assert_eq!(cluster.node(port).text("CLUSTER FAILOVER"), "OK");
+    wait_until("the old master is master again", || {
+        myself(cluster.node(port)).is("master")
+    });
     cluster.wait_ok();
 }
 
@@ -828,7 +836,7 @@ fn w24_a_master_dies_under_load(cluster: &mut Cluster) {
     let new = cluster.node(new_port);
     assert!(
         new.log()
-            .contains("Failover election won: I'm the new master.")
+            .contains("Failover election won: I'm the new primary.")
     );
     assert_eq!(myself(new).slots, before.slots);
     let written = load.stop();

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use acl::User;
 use bytes::BytesMut;
+use cluster_bus::NodeId;
 use resp::{Parser, Reply};
 
 use crate::transaction::{Multi, Watched};
@@ -158,6 +159,8 @@ pub(crate) struct Announced {
     pub(crate) psync2: bool,
     /// Which version of Valkey it is, a byte for each number; 0 for one that does not tell.
     pub(crate) version: u32,
+    /// Its name in the cluster.
+    pub(crate) node_id: Option<NodeId>,
     /// It wants a dump and no stream.
     pub(crate) rdb_only: bool,
     /// Of the dump it wants these parts only (`rdb-filter-only`).

@@ -969,36 +969,46 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
                 u16::try_from(args::int(value)?).unwrap_or(0);
             continue;
         }
-        let announced = engine.sessions.clients[id]
-            .announced
-            .get_or_insert_default();
-        if args::is(option, "IP-ADDRESS") {
-            let ip = std::str::from_utf8(value).ok();
-            let ip = ip.filter(|ip| ip.len() <= MOST_IP_BYTES);
-            announced.ip = Some(
-                ip.ok_or_else(|| {
-                    Error::text("ERR REPLCONF ip-address provided by replica instance is too long")
-                })?
-                .into(),
-            );
-        } else if args::is(option, "CAPA") {
-            announced.eof |= args::is(value, "EOF");
-            announced.psync2 |= args::is(value, "PSYNC2");
-        } else if args::is(option, "RDB-ONLY") {
-            announced.rdb_only = args::int(value)? != 0;
-        } else if args::is(option, "RDB-FILTER-ONLY") {
-            announced.parts = Some(filtered_dump::parse_parts(value)?);
-        } else if args::is(option, "VERSION") {
-            announced.version = version_number(value);
-        } else {
-            return Err(Error::quoting(
-                "ERR Unrecognized REPLCONF option: ",
-                option,
-                "",
-            ));
-        }
+        announce(engine, id, option, value)?;
     }
     engine.sessions.clients[id].out.ok();
+    Ok(())
+}
+
+/// One of the options that tell what a replica can, or is.
+fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> Done {
+    let node = engine.keeper.cluster.as_deref();
+    let announced = engine.sessions.clients[id]
+        .announced
+        .get_or_insert_default();
+    if args::is(option, "IP-ADDRESS") {
+        let ip = std::str::from_utf8(value).ok();
+        let ip = ip.filter(|ip| ip.len() <= MOST_IP_BYTES);
+        let ip = ip.ok_or_else(|| {
+            Error::text("ERR REPLCONF ip-address provided by replica instance is too long")
+        })?;
+        announced.ip = Some(ip.into());
+    } else if args::is(option, "CAPA") {
+        announced.eof |= args::is(value, "EOF");
+        announced.psync2 |= args::is(value, "PSYNC2");
+    } else if args::is(option, "RDB-ONLY") {
+        announced.rdb_only = args::int(value)? != 0;
+    } else if args::is(option, "RDB-FILTER-ONLY") {
+        announced.parts = Some(filtered_dump::parse_parts(value)?);
+    } else if args::is(option, "VERSION") {
+        announced.version = version_number(value);
+    } else if args::is(option, "SET-CLUSTER-NODE-ID") {
+        let node = node.ok_or(crate::cluster::DISABLED)?;
+        let known = NodeId::parse(value).filter(|id| node.knows(*id));
+        announced.node_id =
+            Some(known.ok_or_else(|| Error::quoting("ERR Unknown node ", value, ""))?);
+    } else {
+        return Err(Error::quoting(
+            "ERR Unrecognized REPLCONF option: ",
+            option,
+            "",
+        ));
+    }
     Ok(())
 }
 

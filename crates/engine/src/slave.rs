@@ -162,6 +162,11 @@ impl Engine {
             user: self.config.masteruser.clone(),
             password: self.config.masterauth.clone(),
             timeout_ms: u64::from(self.config.repl_timeout) * 1000,
+            node_id: self
+                .keeper
+                .cluster
+                .as_ref()
+                .map(|node| node.my_id().to_string()),
         }
     }
 

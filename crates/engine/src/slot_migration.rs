@@ -390,7 +390,7 @@ impl Engine {
     }
 
     /// This node's role in the cluster, which may be ahead of what the server has done about it.
-    fn is_cluster_replica(&self) -> bool {
+    pub(crate) fn is_cluster_replica(&self) -> bool {
         let node = self.keeper.cluster.as_ref();
         node.is_some_and(|node| node.is_replica())
     }

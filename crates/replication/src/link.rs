@@ -64,6 +64,8 @@ pub struct Config {
     pub password: Option<Vec<u8>>,
     /// `repl-timeout`, milliseconds.
     pub timeout_ms: u64,
+    /// This server's name in its cluster, for a primary that ends and names its successor.
+    pub node_id: Option<String>,
 }
 
 /// What happens to the link.
@@ -122,6 +124,7 @@ enum Step {
     Ip,
     Capabilities,
     Version,
+    NodeId,
     Psync,
     /// SYNC: a dump follows, no other answer.
     DumpHeader,
@@ -185,6 +188,7 @@ impl Link {
             | Step::Ip
             | Step::Capabilities
             | Step::Version
+            | Step::NodeId
             | Step::Psync => State::Handshake,
             Step::DumpHeader | Step::Dump { .. } | Step::StreamedDump | Step::Loading => {
                 State::Sync
@@ -395,6 +399,10 @@ impl Link {
             }
             Step::Version => {
                 self.note_refusal(refused, "version", &text);
+                self.send_node_id();
+            }
+            Step::NodeId => {
+                self.note_refusal(refused, "set-cluster-node-id", &text);
                 self.send_psync();
             }
             Step::Psync => self.psync_answer(&text),
@@ -416,6 +424,16 @@ impl Link {
             Step::Capabilities,
             &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"],
         );
+    }
+
+    fn send_node_id(&mut self) {
+        match self.config.node_id.clone() {
+            Some(id) => self.send(
+                Step::NodeId,
+                &[b"REPLCONF", b"SET-CLUSTER-NODE-ID", id.as_bytes()],
+            ),
+            None => self.send_psync(),
+        }
     }
 
     fn note_refusal(&mut self, refused: bool, option: &str, answer: &str) {
@@ -621,6 +639,7 @@ mod tests {
                 user: None,
                 password: None,
                 timeout_ms: 60_000,
+                node_id: None,
             },
             place,
         );
@@ -665,6 +684,7 @@ mod tests {
                 user: user.map(|user| user.to_vec()),
                 password: Some(b"p".to_vec()),
                 timeout_ms: 60_000,
+                node_id: None,
             };
             let mut link = Link::new(0, config, None);
             link.handle_timeout(0);
@@ -678,6 +698,24 @@ mod tests {
             let mut sent = sent.filter(|output| matches!(output, Output::Send(_)));
             assert_eq!(sent.nth(1), Some(Output::Send(wanted.to_vec())));
         }
+    }
+
+    #[test]
+    fn tells_its_name_in_a_cluster_last() {
+        let mut config = link(None).config;
+        config.node_id = Some(ID.to_owned());
+        let mut link = Link::new(0, config, None);
+        link.handle_timeout(0);
+        link.handle_input(0, Input::Connected);
+        let answers = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n-ERR what\r\n";
+        link.handle_input(1, Input::Received(answers));
+        let sent = std::iter::from_fn(|| link.poll_output());
+        let sent: Vec<Output> = sent
+            .filter(|output| matches!(output, Output::Send(_)))
+            .collect();
+        let name = format!("*3\r\n$8\r\nREPLCONF\r\n$19\r\nSET-CLUSTER-NODE-ID\r\n$40\r\n{ID}\r\n");
+        assert_eq!(sent[4], Output::Send(name.into_bytes()));
+        assert!(matches!(&sent[5], Output::Send(bytes) if bytes.starts_with(b"*3\r\n$5\r\nPSYNC")));
     }
 
     #[test]
