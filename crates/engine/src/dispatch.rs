@@ -434,8 +434,13 @@ impl Engine {
             }
             if let Some(client) = self.sessions.clients.get_mut(id) {
                 client.traffic.commands += 1;
-                let reply_bytes = client.out.len().saturating_sub(unsent);
-                if let Some(slot) = slot {
+                // Our primary gets no replies.
+                let reply_bytes = if flags.master {
+                    0
+                } else {
+                    client.out.len().saturating_sub(unsent)
+                };
+                if let Some(slot) = slot.or_else(|| self.slot_of_script()) {
                     self.note_slot_usage(slot, entry, args, ns, reply_bytes);
                 }
             }

@@ -362,6 +362,8 @@ impl Engine {
             "mem_total_replication_buffers:{}", all.backlog;
             "mem_clients_slaves:{}", all.replicas;
             "mem_clients_normal:{}", all.clients;
+            "mem_cluster_links:{}", self.keeper.cluster.as_ref().map_or(0, |node| node.link_bytes());
+            "mem_cluster_slot_export:{}", self.export_bytes();
             "mem_aof_buffer:{}", all.append_only;
             "mem_allocator:jemalloc-5.3.0";
             "active_defrag_running:0";

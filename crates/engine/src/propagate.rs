@@ -111,6 +111,7 @@ impl Engine {
         }
         if targets.replicas {
             self.feed_replicas(Some(db), args);
+            self.note_stream_usage(args);
             if self.keeper.migrations.is_exporting() {
                 self.feed_exports(db, args);
             }

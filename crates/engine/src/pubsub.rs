@@ -100,14 +100,20 @@ impl Engine {
     fn deliver(&mut self, kind: Kind, name: &[u8], words: &[&[u8]]) -> usize {
         let clients = kind.subscribers(&mut self.sessions.pubsub).get(name);
         let ids: Vec<ClientId> = clients.into_iter().flatten().copied().collect();
+        let mut told = 0;
         for &id in &ids {
             let own = self.sessions.serving.as_mut();
             let out = match own.filter(|(serving, _)| *serving == id) {
                 Some((_, behind)) => behind,
                 None => self.output_of(id),
             };
+            let before = out.len();
             out.push(words.len());
             words.iter().for_each(|word| out.bulk(word));
+            told += out.len() - before;
+        }
+        if kind == Kind::Sharded {
+            self.note_message_usage(name, told);
         }
         ids.len()
     }

@@ -36,6 +36,8 @@ pub(crate) struct Scripting {
     /// Runs the commands of scripts; made for the first script.
     pub(crate) client: Option<ClientId>,
     pub(crate) running: Option<Running>,
+    /// The one slot of which the script that ended last has used keys.
+    pub(crate) used_slot: Option<u16>,
     /// For tests: commands that scripts may not call are called.
     pub(crate) calls_anything: bool,
 }
@@ -400,7 +402,8 @@ impl Engine {
         } else {
             self.end_group();
         }
-        self.scripting.running = None;
+        let ended = self.scripting.running.take();
+        self.scripting.used_slot = ended.and_then(|running| running.slot.flatten());
         self.sessions.clients[runner].set_user(None, true);
         self.count_answer(start, answer, &reply);
         if let Some(client) = self.sessions.clients.get_mut(id) {

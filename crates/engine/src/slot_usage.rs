@@ -66,6 +66,34 @@ impl Engine {
         first_slot(entry, args)
     }
 
+    /// The slot of a script that has just ended and named no keys.
+    #[inline]
+    pub(crate) fn slot_of_script(&mut self) -> Option<Slot> {
+        let used = self.scripting.used_slot.take()?;
+        let counts = self.meter.slots.is_on() && self.journal.group.depth == 0;
+        Slot::new(used).filter(|_| counts)
+    }
+
+    /// A command goes to the replicas.
+    pub(crate) fn note_stream_usage(&mut self, args: Args<'_>) {
+        let replicas = self.journal.replicas.ids.len() as u64;
+        if !self.meter.slots.is_on() || replicas == 0 {
+            return;
+        }
+        let entry = args.first().and_then(|name| self.index.find(name));
+        let slot = entry.and_then(|entry| first_slot(entry, args));
+        if let Some(usage) = slot.and_then(|slot| self.meter.slots.of_mut(slot)) {
+            usage.bytes_out += request_bytes(args) * replicas;
+        }
+    }
+
+    /// A message on a sharded channel was handed to so many subscribers.
+    pub(crate) fn note_message_usage(&mut self, channel: &[u8], bytes: usize) {
+        if let Some(usage) = self.meter.slots.of_mut(key_slot(channel)) {
+            usage.bytes_out += bytes as u64;
+        }
+    }
+
     /// Slots that went elsewhere begin anew should they come back.
     pub(crate) fn forget_moved_usage(&mut self) {
         let Some(node) = &self.keeper.cluster else {
