@@ -1,6 +1,9 @@
 //! The extensions that version 1 may append to a ping: each is its length (with these eight bytes, a multiple of eight), its type,
 //! two unused bytes, and its data.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
 use super::{CodecError, array, be16, be32, expect_exactly};
 use crate::NodeId;
 use crate::message::Extensions;
@@ -47,8 +50,8 @@ fn take(extensions: &mut Extensions, kind: u16, data: &[u8]) -> Option<()> {
     match kind {
         HOSTNAME => announced.hostname = text(data),
         NODENAME => announced.nodename = text(data),
-        CLIENT_IPV4 => announced.client_ipv4 = text(data),
-        CLIENT_IPV6 => announced.client_ipv6 = text(data),
+        CLIENT_IPV4 => announced.client_ipv4 = address::<Ipv4Addr>(data),
+        CLIENT_IPV6 => announced.client_ipv6 = address::<Ipv6Addr>(data),
         AVAILABILITY_ZONE => announced.availability_zone = text(data),
         CLIENT_PORT => announced.client_port = be16(data, 0).ok()?,
         CLIENT_TLS_PORT => announced.client_tls_port = be16(data, 0).ok()?,
@@ -69,6 +72,16 @@ fn text(data: &[u8]) -> String {
     let text = std::str::from_utf8(&data[..end]).unwrap_or_default();
     let fits = text.len() <= LONGEST_TEXT && is_plain(text);
     if fits { text.to_owned() } else { String::new() }
+}
+
+/// The text of an address; empty for what is none: Redis sends a secret of its own under the number that Valkey has for the first kind.
+fn address<A: FromStr>(data: &[u8]) -> String {
+    let text = text(data);
+    if text.parse::<A>().is_ok() {
+        text
+    } else {
+        String::new()
+    }
 }
 
 fn id(data: &[u8]) -> Option<NodeId> {
@@ -135,5 +148,22 @@ fn each(extensions: &Extensions, mut call: impl FnMut(u16, &[u8])) {
     }
     if let Some(shard) = extensions.shard {
         padded(SHARD, &[&shard.to_hex()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_no_address() {
+        let mut extensions = Extensions::default();
+        let secret = [b'a'; 40];
+        assert!(take(&mut extensions, CLIENT_IPV4, &secret).is_some());
+        assert_eq!(extensions.announced.client_ipv4, "");
+        assert!(take(&mut extensions, CLIENT_IPV4, b"10.0.0.1\0").is_some());
+        assert_eq!(extensions.announced.client_ipv4, "10.0.0.1");
+        assert!(take(&mut extensions, CLIENT_IPV6, b"cafe:1234::0\0").is_some());
+        assert_eq!(extensions.announced.client_ipv6, "cafe:1234::0");
     }
 }
