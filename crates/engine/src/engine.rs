@@ -112,7 +112,7 @@ impl Engine {
         engine.keeper.run_id = engine.shard.rng.hex(40);
         engine.rename_stream();
         engine.journal.replicas.last_ping_ms = now.mono_ms;
-        engine.keeper.persistence.last_save = now.unix_ms() / 1000;
+        engine.note_saved();
         engine.shard.configure(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
         engine.apply_expiry_rule();

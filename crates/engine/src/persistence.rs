@@ -43,8 +43,10 @@ pub(crate) struct Persistence {
     /// Unix seconds of the last save that worked; the start of the server before the first.
     pub(crate) last_save: u64,
     pub(crate) last_failed: bool,
-    /// Unix seconds of the last background save that was tried.
-    last_try: u64,
+    /// The same on the clock that nobody sets: save points look at this one.
+    saved_ms: u64,
+    /// When the last background save was tried, on that clock.
+    tried_ms: u64,
     /// How long the last background save took, seconds.
     pub(crate) last_seconds: Option<u64>,
     pub(crate) fork_us: u64,
@@ -126,7 +128,7 @@ impl Engine {
         self.host.save(&self.shard.keyspace, &request)?;
         tracing::info!("DB saved on disk");
         self.journal.dirty = 0;
-        self.keeper.persistence.last_save = self.now.unix_ms() / 1000;
+        self.note_saved();
         self.keeper.persistence.last_failed = false;
         Ok(())
     }
@@ -158,7 +160,7 @@ impl Engine {
             Purpose::Rewrite => return self.start_rewrite(),
             Purpose::Slots => return Err("there are no slots to be moved".to_owned()),
         };
-        self.keeper.persistence.last_try = self.now.unix_ms() / 1000;
+        self.keeper.persistence.tried_ms = self.now.mono_ms;
         self.keeper.persistence.dump =
             [&self.config.dir[..], b"/", &self.config.dbfilename].concat();
         self.note_fork_offset();
@@ -213,10 +215,10 @@ impl Engine {
             let _ = self.start_child(Purpose::Save);
             return;
         }
-        let now = self.now.unix_ms() / 1000;
-        let since = now.saturating_sub(self.keeper.persistence.last_save);
+        let passed = |since_ms: u64| self.now.mono_ms.saturating_sub(since_ms) / 1000;
+        let since = passed(self.keeper.persistence.saved_ms);
         let rested = !self.keeper.persistence.last_failed
-            || now.saturating_sub(self.keeper.persistence.last_try) > RETRY_SECONDS;
+            || passed(self.keeper.persistence.tried_ms) > RETRY_SECONDS;
         let due =
             |point: &&conf::SavePoint| self.journal.dirty >= point.changes && since > point.seconds;
         if let Some(point) = self.config.save.iter().find(due)
@@ -230,9 +232,27 @@ impl Engine {
             self.keeper.persistence.dump_is_old = false;
             // It has been logged, and will be tried again.
             let _ = self.start_child(Purpose::Save);
+        } else if rested && self.refuses_writes() {
+            // No write will ever make a save point due again.
+            tracing::info!("Writes are refused since the last save failed. Saving again...");
+            let _ = self.start_child(Purpose::Save);
         } else {
             self.start_automatic_rewrite();
         }
+    }
+
+    /// The data are in a file, or have just come from one.
+    pub(crate) fn note_saved(&mut self) {
+        self.keeper.persistence.last_save = self.now.unix_ms() / 1000;
+        self.keeper.persistence.saved_ms = self.now.mono_ms;
+    }
+
+    /// Whether writes are refused because the last background save failed.
+    fn refuses_writes(&self) -> bool {
+        self.keeper.persistence.last_failed
+            && self.config.stop_writes_on_bgsave_error
+            && !self.config.save.is_empty()
+            && !self.is_slave()
     }
 
     /// Whether the child has ended since the last call, and if so whether it did its job.
@@ -287,7 +307,7 @@ impl Engine {
             match end {
                 ChildEnd::Done => {
                     self.journal.dirty = self.journal.dirty.saturating_sub(running.dirty);
-                    self.keeper.persistence.last_save = now / 1000;
+                    self.note_saved();
                     self.keeper.persistence.last_failed = false;
                 }
                 // Killed by whom ever wanted it away: no reason to refuse writes (Redis looks for SIGUSR1).
@@ -359,7 +379,7 @@ impl Engine {
             self.shard.keyspace.clock().set_expiry(loading.before);
         }
         self.journal.dirty = 0;
-        self.keeper.persistence.last_save = self.now.unix_ms() / 1000;
+        self.note_saved();
     }
 
     /// Empties all databases, to be freed elsewhere.
@@ -451,11 +471,7 @@ impl Engine {
     /// The gate for writes while the last background save failed.
     pub(crate) fn gate_disk(&self) -> Result<(), Error> {
         self.gate_append_only()?;
-        let broken = self.keeper.persistence.last_failed
-            && self.config.stop_writes_on_bgsave_error
-            && !self.config.save.is_empty()
-            && !self.is_slave();
-        if broken {
+        if self.refuses_writes() {
             return Err(Error::text(
                 "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
                  the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting \

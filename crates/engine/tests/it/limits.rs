@@ -1,7 +1,7 @@
 //! What keeps clients within bounds, and what only some of them may do.
 
 use conf::{Permission, ServerConfig};
-use engine::{Now, Peer};
+use engine::{ChildEnd, Now, Peer};
 
 use crate::harness::{Server, peer, request, taken};
 
@@ -196,4 +196,34 @@ fn a_source_of_an_import_sees_expired_keys() {
     assert_eq!(server.run(b, &["GET", "k"]), "$1\r\n1\r\n");
     server.run(a, &["CONFIG", "SET", "import-mode", "no"]);
     assert_eq!(server.run(b, &["GET", "k"]), "$-1\r\n");
+}
+
+#[test]
+fn a_save_that_failed_is_tried_again_while_writes_are_refused_for_it() {
+    let mut server = Server::with(ServerConfig {
+        save: vec![conf::SavePoint {
+            seconds: 900,
+            changes: 1,
+        }],
+        ..ServerConfig::default()
+    });
+    let a = server.a;
+    server.talk.child.set(Some(ChildEnd::Failed));
+    server.run(a, &["BGSAVE"]);
+    server.engine.tick();
+    assert!(server.run(a, &["SET", "k", "v"]).starts_with("-MISCONF"));
+    server.talk.child.set(Some(ChildEnd::Done));
+    for second in 1..=10 {
+        server.engine.set_now(Now {
+            mono_ms: second * 1000,
+            // Somebody has set the clock back.
+            unix_us: second * 1_000_000,
+        });
+        server.engine.tick();
+    }
+    assert_eq!(
+        info(&mut server, "rdb_last_bgsave_status"),
+        "rdb_last_bgsave_status:ok"
+    );
+    assert_eq!(server.run(a, &["SET", "k", "v"]), "+OK\r\n");
 }
