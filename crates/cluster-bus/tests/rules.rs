@@ -543,14 +543,10 @@ fn keys_of_unowned_slots_are_taken_in_at_the_start() {
         0,
         "I have keys for unassigned slot 5. Taking responsibility for it."
     ));
-    assert!(world.logged(0, "I have keys for slot 16383, but the slot is assigned to another node. Setting it to importing state."));
+    assert!(world.logged(0, "I have keys for slot 16383, but the slot is assigned to another node. Deleting keys in the slot."));
     assert!(world.hosts[0].node.is_mine(slot(5)));
-    assert!(
-        world.hosts[0]
-            .file
-            .contains(&format!("[16383-<-{}]", world.id(2))),
-        "and that is saved"
-    );
+    let deleted = Event::DeleteKeysInSlot(slot(16383));
+    assert!(world.hosts[0].events.contains(&deleted));
 }
 
 // --- votes ------------------------------------------------------------------------------------------------------

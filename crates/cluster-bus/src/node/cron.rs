@@ -1,7 +1,7 @@
 //! What happens ten times a second, and what happens once at the end of every call. Only the order is decided here.
 
 use super::migration::Census;
-use super::{LogLevel, Node, Output};
+use super::{Event, LogLevel, Node, Output};
 use crate::Now;
 use crate::message::NodeFlags;
 
@@ -100,9 +100,9 @@ impl Node {
         );
     }
 
-    /// A start with data in memory: every slot that has keys must be ours, or be marked as importing so that the
-    /// cluster tool sees it. Replicas are not checked: they have what their master has. To be called once the data is
-    /// loaded.
+    /// A start with data in memory: slots that have keys and no owner are ours. Those of another node are not: their keys are left
+    /// of a move that had just ended, and are deleted. Replicas are not checked: they have what their master has. To be called
+    /// once the data is loaded.
     pub fn verify_slots_with_keys(
         &mut self,
         now: Now,
@@ -117,12 +117,12 @@ impl Node {
             if owner == Some(myself) || self.table.importing.contains_key(&slot) {
                 continue;
             }
-            if let Some(owner) = owner {
+            if owner.is_some() {
                 let text = format_args!(
-                    "I have keys for slot {slot}, but the slot is assigned to another node. Setting it to importing state."
+                    "I have keys for slot {slot}, but the slot is assigned to another node. Deleting keys in the slot."
                 );
                 self.log(LogLevel::Warning, text);
-                self.table.importing.insert(slot, owner);
+                self.emit(Event::DeleteKeysInSlot(slot));
             } else {
                 let text = format_args!(
                     "I have keys for unassigned slot {slot}. Taking responsibility for it."
