@@ -8,11 +8,11 @@
 
 use std::ops::Range;
 
-use tern_tests::sim::server::{Bug, Summary, Wanted, run};
+use tern_tests::sim::server::{Bug, Kind, Summary, Wanted, run};
 use tern_tests::sim::{Failure, Options, run_seeds};
 
 /// Which seeds are run: `TERN_SEED=7` or `TERN_SEED=0..5000` in the place of these.
-const SEEDS: Range<u64> = 0..200;
+const SEEDS: Range<u64> = 0..500;
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("TERN_SEED") else {
@@ -28,17 +28,13 @@ fn seeds() -> Range<u64> {
     }
 }
 
-fn run_bug(seed: u64, bug: Bug) -> Result<Summary, Box<Failure>> {
-    let wanted = Wanted {
-        bug,
-        ..Wanted::default()
-    };
-    run(seed, wanted, Options::default())
+fn run_kind(seed: u64, kind: Option<Kind>, bug: Bug) -> Result<Summary, Box<Failure>> {
+    run(seed, Wanted { bug, kind }, Options::default())
 }
 
 #[test]
 fn servers_keep_what_they_promise_through_faults() {
-    let summaries = run_seeds(seeds(), |seed| run_bug(seed, Bug::None))
+    let summaries = run_seeds(seeds(), |seed| run_kind(seed, None, Bug::None))
         .unwrap_or_else(|failure| panic!("{failure}"));
     if std::env::var_os("TERN_SEED").is_some() {
         return;
@@ -51,38 +47,52 @@ fn servers_keep_what_they_promise_through_faults() {
     assert!(sum(|run| run.waits) > 20 * runs, "confirmed writes");
     assert!(sum(|run| run.compared) > 20 * runs, "comparisons");
     assert!(sum(|run| run.starts) > 3 * runs, "restarts");
-    assert!(sum(|run| run.failovers) > runs / 10, "failovers");
+    assert!(sum(|run| run.failovers) > runs / 2, "failovers");
+    assert!(sum(|run| run.votes) > runs / 2, "votes of nodes");
+    assert!(sum(|run| run.moves) > runs / 20, "moves of slots");
 }
 
 #[test]
 fn a_seed_replays() {
-    for seed in [3, 4] {
-        let first = run_bug(seed, Bug::None).unwrap();
-        let second = run_bug(seed, Bug::None).unwrap();
+    for kind in Kind::ALL {
+        let first = run_kind(3, Some(kind), Bug::None).unwrap();
+        let second = run_kind(3, Some(kind), Bug::None).unwrap();
         assert_eq!(first, second);
     }
 }
 
 /// What the first seed that notices a bug says of it.
-fn found(bug: Bug) -> String {
-    let failure = run_seeds(0..100, |seed| run_bug(seed, bug)).expect_err("no seed noticed");
+fn found(kind: Option<Kind>, bug: Bug) -> String {
+    let failure = run_seeds(0..400, |seed| run_kind(seed, kind, bug)).expect_err("no seed noticed");
     failure.problem
 }
 
 #[test]
 fn a_sync_that_is_left_out_is_found() {
-    let problem = found(Bug::NoSync);
+    let problem = found(None, Bug::NoSync);
     assert!(problem.contains("it is not on its disk"), "{problem}");
 }
 
 #[test]
 fn an_offset_that_is_off_by_one_is_found() {
-    let problem = found(Bug::OffsetByOne);
+    let problem = found(None, Bug::OffsetByOne);
     assert!(problem.contains("of a stream"), "{problem}");
 }
 
 #[test]
 fn a_reply_that_leaves_before_its_write_is_found() {
-    let problem = found(Bug::ReplyFirst);
+    let problem = found(None, Bug::ReplyFirst);
     assert!(problem.contains("it is not on its disk"), "{problem}");
+}
+
+#[test]
+fn a_sentinel_that_promotes_a_laggard_is_found() {
+    let problem = found(Some(Kind::Watched), Bug::Laggard);
+    assert!(problem.contains("and knows that"), "{problem}");
+}
+
+#[test]
+fn a_second_vote_in_an_epoch_is_found() {
+    let problem = found(Some(Kind::Cluster), Bug::SecondVote);
+    assert!(problem.contains("voted twice in epoch"), "{problem}");
 }

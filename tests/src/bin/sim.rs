@@ -1,5 +1,6 @@
-//! Runs the simulator by hand. `cargo run -p tern-tests --bin sim -- cluster SEED` replays one run with its trace;
-//! `… cluster FROM..TO` runs many seeds and tells which fail. The other cores are `sentinel` and `server`.
+//! Runs the simulator by hand. `cargo run -p tern-tests --bin sim -- server SEED` replays one run of whole servers with its trace;
+//! `… server FROM..TO` runs many seeds and tells which fail. The seed decides who the servers are to one another; `single`, `operated`,
+//! `watched` and `cluster` in the place of `server` decide it too. `bus` is the cluster core alone.
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -7,12 +8,13 @@ use std::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tern_tests::sim::{Failure, Options, cluster, run_seeds, sentinel, server};
+use tern_tests::sim::server::{self, Kind, Wanted};
+use tern_tests::sim::{Failure, Options, cluster, run_seeds};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [core, seeds] = args.as_slice() else {
-        bail!("usage: sim cluster|sentinel|server SEED|FROM..TO")
+        bail!("usage: sim server|single|operated|watched|cluster|bus SEED|FROM..TO")
     };
     let (from, to) = match seeds.split_once("..") {
         Some((from, to)) => (from.parse()?, to.parse()?),
@@ -25,13 +27,18 @@ fn main() -> anyhow::Result<ExitCode> {
         trace: (to - from == 1).then_some(trace),
         ..Options::default()
     };
-    let failures = match core.as_str() {
-        "cluster" => run(from..to, |seed| cluster::run(seed, options))?,
-        "sentinel" => run(from..to, |seed| sentinel::run(seed, options))?,
-        "server" => run(from..to, |seed| {
-            server::run(seed, server::Wanted::default(), options)
-        })?,
-        other => bail!("no core is called {other}: cluster, sentinel and server are the three"),
+    let failures = if core == "bus" {
+        run(from..to, |seed| cluster::run(seed, options))?
+    } else {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == core);
+        if kind.is_none() && core != "server" {
+            bail!("no simulation is called {core}");
+        }
+        let wanted = Wanted {
+            kind,
+            ..Wanted::default()
+        };
+        run(from..to, |seed| server::run(seed, wanted, options))?
     };
     Ok(if failures == 0 {
         ExitCode::SUCCESS
@@ -40,25 +47,26 @@ fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Runs every seed, also after a failure, and tells what each failure was; how many there were.
+/// Runs every seed, also after a failure, and tells at once what each failure was; how many there were.
 fn run<S: Debug + Send>(
     seeds: Range<u64>,
     run: impl Fn(u64) -> Result<S, Box<Failure>> + Sync,
 ) -> anyhow::Result<usize> {
     let one = seeds.end - seeds.start == 1;
-    let outcomes = run_seeds(seeds, |seed| Ok(run(seed)))?;
-    let mut failures = 0;
-    for outcome in outcomes {
-        match outcome {
-            Ok(summary) if one => writeln!(std::io::stdout(), "it holds: {summary:?}")?,
-            Ok(_) => {}
-            Err(failure) => {
-                failures += 1;
-                writeln!(std::io::stdout(), "{failure}")?;
-            }
+    let outcomes = run_seeds(seeds, |seed| {
+        let outcome = run(seed);
+        if let Err(failure) = &outcome {
+            // Who reads it may be gone.
+            let _ = writeln!(std::io::stdout(), "{failure}");
         }
+        Ok(outcome.ok())
+    })?;
+    if let [Some(summary)] = &outcomes[..]
+        && one
+    {
+        writeln!(std::io::stdout(), "it holds: {summary:?}")?;
     }
-    Ok(failures)
+    Ok(outcomes.iter().filter(|outcome| outcome.is_none()).count())
 }
 
 fn trace(at_ms: u64, line: &str) {

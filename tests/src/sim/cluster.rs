@@ -232,7 +232,7 @@ fn live_through(seed: u64, mut run: Run) -> Result<Summary, Box<Failure>> {
         .and_then(|()| run.live())
         .and_then(|()| run.come_to_rest());
     run.summary.converged_ms = result
-        .map_err(|problem| Box::new(Failure::new("cluster", seed, run.world.now_ms(), problem)))?;
+        .map_err(|problem| Box::new(Failure::new("bus", seed, run.world.now_ms(), problem)))?;
     run.summary.steps = run.world.steps();
     run.summary.votes = run.checks.votes.len();
     run.summary.elections = run.checks.winners.len();

@@ -5,10 +5,9 @@
 //!
 //! - [`world`]: the heap, hosts with disks and clocks, connections with delay; generic over a [`Core`].
 //! - [`faults`]: what may go wrong, and a plan of it drawn from a seed.
-//! - [`cluster`]: the cluster core on it: a server's replication in miniature, what must always hold, what must hold
+//! - [`cluster`]: the cluster core alone on it: a server's replication in miniature, what must always hold, what must hold
 //!   at rest.
-//! - [`sentinel`]: the sentinel core on it, watching servers in miniature.
-//! - [`server`]: whole servers on it: real engines with data, files and replication, and clients.
+//! - [`server`]: whole servers on it: real engines with data, files and replication, alone, beside sentinels, or as a cluster; and clients.
 //! - [`scenario`]: what both share: time, options, many seeds at once.
 //! - [`rng`]: the seeded generator.
 //!
@@ -21,14 +20,13 @@
 //!
 //! # A seed that fails
 //!
-//! The test prints seed and commit. `cargo run -p tern-tests --bin sim -- cluster SEED` replays the run with a trace.
+//! The test prints seed and commit. `cargo run -p tern-tests --bin sim -- server SEED` replays the run with a trace.
 //! `TERN_SEED=SEED` (or `FROM..TO`) before the test of whole servers runs other seeds than its own.
 
 pub mod cluster;
 pub mod faults;
 pub mod rng;
 pub mod scenario;
-pub mod sentinel;
 pub mod server;
 pub mod world;
 

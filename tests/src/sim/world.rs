@@ -102,6 +102,23 @@ pub enum Output<N> {
     Note(N),
 }
 
+impl<N> Output<N> {
+    /// The same with another kind of notes.
+    pub fn map_note<M>(self, note: impl FnOnce(N) -> M) -> Output<M> {
+        match self {
+            Self::Note(said) => Output::Note(note(said)),
+            Self::Connect { conn, to } => Output::Connect { conn, to },
+            Self::Close { conn } => Output::Close { conn },
+            Self::Send { conn, bytes } => Output::Send { conn, bytes },
+            Self::Persist(file) => Output::Persist(file),
+            Self::Write(file) => Output::Write(file),
+            Self::Waited { late_ms } => Output::Waited { late_ms },
+            Self::Exit => Output::Exit,
+            Self::LosePower => Output::LosePower,
+        }
+    }
+}
+
 /// A core, or rather its adapter to this world: the five verbs.
 pub trait Core: Sized {
     /// What a host is set up with; it survives crashes.

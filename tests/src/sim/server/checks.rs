@@ -66,6 +66,8 @@ struct Floor {
 /// A value of which WAIT said that replicas have it.
 #[derive(Clone, Debug)]
 pub struct Confirmed {
+    /// At which server.
+    pub host: usize,
     /// Which.
     pub value: u64,
     /// How many have it.
@@ -106,6 +108,16 @@ impl Checks {
         self.asked
             .get(&client)
             .map(|(_, generations)| &generations[..])
+    }
+
+    /// What WAIT confirmed at a server.
+    pub fn take_confirmed(&mut self, host: usize) -> BTreeMap<(u64, u64), Confirmed> {
+        let all = std::mem::take(&mut self.confirmed);
+        let (taken, kept) = all
+            .into_iter()
+            .partition(|(_, confirmed)| confirmed.host == host);
+        self.confirmed = kept;
+        taken
     }
 
     /// Whether the server has been healthy since it was asked.

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::BytesMut;
@@ -28,8 +29,10 @@ const CONNECTIONS: u64 = 1 << 24;
 pub struct Setup {
     /// Its number.
     pub number: u64,
-    /// Whom it asks: the primary, as its configuration says at the moment.
-    pub primary: Rc<Cell<usize>>,
+    /// Whom it asks: the primary, as its configuration says at the moment. In a cluster it goes where it is sent.
+    pub primary: Option<Rc<Cell<usize>>>,
+    /// How many servers there are.
+    pub servers: usize,
     /// It is to ask for nothing more.
     pub quiet: Rc<Cell<bool>>,
     /// The last serial number it has used; it survives the client.
@@ -91,8 +94,9 @@ pub struct Client {
     first_conn: u64,
     dialled: u64,
     conn: Option<Conn>,
-    /// Whom it is connected to.
+    /// Whom it is connected to, and whom it was sent to.
     host: usize,
+    sent_to: Option<usize>,
     up: bool,
     codec: Codec,
     buffer: BytesMut,
@@ -113,6 +117,7 @@ impl Client {
             dialled: 0,
             conn: None,
             host: 0,
+            sent_to: None,
             up: false,
             codec: Codec::default(),
             buffer: BytesMut::new(),
@@ -171,6 +176,12 @@ impl Client {
         self.next_ms = self.now.mono_ms + RETRY_MS;
     }
 
+    /// Whom it should ask; none where that is not known.
+    fn wanted(&self) -> Option<usize> {
+        let primary = self.setup.primary.as_ref();
+        primary.map(|primary| primary.get()).or(self.sent_to)
+    }
+
     /// The next request, or the next try to connect.
     fn go_on(&mut self) {
         if self.request.is_some() {
@@ -180,7 +191,7 @@ impl Client {
             self.next_ms = self.now.mono_ms + 1_000;
             return;
         }
-        if self.conn.is_some() && self.host != self.setup.primary.get() {
+        if self.conn.is_some() && self.wanted().is_some_and(|wanted| wanted != self.host) {
             // The primary is another one now.
             return self.hang_up(true);
         }
@@ -188,7 +199,9 @@ impl Client {
             self.dialled += 1;
             let conn = Conn::Dialled(self.first_conn + self.dialled);
             self.conn = Some(conn);
-            self.host = self.setup.primary.get();
+            let any = self.rng.index(self.setup.servers);
+            self.host = self.wanted().unwrap_or(any);
+            self.sent_to = None;
             self.ready.push_back(Output::Connect {
                 conn,
                 to: address(self.host),
@@ -321,6 +334,7 @@ impl Client {
         let Some(Request { asked, answers, .. }) = self.request.take() else {
             return;
         };
+        self.sent_to = answers.iter().find_map(sent_to);
         let outcome = outcome_of(&asked, &answers);
         let refused = matches!(outcome, Outcome::Refused(_));
         self.tell(asked, outcome);
@@ -328,6 +342,10 @@ impl Client {
         self.next_ms = self.now.mono_ms + self.rng.between(low_ms, high_ms);
         if refused {
             self.next_ms += RETRY_MS;
+            if self.setup.primary.is_none() && self.sent_to.is_none() {
+                // Another node may know better.
+                self.sent_to = Some(self.rng.index(self.setup.servers));
+            }
         }
     }
 
@@ -349,6 +367,16 @@ pub fn key_of(client: u64, key: u64) -> String {
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Where an answer sends its client.
+fn sent_to(answer: &Value) -> Option<usize> {
+    let Value::Error(line) = answer else {
+        return None;
+    };
+    let place = line.strip_prefix("MOVED ")?.split(' ').nth(1)?;
+    let ip = place.parse::<SocketAddr>().ok()?.ip();
+    (0..usize::from(u8::MAX)).find(|host| address(*host).ip() == ip)
 }
 
 fn outcome_of(asked: &Asked, answers: &[Value]) -> Outcome {

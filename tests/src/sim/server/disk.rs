@@ -218,28 +218,20 @@ impl Disk {
         }
     }
 
-    /// Another disk is put into the machine: an empty one.
-    pub fn wipe(&mut self) {
+    /// Another disk is put into the machine: an empty one, or one that held this once. The files with these names are not on it, and
+    /// stay as they are.
+    pub fn exchange(&mut self, backup: Option<&Backup>, stay: &[&[u8]]) {
+        let is_data = |name: &Vec<u8>| !stay.contains(&&name[..]);
+        let mut all = self.backup();
+        all.retain(|(name, _)| !is_data(name));
+        let data = backup.into_iter().flatten();
+        all.extend(data.filter(|(name, _)| is_data(name)).cloned());
         self.names.clear();
-        self.safe_names.clear();
         self.renamed.clear();
         self.files.clear();
         self.marks.clear();
         self.torn = false;
-    }
-
-    /// All files, by name, as they are now: what a backup would hold.
-    #[must_use]
-    pub fn backup(&self) -> Backup {
-        let all = self.names.iter();
-        all.map(|(name, file)| (name.clone(), self.files[*file].bytes.clone()))
-            .collect()
-    }
-
-    /// What was kept by [`Disk::backup`] is all that there is.
-    pub fn restore(&mut self, backup: Backup) {
-        self.wipe();
-        for (name, bytes) in backup {
+        for (name, bytes) in all {
             let safe = bytes.len();
             self.files.push(File {
                 bytes,
@@ -249,6 +241,14 @@ impl Disk {
             self.names.insert(name, self.files.len() - 1);
         }
         self.safe_names.clone_from(&self.names);
+    }
+
+    /// All files, by name, as they are now: what a backup would hold.
+    #[must_use]
+    pub fn backup(&self) -> Backup {
+        let all = self.names.iter();
+        all.map(|(name, file)| (name.clone(), self.files[*file].bytes.clone()))
+            .collect()
     }
 
     /// Tells the time.

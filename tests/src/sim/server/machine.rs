@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use engine::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, PlaceFile, Process,
-    RewriteRequest, SaveRequest, Source, System,
+    RewriteRequest, SaveRequest, SlotsRequest, Source, System,
 };
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions};
 use store::{Keyspace, Limits};
 
 use super::disk::{Alive, Shared};
+use super::process::CONFIG_FILE;
 use crate::sim::Rng;
 
 /// Each look at the clock takes so long.
@@ -161,6 +162,9 @@ fn dump(keyspace: &Keyspace, request: &SaveRequest, aof_base: bool) -> Result<Ve
         ..request.facts.clone()
     };
     let lowest = || {
+        if !request.slot_imports.is_empty() {
+            return rdb::Version::VALKEY;
+        }
         let lowest = rdb::lowest_version(keyspace, &request.functions);
         let least = facts.replication.as_ref().and(rdb::Version::written(8));
         least.map_or(lowest, |least| least.max(lowest))
@@ -193,6 +197,16 @@ fn base(keyspace: &Keyspace, request: &RewriteRequest) -> Result<Vec<u8>, String
             .iter()
             .try_for_each(|code| rewriter.library(code))?;
         rewriter.keyspace(keyspace, request.now_ms, |_| Ok(()))?;
+        rewriter.finish()
+    };
+    write().map_err(|error: std::io::Error| error.to_string())
+}
+
+/// The keys of slots as commands, for the node that they move to.
+fn slots(keyspace: &Keyspace, request: &SlotsRequest) -> Result<Vec<u8>, String> {
+    let write = || {
+        let mut rewriter = aof::Rewriter::new(Vec::new());
+        rewriter.slots(keyspace, &request.slots, |_| Ok(false))?;
         rewriter.finish()
     };
     write().map_err(|error: std::io::Error| error.to_string())
@@ -320,11 +334,11 @@ impl Files for Machine {
     }
 
     fn config_text(&self) -> Option<Vec<u8>> {
-        None
+        Some(self.0.disk.lock().read(CONFIG_FILE).unwrap_or_default())
     }
 
-    fn write_config(&mut self, _text: &[u8]) -> Result<(), String> {
-        Err("there is no configuration file".to_owned())
+    fn write_config(&mut self, text: &[u8]) -> Result<(), String> {
+        self.write_file(CONFIG_FILE, text)
     }
 
     fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, String> {
@@ -350,7 +364,7 @@ impl Children for Machine {
                 dump(keyspace, request, false)?,
             ),
             Job::Stream(request) => (None, dump(keyspace, request, false)?),
-            Job::Slots(_) => return Err("no slots move here".to_owned()),
+            Job::Slots(request) => (None, slots(keyspace, request)?),
             Job::Rewrite(request) => (Some((temporary(pid), false)), base(keyspace, request)?),
         };
         let (low_ms, high_ms) = CHILD_MS;

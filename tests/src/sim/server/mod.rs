@@ -2,24 +2,33 @@
 //! was written from what is safe, and clients that know what they were told.
 //!
 //! - [`process`]: an engine and what its shell does; [`machine`] and [`disk`]: what it stands on; [`log`]: what it logs.
+//! - [`bus`]: what nodes of a cluster say to one another.
+//! - [`sentinel`]: a sentinel that watches them.
 //! - [`client`]: those who write and read; [`mark`]: the values they write.
+//! - [`group`]: how many servers there are, and how they are configured; [`roles`]: who decides which of them is a primary.
 //! - [`run`]: the scenario of a seed; [`checks`]: what must hold.
 
+pub mod bus;
 pub mod checks;
 pub mod client;
 pub mod disk;
+pub mod group;
 pub mod log;
 pub mod machine;
 pub mod mark;
 pub mod process;
+pub mod roles;
 pub mod run;
+pub mod sentinel;
 
 use client::Client;
+pub use group::Kind;
 pub use process::Bug;
 use process::Server;
 pub use run::{Run, Summary, Wanted, run};
 
 use super::{Conn, Core, Input, Now, Output};
+use sentinel::{Sentinel, core_now};
 
 /// Where every server listens.
 pub const PORT: u16 = 6379;
@@ -31,6 +40,8 @@ pub enum Setup {
     Server(process::Setup),
     /// A client.
     Client(client::Setup),
+    /// A sentinel, with the sentinel.conf of its first start, and what is wrong with it on purpose.
+    Sentinel(String, Bug),
 }
 
 /// What checks have to see of one host.
@@ -58,6 +69,10 @@ pub enum Note {
     CannotStart(String),
     /// Something that must never be.
     Wrong(String),
+    /// What a sentinel said.
+    Sentinel(sentinel::Note),
+    /// What a node said to another one.
+    Bus(bus::Note),
     /// A line of the log.
     Log(String),
 }
@@ -69,6 +84,8 @@ pub enum Process {
     Server(Server),
     /// A client.
     Client(Client),
+    /// A sentinel.
+    Sentinel(Sentinel),
 }
 
 impl Process {
@@ -76,7 +93,16 @@ impl Process {
     pub fn server(&mut self) -> Option<&mut Server> {
         match self {
             Self::Server(server) => Some(server),
-            Self::Client(_) => None,
+            Self::Client(_) | Self::Sentinel(_) => None,
+        }
+    }
+
+    /// The sentinel, if it is one.
+    #[must_use]
+    pub fn sentinel(&self) -> Option<&Sentinel> {
+        match self {
+            Self::Sentinel(sentinel) => Some(sentinel),
+            Self::Client(_) | Self::Server(_) => None,
         }
     }
 }
@@ -87,15 +113,25 @@ impl Core for Process {
 
     fn logged(note: &Note) -> Option<&str> {
         match note {
-            Note::Log(text) | Note::CannotStart(text) => Some(text),
+            Note::Log(text)
+            | Note::CannotStart(text)
+            | Note::Sentinel(sentinel::Note::Log(text)) => Some(text),
             _ => None,
         }
     }
 
-    fn new(now: Now, setup: &Setup, _file: Option<&[u8]>, seed: u64) -> Self {
+    fn new(now: Now, setup: &Setup, file: Option<&[u8]>, seed: u64) -> Self {
         match setup {
             Setup::Server(setup) => Self::Server(Server::new(now, setup, seed)),
             Setup::Client(setup) => Self::Client(Client::new(now, setup, seed)),
+            Setup::Sentinel(config, bug) => {
+                let text = file.unwrap_or(config.as_bytes());
+                let mut sentinel = Sentinel::new(now, text, seed);
+                if *bug == Bug::Laggard {
+                    sentinel.promote_laggards();
+                }
+                Self::Sentinel(sentinel)
+            }
         }
     }
 
@@ -103,6 +139,7 @@ impl Core for Process {
         match self {
             Self::Server(server) => server.handle_input(now, input),
             Self::Client(client) => client.handle_input(now, input),
+            Self::Sentinel(sentinel) => sentinel.handle_input(now, input),
         }
     }
 
@@ -110,6 +147,7 @@ impl Core for Process {
         match self {
             Self::Server(server) => server.handle_timeout(now),
             Self::Client(client) => client.handle_timeout(now),
+            Self::Sentinel(sentinel) => sentinel.monitor.handle_timeout(core_now(now)),
         }
     }
 
@@ -117,6 +155,7 @@ impl Core for Process {
         match self {
             Self::Server(server) => server.poll_timeout(),
             Self::Client(client) => client.poll_timeout(),
+            Self::Sentinel(sentinel) => sentinel.monitor.poll_timeout(),
         }
     }
 
@@ -124,6 +163,9 @@ impl Core for Process {
         match self {
             Self::Server(server) => server.poll_output(),
             Self::Client(client) => client.poll_output(),
+            Self::Sentinel(sentinel) => sentinel
+                .poll_output()
+                .map(|output| output.map_note(Note::Sentinel)),
         }
     }
 

@@ -14,6 +14,7 @@ use conf::ServerConfig;
 use engine::{Action, ClientId, Engine, LinkId, Peer};
 use rdb::{Input as DumpInput, LoadOptions, Loader, Progress};
 
+use super::bus::Voice;
 use super::disk::Shared;
 use super::log;
 use super::machine::Machine;
@@ -27,6 +28,10 @@ const TICK_MS: u64 = 100;
 /// So much of the stream is handed to a socket at once.
 const SHARE_BYTES: usize = 16 * 1024;
 const NODES_FILE: &[u8] = b"nodes.conf";
+/// Where the configuration is, and is rewritten to.
+pub const CONFIG_FILE: &[u8] = b"server.conf";
+/// What is on another disk than the data.
+pub const SYSTEM_FILES: [&[u8]; 2] = [NODES_FILE, CONFIG_FILE];
 
 /// What a server is set up with, and what of it survives its process.
 #[derive(Clone, Debug)]
@@ -37,7 +42,7 @@ pub struct Setup {
     pub config: String,
     /// Its machine's disk.
     pub disk: Shared,
-    /// Whom its configuration says it follows.
+    /// Whom its operator says it follows.
     pub follows: Rc<Cell<Option<usize>>>,
     /// Counts on whenever what it said before may not hold any more: it lost its memory, or its data became another's.
     pub generation: Rc<Cell<u64>>,
@@ -63,6 +68,10 @@ pub enum Bug {
     OffsetByOne,
     /// Replies leave before what they acknowledge is written.
     ReplyFirst,
+    /// A sentinel promotes the replica that lags behind most.
+    Laggard,
+    /// A node of a cluster votes for a second candidate in an epoch.
+    SecondVote,
 }
 
 /// What a connection is to the engine.
@@ -86,6 +95,8 @@ struct Received {
 pub struct Server {
     engine: Engine,
     machine: Machine,
+    /// Whom it follows by its configuration.
+    follows: Option<(String, u16)>,
     setup: Setup,
     now: Now,
     roles: BTreeMap<Conn, Role>,
@@ -94,11 +105,16 @@ pub struct Server {
     /// Numbers of connections must not be used again after a restart.
     first_conn: u64,
     bus_links: u64,
+    /// What it says on the bus, and packets for connections that take nothing for now.
+    voice: Voice,
+    packets: BTreeMap<Conn, Vec<Vec<u8>>>,
     ready: VecDeque<Output<Note>>,
     tick_ms: u64,
     received: Option<Received>,
     /// Replicas that a child makes a dump for, and the mark behind it.
     relay: Option<(Vec<ClientId>, String)>,
+    /// The link to the node that a child writes slots for.
+    slots_to: Option<LinkId>,
     /// nodes.conf on its way to the disk, and when it is there.
     nodes: Option<(u64, String)>,
     /// Who looks at the data.
@@ -116,22 +132,37 @@ impl Server {
         setup.disk.lock().begin();
         setup.disk.lock().lies = setup.bug == Bug::NoSync;
         machine.set_now(now.mono_ms);
-        let mut config = ServerConfig::load(setup.config.as_bytes(), &mut ()).unwrap_or_default();
-        config.slaveof = None;
+        let mut disk = setup.disk.lock();
+        let text = disk.read(CONFIG_FILE).unwrap_or_else(|_| {
+            let text = setup.config.clone().into_bytes();
+            // On a disk that is full it is there next time.
+            let _ = disk.replace(CONFIG_FILE, text.clone());
+            text
+        });
+        drop(disk);
+        let mut config = ServerConfig::load(&text, &mut ()).unwrap_or_default();
+        let told = config.slaveof.take().map(|told| (told.host, told.port));
+        let operated = setup.follows.get();
+        let follows = operated.map(|host| (address(host).ip().to_string(), PORT));
+        let follows = follows.or(told);
         let engine = Engine::new(engine_now(now), config, seed, Box::new(machine.clone()));
         let mut server = Self {
             engine,
             machine,
+            follows,
             setup: setup.clone(),
             now,
             roles: BTreeMap::new(),
             full: BTreeSet::new(),
             first_conn: (seed & 0xFFFF_FFFF) * CONNECTIONS,
             bus_links: 0,
+            voice: Voice::default(),
+            packets: BTreeMap::new(),
             ready: VecDeque::new(),
             tick_ms: now.mono_ms + TICK_MS,
             received: None,
             relay: None,
+            slots_to: None,
             nodes: None,
             inspector: None,
             was_slave: false,
@@ -142,7 +173,7 @@ impl Server {
         }
         setup
             .keeps_all
-            .set(setup.always && setup.follows.get().is_none());
+            .set(setup.always && server.follows.is_none());
         if let Err(problem) = server.begin(seed) {
             let disk = setup.disk.lock();
             // A server that cannot write does not start, and is started again.
@@ -172,8 +203,8 @@ impl Server {
             self.load_dump()?;
         }
         self.engine.check_loaded_slots();
-        if let Some(host) = self.setup.follows.get() {
-            self.engine.follow(&address(host).ip().to_string(), PORT);
+        if let Some((host, port)) = self.follows.clone() {
+            self.engine.follow(&host, port);
         }
         self.after_turn();
         Ok(())
@@ -186,9 +217,8 @@ impl Server {
     // ---- loading -----------------------------------------------------------------------------------------------------
 
     fn load_options(&self) -> LoadOptions {
-        let follows = self.setup.follows.get().is_some();
         LoadOptions {
-            drop_expired_before: (!follows).then_some(self.now.unix_ms),
+            drop_expired_before: self.follows.is_none().then_some(self.now.unix_ms),
             ..LoadOptions::default()
         }
     }
@@ -292,6 +322,9 @@ impl Server {
             self.engine.end_turn();
             let mut acted = false;
             while let Some(action) = self.engine.poll_action() {
+                if self.has_died() {
+                    return;
+                }
                 acted = true;
                 self.perform(action);
                 if self.ended {
@@ -311,17 +344,31 @@ impl Server {
         if self.engine.has_unflushed() && !self.engine.flush_append_only() {
             return self.end();
         }
-        if self.setup.disk.lock().has_died() {
-            self.ended = true;
-            return self.ready.push_back(Output::LosePower);
+        if self.has_died() {
+            return;
         }
         self.look_at_role();
         if let Some(late_ms) = self.setup.disk.lock().take_use() {
             self.ready.push_back(Output::Waited { late_ms });
         }
+        self.tell_log();
+    }
+
+    fn tell_log(&mut self) {
         for line in log::take() {
             self.ready.push_back(Output::Note(Note::Log(line)));
         }
+    }
+
+    /// Whether the machine has lost power while something was synced: what was to be done afterwards is not done.
+    fn has_died(&mut self) -> bool {
+        let died = self.setup.disk.lock().has_died();
+        if died {
+            self.tell_log();
+            self.ended = true;
+            self.ready.push_back(Output::LosePower);
+        }
+        died
     }
 
     fn look_at_role(&mut self) {
@@ -335,6 +382,7 @@ impl Server {
     }
 
     fn end(&mut self) {
+        self.tell_log();
         self.ended = true;
         self.ready.push_back(Output::Exit);
     }
@@ -350,11 +398,7 @@ impl Server {
                 let to = SocketAddr::new(ip, port);
                 self.ready.push_back(Output::Connect { conn, to });
             }
-            Action::SendLink { link, bytes } => {
-                if let Some(conn) = self.conn_of_link(link) {
-                    self.ready.push_back(Output::Send { conn, bytes });
-                }
-            }
+            Action::SendLink { link, bytes } => self.send_link(link, bytes),
             Action::CloseLink { link } => {
                 if let Some(conn) = self.conn_of_link(link) {
                     self.close(conn);
@@ -384,12 +428,24 @@ impl Server {
                 let due_ms = self.now.mono_ms + 1 + self.setup.disk.lock().sync_ms;
                 self.nodes = Some((due_ms, text));
             }
-            // Nobody migrates keys or slots here, or restarts by a command.
-            Action::Transfer { .. } | Action::RelaySlots { .. } | Action::Restart { .. } => {}
+            Action::RelaySlots { link } => {
+                self.machine.take_ended();
+                self.slots_to = Some(link);
+            }
+            // Nobody migrates single keys here, or restarts by a command.
+            Action::Transfer { .. } | Action::Restart { .. } => {}
             Action::Exit { .. } => self.end(),
             Action::BusConnect { .. } | Action::BusSend { .. } | Action::BusClose { .. } => {
                 self.perform_bus(action);
             }
+        }
+    }
+
+    fn send_link(&mut self, link: LinkId, bytes: Vec<u8>) {
+        let count = bytes.len();
+        if let Some(conn) = self.conn_of_link(link) {
+            self.ready.push_back(Output::Send { conn, bytes });
+            self.engine.link_sent(link, count);
         }
     }
 
@@ -403,10 +459,11 @@ impl Server {
                 }
             }
             Action::BusSend { link, bytes } => {
-                let count = bytes.len() as u64;
                 if let Some(conn) = self.conn_of_bus(link) {
-                    self.ready.push_back(Output::Send { conn, bytes });
-                    self.engine.bus_sent(link, count);
+                    let notes = self.voice.hear(&bytes);
+                    self.ready
+                        .extend(notes.into_iter().map(Note::Bus).map(Output::Note));
+                    self.send_packet(conn, link, bytes);
                 }
             }
             Action::BusClose { link } => {
@@ -418,6 +475,15 @@ impl Server {
         }
     }
 
+    fn send_packet(&mut self, conn: Conn, link: cluster_bus::LinkId, bytes: Vec<u8>) {
+        if self.full.contains(&conn) {
+            return self.packets.entry(conn).or_default().push(bytes);
+        }
+        let count = bytes.len() as u64;
+        self.ready.push_back(Output::Send { conn, bytes });
+        self.engine.bus_sent(link, count);
+    }
+
     fn dialled(&self, number: u64) -> Conn {
         Conn::Dialled(self.first_conn + number)
     }
@@ -425,6 +491,7 @@ impl Server {
     fn close(&mut self, conn: Conn) {
         self.roles.remove(&conn);
         self.full.remove(&conn);
+        self.packets.remove(&conn);
         self.ready.push_back(Output::Close { conn });
     }
 
@@ -526,11 +593,17 @@ impl Server {
         let Some(ok) = self.machine.take_ended() else {
             return;
         };
+        let piped = self.machine.take_piped();
+        let ok = ok && piped.is_some();
+        if let Some(link) = self.slots_to.take() {
+            let bytes = piped.unwrap_or_default();
+            self.engine.link_queued(link, bytes.len());
+            self.send_link(link, bytes);
+            return self.turn(|engine| engine.snapshot_relayed(link, ok));
+        }
         let Some((replicas, mark)) = self.relay.take() else {
             return;
         };
-        let piped = self.machine.take_piped();
-        let ok = ok && piped.is_some();
         for id in replicas {
             if let (Some(bytes), Some(out)) = (&piped, self.engine.output(id)) {
                 out.raw(bytes);
@@ -603,6 +676,7 @@ impl Server {
 
     fn closed(&mut self, conn: Conn) {
         self.full.remove(&conn);
+        self.packets.remove(&conn);
         match self.roles.remove(&conn) {
             Some(Role::Client(id)) => self.turn(|engine| engine.close(id)),
             Some(Role::Link(link)) => self.turn(|engine| engine.link_closed(link)),
@@ -639,7 +713,13 @@ impl Server {
                     buffer.advance(length);
                 }
                 for packet in packets {
+                    let second = (self.setup.bug == Bug::SecondVote)
+                        .then(|| self.voice.second_vote(&packet))
+                        .flatten();
                     self.turn(|engine| engine.bus_received(link, packet));
+                    if let Some(bytes) = second {
+                        self.perform_bus(Action::BusSend { link, bytes });
+                    }
                 }
             }
             None => {}
@@ -695,8 +775,15 @@ impl Server {
     pub(super) fn set_full(&mut self, conn: Conn, full: bool) {
         if full {
             self.full.insert(conn);
-        } else {
-            self.full.remove(&conn);
+            return;
+        }
+        self.full.remove(&conn);
+        let packets = self.packets.remove(&conn).unwrap_or_default();
+        if let Some(&Role::Bus(link, _)) = self.roles.get(&conn) {
+            for bytes in packets {
+                self.send_packet(conn, link, bytes);
+            }
+            self.after_turn();
         }
     }
 
@@ -776,9 +863,16 @@ impl Server {
                     return String::new();
                 };
                 self.inspector = Some(id);
+                if self.engine.config().cluster_enabled {
+                    self.inspect(id, &["READONLY"]);
+                }
                 id
             }
         };
+        self.inspect(id, words)
+    }
+
+    fn inspect(&mut self, id: ClientId, words: &[&str]) -> String {
         let mut request = resp::Reply::new();
         request.array(words.len());
         words.iter().for_each(|word| request.bulk(word));
@@ -797,7 +891,7 @@ impl Server {
         self.engine.is_slave()
     }
 
-    /// What waits to be sent to one client, at most, in bytes.
+    /// What waits to be sent to one client, or node, at most, in bytes.
     #[must_use]
     pub fn longest_output(&mut self) -> usize {
         let engine = &mut self.engine;
@@ -805,8 +899,10 @@ impl Server {
             Role::Client(id) => Some(*id),
             _ => None,
         });
+        let packets = self.packets.values();
         clients
             .map(|id| engine.output(id).map_or(0, |out| out.len()))
+            .chain(packets.map(|packets| packets.iter().map(Vec::len).sum()))
             .max()
             .unwrap_or(0)
     }

@@ -1,24 +1,25 @@
-//! The scenario of a seed: one server, or a primary with two replicas whom an operator looks after, clients that write and read all the
-//! time, and faults of machines, disks, network and clocks.
+//! The scenario of a seed: one server, a primary with two replicas whom an operator looks after or three sentinels do, or a cluster;
+//! clients that write and read all the time; faults of machines, disks, network and clocks.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::checks::{Checks, Confirmed, View, shown};
 use super::client::{self, Asked, Outcome};
-use super::disk::{Backup, Shared};
-use super::process::{self, Bug, address};
-use super::{Note, PORT, Process, Setup, log, mark};
+use super::disk::Backup;
+use super::group::{Group, Kind, sentinel_config};
+use super::process::{self, Bug, SYSTEM_FILES};
+use super::{Note, Process, Setup, bus, log, mark, sentinel};
 use crate::sim::faults;
 use crate::sim::{Failure, Options, Rng, Scenario, World};
 
-/// Faults stop here, and then there is so much time to agree.
-const CALM_MS: u64 = 60_000;
+/// Things go wrong for so long, and then there is so much time to agree.
+const FAULTS_MS: u64 = 55_000;
 const CONVERGENCE_MS: u64 = 90_000;
-/// How often the operator looks, and data are compared.
-const TICK_MS: u64 = 500;
-/// No client has more waiting for it than this: no reply here is long.
+/// How often roles are looked at, and data are compared.
+pub(super) const TICK_MS: u64 = 500;
+/// No client or node has more waiting for it than this: no reply here is long.
 const MOST_OUTPUT_BYTES: usize = 4 << 20;
 
 /// What a run is to be, beside what the seed decides.
@@ -26,8 +27,8 @@ const MOST_OUTPUT_BYTES: usize = 4 << 20;
 pub struct Wanted {
     /// What is wrong with the servers.
     pub bug: Bug,
-    /// How many servers; the seed decides where there is none.
-    pub servers: Option<usize>,
+    /// Who the servers are to one another; the seed decides where nothing is said.
+    pub kind: Option<Kind>,
 }
 
 /// What a run was like, for tests that want to know that something has happened at all.
@@ -49,6 +50,10 @@ pub struct Summary {
     pub starts: u64,
     /// Failovers.
     pub failovers: u64,
+    /// Votes of nodes.
+    pub votes: u64,
+    /// Times that a client's slot went to another node as a whole.
+    pub moves: u64,
     /// Simulated milliseconds from the end of the faults to agreement.
     pub converged_ms: u64,
 }
@@ -61,8 +66,9 @@ pub fn run(seed: u64, wanted: Wanted, options: Options) -> Result<Summary, Box<F
     let _lines = options.trace.is_some().then(log::collect);
     let mut run = Run::new(seed, wanted, options);
     let result = run.live().and_then(|()| run.come_to_rest());
+    let name = wanted.kind.map_or("server", Kind::name);
     let converged_ms = result
-        .map_err(|problem| Box::new(Failure::new("server", seed, run.world.now_ms(), problem)))?;
+        .map_err(|problem| Box::new(Failure::new(name, seed, run.world.now_ms(), problem)))?;
     Ok(Summary {
         steps: run.world.steps(),
         history: run.world.history(),
@@ -72,28 +78,49 @@ pub fn run(seed: u64, wanted: Wanted, options: Options) -> Result<Summary, Box<F
         compared: run.checks.compared,
         starts: run.setups.iter().map(|setup| setup.starts.get()).sum(),
         failovers: run.failovers,
+        votes: run.nodes.votes() as u64,
+        moves: run.moves_done,
         converged_ms,
     })
 }
 
 /// Servers and clients in a world, and what has been seen of them.
 pub struct Run {
-    /// The world. The servers are its first hosts.
+    /// The world. The servers are its first hosts, then come sentinels, then clients.
     pub world: World<Process>,
     /// What has been seen.
     pub checks: Checks,
-    setups: Vec<process::Setup>,
-    rng: Rng,
+    /// What sentinels have said.
+    pub sentinels: sentinel::Checks,
+    /// What nodes of a cluster have said.
+    pub nodes: bus::Checks,
+    pub(super) group: Group,
+    pub(super) setups: Vec<process::Setup>,
+    pub(super) clients: u64,
+    pub(super) rng: Rng,
     next_tick_ms: u64,
-    /// Whom the operator holds for the primary, and tells the clients of.
-    primary: Rc<Cell<usize>>,
+    /// Who is the primary, as far as operators and sentinels know.
+    pub(super) primary: usize,
+    /// The same as clients know it: from the operator, or each from one sentinel.
+    pub(super) known_primaries: Vec<Rc<Cell<usize>>>,
+    /// The newest configuration that a sentinel had.
+    pub(super) config_epoch: u64,
+    /// Whom each node was seen to follow last.
+    pub(super) followed: Vec<Option<usize>>,
+    /// An operator moves slots.
+    pub(super) moves: bool,
+    /// Who served each client's keys when that was looked at last, and the generations of all then.
+    pub(super) owners: BTreeMap<u64, (usize, Vec<u64>)>,
+    /// Moves that were asked for: of which client's slot, from where, to where.
+    pub(super) moved: BTreeSet<(u64, usize, usize)>,
+    pub(super) moves_done: u64,
     /// The clients are to be quiet.
     quiet: Rc<Cell<bool>>,
     /// The name of the primary's stream when it was last seen.
-    stream: String,
-    down_since_ms: Option<u64>,
-    patience_ms: u64,
-    failovers: u64,
+    pub(super) stream: String,
+    pub(super) down_since_ms: Option<u64>,
+    pub(super) patience_ms: u64,
+    pub(super) failovers: u64,
     /// What disks held once.
     backups: BTreeMap<usize, Backup>,
 }
@@ -105,43 +132,52 @@ impl Run {
         let mut rng = Rng::new(seed);
         let mut world = World::new(rng.next_u64());
         world.trace = options.trace;
-        let servers = wanted.servers.unwrap_or([1, 3, 3][rng.index(3)]);
-        let (config, always) = config(&mut rng, servers);
-        world.say(|| config.clone());
-        let setups: Vec<process::Setup> = (0..servers)
-            .map(|host| process::Setup {
-                host,
-                config: config.clone(),
-                disk: Shared::new(rng.next_u64()),
-                follows: Rc::new(Cell::new((host > 0).then_some(0))),
-                generation: Rc::default(),
-                starts: Rc::default(),
-                always,
-                keeps_all: Rc::default(),
-                bug: wanted.bug,
-            })
-            .collect();
+        world.fsync = options.fsync;
+        let group = Group::draw(&mut rng, wanted.kind);
+        let setups = group.setups(&mut rng, wanted.bug);
+        world.say(|| format!("{group:?}\n{}", setups[0].config));
         for setup in &setups {
             world.add_host(Setup::Server(setup.clone()));
         }
-        let (primary, quiet) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-        for number in 0..rng.between(2, 4) {
+        let config = sentinel_config(&mut rng);
+        for _ in 0..group.sentinels() {
+            world.add_host(Setup::Sentinel(config.clone(), wanted.bug));
+        }
+        let quiet = Rc::new(Cell::new(false));
+        let known_primaries: Vec<Rc<Cell<usize>>> = (0..group.sentinels().max(1))
+            .map(|_| Rc::default())
+            .collect();
+        let clients = rng.between(2, 4);
+        for (number, known) in (0..clients).zip(known_primaries.iter().cycle()) {
             world.add_host(Setup::Client(client::Setup {
                 number,
-                primary: Rc::clone(&primary),
+                primary: (!group.is_cluster()).then(|| Rc::clone(known)),
+                servers: setups.len(),
                 quiet: Rc::clone(&quiet),
                 serial: Rc::default(),
-                replicas: servers as u64 - 1,
+                replicas: group.replicas as u64,
             }));
         }
         let patience_ms = rng.between(1_000, 8_000);
+        let moves = group.is_cluster() && rng.percent(40);
         Self {
             world,
             checks: Checks::default(),
+            sentinels: sentinel::Checks::default(),
+            nodes: bus::Checks::new(moves),
+            group,
+            followed: vec![None; setups.len()],
+            moves,
+            owners: BTreeMap::new(),
+            moved: BTreeSet::new(),
+            moves_done: 0,
             setups,
+            clients,
             rng,
             next_tick_ms: 0,
-            primary,
+            primary: 0,
+            known_primaries,
+            config_epoch: 0,
             quiet,
             stream: String::new(),
             down_since_ms: None,
@@ -151,29 +187,45 @@ impl Run {
         }
     }
 
-    fn servers(&self) -> std::ops::Range<usize> {
+    pub(super) fn servers(&self) -> std::ops::Range<usize> {
         0..self.setups.len()
+    }
+
+    /// The hosts of sentinels.
+    pub(super) fn watchers(&self) -> std::ops::Range<usize> {
+        let servers = self.setups.len();
+        servers..servers + self.group.sentinels()
     }
 
     /// The time in which things go wrong.
     fn live(&mut self) -> Result<(), String> {
-        let servers = self.setups.len();
+        self.form()?;
         let gap_ms = self.rng.between(1_500, 12_000);
-        let from_ms = self.rng.between(500, 4_000);
-        let mut plan = faults::Plan::draw(&mut self.rng, servers, from_ms, CALM_MS, gap_ms);
+        let from_ms = self.world.now_ms() + self.rng.between(500, 4_000);
+        let calm_ms = self.world.now_ms() + FAULTS_MS;
+        let hosts = self.watchers().end;
+        let mut plan = faults::Plan::draw(&mut self.rng, hosts, from_ms, calm_ms, gap_ms);
         let disks_lie = self.rng.percent(30);
-        while self.world.now_ms() < CALM_MS {
+        let disks_fill = self.rng.percent(20);
+        self.sentinels.epochs_may_be_forgotten = disks_fill;
+        while self.world.now_ms() < calm_ms {
             let next_ms = plan
                 .next_ms()
-                .unwrap_or(CALM_MS)
-                .min(CALM_MS)
+                .unwrap_or(calm_ms)
+                .min(calm_ms)
                 .min(self.world.now_ms() + 1_000);
             self.run_to(next_ms)?;
             plan.apply(&mut self.world);
             self.happen(disks_lie);
+            if disks_fill && self.rng.percent(30) {
+                self.fill_a_disk();
+            }
             self.look()?;
         }
         plan.stop(&mut self.world);
+        for host in self.watchers() {
+            self.set_cannot_save(host, false);
+        }
         for host in self.servers() {
             let mut disk = self.setups[host].disk.lock();
             (disk.full, disk.sync_fails, disk.sync_ms, disk.dies) = (false, false, 0, false);
@@ -193,55 +245,82 @@ impl Run {
                 disk.sync_fails = self.rng.percent(4);
                 disk.dies = self.rng.percent(3);
             }
-            if down && host != self.primary.get() && self.rng.percent(30) {
-                match self.backups.get(&host) {
-                    Some(backup) if self.rng.percent(50) => disk.restore(backup.clone()),
-                    _ => disk.wipe(),
-                }
+            let is_replica = self.group.is_cluster() || host != self.primary;
+            if down && is_replica && self.rng.percent(30) {
+                let backup = self.backups.get(&host).filter(|_| self.rng.percent(50));
+                disk.exchange(backup, &SYSTEM_FILES);
+                self.setups[host].keeps_all.set(false);
                 self.world.say(|| format!("host {host} gets another disk"));
             } else if self.rng.percent(3) {
                 self.backups.insert(host, disk.backup());
             }
             drop(disk);
-            let job = self.rng.between(0, 60);
-            match job {
+            match self.rng.between(0, 60) {
                 0 => drop(self.ask(host, &["BGREWRITEAOF"])),
                 1 => drop(self.ask(host, &["BGSAVE"])),
+                2 if self.group.is_cluster() => drop(self.ask(host, &["CLUSTER", "FAILOVER"])),
                 _ => {}
             }
         }
+        if self.moves && self.rng.percent(15) {
+            self.move_slots();
+        }
     }
 
-    fn ask(&mut self, host: usize, words: &[&str]) -> Option<String> {
+    /// A server that is down gets an empty disk for its data.
+    fn empty_disk(&mut self, host: usize) {
+        let setup = &self.setups[host];
+        setup.disk.lock().exchange(None, &SYSTEM_FILES);
+        setup.keeps_all.set(false);
+    }
+
+    /// A sentinel cannot save its state for a while, or can again. (The world's own full disk ends a process.)
+    fn fill_a_disk(&mut self) {
+        let mut watchers = self.watchers();
+        if let Some(host) = watchers.nth(self.rng.index(watchers.len())) {
+            let full = self.rng.percent(50);
+            self.set_cannot_save(host, full);
+        }
+    }
+
+    fn set_cannot_save(&mut self, host: usize, cannot_save: bool) {
+        self.world
+            .say(|| format!("sentinel {host} can save: {}", !cannot_save));
+        self.world.call(host, |process, _| {
+            if let Process::Sentinel(sentinel) = process {
+                sentinel.cannot_save = cannot_save;
+            }
+        });
+    }
+
+    /// What a command answers at a server; none where it cannot be asked.
+    pub(super) fn ask(&mut self, host: usize, words: &[&str]) -> Option<String> {
         self.world
             .call(host, |process, now| Some(process.server()?.ask(now, words)))
             .flatten()
     }
 
-    fn view(&mut self, host: usize) -> Option<View> {
+    pub(super) fn view(&mut self, host: usize) -> Option<View> {
         let replication = self.ask(host, &["INFO", "replication", "persistence"])?;
         Some(View::of(&replication))
     }
 
-    /// What a server holds under a client's key; none where it cannot be asked.
-    fn held(&mut self, host: usize, (client, key): (u64, u64)) -> Option<Option<u64>> {
+    /// What a server holds under a client's key; none where it cannot be asked. A node holds nothing of slots that are another's, but
+    /// where slots move it may have had them a moment ago.
+    pub(super) fn held(&mut self, host: usize, (client, key): (u64, u64)) -> Option<Option<u64>> {
         let answer = self.ask(host, &["GET", &client::key_of(client, key)])?;
-        match answer.as_bytes().first()? {
-            b'$' => Some(
-                answer
-                    .lines()
-                    .nth(1)
-                    .and_then(|text| mark::parse(text.as_bytes())),
-            ),
-            _ => None,
+        if answer.starts_with("-MOVED") {
+            return (!self.moves).then_some(None);
         }
+        let value = answer.starts_with('$').then(|| answer.lines().nth(1))?;
+        Some(value.and_then(|text| mark::parse(text.as_bytes())))
     }
 
-    fn generation(&self, host: usize) -> u64 {
+    pub(super) fn generation(&self, host: usize) -> u64 {
         self.setups[host].generation.get()
     }
 
-    fn generations(&self) -> Vec<u64> {
+    pub(super) fn generations(&self) -> Vec<u64> {
         self.servers().map(|host| self.generation(host)).collect()
     }
 
@@ -307,6 +386,7 @@ impl Run {
             ));
         }
         let confirmed = Confirmed {
+            host,
             value,
             replicas,
             generations,
@@ -315,161 +395,83 @@ impl Run {
         Ok(())
     }
 
-    // ---- the operator ------------------------------------------------------------------------------------------------
-
-    fn operate(&mut self) -> Result<(), String> {
-        let primary = self.primary.get();
-        if let Some(view) = self.view(primary) {
-            if !view.loading && view.is_primary {
-                self.stream = view.stream;
-            }
-            self.down_since_ms = None;
-        } else if self.setups.len() > 1 {
-            let now_ms = self.world.now_ms();
-            let since_ms = *self.down_since_ms.get_or_insert(now_ms);
-            if now_ms - since_ms >= self.patience_ms {
-                self.fail_over()?;
-            }
-        }
-        self.give_roles();
-        Ok(())
-    }
-
-    fn give_roles(&mut self) {
-        let primary = self.primary.get();
-        let ip = address(primary).ip().to_string();
-        for host in self.servers() {
-            self.setups[host]
-                .follows
-                .set((host != primary).then_some(primary));
-            let Some(view) = self.view(host) else {
-                continue;
-            };
-            if host == primary && !view.is_primary {
-                self.ask(host, &["REPLICAOF", "NO", "ONE"]);
-            } else if host != primary && (view.is_primary || view.follows != ip) {
-                self.ask(host, &["REPLICAOF", &ip, &PORT.to_string()]);
-            }
-        }
-    }
-
-    /// The primary is gone: of the replicas that follow its stream the one that is furthest becomes the new one.
-    fn fail_over(&mut self) -> Result<(), String> {
-        let old = self.primary.get();
-        let mut candidates = Vec::new();
-        for host in self.servers().filter(|host| *host != old) {
-            let view = self.view(host);
-            candidates.extend(
-                view.filter(|view| view.stream == self.stream && !view.loading && !view.is_primary)
-                    .map(|view| (view.offset, host)),
-            );
-        }
-        let Some(&(_, new)) = candidates.iter().max_by_key(|(offset, _)| *offset) else {
-            return Ok(());
-        };
-        self.world
-            .say(|| format!("host {new} is to be the primary instead of {old}: {candidates:?}"));
-        self.ask(new, &["REPLICAOF", "NO", "ONE"]);
-        self.primary.set(new);
-        self.failovers += 1;
-        self.down_since_ms = None;
-        let candidates: Vec<usize> = candidates.into_iter().map(|(_, host)| host).collect();
-        self.check_confirmed(old, new, &candidates)
-    }
-
-    /// What WAIT confirmed is at the new primary, if enough of those who may have confirmed it could be chosen.
-    fn check_confirmed(
-        &mut self,
-        old: usize,
-        new: usize,
-        candidates: &[usize],
-    ) -> Result<(), String> {
-        let others = self.setups.len() as u64 - 1;
-        for (at, confirmed) in std::mem::take(&mut self.checks.confirmed) {
-            let good = candidates
-                .iter()
-                .filter(|host| confirmed.generations[**host] == self.generation_before(**host, new))
-                .count() as u64;
-            let same_primary = confirmed.generations[old] == self.generation(old);
-            // Of any so many others one at least is among those that could be chosen.
-            if !same_primary || confirmed.replicas + good <= others {
-                continue;
-            }
-            let held = self.held(new, at).flatten();
-            if held < Some(confirmed.value) {
-                return Err(format!(
-                    "WAIT told client {} that {} replicas have {}, and the new primary, host {new}, has {}",
-                    at.0,
-                    confirmed.replicas,
-                    shown(Some(confirmed.value)),
-                    shown(held)
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// The generation that a server had before it was made the primary.
-    fn generation_before(&self, host: usize, new: usize) -> u64 {
-        self.generation(host) - u64::from(host == new)
-    }
-
     /// A server does not start with what its disk holds: that must not be, but where a sync has failed and it went on, as it is told to.
     /// Then somebody gives it another disk.
     fn cannot_start(&mut self, host: usize, problem: &str) -> Result<(), String> {
         let setup = &self.setups[host];
-        let mut disk = setup.disk.lock();
+        let disk = setup.disk.lock();
         if setup.always || !disk.torn {
             return Err(format!("host {host} does not start: {problem}"));
         }
-        disk.wipe();
-        setup.keeps_all.set(false);
+        drop(disk);
+        self.empty_disk(host);
         Ok(())
     }
 
     // ---- what must hold of data --------------------------------------------------------------------------------------
 
     fn compare(&mut self) -> Result<(), String> {
-        let mut places: BTreeMap<(String, u64), (usize, String)> = BTreeMap::new();
-        let mut furthest = None;
+        let mut views = Vec::new();
         for host in self.servers() {
-            let Some(view) = self.view(host).filter(View::is_placed) else {
-                continue;
-            };
-            if host == self.primary.get() && view.is_primary {
-                furthest = Some((view.stream.clone(), view.offset));
-            } else if let Some((stream, offset)) = &furthest
-                && view.linked
-                && view.stream == *stream
-                && view.offset > *offset
+            let view = self.view(host).filter(View::is_placed);
+            views.extend(view.map(|view| (host, view)));
+            self.check_queues(host)?;
+        }
+        let mut written: BTreeMap<&str, u64> = BTreeMap::new();
+        for (_, view) in views.iter().filter(|(_, view)| view.is_primary) {
+            written.insert(&view.stream, view.offset);
+        }
+        let mut places: BTreeMap<(&str, u64), Vec<usize>> = BTreeMap::new();
+        for (host, view) in &views {
+            if let Some(written) = written.get(&*view.stream)
+                && view.offset > *written
             {
                 return Err(format!(
-                    "host {host} is at {} of a stream that its primary has written up to {offset}",
+                    "host {host} is at {} of a stream that its primary has written up to {written}",
                     view.offset
                 ));
             }
-            let digest = self.ask(host, &["DEBUG", "DIGEST"]).unwrap_or_default();
-            let place = (view.stream, view.offset);
-            if let Some((other, first)) = places.get(&place) {
-                self.checks.compared += 1;
-                let hosts = (*other, host);
-                if self.checks.differ(hosts, *first != digest) {
-                    return Err(format!(
-                        "hosts {other} and {host} differ at the same place of their stream, {place:?}, and go on to"
-                    ));
-                }
-            }
-            places.insert(place, (host, digest));
-            let longest = self.world.call(host, |process, _| {
-                process.server().map(super::process::Server::longest_output)
-            });
-            if longest.flatten() > Some(MOST_OUTPUT_BYTES) {
+            let place = (&*view.stream, view.offset);
+            places.entry(place).or_default().push(*host);
+        }
+        for (place, hosts) in &places {
+            self.compare_data(hosts, place)?;
+        }
+        Ok(())
+    }
+
+    /// Servers at one place of a stream hold the same.
+    fn compare_data(&mut self, hosts: &[usize], place: &(&str, u64)) -> Result<(), String> {
+        let [first, others @ ..] = hosts else {
+            return Ok(());
+        };
+        if others.is_empty() {
+            return Ok(());
+        }
+        let digest = self.ask(*first, &["DEBUG", "DIGEST"]);
+        for other in others {
+            self.checks.compared += 1;
+            let differ = self.ask(*other, &["DEBUG", "DIGEST"]) != digest;
+            if self.checks.differ((*first, *other), differ) {
                 return Err(format!(
-                    "{longest:?} bytes wait for a client of host {host}"
+                    "hosts {first} and {other} differ at the same place of their stream, {place:?}, and go on to"
                 ));
             }
         }
         Ok(())
+    }
+
+    /// What waits to be sent is bounded.
+    fn check_queues(&mut self, host: usize) -> Result<(), String> {
+        let longest = self.world.call(host, |process, _| {
+            process.server().map(process::Server::longest_output)
+        });
+        match longest.flatten() {
+            Some(bytes) if bytes > MOST_OUTPUT_BYTES => Err(format!(
+                "{bytes} bytes wait for a client or a node of host {host}"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The faults are over: all have to agree, and the primary still holds what it has told.
@@ -485,41 +487,32 @@ impl Run {
             self.run_to(self.world.now_ms() + TICK_MS)?;
         }
         let converged_ms = self.world.now_ms() - start_ms;
-        let primary = self.primary.get();
-        let generation = self.generation(primary);
-        let clients = (self.world.hosts.len() - self.setups.len()) as u64;
-        for at in (0..clients).flat_map(|client| (0..client::KEYS).map(move |key| (client, key))) {
-            let floor = self.checks.floor(at, primary, generation);
-            let held = self.held(primary, at).flatten();
-            if held < floor {
-                return Err(format!(
-                    "in the end host {primary} holds {} of client {}, which it had told of {}",
-                    shown(held),
-                    at.0,
-                    shown(floor)
-                ));
-            }
+        for host in self.servers() {
+            self.check_floors(host)?;
         }
         Ok(converged_ms)
     }
 
-    fn trouble(&mut self) -> Option<String> {
-        let primary = self.primary.get();
-        let mut all = Vec::new();
-        for host in self.servers() {
-            let Some(view) = self.view(host) else {
-                return Some(format!("host {host} is down"));
-            };
-            if view.is_primary != (host == primary) || view.loading {
-                return Some(format!("host {host} is {view:?}"));
+    /// A server still holds what it has told.
+    fn check_floors(&mut self, host: usize) -> Result<(), String> {
+        let generation = self.generation(host);
+        for client in 0..self.clients {
+            for key in 0..client::KEYS {
+                let Some(floor) = self.checks.floor((client, key), host, generation) else {
+                    continue;
+                };
+                if let Some(held) = self.held(host, (client, key))
+                    && held < Some(floor)
+                {
+                    return Err(format!(
+                        "in the end host {host} holds {} of client {client}, which it had told of {}",
+                        shown(held),
+                        shown(Some(floor))
+                    ));
+                }
             }
-            if !view.is_primary && !view.linked {
-                return Some(format!("host {host} has no link to its primary"));
-            }
-            all.push((view.stream, view.offset));
         }
-        all.dedup();
-        (all.len() > 1).then(|| format!("they are at different places: {all:?}"))
+        Ok(())
     }
 }
 
@@ -537,7 +530,7 @@ impl Scenario for Run {
     }
 
     fn tick(&mut self) -> Result<(), String> {
-        self.operate()?;
+        self.keep_roles()?;
         self.compare()
     }
 
@@ -556,6 +549,8 @@ impl Scenario for Run {
                 } => self.told(client, host, &asked, &outcome)?,
                 Note::CannotStart(problem) => self.cannot_start(host, &problem)?,
                 Note::Wrong(problem) => return Err(problem),
+                Note::Sentinel(note) => self.sentinels.see(host, &note)?,
+                Note::Bus(note) => self.nodes.see(note)?,
                 Note::Log(_) => {}
             }
         }
@@ -565,47 +560,4 @@ impl Scenario for Run {
     fn unrest(&self) -> Option<String> {
         None
     }
-}
-
-/// How all servers of a run are configured, and whether they sync before they answer.
-fn config(rng: &mut Rng, servers: usize) -> (String, bool) {
-    fn of(rng: &mut Rng, values: &[&'static str]) -> &'static str {
-        values[rng.index(values.len())]
-    }
-    let fsync = of(rng, &["always", "always", "everysec", "off"]);
-    let mut lines = vec![
-        format!("port {PORT}"),
-        "protected-mode no".to_owned(),
-        "enable-debug-command yes".to_owned(),
-        "repl-timeout 10".to_owned(),
-        "repl-ping-replica-period 2".to_owned(),
-        "appendonly no".to_owned(),
-    ];
-    if fsync != "off" {
-        lines.pop();
-        lines.push("appendonly yes".to_owned());
-        lines.push(format!("appendfsync {fsync}"));
-    }
-    let save = of(rng, &["\"\"", "5 10", "2 1"]);
-    lines.push(format!("save {save}"));
-    for (name, values) in [
-        ("repl-diskless-sync", &["yes", "no"][..]),
-        ("repl-diskless-sync-delay", &["0", "1"]),
-        ("repl-backlog-size", &["16kb", "64kb", "1mb"]),
-        ("aof-use-rdb-preamble", &["yes", "no"]),
-        ("auto-aof-rewrite-min-size", &["4kb", "32kb", "64mb"]),
-        ("no-appendfsync-on-rewrite", &["no"]),
-        ("stop-writes-on-bgsave-error", &["yes", "no"]),
-        (
-            "client-output-buffer-limit replica",
-            &["256mb 64mb 60", "128kb 64kb 5"],
-        ),
-    ] {
-        lines.push(format!("{name} {}", of(rng, values)));
-    }
-    if servers > 1 && rng.percent(15) {
-        lines.push("min-replicas-to-write 1".to_owned());
-    }
-    lines.push(String::new());
-    (lines.join("\n"), fsync == "always")
 }

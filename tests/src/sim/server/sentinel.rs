@@ -1,5 +1,7 @@
-//! The two kinds of processes of a sentinel simulation as one [`Core`], and the wire between them: each hop is encoded
-//! and decoded as RESP.
+//! A sentinel in the simulator: its core, and what its shell does. Each hop is encoded and decoded as RESP.
+
+pub mod checks;
+mod followers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -12,20 +14,13 @@ use sentinel_core::config::{Config, Facts, File, Host, World};
 use sentinel_core::{ClientId, Input as In, LinkId, Monitor, Reply};
 use tokio_util::codec::Decoder as _;
 
-use super::redis::Redis;
-use crate::sim::{Conn, Core, Input, Now, Output};
+pub use checks::Checks;
+use followers::Followers;
+
+use crate::sim::{Conn, Input, Now, Output};
 
 /// More links than one process opens in a run.
 const LINKS: u64 = 1 << 24;
-
-/// What a host is.
-#[derive(Clone, Debug)]
-pub enum Setup {
-    /// A sentinel, with the sentinel.conf of its first start.
-    Sentinel(String),
-    /// A server, and whose slave it is at its first start.
-    Redis(Option<SocketAddr>),
-}
 
 /// What checks have to see of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,87 +46,10 @@ pub enum Note {
         /// The configuration it tells of: its epoch and the master.
         config: (u64, String),
     },
+    /// This sentinel promotes a replica although it knows of one that has more.
+    PassedOver(String),
     /// A line of the log.
     Log(String),
-}
-
-/// A process.
-// One per host, so the larger one's size does not matter.
-#[allow(clippy::large_enum_variant, reason = "a run has six of them")]
-pub enum Process {
-    /// A sentinel.
-    Sentinel(Sentinel),
-    /// A server.
-    Redis(Redis),
-}
-
-impl Core for Process {
-    type Setup = Setup;
-    type Note = Note;
-
-    fn logged(note: &Note) -> Option<&str> {
-        match note {
-            Note::Log(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn new(now: Now, setup: &Setup, file: Option<&[u8]>, seed: u64) -> Self {
-        match setup {
-            Setup::Sentinel(config) => {
-                let file = file.unwrap_or(config.as_bytes());
-                Self::Sentinel(Sentinel::new(now, file, seed))
-            }
-            Setup::Redis(master) => Self::Redis(Redis::new(now, *master, file, seed)),
-        }
-    }
-
-    fn handle_input(&mut self, now: Now, input: Input) {
-        match self {
-            Self::Sentinel(sentinel) => sentinel.handle_input(now, input),
-            Self::Redis(redis) => redis.handle_input(now, input),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Now) {
-        if let Self::Sentinel(sentinel) = self {
-            sentinel.monitor.handle_timeout(core_now(now));
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<u64> {
-        match self {
-            Self::Sentinel(sentinel) => sentinel.monitor.poll_timeout(),
-            Self::Redis(_) => None,
-        }
-    }
-
-    fn poll_output(&mut self) -> Option<Output<Note>> {
-        match self {
-            Self::Sentinel(sentinel) => sentinel.poll_output(),
-            Self::Redis(redis) => redis.poll_output(),
-        }
-    }
-}
-
-impl Process {
-    /// The sentinel, if it is one.
-    #[must_use]
-    pub fn sentinel(&self) -> Option<&Sentinel> {
-        match self {
-            Self::Sentinel(sentinel) => Some(sentinel),
-            Self::Redis(_) => None,
-        }
-    }
-
-    /// The server, if it is one.
-    #[must_use]
-    pub fn redis(&self) -> Option<&Redis> {
-        match self {
-            Self::Redis(redis) => Some(redis),
-            Self::Sentinel(_) => None,
-        }
-    }
 }
 
 /// A sentinel's core, and what its shell would hold.
@@ -148,6 +66,9 @@ pub struct Sentinel {
     first_link: u64,
     /// What waits for links that are not up yet.
     waiting: BTreeMap<LinkId, Vec<Vec<u8>>>,
+    /// Replies of which a part has come.
+    replies: BTreeMap<LinkId, BytesMut>,
+    followers: Followers,
     ready: VecDeque<Output<Note>>,
 }
 
@@ -156,7 +77,7 @@ impl Sentinel {
         clippy::panic,
         reason = "a file that the core wrote and cannot read again is a finding"
     )]
-    fn new(now: Now, text: &[u8], seed: u64) -> Self {
+    pub(super) fn new(now: Now, text: &[u8], seed: u64) -> Self {
         let file = File::parse(text, &mut NoWorld)
             .unwrap_or_else(|error| panic!("sentinel.conf: {error}"));
         let new_id = || format!("{seed:016x}{:024x}", seed.rotate_left(17));
@@ -184,25 +105,35 @@ impl Sentinel {
             file: text.to_vec(),
             first_link: (seed & 0xFFFF_FFFF) * LINKS,
             waiting: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            followers: Followers::default(),
             ready: VecDeque::new(),
         }
     }
 
-    fn handle_input(&mut self, now: Now, input: Input) {
+    /// Puts a bug in: it promotes the replica that lags behind most.
+    pub fn promote_laggards(&mut self) {
+        self.followers.upside_down = true;
+    }
+
+    pub(super) fn handle_input(&mut self, now: Now, input: Input) {
         self.now = now;
         let (Input::Accepted { conn, .. }
         | Input::Connected { conn, .. }
         | Input::Refused { conn }
         | Input::Closed { conn }
         | Input::Bytes { conn, .. }) = input;
-        let input = match conn {
-            Conn::Accepted(number) => Self::client_input(ClientId(number), input),
+        let inputs: Vec<In> = match conn {
+            Conn::Accepted(number) => Self::client_input(ClientId(number), input)
+                .into_iter()
+                .collect(),
             // What was on its way to the process before this one is dropped.
             Conn::Dialled(number) => self
                 .link(number)
-                .and_then(|link| self.link_input(link, input)),
+                .map(|link| self.link_input(link, input))
+                .unwrap_or_default(),
         };
-        if let Some(input) = input {
+        for input in inputs {
             self.monitor.handle_input(core_now(now), input);
         }
     }
@@ -233,9 +164,10 @@ impl Sentinel {
         clippy::panic,
         reason = "what our servers and sentinels reply, a sentinel must understand"
     )]
-    fn link_input(&mut self, link: LinkId, input: Input) -> Option<In> {
-        Some(match input {
+    fn link_input(&mut self, link: LinkId, input: Input) -> Vec<In> {
+        match input {
             Input::Connected { local, .. } => {
+                self.followers.opened(link);
                 let conn = self.conn(link);
                 let waiting = self.waiting.remove(&link).unwrap_or_default();
                 self.ready.extend(
@@ -243,29 +175,37 @@ impl Sentinel {
                         .into_iter()
                         .map(|bytes| Output::Send { conn, bytes }),
                 );
-                In::Connected {
+                vec![In::Connected {
                     link,
                     local_ip: local.ip(),
                     // Hosts have no names in the simulator.
                     peer_ip: local.ip(),
-                }
+                }]
             }
             Input::Refused { .. } | Input::Closed { .. } => {
-                self.waiting.remove(&link);
-                In::Closed {
+                self.forget(link);
+                vec![In::Closed {
                     link,
                     reason: "gone".to_owned(),
-                }
+                }]
             }
             Input::Bytes { bytes, .. } => {
-                let reply = decode_reply(&bytes).unwrap_or_else(|| panic!("no reply: {bytes:?}"));
-                In::Received { link, reply }
+                let buffer = self.replies.entry(link).or_default();
+                buffer.extend_from_slice(&bytes);
+                let replies =
+                    decode_replies(buffer).unwrap_or_else(|| panic!("no reply: {bytes:?}"));
+                let mut received = Vec::new();
+                for reply in replies {
+                    let reply = self.followers.hear(link, reply, self.now.mono_ms);
+                    received.push(In::Received { link, reply });
+                }
+                received
             }
-            Input::Accepted { .. } => return None,
-        })
+            Input::Accepted { .. } => Vec::new(),
+        }
     }
 
-    fn poll_output(&mut self) -> Option<Output<Note>> {
+    pub(super) fn poll_output(&mut self) -> Option<Output<Note>> {
         while self.ready.is_empty() {
             let output = self.monitor.poll_output()?;
             self.take(output);
@@ -277,14 +217,11 @@ impl Sentinel {
         use sentinel_core::Output as Out;
         let output = match output {
             Out::Connect { link, addr, .. } => {
-                self.waiting.insert(link, Vec::new());
-                Output::Connect {
-                    conn: self.conn(link),
-                    to: SocketAddr::new(addr.ip.unwrap_or([0, 0, 0, 0].into()), addr.port),
-                }
+                let to = SocketAddr::new(addr.ip.unwrap_or([0, 0, 0, 0].into()), addr.port);
+                self.connect(link, to)
             }
             Out::Close { link } => {
-                self.waiting.remove(&link);
+                self.forget(link);
                 Output::Close {
                     conn: self.conn(link),
                 }
@@ -328,7 +265,7 @@ impl Sentinel {
                 conn: Conn::Accepted(number),
             },
             Out::Event { kind, text, .. } => {
-                self.event(kind);
+                self.event(kind, &text);
                 Output::Note(Note::Log(format!("{kind} {text}")))
             }
             Out::Log { text, .. } => Output::Note(Note::Log(text)),
@@ -345,8 +282,28 @@ impl Sentinel {
         self.ready.push_back(output);
     }
 
+    fn connect(&mut self, link: LinkId, to: SocketAddr) -> Output<Note> {
+        self.waiting.insert(link, Vec::new());
+        self.followers.links.insert(link, (to, false));
+        Output::Connect {
+            conn: self.conn(link),
+            to,
+        }
+    }
+
+    fn forget(&mut self, link: LinkId) {
+        self.waiting.remove(&link);
+        self.replies.remove(&link);
+        self.followers.closed(link);
+    }
+
     /// An election tells two things: who leads, and that this sentinel's own vote was counted.
-    fn event(&mut self, kind: &str) {
+    fn event(&mut self, kind: &str, text: &str) {
+        if kind == "+selected-slave" {
+            let passed = self.followers.passed_over(text, self.now.mono_ms);
+            self.ready
+                .extend(passed.map(Note::PassedOver).map(Output::Note));
+        }
         if kind == "+elected-leader" {
             let saved = self.monitor.snapshot().saved;
             let epoch = saved
@@ -421,14 +378,14 @@ pub(super) fn core_now(now: Now) -> sentinel_core::Now {
     }
 }
 
-pub(super) fn encode_request(words: &[Vec<u8>]) -> Vec<u8> {
+fn encode_request(words: &[Vec<u8>]) -> Vec<u8> {
     let mut out = resp::Reply::new();
     out.array(words.len());
     words.iter().for_each(|word| out.bulk(word));
     out.into_vec()
 }
 
-pub(super) fn decode_request(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn decode_request(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut batch = Batch::default();
     let cut = Parser::new().cut_all(bytes, &mut batch).ok()?;
     let mut words = Vec::new();
@@ -437,16 +394,27 @@ pub(super) fn decode_request(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         .then(|| words.into_iter().map(<[u8]>::to_vec).collect())
 }
 
-pub(super) fn encode_reply(reply: &Reply) -> Vec<u8> {
+fn encode_reply(reply: &Reply) -> Vec<u8> {
     let mut out = resp::Reply::new();
     reply.encode(&mut out);
     out.into_vec()
 }
 
-fn decode_reply(bytes: &[u8]) -> Option<Reply> {
-    let mut buffer = BytesMut::from(bytes);
-    let value = Codec::default().decode(&mut buffer).ok()??;
-    buffer.is_empty().then(|| reply_of(value))
+/// All whole replies at the start of what has come. None where it is no reply.
+fn decode_replies(buffer: &mut BytesMut) -> Option<Vec<Reply>> {
+    let mut replies = Vec::new();
+    // A reply of which a part has come is decoded from its start again: they are short.
+    loop {
+        let mut rest = buffer.clone();
+        match Codec::default().decode(&mut rest) {
+            Ok(Some(value)) => {
+                *buffer = rest;
+                replies.push(reply_of(value));
+            }
+            Ok(None) => return Some(replies),
+            Err(_) => return None,
+        }
+    }
 }
 
 fn reply_of(value: client::Value) -> Reply {
