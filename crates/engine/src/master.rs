@@ -78,6 +78,8 @@ pub(crate) struct Replicas {
     pub(crate) id: String,
     /// The name that the stream had before, and up to which offset that is its history (`master_replid2`).
     pub(crate) second: Option<replication::Place>,
+    /// The database that the stream had selected there.
+    pub(crate) second_selected: Option<usize>,
     pub(crate) backlog: Option<Backlog>,
     /// The stream's offset where no backlog was ever needed.
     pub(crate) offset: u64,
@@ -391,6 +393,7 @@ impl Engine {
             replicas.id
         );
         replicas.second = Some((former, offset));
+        replicas.second_selected = replicas.selected;
     }
 
     /// The stream goes on from a place: after a copy, or after a start.

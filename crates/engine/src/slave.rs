@@ -237,6 +237,7 @@ impl Engine {
             && let Some((name, _)) = replicas.second.take_if(|(_, until)| *until == offset)
         {
             replicas.id = name;
+            replicas.selected = replicas.second_selected;
         }
     }
 

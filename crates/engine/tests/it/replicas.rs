@@ -365,3 +365,35 @@ fn a_writable_replica_deletes_the_keys_that_its_clients_gave_a_time() {
     assert_eq!(server.run(a, &["DBSIZE"]), ":1\r\n");
     assert_eq!(server.run(a, &["GET", "kept"]), "$1\r\nv\r\n");
 }
+
+/// The link to the primary is made, and the primary goes on with the stream.
+fn continue_stream(server: &mut Server, mono_ms: u64) -> LinkId {
+    later(server, mono_ms);
+    server.engine.tick();
+    let (link, _, _) = opened(server).expect("a link");
+    server.engine.link_opened(link, Ok(()));
+    let greeting = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n";
+    server.engine.link_received(link, greeting);
+    server.engine.end_turn();
+    link
+}
+
+#[test]
+fn a_replica_that_was_a_primary_for_a_while_goes_on_in_the_database_of_the_stream() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let replica = attach(&mut server, 7001);
+    server.run(a, &["SELECT", "3"]);
+    server.run(a, &["SET", "k", "1"]);
+    server.engine.close(replica);
+    for (mono_ms, value) in [(5000, "2"), (10_000, "3")] {
+        server.run(a, &["REPLICAOF", "NO", "ONE"]);
+        server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+        let link = continue_stream(&mut server, mono_ms);
+        let write = request(&["SET", "k", value]);
+        server.engine.link_received(link, &write);
+        server.engine.end_turn();
+        let got = server.run(a, &["GET", "k"]);
+        assert_eq!(got, format!("$1\r\n{value}\r\n"));
+    }
+}
