@@ -64,8 +64,8 @@ pub(crate) struct Persistence {
     pub(crate) expired_keys: u64,
     /// The last dump that was begun is one that servers before 4.0 can read: it does not tell its place in the stream.
     pub(crate) dump_is_old: bool,
-    /// The child that saved was killed by FLUSHALL: its end is still to be noted.
-    flushed: bool,
+    /// The child that saved was killed, by FLUSHALL or BGSAVE CANCEL: its end is still to be noted.
+    killed: bool,
     /// The process is about to end.
     pub(crate) ending: bool,
 }
@@ -139,9 +139,9 @@ impl Engine {
             return;
         }
         let saving = |running: Running| running.purpose.writes_dump();
-        if self.keeper.persistence.running.is_some_and(saving) && !self.keeper.persistence.flushed {
+        if self.keeper.persistence.running.is_some_and(saving) && !self.keeper.persistence.killed {
             self.host.kill_child();
-            self.keeper.persistence.flushed = true;
+            self.keeper.persistence.killed = true;
         }
         // What goes wrong is logged.
         if !self.config.save.is_empty() && self.save_now().is_ok() {
@@ -258,7 +258,7 @@ impl Engine {
     /// Whether the child has ended since the last call, and if so whether it did its job.
     pub fn look_after_child(&mut self) -> Option<bool> {
         let start_us = self.host.mono_us();
-        let end = if std::mem::take(&mut self.keeper.persistence.flushed) {
+        let end = if std::mem::take(&mut self.keeper.persistence.killed) {
             ChildEnd::Killed(SIGUSR1)
         } else {
             self.host.poll_child()?
@@ -443,7 +443,7 @@ impl Engine {
         let saving = |running: Running| running.purpose.writes_dump();
         if self.keeper.persistence.running.is_some_and(saving) {
             self.set_child(None);
-            self.keeper.persistence.flushed = false;
+            self.keeper.persistence.killed = false;
             tracing::warn!("There is a child saving an .rdb. Killing it!");
             self.host.kill_child();
         }
@@ -519,7 +519,8 @@ fn cancel_save(engine: &mut Engine, id: ClientId) -> Done {
     let saves = |running: &Running| running.purpose == Purpose::Save;
     let text = if std::mem::take(&mut state.save_scheduled) {
         "Scheduled background saving cancelled"
-    } else if state.running.as_ref().is_some_and(saves) {
+    } else if state.running.as_ref().is_some_and(saves) && !state.killed {
+        state.killed = true;
         engine.host.kill_child();
         "Background saving cancelled"
     } else {

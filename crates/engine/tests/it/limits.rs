@@ -227,3 +227,19 @@ fn a_save_that_failed_is_tried_again_while_writes_are_refused_for_it() {
     );
     assert_eq!(server.run(a, &["SET", "k", "v"]), "+OK\r\n");
 }
+
+#[test]
+fn a_save_that_is_cancelled_has_ended() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.talk.child.set(Some(engine::ChildEnd::Done));
+    let started = server.run(a, &["BGSAVE"]);
+    assert_eq!(started, "+Background saving started\r\n");
+    // The child is gone: nobody will find its end.
+    server.talk.child.set(None);
+    let cancelled = server.run(a, &["BGSAVE", "CANCEL"]);
+    assert_eq!(cancelled, "+Background saving cancelled\r\n");
+    server.engine.look_after_child();
+    let none = "-ERR Background saving is currently not in progress or scheduled\r\n";
+    assert_eq!(server.run(a, &["BGSAVE", "CANCEL"]), none);
+}
