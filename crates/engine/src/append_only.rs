@@ -169,7 +169,7 @@ impl Engine {
         true
     }
 
-    fn flush(&mut self, force: bool) {
+    pub(crate) fn flush(&mut self, force: bool) {
         if self.journal.append_only.given_up {
             return;
         }
@@ -420,6 +420,14 @@ impl Engine {
     pub(crate) fn part_names(&self) -> Vec<Vec<u8>> {
         let parts = self.journal.append_only.manifest.parts();
         parts.map(|part| part.name.clone()).collect()
+    }
+
+    /// The manifest as it is on the disk: numbers that no file has any more are given again.
+    pub(crate) fn reread_manifest(&mut self) {
+        let manifest = &mut self.journal.append_only.manifest;
+        if let Ok(read) = Manifest::parse(&manifest.to_bytes()) {
+            *manifest = read;
+        }
     }
 
     /// Brings a manifest to the disk.

@@ -247,7 +247,8 @@ impl Engine {
     /// DEBUG LOADAOF: replays the file while everything waits. Half a dataset is never kept: where the file is damaged, the process
     /// ends.
     pub(crate) fn reload_append_only(&mut self) -> Result<(), String> {
-        self.flush_append_only();
+        self.flush(true);
+        self.reread_manifest();
         let mut parts = Vec::new();
         let names: Vec<_> = self.part_names();
         for name in names {

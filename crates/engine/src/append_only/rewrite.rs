@@ -333,7 +333,10 @@ impl Engine {
     }
 
     pub(super) fn remove_waiting(&mut self) {
-        let path = self.part_path(&self.waiting_name());
+        let name = self.waiting_name();
+        let shown = String::from_utf8_lossy(&name);
+        tracing::info!("Removing the temp incr aof file {shown} in the background");
+        let path = self.part_path(&name);
         self.host.remove_later(&path);
     }
 }
