@@ -204,7 +204,11 @@ impl Engine {
                 }
                 self.host.watch(*period_ms, &self.meter.running);
             }
-            Effect::Cluster | Effect::Replication => self.apply_cluster_config(),
+            Effect::Cluster | Effect::Replication => {
+                self.apply_cluster_config();
+                // An import may have ended that kept keys from eviction.
+                self.shard.evictions.due = true;
+            }
             Effect::Password => {
                 let password = self.config.requirepass.as_deref();
                 self.access.users.set_default_password(password);

@@ -92,13 +92,16 @@ impl Engine {
 
     /// Evicts until memory is below the limit, or it is so late: then the next command or tick goes on.
     fn evict_until(&mut self, limit: u64, until_us: u64) -> Result<(), Error> {
+        let mut limit = limit;
         loop {
             let mut evicted = 0;
             for db in 0..self.shard.keyspace.databases() {
                 for _ in 0..BATCH {
-                    if !self.evict_one(db) {
+                    let Some(told) = self.evict_one(db) else {
                         break;
-                    }
+                    };
+                    // What clients are told of it is on its way out, and no reason to evict more.
+                    limit = limit.saturating_add(told);
                     evicted += 1;
                     // Small memories are looked at more often, so that no more goes than has to.
                     if evicted % 4 == 0 && self.memory_in_question() <= limit {
@@ -119,15 +122,14 @@ impl Engine {
         }
     }
 
-    /// Gives up one key of a database; false where there is none to give up.
-    fn evict_one(&mut self, db: usize) -> bool {
-        let Some(key) = self.choose(db) else {
-            return false;
-        };
+    /// Gives up one key of a database, and answers how much memory it took to tell of it; none where there is none to give up.
+    fn evict_one(&mut self, db: usize) -> Option<u64> {
+        let key = self.choose(db)?;
         let start_us = self.host.mono_us();
         let removed = self.shard.keyspace.db(db).remove(&key);
         let usec = self.host.mono_us().saturating_sub(start_us);
         self.note_latency("eviction-del", usec);
+        let before = self.memory_in_question();
         if removed {
             self.meter.stats.evicted += 1;
             self.propagate(
@@ -140,7 +142,7 @@ impl Engine {
                 .event(db, &key, EventClass::Evicted, "evicted");
             self.settle();
         }
-        true
+        Some(self.memory_in_question().saturating_sub(before))
     }
 
     fn choose(&mut self, db: usize) -> Option<Box<[u8]>> {
