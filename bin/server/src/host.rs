@@ -43,7 +43,7 @@ pub(crate) struct Machine {
     clock: Rc<Clock>,
     memory: Memory,
     reaper: Sender<Vec<Box<dyn Send>>>,
-    /// How many loads of garbage the reaper has still to free.
+    /// How many values the reaper has still to free.
     unfreed: Arc<AtomicUsize>,
     log: Log,
     child: CurrentChild,
@@ -85,9 +85,11 @@ impl Machine {
         std::thread::spawn(move || {
             sched::wait_for_the_core();
             for load in garbage {
-                drop(load);
-                freed.tell();
-                left.fetch_sub(1, Ordering::Relaxed);
+                for value in load {
+                    drop(value);
+                    freed.tell();
+                    left.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         });
         Self {
@@ -328,7 +330,7 @@ impl System for Machine {
     }
 
     fn free_later(&mut self, garbage: Vec<Box<dyn Send>>) {
-        self.unfreed.fetch_add(1, Ordering::Relaxed);
+        self.unfreed.fetch_add(garbage.len(), Ordering::Relaxed);
         // The thread lives as long as the process; if it is gone, the values are freed here.
         let _ = self.reaper.send(garbage);
     }
@@ -352,6 +354,7 @@ impl System for Machine {
             cpu_seconds: cpu_seconds("/proc/self/stat"),
             main_thread_cpu_seconds: [system, user],
             migrate_sockets: self.migrate_sockets.get(),
+            unfreed: self.unfreed.load(Ordering::Relaxed),
         }
     }
 

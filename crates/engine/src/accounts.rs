@@ -86,12 +86,16 @@ impl Engine {
         let databases =
             || (0..self.shard.keyspace.databases()).map(|db| self.shard.keyspace.db_ref(db));
         let backlog = self.journal.replicas.backlog.as_ref();
+        let kept = backlog.map_or(0, replication::Backlog::memory);
+        // What is kept beyond the backlog's size is there for replicas that have not read it yet.
+        let size = usize::try_from(self.config.repl_backlog_size).unwrap_or(usize::MAX);
+        replicas += kept.saturating_sub(size);
         Accounts {
             used: self.host.memory_used(),
             startup: self.meter.started_bytes,
             clients: normal,
             replicas,
-            backlog: backlog.map_or(0, replication::Backlog::memory),
+            backlog: kept.min(size),
             append_only: usize::try_from(self.append_only_bytes()).unwrap_or(usize::MAX),
             scripts: self.script_memory(),
             tables: databases().map(store::Db::table_bytes).sum(),

@@ -315,6 +315,8 @@ impl Engine {
         let limit = usize::try_from(config.maxmemory).unwrap_or(usize::MAX);
         let scripts = self.scripting.counts;
         let machines = scripts.scripts_vm + scripts.functions_vm;
+        let stream = self.journal.replicas.backlog.as_ref();
+        let stream = stream.map_or(0, replication::Backlog::memory);
         let cached = scripts.scripts_cache + scripts.functions_cache;
         lines!(text,
             "used_memory:{}", used;
@@ -359,7 +361,7 @@ impl Engine {
             "mem_fragmentation_bytes:{}", signed(rss) - signed(used);
             "mem_not_counted_for_evict:{}", self.memory_not_counted();
             "mem_replication_backlog:{}", all.backlog;
-            "mem_total_replication_buffers:{}", all.backlog;
+            "mem_total_replication_buffers:{}", stream;
             "mem_clients_slaves:{}", all.replicas;
             "mem_clients_normal:{}", all.clients;
             "mem_cluster_links:{}", self.keeper.cluster.as_ref().map_or(0, |node| node.link_bytes());
@@ -367,6 +369,8 @@ impl Engine {
             "mem_aof_buffer:{}", all.append_only;
             "mem_allocator:jemalloc-5.3.0";
             "active_defrag_running:0";
+            "lazyfree_pending_objects:{}", process.unfreed;
+            "lazyfreed_objects:{}", self.meter.stats.freed_later;
         );
     }
 

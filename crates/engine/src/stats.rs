@@ -66,6 +66,8 @@ pub(crate) struct Stats {
     /// What access control refused; not reset.
     pub(crate) denials: acl::Denials,
     pub(crate) expired: u64,
+    /// Values that another thread was given to free.
+    pub(crate) freed_later: u64,
     /// Fields of hashes whose time came.
     pub(crate) expired_fields: u64,
     pub(crate) evicted: u64,

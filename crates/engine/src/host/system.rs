@@ -41,6 +41,8 @@ pub struct Process {
     pub main_thread_cpu_seconds: [f64; 2],
     /// Sockets that MIGRATE keeps.
     pub migrate_sockets: usize,
+    /// Values that another thread has still to free.
+    pub unfreed: usize,
 }
 
 /// A certificate that TLS goes by.
