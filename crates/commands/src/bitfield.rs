@@ -206,6 +206,10 @@ fn operations(args: Args<'_>, may_write: bool) -> Result<Vec<Operation>, Error> 
             1 => Action::Set(reader.int()?),
             _ => Action::Add(reader.int()?),
         };
+        // No write makes a string longer than any may be.
+        if kind > 0 && offset + width.bits as usize > MAX_STRING_BYTES * 8 {
+            return Err(OUT_OF_RANGE);
+        }
         if kind > 0 && !may_write {
             return Err(Error::text(
                 "ERR BITFIELD_RO only supports the GET subcommand",
@@ -221,9 +225,10 @@ fn operations(args: Args<'_>, may_write: bool) -> Result<Vec<Operation>, Error> 
     Ok(all)
 }
 
-/// A bit's position, or `#n` for the n-th integer of this width. All of the integer lies within the longest string.
+const OUT_OF_RANGE: Error = Error::text("ERR bit offset is not an integer or out of range");
+
+/// A bit's position, or `#n` for the n-th integer of this width. It begins within the longest string.
 fn offset(word: &[u8], bits: u32) -> Result<usize, Error> {
-    const OUT_OF_RANGE: Error = Error::text("ERR bit offset is not an integer or out of range");
     let (number, unit) = match word {
         [b'#', number @ ..] => (number, bits as usize),
         number => (number, 1),
@@ -233,7 +238,7 @@ fn offset(word: &[u8], bits: u32) -> Result<usize, Error> {
         .and_then(|number| usize::try_from(number).ok());
     number
         .and_then(|number| number.checked_mul(unit))
-        .filter(|offset| offset.div_ceil(8) < MAX_STRING_BYTES - 8)
+        .filter(|offset| offset / 8 < MAX_STRING_BYTES)
         .ok_or(OUT_OF_RANGE)
 }
 

@@ -108,12 +108,16 @@ impl Span {
                 has_end: true,
                 ..all
             }),
-            [start, end, unit] => Ok(Self {
-                start: int(start)?,
-                in_bits: in_bits(unit)?,
-                end: int(end)?,
-                has_end: true,
-            }),
+            [start, end, unit] => {
+                // The unit is looked at before the end.
+                let (start, in_bits) = (int(start)?, in_bits(unit)?);
+                Ok(Self {
+                    start,
+                    end: int(end)?,
+                    in_bits,
+                    has_end: true,
+                })
+            }
             _ => Err(Error::Syntax),
         }
     }

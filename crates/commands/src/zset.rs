@@ -42,6 +42,11 @@ pub(crate) fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// ZINCRBY key increment member
 pub(crate) fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
+    const OPTIONS: [&str; 6] = ["NX", "XX", "GT", "LT", "CH", "INCR"];
+    // It is read as ZADD is, whose options it does not have.
+    if OPTIONS.iter().any(|option| is(args[2], option)) {
+        return Err(Error::Syntax);
+    }
     let options = AddOptions {
         incr: true,
         ..AddOptions::default()

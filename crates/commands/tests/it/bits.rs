@@ -116,6 +116,11 @@ fn ranges_of_bits() {
         ("SET b foobar", "OK"),
         ("BITCOUNT b 5 30 BIT", "17"),
         ("BITCOUNT b 0 0 BYTE", "4"),
+        (
+            "BITCOUNT b x 0 NIBBLE",
+            "ERR value is not an integer or out of range",
+        ),
+        ("BITCOUNT b 0 x NIBBLE", "ERR syntax error"),
         ("BITCOUNT b 0 -1 x", "ERR syntax error"),
         ("BITPOS b 1 2 10 BIT", "2"),
         ("BITPOS b 0 0 0 BIT", "0"),
@@ -142,6 +147,15 @@ fn integers_within_a_string() {
         ),
         (
             "BITFIELD f GET u8 -1",
+            "ERR bit offset is not an integer or out of range",
+        ),
+        ("BITFIELD_RO f GET u32 4294967295", "[0]"),
+        (
+            "BITFIELD_RO f GET u32 4294967296",
+            "ERR bit offset is not an integer or out of range",
+        ),
+        (
+            "BITFIELD f SET u32 4294967295 1",
             "ERR bit offset is not an integer or out of range",
         ),
         ("BITFIELD none", "[]"),

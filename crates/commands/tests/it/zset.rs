@@ -59,6 +59,7 @@ fn scores_print_with_the_fewest_digits() {
             "ERR resulting score is not a number (NaN)",
         ),
         ("ZINCRBY z 1 c", r#""inf""#),
+        ("ZINCRBY z xx c", "ERR syntax error"),
         ("ZINCRBY z 2.5 new", r#""2.5""#),
     ]);
 }
