@@ -185,7 +185,10 @@ fn set_if(
         return Ok(true);
     }
     put(ctx, key, value, expiry);
-    if let Expiry::AtMs(at_ms) = expiry {
+    let as_it_came = args.len() == 5 && args::is(args[3], "PXAT");
+    if let Expiry::AtMs(at_ms) = expiry
+        && !as_it_came
+    {
         let mut digits = itoa::Buffer::new();
         let at = digits.format(at_ms).as_bytes();
         ctx.effects

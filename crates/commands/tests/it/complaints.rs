@@ -130,6 +130,14 @@ fn what_goes_out_instead_of_the_command() {
         )
     );
     assert_eq!(
+        server.effects("SET a 2 pxat 4102444800000"),
+        "dirty 1, touched a, string set a, generic expire a"
+    );
+    assert_eq!(
+        server.effects("SET a 2 EXAT 4102444800"),
+        "dirty 1, touched a, string set a, generic expire a, as SET a 2 PXAT 4102444800000"
+    );
+    assert_eq!(
         server.effects("SET a 2 GET"),
         "dirty 1, touched a, string set a, as SET a 2"
     );
