@@ -6,26 +6,33 @@ use script::{ScriptError, ScriptFlags, Sha1, texts};
 use super::{Start, keys_and_arguments};
 use crate::{ClientId, Engine};
 
+/// How the word that tells the script is looked at before the others, and how it is found.
+type Script = (
+    fn(&[u8]) -> Done,
+    fn(&mut Engine, &[u8]) -> Result<Sha1, Error>,
+);
+
+const SOURCE: Script = (|_| Ok(()), prepare);
+const NAME: Script = (is_name, find);
+
 /// EVAL script numkeys key … arg …
 pub(crate) fn eval(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    run(engine, id, args, false, prepare)
+    run(engine, id, args, false, SOURCE)
 }
 
 /// EVAL_RO script numkeys key … arg …
 pub(crate) fn eval_ro(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    run(engine, id, args, true, prepare)
+    run(engine, id, args, true, SOURCE)
 }
 
 /// EVALSHA sha1 numkeys key … arg …
 pub(crate) fn evalsha(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    check_sha1(args[1])?;
-    run(engine, id, args, false, find)
+    run(engine, id, args, false, NAME)
 }
 
 /// EVALSHA_RO sha1 numkeys key … arg …
 pub(crate) fn evalsha_ro(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    check_sha1(args[1])?;
-    run(engine, id, args, true, find)
+    run(engine, id, args, true, NAME)
 }
 
 /// Compiles a script that is not known yet.
@@ -38,8 +45,8 @@ fn prepare(engine: &mut Engine, source: &[u8]) -> Result<Sha1, Error> {
     Ok(sha1)
 }
 
-/// What cannot be a SHA1 is refused before anything else is looked at.
-fn check_sha1(hex: &[u8]) -> Done {
+/// What cannot name a script names none, whatever else is wrong.
+fn is_name(hex: &[u8]) -> Done {
     if hex.len() == 40 {
         Ok(())
     } else {
@@ -58,10 +65,11 @@ fn run(
     id: ClientId,
     args: Args<'_>,
     read_only: bool,
-    find: fn(&mut Engine, &[u8]) -> Result<Sha1, Error>,
+    (check, find): Script,
 ) -> Done {
     // The monitors see it before the commands that it runs.
     engine.tell_monitors(id, args);
+    check(args[1])?;
     let (keys, argv) = keys_and_arguments(args, Error::NotInteger)?;
     let sha1 = find(engine, args[1])?;
     let mut interpreter = engine.take_interpreter()?;
