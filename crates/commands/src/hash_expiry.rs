@@ -105,9 +105,9 @@ fn remove_if_empty(ctx: &mut Ctx<'_>, key: &[u8]) {
     }
 }
 
-/// Whether a time has come for whoever sets it; never for one who applies what has happened elsewhere.
+/// Whether a time has come for whoever sets it; never for one who applies what has happened elsewhere, or imports it.
 fn is_past(ctx: &Ctx<'_>, time: u64) -> bool {
-    !ctx.replaying && time <= ctx.unix_ms()
+    !ctx.replaying && ctx.is_over(time)
 }
 
 /// So many changes to `key`, of one command.

@@ -84,3 +84,16 @@ fn debug_looks_inside() {
     server.run(a, &["CONFIG", "SET", "hash-max-listpack-entries", "7"]);
     assert_eq!(server.run_bytes(a, payload), b"+OK\r\n");
 }
+
+#[test]
+fn an_import_keeps_fields_whose_time_is_over() {
+    let mut server = Server::new();
+    let a = server.a;
+    let set = ["HSETEX", "h", "EXAT", "0", "FIELDS", "1", "f", "v"];
+    server.run(a, &["HSET", "h", "other", "v"]);
+    assert_eq!(server.run(a, &set), ":1\r\n");
+    assert_eq!(server.run(a, &["HLEN", "h"]), ":1\r\n");
+    server.run(a, &["CONFIG", "SET", "import-mode", "yes"]);
+    assert_eq!(server.run(a, &set), ":1\r\n");
+    assert_eq!(server.run(a, &["HLEN", "h"]), ":2\r\n");
+}
