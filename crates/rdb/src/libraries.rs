@@ -10,7 +10,7 @@ const VERSION_BYTES: usize = 2;
 const CHECKSUM_BYTES: usize = 8;
 
 /// What every server that knows libraries reads.
-const VERSION: u16 = 11;
+const VERSION: u16 = 10;
 /// The newest version of a payload that is read.
 const NEWEST: u16 = 80;
 

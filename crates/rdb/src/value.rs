@@ -386,7 +386,13 @@ impl<R: Read> ValueReader<R> {
                 PACKED
             };
             match container {
-                SINGLE => return self.decoder.string().map(Some),
+                SINGLE => {
+                    let empty = self.decoder.corrupt("a part of a list without a byte");
+                    return match self.decoder.string()? {
+                        Str::Bytes([]) => Err(empty),
+                        element => Ok(Some(element)),
+                    };
+                }
                 PACKED => {
                     let cursor = self.read_blob(form)?;
                     if let Body::Chain { part, .. } = &mut self.body {

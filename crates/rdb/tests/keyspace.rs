@@ -845,3 +845,16 @@ fn imports_of_slots_that_are_under_way_are_told() {
     let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
     assert_eq!(content(&load(&file)), content(&keyspace));
 }
+
+#[test]
+fn a_part_of_a_list_has_a_byte_at_least() {
+    let restored = |body| {
+        restore(
+            &payload(18, body),
+            &Limits::default(),
+            rdb::Trust::default(),
+        )
+    };
+    assert!(restored(b"\x01\x01\x01a").is_ok());
+    assert!(restored(b"\x01\x01\x00").is_err());
+}
