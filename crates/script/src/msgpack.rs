@@ -240,8 +240,7 @@ impl Packer<'_> {
     /// How many elements a table has, and whether its keys are just the whole numbers from 1 to that.
     fn count(&self, table: &Table) -> Result<(usize, bool)> {
         let (mut count, mut last, mut all_whole) = (0usize, 0i32, true);
-        for pair in table.pairs::<Value, Value>() {
-            let (key, _) = pair?;
+        table.for_each(|key: Value, _: Value| {
             let index = match key {
                 Value::Integer(index) => i32::try_from(index).ok().filter(|index| *index > 0),
                 _ => None,
@@ -249,8 +248,8 @@ impl Packer<'_> {
             all_whole &= index.is_some();
             last = last.max(index.unwrap_or(0));
             count += 1;
-            self.context.step()?;
-        }
+            self.context.step()
+        })?;
         Ok((
             count,
             all_whole && usize::try_from(last).is_ok_and(|last| last == count),

@@ -150,18 +150,24 @@ impl Encoder<'_> {
 
     /// An array has nothing but whole keys from 1 on, at least one, and not too many holes.
     fn shape(&self, table: &Table) -> Result<Shape> {
-        let (mut last, mut count) = (0i32, 0i32);
-        for pair in table.pairs::<Value, Value>() {
-            let (key, _) = pair?;
+        // Most objects are known by their first key.
+        if let Some(Ok((Value::String(_), _))) = table.pairs::<Value, Value>().next() {
+            return Ok(Shape::Object);
+        }
+        let (mut last, mut count, mut is_array) = (0i32, 0i32, true);
+        table.for_each(|key: Value, _: Value| {
             match number::of_value(&key) {
                 Some(index) if index >= 1.0 && index.fract() == 0.0 => {
                     // What does not fit in a C `int` counts as its least.
                     last = last.max(i32::try_from(to_i64(index)).unwrap_or(i32::MIN));
                     count = count.wrapping_add(1);
                 }
-                _ => return Ok(Shape::Object),
+                _ => is_array = false,
             }
-            self.context.step()?;
+            self.context.step()
+        })?;
+        if !is_array {
+            return Ok(Shape::Object);
         }
         let ratio = self.settings.sparse_ratio.get();
         if ratio > 0 && last > count.wrapping_mul(ratio) && last > self.settings.sparse_safe.get() {

@@ -123,7 +123,8 @@ function native.unpack(...)
   elseif not j then
     bad_argument(3, "unpack", "number", last)
   end
-  return unpack(t, i, j)
+  -- What the caller left out takes no place on the stack.
+  return unpack(...)
 end
 
 function native.pcall(...)
