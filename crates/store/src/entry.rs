@@ -437,7 +437,9 @@ impl Entry {
         let expire_ms = see.expire_ms();
         let len = len.max(value.len());
         if len > INLINE_MAX {
-            let mut buffer = BytesMut::with_capacity(len + len / 2);
+            // What was there before grows again.
+            let slack = if value.is_empty() { 0 } else { len / 2 };
+            let mut buffer = BytesMut::with_capacity(len + slack);
             buffer.extend_from_slice(value);
             buffer.resize(len, 0);
             let big = New::Big(Box::new(Big::Open(buffer)));
