@@ -71,11 +71,15 @@ impl Engine {
         self.is_slave() && !self.config.slave_read_only
     }
 
-    /// Notes which of the keys that a client's command touched expire.
+    /// Notes which of the keys that a client's command touched expire. What the primary writes is its own, also under such a name.
     pub(crate) fn note_own_keys(&mut self) {
+        let streamed = self.shard.keyspace.clock().expiry() == ExpiryMode::Ignore;
         for (db, key) in &self.shard.effects.touched {
-            if self.shard.keyspace.db_ref(*db).expire_ms(key).is_some() {
-                self.shard.own_keys.keys.insert((*db, key.clone()));
+            let own = (*db, key.clone());
+            if streamed {
+                self.shard.own_keys.keys.remove(&own);
+            } else if self.shard.keyspace.db_ref(*db).expire_ms(key).is_some() {
+                self.shard.own_keys.keys.insert(own);
             }
         }
     }
