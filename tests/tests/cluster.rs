@@ -45,6 +45,7 @@ fn w22_to_w24_a_cluster_with_replicas() {
     a_master_hands_over_before_it_ends(&mut cluster);
     w23_a_replica_dies(&mut cluster);
     w24_a_master_dies_under_load(&mut cluster);
+    a_master_that_comes_back_empty_gives_way(&mut cluster);
 }
 
 /// The source does not have the password.
@@ -851,6 +852,32 @@ fn w24_a_master_dies_under_load(cluster: &mut Cluster) {
         assert_eq!(&router.value(key), value, "{key}, slot {}", slot(key));
     }
     cluster.wait_clean(&cluster.nodes[0]);
+}
+
+/// It is started again at once, with its place in the cluster and without its data: its replica has them.
+fn a_master_that_comes_back_empty_gives_way(cluster: &mut Cluster) {
+    cluster.wait_in_step();
+    let master = (cluster.nodes.iter())
+        .find(|node| myself(node).slot_count() > 0 && node.text("DBSIZE") != "0")
+        .unwrap();
+    let (port, id, keys) = (master.port, myself(master).id, master.text("DBSIZE"));
+    let replica = (cluster.nodes.iter())
+        .find(|node| myself(node).master == id)
+        .unwrap()
+        .port;
+    cluster.node(port).kill();
+    cluster.node(port).start();
+    let replica = cluster.node(replica);
+    wait_until("the replica with the data is the master", || {
+        myself(replica).is("master")
+    });
+    assert!(replica.log().contains("came back without its data"));
+    assert_eq!(replica.text("DBSIZE"), keys);
+    cluster.wait_ok();
+    let old = cluster.node(port);
+    wait_until("the old master has its data again", || {
+        old.text("DBSIZE") == keys
+    });
 }
 
 /// A writer on a thread of its own.

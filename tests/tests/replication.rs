@@ -571,3 +571,79 @@ fn a_primary_that_was_killed_goes_on_from_its_append_only_file() {
     wait_value(&master, "counted", "15");
     assert_eq!(stat(&slave, "sync_full"), full);
 }
+
+#[test]
+fn a_master_that_comes_back_empty_does_not_empty_its_replicas() {
+    let mut master = Daemon::server(&format!("{QUIET}\nrepl-diskless-sync-delay 0"));
+    for number in 0..20 {
+        assert_eq!(master.text(&format!("SET key:{number} 1")), "OK");
+    }
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(master.text("SET last 1"), "OK");
+    wait_value(&slave, "last", "1");
+    let place = |server: &Daemon| {
+        let mut info = server.info("replication");
+        info.remove("master_replid")
+            .zip(info.remove("slave_repl_offset"))
+    };
+    master.kill();
+    let before = place(&slave);
+    master.start();
+    wait_until("the empty copy is refused", || {
+        (slave.info("replication")).contains_key("empty_master_refused_seconds_left")
+    });
+    assert_eq!(slave.text("DBSIZE"), "21");
+    assert_eq!(
+        slave.info_field("replication", "master_link_status"),
+        "down"
+    );
+    assert_eq!(place(&slave), before, "others may go on from here");
+    assert_order(
+        &slave.log(),
+        &[
+            "came back without its data: it offers a copy of 0 keys in a new stream, where 21 are here",
+            "This replica keeps its data",
+        ],
+    );
+    // An operator may want it all the same.
+    assert_eq!(
+        slave.text(&format!("REPLICAOF 127.0.0.1 {}", master.port)),
+        "OK Already connected to specified master"
+    );
+    wait_link(&slave);
+    assert_eq!(slave.text("DBSIZE"), "0");
+    assert!(!(slave.info("replication")).contains_key("empty_master_refused_seconds_left"));
+}
+
+#[test]
+fn an_empty_master_gets_the_replica_after_its_grace() {
+    let mut master = Daemon::server(&format!("{QUIET}\nrepl-diskless-sync-delay 0"));
+    assert_eq!(master.text("SET k 1"), "OK");
+    let slave = slave_of(&master, "repl-empty-master-grace 2");
+    wait_link(&slave);
+    master.kill();
+    master.start();
+    wait_until("the copy was refused", || {
+        slave
+            .log()
+            .contains("The copy is refused for 2 seconds more")
+    });
+    assert_eq!(slave.text("GET k"), "1");
+    wait_link(&slave);
+    assert_eq!(slave.text("DBSIZE"), "0");
+    assert!(slave.log().contains("nor was another one elected"));
+}
+
+#[test]
+fn a_replica_of_another_master_takes_its_copy_at_once() {
+    let (old, new) = (Daemon::server(QUIET), Daemon::server(QUIET));
+    assert_eq!(new.text("CONFIG SET repl-diskless-sync-delay 0"), "OK");
+    assert_eq!(old.text("CONFIG SET repl-diskless-sync-delay 0"), "OK");
+    assert_eq!(old.text("SET k 1"), "OK");
+    let slave = slave_of(&old, "");
+    wait_link(&slave);
+    slaveof(&slave, &new);
+    wait_until("the other data are gone", || slave.text("DBSIZE") == "0");
+    assert!(!slave.log().contains("came back without its data"));
+}

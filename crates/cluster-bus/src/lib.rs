@@ -41,8 +41,9 @@ pub mod slots;
 pub use id::{BadNodeId, NodeId};
 pub use message::{Announced, Message, Packet, Published};
 pub use node::{
-    Caller, ClusterState, CommandError, Config, Dropped, Endpoint, Event, Facts, Faults, Input,
-    Keyspace, LinkId, LinkInfo, LogLevel, Node, Output, Query, Reply, Route, SlotUsage,
+    Caller, ClusterState, CommandError, Config, Dropped, Endpoint, Event, Facts, FailoverKind,
+    Faults, Input, Keyspace, LinkId, LinkInfo, LogLevel, Node, Output, Query, Reply, Route,
+    SlotUsage,
 };
 pub use nodes_conf::NodesConf;
 pub use slots::{SLOT_COUNT, Slot, SlotSet, key_slot};

@@ -264,6 +264,8 @@ parameters! {
     propagation_error_behavior: PropagationError = PropagationError::Ignore, plain: word("propagation-error-behavior");
     /// What a replica does about a command of its primary that it cannot apply.
     replica_unknown_command: UnknownCommand = UnknownCommand::Break, plain: word("replica-unknown-command").hidden();
+    /// Seconds for which a replica keeps its data when its master comes back without them; 0 for not at all.
+    repl_empty_master_grace: u32 = 60, plain: int("repl-empty-master-grace", 0, INT_MAX).hidden();
     /// Seconds between a master's pings to its replicas.
     repl_ping_slave_period: u32 = 10, plain: int("repl-ping-replica-period", 1, INT_MAX).alias("repl-ping-slave-period").tells(Effect::Replication);
     /// Seconds without a sign of life after which the other side of a replication link is given up.

@@ -569,6 +569,9 @@ impl Engine {
             "replicas_repl_buffer_size:0";
             "replicas_repl_buffer_peak:0";
         );
+        if let Some(left_ms) = self.refuses_primary_ms() {
+            lines!(text, "empty_master_refused_seconds_left:{}", left_ms.div_ceil(1000););
+        }
         if slave.link.state() == replication::State::Sync {
             let left = slave
                 .link

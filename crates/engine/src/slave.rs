@@ -5,12 +5,14 @@
 
 use bytes::BytesMut;
 use commands::{Args, Done, Error, Flags, Traits, args};
-use replication::{Config, Input, Link, Output, Place, State};
+use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
 use crate::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
+
+mod refusal;
 
 /// Our side of replication as a slave.
 #[derive(Debug)]
@@ -40,6 +42,10 @@ pub(crate) struct Slave {
     pub(crate) down_mono_ms: Option<u64>,
     /// The dump being received goes to the disk; its size if it is known, and what has come.
     pub(crate) transfer: Option<(Option<u64>, u64)>,
+    /// The beginning of that dump.
+    head: refusal::Head,
+    /// Keeps the data from a copy without them.
+    guard: Guard,
 }
 
 impl Engine {
@@ -60,7 +66,12 @@ impl Engine {
     /// The bytes of the primary's stream that our data hold; none while they are not those of any place in it.
     pub(crate) fn applied_offset(&self) -> Option<u64> {
         let slave = self.keeper.slave.as_ref()?;
-        let follows = slave.resumable || slave.link.state() == State::Connected;
+        let follows = match slave.link.state() {
+            State::Connected => true,
+            // Until a dump is loaded nobody knows what becomes of the data.
+            State::Sync => false,
+            _ => slave.resumable,
+        };
         follows.then(|| self.journal.replicas.offset())
     }
 
@@ -138,6 +149,7 @@ impl Engine {
         self.place_stream(place.offset, database);
         if let Some(slave) = &mut self.keeper.slave {
             slave.resumable = true;
+            slave.guard = Guard::new(true);
         } else if self.config.slaveof.is_none() {
             let id = self.shard.rng.hex(40);
             self.shift_stream(id);
@@ -216,6 +228,8 @@ impl Engine {
             down_since_ms: 0,
             down_mono_ms: None,
             transfer: None,
+            head: refusal::Head::default(),
+            guard: Guard::default(),
         });
         self.note_watching();
         // A node of a cluster is told by the cluster, at each start.
@@ -281,13 +295,12 @@ impl Engine {
     pub(crate) fn tick_slave(&mut self) {
         let (config, place) = (self.link_config(), self.resume_place());
         let hands_over = self.is_handing_over();
-        let loading = self.keeper.persistence.loading.is_some();
+        if self.keeper.persistence.loading.is_some() || self.lets_primary_wait() {
+            return;
+        }
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        if loading {
-            return;
-        }
         let now_ms = self.now.mono_ms;
         slave.link.set_config(config);
         slave.link.set_place(place);
@@ -404,6 +417,7 @@ impl Engine {
             tracing::info!("PRIMARY <-> REPLICA sync: Flushing old data");
             // If loading fails nothing is left.
             if let Some(slave) = &mut self.keeper.slave {
+                slave.resumable = false;
                 slave.down_mono_ms = None;
             }
             // Our own replicas have to copy the new data.
@@ -470,9 +484,10 @@ impl Engine {
 
     /// The client that applies the stream, in the database that it has selected.
     fn start_stream(&mut self) {
-        let Some(slave) = &self.keeper.slave else {
+        let Some(slave) = &mut self.keeper.slave else {
             return;
         };
+        slave.guard.follow();
         if slave.client.is_some() {
             return;
         }
@@ -523,17 +538,16 @@ impl Engine {
                 Output::BeginTransfer(bytes) => {
                     if let Some(slave) = &mut self.keeper.slave {
                         slave.transfer = Some((bytes, 0));
+                        slave.head = refusal::Head::default();
                     }
                     self.act(Action::BeginSyncFile);
                 }
                 Output::Dump(bytes) => {
-                    if let Some((_, came)) = self
-                        .keeper
-                        .slave
-                        .as_mut()
-                        .and_then(|slave| slave.transfer.as_mut())
+                    if let Some(slave) = &mut self.keeper.slave
+                        && let Some((_, came)) = &mut slave.transfer
                     {
                         *came += bytes.len() as u64;
+                        slave.head.add(&bytes);
                     }
                     self.act(Action::WriteSyncFile { bytes });
                 }
@@ -615,7 +629,7 @@ impl Engine {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        slave.resumable = false;
+        // The data are still those of the stream: should the copy not come, or not be taken, it may be asked for again.
         slave.announced = None;
         slave.held = Vec::new();
         slave.scanned = 0;
@@ -626,6 +640,9 @@ impl Engine {
     }
 
     fn load_dump(&mut self, from: Option<Place>) {
+        if !self.takes_dump(from.as_ref()) {
+            return;
+        }
         if let Some(slave) = &mut self.keeper.slave {
             slave.transfer = None;
             slave.announced = from;
@@ -829,6 +846,7 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .as_ref()
         .is_some_and(|slave| slave.host.eq_ignore_ascii_case(host) && slave.port == port)
     {
+        engine.overrule_refusal();
         tracing::info!(
             "REPLICAOF would result into synchronization with the primary we are already connected with. No operation performed."
         );

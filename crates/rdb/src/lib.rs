@@ -25,6 +25,7 @@ mod liblzf;
 mod libraries;
 mod load;
 mod lzf;
+mod peek;
 mod reader;
 mod save;
 mod seen;
@@ -43,6 +44,7 @@ pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signat
 pub use input::Input;
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
 pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, copy, restore};
+pub use peek::{Amount, peek};
 pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
 pub use save::{
     CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, dump_for_any, lowest_version,

@@ -10,7 +10,9 @@
 //! the last byte that the replica has.
 
 mod backlog;
+mod guard;
 mod link;
 
 pub use backlog::Backlog;
+pub use guard::{Guard, Holding, Offer, Verdict};
 pub use link::{Config, Input, Link, Output, Place, State};

@@ -49,6 +49,8 @@ pub(crate) struct Slave {
     /// How long its link to the master is down, by its own INFO; negative when it never was up.
     pub(crate) master_link_down_ms: i64,
     pub(crate) master_link_up: bool,
+    /// It keeps its data from a master that came back without them.
+    pub(crate) refuses_empty: bool,
     pub(crate) master_host: Option<String>,
     pub(crate) master_port: i64,
     /// When its INFO last named another master than before.
@@ -401,6 +403,7 @@ impl Slave {
             node: Instance::new(now, addr, Role::Slave, true),
             master_link_down_ms: 0,
             master_link_up: false,
+            refuses_empty: false,
             master_host: None,
             master_port: 0,
             conf_changed_at: now,

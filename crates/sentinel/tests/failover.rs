@@ -340,3 +340,17 @@ fn two_masters_are_handled_each_on_its_own() {
         "{info}"
     );
 }
+
+#[test]
+fn a_master_that_came_back_without_its_data_gives_way_to_a_slave_that_has_them() {
+    let mut world = three(&[6380, 6381]);
+    let now_ms = world.now_ms;
+    // It was started again at once, and answers; one slave has what it had.
+    let slave = world.servers.get_mut(&6381).unwrap();
+    (slave.refuses_empty, slave.link_down_since) = (true, Some(now_ms));
+    world.wait_for(40_000, "a switch", |world| {
+        world.count_events("+switch-master") == 3
+    });
+    assert_eq!(world.count_events("+empty-master"), 3);
+    assert_eq!(world.count_events("+elected-leader"), 1);
+}

@@ -11,6 +11,7 @@ mod clients;
 mod cluster;
 mod connection;
 mod expiry;
+mod following;
 mod harness;
 mod limits;
 mod observe;

@@ -34,8 +34,9 @@ impl Master {
                 .node
                 .rebooting_since
                 .is_some_and(|since| now.saturating_sub(since) > reboot_down_after);
+        let emptied = who == Who::Master && self.is_emptied(cx);
         let node = self.node_mut(who);
-        let down = silent || demoted || rebooting;
+        let down = silent || demoted || rebooting || emptied;
         if down == node.sdown {
             return;
         }
@@ -55,6 +56,18 @@ impl Master {
         if down && who == Who::Master {
             self.recall_before_reset(cx);
         }
+    }
+
+    /// A master that came back without the data that a slave of it still has is as good as gone, as long as the slave keeps them.
+    fn is_emptied(&self, cx: &Context) -> bool {
+        let (now, addr) = (cx.mono(), &self.node.addr);
+        let period = cx.periods.info.saturating_mul(3);
+        self.slaves.iter().any(|slave| {
+            slave.refuses_empty
+                && !slave.node.sdown
+                && slave.master_port == i64::from(addr.port)
+                && (slave.node.info_at).is_some_and(|at| now.saturating_sub(at) <= period)
+        })
     }
 
     /// Counts who says that this master is down; sets and clears ODOWN. It is a weak agreement: the replies counted

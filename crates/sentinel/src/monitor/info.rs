@@ -24,6 +24,8 @@ struct InfoText {
     priority: Option<i64>,
     repl_offset: Option<u64>,
     announced: Option<bool>,
+    /// Copies of its master are refused, since they lack the data that it has.
+    refuses_empty: bool,
     handing_over: Option<bool>,
 }
 
@@ -79,6 +81,7 @@ impl InfoText {
             "master_link_status" if is_slave => {
                 self.master_link_up = Some(value.eq_ignore_ascii_case("up"));
             }
+            "empty_master_refused_seconds_left" if is_slave => self.refuses_empty = true,
             "slave_priority" if is_slave => self.priority = value.parse().ok(),
             "slave_repl_offset" if is_slave => self.repl_offset = value.parse().ok(),
             "replica_announced" if is_slave => self.announced = Some(value != "0"),
@@ -117,7 +120,11 @@ impl Master {
         if who == Who::Master {
             self.discover_slaves(cx, &info.slaves);
         } else if let Who::Slave(index) = who {
+            let refused = self.slaves[index].refuses_empty;
             self.slaves[index].observe(cx.mono(), &info);
+            if info.refuses_empty && !refused {
+                self.event(cx, Level::Warning, "+empty-master", who, "");
+            }
         }
         let now = cx.mono();
         let node = self.node_mut(who);
@@ -357,6 +364,7 @@ impl Slave {
             self.conf_changed_at = now;
         }
         self.master_link_up = info.master_link_up.unwrap_or(self.master_link_up);
+        self.refuses_empty = info.refuses_empty;
         self.priority = info.priority.unwrap_or(self.priority);
         self.repl_offset = info.repl_offset.unwrap_or(self.repl_offset);
         self.announced = info.announced.unwrap_or(self.announced);

@@ -87,6 +87,8 @@ pub(crate) struct Redis {
     pub(crate) link_down_since: Option<u64>,
     pub(crate) priority: i64,
     pub(crate) offset: u64,
+    /// It keeps its data from a master that came back without them.
+    pub(crate) refuses_empty: bool,
     /// Answer to PING, when it is not PONG.
     pub(crate) ping: Option<Reply>,
     /// SLAVEOF commands that are accepted and not obeyed.
@@ -146,6 +148,7 @@ impl World {
             link_down_since: None,
             priority: 100,
             offset: 586,
+            refuses_empty: false,
             ping: None,
             deaf: false,
             subscribers: Vec::new(),
@@ -686,6 +689,9 @@ impl World {
                     master.port,
                     server.offset
                 );
+                if server.refuses_empty {
+                    text += "empty_master_refused_seconds_left:60\r\n";
+                }
                 if let Some(since) = server.link_down_since {
                     text += &format!(
                         "master_link_down_since_seconds:{}\r\n",

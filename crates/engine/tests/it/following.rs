@@ -1,0 +1,145 @@
+//! Being a replica: what becomes of the data that are here, and of keys that clients wrote here.
+
+use conf::ServerConfig;
+use engine::{Action, LinkId, Now};
+
+use crate::harness::{Server, request};
+
+const OLD: &str = "0123456789012345678901234567890123456789";
+const NEW: &str = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+/// A dump of nothing.
+const EMPTY: &[u8] = b"REDIS0011\xff\0\0\0\0\0\0\0\0";
+
+fn later(server: &mut Server, mono_ms: u64) {
+    server.engine.set_now(Now {
+        mono_ms,
+        unix_us: 1_000_000_000_000 + mono_ms * 1000,
+    });
+    server.engine.tick();
+}
+
+/// What is to be done since the last call.
+fn actions(server: &mut Server) -> Vec<Action> {
+    std::iter::from_fn(|| server.engine.poll_action()).collect()
+}
+
+/// The link that is asked for, answered up to PSYNC.
+fn connected(server: &mut Server) -> LinkId {
+    let opened = actions(server).into_iter().find_map(|action| match action {
+        Action::OpenLink { link, .. } => Some(link),
+        _ => None,
+    });
+    let link = opened.expect("a link");
+    server.engine.link_opened(link, Ok(()));
+    let lines = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n";
+    server.engine.link_received(link, lines);
+    link
+}
+
+/// A copy is offered; whether it is to be loaded.
+fn offered(server: &mut Server, link: LinkId, name: &str, offset: u64, dump: &[u8]) -> bool {
+    let head = format!("+FULLRESYNC {name} {offset}\r\n${}\r\n", dump.len());
+    server.engine.link_received(link, head.as_bytes());
+    server.engine.link_received(link, dump);
+    let loads = |action: &Action| matches!(action, Action::LoadSyncFile { .. });
+    actions(server).iter().any(loads)
+}
+
+/// A replica that follows the stream `OLD`, with what it wrote.
+fn following(config: ServerConfig) -> (Server, LinkId) {
+    let mut server = Server::with(config);
+    let a = server.a;
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    later(&mut server, 2000);
+    let link = connected(&mut server);
+    assert!(offered(&mut server, link, OLD, 1000, EMPTY));
+    assert!(server.engine.begin_sync_load());
+    server.engine.sync_loaded(Ok(()));
+    let writes = [&["SET", "k", "1"], &["SET", "l", "2"]].map(|words| request(words));
+    server.engine.link_received(link, &writes.concat());
+    assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
+    (server, link)
+}
+
+fn info(server: &mut Server) -> String {
+    let a = server.a;
+    server.run(a, &["INFO", "replication"])
+}
+
+#[test]
+fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
+    let (mut server, link) = following(ServerConfig::default());
+    let a = server.a;
+    let at = |text: &str| {
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("slave_repl_offset:"));
+        line.expect("a field").to_owned()
+    };
+    let before = at(&info(&mut server));
+    server.engine.link_closed(link);
+    later(&mut server, 4000);
+    let link = connected(&mut server);
+    assert!(!offered(&mut server, link, NEW, 0, EMPTY));
+    assert_eq!(server.run(a, &["GET", "k"]), "$1\r\n1\r\n");
+    let text = info(&mut server);
+    assert!(text.contains("empty_master_refused_seconds_left:60\r\n"));
+    assert!(text.contains("master_link_status:down\r\n"));
+    assert_eq!(at(&text), before, "others may go on from here");
+    // It is not asked again before its time.
+    later(&mut server, 6000);
+    assert_eq!(actions(&mut server), []);
+    later(&mut server, 9100);
+    let link = connected(&mut server);
+    assert!(!offered(&mut server, link, NEW, 70, EMPTY));
+    let answer = server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    assert_eq!(answer, "+OK Already connected to specified master\r\n");
+    later(&mut server, 10_200);
+    let link = connected(&mut server);
+    assert!(offered(&mut server, link, NEW, 80, EMPTY));
+    assert!(server.engine.begin_sync_load());
+    assert_eq!(server.run(a, &["DBSIZE"]), ":0\r\n");
+}
+
+#[test]
+fn a_primary_that_goes_on_after_a_refusal_is_followed() {
+    let (mut server, link) = following(ServerConfig::default());
+    server.engine.link_closed(link);
+    later(&mut server, 4000);
+    let link = connected(&mut server);
+    assert!(!offered(&mut server, link, NEW, 0, EMPTY));
+    later(&mut server, 9100);
+    let link = connected(&mut server);
+    // It has its files again.
+    server.engine.link_received(link, b"+CONTINUE\r\n");
+    assert!(info(&mut server).contains("master_link_status:up\r\n"));
+    assert!(!info(&mut server).contains("empty_master_refused_seconds_left"));
+}
+
+#[test]
+fn the_copy_of_another_primary_is_taken() {
+    let (mut server, _) = following(ServerConfig::default());
+    let a = server.a;
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7003"]);
+    later(&mut server, 4000);
+    let link = connected(&mut server);
+    assert!(offered(&mut server, link, NEW, 0, EMPTY));
+}
+
+#[test]
+fn what_the_primary_writes_under_the_name_of_an_own_key_is_the_primarys() {
+    let (mut server, link) = following(ServerConfig {
+        slave_read_only: false,
+        ..ServerConfig::default()
+    });
+    let a = server.a;
+    server.run(a, &["SET", "own", "v", "PX", "50"]);
+    let words = request(&["SET", "own", "theirs", "PX", "10"]);
+    server.engine.link_received(link, &words);
+    later(&mut server, 5000);
+    assert_eq!(server.run(a, &["EXISTS", "own"]), ":0\r\n");
+    assert_eq!(
+        server.run(a, &["DBSIZE"]),
+        ":3\r\n",
+        "its primary deletes it"
+    );
+}
