@@ -36,5 +36,5 @@ pub use value::{
     LogLevel, LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimit, OutputLimits,
     Permission, PropagationError, PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior,
     SavePoint, ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients, TlsAuthClientsUser,
-    UnknownCommand, VersionCheck,
+    UnknownCommand, VersionCheck, WriteAcknowledge,
 };

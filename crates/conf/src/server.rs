@@ -17,6 +17,7 @@ use crate::value::{
     Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
     PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior, SavePoint, ShutdownFlags, Supervised,
     SyslogFacility, TlsAuthClients, TlsAuthClientsUser, UnknownCommand, VersionCheck,
+    WriteAcknowledge,
 };
 
 /// Which part of the server has to look at its parameters again after `CONFIG SET`.
@@ -290,6 +291,10 @@ parameters! {
     min_slaves_to_write: u32 = 0, plain: int("min-replicas-to-write", 0, INT_MAX).alias("min-slaves-to-write").tells(Effect::MinSlaves);
     /// The seconds since its last acknowledgement that a good replica may have.
     min_slaves_max_lag: u32 = 10, plain: int("min-replicas-max-lag", 0, INT_MAX).alias("min-slaves-max-lag").tells(Effect::MinSlaves);
+    /// Who must have a write before it is answered.
+    write_acknowledge: WriteAcknowledge = WriteAcknowledge::None, plain: word("write-acknowledge").hidden();
+    /// How many replicas this group has for that; 0 for those that the cluster knows, or as many as were seen.
+    write_acknowledge_replicas: u32 = 0, plain: int("write-acknowledge-replicas", 0, INT_MAX).hidden();
     /// Keys that are loaded by a migration neither expire nor are evicted.
     import_mode: bool = false, plain: word("import-mode").tells(Effect::Replication);
     /// The password of the default user.

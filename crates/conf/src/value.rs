@@ -225,6 +225,18 @@ choices! {
         Log = "log",
     }
 
+    /// Who must have a write before it is answered (`write-acknowledge`).
+    WriteAcknowledge {
+        /// This server.
+        None = "none",
+        /// A replica too.
+        One = "one",
+        /// Most of the group: this server and its replicas.
+        Majority = "majority",
+        /// The whole group.
+        All = "all",
+    }
+
     /// Whether dumps of versions that are not known are read (`rdb-version-check`).
     VersionCheck {
         /// No.

@@ -165,6 +165,7 @@ impl Engine {
         if !self.journal.replicas.waiters.is_empty() {
             self.serve_waiters();
         }
+        self.release_acknowledged();
         self.answer_getack();
         true
     }

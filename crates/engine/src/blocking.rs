@@ -205,6 +205,7 @@ impl Engine {
         let args = std::mem::take(&mut on.request.args);
         let words: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         self.sessions.blocked.again = Some((id, false));
+        let before = self.journal.replicas.offset();
         match self.gates(id, entry, &words) {
             Ok(()) => self.call(id, entry, &words),
             Err(error) => {
@@ -227,6 +228,7 @@ impl Engine {
             Some(Waiting::Keys(on)) if goes_on => on.request.args = args,
             Some(_) => {
                 self.note_offset(id);
+                self.hold_unacknowledged(id, before);
                 self.wake(id);
                 self.unblock(id);
             }

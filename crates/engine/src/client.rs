@@ -113,6 +113,8 @@ pub enum Waiting {
     Transfer,
     /// Held back before its request is run: see `pause.rs`.
     Held,
+    /// Many of its replies wait for replicas: see `acknowledge.rs`.
+    Acknowledged,
 }
 
 impl Waiting {
@@ -121,7 +123,7 @@ impl Waiting {
         match self {
             Self::Keys(on) => on.has_deadline(),
             Self::Replicas(on) => on.until_ms.is_some(),
-            Self::No | Self::Shutdown | Self::Transfer | Self::Held => false,
+            Self::No | Self::Shutdown | Self::Transfer | Self::Held | Self::Acknowledged => false,
         }
     }
 }

@@ -273,7 +273,7 @@ impl Engine {
         let writes = flags.has(Flags::WRITE);
         (!self.is_slave() || !writes && self.is_linked())
             && (self.config.maxmemory == 0 || !flags.has(Flags::DENYOOM) || self.has_room())
-            && (!writes || self.config.min_slaves_to_write == 0)
+            && (!writes || !self.wants_replicas())
     }
 
     fn unknown(&mut self, id: ClientId, args: Args<'_>) {

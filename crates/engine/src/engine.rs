@@ -250,6 +250,7 @@ impl Engine {
             Waiting::Replicas { .. } => self.journal.replicas.waiters.retain(|other| *other != id),
             _ => {}
         }
+        self.journal.unsent.forget(id);
         self.forget_replica(id);
         if self.sessions.clients[id].flags.imports {
             self.forget_import(id);
@@ -318,6 +319,7 @@ impl Engine {
     /// The end of a turn: clients whose wait ended run what they sent meanwhile. How long the turn took is noted.
     pub fn end_turn(&mut self) {
         self.run_resumed();
+        self.ask_for_acknowledged();
         if std::mem::take(&mut self.shard.evictions.due) {
             // Where it cannot, the next writes are refused.
             let _ = self.make_room();
@@ -365,6 +367,7 @@ impl Engine {
         self.tick_failover();
         self.tick_shutdown();
         self.serve_waiters();
+        self.release_acknowledged();
         self.expire_cycle();
         self.tick_persistence();
         self.tick_memory();
@@ -376,6 +379,7 @@ impl Engine {
             self.meter.last_second_ms = self.now.mono_ms.max(1);
             self.tick_slave();
             self.tick_replicas();
+            self.give_up_unacknowledged();
             self.tick_sessions();
         }
         if self.now.mono_ms.saturating_sub(self.meter.told_ms) >= 5000 || self.meter.told_ms == 0 {
@@ -434,7 +438,11 @@ impl Engine {
     /// A client's output, for somebody else than the client itself: it is woken to send it.
     pub(crate) fn output_of(&mut self, id: ClientId) -> &mut Reply {
         self.sessions.woken.push(id);
-        &mut self.sessions.clients[id].out
+        // Not before what is held back.
+        match self.journal.unsent.last(id) {
+            Some(last) => last,
+            None => &mut self.sessions.clients[id].out,
+        }
     }
 
     pub(crate) fn wake(&mut self, id: ClientId) {
@@ -476,6 +484,7 @@ impl Engine {
             }
             client.flags.closing = true;
             client.out.clear();
+            self.journal.unsent.forget(id);
             self.act(Action::CloseClient {
                 id,
                 after_reply: false,

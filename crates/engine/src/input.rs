@@ -90,6 +90,7 @@ impl Engine {
             return;
         }
         client.out.take_memory(&mut self.intake.spare);
+        let before = self.journal.replicas.offset();
         let mut rest = bytes;
         while let Some(cut) = requests.cut.take() {
             let taken = self.run_some(id, rest, None, cut, requests);
@@ -105,6 +106,7 @@ impl Engine {
             requests.cut = Some(self.cut_some(id, rest, &mut requests.batch));
             self.ask_ahead(id, rest, requests);
         }
+        self.hold_unacknowledged(id, before);
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
@@ -150,6 +152,7 @@ impl Engine {
     /// Runs what waits in a client's own buffer, as far as it may run.
     pub(crate) fn run_pending(&mut self, id: ClientId) {
         let mut requests = std::mem::take(&mut self.intake.requests);
+        let before = self.journal.replicas.offset();
         while let Some(client) = self
             .sessions
             .clients
@@ -194,6 +197,7 @@ impl Engine {
             }
         }
         self.intake.requests = requests;
+        self.hold_unacknowledged(id, before);
         self.check_query_buffer(id);
         self.limit_new_output(id);
         self.count_client(id);

@@ -1,5 +1,6 @@
-//! The room of what follows a write: the append-only file, the stream to the replicas, and WAIT.
+//! The room of what follows a write: the append-only file, the stream to the replicas, WAIT, and replies that wait for replicas.
 
+use crate::acknowledge::Unsent;
 use crate::append_only::{AppendOnly, Durable, PlaceLog};
 use crate::master::Replicas;
 use crate::propagate::Group;
@@ -16,6 +17,8 @@ pub(crate) struct Journal {
     /// Where in the stream the append-only file stands, for after a crash.
     pub(crate) place: PlaceLog,
     pub(crate) replicas: Replicas,
+    /// Replies to writes that too few replicas have.
+    pub(crate) unsent: Unsent,
     /// Changes since the last save.
     pub(crate) dirty: u64,
     /// Applying a file or a stream: nothing is propagated.

@@ -22,6 +22,7 @@
 
 mod access;
 mod accounts;
+mod acknowledge;
 mod acl_command;
 mod action;
 mod append_only;

@@ -66,7 +66,12 @@ pub struct Replica {
 impl Replica {
     /// Whether it has said to have applied the stream up to there.
     pub(crate) fn has(&self, offset: u64) -> bool {
-        self.state == ReplicaState::Online && self.heard && self.acked >= offset
+        self.applied().is_some_and(|applied| applied >= offset)
+    }
+
+    /// What it has applied of the stream, once it has said so.
+    pub(crate) fn applied(&self) -> Option<u64> {
+        (self.state == ReplicaState::Online && self.heard).then_some(self.acked)
     }
 }
 
@@ -98,6 +103,8 @@ pub(crate) struct Replicas {
     pub(crate) is_any_old: bool,
     /// The replicas were woken, and will see all that is in the stream.
     pub(crate) woken: bool,
+    /// How many replicas have followed this primary at once, at the most.
+    pub(crate) most: usize,
     /// Clients in WAIT and WAITAOF.
     pub(crate) waiters: Vec<ClientId>,
 }
@@ -417,6 +424,7 @@ impl Engine {
             self.rename_stream();
         }
         self.disconnect_replicas();
+        self.journal.replicas.most = 0;
         self.journal.replicas.selected = None;
         self.journal.replicas.none_since_ms = self.now.mono_ms;
     }
@@ -856,9 +864,20 @@ impl Engine {
 
     // ---- good replicas ---------------------------------------------------------------------------------------------------
 
+    /// One more replica follows.
+    fn count_followers(&mut self) {
+        let replicas = self.journal.replicas.ids.iter();
+        let replicas = replicas.filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
+        let count = replicas.filter_map(Replica::applied).count();
+        self.journal.replicas.most = self.journal.replicas.most.max(count);
+    }
+
     /// Replicas that answered within `min-slaves-max-lag`.
     pub(crate) fn good_replicas(&self) -> usize {
-        let most_ms = u64::from(self.config.min_slaves_max_lag) * 1000;
+        let most_ms = match self.config.min_slaves_max_lag {
+            0 => u64::MAX,
+            seconds => u64::from(seconds) * 1000,
+        };
         let now_ms = self.now.mono_ms;
         let good = |replica: &&Replica| {
             replica.state == ReplicaState::Online
@@ -873,14 +892,22 @@ impl Engine {
         all.filter(good).count()
     }
 
+    /// Whether writes may be refused for too few replicas.
+    #[inline]
+    pub(crate) fn wants_replicas(&self) -> bool {
+        self.config.min_slaves_to_write > 0
+            || self.config.write_acknowledge != conf::WriteAcknowledge::None
+    }
+
     /// The gate for writes with too few good replicas.
     pub(crate) fn gate_min_slaves(&self) -> Result<(), Error> {
-        let wanted = usize::try_from(self.config.min_slaves_to_write).unwrap_or(usize::MAX);
-        if wanted > 0
-            && self.config.min_slaves_max_lag > 0
-            && !self.is_slave()
-            && self.good_replicas() < wanted
-        {
+        let wanted = match self.config.min_slaves_max_lag {
+            0 => 0,
+            _ => usize::try_from(self.config.min_slaves_to_write).unwrap_or(usize::MAX),
+        };
+        // Nobody could acknowledge what would be written.
+        let wanted = wanted.max(self.wanted_replicas(self.config.write_acknowledge));
+        if wanted > 0 && !self.is_slave() && self.good_replicas() < wanted {
             return Err(Error::text("NOREPLICAS Not enough good replicas to write."));
         }
         Ok(())
@@ -1040,11 +1067,15 @@ fn acknowledged(engine: &mut Engine, id: ClientId, told: Args<'_>) {
     if let (Some(replica), Some(offset)) = (engine.replica(id), offset) {
         replica.acked = replica.acked.max(offset);
         replica.acked_on_disk = on_disk.max(replica.acked_on_disk.filter(|_| on_disk.is_some()));
-        replica.heard = true;
+        let first = !std::mem::replace(&mut replica.heard, true);
         replica.acked_ms = now_ms;
         if std::mem::take(&mut replica.wait_ack) {
             engine.wake(id);
         }
+        if first {
+            engine.count_followers();
+        }
         engine.serve_waiters();
+        engine.release_acknowledged();
     }
 }

@@ -109,6 +109,7 @@ impl Engine {
         let Some(running) = self.keeper.transfers.running.remove(&transfer) else {
             return;
         };
+        let before = self.journal.replicas.offset();
         let mut gone: Vec<&[u8]> = vec![b"DEL"];
         let mut kept = false;
         for (key, answer) in running.keys.iter().zip(&result.answers) {
@@ -150,6 +151,7 @@ impl Engine {
                 (None, None) if kept => client.out.error(CHANGED),
                 (None, None) => client.out.ok(),
             }
+            self.hold_unacknowledged(running.client, before);
             self.wake(running.client);
             self.resume(running.client);
         }

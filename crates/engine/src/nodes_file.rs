@@ -92,6 +92,10 @@ impl Engine {
     #[must_use]
     pub fn holds_replies(&self, id: ClientId) -> bool {
         let file = &self.keeper.nodes_file;
+        // The connection is to end after the replies, some of which are held back.
+        if !self.journal.unsent.is_empty() && self.journal.unsent.holds(id) {
+            return !self.wants_input(id);
+        }
         !(file.asked.is_empty() && file.answered.is_empty())
             && (file.asked.contains(&id) || file.answered.contains(&id))
     }

@@ -198,6 +198,7 @@ impl Engine {
     /// Becomes the replica of a primary. What is kept of the stream stays, as do those who read it: the primary may continue it.
     pub(crate) fn turn_to(&mut self, host: &str, port: u16) {
         self.set_role(true);
+        self.disown_unacknowledged();
         let resumable = match &self.keeper.slave {
             Some(slave) => slave.resumable,
             None => {

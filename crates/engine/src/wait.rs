@@ -1,6 +1,7 @@
 //! WAIT and WAITAOF: a client waits until enough servers have what it wrote, in memory or on the disk.
 
 use commands::{Args, Done, Error, args};
+use conf::WriteAcknowledge;
 
 use crate::client::Waiting;
 use crate::master::ReplicaState;
@@ -16,6 +17,8 @@ pub struct OnReplicas {
     offset: u64,
     /// How many replicas.
     count: usize,
+    /// An error tells that it were not as many.
+    or_fail: bool,
     /// WAITAOF: those that have it on the disk are counted, and with `true` it has to be on our own disk too.
     on_disk: Option<bool>,
     /// On [`crate::Now::mono_ms`]; none waits for ever.
@@ -66,6 +69,7 @@ impl Engine {
         let everything = OnReplicas {
             offset: self.journal.replicas.offset(),
             count: 0,
+            or_fail: false,
             on_disk: None,
             until_ms: None,
         };
@@ -128,6 +132,12 @@ impl Engine {
 
     fn answer_wait(&mut self, id: ClientId, on: &OnReplicas, holders: Holders) {
         let out = &mut self.sessions.clients[id].out;
+        if on.or_fail && holders.replicas < on.count {
+            let (has, wanted) = (holders.replicas, on.count);
+            return out.error(format!(
+                "NOREPLICAS The writes are on {has} replicas, {wanted} were asked for."
+            ));
+        }
         if on.on_disk.is_some() {
             out.array(2);
             out.int(holders.here.into());
@@ -194,7 +204,7 @@ fn is_enough(on: &OnReplicas, holders: Holders) -> bool {
     holders.replicas >= on.count && (holders.here || on.on_disk != Some(true))
 }
 
-/// WAIT replicas milliseconds
+/// WAIT replicas|majority|all milliseconds
 pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     if engine.is_slave() {
         return Err(Error::text(
@@ -202,10 +212,19 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
              is not the default) writes to replicas are just local and are not propagated.",
         ));
     }
-    let count = args::int(args[1])?;
+    let level = match args[1] {
+        word if args::is(word, "MAJORITY") => Some(WriteAcknowledge::Majority),
+        word if args::is(word, "ALL") => Some(WriteAcknowledge::All),
+        _ => None,
+    };
+    let count = match level {
+        Some(level) => engine.wanted_replicas(level),
+        None => usize::try_from(args::int(args[1])?).unwrap_or(0),
+    };
     let on = OnReplicas {
         offset: engine.written_by(id),
-        count: usize::try_from(count).unwrap_or(0),
+        count,
+        or_fail: level.is_some(),
         on_disk: None,
         until_ms: engine.until(args[2])?,
     };
@@ -233,6 +252,7 @@ pub(crate) fn waitaof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let on = OnReplicas {
         offset: engine.written_by(id),
         count: usize::try_from(count).unwrap_or(usize::MAX),
+        or_fail: false,
         on_disk: Some(here),
         until_ms,
     };

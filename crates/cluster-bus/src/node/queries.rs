@@ -33,6 +33,12 @@ impl Node {
         !self.is_master()
     }
 
+    /// How many replicas this node is known to have, whatever their state.
+    #[must_use]
+    pub fn replica_count(&self) -> usize {
+        self.me().replicas().len()
+    }
+
     /// The id of this node's master.
     #[must_use]
     pub fn master_id(&self) -> Option<NodeId> {

@@ -42,8 +42,16 @@ impl Engine {
     /// Whether our own file, where one is kept, holds what the stream for replicas held at `offset`. A write may wait for a sync while
     /// the replicas have it: if this process then ends and comes back, it is the only one without it, and they follow it.
     pub(crate) fn is_written(&self, offset: u64) -> bool {
+        self.written_offset() >= offset
+    }
+
+    /// Up to where our own file, where one is kept, holds what the stream for replicas holds.
+    pub(crate) fn written_offset(&self) -> u64 {
         let aof = &self.journal.append_only;
-        aof.state != State::On || aof.buffer.is_empty() || self.journal.durable.written >= offset
+        if aof.state != State::On || aof.buffer.is_empty() {
+            return u64::MAX;
+        }
+        self.journal.durable.written
     }
 
     /// All that came before is in the file. Where it was on the disk already, what is new in the stream alone is too.
