@@ -267,6 +267,8 @@ parameters! {
     replica_unknown_command: UnknownCommand = UnknownCommand::Break, plain: word("replica-unknown-command").hidden();
     /// Seconds for which a replica keeps its data when its master comes back without them; 0 for not at all.
     repl_empty_master_grace: u32 = 60, plain: int("repl-empty-master-grace", 0, INT_MAX).hidden();
+    /// Slow down writers rather than throw away the copy that a replica makes.
+    repl_throttle: bool = true, plain: word("repl-throttle").hidden();
     /// Seconds between a master's pings to its replicas.
     repl_ping_slave_period: u32 = 10, plain: int("repl-ping-replica-period", 1, INT_MAX).alias("repl-ping-slave-period").tells(Effect::Replication);
     /// Seconds without a sign of life after which the other side of a replication link is given up.

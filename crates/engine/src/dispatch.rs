@@ -147,6 +147,7 @@ impl Engine {
 
     fn run_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         if self.is_paused(id, Some((entry, args)))
+            || self.is_throttled(id, entry, args)
             || self.touches_moving(id, entry, args)
             || self.writes_moving_slot(id, entry, args)
         {
@@ -239,6 +240,7 @@ impl Engine {
         self.sessions.paused_until_ms.is_none()
             && self.keeper.shutdown.is_none()
             && self.keeper.failover.is_none()
+            && !self.journal.throttle.is_on()
             && self.keeper.transfers.moving.is_empty()
             && self.keeper.migrations.paused_until_ms().is_none()
             && self.gate_disk().is_ok()

@@ -364,6 +364,7 @@ impl Engine {
         self.meter.stats.sample(self.now.mono_ms);
         self.time_out_blocked();
         self.tick_pause();
+        self.tick_throttle();
         self.tick_failover();
         self.tick_shutdown();
         self.serve_waiters();

@@ -5,6 +5,7 @@ use crate::append_only::{AppendOnly, Durable, PlaceLog};
 use crate::master::Replicas;
 use crate::propagate::Group;
 use crate::replay::Refusal;
+use crate::throttle::Throttle;
 
 /// What follows a write.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(crate) struct Journal {
     /// Where in the stream the append-only file stands, for after a crash.
     pub(crate) place: PlaceLog,
     pub(crate) replicas: Replicas,
+    /// Writers are slowed, so that a copy ends.
+    pub(crate) throttle: Throttle,
     /// Replies to writes that too few replicas have.
     pub(crate) unsent: Unsent,
     /// Changes since the last save.

@@ -77,6 +77,7 @@ mod slave;
 mod slot_migration;
 mod slot_usage;
 mod stats;
+mod throttle;
 mod tracking;
 mod transaction;
 mod wait;

@@ -53,6 +53,8 @@ pub struct Replica {
     pub(crate) acked_on_disk: Option<u64>,
     /// It has said something since it came: before that it may not have loaded its dump.
     pub(crate) heard: bool,
+    /// While it makes its copy: where in the stream the copy stands.
+    pub(crate) copied_at: Option<u64>,
     /// When it last said so, on the monotonic clock, milliseconds.
     pub(crate) acked_ms: u64,
     /// Its dump was streamed: it has the stream only after its first answer.
@@ -154,6 +156,7 @@ impl Engine {
             return;
         };
         backlog.feed(bytes);
+        self.journal.throttle.spend(bytes.len());
         if backlog.offset() - self.journal.replicas.looked_at >= LOOK_BYTES {
             self.journal.replicas.looked_at = backlog.offset();
             self.limit_replicas();
@@ -440,6 +443,7 @@ impl Engine {
             acked: 0,
             acked_on_disk: None,
             heard: false,
+            copied_at: None,
             acked_ms,
             wait_ack: false,
             select: Vec::new(),
@@ -627,6 +631,7 @@ impl Engine {
         };
         replica.state = ReplicaState::WaitEnd;
         replica.sent = offset;
+        replica.copied_at = Some(offset);
         replica.select = select;
         if replica.psync {
             self.sessions.clients[id]
@@ -825,10 +830,11 @@ impl Engine {
     }
 
     /// What a replica has not been sent yet counts as its output, which is limited.
-    fn limit_replicas(&mut self) {
+    pub(crate) fn limit_replicas(&mut self) {
         let now_ms = self.now.mono_ms;
         let limit = self.replica_limit();
         let offset = self.journal.replicas.offset();
+        let bound = self.copy_bound();
         for index in 0..self.journal.replicas.ids.len() {
             let id = self.journal.replicas.ids[index];
             let closing = self
@@ -844,8 +850,11 @@ impl Engine {
             } else {
                 offset.saturating_sub(replica.sent)
             };
-            let hard = limit.hard_bytes > 0 && behind > limit.hard_bytes;
-            let over_soft = limit.soft_bytes > 0 && behind > limit.soft_bytes;
+            // For one that makes its copy the writers are slowed first.
+            let held = replica.copied_at.and(bound);
+            let hard_bytes = held.map_or(limit.hard_bytes, |bound| bound.saturating_mul(2));
+            let hard = hard_bytes > 0 && behind > hard_bytes;
+            let over_soft = held.is_none() && limit.soft_bytes > 0 && behind > limit.soft_bytes;
             let since_ms = over_soft.then(|| replica.over_soft_since_ms.unwrap_or(now_ms));
             replica.over_soft_since_ms = since_ms;
             if hard
@@ -860,6 +869,7 @@ impl Engine {
                 self.close_now(id);
             }
         }
+        self.look_at_copies();
     }
 
     // ---- good replicas ---------------------------------------------------------------------------------------------------
@@ -1074,6 +1084,13 @@ fn acknowledged(engine: &mut Engine, id: ClientId, told: Args<'_>) {
         }
         if first {
             engine.count_followers();
+        }
+        let (offset, bound) = (engine.journal.replicas.offset(), engine.copy_bound());
+        if let Some(replica) = engine.replica(id) {
+            replica.note_caught_up(offset, bound);
+        }
+        if engine.journal.throttle.is_on() {
+            engine.look_at_copies();
         }
         engine.serve_waiters();
         engine.release_acknowledged();

@@ -1,4 +1,4 @@
-//! Requests that wait before they run: CLIENT PAUSE, a manual failover, keys on their way to another server.
+//! Requests that wait before they run: CLIENT PAUSE, a manual failover, keys on their way to another server, writers that are slowed.
 
 use commands::{Args, Traits};
 use store::ExpiryMode;
@@ -74,21 +74,23 @@ impl Engine {
         let redirected = |(entry, args)| self.is_handing_over() && self.redirects(id, entry, args);
         let concerned = paused && !self.sessions.paused_writes_only
             || request.is_some_and(redirected)
-            || request.is_some_and(|(entry, args)| {
-                let mut queue = client.multi.iter().flat_map(|multi| &multi.queue);
-                let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
-                if runs_queue {
-                    queue.any(|queued| {
-                        let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                        self.may_write(queued.entry, &words)
-                    })
-                } else {
-                    self.may_write(entry, args) && client.multi.is_none()
-                }
-            });
+            || request.is_some_and(|(entry, args)| self.would_write(id, entry, args));
         // Who hands the role over goes on following.
         let follows = flags.master && (!paused || self.is_handing_over());
         concerned && !follows && !flags.replica && !flags.internal
+    }
+
+    /// Whether a request may write when it is run now: what is queued does so at its EXEC.
+    pub(crate) fn would_write(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
+        let multi = &self.sessions.clients[id].multi;
+        if !entry.command.traits.has(Traits::RUNS_QUEUE) {
+            return multi.is_none() && self.may_write(entry, args);
+        }
+        let mut queue = multi.iter().flat_map(|multi| &multi.queue);
+        queue.any(|queued| {
+            let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+            self.may_write(queued.entry, &words)
+        })
     }
 
     /// Makes a client's request wait until [`Engine::resume_held`]; it is then run again.

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod acknowledged;
 mod acl;
 mod append_only;
 mod clients;
