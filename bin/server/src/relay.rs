@@ -65,10 +65,17 @@ pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
         let mut buffer = vec![0; READ_BYTES];
         ok = loop {
             if replicas.is_empty() {
+                tracing::info!("Diskless rdb transfer, last replica dropped, killing fork child.");
                 break false;
             }
             match pipe.read(&mut buffer).await {
-                Ok(0) => break true,
+                Ok(0) => {
+                    let count = replicas.len();
+                    tracing::info!(
+                        "Diskless rdb transfer, done reading from pipe, {count} replicas still up."
+                    );
+                    break true;
+                }
                 Ok(count) => push_all(&shell, &mut replicas, &buffer[..count]).await,
                 Err(_) => break false,
             }
