@@ -1,7 +1,8 @@
 //! Writers are slowed while a replica makes its copy, if what gathers for it meanwhile comes near to the limit of its output: so the copy
 //! ends, where else it would be thrown away and begun anew, again and again.
 //!
-//! The limit is the hard one of `client-output-buffer-limit replica` (the soft one, where there is no hard one). From half of it on writes
+//! The limit is the hard one of `client-output-buffer-limit replica` (the soft one, where there is no hard one), but at least the size of
+//! the backlog. From half of it on writes
 //! are let through at [`MOST_RATE`], falling to [`LEAST_RATE`] at the limit. What a replica has not said to have applied counts: it gathers
 //! here, or at the replica.
 
@@ -67,7 +68,7 @@ fn rate(gathered: u64, bound: u64) -> Option<u64> {
 impl Engine {
     /// Up to where the stream may gather for a replica that makes its copy; none where it may without limit, or is not to be held.
     pub(crate) fn copy_bound(&self) -> Option<u64> {
-        let limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
+        let limit = self.replica_limit();
         let bound = match limit.hard_bytes {
             0 => limit.soft_bytes,
             hard => hard,

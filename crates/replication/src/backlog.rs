@@ -18,6 +18,8 @@ pub struct Backlog {
     end: u64,
     /// How many bytes are kept, at least, for replicas that come back.
     size: u64,
+    /// More are kept, since a reader needs them: whoever else comes back may have them too.
+    held: bool,
 }
 
 impl Backlog {
@@ -29,6 +31,7 @@ impl Backlog {
             start: offset,
             end: offset,
             size,
+            held: false,
         }
     }
 
@@ -38,9 +41,12 @@ impl Backlog {
         self.end
     }
 
-    /// The first byte that a replica may still ask for, counted from 0: within the configured size, however much more is kept.
+    /// The first byte that a replica may still ask for, counted from 0: what is kept for a slow one is there for all.
     #[must_use]
     pub fn first(&self) -> u64 {
+        if self.held {
+            return self.start;
+        }
         self.start.max(self.end.saturating_sub(self.size))
     }
 
@@ -91,10 +97,9 @@ impl Backlog {
 
     /// Forgets what neither the configured size nor a reader at `slowest` (an offset from 0) needs.
     pub fn trim(&mut self, slowest: Option<u64>) {
-        let keep = self
-            .end
-            .saturating_sub(self.size)
-            .min(slowest.unwrap_or(u64::MAX));
+        let sized = self.end.saturating_sub(self.size);
+        let keep = sized.min(slowest.unwrap_or(u64::MAX));
+        self.held = keep < sized;
         while let Some(chunk) = self.chunks.front()
             && self.start + chunk.len() as u64 <= keep
         {
@@ -141,6 +146,7 @@ mod tests {
         backlog.feed(&vec![1; 300_000]);
         backlog.trim(Some(100));
         assert_eq!(read_all(&backlog, 100).len(), 300_000);
+        assert_eq!((backlog.first(), backlog.history()), (100, 300_000));
         backlog.trim(None);
         assert_eq!(backlog.slice(100), None);
         assert_eq!(
