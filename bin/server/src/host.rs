@@ -31,6 +31,7 @@ use crate::dump::Who;
 use crate::fork::Apart;
 use crate::gathered::Gathered;
 use crate::handshakes::Handshakes;
+use crate::manifests::Manifests;
 use crate::memory::{Freed, Memory};
 use crate::oom_score::OomScore;
 use crate::shell::Shell;
@@ -69,6 +70,7 @@ pub(crate) struct Machine {
     pub(crate) watchdog: Watchdog,
     oom: OomScore,
     pub(crate) handshakes: Rc<Handshakes>,
+    manifests: Rc<RefCell<Manifests>>,
     /// Whose doors are opened and closed.
     shell: Rc<RefCell<Weak<Shell>>>,
     /// Something is to be written to the append-only file, or the sync that it waited for has ended.
@@ -113,6 +115,7 @@ impl Machine {
             watchdog: Watchdog::new(),
             oom: OomScore::default(),
             handshakes: Rc::default(),
+            manifests: Rc::default(),
             shell: Rc::default(),
             flush_due: Arc::default(),
         }
@@ -455,7 +458,15 @@ impl Files for Machine {
     }
 
     fn write_manifest(&mut self, path: &[u8], content: &[u8]) -> Result<(), String> {
-        append_only::write_manifest(as_path(path), content)
+        self.manifests.borrow_mut().write(as_path(path), content)
+    }
+
+    fn start_manifest(&mut self, path: &[u8], content: &[u8]) -> Option<Result<(), String>> {
+        self.manifests.borrow_mut().start(as_path(path), content)
+    }
+
+    fn poll_manifest(&mut self, wait: bool) -> Option<Result<(), String>> {
+        self.manifests.borrow_mut().poll(wait)
     }
 
     fn write_base(

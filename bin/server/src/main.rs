@@ -30,6 +30,7 @@ mod handshakes;
 mod host;
 mod links;
 mod listen;
+mod manifests;
 mod meanwhile;
 mod memory;
 mod nodes_file;

@@ -73,6 +73,8 @@ pub(crate) struct AppendOnly {
     /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
     given_up: bool,
     rewrite_scheduled: bool,
+    /// A rewrite is over but for its manifest.
+    installing: Option<rewrite::Installing>,
     /// The base that the child writes is a dump.
     writes_dump: bool,
     /// Since the rewrite began a sync failed: what was written since then is not known to be on the disk.
@@ -369,6 +371,7 @@ impl Engine {
             return;
         }
         let syncing = self.poll_sync();
+        self.finish_install(false);
         let now = self.now.mono_s();
         let child_writes =
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
@@ -431,10 +434,13 @@ impl Engine {
         }
     }
 
+    fn manifest_path(&self) -> Vec<u8> {
+        self.part_path(&[&self.config.appendfilename[..], MANIFEST_SUFFIX.as_bytes()].concat())
+    }
+
     /// Brings a manifest to the disk.
     fn write_manifest(&mut self, manifest: &Manifest) -> Result<(), String> {
-        let name = [&self.config.appendfilename[..], MANIFEST_SUFFIX.as_bytes()].concat();
-        let path = self.part_path(&name);
+        let path = self.manifest_path();
         self.host.write_manifest(&path, &manifest.to_bytes())
     }
 
@@ -504,11 +510,12 @@ impl Engine {
             let path = self.part_path(&part.name);
             self.host.remove_later(&path);
         }
-        match self.write_manifest(&manifest) {
-            Ok(()) => self.journal.append_only.manifest = manifest,
-            // They are named once more when the server starts, and then are gone already.
-            Err(why) => tracing::warn!("{why}"),
+        // Should it not get to the disk they are named once more when the server starts, and then are gone already.
+        let path = self.manifest_path();
+        if let Some(Err(why)) = self.host.start_manifest(&path, &manifest.to_bytes()) {
+            tracing::warn!("{why}");
         }
+        self.journal.append_only.manifest = manifest;
     }
 
     /// `CONFIG SET appendonly`
@@ -548,6 +555,7 @@ impl Engine {
     }
 
     fn turn_off(&mut self) {
+        self.finish_install(true);
         self.flush(true);
         self.forget_durable();
         self.forget_place();
@@ -601,6 +609,7 @@ impl Engine {
 
     /// The process is to end: everything is written and synced. False where it must not end yet.
     pub(crate) fn close_append_only(&mut self) -> bool {
+        self.finish_install(true);
         let running = self.keeper.persistence.running;
         let rewriting = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
         if rewriting {
@@ -646,7 +655,10 @@ impl Engine {
         let seconds =
             |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
         let now_ms = self.now.unix_ms();
-        let current = rewriting.map(|running| now_ms.saturating_sub(running.since_ms) / 1000);
+        let since_ms = rewriting.map(|running| running.since_ms);
+        let installing = aof.installing.as_ref();
+        let since_ms = since_ms.or_else(|| installing.map(rewrite::Installing::since_ms));
+        let current = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms) / 1000);
         let broken = aof.write_error.is_some() || aof.sync_error.is_some();
         // Writing to a string does not fail.
         let _ = write!(
@@ -654,7 +666,7 @@ impl Engine {
             "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_rewrites_consecutive_failures:{}\r\n\
              aof_last_rewrite_time_sec:{}\r\naof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
-            u8::from(rewriting.is_some()),
+            u8::from(current.is_some()),
             u8::from(aof.rewrite_scheduled),
             aof.failures,
             seconds(aof.last_rewrite_seconds),
@@ -676,6 +688,13 @@ impl Engine {
                 aof.delayed_syncs,
             );
         }
+    }
+
+    /// Whether a rewrite is under way: the child, or the manifest after it.
+    pub(crate) fn is_rewriting(&self) -> bool {
+        let running = self.keeper.persistence.running;
+        let child = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
+        child || self.journal.append_only.installing.is_some()
     }
 
     /// Whether no change has to be told to the file, nor will have to be.

@@ -1,6 +1,7 @@
 //! Writing the append-only file anew while the server goes on: what is written from now on goes into a new increment, a child writes
 //! what the dataset was as the new base, and in the end only the manifest is replaced.
 
+use aof::Manifest;
 use commands::{Args, Done, Error};
 use conf::AppendFsync;
 
@@ -8,6 +9,23 @@ use super::{Delay, State};
 use crate::host::{AppendFile, ChildEnd, Job, RewriteRequest};
 use crate::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
+
+/// What a child wrote is in its place, and the manifest that names it is on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Installing {
+    manifest: Manifest,
+    /// The base that the child wrote, and its size.
+    base: Vec<u8>,
+    base_bytes: u64,
+    /// When the rewrite began, Unix milliseconds.
+    since_ms: u64,
+}
+
+impl Installing {
+    pub(super) fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+}
 
 /// After so many failures in a row, rewrites that nobody asked for wait.
 const FAILURES_TO_WAIT: u32 = 3;
@@ -42,6 +60,7 @@ impl Engine {
 
     /// `kept`: the file is one that this server goes on with.
     pub(super) fn begin_rewrite(&mut self, kept: bool) -> Result<(), String> {
+        self.finish_install(true);
         let request = self.rewrite_request();
         self.journal.append_only.last_rewrite_try = self.now.mono_s();
         self.host
@@ -149,7 +168,8 @@ impl Engine {
         let aof = &self.journal.append_only;
         let rested = self.now.mono_s() > aof.last_rewrite_try || !aof.last_rewrite_failed;
         // A fork that failed has been logged, and is tried again.
-        aof.rewrite_scheduled && rested && !self.waits() && self.start_rewrite().is_ok()
+        let idle = aof.installing.is_none();
+        aof.rewrite_scheduled && rested && idle && !self.waits() && self.start_rewrite().is_ok()
     }
 
     /// Starts a rewrite if the file has grown as much as the configuration allows.
@@ -158,6 +178,7 @@ impl Engine {
         let percentage = u64::from(self.config.auto_aof_rewrite_percentage);
         let size = aof.total_size();
         if aof.state != State::On
+            || aof.installing.is_some()
             || percentage == 0
             || size <= self.config.auto_aof_rewrite_min_size
         {
@@ -198,7 +219,7 @@ impl Engine {
         true
     }
 
-    /// The child that wrote the base has ended; whether all is well.
+    /// The child that wrote the base has ended; whether all is well so far.
     pub(crate) fn rewrite_ended(&mut self, running: Running, end: ChildEnd) -> bool {
         /// Who ends the child with this does it on purpose.
         const SIGUSR1: i32 = 10;
@@ -206,9 +227,7 @@ impl Engine {
             ChildEnd::Done => {
                 tracing::info!("Background AOF rewrite terminated with success");
                 self.journal.append_only.copied_bytes = self.host.child_own_bytes();
-                self.install(running.pid)
-                    .inspect_err(|error| tracing::warn!("{error}"))
-                    .is_ok()
+                return self.install(running);
             }
             ChildEnd::Failed => {
                 tracing::warn!("Background AOF rewrite terminated with error");
@@ -220,7 +239,13 @@ impl Engine {
             }
         };
         let meant = end == ChildEnd::Killed(SIGUSR1);
-        let seconds = self.now.unix_ms().saturating_sub(running.since_ms) / 1000;
+        self.rewrite_over(running.since_ms, ok, meant);
+        ok
+    }
+
+    /// A rewrite is over; `meant`: somebody has ended it.
+    fn rewrite_over(&mut self, since_ms: u64, ok: bool, meant: bool) {
+        let seconds = self.now.unix_ms().saturating_sub(since_ms) / 1000;
         let aof = &mut self.journal.append_only;
         aof.last_rewrite_seconds = Some(seconds);
         if !meant {
@@ -238,7 +263,6 @@ impl Engine {
         if aof.state == State::WaitRewrite || aof.sync_error.is_some() {
             aof.rewrite_scheduled = true;
         }
-        ok
     }
 
     /// The size that the system tells, which may have to wait for the disk; 0 where it does not tell.
@@ -250,36 +274,56 @@ impl Engine {
         size
     }
 
-    /// Gives the files their names, and then the manifest: what is not in it was never there.
-    fn install(&mut self, pid: i32) -> Result<(), String> {
+    /// Gives the files their names, and then the manifest: what is not in it was never there. Until it is on the disk the old one holds,
+    /// and names all that is written. Whether all is well so far.
+    fn install(&mut self, running: Running) -> bool {
         let waited = self.journal.append_only.state == State::WaitRewrite;
-        if waited && self.journal.append_only.file.is_none() {
-            return Err("What belongs behind the new AOF base file was lost".to_owned());
+        let installing = match self.place_parts(running, waited) {
+            Ok(installing) => installing,
+            Err(error) => {
+                tracing::warn!("{error}");
+                self.rewrite_over(running.since_ms, false, false);
+                return false;
+            }
+        };
+        let (path, content) = (self.manifest_path(), installing.manifest.to_bytes());
+        let written = if waited {
+            // There is no older one that would do.
+            Some(self.host.write_manifest(&path, &content))
+        } else {
+            self.host.start_manifest(&path, &content)
+        };
+        self.journal.append_only.installing = Some(installing);
+        if let Some(written) = written {
+            self.installed(written);
         }
-        let file_name = self.config.appendfilename.clone();
-        let mut manifest = self.journal.append_only.manifest.clone();
-        let name = manifest.add_base(&file_name, self.journal.append_only.writes_dump);
-        let base = self.part_path(&name);
-        let start_us = self.host.mono_us();
-        let base_bytes = self.host.place_base(pid, &base)?;
-        let usec = self.host.mono_us().saturating_sub(start_us);
-        self.note_latency("aof-rename", usec);
-        let shown = String::from_utf8_lossy(&name);
-        tracing::info!("Successfully renamed the temporary AOF base file into {shown}");
-        let placed = self.place_waiting(waited, &mut manifest).and_then(|()| {
-            let keep = usize::from(self.journal.append_only.file.is_some());
-            manifest.retire_increments(keep);
-            self.write_manifest(&manifest)
-        });
-        if let Err(error) = placed {
-            self.host.remove_later(&base);
-            return Err(error);
+        true
+    }
+
+    /// Part of each tick: takes note of how the manifest got to the disk. With `wait` it does so in any case.
+    pub(super) fn finish_install(&mut self, wait: bool) {
+        if self.journal.append_only.installing.is_some()
+            && let Some(written) = self.host.poll_manifest(wait)
+        {
+            self.installed(written);
+        }
+    }
+
+    fn installed(&mut self, written: Result<(), String>) {
+        let Some(installing) = self.journal.append_only.installing.take() else {
+            return;
+        };
+        if let Err(error) = written {
+            tracing::warn!("{error}");
+            self.host.remove_later(&installing.base);
+            return self.rewrite_over(installing.since_ms, false, false);
         }
         let sync = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
-        aof.manifest = manifest;
+        aof.manifest = installing.manifest;
         if aof.state != State::Off {
-            aof.earlier_size = base_bytes;
+            let waited = aof.state == State::WaitRewrite;
+            aof.earlier_size = installing.base_bytes;
             aof.base_size = aof.total_size();
             aof.state = State::On;
             // What came while the file was not whole was written, and nothing else.
@@ -291,7 +335,35 @@ impl Engine {
         self.note_base();
         self.remove_history();
         tracing::info!("Background AOF rewrite finished successfully");
-        Ok(())
+        self.rewrite_over(installing.since_ms, true, false);
+    }
+
+    /// The files that a rewrite leaves get their names.
+    fn place_parts(&mut self, running: Running, waited: bool) -> Result<Installing, String> {
+        if waited && self.journal.append_only.file.is_none() {
+            return Err("What belongs behind the new AOF base file was lost".to_owned());
+        }
+        let file_name = self.config.appendfilename.clone();
+        let mut manifest = self.journal.append_only.manifest.clone();
+        let name = manifest.add_base(&file_name, self.journal.append_only.writes_dump);
+        let base = self.part_path(&name);
+        let start_us = self.host.mono_us();
+        let base_bytes = self.host.place_base(running.pid, &base)?;
+        let usec = self.host.mono_us().saturating_sub(start_us);
+        self.note_latency("aof-rename", usec);
+        let shown = String::from_utf8_lossy(&name);
+        tracing::info!("Successfully renamed the temporary AOF base file into {shown}");
+        if let Err(error) = self.place_waiting(waited, &mut manifest) {
+            self.host.remove_later(&base);
+            return Err(error);
+        }
+        manifest.retire_increments(usize::from(self.journal.append_only.file.is_some()));
+        Ok(Installing {
+            manifest,
+            base,
+            base_bytes,
+            since_ms: running.since_ms,
+        })
     }
 
     /// The increment of a file that was not whole gets its name.
@@ -345,7 +417,7 @@ impl Engine {
 pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     const SCHEDULED: &str = "Background append only file rewriting scheduled";
     let text = match engine.keeper.persistence.running {
-        Some(running) if running.purpose == Purpose::Rewrite => {
+        _ if engine.is_rewriting() => {
             return Err(Error::text(
                 "ERR Background append only file rewriting already in progress",
             ));

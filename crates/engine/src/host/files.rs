@@ -174,6 +174,18 @@ pub trait Files: fmt::Debug {
     /// The line to log; the old one is still there.
     fn write_manifest(&mut self, path: &[u8], content: &[u8]) -> Result<(), String>;
 
+    /// The same on another thread; manifests get to the disk in the order in which they were given. What came of it, where that is known
+    /// at once; else [`Files::poll_manifest`] tells it.
+    fn start_manifest(&mut self, path: &[u8], content: &[u8]) -> Option<Result<(), String>> {
+        Some(self.write_manifest(path, content))
+    }
+
+    /// What came of the manifest that was started last; told once. None while it is not known, unless it is waited for.
+    fn poll_manifest(&mut self, wait: bool) -> Option<Result<(), String>> {
+        let _ = wait;
+        None
+    }
+
     /// Writes the base of an append-only file to `path` while everything waits.
     ///
     /// # Errors

@@ -110,3 +110,39 @@ fn an_increment_is_on_the_disk_before_another_one_is_named_behind_it() {
     let manifest = "appendonlydir/appendonly.aof.manifest";
     assert_eq!(made_safe[..2], [increment, manifest]);
 }
+
+#[test]
+fn clients_are_served_while_the_manifest_of_a_rewrite_gets_to_the_disk() {
+    let in_progress = |server: &mut Server| {
+        let a = server.a;
+        let info = server.run(a, &["INFO", "persistence"]);
+        info.contains("aof_rewrite_in_progress:1\r\n")
+    };
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    for turned_off in [false, true] {
+        server.talk.child.set(Some(ChildEnd::Done));
+        let started = server.run(a, &["BGREWRITEAOF"]);
+        assert!(started.starts_with("+Background"), "{started}");
+        server.talk.slow_manifests.set(true);
+        server.engine.look_after_child();
+        assert_eq!(server.run(a, &["SET", "k", "v"]), "+OK\r\n");
+        server.engine.tick();
+        assert!(in_progress(&mut server));
+        let second = server.run(a, &["BGREWRITEAOF"]);
+        assert!(
+            second.ends_with("rewriting already in progress\r\n"),
+            "{second}"
+        );
+        if turned_off {
+            server.run(a, &["CONFIG", "SET", "appendonly", "no"]);
+        } else {
+            server.talk.slow_manifests.set(false);
+            server.engine.tick();
+        }
+        assert!(!in_progress(&mut server));
+        let info = server.run(a, &["INFO", "persistence"]);
+        assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
+    }
+}
