@@ -260,7 +260,7 @@ fn asks_for_a_copy(master: &Daemon) -> TcpStream {
 #[test]
 fn a_dump_that_is_lost_is_not_joined_and_its_stream_is_not_kept() {
     let master = Daemon::server(&format!(
-        "{QUIET}\nclient-output-buffer-limit slave 4mb 0 0\nrepl-backlog-size 1mb"
+        "{QUIET}\nclient-output-buffer-limit slave 4mb 0 0\nrepl-backlog-size 1mb\nrepl-throttle no"
     ));
     assert_eq!(master.text("DEBUG POPULATE 1000000"), "OK");
     let _first = asks_for_a_copy(&master);
@@ -646,4 +646,77 @@ fn a_replica_of_another_master_takes_its_copy_at_once() {
     slaveof(&slave, &new);
     wait_until("the other data are gone", || slave.text("DBSIZE") == "0");
     assert!(!slave.log().contains("came back without its data"));
+}
+
+#[test]
+fn a_write_is_answered_once_a_replica_has_it() {
+    let config = format!("{QUIET}\nrepl-diskless-sync-delay 0\nwrite-acknowledge majority");
+    let master = Daemon::server(&config);
+    let refused = master.text("SET k 0");
+    assert!(refused.starts_with("NOREPLICAS"), "{refused}");
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    wait_until("the replica is counted", || master.text("SET k 1") == "OK");
+    assert_eq!(slave.text("GET k"), "1", "it had it before the answer came");
+    slave.signal("STOP");
+    let mut writer = TcpStream::connect(("127.0.0.1", master.port)).unwrap();
+    writer.write_all(b"SET k 2\r\nGET k\r\n").unwrap();
+    writer
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let mut answer = [0; 64];
+    let early = writer.read(&mut answer);
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(master.text("GET k"), "2", "others see it");
+    slave.signal("CONT");
+    writer
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut reader = BufReader::new(&writer);
+    let mut lines = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!([lines(), lines(), lines()], ["+OK\r\n", "$1\r\n", "2\r\n"]);
+    assert_eq!(master.text("SET k 3"), "OK");
+    assert_eq!(master.text("WAIT all 5000"), "1");
+}
+
+#[test]
+fn a_copy_ends_although_writers_are_faster() {
+    let config = format!(
+        "{QUIET}\nclient-output-buffer-limit replica 4mb 2mb 1\nrepl-backlog-size 1mb\nrepl-diskless-sync-delay 0\nrdb-key-save-delay 300\n\
+         enable-debug-command yes"
+    );
+    let master = Daemon::server(&config);
+    assert_eq!(master.text("DEBUG POPULATE 10000"), "OK");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let slave = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut client = master.client();
+            let value = vec![b'x'; 10_000];
+            for number in 0..u32::MAX {
+                let key = format!("key:{}", number % 1000);
+                let set = client.call_words(&[b"SET", key.as_bytes(), &value]);
+                assert_eq!(tern_tests::daemon::text_of(&set), "OK");
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let slave = slave_of(&master, "");
+        wait_link(&slave);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap();
+        slave
+    });
+    assert!(master.log().contains("Writes are slowed down"));
+    assert_eq!(master.info_field("stats", "sync_full"), "1");
+    wait_until("the replica has everything", || {
+        slave.text("DBSIZE") == master.text("DBSIZE")
+    });
+    wait_until("writers are not slowed any more", || {
+        master.log().contains("Writes are not slowed down any more")
+    });
 }

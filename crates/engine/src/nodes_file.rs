@@ -92,11 +92,10 @@ impl Engine {
     #[must_use]
     pub fn holds_replies(&self, id: ClientId) -> bool {
         let file = &self.keeper.nodes_file;
-        // The connection is to end after the replies, some of which are held back.
-        if !self.journal.unsent.is_empty() && self.journal.unsent.holds(id) {
-            return !self.wants_input(id);
-        }
-        !(file.asked.is_empty() && file.answered.is_empty())
+        // The connection is to end after the replies, some of which wait for replicas.
+        let unsent = &self.journal.unsent;
+        let ends = !unsent.is_empty() && unsent.holds(id) && !self.wants_input(id);
+        ends || !(file.asked.is_empty() && file.answered.is_empty())
             && (file.asked.contains(&id) || file.answered.contains(&id))
     }
 

@@ -2,9 +2,8 @@
 //! ends, where else it would be thrown away and begun anew, again and again.
 //!
 //! The limit is the hard one of `client-output-buffer-limit replica` (the soft one, where there is no hard one), but at least the size of
-//! the backlog. From half of it on writes
-//! are let through at [`MOST_RATE`], falling to [`LEAST_RATE`] at the limit. What a replica has not said to have applied counts: it gathers
-//! here, or at the replica.
+//! the backlog. From half of it on writers may add the limit once more within [`FASTEST_S`] seconds, falling to [`SLOWEST_S`] at the limit
+//! itself: so much time there is in any case. What a replica has not said to have applied counts: it gathers here, or at the replica.
 
 use commands::Args;
 
@@ -12,10 +11,10 @@ use crate::index::Entry;
 use crate::master::Replica;
 use crate::{ClientId, Engine};
 
-/// Bytes of the stream a second, where the first writers are slowed.
-const MOST_RATE: u64 = 64 * 1024 * 1024;
-/// Bytes of the stream a second, at the limit and beyond.
-const LEAST_RATE: u64 = 1024 * 1024;
+/// Seconds in which the stream may grow by the limit, where the first writers are slowed.
+const FASTEST_S: u64 = 4;
+/// The same at the limit and beyond.
+const SLOWEST_S: u64 = 256;
 /// What was not used may be used later, up to so many milliseconds' worth.
 const BURST_MS: u64 = 100;
 
@@ -59,9 +58,10 @@ impl Throttle {
 fn rate(gathered: u64, bound: u64) -> Option<u64> {
     let half = (bound / 2).max(1);
     let room = bound.saturating_sub(gathered);
+    let (most, least) = (bound / FASTEST_S, (bound / SLOWEST_S).max(1));
     (room < half).then(|| {
-        let more = u128::from(MOST_RATE - LEAST_RATE) * u128::from(room) / u128::from(half);
-        LEAST_RATE.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
+        let more = u128::from(most.saturating_sub(least)) * u128::from(room) / u128::from(half);
+        least.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
     })
 }
 
@@ -161,10 +161,10 @@ mod tests {
             .collect();
         assert_eq!(rates.len(), 4);
         assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");
-        assert!(rates[0] < MOST_RATE);
-        assert_eq!(rates[3], LEAST_RATE);
-        assert_eq!(rate(u64::MAX, bound), Some(LEAST_RATE));
-        assert_eq!(rate(1, 1), Some(LEAST_RATE));
+        assert!(rates[0] < 64 << 20);
+        assert_eq!(rates[3], 1 << 20);
+        assert_eq!(rate(u64::MAX, bound), Some(1 << 20));
+        assert_eq!(rate(1, 1), Some(1));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use conf::{ServerConfig, WriteAcknowledge};
 use engine::{Action, ClientId, Now};
 
 use crate::harness::{Server, peer, request, taken};
-use crate::replicas::{attach, field};
+use crate::replicas::attach;
 
 fn config(write_acknowledge: WriteAcknowledge) -> ServerConfig {
     ServerConfig {
@@ -14,10 +14,15 @@ fn config(write_acknowledge: WriteAcknowledge) -> ServerConfig {
     }
 }
 
+/// Where the stream stands, asked by somebody who waits for nothing.
 fn offset(server: &mut Server) -> u64 {
-    field(server, "master_repl_offset")
-        .parse()
-        .expect("a number")
+    let id = server.engine.accept(peer()).expect("room");
+    let info = server.run(id, &["INFO", "replication"]);
+    server.engine.close(id);
+    let value = info
+        .lines()
+        .find_map(|line| line.strip_prefix("master_repl_offset:"));
+    value.expect("a field").trim().parse().expect("a number")
 }
 
 fn acknowledge(server: &mut Server, replica: ClientId, offset: u64) {
@@ -215,7 +220,10 @@ fn wait_knows_what_a_majority_is() {
 #[test]
 fn writers_are_slowed_while_a_replica_makes_its_copy() {
     const BOUND: usize = 1 << 20;
-    let mut server = Server::with(config(WriteAcknowledge::None));
+    let mut server = Server::with(ServerConfig {
+        repl_backlog_size: 64 << 10,
+        ..config(WriteAcknowledge::None)
+    });
     let (a, b) = (server.a, server.b);
     let line = format!("replica {BOUND} {} 1", BOUND / 2);
     let set = server.run(a, &["CONFIG", "SET", "client-output-buffer-limit", &line]);
