@@ -449,10 +449,14 @@ impl Engine {
             "instantaneous_ops_per_sec:{}", stats.commands_rate.per_second();
             "total_net_input_bytes:{}", stats.input_bytes;
             "total_net_output_bytes:{}", stats.output_bytes;
+            "total_net_repl_input_bytes:{}", stats.replication.input_bytes;
+            "total_net_repl_output_bytes:{}", stats.replication.output_bytes;
             "total_net_cluster_slot_import_bytes:{}", self.keeper.migrations.imported_bytes;
             "total_net_cluster_slot_export_bytes:{}", self.keeper.migrations.exported_bytes;
             "instantaneous_input_kbps:{:.2}", stats.input_rate.kilobytes();
             "instantaneous_output_kbps:{:.2}", stats.output_rate.kilobytes();
+            "instantaneous_input_repl_kbps:{:.2}", stats.replication.input_rate.kilobytes();
+            "instantaneous_output_repl_kbps:{:.2}", stats.replication.output_rate.kilobytes();
             "rejected_connections:{}", stats.rejected;
             "sync_full:{}", stats.sync_full;
             "sync_partial_ok:{}", stats.sync_partial_ok;

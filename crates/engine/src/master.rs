@@ -234,6 +234,9 @@ impl Engine {
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.active_ms = now_ms;
             client.traffic.output += count as u64;
+            if client.flags.replica {
+                self.meter.stats.replication.output_bytes += count as u64;
+            }
         }
     }
 

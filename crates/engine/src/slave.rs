@@ -374,6 +374,7 @@ impl Engine {
             return;
         };
         self.meter.stats.input_bytes += bytes.len() as u64;
+        self.meter.stats.replication.input_bytes += bytes.len() as u64;
         slave.link.handle_input(now_ms, Input::Received(bytes));
         self.perform_link();
     }

@@ -55,6 +55,15 @@ impl Rate {
     }
 }
 
+/// Of all that came and went: what was between primaries and their replicas.
+#[derive(Debug, Default)]
+pub(crate) struct OfReplication {
+    pub(crate) input_bytes: u64,
+    pub(crate) output_bytes: u64,
+    pub(crate) input_rate: Rate,
+    pub(crate) output_rate: Rate,
+}
+
 /// The counters.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
@@ -62,6 +71,7 @@ pub(crate) struct Stats {
     pub(crate) commands: u64,
     pub(crate) input_bytes: u64,
     pub(crate) output_bytes: u64,
+    pub(crate) replication: OfReplication,
     pub(crate) rejected: u64,
     /// What access control refused; not reset.
     pub(crate) denials: acl::Denials,
@@ -178,6 +188,13 @@ impl Stats {
         self.commands_rate.sample(now_ms, self.commands);
         self.input_rate.sample(now_ms, self.input_bytes);
         self.output_rate.sample(now_ms, self.output_bytes);
+        let replication = &mut self.replication;
+        replication
+            .input_rate
+            .sample(now_ms, replication.input_bytes);
+        replication
+            .output_rate
+            .sample(now_ms, replication.output_bytes);
         self.turns_rate.sample(now_ms, self.turns.histogram.count());
         self.turn_ns_rate.sample(now_ms, self.turns.ns);
     }

@@ -58,6 +58,11 @@ fn following(config: ServerConfig) -> (Server, LinkId) {
     let writes = [&["SET", "k", "1"], &["SET", "l", "2"]].map(|words| request(words));
     server.engine.link_received(link, &writes.concat());
     assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
+    let stats = server.run(a, &["INFO", "stats"]);
+    assert!(
+        !stats.contains("total_net_repl_input_bytes:0\r\n"),
+        "{stats}"
+    );
     (server, link)
 }
 
