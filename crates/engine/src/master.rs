@@ -247,17 +247,6 @@ impl Engine {
         fork.map_or(0, |fork| offset.saturating_sub(fork))
     }
 
-    /// `client-output-buffer-limit replica`. What a replica could be given if it came back is nothing to close it for.
-    pub(crate) fn replica_limit(&self) -> conf::OutputLimit {
-        let mut limit = self.config.client_output_buffer_limit[conf::ClientClass::Slave];
-        for most in [&mut limit.hard_bytes, &mut limit.soft_bytes] {
-            if *most > 0 {
-                *most = self.config.repl_backlog_size.max(*most);
-            }
-        }
-        limit
-    }
-
     /// Whether a replica with so much of the stream before it would be closed, or soon be, for its output.
     fn is_lost(&self, behind: u64) -> bool {
         let limit = self.replica_limit();
