@@ -115,7 +115,9 @@ impl Engine {
             return;
         }
         if let Some(node) = &mut self.keeper.cluster
-            && node.failover(now, cluster_bus::FailoverKind::Force, false).is_ok()
+            && node
+                .failover(now, cluster_bus::FailoverKind::Force, false)
+                .is_ok()
         {
             self.perform_bus();
         }
