@@ -353,4 +353,8 @@ fn a_master_that_came_back_without_its_data_gives_way_to_a_slave_that_has_them()
     });
     assert_eq!(world.count_events("+empty-master"), 3);
     assert_eq!(world.count_events("+elected-leader"), 1);
+    assert_eq!(
+        world.count_events("+selected-slave slave 127.0.0.1:6381"),
+        1
+    );
 }

@@ -21,6 +21,8 @@ pub(crate) struct Talk {
     pub(crate) answers: RefCell<Vec<String>>,
     /// How the child ends that is started next; with none there are no processes.
     pub(crate) child: Cell<Option<ChildEnd>>,
+    /// There is one.
+    forked: Cell<bool>,
     /// How many syncs of append-only files were started.
     pub(crate) syncs: Arc<AtomicU32>,
     /// The size that an append-only file has when it is opened, and the slots of its place.
@@ -197,12 +199,18 @@ impl Children for World {
     fn fork(&mut self, _: &Keyspace, _: &Job) -> Result<Child, String> {
         let child = Child { pid: 7, fork_us: 0 };
         let end = self.talk.child.get();
+        self.talk.forked.set(end.is_some());
         end.map(|_| child)
             .ok_or_else(|| "no processes here".to_owned())
     }
 
     fn poll_child(&mut self) -> Option<ChildEnd> {
-        self.talk.child.take()
+        if !self.talk.forked.get() {
+            return None;
+        }
+        let end = self.talk.child.take();
+        self.talk.forked.set(end.is_none());
+        end
     }
 
     fn kill_child(&mut self) {}

@@ -490,7 +490,8 @@ impl Master {
     }
 }
 
-/// The order of promotion: lower priority number, then more of the master's stream processed, then smaller run id.
+/// The order of promotion: who keeps its data from a master that lost them, then lower priority number, then more of the master's
+/// stream processed, then smaller run id.
 fn better_first(a: &Slave, b: &Slave) -> Ordering {
     let runid = |slave: &Slave| {
         slave
@@ -499,8 +500,9 @@ fn better_first(a: &Slave, b: &Slave) -> Ordering {
             .as_ref()
             .map(|runid| runid.to_ascii_lowercase())
     };
-    a.priority
-        .cmp(&b.priority)
+    b.refuses_empty
+        .cmp(&a.refuses_empty)
+        .then_with(|| a.priority.cmp(&b.priority))
         .then_with(|| b.repl_offset.cmp(&a.repl_offset))
         .then_with(|| match (runid(a), runid(b)) {
             (Some(a), Some(b)) => a.cmp(&b),
