@@ -485,6 +485,8 @@ impl Engine {
         if self.journal.replicas.ids.is_empty() {
             self.journal.replicas.none_since_ms = self.now.mono_ms;
         }
+        // What only this one needed is not kept, nor counted.
+        self.trim_backlog();
     }
 
     /// Closes all replicas: our own data are about to be others.

@@ -243,8 +243,11 @@ impl Node {
                 .me_mut()
                 .clear(NodeFlags::MASTER.with(NodeFlags::MIGRATE_TO));
             self.table.me_mut().set(NodeFlags::SLAVE);
-            self.table.migrating.clear();
-            self.table.importing.clear();
+            // Within its shard it goes on knowing what the new master has to finish.
+            if self.me().shard != self.table[master].shard {
+                self.table.migrating.clear();
+                self.table.importing.clear();
+            }
         }
         self.table.attach_replica(master, myself);
         self.replicating_from = None;
