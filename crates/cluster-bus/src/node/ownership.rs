@@ -129,7 +129,10 @@ impl Node {
             }
             if owner == Some(myself) {
                 lost.push(slot);
-                self.table.migrating.remove(&slot);
+                // A new master of our shard goes on with what we began, and we may be asked about it as its replica.
+                if self.table[claimer].shard != self.me().shard {
+                    self.table.migrating.remove(&slot);
+                }
             }
             ours_touched |= owner.is_some() && owner == our_master;
             self.table.set_owner(slot, Some(claimer));
