@@ -89,13 +89,18 @@ impl Engine {
         let kept = backlog.map_or(0, replication::Backlog::memory);
         // What is kept beyond the backlog's size is there for replicas that have not read it yet.
         let size = usize::try_from(self.config.repl_backlog_size).unwrap_or(usize::MAX);
-        replicas += kept.saturating_sub(size);
+        let waiting = if self.journal.replicas.ids.is_empty() {
+            0
+        } else {
+            kept.saturating_sub(size)
+        };
+        replicas += waiting;
         Accounts {
             used: self.host.memory_used(),
             startup: self.meter.started_bytes,
             clients: normal,
             replicas,
-            backlog: kept.min(size),
+            backlog: kept - waiting,
             append_only: usize::try_from(self.append_only_bytes()).unwrap_or(usize::MAX),
             scripts: self.script_memory(),
             tables: databases().map(store::Db::table_bytes).sum(),

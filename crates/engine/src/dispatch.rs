@@ -274,7 +274,7 @@ impl Engine {
         let flags = entry.command.flags;
         let writes = flags.has(Flags::WRITE);
         (!self.is_slave() || !writes && self.is_linked())
-            && (self.config.maxmemory == 0 || self.has_room())
+            && (self.config.maxmemory == 0 || !flags.has(Flags::DENYOOM) || self.has_room())
             && (!writes || !self.wants_replicas())
     }
 
@@ -332,14 +332,11 @@ impl Engine {
         let from_source = flags.imports;
         let queues =
             self.sessions.clients[id].multi.is_some() && !command.traits.has(Traits::NOT_QUEUED);
-        if self.config.maxmemory > 0 {
-            let made = self.make_room();
-            // A queue grows too, whatever is put into it.
-            if wants.has(Flags::DENYOOM) || queues {
-                made.map_err(|_| {
-                    Error::text("OOM command not allowed when used memory > 'maxmemory'.")
-                })?;
-            }
+        // A queue grows too, whatever is put into it.
+        if self.config.maxmemory > 0 && (wants.has(Flags::DENYOOM) || queues) {
+            self.make_room().map_err(|_| {
+                Error::text("OOM command not allowed when used memory > 'maxmemory'.")
+            })?;
         }
         if wants.has(Flags::WRITE) {
             if !from_source {
