@@ -57,6 +57,20 @@ impl Host for NoFiles {
     }
 }
 
+/// It would be written as a line that cannot be read.
+#[test]
+fn an_address_has_no_quotes() {
+    let mut config = ServerConfig::default();
+    let rights = Rights {
+        protected: true,
+        loading: false,
+    };
+    for name in ["bind", "rdma-bind"] {
+        assert!(config.set(&[(name.as_bytes(), b"'")], rights).is_err());
+    }
+    assert_eq!(config, ServerConfig::default());
+}
+
 proptest! {
     /// Loading gives a configuration or an error with a line of the text, for any bytes.
     #[test]

@@ -103,13 +103,14 @@ fn addresses_of(words: &[&[u8]]) -> Result<Vec<String>, Reason> {
             Err("Too many bind addresses specified.".into())
         }
         // A list of addresses is set as one text and cut at its blanks, so that an address with
-        // blanks at its ends would not be read back as it was written.
+        // blanks at its ends, or with quotes, would not be read back as it was written.
         words
             if words.iter().any(|word| {
-                word.trim_ascii() != *word || word.iter().any(u8::is_ascii_control)
+                let strange = |byte: &u8| byte.is_ascii_control() || b"\"'".contains(byte);
+                word.trim_ascii() != *word || word.iter().any(strange)
             }) =>
         {
-            Err("A bind address has control characters, or blanks at its ends.".into())
+            Err("A bind address has control characters, quotes, or blanks at its ends.".into())
         }
         words => Ok(words.iter().map(|word| text(word)).collect()),
     }
