@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use mio::event::Source;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -71,12 +71,9 @@ impl Tls {
     ) -> Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from(NAME)?;
         let mut session = ClientConnection::new(Arc::clone(&self.client), name)?;
-        while session.is_handshaking() {
-            session
-                .complete_io(&mut socket)
-                .context("the handshake of TLS")?;
-        }
-        ensure!(!session.wants_write(), "the handshake was not sent whole");
+        session
+            .complete_io(&mut socket)
+            .context("the handshake of TLS")?;
         Ok(StreamOwned::new(session, socket))
     }
 }
