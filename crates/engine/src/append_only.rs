@@ -8,7 +8,7 @@ mod rewrite;
 
 use std::time::Duration;
 
-use aof::{Encoder, MANIFEST_SUFFIX, Manifest};
+use aof::{Encoder, MANIFEST_SUFFIX, Manifest, PartFile};
 use commands::{Error, args};
 use conf::AppendFsync;
 
@@ -497,25 +497,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Files that are of no use any more are removed, and forgotten.
+    /// Files that are of no use any more are forgotten and removed, while nobody is served.
     fn remove_history(&mut self) {
         let mut manifest = self.journal.append_only.manifest.clone();
         let history = manifest.take_history();
         if history.is_empty() {
             return;
         }
-        for part in history {
+        match self.write_manifest(&manifest) {
+            Ok(()) => {
+                self.journal.append_only.manifest = manifest;
+                self.remove_parts(&history);
+            }
+            Err(why) => tracing::warn!("{why}"),
+        }
+    }
+
+    fn remove_parts(&mut self, parts: &[PartFile]) {
+        for part in parts {
             let name = String::from_utf8_lossy(&part.name);
             tracing::info!("Removing the history file {name} in the background");
             let path = self.part_path(&part.name);
             self.host.remove_later(&path);
         }
-        // Should it not get to the disk they are named once more when the server starts, and then are gone already.
-        let path = self.manifest_path();
-        if let Some(Err(why)) = self.host.start_manifest(&path, &manifest.to_bytes()) {
-            tracing::warn!("{why}");
-        }
-        self.journal.append_only.manifest = manifest;
     }
 
     /// `CONFIG SET appendonly`

@@ -1,7 +1,7 @@
 //! Writing the append-only file anew while the server goes on: what is written from now on goes into a new increment, a child writes
 //! what the dataset was as the new base, and in the end only the manifest is replaced.
 
-use aof::Manifest;
+use aof::{Manifest, PartFile};
 use commands::{Args, Done, Error};
 use conf::AppendFsync;
 
@@ -10,15 +10,23 @@ use crate::host::{AppendFile, ChildEnd, Job, RewriteRequest};
 use crate::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
 
-/// What a child wrote is in its place, and the manifest that names it is on its way to the disk.
+/// The end of a rewrite: a manifest is on its way to the disk.
 #[derive(Debug)]
 pub(super) struct Installing {
+    /// What it says.
     manifest: Manifest,
-    /// The base that the child wrote, and its size.
-    base: Vec<u8>,
-    base_bytes: u64,
     /// When the rewrite began, Unix milliseconds.
     since_ms: u64,
+    step: Step,
+}
+
+/// What holds once that manifest is on the disk.
+#[derive(Debug)]
+enum Step {
+    /// What the child wrote counts: the path of the base, and its size.
+    Named { base: Vec<u8>, bytes: u64 },
+    /// Nothing names the files any more that are of no use.
+    Tidied { history: Vec<PartFile> },
 }
 
 impl Installing {
@@ -300,9 +308,9 @@ impl Engine {
         true
     }
 
-    /// Part of each tick: takes note of how the manifest got to the disk. With `wait` it does so in any case.
+    /// Part of each tick: takes note of how the manifests got to the disk. With `wait` it does so in any case.
     pub(super) fn finish_install(&mut self, wait: bool) {
-        if self.journal.append_only.installing.is_some()
+        while self.journal.append_only.installing.is_some()
             && let Some(written) = self.host.poll_manifest(wait)
         {
             self.installed(written);
@@ -313,17 +321,40 @@ impl Engine {
         let Some(installing) = self.journal.append_only.installing.take() else {
             return;
         };
-        if let Err(error) = written {
-            tracing::warn!("{error}");
-            self.host.remove_later(&installing.base);
-            return self.rewrite_over(installing.since_ms, false, false);
+        let Installing {
+            manifest, since_ms, ..
+        } = installing;
+        match (installing.step, written) {
+            (Step::Named { bytes, .. }, Ok(())) => {
+                self.journal.append_only.manifest = manifest;
+                self.goes_on_behind(bytes);
+                self.tidy(since_ms);
+            }
+            (Step::Named { base, .. }, Err(error)) => {
+                tracing::warn!("{error}");
+                self.host.remove_later(&base);
+                self.rewrite_over(since_ms, false, false);
+            }
+            (Step::Tidied { history }, Ok(())) => {
+                self.journal.append_only.manifest = manifest;
+                self.remove_parts(&history);
+                self.rewrite_done(since_ms);
+            }
+            // They are still named as history: the next rewrite or start removes them.
+            (Step::Tidied { .. }, Err(error)) => {
+                tracing::warn!("{error}");
+                self.rewrite_done(since_ms);
+            }
         }
+    }
+
+    /// The file now consists of a base of so many bytes and what follows it.
+    fn goes_on_behind(&mut self, base_bytes: u64) {
         let sync = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
-        aof.manifest = installing.manifest;
         if aof.state != State::Off {
             let waited = aof.state == State::WaitRewrite;
-            aof.earlier_size = installing.base_bytes;
+            aof.earlier_size = base_bytes;
             aof.base_size = aof.total_size();
             aof.state = State::On;
             // What came while the file was not whole was written, and nothing else.
@@ -333,9 +364,26 @@ impl Engine {
             }
         }
         self.note_base();
-        self.remove_history();
+    }
+
+    /// The files that are of no use any more leave the manifest, and then the disk.
+    fn tidy(&mut self, since_ms: u64) {
+        let mut manifest = self.journal.append_only.manifest.clone();
+        let history = manifest.take_history();
+        let (path, content) = (self.manifest_path(), manifest.to_bytes());
+        self.journal.append_only.installing = Some(Installing {
+            manifest,
+            since_ms,
+            step: Step::Tidied { history },
+        });
+        if let Some(written) = self.host.start_manifest(&path, &content) {
+            self.installed(written);
+        }
+    }
+
+    fn rewrite_done(&mut self, since_ms: u64) {
         tracing::info!("Background AOF rewrite finished successfully");
-        self.rewrite_over(installing.since_ms, true, false);
+        self.rewrite_over(since_ms, true, false);
     }
 
     /// The files that a rewrite leaves get their names.
@@ -360,9 +408,11 @@ impl Engine {
         manifest.retire_increments(usize::from(self.journal.append_only.file.is_some()));
         Ok(Installing {
             manifest,
-            base,
-            base_bytes,
             since_ms: running.since_ms,
+            step: Step::Named {
+                base,
+                bytes: base_bytes,
+            },
         })
     }
 
