@@ -799,3 +799,60 @@ fn a_damaged_file_stops_the_start_with_one_line() {
     assert_eq!(started.code, Some(1), "{}", started.out);
     assert!(started.out.contains("dump.rdb"), "{}", started.out);
 }
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_replica_takes_the_dump_that_it_received_as_the_base_of_its_file() {
+    for streamed in ["no", "yes"] {
+        let master = Daemon::server(&format!(
+            "save \"\"\nrepl-diskless-sync {streamed}\nrepl-diskless-sync-delay 0"
+        ));
+        fill(&mut master.client());
+        assert_eq!(master.text("SADD set a b c"), "3");
+        assert_eq!(master.text("SET timed 1 EX 1000"), "OK");
+        let mut replica = Daemon::server("appendonly yes\nappendfsync always\nsave \"\"");
+        assert_eq!(replica.text("SET old 1"), "OK");
+        let address = master.address().replace(':', " ");
+        assert_eq!(replica.text(&format!("SLAVEOF {address}")), "OK");
+        wait_until("a synchronization", || {
+            replica.info_field("replication", "master_link_status") == "up"
+        });
+        assert!(replica.log().contains(
+            "Reused RDB file from primary sync as AOF base file: appendonly.aof.2.base.rdb"
+        ));
+        assert_eq!(replica.info_field("stats", "total_forks"), "0");
+        assert_eq!(master.text("SET after 1"), "OK");
+        assert_eq!(master.text("WAITAOF 0 1 10000"), "0\n1");
+        let folder = replica.dir().join("appendonlydir");
+        wait_until("the old parts are gone", || {
+            names_in(&folder)
+                == [
+                    "appendonly.aof.2.base.rdb",
+                    "appendonly.aof.2.incr.aof",
+                    "appendonly.aof.manifest",
+                    "appendonly.aof.place",
+                ]
+        });
+        let base = std::fs::read(folder.join("appendonly.aof.2.base.rdb")).unwrap();
+        // A save does not write into the base.
+        assert_eq!(replica.text("SAVE"), "OK");
+        let again = std::fs::read(folder.join("appendonly.aof.2.base.rdb")).unwrap();
+        assert_eq!(base, again);
+        replica.kill();
+        replica.start();
+        assert_eq!(replica.text("DEBUG DIGEST"), master.text("DEBUG DIGEST"));
+        assert_eq!(replica.text("GET after"), "1");
+        // It knows its place in the stream as well: what it lacks is enough.
+        assert_eq!(master.text("SET later 1"), "OK");
+        assert_eq!(replica.text(&format!("SLAVEOF {address}")), "OK");
+        wait_until("the stream goes on", || replica.text("GET later") == "1");
+        assert_eq!(master.info_field("stats", "sync_full"), "1");
+    }
+}

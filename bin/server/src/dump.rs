@@ -291,12 +291,14 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
 }
 
 /// Loads a dump that came from the master, and makes it the dump file. It gets to the disk while it is loaded, and takes the old
-/// one's place only if it could be. Clients are served again as soon as it is loaded, however long the disk takes.
+/// one's place only if it could be. Clients are served again as soon as it is loaded, however long the disk takes. Where it is to be the
+/// base of the append-only file too it gets that name as well: its size, if it could be.
 pub(crate) async fn load_received(
     shell: &Rc<Shell>,
     received: &SyncFile,
     dump: &Path,
-) -> Result<(), String> {
+    base: Option<PathBuf>,
+) -> Result<Option<u64>, String> {
     const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB from disk";
     const RENAME: &str =
         "Failed trying to rename the temp DB into dump.rdb in PRIMARY <-> REPLICA synchronization";
@@ -313,13 +315,39 @@ pub(crate) async fn load_received(
         shell.turn(engine::Engine::drop_half_loaded);
         return Err(format!("{LOAD}: {}: {error}", received.path.display()));
     }
+    synced.map_err(|error| format!("{RENAME}: {}", reason(&error)))?;
     let (from, to) = (received.path.clone(), dump.to_owned());
-    let kept = synced.and(aside(move || files::rename(&from, &to)).await);
-    kept.map_err(|error| format!("{RENAME}: {}", reason(&error)))
+    let kept = aside(move || {
+        let also = base.as_ref().filter(|base| also_named(&from, base));
+        let renamed = files::rename(&from, &to);
+        if let (Err(_), Some(base)) = (&renamed, also) {
+            // The error that matters is that of the rename.
+            let _ = std::fs::remove_file(base);
+        }
+        renamed.map(|()| also.map(|_| bytes))
+    });
+    kept.await
+        .map_err(|error| format!("{RENAME}: {}", reason(&error)))
+}
+
+/// Gives a dump a second name. Nobody writes to it under the first: dump files are replaced whole.
+fn also_named(dump: &Path, name: &Path) -> bool {
+    // One that was left by a process that was killed.
+    let _ = std::fs::remove_file(name);
+    let linked = std::fs::hard_link(dump, name);
+    if let Err(error) = &linked {
+        tracing::warn!(
+            "The dump that was received cannot be the AOF base file, which will be written anew: {}",
+            reason(error)
+        );
+    }
+    linked.is_ok()
 }
 
 /// Does what may take long on another thread.
-async fn aside(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)))

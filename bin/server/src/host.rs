@@ -490,7 +490,7 @@ impl Files for Machine {
         let (from, to) = (as_path(from), as_path(to));
         std::fs::rename(from, to).map_err(|error| {
             format!(
-                "Error trying to rename the temporary AOF incr file {} into {}: {}",
+                "Error trying to rename the temporary AOF file {} into {}: {}",
                 from.display(),
                 to.display(),
                 reason(&error)

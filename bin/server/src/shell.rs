@@ -340,8 +340,8 @@ impl Shell {
             // See `keep_dump`.
             Action::BeginSyncFile | Action::WriteSyncFile { .. } => {}
             Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
-            Action::LoadSyncFile { path } => drop(tokio::task::spawn_local(
-                Rc::clone(self).load_sync_file(path),
+            Action::LoadSyncFile { path, base } => drop(tokio::task::spawn_local(
+                Rc::clone(self).load_sync_file(path, base),
             )),
             Action::SendFile { id, path } => {
                 // Opened now: a dump that is saved a moment later does not belong to the stream that follows.
@@ -433,14 +433,15 @@ impl Shell {
         });
     }
 
-    async fn load_sync_file(self: Rc<Self>, path: Vec<u8>) {
+    async fn load_sync_file(self: Rc<Self>, path: Vec<u8>, base: Option<Vec<u8>>) {
         let path = as_path(&path).to_owned();
+        let base = base.map(|base| as_path(&base).to_owned());
         let Some(file) = self.sync_file.borrow_mut().take().map(Rc::new) else {
             return;
         };
         *self.loading_file.borrow_mut() = Rc::downgrade(&file);
         if self.turn(Engine::begin_sync_load) {
-            let result = dump::load_received(&self, &file, &path).await;
+            let result = dump::load_received(&self, &file, &path, base).await;
             self.turn(|engine| engine.sync_loaded(result));
         }
     }

@@ -55,6 +55,8 @@ pub enum Action {
     LoadSyncFile {
         /// The dump file.
         path: Vec<u8>,
+        /// Where the same file is to be found as well, once it is loaded: it is to be the base of the append-only file.
+        base: Option<Vec<u8>>,
     },
     /// Send a dump file to a replica, its length first; the shell then calls [`crate::Engine::dump_sent`].
     SendFile {

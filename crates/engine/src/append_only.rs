@@ -2,6 +2,7 @@
 //! base, and increments, the last of which is written to. Writing a new base is in `append_only/rewrite.rs`, reading all back in
 //! `replay.rs`; the files themselves are the shell's ([`AppendFile`]).
 
+mod adopt;
 mod durable;
 mod place;
 mod rewrite;
@@ -596,12 +597,18 @@ impl Engine {
         }
     }
 
-    /// The dataset was replaced by a master's: the file is written anew.
-    pub(crate) fn restart_append_only(&mut self) {
+    /// The dataset was replaced by a master's: the file begins anew, on the dump that came where that was put beside it (its size).
+    pub(crate) fn restart_append_only(&mut self, received: Option<u64>) {
         if self.journal.append_only.state == State::Off {
+            if received.is_some() {
+                self.remove_received();
+            }
             return;
         }
         self.turn_off();
+        if received.is_some_and(|bytes| self.adopt_received(bytes)) {
+            return;
+        }
         if self.turn_on().is_err() {
             tracing::warn!(
                 "Failed enabling the AOF after successful master synchronization! Trying it again in one second."

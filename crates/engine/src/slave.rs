@@ -440,23 +440,41 @@ impl Engine {
         self.forget_libraries();
     }
 
-    /// The dump that was received has been loaded, or cannot be: then the line to be logged.
-    pub fn sync_loaded(&mut self, result: Result<(), String>) {
+    /// The dump that was received has been loaded: its size, where it was put into the place of the base to be. Or it cannot be: the line
+    /// to be logged.
+    pub fn sync_loaded(&mut self, result: Result<Option<u64>, String>) {
         let now_ms = self.now.mono_ms;
         let told = self.keeper.persistence.loaded_place.take();
+        let slave = self.keeper.slave.as_mut();
+        let goes_on = slave.as_ref().is_some_and(|slave| slave.link.is_loading());
+        let announced = slave.and_then(|slave| slave.announced.take());
+        match result {
+            Ok(base) => {
+                // What is in the append-only file is not what is here, whatever became of the link meanwhile.
+                self.place_loaded(announced, told);
+                self.restart_append_only(base);
+            }
+            Err(line) if goes_on => return self.sync_file_failed(&line),
+            Err(_) => return,
+        }
+        if !goes_on {
+            return;
+        }
+        tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
+        self.start_stream();
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.link.handle_input(now_ms, Input::Loaded);
+        }
+        self.perform_link();
+        self.send_ack();
+    }
+
+    /// The data that were loaded stand at this place in the primary's stream. `told` is what the dump says of itself.
+    fn place_loaded(&mut self, announced: Option<Place>, told: Option<rdb::StreamPlace>) {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        let goes_on = slave.link.is_loading();
-        if let Err(line) = result {
-            slave.announced = None;
-            if goes_on {
-                self.sync_file_failed(&line);
-            }
-            return;
-        }
-        let announced = slave.announced.take();
-        if !goes_on && announced.is_none() {
+        if !slave.link.is_loading() && announced.is_none() {
             // The link was lost meanwhile: what was loaded is a start, but no stream follows it.
             return;
         }
@@ -471,17 +489,6 @@ impl Engine {
             offset
         });
         self.place_stream(offset, database);
-        if !goes_on {
-            return;
-        }
-        tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
-        self.start_stream();
-        if let Some(slave) = &mut self.keeper.slave {
-            slave.link.handle_input(now_ms, Input::Loaded);
-        }
-        self.restart_append_only();
-        self.perform_link();
-        self.send_ack();
     }
 
     /// The client that applies the stream, in the database that it has selected.
@@ -649,8 +656,10 @@ impl Engine {
             slave.transfer = None;
             slave.announced = from;
         }
+        let base = self.wanted_base();
         self.act(Action::LoadSyncFile {
             path: self.config.dbfilename.clone(),
+            base,
         });
     }
 

@@ -148,6 +148,13 @@ impl Engine {
         durable.synced = durable.synced.max(durable.forked);
     }
 
+    /// The base that came from the primary is on the disk, and holds all before the place in the stream that it stands at.
+    pub(super) fn note_adopted(&mut self) {
+        let durable = &mut self.journal.durable;
+        durable.written = self.journal.replicas.offset();
+        durable.synced = durable.written;
+    }
+
     /// Nothing that was known holds for what comes.
     pub(crate) fn forget_durable(&mut self) {
         for old in std::mem::take(&mut self.journal.durable).old {

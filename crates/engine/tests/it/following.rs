@@ -1,7 +1,7 @@
 //! Being a replica: what becomes of the data that are here, and of keys that clients wrote here.
 
 use conf::ServerConfig;
-use engine::{Action, LinkId, Now};
+use engine::{Action, ChildEnd, LinkId, Now};
 
 use crate::harness::{Server, request};
 
@@ -54,7 +54,7 @@ fn following(config: ServerConfig) -> (Server, LinkId) {
     let link = connected(&mut server);
     assert!(offered(&mut server, link, OLD, 1000, EMPTY));
     assert!(server.engine.begin_sync_load());
-    server.engine.sync_loaded(Ok(()));
+    server.engine.sync_loaded(Ok(None));
     let writes = [&["SET", "k", "1"], &["SET", "l", "2"]].map(|words| request(words));
     server.engine.link_received(link, &writes.concat());
     assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
@@ -103,6 +103,78 @@ fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
     assert!(offered(&mut server, link, NEW, 80, EMPTY));
     assert!(server.engine.begin_sync_load());
     assert_eq!(server.run(a, &["DBSIZE"]), ":0\r\n");
+}
+
+/// A replica with an append-only file that has received a dump of nothing; whether the dump was to be put beside that file.
+fn received_with_file() -> (Server, bool) {
+    let mut server = Server::with(ServerConfig::default());
+    server.engine.start_append_only(0).expect("a file");
+    let a = server.a;
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    later(&mut server, 2000);
+    let link = connected(&mut server);
+    let head = format!("+FULLRESYNC {NEW} 70\r\n${}\r\n", EMPTY.len());
+    server.engine.link_received(link, head.as_bytes());
+    server.engine.link_received(link, EMPTY);
+    let loads = actions(&mut server)
+        .into_iter()
+        .find_map(|action| match action {
+            Action::LoadSyncFile { base, .. } => Some(base.is_some()),
+            _ => None,
+        });
+    assert!(server.engine.begin_sync_load());
+    (server, loads.expect("a load"))
+}
+
+#[test]
+fn the_dump_of_a_primary_is_the_base_of_the_file() {
+    let (mut server, beside) = received_with_file();
+    let a = server.a;
+    assert!(beside);
+    server.engine.sync_loaded(Ok(Some(1234)));
+    let text = server.run(a, &["INFO", "persistence"]);
+    for field in [
+        "aof_rewrite_in_progress:0\r\n",
+        "aof_rewrite_scheduled:0\r\n",
+        "aof_base_size:1234\r\n",
+        "aof_current_size:1234\r\n",
+    ] {
+        assert!(text.contains(field), "{field} in {text}");
+    }
+    assert!(
+        server
+            .run(a, &["INFO", "stats"])
+            .contains("total_forks:0\r\n")
+    );
+}
+
+#[test]
+fn a_dump_that_is_not_beside_the_file_is_written_anew() {
+    let (mut server, _) = received_with_file();
+    let a = server.a;
+    server.talk.child.set(Some(ChildEnd::Done));
+    server.engine.sync_loaded(Ok(None));
+    assert!(
+        server
+            .run(a, &["INFO", "stats"])
+            .contains("total_forks:1\r\n")
+    );
+}
+
+#[test]
+fn what_was_loaded_goes_into_the_file_though_the_link_was_lost_meanwhile() {
+    let mut server = Server::with(ServerConfig::default());
+    server.engine.start_append_only(0).expect("a file");
+    let a = server.a;
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    later(&mut server, 2000);
+    let link = connected(&mut server);
+    assert!(offered(&mut server, link, NEW, 70, EMPTY));
+    assert!(server.engine.begin_sync_load());
+    server.engine.link_closed(link);
+    server.engine.sync_loaded(Ok(Some(1234)));
+    let text = server.run(a, &["INFO", "persistence"]);
+    assert!(text.contains("aof_base_size:1234\r\n"), "{text}");
 }
 
 #[test]

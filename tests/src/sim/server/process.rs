@@ -88,6 +88,8 @@ struct Received {
     bytes: Vec<u8>,
     /// When it is loaded, and to which file it is moved then.
     load: Option<(u64, Vec<u8>)>,
+    /// Where it is put as well, to be the base of the append-only file.
+    base: Option<Vec<u8>>,
     begun: bool,
 }
 
@@ -408,6 +410,7 @@ impl Server {
                 self.received = Some(Received {
                     bytes: Vec::new(),
                     load: None,
+                    base: None,
                     begun: false,
                 });
             }
@@ -416,10 +419,11 @@ impl Server {
                 // One that is being loaded is not dropped.
                 self.received.take_if(|received| !received.begun);
             }
-            Action::LoadSyncFile { path } => {
+            Action::LoadSyncFile { path, base } => {
                 let due_ms = self.now.mono_ms + 1;
                 if let Some(received) = &mut self.received {
                     received.load = Some((due_ms, path));
+                    received.base = base;
                 }
             }
             Action::SendFile { id, path } => self.send_file(id, &path),
@@ -548,20 +552,27 @@ impl Server {
             }
             return;
         }
-        let Some(Received { bytes, load, .. }) = self.received.take() else {
+        let Some(Received {
+            bytes, load, base, ..
+        }) = self.received.take()
+        else {
             return;
         };
         let options = LoadOptions::default();
         self.engine.set_now(engine_now(self.now));
         let loaded = self.load_bytes(bytes.clone(), options);
         self.turn(Engine::end_load);
-        let mut result = loaded.map(drop).map_err(|error| error.to_string());
+        let size = bytes.len() as u64;
+        let mut result = loaded.map(|_| None).map_err(|error| error.to_string());
         if result.is_err() {
             self.turn(Engine::drop_half_loaded);
         } else if let Some((_, path)) = load {
-            result = self.setup.disk.lock().replace(&path, bytes);
+            let mut disk = self.setup.disk.lock();
+            let base = base.filter(|base| disk.put(base, bytes.clone()).is_ok());
+            result = disk.replace(&path, bytes).map(|()| base.map(|_| size));
             // Another thread has waited for that.
-            self.setup.disk.lock().take_use();
+            disk.take_use();
+            drop(disk);
         }
         self.turn(|engine| engine.sync_loaded(result));
     }
