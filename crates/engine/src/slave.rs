@@ -649,7 +649,7 @@ impl Engine {
     }
 
     fn load_dump(&mut self, from: Option<Place>) {
-        if !self.takes_dump(from.as_ref()) {
+        if !self.can_read_dump() || !self.takes_dump(from.as_ref()) {
             return;
         }
         if let Some(slave) = &mut self.keeper.slave {

@@ -44,7 +44,7 @@ pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signat
 pub use input::Input;
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
 pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, copy, restore};
-pub use peek::{Amount, peek};
+pub use peek::{Amount, check_head, peek};
 pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
 pub use save::{
     CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, dump_for_any, lowest_version,

@@ -1,6 +1,6 @@
 //! What the beginning of a dump tells of the whole.
 
-use crate::{Input, Options, Reader, Record};
+use crate::{Error, Input, Options, Reader, Record};
 
 /// How much a dump holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,39 @@ pub fn peek(beginning: &[u8]) -> Amount {
     }
 }
 
+/// Whether a dump with this beginning is one, in a version that can be read; `relaxed`: or in a later one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_head(beginning: &[u8], relaxed: bool) -> Result<(), Error> {
+    let options = Options {
+        checksum: false,
+        skip_unsupported: true,
+        relaxed,
+    };
+    Reader::open(Input::with_buffer(beginning, beginning.len()), options).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_is_that_of_a_dump_that_can_be_read() {
+        for good in [&b"REDIS0011\xff"[..], b"VALKEY080\xff", EMPTY] {
+            assert!(check_head(good, false).is_ok());
+        }
+        for bad in [
+            &b""[..],
+            b"REDIS",
+            b"nonsense",
+            b"REDIS9999\xff",
+            b"VALKEY999\xff",
+        ] {
+            assert!(check_head(bad, false).is_err(), "{}", bad.escape_ascii());
+        }
+        assert!(check_head(b"VALKEY999\xff", true).is_ok());
+    }
 
     /// `REDIS0011`, two facts, and no checksum.
     const EMPTY: &[u8] =

@@ -47,6 +47,23 @@ impl Engine {
         })
     }
 
+    /// Whether a dump that has come whole begins as one that can be read here. If not, the link is given up, and what is here stays.
+    pub(super) fn can_read_dump(&mut self) -> bool {
+        let relaxed = self.config.rdb_version_check == conf::VersionCheck::Relaxed;
+        let now_ms = self.now.mono_ms;
+        let Some(slave) = &mut self.keeper.slave else {
+            return false;
+        };
+        let Err(error) = rdb::check_head(&slave.head.bytes, relaxed) else {
+            return true;
+        };
+        let line = format!(
+            "Failed trying to load the PRIMARY synchronization DB from disk, the data that are here stay: {error}"
+        );
+        slave.link.handle_input(now_ms, Input::Unusable(&line));
+        false
+    }
+
     /// Whether a dump that has come whole is to be loaded. If not, the link is given up, and what is here stays.
     pub(super) fn takes_dump(&mut self, from: Option<&Place>) -> bool {
         let Some(slave) = &mut self.keeper.slave else {

@@ -105,6 +105,28 @@ fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
     assert_eq!(server.run(a, &["DBSIZE"]), ":0\r\n");
 }
 
+#[test]
+fn a_copy_that_cannot_be_read_is_refused_before_anything_is_lost() {
+    let (mut server, link) = following(ServerConfig::default());
+    let a = server.a;
+    server.engine.link_closed(link);
+    for (number, dump) in [&b"REDIS9999\xff"[..], b"nonsense", b""]
+        .into_iter()
+        .enumerate()
+    {
+        later(&mut server, 4000 + 2000 * number as u64);
+        let link = connected(&mut server);
+        assert!(!offered(&mut server, link, NEW, 0, dump));
+        assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
+        assert!(info(&mut server).contains("master_link_status:down\r\n"));
+    }
+    // Nothing of the stream is lost either.
+    later(&mut server, 12_000);
+    let link = connected(&mut server);
+    server.engine.link_received(link, b"+CONTINUE\r\n");
+    assert!(info(&mut server).contains("master_link_status:up\r\n"));
+}
+
 /// A replica with an append-only file that has received a dump of nothing; whether the dump was to be put beside that file.
 fn received_with_file() -> (Server, bool) {
     let mut server = Server::with(ServerConfig::default());
