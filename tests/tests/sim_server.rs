@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
-use tern_tests::sim::server::{Bug, Kind, Summary, Wanted, run};
-use tern_tests::sim::{Failure, Options, run_seeds};
+use tern_tests::sim::server::{Bug, Kind, Run, Summary, Wanted, run};
+use tern_tests::sim::{Failure, Options, Scenario as _, run_seeds};
 
 /// Which seeds are run: `TERN_SEED=7` or `TERN_SEED=0..5000` in the place of these.
 const SEEDS: Range<u64> = 0..500;
@@ -95,4 +95,58 @@ fn a_sentinel_that_promotes_a_laggard_is_found() {
 fn a_second_vote_in_an_epoch_is_found() {
     let problem = found(Some(Kind::Cluster), Bug::SecondVote);
     assert!(problem.contains("voted twice in epoch"), "{problem}");
+}
+
+/// A cluster of five primaries with a replica each, at rest.
+fn five_primaries() -> Run {
+    let wanted = Wanted {
+        kind: Some(Kind::Cluster),
+        ..Wanted::default()
+    };
+    let mut runs = (0..).map(|seed| Run::new(seed, wanted, Options::default()));
+    let mut run = runs.find(|run| run.primaries() == 5).unwrap();
+    run.form().unwrap();
+    run
+}
+
+#[test]
+fn a_minority_hands_no_slots_over() {
+    let mut run = five_primaries();
+    let ask = |run: &mut Run, host, words: &[&str]| run.ask(host, words).unwrap();
+    let epoch = |run: &mut Run| {
+        let info = ask(run, 1, &["CLUSTER", "INFO"]);
+        let mut lines = info.lines();
+        lines
+            .find(|line| line.starts_with("cluster_my_epoch:"))
+            .unwrap()
+            .to_owned()
+    };
+    let before = epoch(&mut run);
+    for (one, other) in (0..2).flat_map(|one| (2..10).map(move |other| (one, other))) {
+        run.world.cut(one, other);
+        run.world.cut(other, one);
+    }
+    let later = run.world.now_ms() + 10_000;
+    run.run_to(later).unwrap();
+    let target = run.id_of(1).unwrap();
+    let words = [
+        "CLUSTER",
+        "MIGRATESLOTS",
+        "SLOTSRANGE",
+        "0",
+        "9",
+        "NODE",
+        &target,
+    ];
+    assert_eq!(ask(&mut run, 0, &words), "+OK\r\n");
+    let later = run.world.now_ms() + 10_000;
+    run.run_to(later).unwrap();
+    for host in 0..2 {
+        let jobs = ask(&mut run, host, &["CLUSTER", "GETSLOTMIGRATIONS"]);
+        assert!(jobs.contains("\r\nfailed\r\n"), "{jobs}");
+    }
+    let why = "Slots are not handed over without a majority of the cluster";
+    let jobs = ask(&mut run, 0, &["CLUSTER", "GETSLOTMIGRATIONS"]);
+    assert!(jobs.contains(why), "{jobs}");
+    assert_eq!(epoch(&mut run), before);
 }

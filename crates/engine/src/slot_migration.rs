@@ -408,6 +408,18 @@ impl Engine {
         }
     }
 
+    /// Gives a job up where this node does not see a majority, which may go on without it: nobody else would hear who owns the slots, and
+    /// the epoch that they are claimed in may be somebody else's by now.
+    fn fail_in_minority(&mut self, id: JobId) -> bool {
+        let node = self.keeper.cluster.as_ref();
+        let minority = node.is_some_and(|node| !node.has_majority());
+        if minority {
+            let why = "Slots are not handed over without a majority of the cluster";
+            self.finish_migration(id, State::Failed, Some(why));
+        }
+        minority
+    }
+
     fn log_migration_end(&self, id: JobId) {
         let Some(job) = self.keeper.migrations.job(id) else {
             return;

@@ -97,6 +97,13 @@ impl Health {
 }
 
 impl Node {
+    /// Whether this node sees a majority: what it decides alone then is not decided otherwise on the other side of a partition. A
+    /// node that has just started, or comes back from a minority, has first to hear what it missed.
+    #[must_use]
+    pub fn has_majority(&self) -> bool {
+        self.health.is_ok() || self.health.told == Some(Down::Uncovered)
+    }
+
     /// Decides anew whether the cluster is ok: every slot is served (if that is asked for), and the majority of the
     /// masters can be reached.
     pub(super) fn update_state(&mut self, now: Now) {

@@ -535,7 +535,7 @@ impl Engine {
                 .cluster_manual_failover_timeout
                 .saturating_mul(2),
         );
-        if self.keeper.migrations.prevent_pause {
+        if self.keeper.migrations.prevent_pause || self.fail_in_minority(id) {
             return;
         }
         let Some(job) = self.keeper.migrations.job_mut(id) else {
@@ -592,6 +592,9 @@ impl Engine {
     /// The target has all, and asks whether it may claim the slots.
     fn agree(&mut self, id: JobId) {
         let now_ms = self.now.mono_ms;
+        if self.fail_in_minority(id) {
+            return;
+        }
         let Some(export) = self.export_mut(id) else {
             return;
         };

@@ -98,7 +98,7 @@ impl Engine {
 
     /// The source has said a word. False where this client is no source.
     pub(super) fn import_told(&mut self, client: ClientId, word: &[u8]) -> bool {
-        let (now_ms, now_s) = (self.now.mono_ms, self.now.unix_ms() / 1000);
+        let now_s = self.now.unix_ms() / 1000;
         let Some(id) = self.import_of(client) else {
             return false;
         };
@@ -116,13 +116,7 @@ impl Engine {
                 self.say(id, "REQUEST-PAUSE");
                 self.set_migration_state(id, State::WaitingForPaused);
             }
-            (b"PAUSED", State::WaitingForPaused) => {
-                if let Some(import) = job.import_mut() {
-                    import.asked_ms = Some(now_ms);
-                }
-                self.say(id, "REQUEST-FAILOVER");
-                self.set_migration_state(id, State::FailoverRequested);
-            }
+            (b"PAUSED", State::WaitingForPaused) => self.ask_for_slots(id),
             // The turn's end does what follows.
             (b"FAILOVER-GRANTED", State::FailoverRequested) => {
                 self.set_migration_state(id, State::ImportGranted);
@@ -138,6 +132,20 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// The source holds writes back, and all that it had is here.
+    fn ask_for_slots(&mut self, id: JobId) {
+        if self.fail_in_minority(id) {
+            return;
+        }
+        let now_ms = self.now.mono_ms;
+        let job = self.keeper.migrations.job_mut(id);
+        if let Some(import) = job.and_then(super::Job::import_mut) {
+            import.asked_ms = Some(now_ms);
+        }
+        self.say(id, "REQUEST-FAILOVER");
+        self.set_migration_state(id, State::FailoverRequested);
     }
 
     /// CLUSTER SYNCSLOTS CAPA …: what a source can, and what it is. Words that are not known are passed over.
@@ -192,7 +200,7 @@ impl Engine {
     /// The source has agreed: the slots are claimed, unless so much time has gone by that it may serve them again.
     pub(super) fn take_imported(&mut self, id: JobId) {
         let (now, now_ms) = (self.bus_now(), self.now.mono_ms);
-        if self.keeper.migrations.prevent_failover {
+        if self.keeper.migrations.prevent_failover || self.fail_in_minority(id) {
             return;
         }
         let Some(job) = self.keeper.migrations.job(id) else {

@@ -187,6 +187,12 @@ impl Run {
         }
     }
 
+    /// How many primaries there are to be.
+    #[must_use]
+    pub fn primaries(&self) -> usize {
+        self.group.primaries
+    }
+
     pub(super) fn servers(&self) -> std::ops::Range<usize> {
         0..self.setups.len()
     }
@@ -294,7 +300,7 @@ impl Run {
     }
 
     /// What a command answers at a server; none where it cannot be asked.
-    pub(super) fn ask(&mut self, host: usize, words: &[&str]) -> Option<String> {
+    pub fn ask(&mut self, host: usize, words: &[&str]) -> Option<String> {
         self.world
             .call(host, |process, now| Some(process.server()?.ask(now, words)))
             .flatten()
