@@ -476,7 +476,7 @@ impl Shell {
         // Waits for a write that is under way. Whatever goes wrong now changes nothing any more.
         let _ = self.nodes_file.as_ref().map(NodesFile::write);
         if code == 0 {
-            tracing::warn!("Redis is now ready to exit, bye bye...");
+            tracing::warn!("Valkey is now ready to exit, bye bye...");
         }
         if let Some(delay) = self.restart.get().filter(|_| code == 0) {
             std::thread::sleep(delay);
