@@ -458,7 +458,6 @@ impl Node {
         }
         if self.my_master() != Some(peer) {
             self.follow(peer);
-            self.broadcast_pong(now, false);
         }
         self.saved(now)
     }

@@ -85,6 +85,9 @@ impl Node {
         if self.todo.update_state {
             self.update_state(now);
         }
+        if std::mem::take(&mut self.todo.broadcast) {
+            self.broadcast_pong(now, false);
+        }
         if std::mem::take(&mut self.todo.save) {
             let promises = Some(self.promises());
             let promise = self.promised != promises;

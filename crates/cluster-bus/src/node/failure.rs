@@ -111,6 +111,7 @@ impl Node {
         node.failed_ms = now.mono_ms;
         self.todo.save = true;
         self.todo.update_state = true;
+        self.todo.failover |= self.my_master() == Some(peer);
     }
 
     /// Another node knows of a majority.

@@ -396,6 +396,8 @@ struct Todo {
     save: bool,
     update_state: bool,
     failover: bool,
+    /// All are told of our new role.
+    broadcast: bool,
 }
 
 /// What a node tells of itself, and others rely on.

@@ -93,10 +93,59 @@ impl Node {
         if self.table[owner].config_epoch >= config_epoch {
             return;
         }
+        self.speak_for(owner, config_epoch, slots);
+    }
+
+    /// A node is a master and claims slots in an epoch, as another one says.
+    fn speak_for(&mut self, owner: PeerKey, config_epoch: u64, slots: &SlotSet) {
         self.turn_into_master(owner);
         self.table[owner].config_epoch = config_epoch;
         self.todo.save = true;
         self.claim_slots(owner, config_epoch, slots);
+    }
+
+    /// A master has become the replica of one of its replicas, and says so before that one does: its header tells what its new master
+    /// claims. The slots go over at once, so that they are never nobody's.
+    pub(super) fn note_successor(&mut self, sender: PeerKey, new: PeerKey, header: &Header) {
+        let peer = &self.table[new];
+        let is_news = new != self.table.myself()
+            && !peer.is_master()
+            && peer.shard == self.table[sender].shard
+            && peer.config_epoch <= header.config_epoch;
+        if !is_news {
+            return;
+        }
+        let open = |table: &super::table::Table| {
+            let count = |open: &std::collections::BTreeMap<Slot, PeerKey>| {
+                open.values().filter(|other| **other == new).count()
+            };
+            (count(&table.importing), count(&table.migrating))
+        };
+        let before = open(&self.table);
+        self.speak_for(new, header.config_epoch, &header.slots);
+        let after = open(&self.table);
+        let (old, label, shard) = (
+            self.table[sender].label(),
+            self.table[new].label(),
+            self.table[new].shard,
+        );
+        let (count, epoch) = (header.slots.len(), header.config_epoch);
+        let text = format_args!(
+            "A failover occurred in shard {shard}; node {old} lost {count} slot(s) and failed over to node {label} with a config epoch of \
+             {epoch}"
+        );
+        self.log(LogLevel::Notice, text);
+        for (count, end, what) in [
+            (after.0 - before.0, "source", "importing source"),
+            (after.1 - before.1, "target", "migrating target"),
+        ] {
+            if count > 0 {
+                let text = format_args!(
+                    "A failover occurred in migration {end}. Update {what} of {count} slot(s) to node {label} in shard {shard}."
+                );
+                self.log(LogLevel::Notice, text);
+            }
+        }
     }
 
     /// A master claims slots in an epoch: it gets those that nobody has or that were got in an older epoch. Slots that
@@ -180,6 +229,11 @@ impl Node {
         if source != claimer && same_shard {
             self.table.importing.insert(slot, claimer);
             self.todo.save = true;
+            let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
+            let text = format_args!(
+                "Failover occurred in migration source. Update importing source for slot {slot} to node {label} in shard {shard}."
+            );
+            self.log(LogLevel::Verbose, text);
         }
         same_shard
     }
@@ -200,6 +254,11 @@ impl Node {
         for slot in moved {
             self.table.migrating.insert(slot, claimer);
             self.todo.save = true;
+            let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
+            let text = format_args!(
+                "Failover occurred in migration target. Slot {slot} is now being migrated to node {label} in shard {shard}."
+            );
+            self.log(LogLevel::Verbose, text);
         }
     }
 
@@ -258,6 +317,7 @@ impl Node {
         self.reset_manual_failover();
         self.todo.save = true;
         self.todo.update_state = true;
+        self.todo.broadcast = true;
     }
 
     /// Our master has become a replica itself: follow its master. Without this rule a replica that hears of its

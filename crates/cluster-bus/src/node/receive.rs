@@ -264,7 +264,8 @@ impl Node {
             self.turn_into_master(sender);
             return;
         };
-        if self.table[sender].is_master() {
+        let was_master = self.table[sender].is_master();
+        if was_master {
             for slot in std::sync::Arc::clone(self.table[sender].slots()).iter() {
                 self.table.set_owner(slot, None);
             }
@@ -276,6 +277,9 @@ impl Node {
         let Some(master) = self.table.find(master_id) else {
             return;
         };
+        if was_master && master != sender {
+            self.note_successor(sender, master, header);
+        }
         if master != sender && self.table[sender].master != Some(master) {
             self.table.attach_replica(master, sender);
             self.todo.save = true;
