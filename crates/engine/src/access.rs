@@ -344,7 +344,7 @@ fn refused_option(option: &str) -> Error {
 }
 
 /// The database in which a client's next command runs: a transaction may have chosen one.
-fn database_of(client: &Client) -> usize {
+pub(crate) fn database_of(client: &Client) -> usize {
     client.multi.as_ref().map_or(client.db, |multi| multi.db)
 }
 

@@ -8,6 +8,7 @@ use cluster_bus::{
 use commands::table;
 use commands::{Args, Done, Error, EventClass, Flags, Traits};
 
+use crate::access::database_of;
 use crate::client::Waiting;
 use crate::index::Entry;
 use crate::slot_usage::SlotUsages;
@@ -332,6 +333,16 @@ impl Engine {
         let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
         let mut query = query_of(client, entry);
         let mut keys = Vec::new();
+        let databases = self.shard.keyspace.databases();
+        // From which key on which database is meant.
+        let mut dbs = vec![(
+            0,
+            if runs_queue {
+                client.db
+            } else {
+                database_of(client)
+            },
+        )];
         if !runs_queue {
             match entry.single_key.and_then(|at| args.get(at)) {
                 Some(key) => keys.push(*key),
@@ -345,8 +356,13 @@ impl Engine {
             // Slots may have moved since the commands were queued.
             for queued in &multi.queue {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
+                if queued.entry.command.traits.has(Traits::SELECTS_DB) {
+                    dbs.extend(self.selected_by(&words).map(|db| (keys.len(), db)));
+                }
                 push_keys(queued.entry, &words, |at| &queued.args[at], &mut keys);
                 let one = query_of(client, queued.entry);
+                let db = dbs.last().map_or(client.db, |(_, db)| *db);
+                query.leaves_db |= leaves_db(queued.entry, &words, db, databases);
                 query.writes |= one.writes;
                 query.is_pubsub |= one.is_pubsub;
             }
@@ -354,10 +370,14 @@ impl Engine {
         if keys.is_empty() {
             return Ok(());
         }
-        let db = self.shard.keyspace.db_ref(client.db);
+        query.leaves_db |= leaves_db(entry, args, dbs[0].1, databases);
         let now_ms = self.now.unix_ms();
+        let mut number = 0;
         // What has expired is not there, whoever deletes it.
         let exists = |key: &[u8]| {
+            let (_, db) = dbs[dbs.partition_point(|(from, _)| *from <= number) - 1];
+            let db = self.shard.keyspace.db_ref(db);
+            number += 1;
             db.peek(key).is_some() && db.expire_ms(key).is_none_or(|at_ms| at_ms >= now_ms)
         };
         let route = node.route(keys.iter().copied(), query, exists);
@@ -411,7 +431,16 @@ fn query_of(client: &Client, entry: Entry) -> Query {
         caller: caller_of(client),
         is_pubsub: command.flags.has(Flags::PUBSUB),
         is_migrate: command.traits.has(Traits::MOVES_KEYS),
+        is_queued: client.multi.is_some() && !command.traits.has(Traits::RUNS_QUEUE),
+        leaves_db: false,
     }
+}
+
+/// Whether a command with keys reaches into another database: MOVE, and COPY with one.
+fn leaves_db(entry: Entry, words: Args<'_>, db: usize, databases: usize) -> bool {
+    let named = entry.command.databases.positions(words, databases);
+    let other = |at: usize| commands::args::int(words[at]).ok() != i64::try_from(db).ok();
+    !entry.keyless && named.into_iter().any(other)
 }
 
 /// The keys of a request.

@@ -95,8 +95,7 @@ impl Engine {
             return queue.into_iter().any(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
                 if queued.entry.command.traits.has(Traits::SELECTS_DB) {
-                    // What is no database is an error when it runs, and selects nothing.
-                    db = args::int(words[1]).map_or(db, |at| usize::try_from(at).unwrap_or(db));
+                    db = self.selected_by(&words).unwrap_or(db);
                 }
                 touches(db, queued.entry, &words)
             });

@@ -78,19 +78,20 @@ impl Eq for Queued {}
 pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
 
 impl Engine {
+    /// The database that SELECT with these words chooses. What is no database is an error when it runs, and selects nothing.
+    pub(crate) fn selected_by(&self, words: Args<'_>) -> Option<usize> {
+        let chosen = usize::try_from(args::int(words.get(1)?).ok()?).ok()?;
+        (chosen < self.shard.keyspace.databases()).then_some(chosen)
+    }
+
     /// Queues a command of an open transaction.
     pub(crate) fn queue(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        let databases = self.shard.keyspace.databases();
         let wants = self.flags_of(entry, args);
+        let selects = entry.command.traits.has(Traits::SELECTS_DB);
+        let selected = self.selected_by(args).filter(|_| selects);
         let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.multi {
-            if entry.command.traits.has(Traits::SELECTS_DB) {
-                let chosen = args.get(1).and_then(|word| args::int(word).ok());
-                let chosen = chosen.and_then(|chosen| usize::try_from(chosen).ok());
-                multi.db = chosen
-                    .filter(|chosen| *chosen < databases)
-                    .unwrap_or(multi.db);
-            }
+            multi.db = selected.unwrap_or(multi.db);
             multi.any = multi.any.with(wants);
             for flag in [Flags::STALE, Flags::LOADING] {
                 if !wants.has(flag) {

@@ -20,6 +20,10 @@ pub struct Query {
     pub is_pubsub: bool,
     /// The command is MIGRATE, which may always move keys of an open slot.
     pub is_migrate: bool,
+    /// It is put into a transaction: whether its keys are there is looked at by EXEC.
+    pub is_queued: bool,
+    /// It reaches into another database than that of the client, where nobody looks whether its keys are there.
+    pub leaves_db: bool,
 }
 
 /// Where to go. Everything but [`Route::Here`] displays as the text of the error reply, without the leading `-`.
@@ -122,7 +126,7 @@ impl Node {
     }
 
     /// The way of a command (for EXEC: of all queued ones) with these keys. To be asked only for commands that can
-    /// have keys; commands of our own master are not routed at all.
+    /// have keys; commands of our own master are not routed at all. `key_exists` is asked of all keys in their order, or of none.
     pub fn route<'a>(
         &self,
         keys: impl Iterator<Item = &'a [u8]> + Clone,
@@ -157,8 +161,11 @@ impl Node {
             if query.is_migrate && self.is_master() {
                 return Route::Here;
             }
+            if query.leaves_db {
+                return Route::TryAgain;
+            }
             // Channels are nowhere to be found, and are not missed.
-            let found = if query.is_pubsub {
+            let found = if query.is_pubsub || query.is_queued {
                 Presence::default()
             } else {
                 Presence::of(keys, first, key_exists)

@@ -114,3 +114,45 @@ fn slots_count_all_databases_and_commands_the_selected_one() {
         "-ERR DB index is out of range\r\n"
     );
 }
+
+#[test]
+fn a_transaction_finds_keys_where_it_selects_them() {
+    let (mine, other) = ("a".repeat(40), "b".repeat(40));
+    let mut server = Server::node_with(&format!(
+        "{mine} 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-16383\n\
+         {other} 127.0.0.1:7001@17001 master - 0 0 2 connected\n\
+         vars currentEpoch 2 lastVoteEpoch 0\n"
+    ));
+    let a = server.a;
+    server.run(a, &["SET", "{foo}0", "in 0"]);
+    server.run(a, &["SELECT", "1"]);
+    server.run(a, &["SET", "{foo}1", "in 1"]);
+    server.run(a, &["SELECT", "0"]);
+    let opened = server.run(a, &["CLUSTER", "SETSLOT", "12182", "MIGRATING", &other]);
+    assert_eq!(opened, "+OK\r\n");
+    let mut exec = |keys: [&str; 2]| {
+        server.run(a, &["MULTI"]);
+        server.run(a, &["EXISTS", keys[0]]);
+        server.run(a, &["SELECT", "1"]);
+        server.run(a, &["EXISTS", keys[1]]);
+        server.run(a, &["EXEC"])
+    };
+    let torn = "-TRYAGAIN Multiple keys request during rehashing of slot\r\n";
+    assert_eq!(exec(["{foo}0", "{foo}0"]), torn);
+    assert_eq!(exec(["{foo}1", "{foo}1"]), torn);
+    assert!(exec(["{foo}1", "{foo}0"]).starts_with("-ASK 12182 "));
+    // What was refused has selected nothing.
+    assert_eq!(exec(["{foo}0", "{foo}1"]), "*3\r\n:1\r\n+OK\r\n:1\r\n");
+    // Nobody looks for keys in other databases.
+    server.run(a, &["SELECT", "0"]);
+    assert_eq!(server.run(a, &["MOVE", "{foo}0", "1"]), torn);
+    assert_eq!(
+        server.run(a, &["COPY", "{foo}0", "{foo}0", "DB", "1"]),
+        torn
+    );
+    let same = ["COPY", "{foo}0", "{foo}0", "DB", "0"];
+    assert_eq!(
+        server.run(a, &same),
+        "-ERR source and destination objects are the same\r\n"
+    );
+}

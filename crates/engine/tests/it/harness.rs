@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cluster_bus::{NodesConf, nodes_conf};
 use conf::ServerConfig;
 use engine::{
     AppendFile, Child, ChildEnd, Children, ClientId, Engine, Files, Job, Meanwhile, Now, Peer,
@@ -323,24 +324,41 @@ impl Server {
 
     /// A node of a cluster that owns all slots.
     pub(crate) fn node() -> Self {
+        let mut server = Self::node_of(None);
+        let a = server.a;
+        server.run(a, &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        server.come_up();
+        server
+    }
+
+    /// A node of a cluster that comes back with what nodes.conf says.
+    pub(crate) fn node_with(text: &str) -> Self {
+        let saved = nodes_conf::parse(text.as_bytes()).expect("a nodes.conf");
+        let mut server = Self::node_of(Some(saved));
+        server.come_up();
+        server
+    }
+
+    fn node_of(saved: Option<NodesConf>) -> Self {
         let mut server = Self::with(ServerConfig {
             cluster_enabled: true,
             cluster_databases: 2,
             cluster_slot_stats_enabled: true,
             ..ServerConfig::default()
         });
-        server.engine.join_cluster(None, 1);
-        let a = server.a;
-        server.run(a, &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-        // The cluster is not ok at once.
+        server.engine.join_cluster(saved, 1);
+        server
+    }
+
+    /// The cluster is not ok at once.
+    fn come_up(&mut self) {
         for step in 1..100 {
-            server.engine.set_now(Now {
+            self.engine.set_now(Now {
                 mono_ms: 1 + step * 100,
                 unix_us: 1_000_000_000_000 + step * 100_000,
             });
-            server.engine.tick_cluster();
+            self.engine.tick_cluster();
         }
-        server
     }
 
     pub(crate) fn with(config: ServerConfig) -> Self {
