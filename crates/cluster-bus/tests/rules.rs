@@ -984,3 +984,69 @@ impl cluster_bus::Keyspace for Empty {
         Vec::new()
     }
 }
+
+#[test]
+fn a_replica_knows_the_open_slots_of_the_dump_that_it_copied() {
+    let mut world = cluster(2, 3, &quick());
+    let (source, target) = (world.id_text(0), world.id_text(1));
+    world.call(0, |node, now| {
+        let out = SlotChange::Migrating(target.clone());
+        node.set_slot(now, slots(5, 5)[0], &out, 0).unwrap();
+    });
+    let told = world.hosts[0].node.open_slots();
+    assert_eq!(told, format!("5>{target},"));
+    world.call(2, |node, now| node.adopt_open_slots(now, &told));
+    assert_eq!(world.hosts[2].node.open_slots(), told);
+    for wrong in ["5", "5>x,", "16384>", &format!("x>{target},")] {
+        world.call(2, |node, now| node.adopt_open_slots(now, wrong));
+        assert_eq!(world.hosts[2].node.open_slots(), told, "{wrong}");
+    }
+    // A master knows for itself.
+    world.call(1, |node, now| {
+        node.adopt_open_slots(now, &format!("5<{source},"));
+    });
+    assert_eq!(world.hosts[1].node.open_slots(), "");
+    // The other end is a node that the replica has yet to meet.
+    world.call(2, |node, now| node.forget(now, &target).unwrap());
+    assert_eq!(world.hosts[2].node.open_slots(), "");
+    world.call(2, |node, now| node.adopt_open_slots(now, &told));
+    assert_eq!(world.hosts[2].node.open_slots(), "");
+    world.run_until("it has met the node again", 90_000, |world| {
+        world.hosts[2].node.open_slots() == told
+    });
+    // And one that was closed meanwhile stays closed.
+    world.call(2, |node, now| node.forget(now, &target).unwrap());
+    world.call(2, |node, now| node.adopt_open_slots(now, &told));
+    world.call(2, |node, now| {
+        let closed = node.set_slot(now, slots(5, 5)[0], &SlotChange::Stable, 0);
+        closed.unwrap();
+    });
+    world.run_ms(90_000);
+    assert_eq!(world.hosts[2].node.open_slots(), "");
+}
+
+#[test]
+fn who_becomes_a_replica_tells_who_has_its_slots() {
+    let mut world = cluster(3, 4, &quick());
+    world.partition(&[3], &[1, 2]);
+    world.call(3, |node, now| {
+        node.failover(now, FailoverKind::Takeover, false).unwrap();
+    });
+    let new = Some(world.id(3));
+    world.run_until("all know", 200, |world| {
+        (0..3).all(|host| world.hosts[host].node.owner(slot(0)) == new)
+    });
+    for host in 1..3 {
+        assert!(world.flags(host, 3).has(NodeFlags::MASTER));
+        assert!(world.flags(host, 0).has(NodeFlags::SLAVE));
+    }
+}
+
+#[test]
+fn a_replica_plans_its_election_when_it_hears_of_the_failure() {
+    let mut world = cluster(3, 4, &quick());
+    let master = world.id(0);
+    let packet = world.packet_of(1, Body::Fail(master));
+    world.inject(3, packet);
+    assert!(world.logged(3, "Start of election delayed"));
+}

@@ -197,6 +197,54 @@ impl Engine {
         self.perform_bus();
     }
 
+    /// The dump that was copied from our primary told of slots that move key by key.
+    pub(crate) fn adopt_open_slots(&mut self, told: &str) {
+        let now = self.bus_now();
+        if let Some(node) = &mut self.keeper.cluster {
+            node.adopt_open_slots(now, told);
+            self.perform_bus();
+        }
+    }
+
+    /// CLUSTER, without what the core wants done because of it.
+    fn ask_core(&mut self, id: ClientId, args: Args<'_>) -> Result<Reply, Error> {
+        let (now, facts) = (self.bus_now(), self.facts());
+        let client = &self.sessions.clients[id];
+        let node = self.keeper.cluster.as_mut().ok_or(DISABLED)?;
+        let keys = Keys {
+            keyspace: &self.shard.keyspace,
+            usages: &self.meter.slots,
+            selected: client.db,
+        };
+        let result = node.command(now, facts, caller_of(client), &args[1..], &keys);
+        // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
+        if node.has_changed() {
+            self.keeper.nodes_file.wait(id);
+        }
+        result.map_err(|error| Error::owned(format!("ERR {error}")))
+    }
+
+    /// CLUSTER SETSLOT where the replicas have to have it first: how long they may take, milliseconds.
+    fn check_setslot(&mut self, id: ClientId, args: Args<'_>) -> Result<u64, Error> {
+        let facts = self.facts();
+        let client = &self.sessions.clients[id];
+        let node = self.keeper.cluster.as_mut().ok_or(DISABLED)?;
+        let keys = Keys {
+            keyspace: &self.shard.keyspace,
+            usages: &self.meter.slots,
+            selected: client.db,
+        };
+        let timeout_ms = node.check_setslot(facts, caller_of(client), &args[1..], &keys);
+        timeout_ms.map_err(|error| Error::owned(format!("ERR {error}")))
+    }
+
+    /// Does what CLUSTER SETSLOT asks for. Changes of slots come many at a time; what the core wants done is done at the end of the turn.
+    pub(crate) fn do_setslot(&mut self, id: ClientId, args: Args<'_>) -> Done {
+        let reply = self.ask_core(id, args)?;
+        write(&mut self.sessions.clients[id].out, reply);
+        Ok(())
+    }
+
     pub(crate) fn publish_to_cluster(&mut self, channel: &[u8], message: &[u8], sharded: bool) {
         let now = self.bus_now();
         if let Some(node) = &mut self.keeper.cluster {
@@ -469,33 +517,27 @@ fn log(level: LogLevel, text: &str) {
 
 /// CLUSTER subcommand …
 pub(crate) fn cluster(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let now = engine.bus_now();
-    let facts = engine.facts();
-    let caller = caller_of(&engine.sessions.clients[id]);
-    let Some(node) = &mut engine.keeper.cluster else {
-        return Err(DISABLED);
-    };
-    let keys = Keys {
-        keyspace: &engine.shard.keyspace,
-        usages: &engine.meter.slots,
-        selected: engine.sessions.clients[id].db,
-    };
-    let result = node.command(now, facts, caller, &args[1..], &keys);
-    // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
-    if node.has_changed() {
-        engine.keeper.nodes_file.wait(id);
+    let result = engine.ask_core(id, args);
+    engine.perform_bus();
+    write(&mut engine.sessions.clients[id].out, result?);
+    Ok(())
+}
+
+/// CLUSTER SETSLOT …: the replicas do it first, so that nothing of it is lost with their primary.
+pub(crate) fn setslot(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    let by_primary = engine.sessions.clients[id].flags.master;
+    if by_primary || !engine.replicas_follow_slots() {
+        return engine.do_setslot(id, args);
     }
-    // Changes of slots come many at a time; what they want done is done at the end, too.
-    let of_slot = args
-        .get(1)
-        .is_some_and(|word| commands::args::is(word, "SETSLOT"));
-    if !of_slot {
-        engine.perform_bus();
-    } else if result.is_ok() && !caller.is_master && engine.replicas_follow_slots() {
+    let online = engine.online_replicas();
+    if online == 0 || engine.must_not_wait() {
+        engine.do_setslot(id, args)?;
         engine.propagate_to_replicas(0, args);
+        return Ok(());
     }
-    let reply = result.map_err(|error| Error::owned(format!("ERR {error}")))?;
-    write(&mut engine.sessions.clients[id].out, reply);
+    let timeout_ms = engine.check_setslot(id, args)?;
+    engine.propagate_to_replicas(0, args);
+    engine.run_once_followed(id, args, online, timeout_ms);
     Ok(())
 }
 

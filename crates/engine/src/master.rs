@@ -14,6 +14,9 @@ use crate::{Action, ClientId, Engine, filtered_dump};
 
 /// How far the stream goes on between two looks at what is kept of it.
 const LOOK_BYTES: u64 = 256 * 1024;
+/// A write is refused for want of replicas that keep up.
+pub(crate) const TOO_FEW_REPLICAS: Error =
+    Error::text("NOREPLICAS Not enough good replicas to write.");
 
 /// Where a replica stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +175,11 @@ impl Engine {
                 self.wake(id);
             }
         }
+    }
+
+    /// How many replicas have the stream as it comes.
+    pub(crate) fn online_replicas(&self) -> usize {
+        self.replicas_in(ReplicaState::Online).len()
     }
 
     /// Whether all replicas follow what their primary does with slots: Valkey's from 8.0 on.
@@ -923,7 +931,7 @@ impl Engine {
         // Nobody could acknowledge what would be written.
         let wanted = wanted.max(self.wanted_replicas(self.config.write_acknowledge));
         if wanted > 0 && !self.is_slave() && self.good_replicas() < wanted {
-            return Err(Error::text("NOREPLICAS Not enough good replicas to write."));
+            return Err(TOO_FEW_REPLICAS);
         }
         Ok(())
     }

@@ -59,6 +59,8 @@ pub(crate) struct Persistence {
     pub(crate) loading: Option<Loading>,
     /// The place in a replication stream that the dump which was loaded last stands at.
     pub(crate) loaded_place: Option<rdb::StreamPlace>,
+    /// The slots that were open where that dump was written.
+    pub(crate) loaded_open_slots: String,
     /// How many keys the dump that was loaded at the start held, and how many of them had expired.
     pub(crate) loaded_keys: u64,
     pub(crate) expired_keys: u64,
@@ -115,6 +117,7 @@ impl Engine {
                 used_memory: self.host.memory_estimate() as u64,
                 replication,
                 aof_base: false,
+                open_slots: String::new(),
             },
             // Big lists take an eighth more in a dump than in memory.
             expected_bytes: (data_bytes + data_bytes / 8) as u64,
@@ -154,6 +157,9 @@ impl Engine {
         let mut request = self.save_request();
         // A replica that comes meanwhile may be sent it, too.
         request.any_reader = purpose == Purpose::Sync || self.has_stream();
+        if let Some(node) = self.keeper.cluster.as_ref().filter(|_| request.any_reader) {
+            request.facts.open_slots = node.open_slots();
+        }
         let job = match purpose {
             Purpose::Save => Job::Save(request),
             Purpose::Sync => Job::Stream(request),
@@ -354,7 +360,9 @@ impl Engine {
             tracing::warn!("{skipped}");
         }
         if matches!(progress, Ok(Progress::Done)) {
-            self.keeper.persistence.loaded_place = loader.facts().facts.replication.clone();
+            let facts = &loader.facts().facts;
+            self.keeper.persistence.loaded_place = facts.replication.clone();
+            self.keeper.persistence.loaded_open_slots = facts.open_slots.clone();
             self.adopt_slot_imports(loader.facts().slot_imports.clone());
         }
         progress

@@ -445,6 +445,7 @@ impl Engine {
     pub fn sync_loaded(&mut self, result: Result<Option<u64>, String>) {
         let now_ms = self.now.mono_ms;
         let told = self.keeper.persistence.loaded_place.take();
+        let open_slots = std::mem::take(&mut self.keeper.persistence.loaded_open_slots);
         let slave = self.keeper.slave.as_mut();
         let goes_on = slave.as_ref().is_some_and(|slave| slave.link.is_loading());
         let announced = slave.and_then(|slave| slave.announced.take());
@@ -452,6 +453,7 @@ impl Engine {
             Ok(base) => {
                 // What is in the append-only file is not what is here, whatever became of the link meanwhile.
                 self.place_loaded(announced, told);
+                self.adopt_open_slots(&open_slots);
                 self.restart_append_only(base);
             }
             Err(line) if goes_on => return self.sync_file_failed(&line),

@@ -4,14 +4,14 @@ use commands::{Args, Done, Error, args};
 use conf::WriteAcknowledge;
 
 use crate::client::Waiting;
-use crate::master::ReplicaState;
+use crate::master::{ReplicaState, TOO_FEW_REPLICAS};
 use crate::{ClientId, Engine};
 
 const NO_FILE: Error =
     Error::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
 /// What a client in WAIT or WAITAOF waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct OnReplicas {
     /// Of the stream: up to where others have to have it.
     offset: u64,
@@ -23,6 +23,8 @@ pub struct OnReplicas {
     on_disk: Option<bool>,
     /// On [`crate::Now::mono_ms`]; none waits for ever.
     pub(crate) until_ms: Option<u64>,
+    /// CLUSTER SETSLOT, to be run once the replicas have done it.
+    setslot: Option<Box<[Box<[u8]>]>>,
 }
 
 /// Who has a place of the stream.
@@ -72,6 +74,7 @@ impl Engine {
             or_fail: false,
             on_disk: None,
             until_ms: None,
+            setslot: None,
         };
         self.journal.replicas.ids.len() - self.holders(&everything).replicas
     }
@@ -114,12 +117,40 @@ impl Engine {
     /// Answers at once where that can be done, or lets the client wait.
     fn wait_for(&mut self, id: ClientId, on: OnReplicas) {
         let holders = self.confirmed(&on);
-        if is_enough(&on, holders) || self.journal.group.depth > 0 || self.in_script() {
+        if is_enough(&on, holders) || self.must_not_wait() {
             return self.answer_wait(id, &on, holders);
         }
+        self.begin_wait(id, on);
+    }
+
+    /// Whether what runs is a part of a transaction or a script.
+    pub(crate) fn must_not_wait(&self) -> bool {
+        self.journal.group.depth > 0 || self.in_script()
+    }
+
+    fn begin_wait(&mut self, id: ClientId, on: OnReplicas) {
         self.sessions.clients[id].waiting = Waiting::Replicas(on);
         self.journal.replicas.waiters.push(id);
         self.ask_for_acks();
+    }
+
+    /// CLUSTER SETSLOT is on its way to so many replicas: it is run here once they have it, or refused.
+    pub(crate) fn run_once_followed(
+        &mut self,
+        id: ClientId,
+        args: Args<'_>,
+        count: usize,
+        timeout_ms: u64,
+    ) {
+        let on = OnReplicas {
+            offset: self.journal.replicas.offset(),
+            count,
+            or_fail: false,
+            on_disk: None,
+            until_ms: (timeout_ms > 0).then(|| self.now.mono_ms.saturating_add(timeout_ms)),
+            setslot: Some(args.iter().map(|&word| word.into()).collect()),
+        };
+        self.begin_wait(id, on);
     }
 
     /// Asks the replicas how far they are. While writes are held back nothing goes into the stream: they tell by themselves.
@@ -131,6 +162,18 @@ impl Engine {
     }
 
     fn answer_wait(&mut self, id: ClientId, on: &OnReplicas, holders: Holders) {
+        if let Some(words) = &on.setslot {
+            let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+            let done = if is_enough(on, holders) {
+                self.do_setslot(id, &words)
+            } else {
+                Err(TOO_FEW_REPLICAS)
+            };
+            if let Err(error) = done {
+                self.refuse(id, &error);
+            }
+            return;
+        }
         let out = &mut self.sessions.clients[id].out;
         if on.or_fail && holders.replicas < on.count {
             let (has, wanted) = (holders.replicas, on.count);
@@ -150,20 +193,23 @@ impl Engine {
         let now_ms = self.now.mono_ms;
         for id in self.journal.replicas.waiters.clone() {
             let waiting = self.sessions.clients.get(id).map(|client| &client.waiting);
-            let Some(&Waiting::Replicas(on)) = waiting else {
+            let Some(Waiting::Replicas(on)) = waiting else {
                 self.journal.replicas.waiters.retain(|other| *other != id);
                 continue;
             };
-            let holders = self.confirmed(&on);
+            let holders = self.confirmed(on);
             let over = on.until_ms.is_some_and(|until| until <= now_ms);
-            if on.on_disk == Some(true) && !self.config.appendonly {
-                self.sessions.clients[id].out.error(NO_FILE.line());
-            } else if over || is_enough(&on, holders) {
-                self.answer_wait(id, &on, holders);
-            } else {
+            let no_file = on.on_disk == Some(true) && !self.config.appendonly;
+            if !no_file && !over && !is_enough(on, holders) {
                 continue;
             }
-            self.sessions.clients[id].waiting = Waiting::No;
+            let client = &mut self.sessions.clients[id];
+            let waiting = std::mem::take(&mut client.waiting);
+            match waiting {
+                Waiting::Replicas(_) if no_file => client.out.error(NO_FILE.line()),
+                Waiting::Replicas(on) => self.answer_wait(id, &on, holders),
+                _ => {}
+            }
             self.journal.replicas.waiters.retain(|other| *other != id);
             self.wake(id);
             self.resume(id);
@@ -227,6 +273,7 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         or_fail: level.is_some(),
         on_disk: None,
         until_ms: engine.until(args[2])?,
+        setslot: None,
     };
     engine.wait_for(id, on);
     Ok(())
@@ -255,6 +302,7 @@ pub(crate) fn waitaof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         or_fail: false,
         on_disk: Some(here),
         until_ms,
+        setslot: None,
     };
     engine.wait_for(id, on);
     Ok(())

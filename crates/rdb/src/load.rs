@@ -98,6 +98,7 @@ impl FileFacts {
             b"repl-id" if text.len() == ID_BYTES => place.get_or_insert_default().id = text,
             b"repl-offset" => place.get_or_insert_default().offset = number(),
             b"aof-base" => facts.aof_base = number() != 0,
+            b"cluster-slot-states" => facts.open_slots = text,
             _ => {}
         }
     }

@@ -79,6 +79,8 @@ pub struct Facts {
     pub replication: Option<StreamPlace>,
     /// Whether it is the base of an append-only file.
     pub aof_base: bool,
+    /// Slots of a cluster that move key by key, as its nodes tell their replicas; empty where there are none.
+    pub open_slots: String,
 }
 
 /// A place in a replication stream.
@@ -258,7 +260,11 @@ fn write_facts<W: Write>(
         writer.aux("repl-id", &place.id)?;
         writer.aux("repl-offset", number.format(place.offset))?;
     }
-    writer.aux("aof-base", number.format(u8::from(facts.aof_base)))
+    writer.aux("aof-base", number.format(u8::from(facts.aof_base)))?;
+    if facts.open_slots.is_empty() {
+        return Ok(());
+    }
+    writer.aux("cluster-slot-states", &facts.open_slots)
 }
 
 fn write_functions<W: Write>(

@@ -344,6 +344,7 @@ fn facts() -> Facts {
             offset: 1 << 40,
         }),
         aof_base: true,
+        open_slots: format!("7>{0},9<{0},", "a".repeat(40)),
     }
 }
 

@@ -35,6 +35,9 @@ pub trait Keyspace {
     }
 }
 
+/// How long replicas may take to follow a SETSLOT, unless it says.
+const SETSLOT_TIMEOUT_MS: u64 = 2000;
+
 pub(super) type Outcome = Result<Reply, CommandError>;
 
 impl Node {
@@ -175,6 +178,38 @@ impl Node {
         more: &[&[u8]],
         keys: &dyn Keyspace,
     ) -> Outcome {
+        let (slot, change, _) = self.read_setslot(caller, (slot, action), more)?;
+        self.set_slot(now, slot, &change, keys.count_keys_in_slot(slot))
+            .map(ok)
+    }
+
+    /// Whether CLUSTER with these arguments, which begin with SETSLOT, would do it now, and how long the replicas may take to do it
+    /// first, milliseconds; 0: as long as they need.
+    ///
+    /// # Errors
+    /// The error reply, without `-ERR `.
+    pub fn check_setslot(
+        &mut self,
+        facts: Facts,
+        caller: Caller,
+        args: &[&[u8]],
+        keys: &dyn Keyspace,
+    ) -> Result<u64, CommandError> {
+        self.facts = facts;
+        let [_, slot, action, more @ ..] = args else {
+            return Err(CommandError::BadSetSlot);
+        };
+        let (slot, change, timeout_ms) = self.read_setslot(caller, (slot, action), more)?;
+        self.check_slot_change(slot, &change, keys.count_keys_in_slot(slot))?;
+        Ok(timeout_ms)
+    }
+
+    fn read_setslot(
+        &self,
+        caller: Caller,
+        (slot, action): (&[u8], &[u8]),
+        more: &[&[u8]],
+    ) -> Result<(Slot, SlotChange, u64), CommandError> {
         if self.is_replica() && !caller.is_master {
             return Err(CommandError::SetSlotOnReplica);
         }
@@ -192,9 +227,7 @@ impl Node {
             (b"node", [id, options @ ..]) => (SlotChange::Node(text(id)), options),
             _ => return Err(CommandError::BadSetSlot),
         };
-        check_timeout(options)?;
-        self.set_slot(now, slot, &change, keys.count_keys_in_slot(slot))
-            .map(ok)
+        Ok((slot, change, timeout_of(options)?))
     }
 
     fn command_flush_slot(&mut self, now: Now, slot: &[u8], how: &[&[u8]]) -> Outcome {
@@ -249,18 +282,18 @@ fn get_keys(slot: &[u8], max: &[u8], keys: &dyn Keyspace) -> Outcome {
 }
 
 /// `TIMEOUT milliseconds` behind a SETSLOT: how long its replicas may take to follow.
-fn check_timeout(options: &[&[u8]]) -> Result<(), CommandError> {
+fn timeout_of(options: &[&[u8]]) -> Result<u64, CommandError> {
     let mut words = options.iter();
+    let mut timeout_ms = SETSLOT_TIMEOUT_MS;
     while let Some(word) = words.next() {
         if !word.eq_ignore_ascii_case(b"timeout") {
             continue;
         }
         let value = words.next().ok_or(CommandError::NoTimeout)?;
-        if integer(value).map_err(|_| CommandError::BadTimeout)? < 0 {
-            return Err(CommandError::NegativeTimeout);
-        }
+        let value = integer(value).map_err(|_| CommandError::BadTimeout)?;
+        timeout_ms = u64::try_from(value).map_err(|_| CommandError::NegativeTimeout)?;
     }
-    Ok(())
+    Ok(timeout_ms)
 }
 
 fn reset_kind(word: Option<&&[u8]>) -> Result<ResetKind, CommandError> {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::open_slots::Way;
 use super::{Event, LogLevel, Node, PeerKey};
 use crate::message::{Body, NodeFlags};
 use crate::{NodeId, Now, Slot, SlotSet};
@@ -271,54 +272,63 @@ impl Node {
     /// # Errors
     /// What a master must not be told, and what no node can be told.
     pub fn set_slot(&mut self, now: Now, slot: Slot, change: &SlotChange, keys: u64) -> Done {
-        let mine = self.is_mine(slot);
+        self.check_slot_change(slot, change, keys)?;
         match change {
-            SlotChange::Migrating(_) if self.is_master() && !mine => {
-                return Err(CommandError::NotOwner(slot));
-            }
-            SlotChange::Importing(_) if mine => return Err(CommandError::AlreadyOwner(slot)),
-            SlotChange::Migrating(to) => {
-                let to = self.other_end(to)?;
-                self.table.migrating.insert(slot, to);
-            }
-            SlotChange::Importing(from) => {
-                let from = self.other_end(from)?;
-                self.table.importing.insert(slot, from);
-            }
-            SlotChange::Stable => {
-                self.table.importing.remove(&slot);
-                self.table.migrating.remove(&slot);
-            }
+            SlotChange::Migrating(to) => self.table.open(slot, Way::Out, self.other_end(to)?),
+            SlotChange::Importing(from) => self.table.open(slot, Way::In, self.other_end(from)?),
+            SlotChange::Stable => self.table.close(slot),
             SlotChange::Node(owner) => {
                 let owner = self.named(owner)?;
-                self.give_slot(now, slot, owner, keys)?;
+                self.give_slot(now, slot, owner, keys);
             }
         }
         self.saved(now)
     }
 
-    /// The master that a slot goes to, or comes from.
-    fn other_end(&self, id: &str) -> Result<PeerKey, CommandError> {
-        let peer = self
-            .known(id)
-            .ok_or_else(|| CommandError::DontKnow(id.to_owned()))?;
+    /// Whether [`Node::set_slot`] would refuse.
+    pub(super) fn check_slot_change(&self, slot: Slot, change: &SlotChange, keys: u64) -> Done {
+        let mine = self.is_mine(slot);
+        match change {
+            SlotChange::Migrating(_) if self.is_master() && !mine => {
+                Err(CommandError::NotOwner(slot))
+            }
+            SlotChange::Importing(_) if mine => Err(CommandError::AlreadyOwner(slot)),
+            SlotChange::Migrating(other) | SlotChange::Importing(other) => {
+                self.other_end(other).map(drop)
+            }
+            SlotChange::Stable => Ok(()),
+            SlotChange::Node(owner) => {
+                let owner = self.named(owner)?;
+                if !self.table[owner].is_master() {
+                    return Err(CommandError::TargetNotMaster);
+                }
+                if mine && owner != self.table.myself() && keys != 0 {
+                    return Err(CommandError::StillHasKeys(slot));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The master that a slot goes to, or comes from. A replica's master may know one that the replica does not know yet.
+    fn other_end(&self, id: &str) -> Result<NodeId, CommandError> {
+        let unknown = || CommandError::DontKnow(id.to_owned());
+        let id = NodeId::parse(id.as_bytes()).ok_or_else(unknown)?;
+        let Some(peer) = self.table.find(id) else {
+            return Some(id).filter(|_| self.is_replica()).ok_or_else(unknown);
+        };
         if peer == self.table.myself() {
             return Err(CommandError::TargetIsMyself);
         }
         if !self.table[peer].is_master() {
             return Err(CommandError::TargetNotMaster);
         }
-        Ok(peer)
+        Ok(id)
     }
 
-    fn give_slot(&mut self, now: Now, slot: Slot, owner: PeerKey, keys: u64) -> Done {
+    fn give_slot(&mut self, now: Now, slot: Slot, owner: PeerKey, keys: u64) {
         let myself = self.table.myself();
-        if !self.table[owner].is_master() {
-            return Err(CommandError::TargetNotMaster);
-        }
-        if self.is_mine(slot) && owner != myself && keys != 0 {
-            return Err(CommandError::StillHasKeys(slot));
-        }
+        self.table.forget_awaited(slot);
         if keys == 0 || owner != myself {
             self.table.migrating.remove(&slot);
         }
@@ -339,7 +349,6 @@ impl Node {
             }
             self.broadcast_pong(now, false);
         }
-        Ok(())
     }
 
     /// The last slot of this shard has gone: its nodes serve where it went, unless they are told to stay.
@@ -436,8 +445,7 @@ impl Node {
         self.turn_into_master(myself);
         self.stop_replication();
         self.emit(Event::FlushAll);
-        self.table.migrating.clear();
-        self.table.importing.clear();
+        self.table.close_all();
         self.move_to_new_shard();
     }
 
@@ -546,8 +554,7 @@ impl Node {
         }
         let myself = self.table.myself();
         if self.is_master() {
-            self.table.migrating.clear();
-            self.table.importing.clear();
+            self.table.close_all();
             self.move_to_new_shard();
         } else {
             self.become_empty_master();

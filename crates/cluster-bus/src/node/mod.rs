@@ -47,6 +47,7 @@ mod links;
 mod manual_failover;
 mod migration;
 mod myself;
+mod open_slots;
 mod ownership;
 mod queries;
 mod receive;

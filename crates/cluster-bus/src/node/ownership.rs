@@ -307,8 +307,7 @@ impl Node {
             self.table.me_mut().set(NodeFlags::SLAVE);
             // Within its shard it goes on knowing what the new master has to finish.
             if self.me().shard != self.table[master].shard {
-                self.table.migrating.clear();
-                self.table.importing.clear();
+                self.table.close_all();
             }
         }
         self.table.attach_replica(master, myself);

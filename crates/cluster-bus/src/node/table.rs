@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use super::open_slots::Awaited;
 use crate::message::{Announced, NodeFlags, Version};
 use crate::nodes_conf::{NodeLine, NodesConf};
 use crate::rng::Rng;
@@ -166,6 +167,7 @@ pub(super) struct Table {
     pub(super) migrating: BTreeMap<Slot, PeerKey>,
     /// Slots that this node takes over, and from whom.
     pub(super) importing: BTreeMap<Slot, PeerKey>,
+    pub(super) awaited: Awaited,
     handshakes: usize,
     /// Grows whenever a slot changes its owner or a node its master.
     pub(super) changes: u64,
@@ -187,6 +189,7 @@ impl Table {
             disowned: SlotSet::new(),
             migrating: BTreeMap::new(),
             importing: BTreeMap::new(),
+            awaited: Awaited::new(),
             handshakes: 0,
             changes: 0,
         }
@@ -365,6 +368,7 @@ impl Table {
         let old = std::mem::replace(&mut self[key].id, id);
         self.by_id.remove(&old);
         self.by_id.insert(id, key);
+        self.open_awaited(key);
     }
 
     /// Forgets a node wherever it is mentioned. "Myself" stays.
@@ -497,6 +501,7 @@ impl Table {
         };
         self.by_id.insert(id, key);
         self.alive.push(key);
+        self.open_awaited(key);
         key
     }
 }

@@ -241,7 +241,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "3.0.0",
                 "Binds a slot to a node or changes its migration state",
             )
-            .run(cluster::cluster),
+            .run(cluster::setslot),
             row("cluster|shards", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .about("7.0.0", "Returns which nodes make which shards")

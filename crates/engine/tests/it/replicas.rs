@@ -397,3 +397,39 @@ fn a_replica_that_was_a_primary_for_a_while_goes_on_in_the_database_of_the_strea
         assert_eq!(got, format!("$1\r\n{value}\r\n"));
     }
 }
+
+#[test]
+fn slots_change_once_the_replicas_have_it() {
+    let mut server = Server::with(ServerConfig {
+        cluster_enabled: true,
+        ..config()
+    });
+    server.engine.join_cluster(None, 1);
+    let a = server.a;
+    let stable = ["CLUSTER", "SETSLOT", "7", "STABLE", "TIMEOUT", "500"];
+    assert_eq!(server.run(a, &stable), "+OK\r\n", "there is no replica");
+    let replica = attach(&mut server, 7001);
+    assert_eq!(
+        server.run(a, &stable),
+        "+OK\r\n",
+        "it does not follow slots"
+    );
+    server.run(replica, &["REPLCONF", "version", "9.1.0"]);
+    let wrong = ["CLUSTER", "SETSLOT", "16384", "STABLE"];
+    let answer = server.run(a, &wrong);
+    assert_eq!(answer, "-ERR Invalid or out of range slot\r\n");
+    assert_eq!(server.run(a, &stable), "", "it is not there yet");
+    let stream = String::from_utf8_lossy(server.engine.stream(replica)).into_owned();
+    assert!(stream.contains("STABLE\r\n"), "{stream}");
+    acknowledge(&mut server, replica, &[]);
+    assert_eq!(taken(&mut server.engine, a), "+OK\r\n");
+    assert_eq!(server.run(a, &stable), "");
+    later(&mut server, 600);
+    server.engine.tick();
+    let refused = "-NOREPLICAS Not enough good replicas to write.\r\n";
+    assert_eq!(taken(&mut server.engine, a), refused);
+    // A transaction does not wait.
+    server.run(a, &["MULTI"]);
+    server.run(a, &stable);
+    assert_eq!(server.run(a, &["EXEC"]), "*1\r\n+OK\r\n");
+}
