@@ -59,6 +59,8 @@ pub(crate) struct Slave {
     pub(crate) repl_offset: u64,
     /// Clients may be told of it (`replica-announced`).
     pub(crate) announced: bool,
+    /// It was the master once: who followed it then may do so still.
+    pub(crate) was_master: bool,
     /// It was selected to become the master.
     pub(crate) promoted: bool,
     pub(crate) reconf: Reconf,
@@ -410,6 +412,7 @@ impl Slave {
             priority: timing::DEFAULT_SLAVE_PRIORITY,
             repl_offset: 0,
             announced: true,
+            was_master: false,
             promoted: false,
             reconf: Reconf::None,
         }

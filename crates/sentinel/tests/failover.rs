@@ -358,3 +358,23 @@ fn a_master_that_came_back_without_its_data_gives_way_to_a_slave_that_has_them()
         1
     );
 }
+
+#[test]
+fn a_replica_that_nobody_knew_comes_along_when_its_old_master_is_back() {
+    let mut world = three(&[6380, 6381]);
+    world.servers.get_mut(&6380).unwrap().offset = 900;
+    world.run(11_000);
+    world.kill(6379);
+    // Nobody has seen these two follow it. One is put behind a replica on purpose.
+    world.add_server(6382, 6379);
+    world.add_server(6383, 6381);
+    world.wait_for(12_000, "a switch", |world| {
+        world.count_events("+switch-master") == 3
+    });
+    world.restart(6379);
+    world.run(60_000);
+    for port in [6379, 6381, 6382] {
+        assert_eq!(world.servers[&port].master, Some(addr(6380)), "{port}");
+    }
+    assert_eq!(world.servers[&6383].master, Some(addr(6381)));
+}

@@ -421,22 +421,26 @@ impl Master {
     /// Starts to watch another address under this name. The old master and the other slaves become its slaves.
     pub(crate) fn change_address(&mut self, cx: &mut Context, new: &Addr) {
         let old = self.node.addr.clone();
-        let mut slaves: Vec<Addr> = self
+        let mut slaves: Vec<(Addr, bool)> = self
             .slaves
             .iter()
-            .map(|slave| slave.node.addr.clone())
-            .filter(|addr| !addr.is(new))
+            .map(|slave| (slave.node.addr.clone(), slave.was_master))
+            .filter(|(addr, _)| !addr.is(new))
             .collect();
-        let known = slaves.iter().any(|slave| slave.is(&old));
-        if !old.is(new) && slaves.len() < MAX_KNOWN_PER_MASTER && !known {
-            slaves.push(old);
+        if let Some(known) = slaves.iter_mut().find(|(addr, _)| addr.is(&old)) {
+            known.1 = true;
+        } else if !old.is(new) && slaves.len() < MAX_KNOWN_PER_MASTER {
+            slaves.push((old, true));
         }
         self.reset(cx, true);
         self.node.addr = new.clone();
         self.node.sdown_since = None;
         self.odown_since = None;
-        for addr in slaves {
+        for (addr, was_master) in slaves {
             self.add_slave(cx, addr);
+            if let Some(slave) = self.slaves.last_mut() {
+                slave.was_master = was_master;
+            }
         }
         cx.persist();
     }

@@ -120,6 +120,9 @@ impl Master {
         if who == Who::Master {
             self.discover_slaves(cx, &info.slaves);
         } else if let Who::Slave(index) = who {
+            if self.slaves[index].was_master {
+                self.discover_slaves(cx, &info.slaves);
+            }
             let refused = self.slaves[index].refuses_empty;
             self.slaves[index].observe(cx.mono(), &info);
             if info.refuses_empty && !refused {
@@ -168,12 +171,15 @@ impl Master {
         }
     }
 
+    /// Who copies the master, as it says; or a master of before, whom one may follow that nobody knew when it was replaced. Replicas that
+    /// somebody has put behind other replicas are left where they are.
     fn discover_slaves(&mut self, cx: &mut Context, seen: &[(String, String)]) {
         for (place, port) in seen {
             let Some(addr) = cx.addr(place, port) else {
                 continue;
             };
-            let known = self.slaves.iter().any(|slave| slave.node.addr.is(&addr));
+            let known = self.node.addr.is(&addr)
+                || self.slaves.iter().any(|slave| slave.node.addr.is(&addr));
             if !known && self.slaves.len() < MAX_KNOWN_PER_MASTER {
                 self.add_slave(cx, addr);
                 cx.persist();

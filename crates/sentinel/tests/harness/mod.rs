@@ -137,10 +137,9 @@ pub(crate) struct World {
     queue: VecDeque<(u64, Event)>,
 }
 
-impl World {
-    /// A master on 6379 with slaves on the given ports.
-    pub(crate) fn new(slaves: &[u16]) -> Self {
-        let server = |master| Redis {
+impl Redis {
+    fn new(master: Option<Addr>) -> Self {
+        Self {
             up: true,
             frozen: false,
             starts: 0,
@@ -153,9 +152,16 @@ impl World {
             deaf: false,
             subscribers: Vec::new(),
             log: Vec::new(),
-        };
-        let mut servers = BTreeMap::from([(6379, server(None))]);
-        servers.extend(slaves.iter().map(|&port| (port, server(Some(addr(6379))))));
+        }
+    }
+}
+
+impl World {
+    /// A master on 6379 with slaves on the given ports.
+    pub(crate) fn new(slaves: &[u16]) -> Self {
+        let mut servers = BTreeMap::from([(6379, Redis::new(None))]);
+        let slave = |&port| (port, Redis::new(Some(addr(6379))));
+        servers.extend(slaves.iter().map(slave));
         Self {
             now_ms: 1_000,
             unix_offset_ms: EPOCH_MS,
@@ -165,6 +171,11 @@ impl World {
             names: BTreeMap::new(),
             queue: VecDeque::new(),
         }
+    }
+
+    /// One more replica.
+    pub(crate) fn add_server(&mut self, port: u16, master: u16) {
+        self.servers.insert(port, Redis::new(Some(addr(master))));
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -661,21 +672,19 @@ impl World {
             "# Server\r\nrun_id:{}\r\n# Replication\r\n",
             runid(port, server.starts)
         );
+        let slaves: BTreeSet<u16> = self
+            .servers
+            .iter()
+            .filter(|(_, slave)| slave.up && slave.master == Some(addr(port)))
+            .map(|(port, _)| *port)
+            .collect();
+        let mut behind = format!("connected_slaves:{}\r\n", slaves.len());
+        for (number, slave) in slaves.into_iter().enumerate() {
+            behind +=
+                &format!("slave{number}:ip=127.0.0.1,port={slave},state=online,offset=1,lag=0\r\n");
+        }
         match &server.master {
-            None => {
-                let slaves: BTreeSet<u16> = self
-                    .servers
-                    .iter()
-                    .filter(|(_, slave)| slave.up && slave.master == Some(addr(port)))
-                    .map(|(port, _)| *port)
-                    .collect();
-                text += &format!("role:master\r\nconnected_slaves:{}\r\n", slaves.len());
-                for (number, slave) in slaves.into_iter().enumerate() {
-                    text += &format!(
-                        "slave{number}:ip=127.0.0.1,port={slave},state=online,offset=1,lag=0\r\n"
-                    );
-                }
-            }
+            None => text += &format!("role:master\r\n{behind}"),
             Some(master) => {
                 let status = if server.link_down_since.is_some() {
                     "down"
@@ -684,7 +693,7 @@ impl World {
                 };
                 text += &format!(
                     "role:slave\r\nmaster_host:{}\r\nmaster_port:{}\r\nmaster_link_status:{status}\r\n\
-                     slave_repl_offset:{}\r\n",
+                     slave_repl_offset:{}\r\n{behind}",
                     master.shown(true),
                     master.port,
                     server.offset
