@@ -1,7 +1,7 @@
 //! Commands on keys of any type: existence, names, expiry, serialized values, and what OBJECT tells.
 
 use resp::glob;
-use store::{Encoding, Owned, Value};
+use store::{Owned, Value};
 
 use crate::args::{Reader, int, int_of_32_bits, is};
 use crate::context::removal;
@@ -152,14 +152,9 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let source = ctx.keyspace.db(ctx.db);
     let expire_ms = source.expire_ms(from);
-    let Some(value) = source.peek(from) else {
+    let Some(value) = source.duplicate(from) else {
         return Ok(());
     };
-    let mut value = rdb::copy(ctx.dumper, value, &ctx.settings.limits)
-        .map_err(|_| Error::text("ERR the value cannot be copied"))?;
-    if let Some(encoding) = ctx.keyspace.db(ctx.db).encoding(from) {
-        keep_encoding(&mut value, encoding);
-    }
     let awaited = is_awaited(&value);
     let db = ctx.keyspace.db(target);
     db.remove(to);
@@ -174,18 +169,6 @@ pub(crate) fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         .changed(target, to, EventClass::Generic, "copy_to");
     ctx.reply.int(1);
     Ok(())
-}
-
-/// Makes a copy as large to OBJECT ENCODING as its source, which may have been larger.
-fn keep_encoding(copy: &mut Owned, source: Encoding) {
-    match (copy, source) {
-        (Owned::Bytes { raw, .. }, Encoding::Raw) => *raw = true,
-        (Owned::List(list), Encoding::Quicklist) => list.forget_compact(),
-        (Owned::Set(set), Encoding::Hashtable) => set.forget_compact(),
-        (Owned::Zset(zset), Encoding::Skiplist) => zset.forget_compact(),
-        (Owned::Hash(hash), Encoding::Hashtable) => hash.forget_compact(),
-        _ => {}
-    }
 }
 
 /// Whether clients may be waiting for a value of this type.

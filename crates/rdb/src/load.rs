@@ -5,11 +5,11 @@ use std::io::Read;
 
 use bytes::Bytes;
 use store::{
-    Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, Value, ZsetBuilder,
+    Hash, HashBuilder, Keyspace, Limits, List, Owned, SetBuilder, StrNew, Taken, ZsetBuilder,
 };
 
 use crate::decode::Str;
-use crate::dump::{self, Dumper, Trust};
+use crate::dump::{self, Trust};
 use crate::error::{Error, Printable, Unsupported};
 use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
@@ -341,17 +341,6 @@ pub fn restore(payload: &[u8], limits: &Limits, trust: Trust) -> Result<Owned, E
     } else {
         Err(reader.fault("bytes follow the value"))
     }
-}
-
-/// A copy of a value, whatever version payloads are written in.
-///
-/// # Errors
-/// Any of [`Error`].
-pub fn copy(dumper: &mut Dumper, value: Value<'_>, limits: &Limits) -> Result<Owned, Error> {
-    let version = dumper.version.take();
-    let payload = crate::save::dump(dumper, value, false);
-    dumper.version = version;
-    restore(&payload?, limits, Trust::default())
 }
 
 /// What a collection is filled from: a file or a payload.

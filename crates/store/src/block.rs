@@ -11,7 +11,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::packed;
-use crate::table::{self, Item};
+use crate::table::{self, Item, Table};
 use crate::thin::size_class;
 
 const ALIGN: usize = 8;
@@ -68,6 +68,11 @@ impl<const PREFIX: usize, const PARTS: usize> Block<PREFIX, PARTS> {
             write(part);
         }
         Self(raw)
+    }
+
+    /// Another block with what is seen of one.
+    pub(crate) fn of(view: View<'_, PREFIX, PARTS>) -> Self {
+        Self::new(view.prefix, view.parts)
     }
 
     /// What it holds.
@@ -208,6 +213,12 @@ impl ScoredRef {
     pub(crate) unsafe fn set_score(self, score: f64) {
         // SAFETY: as the caller promised; the score is the block's first eight bytes.
         unsafe { self.0.cast::<[u8; 8]>().write(score.to_ne_bytes()) };
+    }
+}
+
+impl<const PREFIX: usize, const PARTS: usize> Clone for Table<Block<PREFIX, PARTS>> {
+    fn clone(&self) -> Self {
+        self.duplicate(Block::of)
     }
 }
 

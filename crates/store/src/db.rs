@@ -279,6 +279,13 @@ impl Db {
             .map(EntryRef::value)
     }
 
+    /// Another value like that of `key`, whatever its expiry: for COPY. See [`Owned`]. What it costs grows with the number of
+    /// elements, not with their order: its parts are copied as they lie.
+    #[must_use]
+    pub fn duplicate(&self, key: &[u8]) -> Option<Owned> {
+        self.look(key).map(EntryRef::duplicate)
+    }
+
     fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {
         self.keys.find(self.clock.hash_of(key), key)
     }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 const RUN_MAX: usize = if cfg!(test) { 64 } else { 256 };
 
 /// The marks of things, by the time when they are due.
+#[derive(Clone)]
 pub(crate) struct Due<M> {
     /// The first run lies here, so that a few things need no tree.
     first: Option<(Key<M>, Run<M>)>,
@@ -19,6 +20,7 @@ pub(crate) struct Due<M> {
 
 type Key<M> = (u64, M);
 
+#[derive(Clone)]
 struct Run<M> {
     marks: Vec<M>,
     /// Nothing in it is due later.

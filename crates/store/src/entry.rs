@@ -919,6 +919,26 @@ impl<'a> EntryRef<'a> {
         }
     }
 
+    /// Another value like it, with the same encoding. A large string shares its bytes with it until one of them is changed.
+    pub(crate) fn duplicate(self) -> Owned {
+        match self.value() {
+            Value::Str(Str::Int(value)) => Owned::Int(value),
+            Value::Str(Str::Bytes(bytes)) => Owned::Bytes {
+                bytes: Bytes::copy_from_slice(bytes),
+                raw: self.encoding() == Encoding::Raw,
+            },
+            Value::Str(Str::Big(bytes)) => Owned::Bytes {
+                bytes: bytes.clone(),
+                raw: true,
+            },
+            Value::List(list) => Owned::List(list.clone()),
+            Value::Set(set) => Owned::Set(set.clone()),
+            Value::Zset(zset) => Owned::Zset(zset.clone()),
+            Value::Hash(hash) => Owned::Hash(hash.duplicate()),
+            Value::Stream(stream) => Owned::Stream(stream.clone()),
+        }
+    }
+
     /// Bytes of the block; what the value owns elsewhere is not counted.
     pub(crate) fn block_bytes(self) -> usize {
         self.shape().size()

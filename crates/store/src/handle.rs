@@ -93,6 +93,15 @@ impl<L> Handle<L> {
     }
 }
 
+impl<L: Clone> Clone for Handle<L> {
+    fn clone(&self) -> Self {
+        match self.see() {
+            See::Small(thin) => Self::from_small(thin.clone()),
+            See::Large(large) => Self::from_large(Box::new(large.clone())),
+        }
+    }
+}
+
 impl<L> Default for Handle<L> {
     fn default() -> Self {
         Self::new()

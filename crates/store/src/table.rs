@@ -176,6 +176,28 @@ impl<I: Item> Table<I> {
         }
     }
 
+    /// A table of the same shape, in which `copy` has made another item of each, with the same key.
+    pub(crate) fn duplicate(&self, mut copy: impl FnMut(I::View<'_>) -> I) -> Self {
+        let mut twin = |segment: Segment| {
+            segment.duplicate(|raw| {
+                // SAFETY: the slot's pointer came from `into_raw`; the table is borrowed during the call.
+                copy(unsafe { I::view(raw) }).into_raw()
+            })
+        };
+        let root = match self.root() {
+            Root::Empty => Word::NULL,
+            Root::One(segment) => twin(segment).word(),
+            Root::Many(directory) => {
+                let directory = Box::new(directory.duplicate(twin));
+                Word::new(Box::into_raw(directory).cast(), DIRECTORY)
+            }
+        };
+        Self {
+            root,
+            items: PhantomData,
+        }
+    }
+
     /// How many items.
     #[must_use]
     #[inline]

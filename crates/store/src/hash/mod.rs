@@ -38,7 +38,7 @@ pub(crate) enum Form {
 }
 
 /// A hash none of whose fields has an expiry. Eight bytes; compact ones are one heap block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[repr(transparent)]
 pub(crate) struct Plain(Handle<Table<Field>>);
 
@@ -245,22 +245,6 @@ impl Plain {
     }
 }
 
-impl Clone for Plain {
-    fn clone(&self) -> Self {
-        match self.0.see() {
-            See::Small(thin) => Self(Handle::from_small(thin.clone())),
-            See::Large(table) => {
-                let mut copy = Table::new();
-                for view in table {
-                    let item = Field::new([], view.parts);
-                    copy.insert(table::hash(view.parts[0]), item);
-                }
-                Self::from_table(copy)
-            }
-        }
-    }
-}
-
 impl<'a> HashRef<'a> {
     /// The hash whose fields lie in an entry.
     #[inline]
@@ -281,6 +265,16 @@ impl<'a> HashRef<'a> {
             Seen::Timed(timed, _) => Self(Seen::Timed(timed, now)),
             _ => self,
         }
+    }
+
+    /// The whole as a hash of its own, with the fields whose time has come.
+    pub(crate) fn duplicate(self) -> Hash {
+        Hash(match self.0 {
+            Seen::Fields(bytes) => Form::Plain(Plain::from_fields(bytes)),
+            Seen::Block(thin) => Form::Plain(Plain(Handle::from_small(thin.clone()))),
+            Seen::Table(table) => Form::Plain(Plain::from_table(table.clone())),
+            Seen::Timed(timed, _) => Form::Timed(Box::new(timed.clone())),
+        })
     }
 
     /// The bytes in the entry, if they lie there.

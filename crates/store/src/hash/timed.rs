@@ -226,11 +226,12 @@ impl Timed {
 
 impl Clone for Timed {
     fn clone(&self) -> Self {
-        let mut copy = Self::default();
-        for (field, value, until) in self.iter(0) {
-            copy.put(table::hash(field), field, value, until);
+        Self {
+            plain: self.plain.clone(),
+            timed: self.timed.clone(),
+            due: self.due.clone(),
+            tracked: None,
         }
-        copy
     }
 }
 

@@ -22,6 +22,7 @@ const MERGE_BYTES: usize = CHUNK_BYTES / 2;
 const SMALL_ELEMENT: usize = CHUNK_BYTES / 16;
 
 /// A list in chunks. No chunk is empty.
+#[derive(Clone)]
 pub(super) struct Chunks {
     chunks: VecDeque<Chunk>,
     len: usize,
@@ -443,6 +444,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 /// Packed elements, from `start` to the end of `buf`. What lies before `start` is room for pushes at the front.
+#[derive(Clone)]
 pub(super) struct Chunk {
     buf: Vec<u8>,
     /// Below 2^16: only a chunk of small elements has room at its front.

@@ -24,7 +24,7 @@ const SMALL_BYTES: usize = 1024;
 const QUEUE_BYTES: usize = 256;
 
 /// A list of byte strings. Eight bytes; compact ones are one heap block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[repr(transparent)]
 pub struct List(Handle<Chunks>);
 

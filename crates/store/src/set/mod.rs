@@ -39,7 +39,7 @@ impl<'a> Elem<'a> {
 }
 
 /// A set of distinct byte strings. Eight bytes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[repr(transparent)]
 pub struct Set(Handle<Table<Member>>);
 

@@ -48,6 +48,25 @@ impl Directory {
         directory
     }
 
+    /// A directory of the same shape, of segments that `copy` has made.
+    pub(super) fn duplicate(&self, mut copy: impl FnMut(Segment) -> Segment) -> Self {
+        let mut last = None;
+        let places = self.places.iter().map(|&place| match last {
+            // A segment stands at neighbouring places.
+            Some((old, new)) if old == place => new,
+            _ => {
+                let new = copy(Segment::of(place)).word();
+                last = Some((place, new));
+                new
+            }
+        });
+        Self {
+            places: places.collect(),
+            groups: self.groups.clone(),
+            ..*self
+        }
+    }
+
     fn depth(&self) -> u32 {
         64 - self.shift
     }

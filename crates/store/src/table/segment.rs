@@ -24,6 +24,7 @@ const AHEAD: usize = 32;
 const REBASE: u32 = 4;
 
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct Header {
     /// Items.
     len: u16,
@@ -81,6 +82,24 @@ impl Segment {
             (*segment.header()).marked = narrow(marked);
         }
         segment
+    }
+
+    /// A segment of the same shape, in which `copy` has made another item of each.
+    pub(super) fn duplicate(self, mut copy: impl FnMut(NonNull<u8>) -> NonNull<u8>) -> Self {
+        let slots = self.slots();
+        let block = Self::allocate(slots, self.depth()).0.pointer();
+        let twin = Self(Word::new(block, self.0.top()));
+        // SAFETY: both segments are alive, and not the same.
+        unsafe { *twin.header() = *self.header() };
+        for index in 0..slots {
+            if index + AHEAD < slots {
+                prefetch(self.at(index + AHEAD).pointer());
+            }
+            let word = self.at(index);
+            let item = word.non_null().map(&mut copy);
+            twin.put(index, item.map_or(word, |item| word.with_pointer(item)));
+        }
+        twin
     }
 
     /// A block whose slots are not yet written.

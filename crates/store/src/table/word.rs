@@ -76,6 +76,11 @@ impl Word {
         )
     }
 
+    /// Another pointer under the same sixteen bits and mark.
+    pub(super) fn with_pointer(self, pointer: NonNull<u8>) -> Self {
+        Self::new(pointer.as_ptr(), self.top()).with_mark(self.is_marked())
+    }
+
     /// Whether the item is marked.
     #[inline]
     pub(super) fn is_marked(self) -> bool {

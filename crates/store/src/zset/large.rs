@@ -35,6 +35,28 @@ pub(super) struct Pending {
     waiting: Waiting<Scored>,
 }
 
+impl Clone for Large {
+    fn clone(&self) -> Self {
+        let mut unordered = Vec::with_capacity(self.members.len());
+        let members = self.members.duplicate(|view| {
+            let item = Scored::of(view);
+            // SAFETY: the table gets the block; the reference is used for nothing but `order`.
+            let reference = unsafe { ScoredRef::new(item.view().raw()) };
+            unordered.push((rising(reference.score()), reference));
+            item
+        });
+        let mut copy = Self {
+            tree: Tree::new(),
+            members,
+        };
+        copy.order(Pending {
+            unordered,
+            ..Pending::default()
+        });
+        copy
+    }
+}
+
 impl Large {
     pub(super) fn new() -> Self {
         Self {

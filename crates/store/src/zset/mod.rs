@@ -55,7 +55,7 @@ pub enum Insert {
 }
 
 /// Members in the order of (score, bytes). Eight bytes; compact ones are one heap block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[repr(transparent)]
 pub struct Zset(Handle<Large>);
 
