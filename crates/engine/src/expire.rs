@@ -9,7 +9,7 @@ use crate::Engine;
 /// Table positions looked at between two looks at the clock.
 const STEP: usize = 256;
 /// Fields of hashes deleted between two looks at the clock.
-const FIELDS_STEP: usize = 128;
+const FIELDS_STEP: usize = 32;
 /// Table positions of one database that a cycle looks at, at most.
 const MOST_POSITIONS: usize = 64 * 1024;
 /// How long a slice may take with the least `active-expire-effort`; each step of it adds a tenth. With a pause of two milliseconds after
@@ -131,7 +131,20 @@ impl Engine {
             return;
         }
         let start_us = self.host.mono_us();
-        self.shard.expire.fields = self.expire_fields_slice(start_us);
+        let effort = u64::from(self.config.active_expire_effort.max(1)) - 1;
+        let slice_us = SLICE_US + effort * (SLICE_US / 10);
+        // Keys have half of a slice where both have something to do.
+        let of_fields_us = slice_us / if self.shard.expire.has_keys() { 2 } else { 1 };
+        self.shard.expire.fields = self.expire_fields_slice(start_us + of_fields_us);
+        self.expire_keys_slice(start_us + slice_us);
+        let elapsed_us = self.host.mono_us().saturating_sub(start_us);
+        self.note_latency("expire-cycle", elapsed_us);
+        self.settle();
+        self.serve_blocked();
+    }
+
+    /// Deletes keys whose time has come, until the slice ends or all databases have been looked at.
+    fn expire_keys_slice(&mut self, until_us: u64) {
         while self.shard.expire.has_keys() {
             if self.shard.expire.positions == 0 {
                 self.shard.expire.databases -= 1;
@@ -140,35 +153,22 @@ impl Engine {
                 let keys = self.shard.keyspace.db_ref(self.shard.expire.db).len();
                 self.shard.expire.positions = keys.saturating_mul(2).clamp(STEP, MOST_POSITIONS);
             }
-            if self
-                .shard
-                .keyspace
-                .db_ref(self.shard.expire.db)
-                .expires_len()
-                == 0
-            {
+            let db = self.shard.expire.db;
+            if self.shard.keyspace.db_ref(db).expires_len() == 0 {
                 self.shard.expire.positions = 0;
                 continue;
             }
-            self.shard
-                .keyspace
-                .db(self.shard.expire.db)
-                .expire_step(STEP);
+            self.shard.keyspace.db(db).expire_step(STEP);
             self.propagate_expired();
             self.shard.expire.positions = self.shard.expire.positions.saturating_sub(STEP);
-            let elapsed_us = self.host.mono_us().saturating_sub(start_us);
-            self.note_latency("expire-cycle", elapsed_us);
-            let effort = u64::from(self.config.active_expire_effort.max(1)) - 1;
-            if elapsed_us >= SLICE_US + effort * (SLICE_US / 10) {
+            if self.host.mono_us() >= until_us {
                 break;
             }
         }
-        self.settle();
-        self.serve_blocked();
     }
 
-    /// Deletes fields of hashes whose time has come, as long as a slice lasts; whether some are left for the next one.
-    fn expire_fields_slice(&mut self, start_us: u64) -> bool {
+    /// Deletes fields of hashes whose time has come, until the slice ends; whether some are left for the next one.
+    fn expire_fields_slice(&mut self, until_us: u64) -> bool {
         let now_ms = self.shard.keyspace.clock().unix_ms();
         for db in 0..self.shard.keyspace.databases() {
             let is_due = |due: u64| due < now_ms;
@@ -181,7 +181,7 @@ impl Engine {
             {
                 self.shard.keyspace.db(db).expire_fields(FIELDS_STEP);
                 self.propagate_expired();
-                if self.host.mono_us().saturating_sub(start_us) >= SLICE_US {
+                if self.host.mono_us() >= until_us {
                     return true;
                 }
             }
