@@ -405,7 +405,10 @@ impl Engine {
         // may run commands of its own.
         let start_ns = match entry.runner {
             Runner::Data(_) => self.meter.last_ns,
-            Runner::Engine(_) | Runner::Help => self.host.mono_ns(),
+            Runner::Engine(_) | Runner::Help => {
+                self.meter.last_ns = self.host.mono_ns();
+                self.meter.last_ns
+            }
         };
         self.meter.running.begin(entry.number);
         let flags = self.sessions.clients[id].flags;

@@ -38,6 +38,8 @@ pub(crate) struct Scripting {
     pub(crate) running: Option<Running>,
     /// The one slot of which the script that ended last has used keys.
     pub(crate) used_slot: Option<u16>,
+    /// Empty: kept for the room that it has.
+    reply: Reply,
     /// For tests: commands that scripts may not call are called.
     pub(crate) calls_anything: bool,
 }
@@ -389,7 +391,8 @@ impl Engine {
         self.sessions.clients[runner].set_user(user, true);
         self.scripting.running = Some(self.running_script(id, start));
         self.begin_group();
-        let mut reply = Reply::speaking(self.sessions.clients[id].out.protocol());
+        let mut reply = std::mem::take(&mut self.scripting.reply);
+        reply.set_protocol(self.sessions.clients[id].out.protocol());
         let mut host = Caller {
             engine: self,
             id: runner,
@@ -407,12 +410,17 @@ impl Engine {
         self.sessions.clients[runner].set_user(None, true);
         self.count_answer(start, answer, &reply);
         if let Some(client) = self.sessions.clients.get_mut(id) {
-            client.out.append(reply);
+            client.out.take_from(&mut reply);
         }
+        reply.clear();
+        self.scripting.reply = reply;
     }
 
     /// A script that answers an error has failed. The error of one of its commands was counted when that ran.
     fn count_answer(&mut self, start: &Start<'_>, answer: Answer, reply: &Reply) {
+        if answer == Answer::Value {
+            return;
+        }
         let Some(entry) = self.index.find(start.args[0]) else {
             return;
         };
@@ -436,7 +444,8 @@ impl Engine {
             .filter(|limit| *limit > 0);
         Running {
             caller,
-            start_us: self.host.mono_us(),
+            // What `call` has just read.
+            start_us: self.meter.last_ns / 1000,
             limit_us: limit_ms.map(|limit| limit.saturating_mul(1000)),
             served_us: 0,
             is_function: start.is_function,

@@ -357,6 +357,16 @@ impl Reply {
         }));
     }
 
+    /// Adds what another one has. That is left empty, and where there is little in it, with its room.
+    pub fn take_from(&mut self, other: &mut Reply) {
+        if other.big.is_empty() && other.buffer.len() <= KEPT_BYTES {
+            self.buffer.extend_from_slice(&other.buffer[other.sent..]);
+            other.clear();
+        } else {
+            self.append(std::mem::take(other));
+        }
+    }
+
     fn line(&mut self, prefix: &[u8], text: &[u8]) {
         self.buffer.reserve(prefix.len() + text.len() + 2);
         self.buffer.extend_from_slice(prefix);
@@ -768,6 +778,23 @@ mod tests {
             reply.leave_memory(&mut spare);
         }
         assert!((SPARE_BYTES / 2..=SPARE_BYTES).contains(&spare.bytes));
+    }
+
+    #[test]
+    fn what_is_taken_comes_behind_and_leaves_its_room() {
+        let (mut reply, mut other) = (Reply::speaking(Protocol::Resp3), Reply::new());
+        reply.int(1);
+        other.bulk("two");
+        other.advance(1);
+        let room = other.memory();
+        reply.take_from(&mut other);
+        assert_eq!(reply.flatten(), b":1\r\n3\r\ntwo\r\n");
+        assert!(other.is_empty() && other.memory() == room);
+        other.bulk_bytes(Bytes::from(vec![b'x'; BIG_VALUE_BYTES]));
+        let bytes = reply.len() + other.len();
+        reply.take_from(&mut other);
+        assert_eq!((reply.len(), other.len()), (bytes, 0));
+        assert_eq!(reply.protocol(), Protocol::Resp3);
     }
 
     #[test]

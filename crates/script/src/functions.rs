@@ -303,7 +303,7 @@ impl Functions {
         self.state.memory_used()
     }
 
-    /// Calls a function that [`Functions::find`] found, and writes one reply, which may be an error.
+    /// Calls a function that [`Functions::find`] found, and writes one reply, which may be an error. `reply` is empty.
     pub fn call(
         &mut self,
         function: &Registered,

@@ -202,7 +202,7 @@ impl Interpreter {
         self.state.memory_used()
     }
 
-    /// Runs a known script and writes one reply, which may be an error.
+    /// Runs a known script and writes one reply, which may be an error. `reply` is empty.
     pub fn run(
         &mut self,
         sha1: Sha1,
@@ -225,6 +225,7 @@ impl Interpreter {
     fn note_use(&mut self, sha1: Sha1) {
         if let Some(script) = self.scripts.get_mut(&sha1)
             && let Some(used) = &mut script.used
+            && *used < self.uses
         {
             self.evaled.remove(used);
             self.uses += 1;

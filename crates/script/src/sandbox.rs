@@ -26,8 +26,10 @@ pub(crate) enum Kind {
 pub(crate) struct Sandbox {
     /// What scripts see as their globals.
     pub(crate) globals: Table,
-    /// Takes a function and the tables for its keys and arguments, runs it, gives `true` and its result or `false` and the
-    /// table of an error.
+    /// Takes a number and the function that [`Sandbox::run`] is to call by it.
+    pub(crate) keep: Function,
+    /// Takes the number of a function and the tables for its keys and arguments, runs it, gives `true` and its result or `false`
+    /// and the table of an error.
     pub(crate) run: Function,
     /// The metatable of the globals.
     guard: Table,
@@ -63,7 +65,7 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>, kind: Kind) -> Result<San
     let set_up = lua
         .load(include_str!("lua/sandbox.lua"))
         .set_name(SANDBOX_CHUNK);
-    let (guard, builtins, while_loading, run) = set_up.call((
+    let (guard, builtins, while_loading, keep, run) = set_up.call((
         &globals,
         native,
         kind == Kind::Functions,
@@ -71,6 +73,7 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>, kind: Kind) -> Result<San
     ))?;
     Ok(Sandbox {
         globals,
+        keep,
         run,
         guard,
         builtins,

@@ -97,11 +97,14 @@ impl State {
     /// Keeps a function, in the state's registry: a handle of its own for each would exhaust the handles after some
     /// thousands.
     pub(crate) fn keep(&self, function: &Function) -> Result<mlua::RegistryKey, Vec<u8>> {
-        let kept = self.lua.create_registry_value(function);
+        let kept = self.lua.create_registry_value(function).and_then(|key| {
+            self.sandbox.keep.call::<()>((key.id(), function))?;
+            Ok(key)
+        });
         kept.map_err(|error| Failure::from_error(&error).to_string().into_bytes())
     }
 
-    /// Runs a kept function with the tables for keys and arguments, and writes one reply, which may be an error.
+    /// Runs a kept function with the tables for keys and arguments, and writes one reply, which may be an error. `reply` is empty.
     pub(crate) fn run(
         &mut self,
         function: &mlua::RegistryKey,
@@ -109,23 +112,21 @@ impl State {
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Answer {
+        debug_assert!(reply.is_empty(), "what is in it would go with an error");
         let context = Rc::clone(&self.context);
-        let mut written = Reply::speaking(reply.protocol());
         let result = context.with_host(host, || -> mlua::Result<Answer> {
-            let function: Function = self.lua.registry_value(function)?;
             let (keys, argv) = self.arguments(keys, argv)?;
             let (succeeded, value): (bool, Value) =
-                self.sandbox.run.call((function, keys, argv))?;
+                self.sandbox.run.call((function.id(), keys, argv))?;
             if !succeeded {
                 return Err(Failure::Value(value).into());
             }
-            reply::from_lua(&self.context, &self.names, value, &mut written)
+            reply::from_lua(&self.context, &self.names, value, reply)
         });
         let answer = result.unwrap_or_else(|error| {
-            written.clear();
-            self.write_error(&error, &mut written)
+            reply.clear();
+            self.write_error(&error, reply)
         });
-        reply.append(written);
         self.collect();
         answer
     }

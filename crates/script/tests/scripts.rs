@@ -162,22 +162,23 @@ fn running_scripts_leaves_no_memory_behind() {
 }
 
 #[test]
-fn replies_are_appended() {
+fn an_error_takes_the_place_of_what_was_written() {
     let mut interpreter = interpreter();
     let mut host = TestHost::default();
-    let mut reply = Reply::new();
-    reply.status("before");
+    let mut replies = Reply::new();
     for source in [
         "return {1, {}, 'x', nil, 2}",
         "error('x')",
         "local t = {1} t[1] = t return t",
     ] {
         let (sha1, _) = interpreter.prepare(source.as_bytes()).unwrap();
+        let mut reply = Reply::new();
         interpreter.run(sha1, &[], &[], &mut host, &mut reply);
+        replies.take_from(&mut reply);
     }
     assert_eq!(
-        String::from_utf8_lossy(&reply.into_vec()),
-        "+before\r\n*3\r\n:1\r\n*0\r\n$1\r\nx\r\n-ERR user_script:1: x script: on @user_script:1.\r\n\
+        String::from_utf8_lossy(&replies.into_vec()),
+        "*3\r\n:1\r\n*0\r\n$1\r\nx\r\n-ERR user_script:1: x script: on @user_script:1.\r\n\
          -ERR reached lua stack limit\r\n"
     );
 }

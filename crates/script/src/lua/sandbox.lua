@@ -300,6 +300,12 @@ shown[globals] = in_front_of({ __index = is_functions and globals or missing })
 
 local on_error = native.on_error
 
+-- Functions that may be called, by number: a number goes into Lua for less than a function. Who keeps them lets go of them too.
+local kept = setmetatable({}, { __mode = "v" })
+local function keep(number, f)
+  kept[number] = f
+end
+
 if is_functions then
   -- What a library finds while it is loaded.
   setmetatable(native.loading, { __index = missing })
@@ -312,15 +318,15 @@ if is_functions then
     next_function, next_keys, next_arguments = nil, nil, nil
     return f(keys, arguments)
   end
-  return guard, builtins, globals_while_loading, function(f, keys, arguments)
-    next_function, next_keys, next_arguments = f, keys or {}, arguments or {}
+  return guard, builtins, globals_while_loading, keep, function(number, keys, arguments)
+    next_function, next_keys, next_arguments = kept[number], keys or {}, arguments or {}
     return xpcall(call_next, on_error)
   end
 end
 
-return guard, builtins, nil, function(script, keys, arguments)
+return guard, builtins, nil, keep, function(number, keys, arguments)
   builtins.KEYS, builtins.ARGV = keys or {}, arguments or {}
-  local succeeded, result = xpcall(script, on_error)
+  local succeeded, result = xpcall(kept[number], on_error)
   builtins.KEYS, builtins.ARGV = nil, nil
   return succeeded, result
 end
