@@ -9,7 +9,7 @@ use resp::{args, number};
 use crate::rewrite::Rewriter;
 use crate::server::{DIRECTIVES, Effect, ServerConfig};
 use crate::unused::UNUSED;
-use crate::value::{Choice, format_memory, parse_memory};
+use crate::value::{Choice, format_memory, memory_bytes};
 
 /// The highest value of C's `int`, which most parameters are.
 pub(crate) const INT_MAX: i64 = i32::MAX as i64;
@@ -60,9 +60,10 @@ enum Kind {
 
 #[derive(Debug)]
 struct Int {
-    range: RangeInclusive<i64>,
+    /// Of 128 bits, as all these numbers: some are signed 64-bit ones, `maxmemory` is an unsigned one.
+    range: RangeInclusive<i128>,
     /// What is in range is moved into this one.
-    clamp: RangeInclusive<i64>,
+    clamp: RangeInclusive<i128>,
     unit: Unit,
 }
 
@@ -125,7 +126,7 @@ pub(crate) enum Place {
 /// A value of a simple directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    Int(i64),
+    Int(i128),
     Word(&'static str),
     Text(Vec<u8>),
 }
@@ -141,7 +142,7 @@ pub(crate) enum Fixed {
 impl Fixed {
     fn value(self) -> Value {
         match self {
-            Fixed::Int(number) => Value::Int(number),
+            Fixed::Int(number) => Value::Int(number.into()),
             Fixed::Switch(on) => on.value(),
             Fixed::Text(text) => Value::Text(text.into()),
         }
@@ -162,7 +163,7 @@ macro_rules! numbers {
     ($($type:ty)*) => {$(
         impl Parameter for $type {
             fn value(&self) -> Value {
-                Value::Int(i64::try_from(*self).unwrap_or(i64::MAX))
+                Value::Int((*self).into())
             }
 
             fn take(&mut self, value: Value) {
@@ -238,6 +239,15 @@ pub(crate) const fn memory(name: &'static str, low: i64, high: i64) -> Directive
     number(name, low, high, Unit::Memory)
 }
 
+/// A number of bytes up to the highest of 64 bits.
+pub(crate) const fn unsigned_memory(name: &'static str) -> Directive {
+    let mut directive = memory(name, 0, i64::MAX);
+    if let Kind::Int(int) = &mut directive.kind {
+        int.range = RangeInclusive::new(0, u64::MAX as i128);
+    }
+    directive
+}
+
 /// A number of bytes that may be negative.
 pub(crate) const fn signed_memory(name: &'static str, low: i64, high: i64) -> Directive {
     number(name, low, high, Unit::SignedMemory)
@@ -255,8 +265,8 @@ pub(crate) const fn octal(name: &'static str, high: i64) -> Directive {
 
 const fn number(name: &'static str, low: i64, high: i64, unit: Unit) -> Directive {
     let int = Int {
-        range: low..=high,
-        clamp: i64::MIN..=i64::MAX,
+        range: RangeInclusive::new(low as i128, high as i128),
+        clamp: i128::MIN..=i128::MAX,
         unit,
     };
     new(name, Kind::Int(int))
@@ -362,7 +372,7 @@ impl Directive {
     /// A number is moved into this range, whatever is asked for.
     pub(crate) const fn clamped(mut self, low: i64, high: i64) -> Self {
         if let Kind::Int(int) = &mut self.kind {
-            int.clamp = RangeInclusive::new(low, high);
+            int.clamp = RangeInclusive::new(low as i128, high as i128);
         }
         self
     }
@@ -484,10 +494,12 @@ impl Directive {
                     Unit::Memory | Unit::SignedMemory => " bytes",
                     Unit::Percent => " bytes, or a percentage",
                 };
-                match (low, high) {
-                    (i64::MIN, i64::MAX) => format!("a whole number{unit}"),
-                    (_, INT_MAX..=i64::MAX) => format!("from {}{unit}", bound(low.max(0))),
-                    _ => format!("{} to {}{unit}", bound(low), bound(high)),
+                if low == i128::from(i64::MIN) {
+                    format!("a whole number{unit}")
+                } else if high >= i128::from(INT_MAX) {
+                    format!("from {}{unit}", bound(low.max(0)))
+                } else {
+                    format!("{} to {}{unit}", bound(low), bound(high))
                 }
             }
             Kind::Word => self.words(&config).join(", "),
@@ -670,7 +682,7 @@ pub(crate) fn one_of(text: &[u8], words: &[&'static str]) -> Result<&'static str
 }
 
 impl Int {
-    fn parse(&self, text: &[u8]) -> Result<i64, Reason> {
+    fn parse(&self, text: &[u8]) -> Result<i128, Reason> {
         let number = self.unit.parse(text)?;
         let (low, high) = (*self.range.start(), *self.range.end());
         if self.range.contains(&number) {
@@ -685,18 +697,17 @@ impl Int {
 }
 
 impl Unit {
-    fn parse(self, text: &[u8]) -> Result<i64, &'static str> {
-        let bytes = |text| parse_memory(text).filter(|bytes| *bytes >= 0);
+    fn parse(self, text: &[u8]) -> Result<i128, &'static str> {
+        let bytes = |text| memory_bytes(text).filter(|bytes| *bytes >= 0);
+        let integer = |text| number::parse_i64(text).map(i128::from);
         match self {
-            Unit::Plain => {
-                number::parse_i64(text).ok_or("argument couldn't be parsed into an integer")
-            }
+            Unit::Plain => integer(text).ok_or("argument couldn't be parsed into an integer"),
             Unit::Memory => bytes(text).ok_or("argument must be a memory value"),
             Unit::SignedMemory => bytes(text)
-                .or_else(|| number::parse_i64(text))
+                .or_else(|| integer(text))
                 .ok_or("argument must be a memory value"),
             Unit::Percent => {
-                let share = text.strip_suffix(b"%").and_then(number::parse_i64);
+                let share = text.strip_suffix(b"%").and_then(integer);
                 let share = share.filter(|share| *share >= 0).map(|share| -share);
                 let value = bytes(text).or(share);
                 value.ok_or("argument must be a memory or percent value")
@@ -704,12 +715,13 @@ impl Unit {
             Unit::Octal => std::str::from_utf8(text)
                 .ok()
                 .and_then(|text| i64::from_str_radix(text, 8).ok())
+                .map(i128::from)
                 .ok_or("argument couldn't be parsed as an octal number"),
         }
     }
 
     /// As `CONFIG GET` prints it.
-    fn show(self, number: i64) -> String {
+    fn show(self, number: i128) -> String {
         match self {
             Unit::Octal => format!("{number:o}"),
             Unit::Percent if number < 0 => format!("{}%", -number),
@@ -718,7 +730,7 @@ impl Unit {
     }
 
     /// As a file has it.
-    fn write(self, number: i64) -> String {
+    fn write(self, number: i128) -> String {
         match self {
             Unit::Memory | Unit::SignedMemory | Unit::Percent if number >= 0 => {
                 format_memory(number)
@@ -728,7 +740,7 @@ impl Unit {
     }
 
     /// As a message about a range has it.
-    fn bound(self, number: i64) -> String {
+    fn bound(self, number: i128) -> String {
         match self {
             Unit::Octal => format!("{number:o}"),
             _ => number.to_string(),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use crate::directive::{
     Directive, INT_MAX, Parameter, Place, Value, int, memory, octal, optional, percent,
-    signed_memory, special as own, statement, text, word,
+    signed_memory, special as own, statement, text, unsigned_memory, word,
 };
 use crate::rewrite::Rewriter;
 use crate::value::{
@@ -312,7 +312,7 @@ parameters! {
     /// How many clients may be connected.
     maxclients: u32 = 10_000, plain: int("maxclients", 1, u32::MAX as i64).tells(Effect::MaxClients);
     /// Bytes that data may take; 0 for no limit.
-    maxmemory: u64 = 0, plain: memory("maxmemory", 0, i64::MAX).tells(Effect::Memory);
+    maxmemory: u64 = 0, plain: unsigned_memory("maxmemory").tells(Effect::Memory);
     /// Bytes that all clients' buffers may take together, or a percentage of `maxmemory`, which is negative; 0 for no limit.
     maxmemory_clients: i64 = 0, plain: percent("maxmemory-clients").tells(Effect::ClientMemory);
     /// What is evicted when `maxmemory` is reached.

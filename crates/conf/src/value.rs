@@ -3,8 +3,6 @@
 use std::fmt::{self, Write as _};
 use std::ops::{BitOr, Index, IndexMut};
 
-use resp::number::scan_integer;
-
 /// A value that is one of a few words. Words are compared without regard to case.
 pub trait Choice: Copy + PartialEq + 'static {
     /// Every value with its word.
@@ -585,6 +583,11 @@ impl fmt::Display for KeyspaceEvents {
 /// No digits are zero. `None` for anything else, and for what does not fit an `i64`.
 #[must_use]
 pub fn parse_memory(text: &[u8]) -> Option<i64> {
+    memory_bytes(text).and_then(|bytes| bytes.try_into().ok())
+}
+
+/// As [`parse_memory`]; `None` for what is beyond the highest number of 64 bits, or below the lowest.
+pub(crate) fn memory_bytes(text: &[u8]) -> Option<i128> {
     let negative = text.first() == Some(&b'-');
     let digits = text[usize::from(negative)..]
         .iter()
@@ -604,17 +607,19 @@ pub fn parse_memory(text: &[u8]) -> Option<i64> {
         b"gb" => 1 << 30,
         _ => return None,
     };
-    let number = scan_integer(number);
-    if number.out_of_range {
-        None
-    } else {
-        number.value.checked_mul(factor)
-    }
+    let number: i128 = match std::str::from_utf8(number).ok()? {
+        "" => 0,
+        digits => digits.parse().ok()?,
+    };
+    let bytes = number.checked_mul(factor)?;
+    (i128::from(i64::MIN)..=i128::from(u64::MAX))
+        .contains(&bytes)
+        .then_some(bytes)
 }
 
 /// Writes an amount of memory with the biggest binary unit that leaves a whole number: `100mb`.
 #[must_use]
-pub fn format_memory(bytes: i64) -> String {
+pub fn format_memory(bytes: i128) -> String {
     let units = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
     match units
         .iter()
@@ -686,7 +691,7 @@ mod tests {
     proptest! {
         #[test]
         fn written_memory_reads_back(bytes: i64) {
-            prop_assert_eq!(parse_memory(format_memory(bytes).as_bytes()), Some(bytes));
+            prop_assert_eq!(parse_memory(format_memory(bytes.into()).as_bytes()), Some(bytes));
         }
 
         #[test]

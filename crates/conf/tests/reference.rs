@@ -232,7 +232,12 @@ fn config_set_is_all_or_nothing() {
 #[test]
 fn values_that_would_be_cut_are_refused() {
     let mut config = ServerConfig::default();
-    for (name, value) in [("maxmemory", "9223372037g"), ("maxclients", "4294967296")] {
+    for (name, value) in [
+        ("maxmemory", "18446744073709551616"),
+        ("maxmemory", "17179869184gb"),
+        ("repl-backlog-size", "9223372036854775808"),
+        ("maxclients", "4294967296"),
+    ] {
         assert!(set(&mut config, &[(name, value)]).is_err(), "{name}");
     }
     assert_eq!(config, ServerConfig::default());

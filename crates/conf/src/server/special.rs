@@ -257,8 +257,7 @@ pub(super) const CLIENT_OUTPUT_BUFFER_LIMIT: Special = Special {
     rewrite: Some(|config, default| {
         let line = |class: ClientClass| {
             let limit = config.client_output_buffer_limit[class];
-            let size =
-                |bytes: u64| i64::try_from(bytes).map_or_else(|_| bytes.to_string(), format_memory);
+            let size = |bytes: u64| format_memory(bytes.into());
             let (hard, soft) = (size(limit.hard_bytes), size(limit.soft_bytes));
             let (name, seconds) = (class.new_word(), limit.soft_seconds);
             Line {
