@@ -144,7 +144,10 @@ fn tell(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Optio
 fn switch(engine: &mut Engine, word: &[u8], args: Args<'_>) -> Option<Done> {
     match (word, args) {
         // Switches of tables and nodes that are not built here as there.
-        (b"dict-resizing" | b"hashtable-can-abort-shrink", [_, _, _]) => {}
+        (
+            b"dict-resizing" | b"hashtable-can-abort-shrink" | b"force-free-primary-async",
+            [_, _, _],
+        ) => {}
         (b"quicklist-packed-threshold", [_, _, size])
             if conf::value::parse_memory(size).is_some() => {}
         (b"quicklist-packed-threshold", [_, _, _]) => {
