@@ -4,57 +4,19 @@
 //! A client holds its user. A user is never changed in place: when there is another one of its name, the clients take that over.
 
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use acl::{Catalog, Context, Denial, Event, Log, Reason, Request, User, Users};
-use commands::table::Key;
+use acl::{Catalog, Context, Denial, Event, Reason, Request, User};
 use commands::{Args, Error, args};
-use conf::{PubsubDefault, ServerConfig, TlsAuthClientsUser};
+use conf::TlsAuthClientsUser;
 
-use crate::client::{Client, Subscriptions};
-use crate::index::{self, Entry};
+use crate::entry::Entry;
+use crate::sessions::access::Access;
+use crate::sessions::client::{Client, Subscriptions};
 use crate::{ClientId, Engine};
-
-/// All commands, each at the place that its number says.
-static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::new(index::facts())));
 
 const WRONG_PASSWORD: Error =
     Error::text("WRONGPASS invalid username-password pair or user is disabled.");
-
-/// Who may do what. It knows no data and no files.
-#[derive(Debug)]
-pub(crate) struct Access {
-    pub(crate) users: Users,
-    pub(crate) log: Log,
-    /// Memory for the keys of the request that is looked at.
-    keys: Vec<Key>,
-}
-
-impl Access {
-    pub(crate) fn new(config: &ServerConfig) -> Self {
-        let mut users = Users::new(Arc::clone(&CATALOG), all_channels(config));
-        if let Some(password) = &config.requirepass {
-            users.set_default_password(Some(password));
-        }
-        Self {
-            users,
-            log: Log::default(),
-            keys: Vec::new(),
-        }
-    }
-
-    /// Whether nobody has to log in.
-    #[inline]
-    fn is_open(&self) -> bool {
-        let user = self.users.default_user();
-        user.needs_no_password() && user.is_enabled()
-    }
-}
-
-/// Whether new users may use all channels.
-pub(crate) fn all_channels(config: &ServerConfig) -> bool {
-    config.acl_pubsub_default == PubsubDefault::AllChannels
-}
 
 impl Engine {
     // ---- who a client is -------------------------------------------------------------------------------------------------
@@ -275,7 +237,8 @@ impl Engine {
             return Vec::new();
         };
         let (db, databases) = (client.db, self.shard.keyspace.databases());
-        let request = request(&CATALOG, entry, args, db, databases);
+        let catalog = Arc::clone(&self.access.catalog);
+        let request = request(&catalog, entry, args, db, databases);
         let object = denial.object(&request);
         self.note_refusal_of(id, user.name(), denial.reason, object, context);
         denial.message(&user, &request)

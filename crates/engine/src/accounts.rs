@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::Engine;
-use crate::histogram::Histogram;
+use crate::meter::histogram::Histogram;
 
 /// What the bytes in use are used for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,7 +114,9 @@ impl Engine {
             return;
         }
         let percentiles = &self.config.latency_tracking_info_percentiles;
-        for (facts, stats) in crate::index::facts()
+        for (facts, stats) in self
+            .index
+            .facts()
             .zip(&self.meter.stats.per_command)
             .filter(|(_, stats)| stats.calls > 0)
         {

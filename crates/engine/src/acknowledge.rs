@@ -3,57 +3,19 @@
 //! The requests of a client run on meanwhile: what is held back is its output. All that one batch of its requests wrote and answered is
 //! one part, which waits for the place in the stream behind it. The replicas are asked once a turn how far they are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use conf::WriteAcknowledge;
 use resp::Reply;
 
-use crate::client::Waiting;
+use crate::journal::unsent::Part;
+use crate::sessions::client::Waiting;
 use crate::{ClientId, Engine};
 
 /// A client with more held back than this has its next requests wait.
 const MOST_BYTES: usize = 1024 * 1024;
 /// A client with more parts than this too.
 const MOST_PARTS: usize = 1024;
-
-/// Replies that are held back.
-#[derive(Debug, Default)]
-pub(crate) struct Unsent {
-    clients: BTreeMap<ClientId, VecDeque<Part>>,
-    /// Something was held back in this turn.
-    asks: bool,
-}
-
-/// What a client is answered once the stream has come to enough replicas.
-#[derive(Debug)]
-struct Part {
-    /// Up to here.
-    offset: u64,
-    /// Since when it waits ([`crate::Now::mono_ms`]).
-    since_ms: u64,
-    reply: Reply,
-}
-
-impl Unsent {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.clients.is_empty()
-    }
-
-    /// Where what is sent to a client now belongs, if it is not to overtake what is held back.
-    pub(crate) fn last(&mut self, id: ClientId) -> Option<&mut Reply> {
-        let part = self.clients.get_mut(&id)?.back_mut();
-        part.map(|part| &mut part.reply)
-    }
-
-    /// Whether something is held back from a client.
-    pub(crate) fn holds(&self, id: ClientId) -> bool {
-        self.clients.contains_key(&id)
-    }
-
-    pub(crate) fn forget(&mut self, id: ClientId) {
-        self.clients.remove(&id);
-    }
-}
 
 impl Engine {
     /// How many replicas there are in this server's group, as far as it can know: what it was told (`write-acknowledge-replicas`), those

@@ -6,7 +6,7 @@ use acl::command::{NO_FILE, NOT_SAVED, error};
 use acl::{FileError, print_users};
 use commands::{Args, Done};
 
-use crate::{ClientId, Engine, index};
+use crate::{ClientId, Engine, entry};
 
 /// ACL WHOAMI
 pub(crate) fn whoami(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
@@ -75,7 +75,7 @@ pub(crate) fn log(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 pub(crate) fn dryrun(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let find = |words: Args<'_>| {
         let entry = engine.index.find(words[0])?;
-        let entry = index::resolve(entry, words).ok()?;
+        let entry = entry::resolve(entry, words).ok()?;
         Some(entry.number)
     };
     let (user, command) = acl::command::dryrun(&engine.access.users, args, find)?;

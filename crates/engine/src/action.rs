@@ -2,7 +2,7 @@
 //! (what needs an answer at once is asked of the [`crate::Host`]).
 
 use crate::ClientId;
-use crate::migrate::{Transfer, TransferId};
+use crate::keeper::transfers::{Transfer, TransferId};
 
 /// A connection that the engine opened: to a master, to a cluster peer, to the target of MIGRATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

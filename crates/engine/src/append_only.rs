@@ -7,19 +7,15 @@ mod durable;
 mod place;
 mod rewrite;
 
-use std::time::Duration;
-
-use aof::{Encoder, MANIFEST_SUFFIX, Manifest, PartFile};
+use aof::{MANIFEST_SUFFIX, Manifest, PartFile};
 use commands::{Error, args};
 use conf::AppendFsync;
+pub(crate) use rewrite::bgrewriteaof;
 
 use crate::Engine;
 use crate::host::{AppendFile, SyncState, WriteError};
-use crate::persistence::{Purpose, Running};
-
-pub(crate) use durable::Durable;
-pub(crate) use place::PlaceLog;
-pub(crate) use rewrite::bgrewriteaof;
+use crate::journal::append_only::{Installing, State};
+use crate::keeper::persistence::{Purpose, Running};
 
 /// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
 const ERROR_LOG_SECONDS: u64 = 30;
@@ -27,76 +23,6 @@ const ERROR_LOG_SECONDS: u64 = 30;
 const POSTPONE_SECONDS: u64 = 2;
 /// A write buffer that grew beyond this is given back.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Off,
-    /// Turned on while running: the first rewrite makes the file.
-    WaitRewrite,
-    On,
-}
-
-/// The state of the append-only file.
-#[derive(Debug, Default)]
-pub(crate) struct AppendOnly {
-    state: State,
-    file: Option<Box<dyn AppendFile>>,
-    encoder: Encoder,
-    /// What is to be written.
-    buffer: Vec<u8>,
-    /// The buffer holds something that no flush has tried to write yet: no reply may leave.
-    unflushed: bool,
-    /// Something was written, but not synced.
-    unsynced: bool,
-    /// DEBUG AOF-FLUSH-SLEEP: how long to wait before each write.
-    pub(crate) flush_sleep: Duration,
-    /// Bytes in the file that is written to.
-    size: u64,
-    /// Bytes in the parts before it.
-    earlier_size: u64,
-    /// Bytes in all parts when they were last loaded or rewritten.
-    base_size: u64,
-    /// Which parts there are.
-    manifest: Manifest,
-    /// The last instant that was written, Unix seconds.
-    stamped_s: u64,
-    /// When the last sync was started, [`crate::Now::mono_s`] as all times here but the stamps.
-    last_sync: u64,
-    /// Since when a write has waited for a sync.
-    postponed_since: Option<u64>,
-    delayed_syncs: u64,
-    /// Why the last write failed.
-    write_error: Option<String>,
-    /// Why the last sync on the other thread failed: what the file holds is not known then, until it is written anew.
-    sync_error: Option<String>,
-    error_logged: Option<u64>,
-    /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
-    given_up: bool,
-    rewrite_scheduled: bool,
-    /// A rewrite is over but for its manifest.
-    installing: Option<rewrite::Installing>,
-    /// The base that the child writes is a dump.
-    writes_dump: bool,
-    /// Since the rewrite began a sync failed: what was written since then is not known to be on the disk.
-    sync_failed_since: bool,
-    /// How many rewrites in a row failed, and how long the next one that nobody asked for waits.
-    failures: u32,
-    delay: Delay,
-    last_rewrite_seconds: Option<u64>,
-    last_rewrite_failed: bool,
-    /// What the last rewrite copied because of writes, bytes.
-    copied_bytes: u64,
-    /// When the last rewrite was started.
-    last_rewrite_try: u64,
-}
-
-/// How long rewrites wait that nobody asked for, after several have failed: each leaves another increment.
-#[derive(Clone, Copy, Debug, Default)]
-struct Delay {
-    minutes: u64,
-    until: Option<u64>,
-}
 
 impl Engine {
     // ---- what is written -------------------------------------------------------------------------------------------------
@@ -668,7 +594,7 @@ impl Engine {
         let now_ms = self.now.unix_ms();
         let since_ms = rewriting.map(|running| running.since_ms);
         let installing = aof.installing.as_ref();
-        let since_ms = since_ms.or_else(|| installing.map(rewrite::Installing::since_ms));
+        let since_ms = since_ms.or_else(|| installing.map(Installing::since_ms));
         let current = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms) / 1000);
         let broken = aof.write_error.is_some() || aof.sync_error.is_some();
         // Writing to a string does not fail.
@@ -729,13 +655,6 @@ impl Engine {
         } else {
             0
         }
-    }
-}
-
-impl AppendOnly {
-    /// Bytes in all parts.
-    fn total_size(&self) -> u64 {
-        self.earlier_size + self.size
     }
 }
 

@@ -4,78 +4,18 @@
 //! the command (or transaction, or script) that changed the key has run whole; clients are served in the order in which they began to
 //! wait. So no blocking command is written twice.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
 use commands::{Awaited, Block};
 use store::Value;
 
-use crate::client::Waiting;
-use crate::index::Entry;
-use crate::transaction::Queued;
+use crate::entry::Entry;
+use crate::sessions::blocked::OnKeys;
+use crate::sessions::client::Waiting;
+use crate::sessions::transaction::Queued;
 use crate::{ClientId, Engine};
-
-/// What a client that is blocked on keys waits for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OnKeys {
-    /// Run again when a key is ready.
-    request: Queued,
-    awaited: Awaited,
-    pub(crate) keys: Vec<Box<[u8]>>,
-    db: usize,
-    /// [`crate::Now::mono_ms`]; none waits for ever.
-    until_ms: Option<u64>,
-}
-
-impl OnKeys {
-    pub(crate) fn has_deadline(&self) -> bool {
-        self.until_ms.is_some()
-    }
-
-    /// The command that waits.
-    pub(crate) fn entry(&self) -> Entry {
-        self.request.entry
-    }
-}
-
-/// All clients that wait for keys.
-#[derive(Debug, Default)]
-pub(crate) struct Blocked {
-    by_key: BTreeMap<(usize, Box<[u8]>), VecDeque<ClientId>>,
-    deadlines: BTreeSet<(u64, ClientId)>,
-    /// Keys whose end ends a wait, and how many wait so.
-    may_go: BTreeMap<(usize, Box<[u8]>), usize>,
-    /// The client whose request is run again, and whether it has to go on waiting.
-    again: Option<(ClientId, bool)>,
-}
 
 /// How a change of role ends a wait.
 pub(crate) const FORCED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
-
-impl Blocked {
-    /// Whether the request that runs was shown to the monitors when it began to wait.
-    pub(crate) fn runs_again(&self) -> bool {
-        self.again.is_some()
-    }
-
-    /// How many keys clients wait for.
-    pub(crate) fn keys(&self) -> usize {
-        self.by_key.len()
-    }
-
-    /// How many of them it is enough to lose.
-    pub(crate) fn keys_that_may_go(&self) -> usize {
-        self.may_go.len()
-    }
-
-    /// The keys of a database that clients wait for.
-    pub(crate) fn keys_of(&self, db: usize) -> impl Iterator<Item = Box<[u8]>> {
-        self.by_key
-            .keys()
-            .filter(move |(at, _)| *at == db)
-            .map(|(_, key)| key.clone())
-    }
-}
 
 /// How CLIENT UNBLOCK with ERROR ends a wait.
 pub(crate) const BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
@@ -109,8 +49,11 @@ impl Engine {
             }
         }
         let request = match block.instead {
-            Some(args) => Queued { entry, args },
-            None => Queued::new(entry, args),
+            Some(args) => Queued {
+                number: entry.number,
+                args,
+            },
+            None => Queued::new(entry.number, args),
         };
         client.waiting = Waiting::Keys(OnKeys {
             request,
@@ -201,7 +144,7 @@ impl Engine {
         let Waiting::Keys(on) = &mut self.sessions.clients[id].waiting else {
             return;
         };
-        let entry = on.request.entry;
+        let entry = self.index.entry(on.request.number);
         let args = std::mem::take(&mut on.request.args);
         let words: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         self.sessions.blocked.again = Some((id, false));
@@ -247,7 +190,7 @@ impl Engine {
     /// A request that waits ends without what it waited for: it counts as a call.
     fn count_unserved(&mut self, id: ClientId, refused: bool) {
         if let Waiting::Keys(on) = &self.sessions.clients[id].waiting {
-            let stats = &mut self.meter.stats.per_command[on.request.entry.number];
+            let stats = &mut self.meter.stats.per_command[on.request.number];
             stats.calls += 1;
             stats.rejected += u64::from(refused);
             self.meter.stats.commands += 1;

@@ -7,8 +7,8 @@ use commands::{Args, Done, Error, args};
 use resp::Protocol;
 
 use crate::blocking;
-use crate::client::{Client, Quiet, Waiting};
-use crate::tracking::Tracking;
+use crate::sessions::client::{Client, Quiet, Waiting};
+use crate::sessions::tracking::Tracking;
 use crate::{ClientId, Engine};
 
 /// The output of a client that is not counted as memory of its own.

@@ -1,6 +1,6 @@
 //! `maxmemory-clients`: where clients together take too much memory, the biggest of them have to go.
 
-use crate::client::Client;
+use crate::sessions::client::Client;
 use crate::{ClientId, Engine};
 
 impl Client {

@@ -9,9 +9,9 @@ use commands::table;
 use commands::{Args, Done, Error, EventClass, Flags, Traits};
 
 use crate::access::database_of;
-use crate::client::Waiting;
-use crate::index::Entry;
-use crate::slot_usage::SlotUsages;
+use crate::entry::Entry;
+use crate::meter::slot_usages::SlotUsages;
+use crate::sessions::client::Waiting;
 use crate::{Action, Client, ClientId, Engine, bus_config};
 
 pub(crate) const DISABLED: Error = Error::text("ERR This instance has cluster support disabled");
@@ -404,13 +404,14 @@ impl Engine {
             // Slots may have moved since the commands were queued.
             for queued in &multi.queue {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                if queued.entry.command.traits.has(Traits::SELECTS_DB) {
+                let entry = self.index.entry(queued.number);
+                if entry.command.traits.has(Traits::SELECTS_DB) {
                     dbs.extend(self.selected_by(&words).map(|db| (keys.len(), db)));
                 }
-                push_keys(queued.entry, &words, |at| &queued.args[at], &mut keys);
-                let one = query_of(client, queued.entry);
+                push_keys(entry, &words, |at| &queued.args[at], &mut keys);
+                let one = query_of(client, entry);
                 let db = dbs.last().map_or(client.db, |(_, db)| *db);
-                query.leaves_db |= leaves_db(queued.entry, &words, db, databases);
+                query.leaves_db |= leaves_db(entry, &words, db, databases);
                 query.writes |= one.writes;
                 query.is_pubsub |= one.is_pubsub;
             }
@@ -447,7 +448,7 @@ impl Engine {
         for (id, client) in self.sessions.clients.iter() {
             if let Waiting::Keys(on) = &client.waiting
                 && let Some(route) = node.route_blocked(
-                    query_of(client, on.entry()),
+                    query_of(client, self.index.entry(on.request.number)),
                     on.keys.iter().map(AsRef::as_ref),
                 )
             {

@@ -1,11 +1,9 @@
 //! CONFIG GET, SET, RESETSTAT, REWRITE.
 
-use std::net::SocketAddr;
-
 use commands::{Args, Done, Error};
 use conf::{Directive, Effect, Permission, Rights, SetError};
 
-use crate::client::{Client, Peer};
+use crate::sessions::client::Client;
 use crate::{ClientId, Engine};
 
 /// CONFIG GET pattern …
@@ -80,7 +78,7 @@ pub(crate) fn is_permitted(permission: Permission, client: &Client) -> bool {
     match permission {
         Permission::No => false,
         Permission::Yes => true,
-        Permission::Local => is_local(&client.peer),
+        Permission::Local => client.peer.is_local(),
     }
 }
 
@@ -124,12 +122,6 @@ pub(crate) fn write_file(engine: &mut Engine, all: bool) -> Done {
     }
     tracing::warn!("CONFIG REWRITE executed with success.");
     Ok(())
-}
-
-/// Whether a connection comes from this machine.
-pub(crate) fn is_local(peer: &Peer) -> bool {
-    let address = peer.addr.parse::<SocketAddr>();
-    peer.unix || address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
 }
 
 impl Engine {
@@ -243,7 +235,7 @@ impl Engine {
         self.shard.configure(&self.config);
         self.access
             .users
-            .set_all_channels(crate::access::all_channels(&self.config));
+            .set_all_channels(crate::sessions::access::all_channels(&self.config));
         self.shard.dumper.version = crate::engine::rdb_version(&self.config);
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);

@@ -4,7 +4,7 @@ use commands::args::Reader;
 use commands::{Args, Done, Error, args};
 use resp::Protocol;
 
-use crate::client::Quiet;
+use crate::sessions::client::Quiet;
 use crate::{ClientId, Engine};
 
 /// The version in the answer to HELLO. redis-py refuses to cache at the client's side below 7.4, and reads it nowhere else.

@@ -15,17 +15,6 @@ use crate::{ClientId, Crash, Engine};
 /// The longest DEBUG SLEEP, seconds.
 const MOST_SLEEP_SECONDS: f64 = 3600.0;
 
-/// What DEBUG makes the server do otherwise, for tests.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Switches {
-    /// DEBUG PAUSE-CRON: nothing periodic is done.
-    pub(crate) no_ticks: bool,
-    /// A signal that came meanwhile and asks for the end; whether it was SIGINT.
-    pub(crate) signal: Option<bool>,
-    /// DEBUG CLIENT-ENFORCE-REPLY-LIST: each client's first bytes of replies count as a block of 16 KB.
-    pub(crate) whole_blocks: bool,
-}
-
 /// The subcommands, but for those that tests of the cluster alone need.
 const HELP: &[(&str, &str)] = &[
     (

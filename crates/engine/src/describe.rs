@@ -7,14 +7,17 @@ use commands::table::{
 use commands::{Args, Done, Error, args};
 use resp::{Reply, glob};
 
-use crate::index::{self, Entry};
+use crate::entry::{self, Entry};
+use crate::index::Index;
 use crate::{ClientId, Engine};
 
 /// COMMAND: all commands.
 pub(crate) fn command(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     let out = &mut engine.sessions.clients[id].out;
-    out.array(index::commands().len());
-    index::commands()
+    out.array(engine.index.commands().len());
+    engine
+        .index
+        .commands()
         .iter()
         .for_each(|entry| describe(out, entry));
     Ok(())
@@ -24,7 +27,7 @@ pub(crate) fn command(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
 pub(crate) fn count(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     engine.sessions.clients[id]
         .out
-        .count(index::commands().len());
+        .count(engine.index.commands().len());
     Ok(())
 }
 
@@ -54,8 +57,10 @@ pub(crate) fn docs(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     } = engine;
     let out = &mut sessions.clients[id].out;
     if args.len() == 2 {
-        out.map(index::commands().len());
-        index::commands()
+        out.map(engine.index.commands().len());
+        engine
+            .index
+            .commands()
             .iter()
             .for_each(|entry| document(out, entry));
         return Ok(());
@@ -90,7 +95,9 @@ pub(crate) fn list(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         }
         _ => return Err(Error::Syntax),
     };
-    let names: Vec<&str> = index::facts()
+    let names: Vec<&str> = engine
+        .index
+        .facts()
         .filter(|facts| filter(facts))
         .map(|facts| facts.name)
         .collect();
@@ -133,7 +140,7 @@ fn keys_of(engine: &Engine, words: Args<'_>) -> Result<Vec<Key>, Error> {
         .find(words[0])
         .ok_or(Error::text("ERR Invalid command specified"))?;
     let entry =
-        index::resolve(entry, words).map_err(|_| Error::text("ERR Invalid command specified"))?;
+        entry::resolve(entry, words).map_err(|_| Error::text("ERR Invalid command specified"))?;
     if !entry.command.has_keys() {
         return Err(Error::text("ERR The command has no key arguments"));
     }
@@ -155,12 +162,12 @@ fn keys_of(engine: &Engine, words: Args<'_>) -> Result<Vec<Key>, Error> {
 }
 
 /// A command, or a subcommand as `container|sub`.
-fn named(index: &index::Index, name: &[u8]) -> Option<Entry> {
+fn named(index: &Index, name: &[u8]) -> Option<Entry> {
     let mut parts = name.splitn(2, |byte| *byte == b'|');
     let entry = index.find(parts.next()?)?;
     match parts.next() {
         None => Some(entry),
-        Some(sub) => index::find_sub(entry, sub),
+        Some(sub) => entry::find_sub(entry, sub),
     }
 }
 
@@ -352,7 +359,7 @@ pub(crate) fn help(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let out = &mut engine.sessions.clients[id].out;
     let name = entry.command.name.to_ascii_uppercase();
     let subs = entry.subs.iter();
-    let subs = subs.filter(|sub| !matches!(sub.runner, index::Runner::Help));
+    let subs = subs.filter(|sub| !matches!(sub.runner, entry::Runner::Help));
     let lines = subs.map(|sub| {
         let arguments = parse_arguments(sub.command.arguments).unwrap_or_default();
         let sub_name = sub.command.short_name().to_ascii_uppercase();

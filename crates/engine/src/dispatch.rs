@@ -4,9 +4,9 @@ use commands::{Args, Ctx, Error, Flags, Propagation, Traits, args};
 use resp::{Protocol, Reply};
 use store::ExpiryMode;
 
-use crate::client::Quiet;
-use crate::index::{self, Entry, Runner};
-use crate::observe::LogKind;
+use crate::entry::{self, Entry, Runner};
+use crate::meter::command_logs::LogKind;
+use crate::sessions::client::Quiet;
 use crate::{ClientId, Engine, describe};
 
 /// The latency monitor counts in milliseconds.
@@ -34,7 +34,7 @@ impl Engine {
         let Some(entry) = self.index.find(args[0]) else {
             return self.request_unknown(id, args, None);
         };
-        let entry = match index::resolve(entry, args) {
+        let entry = match entry::resolve(entry, args) {
             Ok(entry) => entry,
             Err(error) => return self.request_unknown(id, args, Some(&error)),
         };

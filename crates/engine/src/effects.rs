@@ -3,7 +3,7 @@
 use commands::{EventClass, Propagation, Traits};
 use store::Noted;
 
-use crate::index::Entry;
+use crate::entry::Entry;
 use crate::{ClientId, Engine};
 
 impl Engine {

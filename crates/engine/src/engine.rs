@@ -1,48 +1,28 @@
 //! The whole state of one server, what its shell calls, and the periodic work.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use commands::{EventClass, Settings};
+use commands::EventClass;
 use conf::{KeyspaceEvents, MaxmemoryPolicy, ServerConfig};
 use resp::Reply;
-use store::{Keyspace, Limits, Notes, Usage};
+use store::{Limits, Notes, Usage};
 
-use crate::access::Access;
-use crate::client::Waiting;
-use crate::debug::Switches;
-use crate::evict::EvictionPools;
 use crate::index::Index;
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::meter::Meter;
-use crate::scripting::Scripting;
+use crate::meter::running::Running;
+use crate::now::Now;
+use crate::scripting::state::Scripting;
 use crate::sessions::Sessions;
+use crate::sessions::access::Access;
+use crate::sessions::client::Waiting;
 use crate::shard::Shard;
+use crate::shard::evictions::EvictionPools;
+use crate::switches::Switches;
 use crate::{Action, ClientId, Host, LinkId, Peer};
-
-/// The time, as the shell tells it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds on a clock that never goes back. Deadlines are in it.
-    pub mono_ms: u64,
-    /// Microseconds since the Unix epoch. What is shown or stored is in it.
-    pub unix_us: u64,
-}
-
-impl Now {
-    /// Milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn unix_ms(self) -> u64 {
-        self.unix_us / 1000
-    }
-
-    /// Seconds on the clock that never goes back.
-    #[must_use]
-    pub fn mono_s(self) -> u64 {
-        self.mono_ms / 1000
-    }
-}
 
 /// What a client of another machine is told in protected mode.
 const PROTECTED: &[u8] = b"-DENIED Running in protected mode because protected mode is enabled and no password is set for the default user. \
@@ -75,61 +55,20 @@ pub struct Engine {
     pub(crate) meter: Meter,
     pub(crate) intake: Intake,
     pub(crate) switches: Switches,
-    actions: VecDeque<Action>,
+    pub(crate) actions: VecDeque<Action>,
 }
 
 impl Engine {
-    /// An empty server. All randomness comes from `seed`.
-    #[must_use]
-    pub fn new(now: Now, config: ServerConfig, seed: u64, host: Box<dyn Host>) -> Self {
-        let databases = if config.cluster_enabled {
-            config.cluster_databases
-        } else {
-            config.databases
-        };
-        let databases = usize::try_from(databases).unwrap_or(usize::MAX);
-        let keyspace = Keyspace::new(databases, config.cluster_enabled);
-        let access = Access::new(&config);
-        let mut engine = Self {
-            now,
-            host,
-            config,
-            index: Index::new(),
-            calm: false,
-            access,
-            sessions: Sessions::new(),
-            shard: Shard::new(keyspace, seed),
-            journal: Journal::default(),
-            keeper: Keeper::default(),
-            scripting: Scripting::default(),
-            meter: Meter::new(now.unix_ms()),
-            intake: Intake::default(),
-            switches: Switches::default(),
-            actions: VecDeque::new(),
-        };
-        engine.set_now(now);
-        engine.meter.started_bytes = engine.host.memory_used();
-        engine.keeper.run_id = engine.shard.rng.hex(40);
-        engine.rename_stream();
-        engine.journal.replicas.last_ping_ms = now.mono_ms;
-        engine.note_saved();
-        engine.shard.configure(&engine.config);
-        engine.shard.dumper.version = rdb_version(&engine.config);
-        engine.apply_expiry_rule();
-        if let Err(error) = engine.host.set_oom_score(&engine.config, false) {
-            tracing::warn!("{error}");
-        }
-        engine.meter.noted_from_ns = noted_from_ns(&engine.config);
-        engine.meter.sizes_from = crate::observe::sizes_from(&engine.config);
-        engine.apply_notify();
-        engine.apply_usage();
-        engine
-    }
-
     /// The thresholds between compact and large encodings.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.shard.settings.limits.clone()
+    }
+
+    /// What runs, for other threads and for crash reports.
+    #[must_use]
+    pub fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.meter.running)
     }
 
     /// Forty characters that will not be found in a dump by chance.
@@ -217,10 +156,7 @@ impl Engine {
     }
 
     fn let_in(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
-        if self.config.protected_mode
-            && self.config.requirepass.is_none()
-            && !crate::configure::is_local(&peer)
-        {
+        if self.config.protected_mode && self.config.requirepass.is_none() && !peer.is_local() {
             self.meter.stats.rejected += 1;
             return Err(PROTECTED);
         }
@@ -507,42 +443,6 @@ impl Engine {
 /// The version in which dumps and payloads are written, where one is configured.
 pub(crate) fn rdb_version(config: &ServerConfig) -> Option<rdb::Version> {
     config.rdb_version.0.and_then(rdb::Version::written)
-}
-
-/// What data commands see of the configuration.
-pub(crate) fn settings(config: &ServerConfig) -> Settings {
-    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    Settings {
-        limits: Limits {
-            hash_entries: size(config.hash_max_ziplist_entries),
-            hash_value: size(config.hash_max_ziplist_value),
-            list_size: config.list_max_listpack_size.into(),
-            set_intset_entries: size(config.set_max_intset_entries),
-            set_entries: size(config.set_max_listpack_entries),
-            set_value: size(config.set_max_listpack_value),
-            zset_entries: size(config.zset_max_ziplist_entries),
-            zset_value: size(config.zset_max_ziplist_value),
-            stream_node_bytes: size(config.stream_node_max_bytes),
-            stream_node_entries: size(config.stream_node_max_entries),
-        },
-        hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
-        trust: rdb::Trust {
-            any_version: config.rdb_version_check == conf::VersionCheck::Relaxed,
-            any_checksum: false,
-        },
-        lazy_expire: config.lazyfree_lazy_expire,
-        lazy_server_del: config.lazyfree_lazy_server_del,
-        shared_integers: config.maxmemory == 0
-            || !matches!(
-                config.maxmemory_policy,
-                MaxmemoryPolicy::VolatileLru
-                    | MaxmemoryPolicy::VolatileLfu
-                    | MaxmemoryPolicy::AllkeysLru
-                    | MaxmemoryPolicy::AllkeysLfu
-            ),
-        compress: config.rdbcompression,
-        cluster: config.cluster_enabled,
-    }
 }
 
 /// The duration from which on a command may be worth a note, nanoseconds.

@@ -7,26 +7,10 @@ use commands::{Error, EventClass};
 use conf::MaxmemoryPolicy;
 
 use crate::Engine;
+use crate::shard::evictions::{Candidate, POOL};
 
-/// Candidates remembered per database (Redis 3.0: `REDIS_EVICTION_POOL_SIZE`).
-const POOL: usize = 16;
 /// Keys given up between two looks at the memory in use.
 const BATCH: usize = 16;
-
-/// A key that may be given up: the higher the rank, the sooner.
-#[derive(Debug)]
-struct Candidate {
-    rank: u64,
-    key: Box<[u8]>,
-}
-
-/// The candidates of each database, lowest rank first.
-#[derive(Debug, Default)]
-pub(crate) struct EvictionPools {
-    by_database: Vec<Vec<Candidate>>,
-    /// `maxmemory` was changed: keys may have to go at the end of the turn.
-    pub(crate) due: bool,
-}
 
 /// How long eviction may take, microseconds (`maxmemory-eviction-tenacity`): up to 10 fifty more by step, then 15 % more.
 fn patience_us(tenacity: u32) -> u64 {

@@ -1,10 +1,9 @@
 //! The cycle that deletes keys whose time has come, in slices between which clients are served.
 
-use std::collections::BTreeSet;
-
 use store::ExpiryMode;
 
 use crate::Engine;
+use crate::shard::expiry::OwnKeys;
 
 /// Table positions looked at between two looks at the clock.
 const STEP: usize = 256;
@@ -15,55 +14,6 @@ const MOST_POSITIONS: usize = 64 * 1024;
 /// How long a slice may take with the least `active-expire-effort`; each step of it adds a tenth. With a pause of two milliseconds after
 /// it the cycle has a fifth of the time, a little less than Redis gives it, but nobody waits for longer than a slice.
 const SLICE_US: u64 = 500;
-
-/// What is left of a cycle.
-#[derive(Debug, Default)]
-pub(crate) struct ExpireCycle {
-    /// The database that is, or was last, looked at.
-    db: usize,
-    /// Positions left in it.
-    positions: usize,
-    /// Databases left after it.
-    databases: usize,
-    /// Fields of hashes are left whose time has come.
-    fields: bool,
-}
-
-impl ExpireCycle {
-    fn has_keys(&self) -> bool {
-        self.positions > 0 || self.databases > 0
-    }
-}
-
-/// Keys with an expiry that clients wrote on a replica: its primary does not know them, so the replica itself lets them expire.
-#[derive(Debug, Default)]
-pub(crate) struct OwnKeys {
-    keys: BTreeSet<(usize, Box<[u8]>)>,
-    /// Where the next look goes on.
-    next: (usize, Box<[u8]>),
-}
-
-impl OwnKeys {
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Up to `most` of them, each time others.
-    fn some(&mut self, most: usize) -> Vec<(usize, Box<[u8]>)> {
-        let some: Vec<_> = self
-            .keys
-            .range(self.next.clone()..)
-            .take(most)
-            .cloned()
-            .collect();
-        self.next = match some.last() {
-            // The first behind it.
-            Some((db, key)) if some.len() == most => (*db, [key, &[0][..]].concat().into()),
-            _ => (0, Box::default()),
-        };
-        some
-    }
-}
 
 impl Engine {
     /// Whether clients may write here although this is a replica.

@@ -2,40 +2,14 @@
 //! this server follows it, and its PSYNC tells the replica to be the primary.
 
 use commands::{Args, Done, Error, args};
-
-use crate::blocking::FORCED;
-use crate::client::Waiting;
-use crate::index::Entry;
-use crate::master::ReplicaState;
-use crate::{Client, ClientId, Engine};
 use commands::{Flags, Traits};
 
-/// A place that is being handed over.
-#[derive(Debug)]
-pub(crate) struct Failover {
-    /// Who it is for; none while any replica will do.
-    target: Option<(String, u16)>,
-    /// When it is given up, or done by force ([`crate::Now::mono_ms`]).
-    until_ms: Option<u64>,
-    force: bool,
-    /// This server follows the target, which may not know yet that it is the primary.
-    under_way: bool,
-}
-
-impl Failover {
-    /// For the log.
-    fn name(&self) -> String {
-        match &self.target {
-            Some((host, port)) => format!("{host}:{port}"),
-            None => "any replica".to_owned(),
-        }
-    }
-
-    /// Whether it ends by itself where it does not succeed.
-    pub(crate) fn has_deadline(&self) -> bool {
-        self.until_ms.is_some()
-    }
-}
+use crate::blocking::FORCED;
+use crate::entry::Entry;
+use crate::journal::replicas::ReplicaState;
+use crate::keeper::failover::Failover;
+use crate::sessions::client::Waiting;
+use crate::{Client, ClientId, Engine};
 
 impl Engine {
     /// `master_failover_state`
@@ -170,7 +144,7 @@ impl Engine {
         let mut queue = client.multi.iter().flat_map(|multi| &multi.queue);
         queue.any(|queued| {
             let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-            concerns(queued.entry, &words)
+            concerns(self.index.entry(queued.number), &words)
         })
     }
 
@@ -214,7 +188,12 @@ impl Engine {
             let Waiting::Keys(on) = &client.waiting else {
                 continue;
             };
-            let reads = !on.entry().command.flags.has(Flags::WRITE);
+            let reads = !self
+                .index
+                .entry(on.request.number)
+                .command
+                .flags
+                .has(Flags::WRITE);
             if standalone && client.flags.readonly && reads {
                 continue;
             }

@@ -3,7 +3,8 @@
 use cluster_bus::Caller;
 
 use crate::Engine;
-use crate::histogram::Times;
+use crate::meter::command_logs::SlowCommands;
+use crate::meter::histogram::Times;
 
 /// Ends of the buckets that durations are told in: about a microsecond, and four times as much each.
 const ENDS: [u64; 12] = {
@@ -46,17 +47,6 @@ pub struct Durations {
     pub sum_ns: u64,
 }
 
-/// What the slow log holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SlowCommands {
-    /// How many commands.
-    pub count: usize,
-    /// The number of the newest one.
-    pub last_id: u64,
-    /// How long it took, microseconds.
-    pub last_us: u64,
-}
-
 impl Times {
     fn told(&self) -> Durations {
         Durations {
@@ -72,7 +62,7 @@ impl Engine {
     pub fn figures(&mut self, nodes: bool) -> Figures {
         let info = self.info(&[b"everything"]);
         let stats = &self.meter.stats;
-        let commands = crate::index::facts().zip(&stats.per_command);
+        let commands = self.index.facts().zip(&stats.per_command);
         let commands = commands
             .filter(|(_, stats)| stats.calls > 0)
             .map(|(facts, stats)| {

@@ -3,7 +3,7 @@
 use commands::{Done, Error};
 use store::Keyspace;
 
-use crate::client::DumpParts;
+use crate::sessions::client::DumpParts;
 use crate::{ClientId, Engine};
 
 /// The names of parts, blanks between them; none for a dump that holds nothing.

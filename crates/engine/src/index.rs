@@ -1,120 +1,8 @@
 //! From a command's name to its row: an index that `rename-command` can change at start.
 
-use std::sync::LazyLock;
+use commands::Facts;
 
-use commands::table::{Begin, DataFn, Find, Row};
-use commands::{Args, Done, Error, Facts};
-
-use crate::{ClientId, Engine};
-
-/// A command that knows more than data. Its reply goes to the client's output.
-pub(crate) type EngineFn = fn(&mut Engine, ClientId, Args<'_>) -> Done;
-
-/// What runs a command.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Runner {
-    Data(DataFn),
-    Engine(EngineFn),
-    /// Subcommands do; or it is the HELP of such a command.
-    Help,
-}
-
-/// A command or subcommand as it can be called.
-pub(crate) type Entry = &'static Callable;
-
-/// See [`Entry`].
-#[derive(Debug)]
-pub(crate) struct Callable {
-    pub(crate) command: &'static Facts,
-    pub(crate) runner: Runner,
-    /// Its place in [`entries`], for statistics.
-    pub(crate) number: usize,
-    /// It touches no keys, whatever its arguments are.
-    pub(crate) keyless: bool,
-    /// Its only key is at this position, if that is all its specifications say.
-    pub(crate) single_key: Option<usize>,
-    /// Its subcommands.
-    pub(crate) subs: Vec<Callable>,
-}
-
-impl Callable {
-    fn new<F: Copy>(row: &'static Row<F>, run: fn(F) -> Runner, number: &mut usize) -> Self {
-        let own = *number;
-        *number += 1;
-        let facts = &row.facts;
-        let single_key = match (facts.key_finder, facts.keys) {
-            (None, [spec]) => match (spec.begin, spec.find) {
-                (Begin::Index(at), Find::Range { last: 0, .. }) => usize::try_from(at).ok(),
-                _ => None,
-            },
-            _ => None,
-        };
-        Self {
-            command: facts,
-            runner: row.run.map_or(Runner::Help, run),
-            number: own,
-            keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
-            single_key,
-            subs: row
-                .subs
-                .iter()
-                .map(|sub| Self::new(sub, run, number))
-                .collect(),
-        }
-    }
-}
-
-/// Every command, those on data first, each before its subcommands.
-static CALLABLE: LazyLock<Vec<Callable>> = LazyLock::new(|| {
-    let mut number = 0;
-    let data = commands::rows::rows().map(|row| Callable::new(row, Runner::Data, &mut number));
-    let mut all: Vec<Callable> = data.collect();
-    all.extend(crate::rows::rows().map(|row| Callable::new(row, Runner::Engine, &mut number)));
-    all
-});
-
-/// Every command.
-pub(crate) fn commands() -> &'static [Callable] {
-    &CALLABLE
-}
-
-/// Every command and subcommand, in the order of their numbers.
-pub(crate) fn entries() -> impl Iterator<Item = Entry> {
-    CALLABLE
-        .iter()
-        .flat_map(|entry| std::iter::once(entry).chain(&entry.subs))
-}
-
-/// The facts about every command and subcommand.
-pub fn facts() -> impl Iterator<Item = &'static Facts> {
-    entries().map(|entry| entry.command)
-}
-
-/// The subcommand that a request names, or the command itself where it has none.
-///
-/// # Errors
-/// There is no such subcommand.
-#[inline]
-pub(crate) fn resolve(entry: Entry, args: Args<'_>) -> Result<Entry, Error> {
-    if entry.subs.is_empty() || args.len() < 2 {
-        return Ok(entry);
-    }
-    resolve_sub(entry, args[1])
-}
-
-/// The subcommand of this name, in any case.
-pub(crate) fn find_sub(entry: Entry, word: &[u8]) -> Option<Entry> {
-    let named = |sub: &&Callable| word.eq_ignore_ascii_case(sub.command.short_name().as_bytes());
-    entry.subs.iter().find(named)
-}
-
-fn resolve_sub(entry: Entry, word: &[u8]) -> Result<Entry, Error> {
-    find_sub(entry, word).ok_or_else(|| {
-        let word = &word[..word.len().min(128)];
-        let after = format!("'. Try {} HELP.", entry.command.name.to_ascii_uppercase());
-        Error::quoting("ERR unknown subcommand '", word, &after)
-    })
-}
+use crate::entry::{Callable, Entry};
 
 /// Longest name that is compared by its words alone.
 const SHORT: usize = 16;
@@ -127,6 +15,9 @@ const SMALL: u64 = 0x2020_2020_2020_2020;
 #[derive(Debug)]
 pub(crate) struct Index {
     slots: Vec<Option<Slot>>,
+    commands: &'static [Callable],
+    /// Every command and subcommand, in the order of their numbers.
+    entries: Vec<Entry>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,15 +31,38 @@ struct Slot {
 }
 
 impl Index {
-    /// All commands under their own names.
-    pub(crate) fn new() -> Self {
+    /// The commands under their own names.
+    pub(crate) fn new(commands: &'static [Callable]) -> Self {
+        let with_subs = |entry: Entry| std::iter::once(entry).chain(&entry.subs);
         let mut index = Self {
             slots: vec![None; SLOTS],
+            commands,
+            entries: commands.iter().flat_map(with_subs).collect(),
         };
-        for entry in CALLABLE.iter() {
+        for entry in commands {
             index.insert(entry.command.name.as_bytes(), entry);
         }
         index
+    }
+
+    /// Every command.
+    pub(crate) fn commands(&self) -> &'static [Callable] {
+        self.commands
+    }
+
+    /// Every command and subcommand, in the order of their numbers.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The command or subcommand of this number.
+    pub(crate) fn entry(&self, number: usize) -> Entry {
+        self.entries[number]
+    }
+
+    /// The facts about every command and subcommand.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &'static Facts> {
+        self.entries.iter().map(|entry| entry.command)
     }
 
     /// The command that is called by `name`, in any case.
@@ -238,10 +152,12 @@ fn place([first, last]: [u64; 2]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::{Runner, resolve};
+    use crate::rows::commands;
 
     #[test]
     fn finds_every_command_in_any_case_and_nothing_else() {
-        let index = Index::new();
+        let index = Index::new(commands());
         for entry in commands() {
             let name = entry.command.name;
             let found = index.find(name.to_uppercase().as_bytes());
@@ -263,7 +179,7 @@ mod tests {
     #[test]
     fn every_command_and_subcommand_has_a_function() {
         let mut names = std::collections::BTreeSet::new();
-        for (number, entry) in entries().enumerate() {
+        for (number, entry) in Index::new(commands()).entries().iter().enumerate() {
             assert_eq!(entry.number, number, "{}", entry.command.name);
             assert!(
                 names.insert(entry.command.name),
@@ -279,7 +195,7 @@ mod tests {
 
     #[test]
     fn subcommands_are_found_in_any_case() {
-        let index = Index::new();
+        let index = Index::new(commands());
         let config = index.find(b"config").unwrap();
         let found = resolve(config, &[b"config", b"GeT", b"x"]).unwrap();
         assert_eq!(found.command.name, "config|get");
@@ -296,7 +212,7 @@ mod tests {
 
     #[test]
     fn rename_moves_or_removes() {
-        let mut index = Index::new();
+        let mut index = Index::new(commands());
         assert!(index.rename(b"GET", b"fetch"));
         assert!(index.find(b"get").is_none());
         assert_eq!(

@@ -7,8 +7,8 @@ use commands::{Args, Done};
 use conf::{Choice as _, Supervised};
 
 use crate::accounts::{percent, ratio};
-use crate::client::Waiting;
-use crate::persistence::{Purpose, Running};
+use crate::keeper::persistence::{Purpose, Running};
+use crate::sessions::client::Waiting;
 use crate::{ClientId, Engine};
 
 /// Appends lines to a string; that does not fail.
@@ -524,7 +524,7 @@ impl Engine {
                 continue;
             };
             let ip = client.replica_ip();
-            let online = replica.state == crate::master::ReplicaState::Online;
+            let online = replica.state == crate::journal::replicas::ReplicaState::Online;
             let lag = if online {
                 now_ms.saturating_sub(replica.acked_ms) / 1000
             } else {
@@ -630,7 +630,9 @@ impl Engine {
     }
 
     fn info_commands(&self, text: &mut String) {
-        for (command, stats) in crate::index::facts()
+        for (command, stats) in self
+            .index
+            .facts()
             .zip(&self.meter.stats.per_command)
             .filter(|(_, stats)| stats.calls + stats.rejected + stats.failed > 0)
         {

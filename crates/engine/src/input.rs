@@ -9,9 +9,9 @@
 
 use bytes::{Bytes, BytesMut};
 use resp::{Batch, Limits, ProtocolError};
-use store::{Db, Prefetched};
 
-use crate::client::Client;
+use crate::intake::{PLACES, Places, Requests};
+use crate::sessions::client::Client;
 use crate::{ClientId, Engine};
 
 /// A value of this many bytes in a buffer of its own is handed to the store without a copy.
@@ -23,39 +23,8 @@ const RESERVE_FACTOR: usize = 3;
 
 /// Keys are asked for in groups of so many requests: a group's positions two groups ahead, its entries one.
 const GROUP: usize = 8;
-/// Places of keys that are remembered: more than three groups, a power of two.
-const PLACES: usize = 32;
-/// What is longer is hardly a key.
-const LONGEST_KEY: usize = 256;
 /// Fewer keys than this are in the cache anyway. Tests go the long way with any.
 const MANY_KEYS: usize = if cfg!(debug_assertions) { 1 } else { 8192 };
-
-/// The requests of one read, and where their keys are. One may be used again and again.
-#[derive(Debug, Default)]
-pub struct Requests {
-    batch: Batch,
-    /// How many bytes were cut, or what is wrong with the next ones; none where the client has to wait and nothing was cut.
-    cut: Option<Result<usize, ProtocolError>>,
-    places: Places,
-}
-
-/// Of a request's key, at the request's number modulo [`PLACES`]; none where nothing was asked for.
-#[derive(Debug, Default)]
-struct Places {
-    keys: [Option<Prefetched>; PLACES],
-    db: usize,
-    /// Requests whose table positions were asked for, and those whose entries were.
-    positions: usize,
-    entries: usize,
-}
-
-impl Requests {
-    /// How many were cut off at once.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.batch.len()
-    }
-}
 
 impl Engine {
     /// Bytes came from a client. They are cut into requests, and these are run. Replies gather in [`Engine::output`].
@@ -386,38 +355,6 @@ impl Engine {
         let line = self.client_line(id);
         tracing::warn!("Closing client that reached max query buffer length: {line}");
         self.close_now(id);
-    }
-}
-
-impl Places {
-    /// Asks for the table positions of the keys of all requests before `until`.
-    #[inline]
-    fn ask_positions(&mut self, db: &Db, bytes: &[u8], batch: &Batch, until: usize) {
-        let mut last: (&[u8], Option<Prefetched>) = (&[], None);
-        for index in self.positions..batch.len().min(until) {
-            let key = batch.arg(index, 1, bytes).unwrap_or_default();
-            // Many pipelines are for one key.
-            if key.last() != last.0.last() || key != last.0 {
-                let is_key = (1..=LONGEST_KEY).contains(&key.len());
-                last = (key, is_key.then(|| db.prefetch(key)));
-            }
-            self.keys[index % PLACES] = last.1;
-            self.positions = index + 1;
-        }
-    }
-
-    /// Asks for the entries of all before `until` whose positions were asked for.
-    #[inline]
-    fn ask_entries(&mut self, db: &Db, until: usize) {
-        let mut last = None;
-        for index in self.entries..self.positions.min(until) {
-            let place = self.keys[index % PLACES];
-            if let Some(place) = place.filter(|_| place != last) {
-                db.prefetch_entry(place);
-            }
-            last = place;
-            self.entries = index + 1;
-        }
     }
 }
 

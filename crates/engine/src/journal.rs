@@ -1,11 +1,22 @@
 //! The room of what follows a write: the append-only file, the stream to the replicas, WAIT, and replies that wait for replicas.
 
-use crate::acknowledge::Unsent;
-use crate::append_only::{AppendOnly, Durable, PlaceLog};
-use crate::master::Replicas;
-use crate::propagate::Group;
-use crate::replay::Refusal;
-use crate::throttle::Throttle;
+pub(crate) mod append_only;
+pub(crate) mod durable;
+pub(crate) mod group;
+pub(crate) mod place;
+pub(crate) mod refusal;
+pub(crate) mod replicas;
+pub(crate) mod throttle;
+pub(crate) mod unsent;
+
+use crate::journal::append_only::AppendOnly;
+use crate::journal::durable::Durable;
+use crate::journal::group::Group;
+use crate::journal::place::PlaceLog;
+use crate::journal::refusal::Refusal;
+use crate::journal::replicas::Replicas;
+use crate::journal::throttle::Throttle;
+use crate::journal::unsent::Unsent;
 
 /// What follows a write.
 #[derive(Debug, Default)]

@@ -1,12 +1,20 @@
 //! The room of the roles: what this server is to other servers, and when it saves.
 
-use crate::failover::Failover;
-use crate::migrate::Transfers;
-use crate::nodes_file::NodesFile;
-use crate::persistence::Persistence;
-use crate::shutdown::Shutdown;
-use crate::slave::Slave;
-use crate::slot_migration::Migrations;
+pub(crate) mod failover;
+pub(crate) mod migrations;
+pub(crate) mod nodes_file;
+pub(crate) mod persistence;
+pub(crate) mod shutdown;
+pub(crate) mod slave;
+pub(crate) mod transfers;
+
+use crate::keeper::failover::Failover;
+use crate::keeper::migrations::Migrations;
+use crate::keeper::nodes_file::NodesFile;
+use crate::keeper::persistence::Persistence;
+use crate::keeper::shutdown::Shutdown;
+use crate::keeper::slave::Slave;
+use crate::keeper::transfers::Transfers;
 
 /// What this server is to others, and when it saves.
 #[derive(Debug, Default)]

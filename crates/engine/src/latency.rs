@@ -5,26 +5,14 @@ use std::fmt::Write as _;
 
 use commands::{Args, Done, Error};
 
-use crate::index::{Entry, entries, find_sub};
+use crate::entry::{Entry, find_sub};
+use crate::meter::latency::{Latency, Series};
 use crate::{ClientId, Engine};
 
 /// Samples kept per event.
 const MOST_SAMPLES: usize = 160;
 /// Rows of a graph.
 const GRAPH_ROWS: usize = 4;
-
-/// The samples of one event, oldest first: (Unix seconds, milliseconds). One second has one sample, the worst.
-#[derive(Debug, Default)]
-struct Series {
-    samples: Vec<(u64, u64)>,
-    worst_ms: u64,
-    sum_ms: u64,
-    count: u64,
-}
-
-/// All events that were ever slow.
-#[derive(Debug, Default)]
-pub(crate) struct Latency(BTreeMap<&'static str, Series>);
 
 impl Engine {
     /// An event took so long: remembered, if that is at least `latency-monitor-threshold`.
@@ -136,7 +124,7 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 /// LATENCY HISTOGRAM [command …]
 pub(crate) fn histogram(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     let chosen: Vec<Entry> = if args.len() == 2 {
-        entries().collect()
+        engine.index.entries().to_vec()
     } else {
         args[2..]
             .iter()

@@ -1,13 +1,20 @@
 //! What is measured: statistics, slow commands, latency events, and when the periodic work was last done.
 
+pub(crate) mod command_logs;
+pub(crate) mod histogram;
+pub(crate) mod latency;
+pub(crate) mod running;
+pub(crate) mod slot_usages;
+pub(crate) mod stats;
+
 use std::sync::Arc;
 
-use crate::Running;
-use crate::histogram::Times;
-use crate::latency::Latency;
-use crate::observe::CommandLogs;
-use crate::slot_usage::SlotUsages;
-use crate::stats::Stats;
+use crate::meter::command_logs::CommandLogs;
+use crate::meter::histogram::Times;
+use crate::meter::latency::Latency;
+use crate::meter::running::Running;
+use crate::meter::slot_usages::SlotUsages;
+use crate::meter::stats::Stats;
 
 /// What is measured.
 #[derive(Debug)]
@@ -44,15 +51,16 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(started_ms: u64) -> Self {
+    /// `names`: those of all commands and subcommands, in the order of their numbers.
+    pub(crate) fn new(started_ms: u64, names: Vec<&'static str>) -> Self {
         Self {
-            stats: Stats::new(),
+            stats: Stats::new(names.len()),
             command_logs: CommandLogs::default(),
             sizes_from: u64::MAX,
             latency: Latency::default(),
             syncs: Times::default(),
             slots: SlotUsages::default(),
-            running: Arc::default(),
+            running: Arc::new(Running::new(names)),
             started_ms,
             started_bytes: 0,
             last_ns: 0,

@@ -3,71 +3,12 @@
 //! Redis stops everything until the target has answered. Here only requests on the moving keys wait: they are held back, and run
 //! again when the keys are gone, or have stayed.
 
-use std::collections::BTreeMap;
-
 use commands::{Args, Done, Error, Traits, args, table};
 
-use crate::client::Waiting;
-use crate::index::Entry;
+use crate::entry::Entry;
+use crate::keeper::transfers::{Running, Transfer, TransferId, Transferred};
+use crate::sessions::client::Waiting;
 use crate::{Action, ClientId, Engine};
-
-/// Names one MIGRATE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TransferId(pub u64);
-
-/// What the shell has to send, and how many answers it gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// The target.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The target's database. A connection on which another one is selected needs a SELECT first.
-    pub db: i64,
-    /// The words behind AUTH, which is said to the target first if there are any: a password, or a user and a password.
-    pub login: Vec<Vec<u8>>,
-    /// How long connecting, and each wait for an answer, may take. Milliseconds.
-    pub timeout_ms: u64,
-    /// One RESTORE for each key.
-    pub requests: Vec<u8>,
-    /// How many.
-    pub count: usize,
-}
-
-/// How a transfer ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transferred {
-    /// The target's answer to each RESTORE, as far as it came: its error, if it was one.
-    pub answers: Vec<Result<(), String>>,
-    /// The whole error reply where the connection failed.
-    pub failed: Option<String>,
-}
-
-/// Transfers under way.
-#[derive(Debug, Default)]
-pub(crate) struct Transfers {
-    next: u64,
-    running: BTreeMap<TransferId, Running>,
-    /// Keys (database, key) that are on their way.
-    pub(crate) moving: BTreeMap<(usize, Box<[u8]>), Moving>,
-}
-
-/// A key on its way.
-#[derive(Debug, Default)]
-pub(crate) struct Moving {
-    /// In so many transfers.
-    transfers: usize,
-    /// It was changed meanwhile, by a script that did not declare it for one: what has arrived is not what is here.
-    pub(crate) changed: bool,
-}
-
-#[derive(Debug)]
-struct Running {
-    client: ClientId,
-    db: usize,
-    keys: Vec<Box<[u8]>>,
-    copy: bool,
-}
 
 impl Engine {
     /// Whether a request touches a key that is on its way.
@@ -94,10 +35,11 @@ impl Engine {
                 .flat_map(|multi| &multi.queue);
             return queue.into_iter().any(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                if queued.entry.command.traits.has(Traits::SELECTS_DB) {
+                let entry = self.index.entry(queued.number);
+                if entry.command.traits.has(Traits::SELECTS_DB) {
                     db = self.selected_by(&words).unwrap_or(db);
                 }
-                touches(db, queued.entry, &words)
+                touches(db, entry, &words)
             });
         }
         touches(db, entry, args)

@@ -3,89 +3,10 @@
 //! The shell writes on another thread, for a disk may take long, and a node that stands still meanwhile answers no ping. One write is
 //! under way at a time; all that changes during it goes into the next one.
 
-use std::collections::VecDeque;
-
-use cluster_bus::Output;
 use conf::SaveBehavior;
 
+use crate::keeper::nodes_file::FAILURE_LOG_MS;
 use crate::{Action, ClientId, Engine};
-
-/// The state of nodes.conf.
-#[derive(Debug, Default)]
-pub(crate) struct NodesFile {
-    /// The newest text, if the write under way, or the last one, was of an older one.
-    next: Option<String>,
-    writing: bool,
-    /// Promises among the outputs below that the write under way keeps.
-    kept: usize,
-    /// Outputs of the node's core in their order. `None` is a promise: what follows waits until the file says what it said here, or
-    /// something newer.
-    held: VecDeque<Option<Output>>,
-    /// Clients whose replies wait for the next write, and for the one under way.
-    asked: Vec<ClientId>,
-    answered: Vec<ClientId>,
-    /// When it was last logged that nodes.conf cannot be written.
-    failure_told_ms: Option<u64>,
-}
-
-/// With `cluster-config-save-behavior best-effort` a failure is logged this often.
-const FAILURE_LOG_MS: u64 = 30_000;
-
-impl NodesFile {
-    /// A new text to be written.
-    pub(crate) fn replace(&mut self, text: String, promise: bool) {
-        self.next = Some(text);
-        if promise {
-            self.held.push_back(None);
-        }
-    }
-
-    /// The output again if it may leave now; otherwise it is kept until then.
-    pub(crate) fn pass(&mut self, output: Output) -> Option<Output> {
-        if self.held.is_empty() {
-            return Some(output);
-        }
-        self.held.push_back(Some(output));
-        None
-    }
-
-    /// A client has asked for a change: it is answered once that is in the file.
-    pub(crate) fn wait(&mut self, id: ClientId) {
-        if !self.asked.contains(&id) {
-            self.asked.push(id);
-        }
-    }
-
-    /// The text to be written now, if one is to be.
-    fn begin(&mut self) -> Option<String> {
-        if self.writing {
-            return None;
-        }
-        let text = self.next.take()?;
-        self.writing = true;
-        let promises = self.held.iter().filter(|held| held.is_none());
-        self.kept = promises.count();
-        self.answered.append(&mut self.asked);
-        Some(text)
-    }
-
-    /// The write under way has ended well. The outputs that may leave now, and the clients.
-    fn end(&mut self) -> (Vec<Output>, Vec<ClientId>) {
-        self.writing = false;
-        let mut free = Vec::new();
-        while let Some(held) = self.held.pop_front() {
-            match held {
-                Some(output) => free.push(output),
-                None if self.kept > 0 => self.kept -= 1,
-                None => {
-                    self.held.push_front(None);
-                    break;
-                }
-            }
-        }
-        (free, std::mem::take(&mut self.answered))
-    }
-}
 
 impl Engine {
     /// Whether a client's replies have to stay here for now: it asked for a change that is not in nodes.conf yet.
@@ -150,68 +71,5 @@ impl Engine {
             self.act(Action::SaveNodes { text });
         }
         self.act(Action::Exit { code });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cluster_bus::LinkId;
-
-    use super::*;
-
-    fn output(number: u64) -> Output {
-        Output::Close {
-            link: LinkId::Dialled(number),
-        }
-    }
-
-    fn outputs(numbers: impl IntoIterator<Item = u64>) -> Vec<Output> {
-        numbers.into_iter().map(output).collect()
-    }
-
-    #[test]
-    fn packets_wait_for_promises_and_for_nothing_else() {
-        let mut file = NodesFile::default();
-        assert_eq!(file.pass(output(1)), Some(output(1)));
-        file.replace("news".into(), false);
-        assert_eq!(file.pass(output(2)), Some(output(2)));
-        file.replace("promise".into(), true);
-        assert_eq!(file.pass(output(3)), None);
-        assert_eq!(file.begin().as_deref(), Some("promise"));
-        assert_eq!(file.pass(output(4)), None, "it is not written yet");
-        assert_eq!(file.end().0, outputs([3, 4]));
-        assert_eq!(file.pass(output(5)), Some(output(5)));
-    }
-
-    #[test]
-    fn what_changes_during_a_write_is_one_more_write() {
-        let mut file = NodesFile::default();
-        file.replace("1".into(), true);
-        assert_eq!(file.pass(output(1)), None);
-        assert_eq!(file.begin().as_deref(), Some("1"));
-        for number in 2..=3 {
-            file.replace(number.to_string(), true);
-            assert_eq!(file.pass(output(number)), None);
-            assert_eq!(file.begin(), None, "one at a time");
-        }
-        assert_eq!(file.end().0, outputs([1]));
-        assert_eq!(file.begin().as_deref(), Some("3"));
-        assert_eq!(file.end().0, outputs([2, 3]));
-        assert_eq!(file.begin(), None);
-    }
-
-    #[test]
-    fn who_asked_is_answered_after_the_write_that_holds_the_change() {
-        let (first, second) = (ClientId::new(1, 1), ClientId::new(2, 2));
-        let mut file = NodesFile::default();
-        file.replace("1".into(), false);
-        file.wait(first);
-        file.wait(first);
-        assert!(file.begin().is_some());
-        file.replace("2".into(), false);
-        file.wait(second);
-        assert_eq!(file.end().1, [first]);
-        assert!(file.begin().is_some());
-        assert_eq!(file.end().1, [second]);
     }
 }

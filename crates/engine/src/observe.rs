@@ -1,14 +1,14 @@
 //! Watching the server at work: COMMANDLOG, SLOWLOG and MONITOR.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use commands::{Args, Done, Error, Facts, Flags, args};
 use conf::ServerConfig;
 
-use crate::client::Client;
-use crate::index::Entry;
+use crate::entry::Entry;
+use crate::meter::command_logs::{LogKind, Noted};
+use crate::sessions::client::Client;
 use crate::{ClientId, Engine};
 
 /// Words of a command that a log keeps.
@@ -19,70 +19,6 @@ const MOST_WORD_BYTES: usize = 128;
 const SMALL_BYTES: u64 = 64 << 10;
 /// What stands for a secret.
 const REDACTED: &[u8] = b"(redacted)";
-
-/// What a command was noted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogKind {
-    /// It took long: microseconds.
-    Slow,
-    /// Its request was large: bytes.
-    LargeRequest,
-    /// Its reply was large: bytes.
-    LargeReply,
-}
-
-impl LogKind {
-    const WORDS: [(&'static str, Self); 3] = [
-        ("slow", Self::Slow),
-        ("large-request", Self::LargeRequest),
-        ("large-reply", Self::LargeReply),
-    ];
-
-    fn parse(word: &[u8]) -> Result<Self, Error> {
-        let known = Self::WORDS.iter().find(|(known, _)| args::is(word, known));
-        known.map(|(_, kind)| *kind).ok_or(Error::text(
-            "ERR type should be one of the following: slow, large-request, large-reply",
-        ))
-    }
-}
-
-/// A command that was noted.
-#[derive(Debug)]
-struct Noted {
-    number: u64,
-    unix_s: u64,
-    value: u64,
-    words: Vec<Vec<u8>>,
-    addr: String,
-    name: Vec<u8>,
-}
-
-/// Noted commands, newest first.
-#[derive(Debug, Default)]
-struct Log {
-    entries: VecDeque<Noted>,
-    next: u64,
-}
-
-/// One log per [`LogKind`].
-#[derive(Debug, Default)]
-pub(crate) struct CommandLogs([Log; 3]);
-
-impl CommandLogs {
-    fn of(&mut self, kind: LogKind) -> &mut Log {
-        &mut self.0[kind as usize]
-    }
-
-    /// What the log of slow commands holds.
-    pub(crate) fn slow(&self) -> crate::SlowCommands {
-        let log = &self.0[LogKind::Slow as usize];
-        crate::SlowCommands {
-            count: log.entries.len(),
-            last_id: log.next.saturating_sub(1),
-            last_us: log.entries.front().map_or(0, |entry| entry.value),
-        }
-    }
-}
 
 impl Engine {
     /// From which value on a command is noted, and how many are kept; none where nothing is.

@@ -3,8 +3,8 @@
 use commands::{Args, Traits};
 use store::ExpiryMode;
 
-use crate::client::Waiting;
-use crate::index::Entry;
+use crate::entry::Entry;
+use crate::sessions::client::Waiting;
 use crate::{ClientId, Engine};
 
 impl Engine {
@@ -89,7 +89,7 @@ impl Engine {
         let mut queue = multi.iter().flat_map(|multi| &multi.queue);
         queue.any(|queued| {
             let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-            self.may_write(queued.entry, &words)
+            self.may_write(self.index.entry(queued.number), &words)
         })
     }
 

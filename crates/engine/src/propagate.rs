@@ -3,23 +3,7 @@
 use script::Targets;
 
 use crate::Engine;
-
-/// Commands that belong together (EXEC, a script): framed by MULTI and EXEC if they are more than one.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) depth: usize,
-    /// The first command, held back until it is known whether another follows.
-    first: Option<Held>,
-    pub(crate) opened: bool,
-}
-
-/// A command of a group on its way to `targets`.
-#[derive(Debug)]
-struct Held {
-    db: usize,
-    targets: Targets,
-    words: Vec<Box<[u8]>>,
-}
+use crate::journal::group::Held;
 
 impl Engine {
     /// One changing command for the append-only file and the replicas.

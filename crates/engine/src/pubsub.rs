@@ -1,80 +1,14 @@
 //! Publish and subscribe, and keyspace notifications.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cluster_bus::key_slot;
 use commands::{Args, Done, Error, KeyEvent, Propagation};
 use conf::KeyspaceEvents;
 use resp::glob;
 
-use crate::client::Subscriptions;
+use crate::sessions::subscribers::Kind;
 use crate::{ClientId, Engine};
-
-/// Names and the clients that are subscribed to each.
-type Subscribers = BTreeMap<Box<[u8]>, BTreeSet<ClientId>>;
-
-/// Who listens to what.
-#[derive(Debug, Default)]
-pub(crate) struct PubSub {
-    pub(crate) channels: Subscribers,
-    pub(crate) patterns: Subscribers,
-    /// Channels that belong to slots.
-    pub(crate) sharded: Subscribers,
-}
-
-/// A way of subscribing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Channel,
-    Pattern,
-    Sharded,
-}
-
-impl Kind {
-    fn joined(self) -> &'static str {
-        match self {
-            Self::Channel => "subscribe",
-            Self::Pattern => "psubscribe",
-            Self::Sharded => "ssubscribe",
-        }
-    }
-
-    fn left(self) -> &'static str {
-        match self {
-            Self::Channel => "unsubscribe",
-            Self::Pattern => "punsubscribe",
-            Self::Sharded => "sunsubscribe",
-        }
-    }
-
-    fn subscribers(self, all: &mut PubSub) -> &mut Subscribers {
-        match self {
-            Self::Channel => &mut all.channels,
-            Self::Pattern => &mut all.patterns,
-            Self::Sharded => &mut all.sharded,
-        }
-    }
-
-    fn names(self, all: &mut Subscriptions) -> &mut BTreeSet<Box<[u8]>> {
-        match self {
-            Self::Channel => &mut all.channels,
-            Self::Pattern => &mut all.patterns,
-            Self::Sharded => &mut all.sharded,
-        }
-    }
-}
-
-impl PubSub {
-    fn leave(&mut self, kind: Kind, id: ClientId, name: &[u8]) {
-        let subscribers = kind.subscribers(self);
-        if let Some(clients) = subscribers.get_mut(name) {
-            clients.remove(&id);
-            if clients.is_empty() {
-                subscribers.remove(name);
-            }
-        }
-    }
-}
 
 impl Engine {
     /// Delivers a message to this server's subscribers; how many there were.

@@ -5,8 +5,9 @@ use commands::{Error, Flags, Traits, args};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
 use crate::dispatch::{unknown_command, wrong_arity};
+use crate::entry::{self, Entry, Runner};
 use crate::host::Source;
-use crate::index::{self, Entry, Runner};
+use crate::journal::refusal::Refusal;
 use crate::{ClientId, Engine, Peer};
 
 /// Why a file cannot be replayed to its end.
@@ -20,15 +21,6 @@ pub enum ReplayError {
     Unknown(String),
     /// A command in a form that this server does not know: what it would have changed is missing.
     Refused(Refusal),
-}
-
-/// A command of the file that was answered by an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    name: &'static str,
-    line: String,
-    /// No dataset would have made it right.
-    malformed: bool,
 }
 
 impl ReplayError {
@@ -184,7 +176,7 @@ impl Engine {
     fn known(&self, args: &[&[u8]]) -> Result<Entry, Error> {
         let entry = self.index.find(args[0]);
         let entry = entry.ok_or_else(|| unknown_command(args))?;
-        let entry = index::resolve(entry, args)?;
+        let entry = entry::resolve(entry, args)?;
         if entry.command.accepts(args.len()) {
             Ok(entry)
         } else {

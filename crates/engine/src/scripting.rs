@@ -7,6 +7,7 @@
 
 pub(crate) mod eval;
 pub(crate) mod function;
+pub(crate) mod state;
 
 use commands::table::find_keys;
 use commands::{Args, Error, Flags, Traits, args};
@@ -15,7 +16,9 @@ use script::{
     Answer, Functions, Interpreter, LogLevel, ScriptFlags, Settings, Targets, Tick, texts,
 };
 
-use crate::index::{self, Entry};
+use crate::entry::{self, Entry};
+use crate::scripting::state::Running;
+use crate::scripting::state::Scripting;
 use crate::{ClientId, Engine, Peer};
 
 /// Others are served this often while a slow script runs.
@@ -23,80 +26,6 @@ const SERVE_EVERY_US: u64 = 2000;
 
 /// How long a library may take to load, unless the master or a file has it.
 const LOAD_LIMIT_US: u64 = 500_000;
-
-/// Scripts and functions of one server.
-#[derive(Debug, Default)]
-pub(crate) struct Scripting {
-    /// Made for the first script; away while one runs.
-    interpreter: Option<Box<Interpreter>>,
-    /// Made for the first library; away while a function runs.
-    functions: Option<Box<Functions>>,
-    /// What both held when they were put back last.
-    pub(crate) counts: Counts,
-    /// Runs the commands of scripts; made for the first script.
-    pub(crate) client: Option<ClientId>,
-    pub(crate) running: Option<Running>,
-    /// The one slot of which the script that ended last has used keys.
-    pub(crate) used_slot: Option<u16>,
-    /// Empty: kept for the room that it has.
-    reply: Reply,
-    /// For tests: commands that scripts may not call are called.
-    pub(crate) calls_anything: bool,
-}
-
-/// What INFO tells about scripts and functions.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    /// Bytes of the Lua state of scripts.
-    pub(crate) scripts_vm: usize,
-    /// Bytes of the Lua state of functions.
-    pub(crate) functions_vm: usize,
-    /// Bytes of cached scripts beside it.
-    pub(crate) scripts_cache: usize,
-    /// Bytes of libraries beside it.
-    pub(crate) functions_cache: usize,
-    pub(crate) scripts: usize,
-    pub(crate) libraries: usize,
-    pub(crate) functions: usize,
-}
-
-/// The script that runs.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
-pub(crate) struct Running {
-    pub(crate) caller: ClientId,
-    /// On [`crate::Host::mono_us`]'s clock.
-    start_us: u64,
-    /// None where it may take as long as it needs.
-    limit_us: Option<u64>,
-    /// When others were served last.
-    served_us: u64,
-    /// It is a function.
-    is_function: bool,
-    /// It may not write.
-    read_only: bool,
-    /// It may run beyond `maxmemory`.
-    allow_oom: bool,
-    /// Memory was over the limit when it began.
-    over_limit: bool,
-    /// The one slot whose keys it may use, once it has used any; none where it may use all.
-    slot: Option<Option<u16>>,
-    /// Its master or a file has it run: nobody may stop it.
-    obeyed: bool,
-    /// It is over the limit of time.
-    pub(crate) slow: bool,
-    /// SCRIPT KILL or FUNCTION KILL was said.
-    killed: bool,
-    /// It called a command that writes.
-    wrote: bool,
-    /// Where its commands' changes are told.
-    pub(crate) targets: Targets,
-    /// The name of the function and the words of its call, once it is slow.
-    shown: Option<Shown>,
-}
-
-/// The name of a function, and the words of its call.
-type Shown = (Box<[u8]>, Vec<Box<[u8]>>);
 
 impl Engine {
     /// Whether a script runs right now.
@@ -240,7 +169,7 @@ impl Engine {
     /// The gates between a script and a command, in the order of Valkey.
     fn gates_for_script(&mut self, id: ClientId, args: Args<'_>) -> Result<Entry, Error> {
         let entry = self.index.find(args[0]);
-        let entry = index::resolve(entry.ok_or(Error::text(texts::UNKNOWN_COMMAND))?, args)?;
+        let entry = entry::resolve(entry.ok_or(Error::text(texts::UNKNOWN_COMMAND))?, args)?;
         let flags = entry.command.flags;
         if !entry.command.accepts(args.len()) {
             return Err(Error::text(texts::WRONG_ARITY));
@@ -538,7 +467,7 @@ impl Engine {
 
 impl Scripting {
     /// What the script or function of a request declares; none where it is not known.
-    fn declared(&self, entry: Entry, args: Args<'_>) -> Option<ScriptFlags> {
+    pub(crate) fn declared(&self, entry: Entry, args: Args<'_>) -> Option<ScriptFlags> {
         if entry.command.traits.has(Traits::BY_FUNCTION) {
             let function = self.functions.as_ref()?.find(args[1])?;
             return Some(function.flags());
@@ -548,16 +477,6 @@ impl Scripting {
             return interpreter.flags(interpreter.find(args[1])?);
         }
         ScriptFlags::declared(args[1])
-    }
-}
-
-impl Running {
-    fn busy(&self) -> Error {
-        Error::text(if self.is_function {
-            texts::BUSY_FUNCTION
-        } else {
-            texts::BUSY
-        })
     }
 }
 
@@ -621,7 +540,7 @@ impl script::Host for Caller<'_> {
 
     fn may_call(&mut self, args: &[&[u8]]) -> Option<bool> {
         let entry = self.engine.index.find(args[0])?;
-        let entry = index::resolve(entry, args).ok()?;
+        let entry = entry::resolve(entry, args).ok()?;
         let accepted = entry.command.accepts(args.len());
         accepted.then(|| self.engine.may_run(self.id, entry, args).is_ok())
     }

@@ -1,15 +1,25 @@
 //! The room of the sessions: who is connected, and what each waits for.
 
+pub(crate) mod access;
+pub(crate) mod blocked;
+pub(crate) mod client;
+pub(crate) mod client_id;
+pub(crate) mod clients;
+pub(crate) mod on_replicas;
+pub(crate) mod subscribers;
+pub(crate) mod tracking;
+pub(crate) mod transaction;
+
 use std::collections::VecDeque;
 
 use resp::Reply;
 
 use crate::ClientId;
-use crate::blocking::Blocked;
-use crate::clients::Clients;
-use crate::pubsub::PubSub;
-use crate::tracking::TrackingTable;
-use crate::transaction::Watchers;
+use crate::sessions::blocked::Blocked;
+use crate::sessions::clients::Clients;
+use crate::sessions::subscribers::PubSub;
+use crate::sessions::tracking::TrackingTable;
+use crate::sessions::transaction::Watchers;
 
 /// Who is connected. It knows no data and no files.
 #[derive(Debug)]

@@ -1,12 +1,16 @@
 //! The room of the data: the keyspace and what data commands work with. It knows no client and no file.
 
+pub(crate) mod evictions;
+pub(crate) mod expiry;
+pub(crate) mod settings;
+
 use bytes::Bytes;
 use commands::{Effects, Rng, Settings};
 use rdb::Dumper;
 use store::Keyspace;
 
-use crate::evict::EvictionPools;
-use crate::expire::{ExpireCycle, OwnKeys};
+use crate::shard::evictions::EvictionPools;
+use crate::shard::expiry::{ExpireCycle, OwnKeys};
 
 /// The data and what data commands work with.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl Shard {
     /// Takes what data commands see of the configuration.
     pub(crate) fn configure(&mut self, config: &conf::ServerConfig) {
         let any_checksum = self.settings.trust.any_checksum;
-        self.settings = crate::engine::settings(config);
+        self.settings = crate::shard::settings::settings(config);
         self.settings.trust.any_checksum = any_checksum;
     }
 }

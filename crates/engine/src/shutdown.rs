@@ -5,33 +5,14 @@ use cluster_bus::NodeId;
 use commands::{Args, Done, Error, args};
 use conf::ShutdownFlags;
 
-use crate::client::Waiting;
+use crate::keeper::shutdown::{Shutdown, Stage};
+use crate::sessions::client::Waiting;
 use crate::{ClientId, Engine};
 
 const FAILED: Error = Error::text("ERR Errors trying to SHUTDOWN. Check logs.");
 
-/// What a shutdown waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Replicas that are behind.
-    Replicas,
-    /// The replica that is to be the primary.
-    Successor,
-}
-
 /// The first version of Valkey whose replicas know when they are not meant by a hand-over.
 const KNOWS_HAND_OVER: u32 = 0x0009_0000;
-
-/// A shutdown that waits for replicas. Meanwhile nobody writes.
-#[derive(Debug)]
-pub(crate) struct Shutdown {
-    stage: Stage,
-    flags: ShutdownFlags,
-    /// When it waits no longer ([`crate::Now::mono_ms`]).
-    pub(crate) until_ms: u64,
-    /// Clients that said SHUTDOWN: answered only where the server goes on.
-    waiting: Vec<ClientId>,
-}
 
 impl Engine {
     /// Whether the process is about to end: everything that was to be saved is.

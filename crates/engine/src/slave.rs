@@ -9,44 +9,11 @@ use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
-use crate::client::{Peer, Waiting};
+use crate::keeper::slave::{Head, Slave};
+use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
 mod refusal;
-
-/// Our side of replication as a slave.
-#[derive(Debug)]
-pub(crate) struct Slave {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) link: Link,
-    /// The connection that is open or being made.
-    socket: Option<LinkId>,
-    /// The client that applies the stream, once there is one.
-    pub(crate) client: Option<ClientId>,
-    /// Bytes of the stream that were received and not handed on: the start of a request, or of a transaction.
-    held: Vec<u8>,
-    /// So many of them were looked at, and belong to an open transaction.
-    scanned: usize,
-    /// Our data are those of the stream at its offset, so that it could be continued from there.
-    resumable: bool,
-    /// The place in the stream of the dump that is received.
-    announced: Option<Place>,
-    /// The command of the stream that could not be applied, and why: the link is to break before it.
-    unapplied: Option<String>,
-    /// REPLCONF GETACK came: the primary waits for our offset.
-    pub(crate) ack_asked: bool,
-    /// When the link was lost, Unix milliseconds.
-    pub(crate) down_since_ms: u64,
-    /// The same, on [`crate::Now::mono_ms`]; none before the first loss.
-    pub(crate) down_mono_ms: Option<u64>,
-    /// The dump being received goes to the disk; its size if it is known, and what has come.
-    pub(crate) transfer: Option<(Option<u64>, u64)>,
-    /// The beginning of that dump.
-    head: refusal::Head,
-    /// Keeps the data from a copy without them.
-    guard: Guard,
-}
 
 impl Engine {
     /// Whether this server has a master.
@@ -229,7 +196,7 @@ impl Engine {
             down_since_ms: 0,
             down_mono_ms: None,
             transfer: None,
-            head: refusal::Head::default(),
+            head: Head::default(),
             guard: Guard::default(),
         });
         self.note_watching();
@@ -549,7 +516,7 @@ impl Engine {
                 Output::BeginTransfer(bytes) => {
                     if let Some(slave) = &mut self.keeper.slave {
                         slave.transfer = Some((bytes, 0));
-                        slave.head = refusal::Head::default();
+                        slave.head = Head::default();
                     }
                     self.act(Action::BeginSyncFile);
                 }
@@ -897,10 +864,9 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
         .iter()
         .filter_map(|id| engine.sessions.clients.get(*id))
         .filter_map(|client| {
-            let replica = client
-                .replica
-                .as_ref()
-                .filter(|replica| replica.state == crate::master::ReplicaState::Online)?;
+            let replica = client.replica.as_ref().filter(|replica| {
+                replica.state == crate::journal::replicas::ReplicaState::Online
+            })?;
             Some((client.replica_ip(), client.listening_port, replica.acked))
         })
         .collect();

@@ -1,45 +1,10 @@
 //! `cluster-slot-stats-enabled`: what the slots of this node are used for.
 
-use cluster_bus::{SLOT_COUNT, Slot, SlotUsage, key_slot};
+use cluster_bus::{Slot, SlotUsage, key_slot};
 use commands::{Args, Traits, table};
 
-use crate::index::Entry;
+use crate::entry::Entry;
 use crate::{ClientId, Engine};
-
-/// The counters of all slots; none while nobody wants them.
-#[derive(Debug, Default)]
-pub(crate) struct SlotUsages(Option<Box<[SlotUsage]>>);
-
-impl SlotUsages {
-    /// Begins, goes on or ends counting.
-    pub(crate) fn enable(&mut self, on: bool) {
-        if !on {
-            self.0 = None;
-        } else if self.0.is_none() {
-            self.0 = Some(vec![SlotUsage::default(); usize::from(SLOT_COUNT)].into());
-        }
-    }
-
-    pub(crate) fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
-    pub(crate) fn of(&self, slot: Slot) -> Option<SlotUsage> {
-        let all = self.0.as_deref()?;
-        all.get(slot.index()).copied()
-    }
-
-    pub(crate) fn of_mut(&mut self, slot: Slot) -> Option<&mut SlotUsage> {
-        self.0.as_deref_mut()?.get_mut(slot.index())
-    }
-
-    /// Counts all slots anew.
-    pub(crate) fn reset(&mut self) {
-        if let Some(all) = &mut self.0 {
-            all.fill(SlotUsage::default());
-        }
-    }
-}
 
 /// MULTI as clients send it; it belongs to the slot of its EXEC.
 const MULTI_BYTES: u64 = 15;
@@ -60,7 +25,7 @@ impl Engine {
             let multi = self.sessions.clients.get(id)?.multi.as_deref()?;
             return multi.queue.iter().find_map(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                first_slot(queued.entry, &words)
+                first_slot(self.index.entry(queued.number), &words)
             });
         }
         first_slot(entry, args)
@@ -155,7 +120,10 @@ fn digits(number: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use cluster_bus::key_slot;
+
     use super::*;
+    use crate::meter::slot_usages::SlotUsages;
 
     #[test]
     fn the_bytes_of_a_request_are_those_on_the_wire() {

@@ -1,44 +1,11 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use std::collections::BTreeMap;
-
 use commands::{Args, Done, Error, Flags, Traits, args};
 
-use crate::client::Client;
-use crate::index::Entry;
+use crate::entry::Entry;
+use crate::sessions::client::Client;
+use crate::sessions::transaction::{Multi, Queued, Watched};
 use crate::{ClientId, Engine};
-
-/// An open transaction.
-#[derive(Debug, Default)]
-pub struct Multi {
-    pub(crate) queue: Vec<Queued>,
-    /// The database in which the next command will run.
-    pub(crate) db: usize,
-    /// Memory of the queue, bytes.
-    pub(crate) bytes: usize,
-    /// A command was refused while queueing: EXEC will fail.
-    pub(crate) broken: bool,
-    /// What any of the queued commands may do.
-    any: Flags,
-    /// What some queued command is not allowed.
-    lacking: Flags,
-}
-
-impl Multi {
-    /// The flags of EXEC itself, by which the gates look at it: those of all that it runs.
-    pub(crate) fn wants(&self, exec: Flags) -> Flags {
-        exec.with(self.any).without(self.lacking)
-    }
-}
-
-/// A key that a client watches.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Watched {
-    /// The database, and the key in it.
-    pub(crate) at: (usize, Box<[u8]>),
-    /// Its time had come before WATCH: that it goes is no change.
-    expired: bool,
-}
 
 /// What there is at a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,34 +15,6 @@ enum There {
     Expired,
     Key,
 }
-
-/// A queued command.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) entry: Entry,
-    pub(crate) args: Vec<Box<[u8]>>,
-}
-
-impl Queued {
-    /// A request to be run later.
-    pub(crate) fn new(entry: Entry, args: Args<'_>) -> Self {
-        Self {
-            entry,
-            args: args.iter().map(|&word| word.into()).collect(),
-        }
-    }
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.entry, other.entry) && self.args == other.args
-    }
-}
-
-impl Eq for Queued {}
-
-/// Who watches which key: (database, key) to clients.
-pub(crate) type Watchers = BTreeMap<(usize, Box<[u8]>), Vec<ClientId>>;
 
 impl Engine {
     /// The database that SELECT with these words chooses. What is no database is an error when it runs, and selects nothing.
@@ -103,7 +42,7 @@ impl Engine {
                 .map(|word| word.len() + size_of::<Box<[u8]>>())
                 .sum();
             multi.bytes += size_of::<Queued>() + words;
-            multi.queue.push(Queued::new(entry, args));
+            multi.queue.push(Queued::new(entry.number, args));
             client.out.status("QUEUED");
         }
     }
@@ -296,8 +235,9 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
     engine.begin_group();
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-        match engine.gate_access_of_queued(id, queued.entry, &words) {
-            Ok(()) => engine.call(id, queued.entry, &words),
+        let entry = engine.index.entry(queued.number);
+        match engine.gate_access_of_queued(id, entry, &words) {
+            Ok(()) => engine.call(id, entry, &words),
             Err(error) => engine.refuse(id, &error),
         }
         if engine.sessions.clients.get(id).is_none() {

@@ -3,29 +3,14 @@
 use commands::{Args, Done, Error, args};
 use conf::WriteAcknowledge;
 
-use crate::client::Waiting;
-use crate::master::{ReplicaState, TOO_FEW_REPLICAS};
+use crate::journal::replicas::ReplicaState;
+use crate::master::TOO_FEW_REPLICAS;
+use crate::sessions::client::Waiting;
+use crate::sessions::on_replicas::OnReplicas;
 use crate::{ClientId, Engine};
 
 const NO_FILE: Error =
     Error::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
-
-/// What a client in WAIT or WAITAOF waits for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OnReplicas {
-    /// Of the stream: up to where others have to have it.
-    offset: u64,
-    /// How many replicas.
-    count: usize,
-    /// An error tells that it were not as many.
-    or_fail: bool,
-    /// WAITAOF: those that have it on the disk are counted, and with `true` it has to be on our own disk too.
-    on_disk: Option<bool>,
-    /// On [`crate::Now::mono_ms`]; none waits for ever.
-    pub(crate) until_ms: Option<u64>,
-    /// CLUSTER SETSLOT, to be run once the replicas have done it.
-    setslot: Option<Box<[Box<[u8]>]>>,
-}
 
 /// Who has a place of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,36 +1,11 @@
 //! Up to which place in the stream everything is in the append-only file, and the file on the disk.
 
-use std::collections::VecDeque;
-
 use conf::AppendFsync;
 
-use super::{AppendFile, State, SyncState};
 use crate::Engine;
-
-/// Offsets of the stream. Who writes no stream counts commands instead.
-#[derive(Debug, Default)]
-pub(crate) struct Durable {
-    /// All before it is on the disk.
-    synced: u64,
-    /// All before it is in the file.
-    written: u64,
-    /// What a sync that is under way will make safe.
-    syncing: Option<u64>,
-    /// The base that a child writes holds all before it.
-    forked: u64,
-    /// Files that are written to no more, while they are brought to the disk.
-    old: VecDeque<Old>,
-}
-
-/// A file that is written to no more.
-#[derive(Debug)]
-struct Old {
-    file: Box<dyn AppendFile>,
-    /// It was written to since the sync that is under way began.
-    again: bool,
-    /// All before this offset is in it, or in those before it.
-    upto: u64,
-}
+use crate::host::{AppendFile, SyncState};
+use crate::journal::append_only::State;
+use crate::journal::durable::Old;
 
 impl Engine {
     /// Up to which offset of the stream all is on the disk; none without an append-only file.

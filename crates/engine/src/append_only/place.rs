@@ -2,24 +2,12 @@
 
 use aof::FilePlace;
 
-use super::State;
 use crate::Engine;
-use crate::host::PlaceFile;
+use crate::journal::append_only::State;
+use crate::journal::place::PlaceLog;
 
 /// What the file beside the append-only file is called.
 const SUFFIX: &[u8] = b".place";
-
-/// The file that tells the place.
-#[derive(Debug, Default)]
-pub(crate) struct PlaceLog {
-    file: Option<Box<dyn PlaceFile>>,
-    /// What was written last.
-    told: Option<FilePlace>,
-    /// The number of the slot that was written last.
-    number: u64,
-    /// It could not be written: told once.
-    failed: bool,
-}
 
 impl Engine {
     fn place_path(&self) -> Vec<u8> {

@@ -1,39 +1,13 @@
 //! Writing the append-only file anew while the server goes on: what is written from now on goes into a new increment, a child writes
 //! what the dataset was as the new base, and in the end only the manifest is replaced.
 
-use aof::{Manifest, PartFile};
 use commands::{Args, Done, Error};
 use conf::AppendFsync;
 
-use super::{Delay, State};
 use crate::host::{AppendFile, ChildEnd, Job, RewriteRequest};
-use crate::persistence::{Purpose, Running};
+use crate::journal::append_only::{Delay, Installing, State, Step};
+use crate::keeper::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
-
-/// The end of a rewrite: a manifest is on its way to the disk.
-#[derive(Debug)]
-pub(super) struct Installing {
-    /// What it says.
-    manifest: Manifest,
-    /// When the rewrite began, Unix milliseconds.
-    since_ms: u64,
-    step: Step,
-}
-
-/// What holds once that manifest is on the disk.
-#[derive(Debug)]
-enum Step {
-    /// What the child wrote counts: the path of the base, and its size.
-    Named { base: Vec<u8>, bytes: u64 },
-    /// Nothing names the files any more that are of no use.
-    Tidied { history: Vec<PartFile> },
-}
-
-impl Installing {
-    pub(super) fn since_ms(&self) -> u64 {
-        self.since_ms
-    }
-}
 
 /// After so many failures in a row, rewrites that nobody asked for wait.
 const FAILURES_TO_WAIT: u32 = 3;

@@ -4,8 +4,7 @@ use std::fmt;
 
 use store::Keyspace;
 
-use super::{RewriteRequest, SaveRequest};
-use crate::SlotsRequest;
+use super::files::{RewriteRequest, SaveRequest};
 
 /// What a forked child is to do with the keyspace as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,4 +62,13 @@ pub trait Children: fmt::Debug {
     fn gathered(&mut self, bytes: u64) {
         let _ = bytes;
     }
+}
+
+/// How the child of a snapshot works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotsRequest {
+    /// The slots, from each first to each last one.
+    pub slots: Vec<(u16, u16)>,
+    /// It waits so long after each key (`rdb-key-save-delay`), microseconds: for tests.
+    pub delay_us: u64,
 }

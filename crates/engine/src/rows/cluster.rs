@@ -2,7 +2,7 @@
 
 use commands::table::{Databases, Group, Row, index, key, range, row};
 
-use crate::index::EngineFn;
+use crate::entry::EngineFn;
 use crate::{cluster, slot_migration};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[

@@ -2,7 +2,7 @@
 
 use commands::table::{Databases, Group, Row, auth_secrets, hello_secrets, row};
 
-use crate::index::EngineFn;
+use crate::entry::EngineFn;
 use crate::{client_command, connection, tracking};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[

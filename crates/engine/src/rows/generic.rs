@@ -2,7 +2,7 @@
 
 use commands::table::{Group, Row, index, key, keyword, migrate_keys, migrate_secrets, range, row};
 
-use crate::index::EngineFn;
+use crate::entry::EngineFn;
 use crate::{migrate, wait};
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[

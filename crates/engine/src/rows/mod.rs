@@ -1,4 +1,4 @@
-//! The rows of the commands that know more than data, a file per group of the command reference. [`crate::index`] merges them with
+//! The rows of the commands that know more than data, a file per group of the command reference. Here they are merged with
 //! those of the data commands.
 
 mod cluster;
@@ -9,12 +9,15 @@ mod scripting;
 mod server;
 mod transactions;
 
+use std::sync::LazyLock;
+
+use commands::Facts;
 use commands::table::Row;
 
-use crate::index::EngineFn;
+use crate::entry::{Callable, EngineFn, Runner};
 
 /// All rows of the engine.
-pub(crate) fn rows() -> impl Iterator<Item = &'static Row<EngineFn>> {
+fn rows() -> impl Iterator<Item = &'static Row<EngineFn>> {
     let groups = [
         server::ROWS,
         connection::ROWS,
@@ -25,4 +28,25 @@ pub(crate) fn rows() -> impl Iterator<Item = &'static Row<EngineFn>> {
         generic::ROWS,
     ];
     groups.into_iter().flatten()
+}
+
+/// Every command, those on data first, each before its subcommands.
+pub(crate) fn commands() -> &'static [Callable] {
+    static ALL: LazyLock<Vec<Callable>> = LazyLock::new(|| {
+        let mut number = 0;
+        let data = commands::rows::rows().map(|row| Callable::new(row, Runner::Data, &mut number));
+        let mut all: Vec<Callable> = data.collect();
+        all.extend(rows().map(|row| Callable::new(row, Runner::Engine, &mut number)));
+        all
+    });
+    &ALL
+}
+
+/// The facts about every command and subcommand.
+pub fn facts() -> impl Iterator<Item = &'static Facts> {
+    let with_subs = |entry: &'static Callable| std::iter::once(entry).chain(&entry.subs);
+    commands()
+        .iter()
+        .flat_map(with_subs)
+        .map(|entry| entry.command)
 }

@@ -2,7 +2,7 @@
 
 use commands::table::{Channels, Group, Row, index, key, range, row};
 
-use crate::index::EngineFn;
+use crate::entry::EngineFn;
 use crate::pubsub;
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[

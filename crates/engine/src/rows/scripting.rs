@@ -2,7 +2,7 @@
 
 use commands::table::{Group, Row, index, key, keynum, row};
 
-use crate::index::EngineFn;
+use crate::entry::EngineFn;
 use crate::scripting::{eval, function};
 
 const KEYS: &[commands::table::KeySpec] = &[key("RW access update", index(2), keynum(0, 1, 1))];

@@ -2,7 +2,7 @@
 
 use commands::table::{Group, Row, index, key, range, row, setuser_secrets};
 
-use crate::index::EngineFn;
+use crate::entry::EngineFn;
 use crate::{
     acl_command, append_only, configure, connection, debug, describe, failover, info, latency,
     lolwut, master, memory, module, observe, persistence, shutdown, slave,

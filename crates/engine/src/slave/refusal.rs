@@ -4,27 +4,7 @@ use rdb::Amount;
 use replication::{Holding, Input, Offer, Place, State, Verdict};
 
 use crate::Engine;
-
-/// So much of a dump is looked at.
-const HEAD_BYTES: usize = 64 * 1024;
-
-/// The beginning of the dump that is received.
-#[derive(Debug, Default)]
-pub(super) struct Head {
-    bytes: Vec<u8>,
-    /// There is more than was kept.
-    cut: bool,
-}
-
-impl Head {
-    /// The dump goes on.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        let room = HEAD_BYTES - self.bytes.len();
-        self.bytes
-            .extend_from_slice(&bytes[..room.min(bytes.len())]);
-        self.cut |= bytes.len() > room;
-    }
-}
+use crate::keeper::slave::Head;
 
 impl Engine {
     fn empty_master_grace_ms(&self) -> u64 {

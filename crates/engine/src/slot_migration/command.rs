@@ -4,8 +4,9 @@ use cluster_bus::{Node, NodeId, Slot};
 use commands::args::Reader;
 use commands::{Args, Done, Error, args};
 
-use super::{Job, NAME_CHARS, Ranges, State};
+use super::NAME_CHARS;
 use crate::cluster::DISABLED;
+use crate::keeper::migrations::{Export, Job, Ranges, State, slots_of};
 use crate::{ClientId, Engine};
 
 const BAD_SLOT: Error = Error::text("ERR Invalid or out of range slot");
@@ -25,7 +26,7 @@ fn read_ranges(node: &Node, reader: &mut Reader<'_>) -> Result<(Ranges, NodeId),
                 "ERR Start slot number {first} is greater than end slot number {last}."
             )));
         }
-        for slot in super::slots_of((first, last)) {
+        for slot in slots_of((first, last)) {
             let Some(id) = node.owner(slot) else {
                 return Err(Error::owned(format!("ERR Slot {slot} has no node served.")));
             };
@@ -169,7 +170,7 @@ pub(crate) fn report(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done
             out.bulk("source_node");
             out.bulk(source.to_string());
         }
-        let behind = job.export().map_or(0, super::export::Export::behind);
+        let behind = job.export().map_or(0, Export::behind);
         for (name, number) in [
             ("create_time", job.created_s),
             ("last_update_time", job.updated_s),

@@ -3,58 +3,21 @@
 
 use cluster_bus::NodeId;
 use commands::{Args, Flags, Traits, table};
-use resp::{Batch, Parser};
+use resp::Batch;
 
-use super::{Job, JobId, Ranges, Side, State, message};
-use crate::client::Peer;
+use super::message;
+use crate::entry::{self, Entry};
 use crate::host::Job as ChildJob;
-use crate::index::{self, Entry};
-use crate::persistence::{Purpose, Running};
+use crate::host::SlotsRequest;
+use crate::keeper::migrations::{Export, Job, JobId, Ranges, Side, State};
+use crate::keeper::persistence::{Purpose, Running};
+use crate::sessions::client::Peer;
 use crate::{Action, ClientId, Engine, LinkId};
 
 /// The longest answer that is waited for, bytes.
 const MOST_ANSWER_BYTES: usize = 16 * 1024;
 /// While it waits for the target to be heard as the owner, the source holds back writes at least for so long.
 const AGREED_MS: u64 = 2000;
-
-/// How the child of a snapshot works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotsRequest {
-    /// The slots, from each first to each last one.
-    pub slots: Vec<(u16, u16)>,
-    /// It waits so long after each key (`rdb-key-save-delay`), microseconds: for tests.
-    pub delay_us: u64,
-}
-
-/// What only the source of a migration has.
-#[derive(Debug, Default)]
-pub(super) struct Export {
-    link: Option<LinkId>,
-    /// How it is seen in CLIENT LIST.
-    pub(super) client: Option<ClientId>,
-    parser: Parser,
-    /// What came and was not looked at yet.
-    came: Vec<u8>,
-    /// What changed while the child writes.
-    held: Vec<u8>,
-    /// What was handed to the connection and is not sent: of the child's, and behind that, of ours.
-    relayed: u64,
-    unsent: u64,
-    /// The database that the stream has selected.
-    selected: Option<usize>,
-    /// Writes to the slots are held back until then ([`crate::Now::mono_ms`]).
-    pub(super) paused_until_ms: Option<u64>,
-    over_soft_since_ms: Option<u64>,
-    /// Our config epoch is held for it.
-    yields: bool,
-}
-
-impl Export {
-    /// Bytes that the target has still to be sent.
-    pub(super) fn behind(&self) -> u64 {
-        self.unsent + self.held.len() as u64
-    }
-}
 
 impl Engine {
     /// Begins to hand slots over to a node.
@@ -485,7 +448,7 @@ impl Engine {
     /// The slot of a command that is propagated; none where it has no keys.
     fn slot_of_words(&self, words: &[&[u8]]) -> Option<cluster_bus::Slot> {
         let entry = self.index.find(words.first()?)?;
-        let entry = index::resolve(entry, words).ok()?;
+        let entry = entry::resolve(entry, words).ok()?;
         if entry.keyless || entry.command.flags.has(Flags::PUBSUB) {
             return None;
         }
@@ -712,7 +675,7 @@ impl Engine {
                 .flat_map(|multi| &multi.queue)
                 .any(|queued| {
                     let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
-                    concerns(queued.entry, &words)
+                    concerns(self.index.entry(queued.number), &words)
                 });
         }
         multi.is_none() && concerns(entry, args)

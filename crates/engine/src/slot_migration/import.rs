@@ -3,26 +3,15 @@
 
 use cluster_bus::{NodeId, Slot};
 
-use super::{JobId, Ranges, Side, State};
-use crate::client::Quiet;
 use crate::cluster::Deletion;
+use crate::keeper::migrations::{Import, Job, JobId, Ranges, Side, State};
+use crate::sessions::client::Quiet;
 use crate::{ClientId, Engine};
 
 /// The source holds writes back for 2 s at least after it was asked. A grant that is acted on later may come too late.
 const GRANT_MS: u64 = 1500;
 /// Keys that are deleted at once of what an import has brought.
 const KEYS_AT_ONCE: u64 = 20_000;
-
-/// What only the target of a migration has, or a server that follows it.
-#[derive(Debug, Default)]
-pub(super) struct Import {
-    /// The connection from the source.
-    pub(super) client: Option<ClientId>,
-    /// When the source was asked whether the slots may be claimed ([`crate::Now::mono_ms`]).
-    asked_ms: Option<u64>,
-    /// How the job ends once what it brought is gone.
-    after: Option<State>,
-}
 
 /// What ends a request of the source with an error.
 const CANNOT_APPLY: &str =
@@ -89,7 +78,7 @@ impl Engine {
 
     fn import_of(&self, client: ClientId) -> Option<JobId> {
         let jobs = &self.keeper.migrations.jobs;
-        let of = |job: &&super::Job| {
+        let of = |job: &&Job| {
             job.import()
                 .is_some_and(|import| import.client == Some(client))
         };
@@ -278,7 +267,7 @@ impl Engine {
             return;
         }
         self.fail_imports(why);
-        for id in self.keeper.migrations.ids(super::Job::is_import) {
+        for id in self.keeper.migrations.ids(Job::is_import) {
             self.hide_import(id, false);
         }
         self.keeper.migrations.jobs.retain(|job| !job.is_import());

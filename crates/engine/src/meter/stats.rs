@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::histogram::{Histogram, Times};
+use crate::meter::histogram::{Histogram, Times};
 
 /// How many different codes of errors are told apart.
 const MOST_ERRORS: usize = 128;
@@ -120,9 +120,10 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn new() -> Self {
+    /// For so many commands and subcommands.
+    pub(crate) fn new(commands: usize) -> Self {
         Self {
-            per_command: vec![CommandStats::default(); crate::index::entries().count()],
+            per_command: vec![CommandStats::default(); commands],
             ..Self::default()
         }
     }
@@ -162,7 +163,7 @@ impl Stats {
             misses_before: lookups.1,
             memory_peak,
             denials: self.denials,
-            ..Self::new()
+            ..Self::new(self.per_command.len())
         };
     }
 

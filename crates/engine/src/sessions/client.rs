@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use cluster_bus::NodeId;
 use resp::{Parser, Reply};
 
-use crate::transaction::{Multi, Watched};
+use crate::sessions::transaction::{Multi, Watched};
 
 /// Whom a client's certificate names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,14 @@ pub struct Peer {
     pub tls: bool,
     /// The certificate that it showed.
     pub certificate: Option<Certificate>,
+}
+
+impl Peer {
+    /// Whether it is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        let address = self.addr.parse::<SocketAddr>();
+        self.unix || address.is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    }
 }
 
 /// What a client is besides an ordinary one. Every field is a state of the session that a command or the engine sets.
@@ -104,9 +112,9 @@ pub enum Waiting {
     #[default]
     No,
     /// Blocked on keys.
-    Keys(crate::blocking::OnKeys),
+    Keys(crate::sessions::blocked::OnKeys),
     /// WAIT and WAITAOF: for others to have what was written.
-    Replicas(crate::wait::OnReplicas),
+    Replicas(crate::sessions::on_replicas::OnReplicas),
     /// SHUTDOWN: for replicas that are behind.
     Shutdown,
     /// MIGRATE: for the target's answer.
@@ -210,9 +218,9 @@ pub struct Client {
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE; none while there are no subscriptions.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// CLIENT TRACKING
-    pub(crate) tracking: Option<Box<crate::tracking::Tracking>>,
+    pub(crate) tracking: Option<Box<crate::sessions::tracking::Tracking>>,
     /// What is known of it as a replica.
-    pub replica: Option<Box<crate::master::Replica>>,
+    pub replica: Option<Box<crate::journal::replicas::Replica>>,
     /// How far the stream to the replicas was after its last command.
     pub(crate) seen_offset: u64,
     /// REPLCONF listening-port.

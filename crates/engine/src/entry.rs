@@ -1,0 +1,93 @@
+//! A command as it can be called.
+
+use commands::table::{Begin, DataFn, Find, Row};
+use commands::{Args, Done, Error, Facts};
+
+use crate::{ClientId, Engine};
+
+/// A command that knows more than data. Its reply goes to the client's output.
+pub(crate) type EngineFn = fn(&mut Engine, ClientId, Args<'_>) -> Done;
+
+/// What runs a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Runner {
+    Data(DataFn),
+    Engine(EngineFn),
+    /// Subcommands do; or it is the HELP of such a command.
+    Help,
+}
+
+/// A command or subcommand as it can be called.
+pub(crate) type Entry = &'static Callable;
+
+/// See [`Entry`].
+#[derive(Debug)]
+pub(crate) struct Callable {
+    pub(crate) command: &'static Facts,
+    pub(crate) runner: Runner,
+    /// Its place in [`entries`], for statistics.
+    pub(crate) number: usize,
+    /// It touches no keys, whatever its arguments are.
+    pub(crate) keyless: bool,
+    /// Its only key is at this position, if that is all its specifications say.
+    pub(crate) single_key: Option<usize>,
+    /// Its subcommands.
+    pub(crate) subs: Vec<Callable>,
+}
+
+impl Callable {
+    pub(crate) fn new<F: Copy>(
+        row: &'static Row<F>,
+        run: fn(F) -> Runner,
+        number: &mut usize,
+    ) -> Self {
+        let own = *number;
+        *number += 1;
+        let facts = &row.facts;
+        let single_key = match (facts.key_finder, facts.keys) {
+            (None, [spec]) => match (spec.begin, spec.find) {
+                (Begin::Index(at), Find::Range { last: 0, .. }) => usize::try_from(at).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        Self {
+            command: facts,
+            runner: row.run.map_or(Runner::Help, run),
+            number: own,
+            keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
+            single_key,
+            subs: row
+                .subs
+                .iter()
+                .map(|sub| Self::new(sub, run, number))
+                .collect(),
+        }
+    }
+}
+
+/// The subcommand that a request names, or the command itself where it has none.
+///
+/// # Errors
+/// There is no such subcommand.
+#[inline]
+pub(crate) fn resolve(entry: Entry, args: Args<'_>) -> Result<Entry, Error> {
+    if entry.subs.is_empty() || args.len() < 2 {
+        return Ok(entry);
+    }
+    resolve_sub(entry, args[1])
+}
+
+/// The subcommand of this name, in any case.
+pub(crate) fn find_sub(entry: Entry, word: &[u8]) -> Option<Entry> {
+    let named = |sub: &&Callable| word.eq_ignore_ascii_case(sub.command.short_name().as_bytes());
+    entry.subs.iter().find(named)
+}
+
+pub(crate) fn resolve_sub(entry: Entry, word: &[u8]) -> Result<Entry, Error> {
+    find_sub(entry, word).ok_or_else(|| {
+        let word = &word[..word.len().min(128)];
+        let after = format!("'. Try {} HELP.", entry.command.name.to_ascii_uppercase());
+        Error::quoting("ERR unknown subcommand '", word, &after)
+    })
+}

@@ -1,0 +1,109 @@
+//! The state of the append-only file. What is done with it is in `append_only.rs`.
+
+use std::time::Duration;
+
+use aof::{Encoder, Manifest, PartFile};
+
+use crate::host::AppendFile;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    #[default]
+    Off,
+    /// Turned on while running: the first rewrite makes the file.
+    WaitRewrite,
+    On,
+}
+
+/// The state of the append-only file.
+#[derive(Debug, Default)]
+pub(crate) struct AppendOnly {
+    pub(crate) state: State,
+    pub(crate) file: Option<Box<dyn AppendFile>>,
+    pub(crate) encoder: Encoder,
+    /// What is to be written.
+    pub(crate) buffer: Vec<u8>,
+    /// The buffer holds something that no flush has tried to write yet: no reply may leave.
+    pub(crate) unflushed: bool,
+    /// Something was written, but not synced.
+    pub(crate) unsynced: bool,
+    /// DEBUG AOF-FLUSH-SLEEP: how long to wait before each write.
+    pub(crate) flush_sleep: Duration,
+    /// Bytes in the file that is written to.
+    pub(crate) size: u64,
+    /// Bytes in the parts before it.
+    pub(crate) earlier_size: u64,
+    /// Bytes in all parts when they were last loaded or rewritten.
+    pub(crate) base_size: u64,
+    /// Which parts there are.
+    pub(crate) manifest: Manifest,
+    /// The last instant that was written, Unix seconds.
+    pub(crate) stamped_s: u64,
+    /// When the last sync was started, [`crate::Now::mono_s`] as all times here but the stamps.
+    pub(crate) last_sync: u64,
+    /// Since when a write has waited for a sync.
+    pub(crate) postponed_since: Option<u64>,
+    pub(crate) delayed_syncs: u64,
+    /// Why the last write failed.
+    pub(crate) write_error: Option<String>,
+    /// Why the last sync on the other thread failed: what the file holds is not known then, until it is written anew.
+    pub(crate) sync_error: Option<String>,
+    pub(crate) error_logged: Option<u64>,
+    /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
+    pub(crate) given_up: bool,
+    pub(crate) rewrite_scheduled: bool,
+    /// A rewrite is over but for its manifest.
+    pub(crate) installing: Option<Installing>,
+    /// The base that the child writes is a dump.
+    pub(crate) writes_dump: bool,
+    /// Since the rewrite began a sync failed: what was written since then is not known to be on the disk.
+    pub(crate) sync_failed_since: bool,
+    /// How many rewrites in a row failed, and how long the next one that nobody asked for waits.
+    pub(crate) failures: u32,
+    pub(crate) delay: Delay,
+    pub(crate) last_rewrite_seconds: Option<u64>,
+    pub(crate) last_rewrite_failed: bool,
+    /// What the last rewrite copied because of writes, bytes.
+    pub(crate) copied_bytes: u64,
+    /// When the last rewrite was started.
+    pub(crate) last_rewrite_try: u64,
+}
+
+/// How long rewrites wait that nobody asked for, after several have failed: each leaves another increment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delay {
+    pub(crate) minutes: u64,
+    pub(crate) until: Option<u64>,
+}
+
+impl AppendOnly {
+    /// Bytes in all parts.
+    pub(crate) fn total_size(&self) -> u64 {
+        self.earlier_size + self.size
+    }
+}
+
+/// The end of a rewrite: a manifest is on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Installing {
+    /// What it says.
+    pub(crate) manifest: Manifest,
+    /// When the rewrite began, Unix milliseconds.
+    pub(crate) since_ms: u64,
+    pub(crate) step: Step,
+}
+
+/// What holds once that manifest is on the disk.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// What the child wrote counts: the path of the base, and its size.
+    Named { base: Vec<u8>, bytes: u64 },
+    /// Nothing names the files any more that are of no use.
+    Tidied { history: Vec<PartFile> },
+}
+
+impl Installing {
+    pub(crate) fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+}

@@ -1,0 +1,90 @@
+//! Where saving and loading stand. They are done in `persistence.rs`.
+
+use store::ExpiryMode;
+
+/// What the child that is running was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// BGSAVE, a save point, or a full synchronization by way of the dump file.
+    Save,
+    /// A full synchronization straight to the replicas' sockets.
+    Sync,
+    /// A new append-only file.
+    Rewrite,
+    /// The snapshot of slots that move to another node.
+    Slots,
+}
+
+/// A running child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) purpose: Purpose,
+    pub(crate) pid: i32,
+    pub(crate) since_ms: u64,
+    /// [`Engine::dirty`] when it was started.
+    pub(crate) dirty: u64,
+}
+
+/// The state of saving and loading.
+#[derive(Debug, Default)]
+pub(crate) struct Persistence {
+    pub(crate) running: Option<Running>,
+    /// The dump file of the last child that saved; both its name and the folder may be configured anew before it ends.
+    pub(crate) dump: Vec<u8>,
+    /// Unix seconds of the last save that worked; the start of the server before the first.
+    pub(crate) last_save: u64,
+    pub(crate) last_failed: bool,
+    /// The same on the clock that nobody sets: save points look at this one.
+    pub(crate) saved_ms: u64,
+    /// When the last background save was tried, on that clock.
+    pub(crate) tried_ms: u64,
+    /// How long the last background save took, seconds.
+    pub(crate) last_seconds: Option<u64>,
+    pub(crate) fork_us: u64,
+    /// BGSAVE SCHEDULE found another child: it is made up for.
+    pub(crate) save_scheduled: bool,
+    /// How many children there have been.
+    pub(crate) forks: u64,
+    /// What the last background save copied because of writes, bytes.
+    pub(crate) copied_bytes: u64,
+    pub(crate) loading: Option<Loading>,
+    /// The place in a replication stream that the dump which was loaded last stands at.
+    pub(crate) loaded_place: Option<rdb::StreamPlace>,
+    /// The slots that were open where that dump was written.
+    pub(crate) loaded_open_slots: String,
+    /// How many keys the dump that was loaded at the start held, and how many of them had expired.
+    pub(crate) loaded_keys: u64,
+    pub(crate) expired_keys: u64,
+    /// The last dump that was begun is one that servers before 4.0 can read: it does not tell its place in the stream.
+    pub(crate) dump_is_old: bool,
+    /// The child that saved was killed, by FLUSHALL or BGSAVE CANCEL: its end is still to be noted.
+    pub(crate) killed: bool,
+    /// The process is about to end.
+    pub(crate) ending: bool,
+}
+
+/// A load under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loading {
+    pub(crate) since_ms: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) loaded_bytes: u64,
+    pub(crate) before: ExpiryMode,
+}
+
+impl Purpose {
+    /// Whether a dump file comes of it.
+    pub(crate) fn writes_dump(self) -> bool {
+        matches!(self, Self::Save | Self::Sync)
+    }
+
+    /// How the log calls it while it goes well, and when it fails.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Save => ("saving", "saving"),
+            Self::Sync => ("RDB transfer", "transfer"),
+            Self::Rewrite => ("AOF rewrite", "AOF rewrite"),
+            Self::Slots => ("SLOT MIGRATION transfer", "SLOT MIGRATION transfer"),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The primary that is followed. The link is served in `slave.rs`.
+
+use replication::{Guard, Link, Place};
+
+use crate::{ClientId, LinkId};
+
+/// Our side of replication as a slave.
+#[derive(Debug)]
+pub(crate) struct Slave {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) link: Link,
+    /// The connection that is open or being made.
+    pub(crate) socket: Option<LinkId>,
+    /// The client that applies the stream, once there is one.
+    pub(crate) client: Option<ClientId>,
+    /// Bytes of the stream that were received and not handed on: the start of a request, or of a transaction.
+    pub(crate) held: Vec<u8>,
+    /// So many of them were looked at, and belong to an open transaction.
+    pub(crate) scanned: usize,
+    /// Our data are those of the stream at its offset, so that it could be continued from there.
+    pub(crate) resumable: bool,
+    /// The place in the stream of the dump that is received.
+    pub(crate) announced: Option<Place>,
+    /// The command of the stream that could not be applied, and why: the link is to break before it.
+    pub(crate) unapplied: Option<String>,
+    /// REPLCONF GETACK came: the primary waits for our offset.
+    pub(crate) ack_asked: bool,
+    /// When the link was lost, Unix milliseconds.
+    pub(crate) down_since_ms: u64,
+    /// The same, on [`crate::Now::mono_ms`]; none before the first loss.
+    pub(crate) down_mono_ms: Option<u64>,
+    /// The dump being received goes to the disk; its size if it is known, and what has come.
+    pub(crate) transfer: Option<(Option<u64>, u64)>,
+    /// The beginning of that dump.
+    pub(crate) head: Head,
+    /// Keeps the data from a copy without them.
+    pub(crate) guard: Guard,
+}
+
+/// So much of a dump is looked at.
+pub(crate) const HEAD_BYTES: usize = 64 * 1024;
+
+/// The beginning of the dump that is received.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) bytes: Vec<u8>,
+    /// There is more than was kept.
+    pub(crate) cut: bool,
+}
+
+impl Head {
+    /// The dump goes on.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        let room = HEAD_BYTES - self.bytes.len();
+        self.bytes
+            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.cut |= bytes.len() > room;
+    }
+}
