@@ -3,15 +3,15 @@
 //!
 //! # Layout
 //!
-//! - [`Engine`] (`engine.rs`): the hall: what a shell calls, and the periodic work. The rooms: `sessions.rs` (who is connected),
-//!   `shard.rs` (the data), `journal.rs` (what follows a write), `keeper.rs` (roles and saving), `meter.rs` (what is measured).
-//! - `rows/`: the rows of the commands that know more than data; `index.rs` merges them with the rows of `commands`.
-//! - `client.rs`: one connection's session; `clients.rs`: all of them by name. `input.rs`: from its bytes to requests. `dispatch.rs`: the
-//!   gates a request passes, then the call. `effects.rs`: what a command left behind, applied.
-//! - `propagate.rs`: what goes to the append-only file and the replicas. `transaction.rs`: MULTI, EXEC, WATCH. `cluster.rs`: this server
-//!   as a node; `bus_config.rs`: what it is configured to be; `slot_usage.rs`: what its slots are used for. `slot_migration/`: slots that move to another node as a whole. `migrate.rs`: keys on their way elsewhere. `pause.rs`: requests that wait. `persistence.rs`: saving and loading dumps.
-//!   `append_only.rs` and `replay.rs`: writing the append-only file, and reading it back. `master.rs` and `slave.rs`: the two sides of
-//!   replication. `scripting.rs`: scripts, and who is served meanwhile. `tracking.rs`: client-side caching. `figures.rs`: what is told to those who are no clients. `access.rs` and `acl_command.rs`: users. `pubsub.rs`, `blocking.rs`, `expire.rs`, `evict.rs`: as named.
+//! - [`Engine`] (`engine.rs`): the hall: what a shell calls, and the periodic work. `start.rs` makes it.
+//! - The rooms, each a folder of what it holds, without rules on the engine: `sessions/` (who is connected), `shard/` (the data), `journal/`
+//!   (what follows a write), `keeper/` (roles and saving), `meter/` (what is measured). `now.rs`: the time.
+//! - `rows/`: the rows of the commands that know more than data, merged with the rows of `commands`. `entry.rs`: a command as it can be
+//!   called; `index.rs`: by its name.
+//! - The way of a request: `input.rs`: from a connection's bytes to requests (`intake.rs`: the memory for that). `dispatch.rs`: the gates
+//!   it passes, then the call. `effects.rs`: what a command left behind, applied. `propagate.rs`: what goes to the append-only file and
+//!   the replicas.
+//! - Every other file is one rule of the hall, named as what it does: `transaction.rs`, `tracking.rs`, `master.rs`, `slave.rs`, …
 //! - [`Host`]: what the engine asks of the world and needs an answer to at once. [`Action`]: what it tells the shell to do.
 //!
 //! # How a shell drives it
