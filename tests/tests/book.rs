@@ -138,7 +138,7 @@ fn every_directive_that_a_guide_names_exists() {
                 && !word.ends_with('-');
             if looks && !NO_DIRECTIVES.contains(&word) {
                 seen += 1;
-                if conf::directive::find(word.as_bytes()).is_none() {
+                if conf::find(word.as_bytes()).is_none() {
                     wrong.insert(format!("{page}: {word}"));
                 }
             }

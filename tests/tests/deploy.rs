@@ -147,7 +147,7 @@ fn assert_directives(arguments: &[Value]) {
         .iter()
         .filter_map(|one| text(one).strip_prefix("--"));
     let unknown: Vec<&str> = options
-        .filter(|name| conf::directive::find(name.as_bytes()).is_none())
+        .filter(|name| conf::find(name.as_bytes()).is_none())
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }

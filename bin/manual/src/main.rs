@@ -100,7 +100,7 @@ fn sentinel() -> Command {
 
 /// The same with all directives as options, for completions.
 fn with_directives(program: Command) -> Command {
-    conf::directive::all()
+    conf::all()
         .filter(|directive| directive.unused_because().is_none())
         .fold(program, |program, directive| {
             let name = directive.name();
@@ -125,7 +125,7 @@ fn directives() -> String {
          command line behind two dashes and, where it is not said otherwise, with CONFIG SET. Sizes take k, kb, m, mb, g, gb.",
     )]);
     page.control("SH", ["DIRECTIVES"]);
-    for directive in conf::directive::all() {
+    for directive in conf::all() {
         page.control("TP", []);
         let mut head = vec![bold(directive.name())];
         if let Some(other) = directive.other_name() {

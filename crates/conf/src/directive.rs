@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 
 use resp::{args, number};
 
-use crate::rewrite::Rewriter;
-use crate::server::{DIRECTIVES, Effect, ServerConfig};
-use crate::unused::UNUSED;
+use crate::server::{Effect, ServerConfig};
 use crate::value::{Choice, format_memory, memory_bytes};
 
 /// The highest value of C's `int`, which most parameters are.
@@ -20,10 +18,10 @@ pub type Reason = Cow<'static, str>;
 /// One parameter. Built by the functions named after its kind, then by `alias`, `fixed` and the like.
 #[derive(Debug)]
 pub struct Directive {
-    name: &'static str,
+    pub(crate) name: &'static str,
     alias: Option<&'static str>,
     about: &'static [&'static str],
-    kind: Kind,
+    pub(crate) kind: Kind,
     place: Place,
     traits: u8,
     effect: Effect,
@@ -46,7 +44,7 @@ const STEADY: u8 = 1 << 6;
 
 /// How a value is written, and which values there are.
 #[derive(Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Int(Int),
     /// One of the words that the field has.
     Word,
@@ -59,17 +57,17 @@ enum Kind {
 }
 
 #[derive(Debug)]
-struct Int {
+pub(crate) struct Int {
     /// Of 128 bits, as all these numbers: some are signed 64-bit ones, `maxmemory` is an unsigned one.
     range: RangeInclusive<i128>,
     /// What is in range is moved into this one.
     clamp: RangeInclusive<i128>,
-    unit: Unit,
+    pub(crate) unit: Unit,
 }
 
 /// How a number is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Plain,
     /// With `kb`, `mb`, `gb`.
     Memory,
@@ -384,21 +382,6 @@ impl Directive {
     }
 }
 
-/// Every directive: those with an effect, then the others.
-pub fn all() -> impl Iterator<Item = &'static Directive> {
-    DIRECTIVES.iter().chain(UNUSED)
-}
-
-/// The directive of that name or alias, whatever its case.
-#[must_use]
-pub fn find(name: &[u8]) -> Option<&'static Directive> {
-    all().find(|directive| {
-        directive
-            .names()
-            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    })
-}
-
 /// Using.
 impl Directive {
     /// Its name, in lower case.
@@ -518,7 +501,7 @@ impl Directive {
     }
 
     /// The value of a simple directive.
-    fn get(&self, config: &ServerConfig) -> Value {
+    pub(crate) fn get(&self, config: &ServerConfig) -> Value {
         match self.place {
             Place::Field { get, .. } => get(config),
             Place::Unused { default, .. } => {
@@ -614,49 +597,6 @@ impl Directive {
         }
         Ok(())
     }
-
-    /// Gives the rewriter the lines that it wants in the file.
-    pub(crate) fn rewrite(
-        &self,
-        config: &ServerConfig,
-        default: &ServerConfig,
-        rewriter: &mut Rewriter,
-    ) {
-        if !self.is_parameter() {
-            return;
-        }
-        rewriter.forget(self.name);
-        let line = |value: &[u8]| [self.name.as_bytes(), b" ", value].concat();
-        match &self.kind {
-            Kind::Special(special) => {
-                let lines = match special.rewrite {
-                    Some(rewrite) => rewrite(config, default),
-                    None => vec![Line {
-                        text: line(&words_of((special.get)(config))),
-                        force: (special.get)(config) != (special.get)(default),
-                    }],
-                };
-                for line in lines {
-                    rewriter.line(self.name, line.text, line.force);
-                }
-            }
-            kind => {
-                let value = self.get(config);
-                let force = value != self.get(default);
-                match (kind, value) {
-                    (Kind::Int(int), Value::Int(number)) => {
-                        rewriter.line(self.name, line(int.unit.write(number).as_bytes()), force);
-                    }
-                    (Kind::Text { optional: true, .. }, Value::Text(text)) if text.is_empty() => {}
-                    (_, Value::Text(text)) => rewriter.line(self.name, line(&quoted(&text)), force),
-                    (_, Value::Word(word)) => {
-                        rewriter.line(self.name, line(word.as_bytes()), force);
-                    }
-                    (_, Value::Int(_)) => {}
-                }
-            }
-        }
-    }
 }
 
 /// The length a text may have: even with every byte escaped, the line that is rewritten for it can be read back.
@@ -730,7 +670,7 @@ impl Unit {
     }
 
     /// As a file has it.
-    fn write(self, number: i128) -> String {
+    pub(crate) fn write(self, number: i128) -> String {
         match self {
             Unit::Memory | Unit::SignedMemory | Unit::Percent if number >= 0 => {
                 format_memory(number)

@@ -9,7 +9,7 @@
 //!
 //! - [`server`]: the parameters, their types and defaults, and their directives.
 //! - `unused`: directives of Redis and Valkey that are accepted without effect.
-//! - [`directive`]: what a directive is.
+//! - [`directive`]: what a directive is. `table`: all of them, by name.
 //! - [`load`]: from text to a filled struct, with `include`, and the fatal message.
 //! - [`set`]: `CONFIG GET` and `CONFIG SET`.
 //! - [`rewrite`]: `CONFIG REWRITE` as a function from the old file's text to the new one.
@@ -22,6 +22,7 @@ pub mod load;
 pub mod rewrite;
 pub mod server;
 pub mod set;
+mod table;
 mod unused;
 pub mod value;
 
@@ -31,6 +32,7 @@ pub use load::{Host, LoadError, Refusal};
 pub use rewrite::Rewriter;
 pub use server::{Effect, ServerConfig};
 pub use set::{Rights, SetError};
+pub use table::{all, find};
 pub use value::{
     AppendFsync, Choice, ClientClass, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat,
     LogLevel, LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimit, OutputLimits,

@@ -10,8 +10,10 @@ use std::fmt;
 use resp::args;
 use thiserror::Error;
 
-use crate::directive::{BAD_DIRECTIVE, Reason, all, find};
+use crate::directive::{BAD_DIRECTIVE, Reason};
+use crate::rewrite::trim;
 use crate::server::ServerConfig;
+use crate::table::{all, find};
 
 /// The length a line may have.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -346,12 +348,4 @@ fn split(line: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), &'static str> {
 fn shown(line: &[u8]) -> Vec<u8> {
     const MAX_SHOWN_BYTES: usize = 1024;
     line[..line.len().min(MAX_SHOWN_BYTES)].to_vec()
-}
-
-/// Without the blanks around it.
-pub(crate) fn trim(line: &[u8]) -> &[u8] {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let start = line.iter().take_while(|byte| blank(byte)).count();
-    let line = &line[start..];
-    &line[..line.len() - line.iter().rev().take_while(|byte| blank(byte)).count()]
 }

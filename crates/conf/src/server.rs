@@ -11,7 +11,6 @@ use crate::directive::{
     Directive, INT_MAX, Parameter, Place, Value, int, memory, octal, optional, percent,
     signed_memory, special as own, statement, text, unsigned_memory, word,
 };
-use crate::rewrite::Rewriter;
 use crate::value::{
     AppendFsync, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat, LogLevel, LogTimestamp,
     Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
@@ -535,29 +534,4 @@ parameters! {
     tls_auto_reload_interval: u32 = 0, plain: int("tls-auto-reload-interval", 0, INT_MAX).tells(Effect::Tls);
     /// Commands that got other names, in order. Whether a name exists is for the command table to say.
     rename_commands: Vec<RenamedCommand> = Vec::new(), own: statement("rename-command", special::RENAME_COMMAND);
-}
-
-impl ServerConfig {
-    /// The old text of the configuration file with the parameters put in as they are now. `old` is empty when there is
-    /// no such file. Other statements may be added before [`finish`](Rewriter::finish).
-    #[must_use]
-    pub fn rewriter(&self, old: &[u8]) -> Rewriter {
-        self.fill(Rewriter::new(old))
-    }
-
-    /// Hands all parameters to a rewriter.
-    #[must_use]
-    pub fn fill(&self, mut rewriter: Rewriter) -> Rewriter {
-        let default = Self::default();
-        for directive in crate::directive::all() {
-            directive.rewrite(self, &default, &mut rewriter);
-        }
-        rewriter
-    }
-
-    /// `CONFIG REWRITE`: the new text of the configuration file.
-    #[must_use]
-    pub fn rewrite(&self, old: &[u8]) -> Vec<u8> {
-        self.rewriter(old).finish()
-    }
 }

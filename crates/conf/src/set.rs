@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use resp::glob;
 use thiserror::Error;
 
-use crate::directive::{Directive, Reason, all, find};
+use crate::directive::{Directive, Reason};
 use crate::server::{Effect, ServerConfig};
+use crate::table::{all, find};
 
 const IMMUTABLE: &str = "can't set immutable config";
 

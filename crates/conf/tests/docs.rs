@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use conf::{Directive, ServerConfig, directive};
+use conf::{Directive, ServerConfig};
 
 const HEAD: &str = "\
 # Configuration
@@ -59,7 +59,7 @@ fn default(directive: &Directive) -> String {
 
 fn page() -> String {
     let mut text = HEAD.to_owned();
-    let mut all: Vec<_> = directive::all().collect();
+    let mut all: Vec<_> = conf::all().collect();
     all.sort_by_key(|directive| directive.name());
     let cells = |words: &[&str]| {
         words

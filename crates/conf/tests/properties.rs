@@ -1,11 +1,11 @@
 //! What holds for any configuration text and any values.
 
-use conf::{Host, Invocation, LoadError, Refusal, Rights, ServerConfig, directive};
+use conf::{Host, Invocation, LoadError, Refusal, Rights, ServerConfig};
 use proptest::prelude::*;
 
 /// Names of all directives.
 fn names() -> Vec<&'static str> {
-    directive::all()
+    conf::all()
         .flat_map(|directive| directive.names())
         .filter(|name| *name != "loadmodule")
         .collect()

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use conf::load::{BadLine, cannot_open};
-use conf::{Host, LoadError, Refusal, Rights, ServerConfig, SetError, directive};
+use conf::{Host, LoadError, Refusal, Rights, ServerConfig, SetError};
 
 /// `CONFIG GET *` of a server that was given a port, a directory and no save points: name, value.
 const GET: &str = include_str!("data/config-get.tsv");
@@ -335,7 +335,7 @@ fn installed_files_are_taken_as_they_are() {
 
 #[test]
 fn names_are_unique_and_every_default_is_a_value() {
-    let mut names: Vec<_> = directive::all()
+    let mut names: Vec<_> = conf::all()
         .flat_map(|directive| directive.names())
         .collect();
     let count = names.len();
@@ -343,9 +343,7 @@ fn names_are_unique_and_every_default_is_a_value() {
     names.dedup();
     assert_eq!(names.len(), count);
     let default = ServerConfig::default();
-    for known in
-        directive::all().filter(|known| known.is_parameter() && known.name() != "replicaof")
-    {
+    for known in conf::all().filter(|known| known.is_parameter() && known.name() != "replicaof") {
         let mut config = default.clone();
         let value = known.value(&default);
         let words = if value.is_empty() {

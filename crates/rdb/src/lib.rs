@@ -45,11 +45,11 @@ pub use input::Input;
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
 pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
 pub use peek::{Amount, check_head, peek};
-pub use reader::{KeyRecord, Options, Reader, Record, SlotImport};
+pub use reader::{KeyRecord, Options, Reader, Record};
 pub use save::{
     CannotHold, Facts, SaveOptions, Saved, StreamPlace, Usage, dump, dump_for_any, lowest_version,
     save,
 };
 pub use stream::{Fields, StreamFacts, StreamPart};
 pub use value::{Field, ValueReader};
-pub use writer::Writer;
+pub use writer::{SlotImport, Writer};

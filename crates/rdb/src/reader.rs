@@ -12,6 +12,7 @@ use crate::format::{
 use crate::input::Input;
 use crate::stream::StreamPart;
 use crate::value::{Field, ValueReader};
+use crate::writer::SlotImport;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug)]
@@ -61,15 +62,6 @@ pub enum Record<'a> {
     SlotImport(SlotImport),
     /// Something was passed over because this server cannot keep it.
     Skipped(Unsupported),
-}
-
-/// An import of slots that was under way.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlotImport {
-    /// The name of the job.
-    pub job: String,
-    /// The slots, from each first to each last one.
-    pub slots: Vec<(u16, u16)>,
 }
 
 /// What a file says of a key beside its name and value.

@@ -10,9 +10,8 @@ use crate::blob::Pack;
 use crate::dump::Dumper;
 use crate::error::{Printable, library_name};
 use crate::format::{Encoding, Version};
-use crate::reader::SlotImport;
 use crate::stream::write_stream;
-use crate::writer::{self, Writer};
+use crate::writer::{self, SlotImport, Writer};
 
 /// From this version on a file says who wrote it, and how big its databases are.
 const FIRST_WITH_AUX: u16 = 7;

@@ -7,8 +7,16 @@ use resp::number::{DoubleBuffer, parse_i64};
 use crate::blob::{Pack, intset, listpack, ziplist};
 use crate::crc64::Crc64;
 use crate::format::{Encoding, Version, opcode, string_encoding};
-use crate::reader::SlotImport;
 use crate::{liblzf, lzf};
+
+/// An import of slots that was under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotImport {
+    /// The name of the job.
+    pub job: String,
+    /// The slots, from each first to each last one.
+    pub slots: Vec<(u16, u16)>,
+}
 
 /// Bytes written to the sink at once.
 const BUFFER_BYTES: usize = 256 * 1024;

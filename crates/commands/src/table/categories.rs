@@ -1,7 +1,8 @@
 //! ACL categories: which commands `+@name` means.
 
+use super::flags::Flags;
 use super::flags::{bits, words};
-use super::{Flags, Group};
+use super::row::Group;
 
 /// A set of ACL categories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

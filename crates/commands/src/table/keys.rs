@@ -156,7 +156,7 @@ pub struct Key {
 
 /// Appends the keys of a command line to `keys`, in the order of the specifications. Positions are always within `args`. A specification
 /// that does not fit the words finds nothing: the command will complain.
-pub fn find_keys(facts: &super::Facts, args: Args<'_>, keys: &mut Vec<Key>) {
+pub fn find_keys(facts: &super::row::Facts, args: Args<'_>, keys: &mut Vec<Key>) {
     if let Some(find) = facts.key_finder {
         return find(args, keys);
     }
@@ -167,7 +167,7 @@ pub fn find_keys(facts: &super::Facts, args: Args<'_>, keys: &mut Vec<Key>) {
 
 /// Whether a word that is to tell how many keys follow tells nothing of the kind.
 #[must_use]
-pub fn miscounts_keys(facts: &super::Facts, args: Args<'_>) -> bool {
+pub fn miscounts_keys(facts: &super::row::Facts, args: Args<'_>) -> bool {
     let mut counted = facts
         .keys
         .iter()

@@ -1,6 +1,10 @@
 //! A row: the facts about a command, and the function that runs it.
 
-use super::{Categories, Channels, Databases, Flags, Key, KeySpec, SecretFinder, Traits};
+use super::access::{Channels, Databases};
+use super::categories::Categories;
+use super::flags::{Flags, Traits};
+use super::keys::{Key, KeySpec};
+use super::secrets::SecretFinder;
 use crate::{Args, Ctx, Done};
 
 /// The function of a data command.
@@ -171,7 +175,7 @@ impl Facts {
     /// Whether some of its words can be keys.
     #[must_use]
     pub fn has_keys(&self) -> bool {
-        let is_key = |spec: &KeySpec| !spec.flags.has(super::KeyFlags::NOT_KEY);
+        let is_key = |spec: &KeySpec| !spec.flags.has(super::keys::KeyFlags::NOT_KEY);
         self.key_finder.is_some() || self.keys.iter().any(is_key)
     }
 

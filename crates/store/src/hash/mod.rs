@@ -6,6 +6,7 @@
 //! entry while they are few (`in_entry.rs`); then there is no [`Hash`].
 
 mod compact;
+mod fields;
 mod in_entry;
 mod timed;
 
@@ -14,7 +15,7 @@ use std::fmt;
 use crate::block::Field;
 use crate::handle::{Handle, See, SeeMut};
 use crate::packed;
-use crate::table::{self, Entry, Table, Waiting};
+use crate::table::{self, Table, Waiting};
 use crate::thin::Thin;
 use crate::{Encoding, Limits};
 use compact::{Edit, Pairs};
@@ -214,11 +215,11 @@ impl Plain {
                     return edit.new;
                 }
                 let mut table = spread(thin);
-                let new = set_in(&mut table, field, value);
+                let new = fields::set(&mut table, field, value);
                 self.0 = Handle::from_large(Box::new(table));
                 new
             }
-            SeeMut::Large(table) => set_in(table, field, value),
+            SeeMut::Large(table) => fields::set(table, field, value),
         }
     }
 
@@ -524,22 +525,6 @@ fn spread(thin: &Thin) -> Table<Field> {
         table.insert(table::hash(pair.field), item);
     }
     table
-}
-
-fn set_in(table: &mut Table<Field>, field: &[u8], value: &[u8]) -> bool {
-    match table.entry(table::hash(field), field) {
-        Entry::Occupied(mut occupied) => {
-            occupied.update(|mut item| {
-                item.set_last(value);
-                (item, ())
-            });
-            false
-        }
-        Entry::Vacant(vacant) => {
-            vacant.insert(Field::new([], [field, value]));
-            true
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A hash in which some fields have an expiry of their own. These lie in a table beside that of the others, each with its time, and in an
 //! index by time; fields that have none cost what they cost elsewhere.
 
+use super::fields;
 use crate::block::{Field, TimedField, View};
 use crate::due::Due;
 use crate::table::{self, Table};
@@ -94,7 +95,7 @@ impl Timed {
         };
         match (old, until) {
             (None, None) => {
-                super::set_in(&mut self.plain, field, value);
+                fields::set(&mut self.plain, field, value);
             }
             (Some(old), Some(new)) if old == new => {
                 if let Some(mut found) = self.timed.find_mut(hash, field) {
