@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aof::{CheckReport, CheckedFile, Manifest, PartKind, Verdict};
 use daemon::reason;
+use rdb::check::{Report, StatsFormat};
 
 use crate::{fail, say};
 
@@ -61,8 +62,14 @@ impl Tool {
         } else {
             format!("{called} --{}", self.name())
         };
+        if self == Self::Rdb
+            && let [path, options @ ..] = arguments
+            && let Some(stats) = StatsWanted::of(options)
+        {
+            return exit_code(path, stats.check(path));
+        }
         let (how, path) = match (self, arguments) {
-            (_, [path]) => (How::Look, path),
+            (Self::Aof | Self::Dump, [path]) => (How::Look, path),
             (Self::Aof, [word, path]) if word == b"--fix" => (How::Fix, path),
             (Self::Aof, [word, seconds, path]) if word == b"--truncate-to-timestamp" => {
                 match std::str::from_utf8(seconds).map(str::parse) {
@@ -75,17 +82,15 @@ impl Tool {
                     "Usage: {name} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>"
                 ));
             }
-            _ => return complain(&format!("Usage: {name} <dump.rdb>")),
+            (Self::Dump, _) => return complain(&format!("Usage: {name} <dump.rdb>")),
+            (Self::Rdb, _) => {
+                return complain(&format!(
+                    "Usage: {name} <rdb-file-name> [--format table|info|csv] [--stats] [--output <file>]"
+                ));
+            }
         };
         let path = Path::new(OsStr::from_bytes(path));
-        match self.check(how, path) {
-            Ok(code) => code,
-            Err(error) => fail(&format!(
-                "Cannot check {}: {}",
-                path.display(),
-                reason(&error)
-            )),
-        }
+        exit_code(path.as_os_str().as_bytes(), self.check(how, path))
     }
 
     fn check(self, how: How, path: &Path) -> std::io::Result<ExitCode> {
@@ -96,18 +101,76 @@ impl Tool {
         let Ok(file) = File::open(path) else {
             return Ok(complain(&format!("Cannot open file: {name}")));
         };
-        let report = if self == Self::Dump {
-            rdb::check::check_dump(&name, &file, now_ms())?
-        } else {
-            rdb::check::check_rdb(&name, &file, now_ms())
-        };
-        say(&report.text);
-        Ok(if report.ok {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        let report = rdb::check::check_dump(&name, &file, now_ms())?;
+        Ok(told(&report))
     }
+}
+
+fn told(report: &Report) -> ExitCode {
+    say(&report.text);
+    if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What the check of a dump prints beside what is wrong.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct StatsWanted<'a> {
+    stats: bool,
+    /// How they are written; otherwise as a table.
+    format: Option<StatsFormat>,
+    /// Where they go; otherwise to the output.
+    output: Option<&'a [u8]>,
+}
+
+impl<'a> StatsWanted<'a> {
+    /// Reads the words behind the file's name.
+    fn of(options: &'a [Vec<u8>]) -> Option<Self> {
+        let mut wanted = Self::default();
+        let mut words = options.iter();
+        while let Some(word) = words.next() {
+            match word.as_slice() {
+                b"--stats" => wanted.stats = true,
+                b"--format" => wanted.format = Some(StatsFormat::named(words.next()?)?),
+                b"--output" => wanted.output = Some(words.next()?),
+                _ => return None,
+            }
+        }
+        Some(wanted)
+    }
+
+    fn check(&self, path: &[u8]) -> std::io::Result<ExitCode> {
+        let path = Path::new(OsStr::from_bytes(path));
+        let name = path.display().to_string();
+        let Ok(file) = File::open(path) else {
+            return Ok(complain(&format!("Cannot open file: {name}")));
+        };
+        if !self.stats {
+            return Ok(told(&rdb::check::check_rdb(&name, &file, now_ms())));
+        }
+        let (report, stats) = rdb::check::check_rdb_with_stats(&name, &file, now_ms());
+        let code = told(&report);
+        let text = stats.text(self.format.unwrap_or(StatsFormat::Table));
+        match self.output {
+            Some(output) => std::fs::write(OsStr::from_bytes(output), text)?,
+            None => {
+                say(&text);
+            }
+        }
+        Ok(code)
+    }
+}
+
+fn exit_code(path: impl AsRef<[u8]>, checked: std::io::Result<ExitCode>) -> ExitCode {
+    checked.unwrap_or_else(|error| {
+        fail(&format!(
+            "Cannot check {}: {}",
+            String::from_utf8_lossy(path.as_ref()),
+            reason(&error)
+        ))
+    })
 }
 
 /// What is done with what is found.
@@ -320,5 +383,24 @@ mod tests {
         assert_eq!(found("server", "--check-aof --fix a"), Some((Tool::Aof, 2)));
         assert_eq!(found("server", "--port 1"), None);
         assert_eq!(found("server", "check-aof"), None);
+    }
+
+    #[test]
+    fn the_options_of_the_check_of_a_dump_follow_its_name() {
+        let wanted = |line: &str| {
+            let words: Vec<Vec<u8>> = line.split_whitespace().map(|word| word.into()).collect();
+            StatsWanted::of(&words).map(|wanted| {
+                let output = wanted.output.map(<[u8]>::to_vec);
+                (wanted.stats, wanted.format, output)
+            })
+        };
+        assert_eq!(wanted(""), Some((false, None, None)));
+        assert_eq!(
+            wanted("--stats --format csv --output o"),
+            Some((true, Some(StatsFormat::Csv), Some(b"o".to_vec())))
+        );
+        for bad in ["--format", "--format xml", "--output", "--stats more"] {
+            assert_eq!(wanted(bad), None, "{bad}");
+        }
     }
 }

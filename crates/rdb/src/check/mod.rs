@@ -3,10 +3,12 @@
 
 mod dump;
 mod rdb;
+mod stats;
 mod window;
 
 pub use dump::check_dump;
-pub use rdb::{check_rdb, check_rdb_in};
+pub use rdb::{check_rdb, check_rdb_in, check_rdb_with_stats};
+pub use stats::{Stats, StatsFormat};
 
 /// What a check tool has to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

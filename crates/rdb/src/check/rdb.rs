@@ -2,60 +2,39 @@
 
 use std::io::Read;
 
-use super::Report;
+use super::{Report, Stats};
 use crate::error::{Error, Printable};
 use crate::format::{Origin, Version};
 use crate::input::Input;
-use crate::reader::{Options, Reader, Record};
+use crate::reader::{KeyRecord, Options, Reader, Record};
 
 /// Reads the file `name` from `source` to its end. `now_ms` is Unix milliseconds: keys that expired before are counted.
 pub fn check_rdb(name: &str, source: impl Read, now_ms: i64) -> Report {
     check_rdb_in(name, Input::new(source), now_ms).0
 }
 
-/// The same for a file inside another: gives the input back, standing behind it, where that is known.
+/// The same with statistics of the keys, as far as the file is good.
+pub fn check_rdb_with_stats(name: &str, source: impl Read, now_ms: i64) -> (Report, Stats) {
+    let mut check = Check {
+        stats: Some(Stats::default()),
+        ..Check::default()
+    };
+    check.run(name, Input::new(source), now_ms);
+    (check.report, check.stats.unwrap_or_default())
+}
+
+/// As [`check_rdb`] for a file inside another: gives the input back, standing behind it, where that is known.
 pub fn check_rdb_in<R: Read>(
     name: &str,
     input: Input<R>,
     now_ms: i64,
 ) -> (Report, Option<Input<R>>) {
-    let mut check = Check {
-        report: Report::default(),
-        keys: 0,
-        expires: 0,
-        expired: 0,
-        functions: 0,
-        skipped: 0,
-    };
-    check
-        .report
-        .line(format!("[offset 0] Checking RDB file {name}"));
-    let options = Options {
-        checksum: true,
-        skip_unsupported: true,
-        relaxed: true,
-    };
-    match Reader::open(input, options) {
-        Ok(mut reader) => {
-            if let Some(origin) = unknown(reader.version()) {
-                let (mut text, number) = (origin.to_owned(), reader.version().number());
-                text[..1].make_ascii_uppercase();
-                let (offset, line) = (reader.offset(), &mut check.report);
-                line.line(format!(
-                    "[offset {offset}] {text} RDB version {number} detected"
-                ));
-            }
-            let result = check.walk(&mut reader, now_ms);
-            check.finish(result, Some(&reader));
-            (check.report, Some(reader.into_input()))
-        }
-        Err(error) => {
-            check.finish::<R>(Err(error), None);
-            (check.report, None)
-        }
-    }
+    let mut check = Check::default();
+    let behind = check.run(name, input, now_ms);
+    (check.report, behind)
 }
 
+#[derive(Default)]
 struct Check {
     report: Report,
     keys: u64,
@@ -63,9 +42,41 @@ struct Check {
     expired: u64,
     functions: u64,
     skipped: u64,
+    /// Of the keys, where they are wanted.
+    stats: Option<Stats>,
 }
 
 impl Check {
+    /// Reads the whole file; gives the input back where that is known.
+    fn run<R: Read>(&mut self, name: &str, input: Input<R>, now_ms: i64) -> Option<Input<R>> {
+        self.report
+            .line(format!("[offset 0] Checking RDB file {name}"));
+        let options = Options {
+            checksum: true,
+            skip_unsupported: true,
+            relaxed: true,
+        };
+        match Reader::open(input, options) {
+            Ok(mut reader) => {
+                if let Some(origin) = unknown(reader.version()) {
+                    let (mut text, number) = (origin.to_owned(), reader.version().number());
+                    text[..1].make_ascii_uppercase();
+                    let offset = reader.offset();
+                    self.report.line(format!(
+                        "[offset {offset}] {text} RDB version {number} detected"
+                    ));
+                }
+                let result = self.walk(&mut reader, now_ms);
+                self.finish(result, Some(&reader));
+                Some(reader.into_input())
+            }
+            Err(error) => {
+                self.finish::<R>(Err(error), None);
+                None
+            }
+        }
+    }
+
     fn walk<R: Read>(&mut self, reader: &mut Reader<R>, now_ms: i64) -> Result<(), Error> {
         loop {
             let line = match reader.next_record()? {
@@ -86,14 +97,27 @@ impl Check {
                     what.to_string()
                 }
                 Some(Record::Key(key)) => {
-                    self.keys += 1;
-                    self.expires += u64::from(key.expire_ms.is_some());
-                    self.expired += u64::from(key.expire_ms.is_some_and(|at| at < now_ms));
+                    self.key(reader, key, now_ms)?;
                     continue;
                 }
             };
             self.report
                 .line(format!("[offset {}] {line}", reader.offset()));
+        }
+    }
+
+    fn key<R: Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        key: KeyRecord,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        self.keys += 1;
+        self.expires += u64::from(key.expire_ms.is_some());
+        self.expired += u64::from(key.expire_ms.is_some_and(|at| at < now_ms));
+        match &mut self.stats {
+            Some(stats) => stats.add(reader, key, now_ms),
+            None => Ok(()),
         }
     }
 
