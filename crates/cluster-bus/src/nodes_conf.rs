@@ -23,6 +23,18 @@ pub struct NodesConf {
     pub last_vote_epoch: u64,
 }
 
+impl NodesConf {
+    /// Whether a replica's shard is not its master's, as it was once written.
+    pub(crate) fn shards_differ(&self) -> bool {
+        let master_of = |line: &NodeLine| {
+            let id = line.master?;
+            self.nodes.iter().find(|other| other.id == id)
+        };
+        let mut nodes = self.nodes.iter();
+        nodes.any(|line| master_of(line).is_some_and(|master| master.shard != line.shard))
+    }
+}
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeLine {
@@ -743,5 +755,20 @@ mod tests {
                 problem: Problem::NotText
             }
         );
+    }
+
+    #[test]
+    fn a_shard_that_is_not_its_masters_is_noticed() {
+        let (master, replica) = ("a".repeat(40), "b".repeat(40));
+        let file = |shard: char| {
+            let (one, other) = ("c".repeat(40), shard.to_string().repeat(40));
+            format!(
+                "{master} 127.0.0.1:1@2,,tls-port=0,shard-id={one} myself,master - 0 0 1 connected\n\
+                 {replica} 127.0.0.1:3@4,,tls-port=0,shard-id={other} slave {master} 0 0 1 connected\n\
+                 vars currentEpoch 1 lastVoteEpoch 0\n"
+            )
+        };
+        let differ = |shard| parse(file(shard).as_bytes()).unwrap().shards_differ();
+        assert!(differ('d') && !differ('c'));
     }
 }

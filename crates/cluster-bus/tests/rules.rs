@@ -6,7 +6,7 @@ mod harness;
 
 use std::sync::Arc;
 
-use cluster_bus::message::{Body, Header, NodeFlags, Packet, PingKind, Version, WireIp};
+use cluster_bus::message::{self, Body, Header, NodeFlags, Packet, PingKind, Version, WireIp};
 use cluster_bus::node::{FailoverKind, SlotChange};
 use cluster_bus::{
     Caller, Config, Event, Facts, MAX_EPOCH, NodeId, Query, Route, Slot, SlotSet, key_slot,
@@ -1049,4 +1049,34 @@ fn a_replica_plans_its_election_when_it_hears_of_the_failure() {
     let packet = world.packet_of(1, Body::Fail(master));
     world.inject(3, packet);
     assert!(world.logged(3, "Start of election delayed"));
+}
+
+#[test]
+fn who_is_met_hears_at_once_who_else_is_there() {
+    let mut world = World::new(3, &quick());
+    world.meet(0, 1);
+    world.run_until("two know each other", 10_000, |world| {
+        world.hosts[0].node.node_lines().count() == 2 && world.hosts[1].node.knows(world.id(0))
+    });
+    let entry = message::Gossip {
+        id: world.id(1),
+        ping_sent: 0,
+        pong_received: 0,
+        ip: WireIp::from(Some(std::net::Ipv4Addr::LOCALHOST.into())),
+        port: port(1),
+        bus_port: port(1) + 10_000,
+        tls_port: 0,
+        flags: NodeFlags::MASTER,
+    };
+    for kind in [PingKind::Ping, PingKind::Meet] {
+        let body = Body::Ping {
+            kind,
+            gossip: vec![entry.clone()],
+            extensions: message::Extensions::default(),
+        };
+        let packet = world.packet_of(0, body);
+        world.inject(2, packet);
+        let knows = world.hosts[2].node.knows(world.id(1));
+        assert_eq!(knows, kind == PingKind::Meet);
+    }
 }

@@ -147,6 +147,15 @@ impl Node {
         }
     }
 
+    /// Somebody wants this node in a cluster: who else is in it is told at once. If the handshake fails, they know each other so.
+    pub(super) fn hear_of_strangers(&mut self, now: Now, gossip: &[Gossip]) {
+        for entry in gossip {
+            if self.table.find(entry.id).is_none() {
+                self.hear_of_stranger(now, entry);
+            }
+        }
+    }
+
     /// Only known nodes are heard at all, so this is a node of our cluster that we have yet to meet. It is taken in under the name that
     /// it was told by, and greeted by PING: 3.0 sends MEET, and so brings clusters together if somebody else lives there by now.
     fn hear_of_stranger(&mut self, now: Now, entry: &Gossip) {

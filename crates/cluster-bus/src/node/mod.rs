@@ -426,6 +426,7 @@ impl Node {
         let epochs = saved
             .as_ref()
             .map_or((0, 0), |saved| (saved.current_epoch, saved.last_vote_epoch));
+        let shards_differ = saved.as_ref().is_some_and(NodesConf::shards_differ);
         let table = match &saved {
             Some(saved) => Table::restore(now, saved, config.port, &mut rng),
             None => {
@@ -457,7 +458,8 @@ impl Node {
             next_cron_ms: now.mono_ms,
             cron_count: 0,
             todo: Todo {
-                save: fresh,
+                // What did not fit together in the file is told to it as it was understood.
+                save: fresh || shards_differ,
                 ..Todo::default()
             },
             promised: None,

@@ -131,7 +131,10 @@ impl Node {
         if kind != PingKind::Pong {
             self.learn_own_address(link, kind);
             match sender {
-                None if kind == PingKind::Meet => self.meet_stranger(now, link, header),
+                None if kind == PingKind::Meet => {
+                    self.meet_stranger(now, link, header);
+                    self.hear_of_strangers(now, gossip);
+                }
                 Some(sender) if kind == PingKind::Meet => self.meet_again(now, sender),
                 _ => {}
             }

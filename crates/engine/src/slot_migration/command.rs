@@ -94,7 +94,8 @@ fn read_groups(engine: &Engine, words: Args<'_>) -> Result<Vec<(Ranges, NodeId)>
     let mut groups: Vec<(Ranges, NodeId)> = Vec::new();
     let mut reader = Reader::from(words, 0);
     while !reader.is_empty() {
-        if !reader.takes("SLOTSRANGE") {
+        // valkey-cli 9.1 sends the byte behind the word, too.
+        if !reader.takes("SLOTSRANGE") && !reader.takes("SLOTSRANGE\0") {
             return Err(Error::Syntax);
         }
         let (slots, owner) = read_ranges(node, &mut reader)?;

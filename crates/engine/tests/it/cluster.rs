@@ -156,3 +156,36 @@ fn a_transaction_finds_keys_where_it_selects_them() {
         "-ERR source and destination objects are the same\r\n"
     );
 }
+
+#[test]
+fn slots_move_as_the_tool_of_valkey_asks_for_it() {
+    let (mine, other) = ("a".repeat(40), "b".repeat(40));
+    let mut server = Server::node_with(&format!(
+        "{mine} 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-16383\n\
+         {other} 127.0.0.1:7001@17001 master - 0 0 2 connected\n\
+         vars currentEpoch 2 lastVoteEpoch 0\n"
+    ));
+    let a = server.a;
+    for (word, first) in [("SLOTSRANGE", "0"), ("SLOTSRANGE\0", "1")] {
+        let words = [
+            "CLUSTER",
+            "MIGRATESLOTS",
+            word,
+            first,
+            first,
+            "NODE",
+            &other,
+        ];
+        assert_eq!(server.run(a, &words), "+OK\r\n", "{word:?}");
+    }
+    let words = [
+        "CLUSTER",
+        "MIGRATESLOTS",
+        "SLOTSRANGE\0x",
+        "2",
+        "2",
+        "NODE",
+        &other,
+    ];
+    assert_eq!(server.run(a, &words), "-ERR syntax error\r\n");
+}
