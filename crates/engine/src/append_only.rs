@@ -294,11 +294,12 @@ impl Engine {
 
     /// The periodic work: what was postponed or failed is tried again, and the last writes of a quiet server are synced.
     pub(crate) fn tick_append_only(&mut self) {
+        // Also a server that appends to no file may be asked to write one.
+        self.finish_install(false);
         if self.journal.append_only.state != State::On || self.journal.append_only.given_up {
             return;
         }
         let syncing = self.poll_sync();
-        self.finish_install(false);
         let now = self.now.mono_s();
         let child_writes =
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();

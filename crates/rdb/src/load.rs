@@ -14,11 +14,11 @@ use crate::error::{Error, Printable, Unsupported};
 use crate::format::{Encoding, Kind, Version};
 use crate::input::Input;
 use crate::reader::{KeyRecord, Options, Reader, Record};
-use crate::writer::SlotImport;
 use crate::save::Facts;
 use crate::stream::StreamPart;
 use crate::stream_builder::StreamBuilder;
 use crate::value::{Field, ValueReader};
+use crate::writer::SlotImport;
 
 /// How a file is loaded.
 #[derive(Clone, Copy, Debug, Default)]

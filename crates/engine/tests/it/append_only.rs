@@ -121,7 +121,8 @@ fn clients_are_served_while_the_manifest_of_a_rewrite_gets_to_the_disk() {
     let mut server = keeping();
     server.engine.start_append_only(0).unwrap();
     let a = server.a;
-    for turned_off in [false, true] {
+    // The last time no file is appended to.
+    for turned_off in [false, true, false] {
         server.talk.child.set(Some(ChildEnd::Done));
         let started = server.run(a, &["BGREWRITEAOF"]);
         assert!(started.starts_with("+Background"), "{started}");
