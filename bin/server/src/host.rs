@@ -305,6 +305,11 @@ impl System for Machine {
         self.clock.mono_ns()
     }
 
+    fn stop(&mut self) {
+        // A process may always stop itself.
+        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+    }
+
     fn sleep(&mut self, time: Duration) {
         std::thread::sleep(time);
     }

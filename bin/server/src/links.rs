@@ -35,6 +35,24 @@ pub(crate) struct Link {
 struct Queue {
     bytes: Cell<usize>,
     written: Notify,
+    /// How many bytes may still be read; none for as many as come.
+    room: Cell<Option<u64>>,
+    limited: Notify,
+}
+
+impl Queue {
+    /// How many bytes may be read into a buffer of this size.
+    fn may_read(&self, size: usize) -> usize {
+        let room = self.room.get().unwrap_or(u64::MAX);
+        usize::try_from(room).unwrap_or(usize::MAX).min(size)
+    }
+
+    /// So many bytes were read.
+    fn have_read(&self, count: usize) {
+        let room = self.room.get();
+        self.room
+            .set(room.map(|room| room.saturating_sub(count as u64)));
+    }
 }
 
 /// The task's end of a link.
@@ -70,6 +88,12 @@ impl Link {
         self.queue.bytes.set(self.queue.bytes.get() + bytes.len());
         // A link that has just ended takes nothing more; its end is told soon.
         let _ = self.bytes.send(bytes);
+    }
+
+    /// No more than so many bytes are read from now on; none: as many as come.
+    pub(crate) fn limit(&self, room: Option<u64>) {
+        self.queue.room.set(room);
+        self.queue.limited.notify_one();
     }
 
     /// Whether little waits to be sent.
@@ -110,7 +134,9 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
     shell.turn(|engine| engine.link_opened(link, Ok(())));
     let mut buffer = vec![0; READ_BYTES];
     loop {
+        let may_read = work.queue.may_read(buffer.len());
         tokio::select! {
+            () = work.queue.limited.notified() => {}
             bytes = work.bytes.recv() => match bytes {
                 Some(bytes) => {
                     if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
@@ -122,9 +148,10 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
                 }
                 None => return,
             },
-            read = stream.read(&mut buffer) => match read {
+            read = stream.read(&mut buffer[..may_read]), if may_read > 0 => match read {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
+                    work.queue.have_read(count);
                     shell.turn(|engine| engine.link_received(link, &buffer[..count]));
                 }
             },

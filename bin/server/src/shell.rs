@@ -337,6 +337,18 @@ impl Shell {
                 }
             }
             Action::CloseLink { link } => self.forget_link(link),
+            Action::LimitLink { link, room } => {
+                if let Some(known) = self.links.borrow().get(&link) {
+                    known.limit(room);
+                }
+            }
+            Action::ResumeLink { link } => {
+                let shell = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    tokio::task::yield_now().await;
+                    shell.turn(|engine| engine.link_goes_on(link));
+                });
+            }
             // See `keep_dump`.
             Action::BeginSyncFile | Action::WriteSyncFile { .. } => {}
             Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),

@@ -280,6 +280,9 @@ parameters! {
     repl_disable_tcp_nodelay: bool = false, plain: word("repl-disable-tcp-nodelay").tells(Effect::Replication);
     /// Send a full copy straight to the sockets.
     repl_diskless_sync: bool = true, plain: word("repl-diskless-sync").tells(Effect::Replication);
+    /// A full copy has a connection of its own, and the stream behind it is sent meanwhile: where both sides want it, and
+    /// `repl-diskless-sync`.
+    dual_channel_replication: bool = false, plain: word("dual-channel-replication-enabled").tells(Effect::Replication);
     /// Seconds to wait for more replicas before such a copy starts.
     repl_diskless_sync_delay: u32 = 5, plain: int("repl-diskless-sync-delay", 0, INT_MAX).tells(Effect::Replication);
     /// Replicas at which it starts without waiting longer; 0 for no such number.

@@ -53,10 +53,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         Switch(true),
         "The allocator asks for no huge pages, so there is nothing to switch off.",
     ),
-    word("dual-channel-replication-enabled").unused(
-        Switch(false),
-        "A full copy and the stream after it share one connection.",
-    ),
     word("extended-redis-compatibility").unused(
         Switch(false),
         "The server always gives redis_version, and its own name as server_name.",

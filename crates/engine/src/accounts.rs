@@ -18,6 +18,8 @@ pub(crate) struct Accounts {
     pub(crate) replicas: usize,
     /// The stream that is kept for replicas.
     pub(crate) backlog: usize,
+    /// What is kept of the primary's stream while a dump comes by another connection.
+    pub(crate) buffered: usize,
     /// What waits to be written to the append-only file.
     pub(crate) append_only: usize,
     /// The interpreter of scripts.
@@ -36,6 +38,7 @@ impl Accounts {
             + self.clients
             + self.replicas
             + self.backlog
+            + self.buffered
             + self.append_only
             + self.scripts
     }
@@ -101,6 +104,7 @@ impl Engine {
             clients: normal,
             replicas,
             backlog: kept - waiting,
+            buffered: self.buffered_stream().2,
             append_only: usize::try_from(self.append_only_bytes()).unwrap_or(usize::MAX),
             scripts: self.script_memory(),
             tables: databases().map(store::Db::table_bytes).sum(),

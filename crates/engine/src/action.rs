@@ -41,6 +41,18 @@ pub enum Action {
         /// Which.
         link: LinkId,
     },
+    /// From now on read no more than so many bytes from such a connection, until another number is told; none: as many as come.
+    LimitLink {
+        /// Which.
+        link: LinkId,
+        /// How many.
+        room: Option<u64>,
+    },
+    /// Call [`crate::Engine::link_goes_on`] once others have had their turn.
+    ResumeLink {
+        /// Which.
+        link: LinkId,
+    },
     /// A dump comes from the master: open a temporary file for it.
     BeginSyncFile,
     /// Write to that file.

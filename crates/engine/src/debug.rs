@@ -153,10 +153,15 @@ fn switch(engine: &mut Engine, word: &[u8], args: Args<'_>) -> Option<Done> {
         (b"set-skip-checksum-validation", [_, _, on]) => {
             engine.shard.settings.trust.any_checksum = is_on(on);
         }
+        (b"delay-rdb-client-free-seconds", [_, _, seconds]) => {
+            let seconds = resp::number::scan_integer(seconds).value;
+            engine.switches.dump_client_grace_s = u64::try_from(seconds).unwrap_or(0);
+        }
         (
             b"set-disable-deny-scripts"
             | b"set-active-expire"
             | b"pause-cron"
+            | b"pause-after-fork"
             | b"client-enforce-reply-list",
             [_, _, on],
         ) => turn(engine, word, is_on(on)),
@@ -249,6 +254,7 @@ fn turn(engine: &mut Engine, switch: &[u8], on: bool) {
     match switch {
         b"set-active-expire" => engine.shard.active_expire = on,
         b"pause-cron" => engine.switches.no_ticks = on,
+        b"pause-after-fork" => engine.switches.stops_after_fork = on,
         b"client-enforce-reply-list" => engine.switches.whole_blocks = on,
         _ => engine.scripting.calls_anything = on,
     }

@@ -35,7 +35,12 @@ impl Engine {
     fn replica_at(&self, host: &str, port: u16) -> Option<(ClientId, bool)> {
         let all = self.journal.replicas.ids.iter();
         let mut all = all.filter_map(|id| Some((*id, self.sessions.clients.get(*id)?)));
-        let (id, client) = all.find(|(_, client)| Self::is_at(client, host, port))?;
+        let brings_dump = |client: &Client| {
+            let replica = client.replica.as_deref();
+            replica.is_some_and(|replica| replica.dump_only)
+        };
+        let (id, client) =
+            all.find(|(_, client)| Self::is_at(client, host, port) && !brings_dump(client))?;
         let state = client.replica.as_ref()?.state;
         Some((id, state == ReplicaState::Online))
     }

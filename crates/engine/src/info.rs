@@ -361,7 +361,8 @@ impl Engine {
             "mem_fragmentation_bytes:{}", signed(rss) - signed(used);
             "mem_not_counted_for_evict:{}", self.memory_not_counted();
             "mem_replication_backlog:{}", all.backlog;
-            "mem_total_replication_buffers:{}", stream;
+            "mem_total_replication_buffers:{}", stream + all.buffered;
+            "mem_replicas_repl_buffer:{}", all.buffered;
             "mem_clients_slaves:{}", all.replicas;
             "mem_clients_normal:{}", all.clients;
             "mem_cluster_links:{}", self.keeper.cluster.as_ref().map_or(0, |node| node.link_bytes());
@@ -531,8 +532,8 @@ impl Engine {
                 0
             };
             lines!(text,
-                "slave{}:ip={},port={},state={},offset={},lag={},type=replica",
-                number, ip, client.listening_port, replica.state.name(), replica.acked, lag;
+                "slave{}:ip={},port={},state={},offset={},lag={},type={}",
+                number, ip, client.listening_port, replica.state_name(), replica.acked, lag, replica.type_name();
             );
         }
         let backlog = self.journal.replicas.backlog.as_ref();
@@ -541,7 +542,7 @@ impl Engine {
             i64::try_from(offset.saturating_add(1)).unwrap_or(i64::MAX)
         });
         lines!(text,
-            "replicas_waiting_psync:0";
+            "replicas_waiting_psync:{}", self.awaited_replicas();
             "master_failover_state:{}", self.failover_state();
             "master_replid:{}", self.journal.replicas.id;
             "master_replid2:{}", self.journal.replicas.second_id();
@@ -559,6 +560,7 @@ impl Engine {
             return;
         };
         let up = self.is_linked();
+        let (buffered, most_buffered, _) = self.buffered_stream();
         let now_ms = self.now.mono_ms;
         let silent =
             i64::try_from(now_ms.saturating_sub(slave.link.active_ms()) / 1000).unwrap_or(i64::MAX);
@@ -570,8 +572,8 @@ impl Engine {
             "master_sync_in_progress:{}", u8::from(slave.link.state() == replication::State::Sync);
             "slave_read_repl_offset:{}", self.received_offset();
             "slave_repl_offset:{}", self.applied_offset().unwrap_or(1);
-            "replicas_repl_buffer_size:0";
-            "replicas_repl_buffer_peak:0";
+            "replicas_repl_buffer_size:{}", buffered;
+            "replicas_repl_buffer_peak:{}", most_buffered;
         );
         if let Some(left_ms) = self.refuses_primary_ms() {
             lines!(text, "empty_master_refused_seconds_left:{}", left_ms.div_ceil(1000););

@@ -13,6 +13,8 @@ use crate::keeper::persistence::Purpose;
 use crate::sessions::client::Announced;
 use crate::{Action, ClientId, Engine, filtered_dump};
 
+mod dual;
+
 /// How far the stream goes on between two looks at what is kept of it.
 const LOOK_BYTES: u64 = 256 * 1024;
 /// A write is refused for want of replicas that keep up.
@@ -52,6 +54,12 @@ impl Engine {
         };
         backlog.feed(bytes);
         self.journal.throttle.spend(bytes.len());
+        if !self.journal.replicas.awaited.is_empty() {
+            self.attach_awaited();
+        }
+        let Some(backlog) = &self.journal.replicas.backlog else {
+            return;
+        };
         if backlog.offset() - self.journal.replicas.looked_at >= LOOK_BYTES {
             self.journal.replicas.looked_at = backlog.offset();
             self.limit_replicas();
@@ -96,9 +104,7 @@ impl Engine {
             .clients
             .get(id)
             .is_none_or(|client| client.flags.closing);
-        !closing
-            && replica
-                .is_some_and(|replica| replica.state == ReplicaState::Online && !replica.wait_ack)
+        !closing && replica.is_some_and(|replica| replica.state.reads_stream() && !replica.wait_ack)
     }
 
     /// The part of the stream that is to be sent to a client next: empty for one that is no replica, or has everything.
@@ -178,11 +184,11 @@ impl Engine {
             .filter(|client| !client.flags.closing)
             .filter_map(|client| client.replica.as_ref());
         let slowest = slowest
-            .filter(|replica| replica.state != ReplicaState::WaitStart)
-            .map(|replica| replica.sent)
-            .min();
+            .filter(|replica| replica.state != ReplicaState::WaitStart && !replica.dump_only)
+            .map(|replica| replica.sent);
+        let awaited = self.journal.replicas.awaited.iter();
         let slowest = slowest
-            .into_iter()
+            .chain(awaited.map(|awaited| awaited.offset))
             .chain(self.journal.replicas.fork_offset)
             .min();
         if let Some(backlog) = &mut self.journal.replicas.backlog {
@@ -264,7 +270,17 @@ impl Engine {
             );
             return false;
         };
-        self.add_replica(id, ReplicaState::Online, true, from);
+        let dual = self.join_awaited(id);
+        let state = if dual {
+            ReplicaState::Loading
+        } else {
+            ReplicaState::Online
+        };
+        self.add_replica(id, state, true, from);
+        if let Some(replica) = self.replica(id).filter(|_| dual) {
+            replica.copied_at = Some(from);
+            self.begin_stream();
+        }
         let answer = if self.announced(id).psync2 {
             format!("+CONTINUE {}\r\n", self.journal.replicas.id)
         } else {
@@ -339,6 +355,7 @@ impl Engine {
         let acked_ms = self.now.mono_ms;
         let client = &mut self.sessions.clients[id];
         client.flags.replica = true;
+        let told = client.announced.as_deref();
         let replica = Replica {
             state,
             psync,
@@ -349,6 +366,8 @@ impl Engine {
             copied_at: None,
             acked_ms,
             wait_ack: false,
+            dump_only: told.is_some_and(|told| told.rdb_only),
+            dump_channel: told.is_some_and(|told| told.rdb_channel),
             select: Vec::new(),
             over_soft_since_ms: None,
         };
@@ -380,6 +399,7 @@ impl Engine {
             return;
         }
         tracing::info!("Connection with replica {} lost.", self.replica_name(id));
+        self.dump_connection_gone(id);
         self.journal.replicas.ids.retain(|other| *other != id);
         self.sessions.clients[id].replica = None;
         if self.journal.replicas.ids.is_empty() {
@@ -391,6 +411,7 @@ impl Engine {
 
     /// Closes all replicas: our own data are about to be others.
     pub(crate) fn disconnect_replicas(&mut self) {
+        self.journal.replicas.awaited.clear();
         for id in self.journal.replicas.ids.clone() {
             self.close_now(id);
         }
@@ -411,6 +432,11 @@ impl Engine {
                 tracing::info!("Waiting for end of BGSAVE for SYNC");
                 let offset = self.journal.replicas.fork_offset.unwrap_or(0);
                 self.announce_sync(id, offset);
+            }
+            Some(Purpose::Sync) => {
+                tracing::info!(
+                    "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC"
+                );
             }
             Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
             None if self.config.repl_diskless_sync
@@ -436,7 +462,9 @@ impl Engine {
     /// Whether the dump that is being made, and the stream behind it, are of use to one more replica: it has still to be sent the dump,
     /// in which time as much again may come.
     fn can_join_dump(&self, id: ClientId) -> bool {
-        (self.announced(id).psync2 || self.keeper.persistence.dump_is_old)
+        let told = self.announced(id);
+        !told.rdb_channel
+            && (told.psync2 || self.keeper.persistence.dump_is_old)
             && self.journal.replicas.fork_offset.is_some()
             && !self.is_lost(self.stream_since_fork().saturating_mul(2))
     }
@@ -444,7 +472,18 @@ impl Engine {
     /// Starts the child that makes the dump for all replicas that wait for one.
     fn start_sync(&mut self) {
         self.journal.replicas.first_waiting_ms = None;
-        let waiting = self.replicas_in(ReplicaState::WaitStart);
+        let mut waiting = self.replicas_in(ReplicaState::WaitStart);
+        let is_dual = |id: &ClientId| self.announced(*id).rdb_channel;
+        let dual = waiting.iter().any(is_dual);
+        if dual {
+            // The others get a dump that they can read behind this one.
+            waiting.retain(|id| self.announced(*id).psync2);
+        }
+        let how = if waiting.iter().all(is_dual) {
+            "dual-channel"
+        } else {
+            "normal sync"
+        };
         let all = |has: fn(&Announced) -> bool| waiting.iter().all(|id| has(&self.announced(*id)));
         let (psync2, eof) = (all(|told| told.psync2), all(|told| told.eof));
         // Before 4.0 a dump does not tell which database the stream has selected: then the stream has to, from behind a file.
@@ -458,7 +497,7 @@ impl Engine {
         } else {
             "disk"
         };
-        tracing::info!("Starting BGSAVE for SYNC with target: {target} using: normal sync");
+        tracing::info!("Starting BGSAVE for SYNC with target: {target} using: {how}");
         self.keeper.persistence.dump_is_old = !psync2;
         if self.start_child(purpose).is_err() {
             tracing::warn!("BGSAVE for replication failed");
@@ -469,6 +508,9 @@ impl Engine {
                 self.close_after_reply(id);
             }
             return;
+        }
+        if self.switches.stops_after_fork {
+            self.host.stop();
         }
         let offset = self.journal.replicas.offset();
         for &id in &waiting {
@@ -536,8 +578,11 @@ impl Engine {
         };
         replica.state = ReplicaState::WaitEnd;
         replica.sent = offset;
-        replica.copied_at = Some(offset);
+        replica.copied_at = (!replica.dump_only).then_some(offset);
         replica.select = select;
+        if replica.dump_channel {
+            return self.announce_end_offset(id, offset);
+        }
         if replica.psync {
             self.sessions.clients[id]
                 .out
@@ -614,6 +659,7 @@ impl Engine {
             return self.close_now(id);
         }
         if self.announced(id).rdb_only {
+            self.dump_connection_done(id);
             return self.close_after_reply(id);
         }
         let now_ms = self.now.mono_ms;
@@ -685,6 +731,7 @@ impl Engine {
                 self.close_now(id);
             }
         }
+        self.tick_awaited();
         self.limit_replicas();
         if let Some(first_ms) = self.journal.replicas.first_waiting_ms
             && self.keeper.persistence.running.is_none()
@@ -716,6 +763,7 @@ impl Engine {
     /// The stream is not kept any more. What is written from now on is not counted: its name is not used any more either.
     pub(crate) fn free_backlog(&mut self) {
         self.journal.replicas.offset = self.journal.replicas.offset();
+        self.journal.replicas.awaited.clear();
         self.journal.replicas.backlog = None;
         self.journal.replicas.selected = None;
         self.rename_stream();
@@ -750,7 +798,7 @@ impl Engine {
             let Some(replica) = self.replica(id).filter(|_| !closing) else {
                 continue;
             };
-            let behind = if replica.state == ReplicaState::WaitStart {
+            let behind = if replica.state == ReplicaState::WaitStart || replica.dump_only {
                 0
             } else {
                 offset.saturating_sub(replica.sent)
@@ -767,6 +815,7 @@ impl Engine {
                     now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)
                 })
             {
+                self.meter.stats.output_buffer_closed += 1;
                 tracing::warn!(
                     "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
                     self.replica_name(id)
@@ -774,6 +823,7 @@ impl Engine {
                 self.close_now(id);
             }
         }
+        self.limit_awaited(bound.map_or(limit.hard_bytes, |bound| bound.saturating_mul(2)));
         self.look_at_copies();
     }
 
@@ -866,6 +916,15 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         if args[1] != b"?" {
             engine.meter.stats.sync_partial_err += 1;
         }
+        if engine.announced(id).dual_channel {
+            tracing::info!(
+                "Dual channel replication: Replica {} is capable of dual channel synchronization, and partial sync isn't possible. Full sync \
+                 will continue with dedicated RDB channel.",
+                engine.replica_name(id)
+            );
+            engine.sessions.clients[id].out.raw(b"+DUALCHANNELSYNC\r\n");
+            return Ok(());
+        }
     }
     engine.begin_full_sync(id, psync);
     Ok(())
@@ -922,6 +981,21 @@ pub(crate) fn replconf(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Don
 
 /// One of the options that tell what a replica can, or is.
 fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> Done {
+    if args::is(option, "SET-RDB-CLIENT-ID") {
+        let serial = args::int(value)?;
+        let known = u64::try_from(serial)
+            .ok()
+            .filter(|serial| engine.is_awaited(*serial));
+        let known = known
+            .ok_or_else(|| Error::owned(format!("ERR Unrecognized RDB client id {serial}")))?;
+        let announced = &mut engine.sessions.clients[id].announced;
+        announced.get_or_insert_default().dump_client = Some(known);
+        return Ok(());
+    }
+    let (dual, diskless) = (
+        engine.config.dual_channel_replication,
+        engine.config.repl_diskless_sync,
+    );
     let node = engine.keeper.cluster.as_deref();
     let announced = engine.sessions.clients[id]
         .announced
@@ -936,6 +1010,17 @@ fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> D
     } else if args::is(option, "CAPA") {
         announced.eof |= args::is(value, "EOF");
         announced.psync2 |= args::is(value, "PSYNC2");
+        if dual && args::is(value, "DUAL-CHANNEL") {
+            announced.dual_channel |= diskless;
+            if !diskless {
+                tracing::info!("Dual channel capability ignored: repl-diskless-sync disabled");
+            }
+        }
+    } else if args::is(option, "RDB-CHANNEL") {
+        announced.rdb_channel = args::int(value)? != 0;
+        // Who knows of such a connection knows the rest.
+        announced.psync2 |= announced.rdb_channel;
+        announced.rdb_only |= announced.rdb_channel;
     } else if args::is(option, "RDB-ONLY") {
         announced.rdb_only = args::int(value)? != 0;
     } else if args::is(option, "RDB-FILTER-ONLY") {
@@ -983,9 +1068,13 @@ fn acknowledged(engine: &mut Engine, id: ClientId, told: Args<'_>) {
         replica.acked = replica.acked.max(offset);
         replica.acked_on_disk = on_disk.max(replica.acked_on_disk.filter(|_| on_disk.is_some()));
         let first = !std::mem::replace(&mut replica.heard, true);
+        let loading = replica.state == ReplicaState::Loading;
         replica.acked_ms = now_ms;
         if std::mem::take(&mut replica.wait_ack) {
             engine.wake(id);
+        }
+        if loading {
+            engine.note_loaded_replica(id);
         }
         if first {
             engine.count_followers();

@@ -44,6 +44,7 @@ pub(crate) fn stats(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done 
         ("total.allocated", all.used),
         ("startup.allocated", all.startup),
         ("replication.backlog", all.backlog),
+        ("replicas.repl.buffer", all.buffered),
         ("clients.slaves", all.replicas),
         ("clients.normal", all.clients),
         ("aof.buffer", all.append_only),

@@ -5,6 +5,7 @@
 
 use bytes::BytesMut;
 use commands::{Args, Done, Error, Flags, Traits, args};
+use conf::ClientClass;
 use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
@@ -13,6 +14,7 @@ use crate::keeper::slave::{Head, Slave};
 use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
+mod channel;
 mod refusal;
 
 impl Engine {
@@ -146,6 +148,8 @@ impl Engine {
                 .cluster
                 .as_ref()
                 .map(|node| node.my_id().to_string()),
+            dual_channel: self.config.dual_channel_replication,
+            most_buffered: self.config.client_output_buffer_limit[ClientClass::Slave].hard_bytes,
         }
     }
 
@@ -186,6 +190,8 @@ impl Engine {
             port,
             link,
             socket: None,
+            second: None,
+            most_buffered: 0,
             client: None,
             held: Vec::new(),
             scanned: 0,
@@ -242,8 +248,8 @@ impl Engine {
         let Some(slave) = self.keeper.slave.take() else {
             return;
         };
-        if let Some(socket) = slave.socket {
-            self.act(Action::CloseLink { link: socket });
+        for link in [slave.socket, slave.second].into_iter().flatten() {
+            self.act(Action::CloseLink { link });
         }
         if let Some(client) = slave.client {
             if slave.link.state() == State::Connected {
@@ -304,7 +310,7 @@ impl Engine {
 
     /// The connection to the master is made, or is not.
     pub fn link_opened(&mut self, link: LinkId, result: Result<(), String>) {
-        if self.export_opened(link, &result) {
+        if self.export_opened(link, &result) || self.second_opened(link, &result) {
             return;
         }
         let now_ms = self.now.mono_ms;
@@ -328,7 +334,7 @@ impl Engine {
 
     /// Bytes came from the master.
     pub fn link_received(&mut self, link: LinkId, bytes: &[u8]) {
-        if self.export_received(link, bytes) {
+        if self.export_received(link, bytes) || self.second_received(link, bytes) {
             return;
         }
         let now_ms = self.now.mono_ms;
@@ -340,15 +346,21 @@ impl Engine {
         else {
             return;
         };
-        self.meter.stats.input_bytes += bytes.len() as u64;
-        self.meter.stats.replication.input_bytes += bytes.len() as u64;
         slave.link.handle_input(now_ms, Input::Received(bytes));
+        let (buffered, _) = slave.link.buffered();
+        slave.most_buffered = slave.most_buffered.max(buffered);
+        self.count_received(bytes.len());
         self.perform_link();
+    }
+
+    fn count_received(&mut self, bytes: usize) {
+        self.meter.stats.input_bytes += bytes as u64;
+        self.meter.stats.replication.input_bytes += bytes as u64;
     }
 
     /// The connection to the master ended.
     pub fn link_closed(&mut self, link: LinkId) {
-        if self.export_closed(link) {
+        if self.export_closed(link) || self.second_closed(link) {
             return;
         }
         if self
@@ -429,10 +441,14 @@ impl Engine {
         if !goes_on {
             return;
         }
-        tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
         self.start_stream();
+        let mut dual = false;
         if let Some(slave) = &mut self.keeper.slave {
+            dual = slave.link.is_dual();
             slave.link.handle_input(now_ms, Input::Loaded);
+        }
+        if !dual {
+            tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
         }
         self.perform_link();
         self.send_ack();
@@ -508,11 +524,7 @@ impl Engine {
                 Output::Log(false, text) => tracing::info!("{text}"),
                 Output::Connect => self.connect_master(),
                 Output::Close => self.close_link(),
-                Output::Send(bytes) => {
-                    if let Some(link) = self.keeper.slave.as_ref().and_then(|slave| slave.socket) {
-                        self.act(Action::SendLink { link, bytes });
-                    }
-                }
+                Output::Send(bytes) => self.send_first(bytes),
                 Output::BeginTransfer(bytes) => {
                     if let Some(slave) = &mut self.keeper.slave {
                         slave.transfer = Some((bytes, 0));
@@ -534,6 +546,7 @@ impl Engine {
                 Output::Continued(renamed) => self.continue_stream(renamed),
                 Output::Discard => self.discard_master(),
                 Output::Stream(bytes) => self.apply_stream(&bytes),
+                of_two => self.perform_dual(of_two),
             }
         }
     }

@@ -29,10 +29,8 @@ impl Engine {
         let bound = self.copy_bound();
         let replicas = self.journal.replicas.ids.iter();
         let replicas = replicas.filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
-        let gathered = replicas
-            .filter_map(|replica| replica.gathered(offset))
-            .max()
-            .unwrap_or(0);
+        let gathered = replicas.filter_map(|replica| replica.gathered(offset));
+        let gathered = gathered.max().unwrap_or(0).max(self.awaited_bytes());
         let now = bound.and_then(|bound| rate(gathered, bound));
         let before = std::mem::replace(&mut self.journal.throttle.rate, now);
         match (before, now) {

@@ -84,7 +84,7 @@ impl Engine {
                 "Lagging replica {} reported offset {} behind master, lag={lag}, state={}.",
                 self.replica_name(*id),
                 offset.saturating_sub(replica.acked),
-                replica.state.name()
+                replica.state_name()
             );
         }
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The stream.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Backlog {
     chunks: VecDeque<Vec<u8>>,
     /// The offset of the first byte of the first chunk, counted from 0 (PSYNC counts from 1).

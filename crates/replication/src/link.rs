@@ -6,18 +6,20 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-/// The longest line that a master may answer during the handshake.
-const MOST_LINE_BYTES: usize = 4096;
+use crate::Backlog;
+use crate::channel::Event;
+use crate::transfer::{Lines, Part, Transfer};
+
+mod dual;
+
+use dual::Dual;
+
 /// Between two attempts to connect there is at least this long. Milliseconds.
 const RETRY_MS: u64 = 1000;
-/// Length of the mark that ends a streamed transfer.
-const MARK_BYTES: usize = 40;
 /// Length of a replication id.
-const ID_BYTES: usize = 40;
+pub(crate) const ID_BYTES: usize = 40;
 /// The version that the handshake tells: a primary writes its dump so that this one could read it.
-const VERSION: &str = "9.1.0";
-/// A dump of more bytes than this is nothing that a master would send.
-const MOST_DUMP_BYTES: u64 = 1 << 48;
+pub(crate) const VERSION: &str = "9.1.0";
 
 /// A place in a replication stream: the stream's name, and how many of its bytes there are before it.
 pub type Place = (String, u64);
@@ -66,6 +68,11 @@ pub struct Config {
     pub timeout_ms: u64,
     /// This server's name in its cluster, for a primary that ends and names its successor.
     pub node_id: Option<String>,
+    /// `dual-channel-replication-enabled`
+    pub dual_channel: bool,
+    /// How much of the stream is kept here while a dump comes by a second connection, bytes; 0: all that comes. It is the caller who
+    /// reads no more than that ([`Output::Room`]).
+    pub most_buffered: u64,
 }
 
 /// What happens to the link.
@@ -83,6 +90,14 @@ pub enum Input<'a> {
     Unusable(&'a str),
     /// The connection ended.
     Lost,
+    /// The second connection is made ([`Output::OpenSecond`]).
+    SecondConnected,
+    /// It could not be made, or has ended: why.
+    SecondLost(&'a str),
+    /// Bytes came over it.
+    SecondReceived(&'a [u8]),
+    /// The caller goes on ([`Output::Later`]).
+    GoOn,
 }
 
 /// What the caller has to do.
@@ -111,6 +126,20 @@ pub enum Output {
     Stream(Vec<u8>),
     /// A line for the log; warnings are `true`.
     Log(bool, String),
+    /// Connect to the master a second time.
+    OpenSecond,
+    /// Send these bytes over the second connection.
+    SendSecond(Vec<u8>),
+    /// Close the second connection; nothing more is wanted from it.
+    CloseSecond,
+    /// What was kept of the stream is of no use any more, and may take long to free.
+    Unneeded(Backlog),
+    /// From now on read no more than so many bytes from the first connection; none: as many as come.
+    Room(Option<u64>),
+    /// Say [`Input::GoOn`] once others have had their turn.
+    Later,
+    /// What was kept of the stream while the dump came has been handed out: from here on it comes as it is written.
+    CaughtUp,
 }
 
 /// The steps of the handshake: what was sent, and is to be answered.
@@ -126,13 +155,19 @@ enum Step {
     Version,
     NodeId,
     Psync,
-    /// SYNC: a dump follows, no other answer.
-    DumpHeader,
-    Dump {
-        left: u64,
-    },
-    StreamedDump,
+    /// A dump comes, or its first line; SYNC: no other answer.
+    Dump,
     Loading,
+    /// The second connection is to tell where the dump stands.
+    AwaitOffset,
+    /// The primary was told which connection the dump comes by.
+    SecondId,
+    /// It was asked for the stream behind the dump.
+    DualPsync,
+    /// The stream is kept while the dump comes.
+    Buffering,
+    /// What was kept is handed out.
+    Draining,
     Streaming,
 }
 
@@ -141,10 +176,13 @@ enum Step {
 pub struct Link {
     config: Config,
     step: Step,
-    /// Bytes of an answer that is not whole.
-    partial: Vec<u8>,
-    /// What ends a streamed dump.
-    mark: Vec<u8>,
+    lines: Lines,
+    /// The dump that comes by this connection.
+    transfer: Transfer,
+    /// The stream behind a dump that is being loaded.
+    behind: Vec<u8>,
+    /// A copy whose dump comes by a second connection.
+    dual: Option<Dual>,
     /// The place that PSYNC may ask to continue from.
     place: Option<Place>,
     /// PSYNC tells the other side to be the primary.
@@ -165,8 +203,10 @@ impl Link {
         Self {
             config,
             step: Step::Idle,
-            partial: Vec::new(),
-            mark: Vec::new(),
+            lines: Lines::default(),
+            transfer: Transfer::default(),
+            behind: Vec::new(),
+            dual: None,
             place,
             hand_over: false,
             announced: None,
@@ -189,10 +229,14 @@ impl Link {
             | Step::Capabilities
             | Step::Version
             | Step::NodeId
-            | Step::Psync => State::Handshake,
-            Step::DumpHeader | Step::Dump { .. } | Step::StreamedDump | Step::Loading => {
-                State::Sync
-            }
+            | Step::Psync
+            | Step::AwaitOffset => State::Handshake,
+            Step::Dump
+            | Step::Loading
+            | Step::SecondId
+            | Step::DualPsync
+            | Step::Buffering
+            | Step::Draining => State::Sync,
             Step::Streaming => State::Connected,
         }
     }
@@ -200,15 +244,15 @@ impl Link {
     /// Whether a dump has come whole and [`Input::Loaded`] is awaited.
     #[must_use]
     pub fn is_loading(&self) -> bool {
-        self.step == Step::Loading
+        self.step == Step::Loading || self.dual.as_ref().is_some_and(Dual::is_loading)
     }
 
     /// How many bytes of a dump of known length are still to come.
     #[must_use]
     pub fn transfer_left(&self) -> Option<u64> {
-        match self.step {
-            Step::Dump { left } => Some(left),
-            _ => None,
+        match &self.dual {
+            Some(dual) => dual.transfer_left(),
+            None => self.transfer.left(),
         }
     }
 
@@ -244,8 +288,11 @@ impl Link {
         if self.step == Step::Idle {
             return self.connect(now_ms);
         }
-        if self.step == Step::Loading
-            || now_ms.saturating_sub(self.active_ms) <= self.config.timeout_ms
+        let active_ms = self.dual.as_ref().and_then(Dual::active_ms);
+        let active_ms = active_ms.unwrap_or(self.active_ms);
+        if self.is_loading()
+            || self.step == Step::Draining
+            || now_ms.saturating_sub(active_ms) <= self.config.timeout_ms
         {
             return;
         }
@@ -265,8 +312,16 @@ impl Link {
         self.step = Step::Connecting;
         self.active_ms = now_ms;
         self.attempt_ms = now_ms;
-        self.partial.clear();
+        self.forget();
         self.outputs.push_back(Output::Connect);
+    }
+
+    /// Nothing that came so far belongs to what comes.
+    fn forget(&mut self) {
+        self.lines.clear();
+        self.transfer = Transfer::default();
+        self.behind = Vec::new();
+        self.leave_dual();
     }
 
     /// Something happened.
@@ -275,8 +330,14 @@ impl Link {
         reason = "an input is used up, as in the other state machines"
     )]
     pub fn handle_input(&mut self, now_ms: u64, input: Input<'_>) {
-        self.active_ms = now_ms;
+        if !matches!(input, Input::SecondReceived(_)) {
+            self.active_ms = now_ms;
+        }
         match input {
+            Input::SecondConnected => self.second_connected(now_ms),
+            Input::SecondLost(why) => self.second_lost(why),
+            Input::SecondReceived(bytes) => self.second_received(now_ms, bytes),
+            Input::GoOn => self.go_on(),
             Input::Connected => {
                 self.note("Non blocking connect for SYNC fired the event.");
                 self.send(Step::Ping, &[b"PING"]);
@@ -285,27 +346,27 @@ impl Link {
                 self.warn(format!("Error condition on socket for SYNC: {why}"));
                 self.step = Step::Idle;
             }
+            Input::Loaded if self.dual.is_some() => self.dual_loaded(),
             Input::Loaded => {
                 self.step = Step::Streaming;
-                let waiting = std::mem::take(&mut self.partial);
+                let waiting = std::mem::take(&mut self.behind);
                 if !waiting.is_empty() {
                     self.outputs.push_back(Output::Stream(waiting));
                 }
             }
             Input::Unusable(line) => self.give_up(line),
             Input::Lost => {
-                if matches!(
-                    self.step,
-                    Step::Dump { .. } | Step::StreamedDump | Step::DumpHeader
-                ) {
+                if self.step == Step::Dump {
                     self.warn("I/O error trying to sync with PRIMARY: connection lost");
+                } else if self.dual.is_some() {
+                    self.warn("Dual channel replication: Provisional primary closed connection");
                 }
                 // The less the master writes meanwhile, the smaller a backlog will do. A link that was up for no time waits for the
                 // next second, as every other.
                 let at_once = self.step == Step::Streaming
                     && now_ms.saturating_sub(self.attempt_ms) >= RETRY_MS;
                 self.step = Step::Idle;
-                self.partial.clear();
+                self.forget();
                 if at_once {
                     self.connect(now_ms);
                 }
@@ -323,11 +384,11 @@ impl Link {
                 }
                 // The stream after a dump that is still being loaded.
                 Step::Loading => {
-                    self.partial.extend_from_slice(bytes);
+                    self.behind.extend_from_slice(bytes);
                     &[]
                 }
-                Step::Dump { left } => self.dump(bytes, left),
-                Step::StreamedDump => self.streamed_dump(bytes),
+                Step::Buffering | Step::Draining => self.buffer(bytes),
+                Step::Dump => self.dump(bytes),
                 Step::Idle | Step::Connecting => &[],
                 _ => self.line(bytes),
             };
@@ -336,21 +397,12 @@ impl Link {
 
     /// Takes bytes up to the end of a line, and the line if it is whole; what is left.
     fn line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let (now, rest) = bytes.split_at(end.map_or(bytes.len(), |at| at + 1));
-        self.partial.extend_from_slice(now);
-        if self.partial.len() > MOST_LINE_BYTES {
+        let Some((line, rest)) = self.lines.take(bytes) else {
             self.give_up("PRIMARY sent a line without an end during the handshake");
             return &[];
-        }
-        if end.is_some() {
-            let line = std::mem::take(&mut self.partial);
-            let line = line.strip_suffix(b"\n").unwrap_or(&line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-            // Empty lines only show that the master lives.
-            if !line.is_empty() {
-                self.answer(&line);
-            }
+        };
+        if let Some(line) = line {
+            self.answer(&line);
         }
         rest
     }
@@ -406,7 +458,8 @@ impl Link {
                 self.send_psync();
             }
             Step::Psync => self.psync_answer(&text),
-            Step::DumpHeader => self.dump_header(&text),
+            Step::SecondId => self.second_id_answer(&text),
+            Step::DualPsync => self.dual_psync_answer(&text),
             _ => {}
         }
     }
@@ -420,10 +473,11 @@ impl Link {
     }
 
     fn send_capabilities(&mut self) {
-        self.send(
-            Step::Capabilities,
-            &[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"],
-        );
+        let mut words = vec![&b"REPLCONF"[..], b"capa", b"eof", b"capa", b"psync2"];
+        if self.config.dual_channel {
+            words.extend([&b"capa"[..], b"dual-channel"]);
+        }
+        self.send(Step::Capabilities, &words);
     }
 
     fn send_node_id(&mut self) {
@@ -503,6 +557,9 @@ impl Link {
         self.place = None;
         self.announced = None;
         self.outputs.push_back(Output::Discard);
+        if self.config.dual_channel && line == "+DUALCHANNELSYNC" {
+            return self.begin_dual();
+        }
         if let Some(rest) = line.strip_prefix("+FULLRESYNC") {
             let mut words = rest.split_ascii_whitespace();
             let id = words.next().filter(|id| id.len() == ID_BYTES);
@@ -516,7 +573,7 @@ impl Link {
                 }
                 _ => self.warn("Primary replied with wrong +FULLRESYNC syntax."),
             }
-            self.step = Step::DumpHeader;
+            self.step = Step::Dump;
             return;
         }
         if line.starts_with("-ERR") {
@@ -527,93 +584,49 @@ impl Link {
             self.warn(format!("Unexpected reply to PSYNC from primary: {line}"));
         }
         self.note("Retrying with SYNC...");
-        self.send(Step::DumpHeader, &[b"SYNC"]);
+        self.send(Step::Dump, &[b"SYNC"]);
     }
 
-    fn dump_header(&mut self, line: &str) {
-        let Some(length) = line.strip_prefix('$') else {
-            return self.give_up(match line.strip_prefix('-') {
-                Some(error) => format!("PRIMARY aborted replication with an error: {error}"),
-                None => format!("Bad protocol from PRIMARY, the first byte is not '$' (we received '{line}'), are you sure the host and port are right?"),
-            });
-        };
-        if let Some(mark) = length
-            .strip_prefix("EOF:")
-            .filter(|mark| mark.len() == MARK_BYTES)
-        {
-            self.note(
-                "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to disk",
-            );
-            self.mark = mark.as_bytes().to_vec();
-            self.step = Step::StreamedDump;
-            self.outputs.push_back(Output::BeginTransfer(None));
-            return;
+    /// Takes bytes of a dump; what is left.
+    fn dump<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let mut parts = Vec::new();
+        let taken = self.transfer.take(bytes, |part| parts.push(part));
+        for part in parts {
+            self.dump_part(part);
         }
-        match length.parse::<u64>() {
-            Ok(bytes) if bytes <= MOST_DUMP_BYTES => {
-                self.note(format!(
-                    "PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to disk"
-                ));
-                self.outputs.push_back(Output::BeginTransfer(Some(bytes)));
-                self.step = Step::Dump { left: bytes };
-                if bytes == 0 {
-                    self.whole_dump();
-                }
+        if self.transfer.is_whole() {
+            self.step = Step::Loading;
+            self.outputs.push_back(Output::Load(self.announced.take()));
+        }
+        taken.unwrap_or_else(|why| {
+            self.give_up(why);
+            &[]
+        })
+    }
+
+    fn dump_part(&mut self, part: Part) {
+        match part {
+            Part::Begin(length) => {
+                self.note(match length {
+                    Some(bytes) => format!("PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to disk"),
+                    None => "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to disk".to_owned(),
+                });
+                self.outputs.push_back(Output::BeginTransfer(length));
             }
-            _ => self.give_up(format!(
-                "Bad protocol from PRIMARY: '{line}' is no length of a dump"
-            )),
+            Part::Bytes(bytes) => self.outputs.push_back(Output::Dump(bytes)),
+            Part::Whole => {}
         }
-    }
-
-    /// Takes the bytes of a dump of known length; what is left.
-    fn dump<'a>(&mut self, bytes: &'a [u8], left: u64) -> &'a [u8] {
-        let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        let (now, rest) = bytes.split_at(take);
-        self.outputs.push_back(Output::Dump(now.to_vec()));
-        let left = left - take as u64;
-        self.step = Step::Dump { left };
-        if left == 0 {
-            self.whole_dump();
-        }
-        rest
-    }
-
-    /// Takes the bytes of a dump that a mark ends; what is left. Up to a mark's length is held back, in case it is the mark.
-    fn streamed_dump<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let held = self.partial.len();
-        self.partial.extend_from_slice(bytes);
-        // The master sends nothing behind the mark until we have answered, so the mark is at the end of what was received.
-        if self.partial.ends_with(&self.mark) {
-            self.partial.truncate(self.partial.len() - MARK_BYTES);
-            let last = std::mem::take(&mut self.partial);
-            self.outputs.push_back(Output::Dump(last));
-            self.whole_dump();
-        } else if held + bytes.len() > MARK_BYTES {
-            let keep = self.partial.split_off(self.partial.len() - MARK_BYTES);
-            let now = std::mem::replace(&mut self.partial, keep);
-            self.outputs.push_back(Output::Dump(now));
-        }
-        &[]
-    }
-
-    fn whole_dump(&mut self) {
-        self.step = Step::Loading;
-        self.outputs.push_back(Output::Load(self.announced.take()));
     }
 
     fn send(&mut self, step: Step, words: &[&[u8]]) {
         self.step = step;
-        let mut out = resp::Reply::default();
-        out.array(words.len());
-        words.iter().for_each(|word| out.bulk(word));
-        self.outputs.push_back(Output::Send(out.into_vec()));
+        self.outputs.push_back(Output::Send(request(words)));
     }
 
     fn give_up(&mut self, why: impl fmt::Display) {
         self.warn(why);
         self.step = Step::Idle;
-        self.partial.clear();
+        self.forget();
         self.outputs.push_back(Output::Close);
     }
 
@@ -624,6 +637,14 @@ impl Link {
     fn warn(&mut self, text: impl fmt::Display) {
         self.outputs.push_back(Output::Log(true, text.to_string()));
     }
+}
+
+/// A request of these words.
+fn request<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
+    let mut out = resp::Reply::default();
+    out.array(words.len());
+    words.iter().for_each(|word| out.bulk(word.as_ref()));
+    out.into_vec()
 }
 
 #[cfg(test)]
@@ -640,6 +661,8 @@ mod tests {
                 password: None,
                 timeout_ms: 60_000,
                 node_id: None,
+                dual_channel: false,
+                most_buffered: 0,
             },
             place,
         );
@@ -685,6 +708,8 @@ mod tests {
                 password: Some(b"p".to_vec()),
                 timeout_ms: 60_000,
                 node_id: None,
+                dual_channel: false,
+                most_buffered: 0,
             };
             let mut link = Link::new(0, config, None);
             link.handle_timeout(0);
@@ -748,7 +773,7 @@ mod tests {
             let mut link = link(None);
             run(&mut link, start.as_bytes(), 3);
             let outputs = run(&mut link, &body, size);
-            assert_eq!(joined(&outputs).0, &body[..body.len() - MARK_BYTES]);
+            assert_eq!(joined(&outputs).0, &body[..body.len() - ID.len()]);
             assert!(matches!(outputs.last(), Some(Output::Load(_))));
         }
     }

@@ -72,6 +72,9 @@ pub trait System: fmt::Debug {
         self.mono_ns() / 1000
     }
 
+    /// Stops the process until somebody has it go on (DEBUG PAUSE-AFTER-FORK).
+    fn stop(&mut self) {}
+
     /// Blocks everything for a while (DEBUG SLEEP).
     fn sleep(&mut self, time: Duration);
 

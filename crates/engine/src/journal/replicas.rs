@@ -13,18 +13,15 @@ pub(crate) enum ReplicaState {
     WaitEnd,
     /// The dump is being sent.
     Sending,
+    /// It reads the stream, while it takes or loads the dump that comes by another connection.
+    Loading,
     /// It reads the stream.
     Online,
 }
 
 impl ReplicaState {
-    /// The name in INFO.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::WaitStart | Self::WaitEnd => "wait_bgsave",
-            Self::Sending => "send_bulk",
-            Self::Online => "online",
-        }
+    pub(crate) fn reads_stream(self) -> bool {
+        matches!(self, Self::Loading | Self::Online)
     }
 }
 
@@ -48,6 +45,10 @@ pub struct Replica {
     pub(crate) acked_ms: u64,
     /// Its dump was streamed: it has the stream only after its first answer.
     pub(crate) wait_ack: bool,
+    /// It wants a dump, and no stream behind it on this connection.
+    pub(crate) dump_only: bool,
+    /// That is since the stream goes over another one.
+    pub(crate) dump_channel: bool,
     /// What goes before the stream, see [`Engine::missing_select`].
     pub(crate) select: Vec<u8>,
     /// Since when its share of the stream has been over the soft limit, on the monotonic clock, milliseconds.
@@ -55,6 +56,29 @@ pub struct Replica {
 }
 
 impl Replica {
+    /// Its state in INFO.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self.state {
+            ReplicaState::WaitStart | ReplicaState::WaitEnd => "wait_bgsave",
+            // The child is not done before it has all.
+            ReplicaState::Sending if self.wait_ack => "wait_bgsave",
+            ReplicaState::Sending => "send_bulk",
+            ReplicaState::Loading => "bg_transfer",
+            ReplicaState::Online => "online",
+        }
+    }
+
+    /// What the connection is for, in INFO.
+    pub(crate) fn type_name(&self) -> &'static str {
+        if self.dump_channel {
+            "rdb-channel"
+        } else if self.state == ReplicaState::Loading {
+            "main-channel"
+        } else {
+            "replica"
+        }
+    }
+
     /// Whether it has said to have applied the stream up to there.
     pub(crate) fn has(&self, offset: u64) -> bool {
         self.applied().is_some_and(|applied| applied >= offset)
@@ -64,6 +88,22 @@ impl Replica {
     pub(crate) fn applied(&self) -> Option<u64> {
         (self.state == ReplicaState::Online && self.heard).then_some(self.acked)
     }
+}
+
+/// A replica that is to ask for the stream behind its dump.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    /// The connection that brings the dump, and the number by which the replica names it.
+    pub(crate) client: ClientId,
+    pub(crate) serial: u64,
+    /// Where in the stream the dump stands.
+    pub(crate) offset: u64,
+    /// It has its dump.
+    pub(crate) whole: bool,
+    /// Since when that connection is gone, on the monotonic clock, milliseconds.
+    pub(crate) gone_since_ms: Option<u64>,
+    /// Something of the stream is kept for it.
+    pub(crate) attached: bool,
 }
 
 /// Our side of replication as a master.
@@ -98,6 +138,8 @@ pub(crate) struct Replicas {
     pub(crate) most: usize,
     /// Clients in WAIT and WAITAOF.
     pub(crate) waiters: Vec<ClientId>,
+    /// Replicas that take their dump by a connection of its own, and are to ask for the stream behind it.
+    pub(crate) awaited: Vec<Awaited>,
 }
 
 impl Replicas {

@@ -82,7 +82,7 @@ impl Purpose {
     pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Save => ("saving", "saving"),
-            Self::Sync => ("RDB transfer", "transfer"),
+            Self::Sync => ("RDB transfer", "RDB transfer"),
             Self::Rewrite => ("AOF rewrite", "AOF rewrite"),
             Self::Slots => ("SLOT MIGRATION transfer", "SLOT MIGRATION transfer"),
         }

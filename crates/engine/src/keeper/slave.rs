@@ -12,6 +12,10 @@ pub(crate) struct Slave {
     pub(crate) link: Link,
     /// The connection that is open or being made.
     pub(crate) socket: Option<LinkId>,
+    /// The same of the one that the dump comes by, where that is another one.
+    pub(crate) second: Option<LinkId>,
+    /// The most that was kept of the stream while a dump came by that one, bytes.
+    pub(crate) most_buffered: u64,
     /// The client that applies the stream, once there is one.
     pub(crate) client: Option<ClientId>,
     /// Bytes of the stream that were received and not handed on: the start of a request, or of a transaction.

@@ -173,6 +173,12 @@ pub(crate) struct Announced {
     pub(crate) node_id: Option<NodeId>,
     /// It wants a dump and no stream.
     pub(crate) rdb_only: bool,
+    /// It can take its dump by a connection of its own, and this is to be used.
+    pub(crate) dual_channel: bool,
+    /// It is that connection.
+    pub(crate) rdb_channel: bool,
+    /// The number of the connection that brings its dump.
+    pub(crate) dump_client: Option<u64>,
     /// Of the dump it wants these parts only (`rdb-filter-only`).
     pub(crate) parts: Option<DumpParts>,
 }

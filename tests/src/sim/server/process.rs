@@ -113,6 +113,8 @@ pub struct Server {
     ready: VecDeque<Output<Note>>,
     tick_ms: u64,
     received: Option<Received>,
+    /// Links that go on at the next chance.
+    resumed: Vec<LinkId>,
     /// Replicas that a child makes a dump for, and the mark behind it.
     relay: Option<(Vec<ClientId>, String)>,
     /// The link to the node that a child writes slots for.
@@ -163,6 +165,7 @@ impl Server {
             ready: VecDeque::new(),
             tick_ms: now.mono_ms + TICK_MS,
             received: None,
+            resumed: Vec::new(),
             relay: None,
             slots_to: None,
             nodes: None,
@@ -406,6 +409,9 @@ impl Server {
                     self.close(conn);
                 }
             }
+            // What comes here is little.
+            Action::LimitLink { .. } => {}
+            Action::ResumeLink { link } => self.resumed.push(link),
             Action::BeginSyncFile => {
                 self.received = Some(Received {
                     bytes: Vec::new(),
@@ -744,6 +750,9 @@ impl Server {
 
     pub(super) fn handle_timeout(&mut self, now: Now) {
         self.set_now(now);
+        for link in std::mem::take(&mut self.resumed) {
+            self.turn(|engine| engine.link_goes_on(link));
+        }
         if self.machine.has_ended_child() {
             self.turn(Engine::look_after_child);
         }
@@ -776,7 +785,8 @@ impl Server {
             .and_then(|received| received.load.as_ref())
             .map(|(at_ms, _)| *at_ms);
         let nodes_ms = self.nodes.as_ref().map(|(at_ms, _)| *at_ms);
-        [load_ms, nodes_ms, self.machine.next_ms()]
+        let resumed_ms = (!self.resumed.is_empty()).then_some(self.now.mono_ms);
+        [load_ms, nodes_ms, self.machine.next_ms(), resumed_ms]
             .into_iter()
             .flatten()
             .chain([self.tick_ms])
