@@ -160,12 +160,20 @@ fn dawdle(delay_us: i64, keys: u64) {
 
 /// Writes a dump into a pipe.
 pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
-    let options = options(keyspace, request);
+    write(keyspace, request, File::from(pipe)).map(drop)
+}
+
+/// Writes a dump; gives back where to.
+pub(crate) fn write<W: Write>(
+    keyspace: &Keyspace,
+    request: &SaveRequest,
+    sink: W,
+) -> io::Result<W> {
     let dawdling = |saved: Saved| {
         dawdle(request.key_delay_us, saved.keys);
         Ok(())
     };
-    rdb::save(keyspace, File::from(pipe), options, dawdling).map(drop)
+    rdb::save(keyspace, sink, options(keyspace, request), dawdling).map(|(sink, _)| sink)
 }
 
 /// Writes slots as commands into a pipe. What was written is not kept from its reader for long.

@@ -1,7 +1,7 @@
 //! Children: processes that are forked to save, and how they end.
 #![expect(unsafe_code, reason = "fork")]
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,12 @@ pub(crate) fn child(apart: &Apart<'_>, work: impl FnOnce() -> bool) -> Result<i3
         }
         Err(error) => Err(error.desc().to_owned()),
     }
+}
+
+/// What a child does with a descriptor that it has from its parent.
+pub(crate) fn inherited(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: it is called in a child, which has a copy of each of its parent's descriptors, and nothing else that uses this one.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
 /// A pipe whose ends children of other forks do not keep open.

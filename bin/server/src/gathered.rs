@@ -1,15 +1,26 @@
-//! What gathers in the parent while its child works, for the child to see: one page of memory that both have.
+//! What a parent and its child tell each other while the child works: one page of memory that both have.
 #![expect(unsafe_code, reason = "memory that is shared with a child")]
 
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::libc;
 
-/// A number that the parent writes and its children read. Cheap to clone.
+/// What lies in that page.
+#[derive(Debug)]
+struct Page {
+    /// What has gathered in the parent since the child was started, bytes.
+    gathered: AtomicU64,
+    /// What the child has sent, bytes.
+    sent: AtomicU64,
+    /// The child has sent all but the last of it.
+    whole: AtomicBool,
+}
+
+/// The page. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Gathered(Option<Rc<NonNull<AtomicU64>>>);
+pub(crate) struct Gathered(Option<Rc<NonNull<Page>>>);
 
 impl Gathered {
     /// Nothing has gathered. Where the system gives no memory, nothing ever does.
@@ -18,7 +29,7 @@ impl Gathered {
         let page = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                size_of::<AtomicU64>(),
+                size_of::<Page>(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
@@ -31,21 +42,52 @@ impl Gathered {
         Self(NonNull::new(page.cast()).map(Rc::new))
     }
 
-    fn number(&self) -> Option<&AtomicU64> {
-        // SAFETY: the mapping is never undone, is aligned to a page, and holds zero bytes at first.
-        self.0.as_deref().map(|number| unsafe { number.as_ref() })
+    fn page(&self) -> Option<&Page> {
+        // SAFETY: the mapping is never undone, is aligned to a page, and holds zero bytes at first, which are zeros and false.
+        self.0.as_deref().map(|page| unsafe { page.as_ref() })
+    }
+
+    /// For the parent: a child is about to be started.
+    pub(crate) fn reset(&self) {
+        self.set(0);
+        if let Some(page) = self.page() {
+            page.sent.store(0, Ordering::Relaxed);
+            page.whole.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// For the child: it has sent so many bytes more.
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        if let Some(page) = self.page() {
+            page.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// For the child: it is about to send the last of it.
+    pub(crate) fn note_whole(&self) {
+        if let Some(page) = self.page() {
+            page.whole.store(true, Ordering::Release);
+        }
+    }
+
+    /// What the child has sent, and whether that was all.
+    pub(crate) fn sent(&self) -> (u64, bool) {
+        self.page().map_or((0, false), |page| {
+            let whole = page.whole.load(Ordering::Acquire);
+            (page.sent.load(Ordering::Relaxed), whole)
+        })
     }
 
     /// For the parent: this much has gathered since the child was started.
     pub(crate) fn set(&self, bytes: u64) {
-        if let Some(number) = self.number() {
-            number.store(bytes, Ordering::Relaxed);
+        if let Some(page) = self.page() {
+            page.gathered.store(bytes, Ordering::Relaxed);
         }
     }
 
     /// How much has gathered.
     pub(crate) fn bytes(&self) -> u64 {
-        self.number()
-            .map_or(0, |number| number.load(Ordering::Relaxed))
+        self.page()
+            .map_or(0, |page| page.gathered.load(Ordering::Relaxed))
     }
 }

@@ -35,6 +35,7 @@ use crate::manifests::Manifests;
 use crate::memory::{Freed, Memory};
 use crate::oom_score::OomScore;
 use crate::shell::Shell;
+use crate::straight;
 use crate::watchdog::{self, Watchdog};
 use crate::{crash, dump, fork, listen, sched};
 
@@ -184,6 +185,7 @@ impl Machine {
         drop((self.pipe.take(), self.report.take()));
         let done = match (job, pipe) {
             (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
+            (Job::Send(request), _) => straight::send(keyspace, request, &self.gathered),
             (Job::Save(request) | Job::Stream(request), _) => {
                 dump::save(keyspace, request, Who::Child(&self.gathered))
             }
@@ -201,7 +203,7 @@ impl Machine {
                 true
             }
             Err(error) => {
-                if matches!(job, Job::Stream(_)) {
+                if matches!(job, Job::Stream(_) | Job::Send(_)) {
                     tracing::warn!("Write error saving DB on disk: {}", reason(&error));
                 }
                 false
@@ -555,13 +557,13 @@ impl Children for Machine {
             pipe = Some(writer);
         }
         let start = Instant::now();
-        self.gathered.set(0);
+        self.gathered.reset();
         let machine = self.clone();
         let quiet = watchdog::quiet();
         let apart = Apart {
             doors: &self.doors.borrow(),
             temporary: match job {
-                Job::Save(_) | Job::Stream(_) | Job::Slots(_) => {
+                Job::Save(_) | Job::Stream(_) | Job::Send(_) | Job::Slots(_) => {
                     |pid| dump::temporary(Path::new("dump"), pid)
                 }
                 Job::Rewrite(_) => |pid| append_only::temporary(Path::new("aof"), pid),
@@ -600,6 +602,14 @@ impl Children for Machine {
 
     fn child_own_bytes(&self) -> u64 {
         self.child_own_bytes.get()
+    }
+
+    fn can_send(&self) -> bool {
+        true
+    }
+
+    fn child_sent(&self) -> (u64, bool) {
+        self.gathered.sent()
     }
 
     fn kill_child(&mut self) {

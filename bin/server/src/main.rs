@@ -42,6 +42,7 @@ mod sched;
 mod shell;
 mod signals;
 mod stack;
+mod straight;
 mod ticks;
 mod title;
 mod transfer;

@@ -65,16 +65,16 @@ pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
         let mut buffer = vec![0; READ_BYTES];
         ok = loop {
             if replicas.is_empty() {
-                tracing::info!("Diskless rdb transfer, last replica dropped, killing fork child.");
                 break false;
             }
             match pipe.read(&mut buffer).await {
                 Ok(0) => {
+                    replicas.retain(|id| unsent(&shell, *id).is_some());
                     let count = replicas.len();
                     tracing::info!(
                         "Diskless rdb transfer, done reading from pipe, {count} replicas still up."
                     );
-                    break true;
+                    break count > 0;
                 }
                 Ok(count) => push_all(&shell, &mut replicas, &buffer[..count]).await,
                 Err(_) => break false,

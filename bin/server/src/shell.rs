@@ -326,29 +326,11 @@ impl Shell {
     fn perform(self: &Rc<Self>, action: Action) {
         match action {
             Action::CloseClient { id, .. } => self.wake(id),
-            Action::OpenLink { link, host, port } => {
-                let (ours, work) = links::link();
-                self.links.borrow_mut().insert(link, ours);
-                tokio::task::spawn_local(links::run(Rc::clone(self), link, host, port, work));
-            }
-            Action::SendLink { link, bytes } => {
-                if let Some(known) = self.links.borrow().get(&link) {
-                    known.send(bytes);
-                }
-            }
-            Action::CloseLink { link } => self.forget_link(link),
-            Action::LimitLink { link, room } => {
-                if let Some(known) = self.links.borrow().get(&link) {
-                    known.limit(room);
-                }
-            }
-            Action::ResumeLink { link } => {
-                let shell = Rc::clone(self);
-                tokio::task::spawn_local(async move {
-                    tokio::task::yield_now().await;
-                    shell.turn(|engine| engine.link_goes_on(link));
-                });
-            }
+            Action::OpenLink { .. }
+            | Action::SendLink { .. }
+            | Action::CloseLink { .. }
+            | Action::LimitLink { .. }
+            | Action::ResumeLink { .. } => self.perform_link(action),
             // See `keep_dump`.
             Action::BeginSyncFile | Action::WriteSyncFile { .. } => {}
             Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
@@ -402,6 +384,35 @@ impl Shell {
             Action::Exit { code } => {
                 self.end(code);
             }
+        }
+    }
+
+    fn perform_link(self: &Rc<Self>, action: Action) {
+        match action {
+            Action::OpenLink { link, host, port } => {
+                let (ours, work) = links::link();
+                self.links.borrow_mut().insert(link, ours);
+                tokio::task::spawn_local(links::run(Rc::clone(self), link, host, port, work));
+            }
+            Action::SendLink { link, bytes } => {
+                if let Some(known) = self.links.borrow().get(&link) {
+                    known.send(bytes);
+                }
+            }
+            Action::CloseLink { link } => self.forget_link(link),
+            Action::LimitLink { link, room } => {
+                if let Some(known) = self.links.borrow().get(&link) {
+                    known.limit(room);
+                }
+            }
+            Action::ResumeLink { link } => {
+                let shell = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    tokio::task::yield_now().await;
+                    shell.turn(|engine| engine.link_goes_on(link));
+                });
+            }
+            _ => {}
         }
     }
 

@@ -27,6 +27,10 @@ const HELP: &[(&str, &str)] = &[
         "CONFIG-REWRITE-FORCE-ALL",
         "Rewrite the configuration file with all directives",
     ),
+    (
+        "DELAY-RDB-CLIENT-FREE-SECONDS <seconds>",
+        "Keep the stream so long for a replica that has its dump",
+    ),
     ("DIGEST", "Tell a hash of all data"),
     (
         "DIGEST-VALUE <key> [<key> ...]",
@@ -39,6 +43,10 @@ const HELP: &[(&str, &str)] = &[
     ("LOG <message>", "Write a line to the log"),
     ("OBJECT <key>", "Tell how a value is kept"),
     ("PANIC", "End the process by a panic"),
+    (
+        "PAUSE-AFTER-FORK <0|1>",
+        "Stop the process where it forks for a replica",
+    ),
     (
         "POPULATE <count> [<prefix>] [<size>]",
         "Make keys with text values",

@@ -86,8 +86,8 @@ pub use engine::Engine;
 pub use figures::{Durations, Figures};
 pub use host::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, PlaceFile, Process,
-    RewriteRequest, SaveRequest, ShownCertificate, SlotsRequest, Source, SyncState, System,
-    WriteError,
+    RewriteRequest, SaveRequest, SendRequest, ShownCertificate, SlotsRequest, Source, SyncState,
+    System, WriteError,
 };
 pub use intake::Requests;
 pub use journal::refusal::Refusal;

@@ -401,12 +401,25 @@ impl Engine {
         tracing::info!("Connection with replica {} lost.", self.replica_name(id));
         self.dump_connection_gone(id);
         self.journal.replicas.ids.retain(|other| *other != id);
-        self.sessions.clients[id].replica = None;
+        let replica = self.sessions.clients[id].replica.take();
+        if replica.is_some_and(|replica| replica.state == ReplicaState::Sending) {
+            self.kill_unread_child();
+        }
         if self.journal.replicas.ids.is_empty() {
             self.journal.replicas.none_since_ms = self.now.mono_ms;
         }
         // What only this one needed is not kept, nor counted.
         self.trim_backlog();
+    }
+
+    /// Ends the child that streams a dump, where the last replica that it is for has gone.
+    fn kill_unread_child(&mut self) {
+        let running = self.keeper.persistence.running;
+        let streams = running.is_some_and(|running| running.purpose == Purpose::Sync);
+        if streams && self.replicas_in(ReplicaState::Sending).is_empty() && !self.has_sent_dump() {
+            tracing::info!("Diskless rdb transfer, last replica dropped, killing fork child.");
+            self.kill_dump_child();
+        }
     }
 
     /// Closes all replicas: our own data are about to be others.
@@ -499,8 +512,12 @@ impl Engine {
         };
         tracing::info!("Starting BGSAVE for SYNC with target: {target} using: {how}");
         self.keeper.persistence.dump_is_old = !psync2;
+        if purpose == Purpose::Sync && self.can_send_directly(&waiting) {
+            self.journal.replicas.direct.clone_from(&waiting);
+        }
         if self.start_child(purpose).is_err() {
             tracing::warn!("BGSAVE for replication failed");
+            self.journal.replicas.direct.clear();
             for id in waiting {
                 self.sessions.clients[id]
                     .out
@@ -523,7 +540,9 @@ impl Engine {
                     replica.wait_ack = true;
                 }
             }
-            self.act(Action::RelaySync { replicas: waiting });
+            if self.journal.replicas.direct.is_empty() {
+                self.act(Action::RelaySync { replicas: waiting });
+            }
         }
     }
 
@@ -611,6 +630,9 @@ impl Engine {
     /// The child that made dumps has ended.
     pub(crate) fn sync_child_ended(&mut self, purpose: Purpose, ok: bool) {
         self.journal.replicas.fork_offset = None;
+        if purpose == Purpose::Sync {
+            self.direct_child_ended(ok);
+        }
         if purpose == Purpose::Save {
             for id in self.replicas_in(ReplicaState::WaitEnd) {
                 if !ok {

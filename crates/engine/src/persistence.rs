@@ -74,12 +74,18 @@ impl Engine {
         }
         let saving = |running: Running| running.purpose.writes_dump();
         if self.keeper.persistence.running.is_some_and(saving) && !self.keeper.persistence.killed {
-            self.host.kill_child();
-            self.keeper.persistence.killed = true;
+            self.kill_dump_child();
         }
         // What goes wrong is logged.
         if !self.config.save.is_empty() && self.save_now().is_ok() {
             self.shard.effects.dirty = 0;
+        }
+    }
+
+    /// Ends the child that writes a dump; its end is noted later.
+    pub(crate) fn kill_dump_child(&mut self) {
+        if !std::mem::replace(&mut self.keeper.persistence.killed, true) {
+            self.host.kill_child();
         }
     }
 
@@ -91,16 +97,21 @@ impl Engine {
         if let Some(node) = self.keeper.cluster.as_ref().filter(|_| request.any_reader) {
             request.facts.open_slots = node.open_slots();
         }
-        let job = match purpose {
-            Purpose::Save => Job::Save(request),
-            Purpose::Sync => Job::Stream(request),
-            Purpose::Rewrite => return self.start_rewrite(),
-            Purpose::Slots => return Err("there are no slots to be moved".to_owned()),
-        };
         self.keeper.persistence.tried_ms = self.now.mono_ms;
         self.keeper.persistence.dump =
             [&self.config.dir[..], b"/", &self.config.dbfilename].concat();
-        self.note_fork_offset();
+        let job = match purpose {
+            Purpose::Rewrite => return self.start_rewrite(),
+            Purpose::Slots => return Err("there are no slots to be moved".to_owned()),
+            Purpose::Save => {
+                self.note_fork_offset();
+                Job::Save(request)
+            }
+            Purpose::Sync => {
+                self.note_fork_offset();
+                self.stream_job(request)
+            }
+        };
         match self.host.fork(&self.shard.keyspace, &job) {
             Ok(child) => {
                 tracing::info!(
@@ -230,6 +241,10 @@ impl Engine {
         match end {
             ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
             ChildEnd::Failed => tracing::warn!("Background {failed} error"),
+            // It was not wanted any more.
+            ChildEnd::Killed(SIGUSR1) if running.purpose == Purpose::Sync => {
+                tracing::warn!("Background {failed} error");
+            }
             ChildEnd::Killed(signal) => {
                 tracing::warn!("Background {started} terminated by signal {signal}");
             }

@@ -13,10 +13,25 @@ pub enum Job {
     Save(SaveRequest),
     /// Write a dump into a pipe, whose other end the shell relays to replicas ([`crate::Action::RelaySync`]).
     Stream(SaveRequest),
+    /// Write a dump straight to the sockets of replicas.
+    Send(SendRequest),
     /// Write slots as commands into a pipe, whose other end the shell relays to their target ([`crate::Action::RelaySlots`]).
     Slots(SlotsRequest),
     /// Write the base of an append-only file into a temporary file, which [`super::Files::place_base`] puts into its place.
     Rewrite(RewriteRequest),
+}
+
+/// A dump that a child sends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendRequest {
+    /// How it is written.
+    pub dump: SaveRequest,
+    /// To whom: each one's socket, and what goes before the dump.
+    pub receivers: Vec<(i32, Vec<u8>)>,
+    /// What goes behind it.
+    pub after: Vec<u8>,
+    /// For how long a receiver may take nothing, milliseconds.
+    pub patience_ms: u64,
 }
 
 /// A child that was started.
@@ -53,6 +68,16 @@ pub trait Children: fmt::Debug {
     /// How much memory the last child that did its job had for itself at its end, bytes: what was copied on writing.
     fn child_own_bytes(&self) -> u64 {
         0
+    }
+
+    /// Whether a child can send a dump by itself ([`Job::Send`]).
+    fn can_send(&self) -> bool {
+        false
+    }
+
+    /// How much the child that sends a dump has sent, bytes; and whether that was all.
+    fn child_sent(&self) -> (u64, bool) {
+        (0, false)
     }
 
     /// Ends the child; its temporary file goes.

@@ -140,6 +140,8 @@ pub(crate) struct Replicas {
     pub(crate) waiters: Vec<ClientId>,
     /// Replicas that take their dump by a connection of its own, and are to ask for the stream behind it.
     pub(crate) awaited: Vec<Awaited>,
+    /// Replicas to whose sockets the running child writes.
+    pub(crate) direct: Vec<ClientId>,
 }
 
 impl Replicas {

@@ -2,6 +2,7 @@
 //! the other one. From the fork on the stream is kept for it, until it has asked; a connection that has brought its dump and ended is
 //! waited for a while.
 
+use crate::host::{Job, SaveRequest, SendRequest};
 use crate::journal::replicas::{Awaited, Replica, ReplicaState};
 use crate::{ClientId, Engine};
 
@@ -23,20 +24,18 @@ impl Engine {
     pub(super) fn announce_end_offset(&mut self, id: ClientId, offset: u64) {
         let name = self.replica_name(id);
         let replicas = &self.journal.replicas;
-        // A primary's stream selects a database behind each dump.
-        let database = match replicas.selected.filter(|_| self.is_slave()) {
-            Some(database) => database.to_string(),
-            None => "-1".to_owned(),
-        };
         let attached = replicas
             .backlog
             .as_ref()
             .is_some_and(|backlog| backlog.history() > 0);
-        let stream = replicas.id.clone();
+        // Where the child writes to the socket it has told it.
+        let told = replicas.direct.contains(&id);
+        let line = self.end_offset_line(id, offset);
         let client = &mut self.sessions.clients[id];
         let serial = client.serial;
-        let line = format!("$ENDOFF:{offset} {stream} {database} {serial}\r\n");
-        client.out.raw(line.as_bytes());
+        if !told {
+            client.out.raw(line.as_bytes());
+        }
         tracing::info!(
             "Dual channel replication: Sending to replica {name} RDB end offset {offset} and client-id {serial}"
         );
@@ -57,6 +56,70 @@ impl Engine {
             attached,
         });
         self.wake(id);
+    }
+
+    fn end_offset_line(&self, id: ClientId, offset: u64) -> String {
+        let replicas = &self.journal.replicas;
+        // A primary's stream selects a database behind each dump.
+        let database = match replicas.selected.filter(|_| self.is_slave()) {
+            Some(database) => database.to_string(),
+            None => "-1".to_owned(),
+        };
+        let serial = self.sessions.clients[id].serial;
+        format!("$ENDOFF:{offset} {} {database} {serial}\r\n", replicas.id)
+    }
+
+    /// Whether a child can write a dump to the sockets of these replicas, while nobody else does: they take nothing but a dump by this
+    /// connection, and it is not encrypted.
+    pub(super) fn can_send_directly(&self, waiting: &[ClientId]) -> bool {
+        let bare = |id: &ClientId| {
+            let client = &self.sessions.clients[*id];
+            let replica = client.replica.as_deref();
+            replica.is_some_and(|replica| replica.dump_channel)
+                && client.peer.fd >= 0
+                && !client.peer.tls
+                && client.out.is_empty()
+        };
+        self.host.can_send() && waiting.iter().all(bare)
+    }
+
+    /// What the child does that sends a dump; the stream's place is that of the fork already.
+    pub(crate) fn stream_job(&mut self, dump: SaveRequest) -> Job {
+        if self.journal.replicas.direct.is_empty() {
+            return Job::Stream(dump);
+        }
+        let mark = self.new_mark();
+        let offset = self.journal.replicas.offset();
+        let receivers = self.journal.replicas.direct.iter().map(|id| {
+            let line = self.end_offset_line(*id, offset);
+            let before = format!("{line}$EOF:{mark}\r\n").into_bytes();
+            (self.sessions.clients[*id].peer.fd, before)
+        });
+        Job::Send(SendRequest {
+            dump,
+            receivers: receivers.collect(),
+            after: mark.into_bytes(),
+            patience_ms: u64::from(self.config.repl_timeout) * 1000,
+        })
+    }
+
+    /// Whether the running child has sent all of the dump by itself.
+    pub(super) fn has_sent_dump(&self) -> bool {
+        !self.journal.replicas.direct.is_empty() && self.host.child_sent().1
+    }
+
+    /// The child that sent a dump by itself has ended.
+    pub(super) fn direct_child_ended(&mut self, ok: bool) {
+        let direct = std::mem::take(&mut self.journal.replicas.direct);
+        if direct.is_empty() {
+            return;
+        }
+        let (bytes, _) = self.host.child_sent();
+        self.meter.stats.output_bytes += bytes;
+        self.meter.stats.replication.output_bytes += bytes;
+        for id in direct {
+            self.dump_sent(id, ok);
+        }
     }
 
     /// The stream goes on, for those too for whom nothing of it was kept.
@@ -113,10 +176,12 @@ impl Engine {
     /// A connection that brings a dump is gone: where it has not brought it whole nobody will ask for the stream behind it.
     pub(super) fn dump_connection_gone(&mut self, id: ClientId) {
         let now_ms = self.now.mono_ms;
+        let sent = self.has_sent_dump() && self.journal.replicas.direct.contains(&id);
         self.journal.replicas.awaited.retain_mut(|awaited| {
             if awaited.client != id {
                 return true;
             }
+            awaited.whole |= sent;
             awaited.gone_since_ms = Some(now_ms);
             if awaited.whole {
                 tracing::debug!(

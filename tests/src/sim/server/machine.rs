@@ -364,6 +364,7 @@ impl Children for Machine {
                 dump(keyspace, request, false)?,
             ),
             Job::Stream(request) => (None, dump(keyspace, request, false)?),
+            Job::Send(_) => return Err("children have no sockets here".to_owned()),
             Job::Slots(request) => (None, slots(keyspace, request)?),
             Job::Rewrite(request) => (Some((temporary(pid), false)), base(keyspace, request)?),
         };
