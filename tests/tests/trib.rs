@@ -524,6 +524,8 @@ fn an_open_slot_is_fixed(cluster: &Cluster) {
         client.text(&format!("CLUSTER SETSLOT {slot} MIGRATING {to}")),
         "OK"
     );
+    let open = format!("[WARNING] The following slots are open: {slot}");
+    refused(&trib(&["check", &owner.address()], ""), &[&open]);
     ok(&trib(&["fix", "--yes", &owner.address()], ""));
     assert_eq!(cluster.router().value(&key), "1");
     cluster.wait_clean(owner);

@@ -30,14 +30,14 @@ impl Findings {
 ///
 /// # Errors
 ///
-/// It cannot be reached; [`Error::Unhealthy`] after errors were printed (warnings are none).
+/// It cannot be reached; [`Error::Unhealthy`] after errors were printed, or where slots are open.
 pub async fn check(app: &mut App, entry: &str) -> Result<(), Error> {
     let mut cluster = app.load(entry).await?;
     let findings = check_cluster(app, &mut cluster, true).await?;
-    if findings.errors + findings.absent > 0 {
-        Err(Error::Unhealthy)
-    } else {
+    if findings.clean() && findings.absent == 0 {
         Ok(())
+    } else {
+        Err(Error::Unhealthy)
     }
 }
 
