@@ -6,14 +6,23 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 
-use mlua::{Error, HookTriggers, Lua, LuaString, Result, VmState};
+use mlua::{Error, Function, HookTriggers, Lua, LuaString, Result, VmState};
 use resp::{Protocol, Reply};
 
 use crate::failure::Failure;
-use crate::functions::Registration;
+use crate::flags::ScriptFlags;
 use crate::host::{Host, LogLevel, TICK_CALLS, TICK_INSTRUCTIONS, Targets, Tick};
 use crate::random::Random;
 use crate::settings::Settings;
+
+/// A function that the library which is being loaded has registered.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) name: Vec<u8>,
+    pub(crate) description: Option<Vec<u8>>,
+    pub(crate) flags: ScriptFlags,
+    pub(crate) function: Function,
+}
 
 scoped_tls_hkt::scoped_thread_local!(
     /// The host of the script that runs on this thread. Functions given to Lua must be `'static` and cannot borrow it.

@@ -11,7 +11,7 @@ use mlua::{Function, Lua, MultiValue, RegistryKey, Table, Value};
 use resp::Reply;
 
 use crate::args::Args;
-use crate::context::Context;
+use crate::context::{Context, Registration};
 use crate::flags::{self, ScriptFlags};
 use crate::host::{Answer, Host};
 use crate::reply::Names;
@@ -53,15 +53,6 @@ pub struct Registered {
     description: Option<Vec<u8>>,
     flags: ScriptFlags,
     function: RegistryKey,
-}
-
-/// A function that the library which is being loaded has registered.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    name: Vec<u8>,
-    description: Option<Vec<u8>>,
-    flags: ScriptFlags,
-    function: Function,
 }
 
 impl Library {

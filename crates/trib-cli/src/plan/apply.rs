@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
 
-use super::{Condition, MoveMode, PlanError, Rebalance, RebalanceOptions, Step, create, rebalance};
+use super::create::create;
+use super::rebalance::{Rebalance, RebalanceOptions, rebalance};
+use super::step::{Condition, MoveMode, PlanError, Step};
 use crate::Address;
 use crate::snapshot::{Node, NodeId, Snapshot};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Move, PlanError, RebalanceOptions, Shift};
+use super::rebalance::{RebalanceOptions, Shift};
+use super::step::{Move, PlanError};
 use crate::Slot;
 use crate::snapshot::{Node, NodeId, Snapshot};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Condition, PlanError, Step};
+use super::step::{Condition, PlanError, Step};
 use crate::snapshot::{Node, NodeId, Snapshot};
 use crate::{SLOT_COUNT, SlotSet};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Condition, Move, MoveMode, Step};
+use super::step::{Condition, Move, MoveMode, Step};
 use crate::snapshot::{Node, NodeId, Snapshot};
 use crate::{Slot, SlotSet};
 

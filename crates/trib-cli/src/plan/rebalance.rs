@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Move, PlanError};
+use super::step::{Move, PlanError};
 use crate::SLOT_COUNT;
 use crate::snapshot::{NodeId, Snapshot};
 
@@ -138,7 +138,7 @@ fn pair_up(snapshot: &Snapshot, mut balances: Vec<(NodeId, i64)>) -> Vec<Shift> 
                     .unwrap_or_default()
             });
             let taken = slots.drain(..usize::try_from(count).unwrap_or(0).min(slots.len()));
-            let moves = super::moves_of(taken, &source, &target);
+            let moves = super::step::moves_of(taken, &source, &target);
             shifts.push(Shift {
                 source,
                 target,

@@ -1,6 +1,7 @@
 //! Which slots go when a number of them shall move to one node.
 
-use super::{Move, PlanError, Shift};
+use super::rebalance::Shift;
+use super::step::{Move, PlanError};
 use crate::Slot;
 use crate::snapshot::{Node, NodeId, Snapshot};
 
@@ -39,7 +40,7 @@ pub fn reshard(
         left -= more;
     }
     let taken = |(node, quota): (&&Node, usize)| {
-        super::moves_of(node.slots.iter().take(quota), &node.id, target)
+        super::step::moves_of(node.slots.iter().take(quota), &node.id, target)
     };
     sources.iter().zip(quotas).flat_map(taken).collect()
 }
@@ -69,7 +70,7 @@ pub fn drain(snapshot: &Snapshot, source: &NodeId) -> Result<Vec<Shift>, PlanErr
         taken.extend(rest.by_ref().take(count));
     }
     let shift = |(_, target, slots): (usize, NodeId, Vec<Slot>)| Shift {
-        moves: super::moves_of(slots, source, &target),
+        moves: super::step::moves_of(slots, source, &target),
         source: source.clone(),
         target,
     };
