@@ -380,6 +380,8 @@ impl Engine {
         }
         let runs_queue = entry.command.traits.has(Traits::RUNS_QUEUE);
         let mut query = query_of(client, entry);
+        // A script writes if it says so.
+        query.writes = self.flags_of(entry, args).has(Flags::WRITE);
         let mut keys = Vec::new();
         let databases = self.shard.keyspace.databases();
         // From which key on which database is meant.
@@ -412,7 +414,7 @@ impl Engine {
                 let one = query_of(client, entry);
                 let db = dbs.last().map_or(client.db, |(_, db)| *db);
                 query.leaves_db |= leaves_db(entry, &words, db, databases);
-                query.writes |= one.writes;
+                query.writes |= self.flags_of(entry, &words).has(Flags::WRITE);
                 query.is_pubsub |= one.is_pubsub;
             }
         }

@@ -385,7 +385,7 @@ impl Engine {
                 && !obeyed
                 && self.keeper.cluster.is_some()
                 && !declared.has(ScriptFlags::ALLOW_CROSS_SLOT))
-            .then_some(None),
+            .then(|| start.slot()),
             obeyed,
             slow: false,
             killed: false,
@@ -490,6 +490,15 @@ struct Start<'a> {
     /// The command that calls it lets it write nothing.
     read_only: bool,
     declared: ScriptFlags,
+}
+
+impl Start<'_> {
+    /// The slot of the first key that the request names.
+    fn slot(&self) -> Option<u16> {
+        let count = args::int(self.args.get(2)?).ok()?;
+        let key = self.args.get(3).filter(|_| count > 0)?;
+        Some(hash_slot::key_slot(key))
+    }
 }
 
 /// Why a script's command cannot run on this node of a cluster.

@@ -189,3 +189,30 @@ fn slots_move_as_the_tool_of_valkey_asks_for_it() {
     ];
     assert_eq!(server.run(a, &words), "-ERR syntax error\r\n");
 }
+
+#[test]
+fn a_script_keeps_to_the_slot_of_the_keys_that_it_names() {
+    let mut server = Server::node();
+    let set = "#!lua\nreturn redis.call('set', 'foo', 'x')";
+    let crossed = "-ERR Script attempted to access keys that do not hash to the same slot";
+    let answer = server.eval(&[set, "1", "bar"]);
+    assert!(answer.starts_with(crossed), "{answer}");
+    assert_eq!(server.eval(&[set, "1", "foo"]), "+OK\r\n");
+    assert_eq!(server.eval(&[set, "0"]), "+OK\r\n");
+}
+
+#[test]
+fn a_script_that_writes_is_sent_to_the_primary() {
+    let (mine, other) = ("a".repeat(40), "b".repeat(40));
+    let mut server = Server::node_with(&format!(
+        "{mine} 127.0.0.1:7000@17000 myself,slave {other} 0 0 1 connected\n\
+         {other} 127.0.0.1:7001@17001 master - 0 0 1 connected 0-16383\n\
+         vars currentEpoch 1 lastVoteEpoch 0\n"
+    ));
+    let a = server.a;
+    assert_eq!(server.run(a, &["READONLY"]), "+OK\r\n");
+    let writes = server.eval(&["#!lua\nreturn redis.call('del', 'a')", "1", "a"]);
+    assert!(writes.starts_with("-MOVED "), "{writes}");
+    let reads = server.eval(&["#!lua flags=no-writes\nreturn 1", "1", "a"]);
+    assert!(!reads.starts_with("-MOVED "), "{reads}");
+}
