@@ -253,6 +253,8 @@ impl Engine {
         if !self.names_stream(&name, stream, from) {
             return false;
         }
+        // What is kept for those who read it or are to ask for it counts, from now on.
+        self.trim_backlog();
         let kept = from.filter(|from| {
             self.journal
                 .replicas

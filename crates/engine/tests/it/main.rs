@@ -11,6 +11,7 @@ mod append_only;
 mod clients;
 mod cluster;
 mod connection;
+mod dual_channel;
 mod expiry;
 mod following;
 mod harness;
