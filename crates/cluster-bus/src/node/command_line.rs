@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use super::commands::SlotsChange;
-use super::{Caller, CommandError, Facts, FailoverKind, Node, Reply, ResetKind, SlotChange};
+use super::commands::{CommandError, FailoverKind, ResetKind, SlotChange};
+use super::io::{Caller, Facts};
+use super::reply::Reply;
+use super::state::Node;
 use crate::{BUS_PORT_OFFSET, Now, Slot, key_slot};
 
 /// What a slot has cost since its counters were reset.

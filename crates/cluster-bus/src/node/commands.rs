@@ -3,8 +3,10 @@
 
 use std::net::IpAddr;
 
-use super::open_slots::Way;
-use super::{Event, LogLevel, Node, PeerKey};
+use super::io::{Event, LogLevel};
+use super::state::Node;
+use super::table::PeerKey;
+use super::table::Way;
 use crate::message::{Body, NodeFlags};
 use crate::{NodeId, Now, Slot, SlotSet};
 

@@ -1,7 +1,8 @@
 //! What happens ten times a second, and what happens once at the end of every call. Only the order is decided here.
 
+use super::io::{Event, LogLevel, Output};
 use super::migration::Census;
-use super::{Event, LogLevel, Node, Output};
+use super::state::Node;
 use crate::Now;
 use crate::message::NodeFlags;
 

@@ -2,12 +2,14 @@
 //! votes of a majority. A master votes once per epoch, and its vote is on disk before it is sent. Where there are one or two masters,
 //! replicas may vote as well: see `is_elector`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Config, LinkId, LogLevel, Node, PeerKey};
+use super::io::{Config, LinkId, LogLevel};
+use super::state::Node;
+use super::state::{Rank, WhyNot};
+use super::table::PeerKey;
 use crate::message::{Body, Header, NodeFlags};
-use crate::{NodeId, Now, SlotSet};
+use crate::{Now, SlotSet};
 
 /// Wait before an election, for FAIL to reach everyone; plus up to as much again by chance, so that replicas do not
 /// start together: a thirtieth of the node timeout, but not more than this.
@@ -20,85 +22,6 @@ const SHORTEST_ELECTION_MS: u64 = 2000;
 const RELOG_PERIOD_MS: u64 = 300_000;
 /// Nothing is logged before the master is down for the node timeout and this.
 const LOG_GRACE_MS: u64 = 5000;
-
-/// A replica's side.
-#[derive(Debug, Default)]
-pub(super) struct Election {
-    /// When to ask for votes, of this election or the last one.
-    due_ms: Option<u64>,
-    rank: Rank,
-    requested: bool,
-    epoch: u64,
-    votes: BTreeSet<NodeId>,
-    /// What the last request claimed.
-    claim: Option<(u64, Arc<SlotSet>)>,
-    why_not: Option<WhyNot>,
-    why_not_logged_ms: Option<u64>,
-}
-
-/// How many others go first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Rank {
-    /// Replicas of our master that have more of its data, or as much and a smaller id.
-    replicas: u64,
-    /// Other failed masters whose replicas elect at the same time, by the order of shards.
-    masters: u64,
-}
-
-impl Rank {
-    fn is_best(self) -> bool {
-        self == Self::default()
-    }
-
-    /// The wait for those that go first.
-    fn delay_ms(self, delay_ms: u64) -> u64 {
-        delay_ms * (2 * self.replicas + self.masters)
-    }
-}
-
-impl Election {
-    /// Makes room for a new election at once.
-    pub(super) fn reset(&mut self) {
-        self.due_ms = None;
-        self.requested = false;
-        self.votes.clear();
-        self.claim = None;
-    }
-
-    /// Whether an attempt is under way, or the last one has failed not long ago.
-    fn is_open(&self) -> bool {
-        self.due_ms.is_some()
-    }
-
-    /// Whether more is claimed now, or in a newer epoch, than in the last request.
-    fn is_outdated(&self, now: &(u64, Arc<SlotSet>)) -> bool {
-        self.claim.as_ref().is_some_and(|then| then != now)
-    }
-}
-
-/// Why a replica of a failed master does not take over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WhyNot {
-    Loading,
-    DataAge,
-    WaitingDelay,
-    Expired,
-    WaitingVotes,
-}
-
-impl WhyNot {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Loading => "Waiting for the dataset to be loaded.",
-            Self::DataAge => {
-                "Disconnected from primary for longer than allowed. Please check the 'cluster-replica-validity-factor' configuration option."
-            }
-            Self::WaitingDelay => "Waiting the delay before I can start a new failover.",
-            Self::Expired => "Failover attempt expired.",
-            Self::WaitingVotes => "Waiting for votes, but majority still not reached.",
-        }
-    }
-}
 
 impl Node {
     /// The replica's side: looks whether an election is needed, and drives it on.
@@ -278,7 +201,7 @@ impl Node {
             factor => self.config.node_timeout_ms.saturating_mul(factor),
         };
         let shard = self.table[master].shard;
-        let elects_first = |(_, peer): &(PeerKey, &super::Peer)| {
+        let elects_first = |(_, peer): &(PeerKey, &super::table::Peer)| {
             peer.is(NodeFlags::FAIL)
                 && peer.is_master()
                 && !peer.slots().is_empty()

@@ -2,7 +2,9 @@
 //! slots, and of two claims to a slot the one with the higher config epoch holds. An election gives the winner an epoch
 //! of its own. Two rules give a master one without asking: closing an imported slot, and a collision.
 
-use super::{LogLevel, Node, PeerKey};
+use super::io::LogLevel;
+use super::state::Node;
+use super::table::PeerKey;
 use crate::message::{Body, Header};
 use crate::{MAX_EPOCH, Now};
 

@@ -1,6 +1,8 @@
 //! When a node is down: for us (PFAIL), for the majority of masters (FAIL), and when it is up again.
 
-use super::{LogLevel, Node, PeerKey};
+use super::io::LogLevel;
+use super::state::Node;
+use super::table::PeerKey;
 use crate::message::{Body, NodeFlags};
 use crate::{NodeId, Now};
 
@@ -179,7 +181,7 @@ impl Node {
         };
         let Some(link) = self.table[peer]
             .link
-            .and_then(|number| self.link(super::LinkId::Dialled(number)))
+            .and_then(|number| self.link(super::io::LinkId::Dialled(number)))
         else {
             return;
         };

@@ -1,33 +1,10 @@
 //! Faults that tests ask a node for: DEBUG.
 
-use super::{LinkId, Node};
+use super::io::LinkId;
+use super::io::{Dropped, Faults};
+use super::state::Node;
 use crate::message::Packet;
 use crate::{NodeId, Now};
-
-/// Faults that tests ask for; none by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// Which packets are passed over when they come.
-    pub dropped: Dropped,
-    /// The link of a packet that is passed over is closed.
-    pub closes_link: bool,
-    /// No link is dialled anew.
-    pub never_dials: bool,
-    /// No node is pinged just by chance.
-    pub no_random_pings: bool,
-}
-
-/// Packets that are passed over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dropped {
-    /// None.
-    #[default]
-    None,
-    /// All.
-    All,
-    /// Those of one type.
-    Kind(u16),
-}
 
 impl Node {
     /// The faults, to be changed.

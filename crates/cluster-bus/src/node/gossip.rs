@@ -1,7 +1,9 @@
 //! Who is pinged when, what a ping tells about others, and what is believed of it.
 
+use super::io::{LinkId, LogLevel};
+use super::state::Node;
 use super::table::Addr;
-use super::{LinkId, LogLevel, Node, PeerKey};
+use super::table::PeerKey;
 use crate::message::{Body, Extensions, Gossip, NodeFlags, PingKind, Version, WireIp};
 use crate::{NodeId, Now};
 

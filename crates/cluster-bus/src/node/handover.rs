@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use super::epochs::MAX_EPOCH_STEP;
-use super::{LogLevel, Node};
+use super::io::LogLevel;
+use super::state::Node;
 use crate::message::{NodeFlags, PingKind};
 use crate::{NodeId, Now, Slot};
 

@@ -2,59 +2,20 @@
 //! chance, the first PONG gives it its real one. Also how nodes learn each other's addresses and their own, and how
 //! CLUSTER FORGET keeps gossip from bringing a node back.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::io::{Event, LinkId, LogLevel};
+use super::state::Node;
 use super::table::Addr;
-use super::{Event, LinkId, LogLevel, Node, PeerKey};
+use super::table::PeerKey;
 use crate::message::{Header, NodeFlags, PingKind, Version};
 use crate::{BUS_PORT_OFFSET, NodeId, Now};
-
-/// Forgotten nodes that are remembered as such.
-const MAX_FORGOTTEN: usize = 1000;
 
 /// Handshakes at a time. Redis has no bound; without one a peer could make us remember any number of addresses.
 const MAX_HANDSHAKES: usize = 1000;
 
-/// Nodes that gossip may not bring back yet, and until when.
-#[derive(Debug, Default)]
-pub(super) struct Blacklist(BTreeMap<NodeId, u64>);
-
-impl Blacklist {
-    pub(super) fn add(&mut self, now: Now, id: NodeId, ttl_ms: u64) {
-        self.0.retain(|_, until_ms| *until_ms >= now.mono_ms);
-        if self.0.len() < MAX_FORGOTTEN || self.0.contains_key(&id) {
-            self.0.insert(id, now.mono_ms.saturating_add(ttl_ms));
-        }
-    }
-
-    /// The nodes in it, and for how many seconds they stay: what others are told.
-    pub(super) fn left(&self, now_ms: u64) -> Vec<(NodeId, u64)> {
-        let left = self.0.iter().filter(|(_, until_ms)| **until_ms >= now_ms);
-        left.map(|(id, until_ms)| (*id, (until_ms - now_ms) / 1000))
-            .collect()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(super) fn contains(&self, now: Now, id: NodeId) -> bool {
-        self.0
-            .get(&id)
-            .is_some_and(|until_ms| *until_ms >= now.mono_ms)
-    }
-}
-
 /// How often the addresses of `cluster-seeds` are asked at most.
 const SEED_PERIOD_MS: u64 = 500;
-
-/// Which address of `cluster-seeds` is asked next, and when.
-#[derive(Debug, Default)]
-pub(super) struct Seeds {
-    asked: usize,
-    next_ms: u64,
-}
 
 impl Node {
     /// A handshake must be over after the node timeout, or after a second where that is shorter.
@@ -91,7 +52,7 @@ impl Node {
         addr: Addr,
         version: Option<Version>,
     ) -> Option<PeerKey> {
-        let met = |node: &super::Peer| node.is(NodeFlags::HANDSHAKE) && node.addr == addr;
+        let met = |node: &super::table::Peer| node.is(NodeFlags::HANDSHAKE) && node.addr == addr;
         if self.table.handshakes() >= MAX_HANDSHAKES
             || self.table.peers().any(|(_, node)| met(node))
         {
@@ -309,7 +270,7 @@ impl Node {
         let lost = NodeFlags::NOADDR
             .with(NodeFlags::PFAIL)
             .with(NodeFlags::FAIL);
-        let is_lost = |node: &super::Peer| node.is(lost) && !node.is(NodeFlags::HANDSHAKE);
+        let is_lost = |node: &super::table::Peer| node.is(lost) && !node.is(NodeFlags::HANDSHAKE);
         if !self.table.peers().any(|(_, node)| is_lost(node)) {
             return;
         }
@@ -321,7 +282,7 @@ impl Node {
             port: 0,
             bus_port: seed.port(),
         };
-        let is_there = |node: &super::Peer| {
+        let is_there = |node: &super::table::Peer| {
             (node.addr.ip, node.addr.bus_port) == (addr.ip, addr.bus_port)
                 && node.link.is_some()
                 && !node.is(lost)

@@ -1,6 +1,10 @@
 //! When the cluster is ok for this node, so that it serves clients, and when it is not.
 
-use super::{Event, LogLevel, Node, Peer, PeerKey};
+use super::io::ClusterState;
+use super::io::{Event, LogLevel};
+use super::state::Down;
+use super::state::Node;
+use super::table::{Peer, PeerKey};
 use crate::message::NodeFlags;
 use crate::{Now, SLOT_COUNT};
 
@@ -11,90 +15,6 @@ const WRITABLE_DELAY_MS: u64 = 2000;
 /// A master that comes back from a minority waits for the node timeout, within these bounds.
 const SHORTEST_REJOIN_MS: u64 = 500;
 const LONGEST_REJOIN_MS: u64 = 5000;
-
-/// The cluster as one node sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClusterState {
-    /// Queries are served.
-    Ok,
-    /// Queries are answered by CLUSTERDOWN.
-    Fail,
-}
-
-impl ClusterState {
-    pub(super) fn on_the_wire(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Fail => 1,
-        }
-    }
-
-    /// As CLUSTER INFO and the log print it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// The state and what it is decided from.
-#[derive(Debug)]
-pub(super) struct Health {
-    pub(super) state: ClusterState,
-    /// Masters that serve at least one slot.
-    pub(super) size: usize,
-    /// Those who vote: these masters, and where they are few and it is asked for, their replicas.
-    electors: usize,
-    /// Why it is not ok, as far as that was logged.
-    told: Option<Down>,
-    first_look_ms: Option<u64>,
-    in_minority_ms: Option<u64>,
-}
-
-/// Why the cluster is not ok for this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Down {
-    Uncovered,
-    Minority,
-}
-
-impl Down {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Uncovered => {
-                "At least one hash slot is not served by any available node. Please check the 'cluster-require-full-coverage' \
-                 configuration."
-            }
-            Self::Minority => "I am part of a minority partition.",
-        }
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            state: ClusterState::Fail,
-            size: 1,
-            electors: 1,
-            told: None,
-            first_look_ms: None,
-            in_minority_ms: None,
-        }
-    }
-}
-
-impl Health {
-    /// Votes that are a majority.
-    pub(super) fn quorum(&self) -> usize {
-        self.electors / 2 + 1
-    }
-
-    pub(super) fn is_ok(&self) -> bool {
-        self.state == ClusterState::Ok
-    }
-}
 
 impl Node {
     /// Whether this node sees a majority: what it decides alone then is not decided otherwise on the other side of a partition. A

@@ -3,10 +3,12 @@
 //! Every node dials every other one, so two nodes have two links; a node answers a ping on the link it came on, and
 //! says everything else on the link that it dialled itself.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{LinkId, LogLevel, Node, Output, PeerKey};
+use super::io::{LinkId, LogLevel, Output};
+use super::state::Link;
+use super::state::Node;
+use super::table::PeerKey;
 use crate::message::{
     Body, Header, Message, NodeFlags, Packet, PingKind, Published, Version, WireIp,
 };
@@ -14,33 +16,6 @@ use crate::{NodeId, Now, codec};
 
 /// A node in handshake that is silent for so long may speak the other version of the bus.
 const LONGEST_SILENCE_MS: u64 = 1000;
-
-/// The open links.
-#[derive(Debug, Default)]
-pub(super) struct Links {
-    open: BTreeMap<LinkId, Link>,
-    dialled: u64,
-    /// Links that were given up because too much waited on them.
-    pub(super) limit_exceeded: u64,
-}
-
-/// One link.
-#[derive(Debug)]
-pub(super) struct Link {
-    /// The node that was dialled; unknown for accepted links.
-    pub(super) peer: Option<PeerKey>,
-    pub(super) opened: Now,
-    pub(super) remote: IpAddr,
-    /// Our own address as the other end reached it; unknown for dialled links.
-    pub(super) local: Option<IpAddr>,
-    /// The version to send in.
-    pub(super) version: Version,
-    up: bool,
-    /// Whether anything came over it.
-    heard: bool,
-    /// Bytes that the shell has not written yet.
-    queued: u64,
-}
 
 /// A link, as CLUSTER LINKS shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +30,6 @@ pub struct LinkInfo {
     pub opened_unix_ms: u64,
     /// Bytes that wait to be sent.
     pub queued: u64,
-}
-
-impl Link {
-    fn is_new(&self) -> bool {
-        self.version == Version::V1
-    }
 }
 
 impl Node {

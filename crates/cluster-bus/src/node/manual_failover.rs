@@ -1,50 +1,15 @@
 //! CLUSTER FAILOVER without loss of data: the replica asks its master to pause clients, waits until it has processed
 //! all of the master's data, and only then runs an election, with votes that are given although the master is up.
 
-use super::{Event, LinkId, LogLevel, Node, PeerKey};
+use super::io::{Event, LinkId, LogLevel};
+use super::state::ManualFailover;
+use super::state::Node;
+use super::table::PeerKey;
 use crate::Now;
 use crate::message::{Body, Header, PingKind};
 
 /// How long the master pauses its clients, in times of `cluster-manual-failover-timeout`.
 const PAUSE_FACTOR: u64 = 2;
-
-/// Both sides of an attempt.
-#[derive(Debug, Default)]
-pub(super) struct ManualFailover {
-    /// When the attempt is given up; `None` if there is none.
-    ends_ms: Option<u64>,
-    /// Master: the replica that asked.
-    replica: Option<PeerKey>,
-    /// Master: the link on which it asked. If it hangs up it has given up.
-    asked_on: Option<LinkId>,
-    /// Replica: the offset at which the master stopped, once it has said so.
-    master_offset: Option<u64>,
-    /// Replica: votes may be asked for.
-    can_start: bool,
-    /// Master: clients are paused.
-    paused: bool,
-}
-
-impl ManualFailover {
-    pub(super) fn is_running(&self) -> bool {
-        self.ends_ms.is_some()
-    }
-
-    pub(super) fn can_start(&self) -> bool {
-        self.is_running() && self.can_start
-    }
-
-    /// Whether we are the master and this replica is waiting for our offset.
-    pub(super) fn is_for(&self, replica: PeerKey) -> bool {
-        self.is_running() && self.replica == Some(replica)
-    }
-
-    pub(super) fn forget(&mut self, peer: PeerKey) {
-        if self.replica == Some(peer) {
-            self.replica = None;
-        }
-    }
-}
 
 impl Node {
     /// Whether clients are paused here because a replica of this master is to take over.

@@ -1,6 +1,8 @@
 //! Replica migration: a master that is left without working replicas gets one from a master that has more than enough.
 
-use super::{LogLevel, Node, PeerKey};
+use super::io::LogLevel;
+use super::state::Node;
+use super::table::PeerKey;
 use crate::Now;
 use crate::message::NodeFlags;
 

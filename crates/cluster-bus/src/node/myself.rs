@@ -1,7 +1,8 @@
 //! What this node says about itself: address, ports and names, as configured or as found out.
 
+use super::io::LogLevel;
+use super::state::Node;
 use super::table::Addr;
-use super::{LogLevel, Node};
 use crate::NodeId;
 use crate::message::{Extensions, NodeFlags};
 

@@ -3,24 +3,13 @@
 //! A replica hears of a slot from its master's stream, or finds it in the dump that it copies. The node at the other end may then be
 //! one that it has not met yet: the slot is kept in mind until it has.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::io::LogLevel;
+use super::state::Node;
+use super::table::Way;
 use super::table::{PeerKey, Table};
-use super::{LogLevel, Node};
 use crate::{NodeId, Now, Slot};
-
-/// Which way the keys of an open slot go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
-    /// To another node.
-    Out,
-    /// From another node to this one.
-    In,
-}
-
-/// Open slots whose other end is not known yet.
-pub(super) type Awaited = BTreeMap<(Slot, Way), NodeId>;
 
 impl Table {
     /// Opens a slot. It waits until the other node is known.

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Event, LogLevel, Node, PeerKey};
+use super::io::{Event, LogLevel};
+use super::state::Node;
+use super::table::PeerKey;
 use crate::message::{Body, Header, NodeFlags};
 use crate::{NodeId, Slot, SlotSet};
 

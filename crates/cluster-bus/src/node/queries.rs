@@ -3,7 +3,11 @@
 use std::fmt::Write;
 
 use super::command_line::Outcome;
-use super::{Caller, ClusterState, CommandError, Node, Peer, PeerKey, Reply};
+use super::commands::CommandError;
+use super::io::{Caller, ClusterState};
+use super::reply::Reply;
+use super::state::Node;
+use super::table::{Peer, PeerKey};
 use crate::message::NodeFlags;
 use crate::nodes_conf::{NodeLine, NodesConf};
 use crate::{NodeId, Now, Slot};

@@ -1,7 +1,9 @@
 //! A packet comes in: who sent it, and which rules look at it in which order. The rules are in the other modules.
 
+use super::io::{Event, LinkId, LogLevel};
+use super::state::Node;
 use super::table::Addr;
-use super::{Event, LinkId, LogLevel, Node, PeerKey};
+use super::table::PeerKey;
 use crate::message::{
     Body, Extensions, Gossip, Header, Message, NodeFlags, Packet, PingKind, Version,
 };

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Caller, Node, PeerKey};
+use super::io::Caller;
+use super::state::Node;
+use super::table::PeerKey;
 use crate::{Slot, key_slot};
 
 /// What of a command and its client decides about its way.

@@ -1,7 +1,10 @@
 //! CLUSTER SLOT-STATS: what the slots of this shard hold and cost.
 
+use super::command_line::Keyspace;
 use super::command_line::{Outcome, SlotUsage, integer, slot_of};
-use super::{CommandError, Keyspace, Node, Reply};
+use super::commands::CommandError;
+use super::reply::Reply;
+use super::state::Node;
 use crate::{SLOT_COUNT, Slot};
 
 /// What the slots can be ordered by.

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use super::open_slots::Awaited;
 use crate::message::{Announced, NodeFlags, Version};
 use crate::nodes_conf::{NodeLine, NodesConf};
 use crate::rng::Rng;
@@ -531,3 +530,15 @@ impl IndexMut<PeerKey> for Table {
             .expect("a key outlived its node")
     }
 }
+
+/// Which way the keys of an open slot go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// To another node.
+    Out,
+    /// From another node to this one.
+    In,
+}
+
+/// Open slots whose other end is not known yet.
+pub(super) type Awaited = BTreeMap<(Slot, Way), NodeId>;

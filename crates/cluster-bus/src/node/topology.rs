@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Caller, Endpoint, Node, Peer, PeerKey, Reply};
+use super::io::{Caller, Endpoint};
+use super::reply::Reply;
+use super::state::Node;
+use super::table::{Peer, PeerKey};
 use crate::message::NodeFlags;
 use crate::{NodeId, Slot};
 
