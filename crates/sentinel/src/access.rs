@@ -2,66 +2,15 @@
 //! crate `acl`'s.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use acl::{Context as Where, Denials, Event, Log, Reason, Request, User, Users, command};
-use commands::table::Key;
-use conf::{PubsubDefault, ServerConfig};
+use acl::{Context as Where, Event, Reason, Request, User};
 
 use crate::Monitor;
-use crate::commands::{CATALOG, Row};
+use crate::commands::table::{CATALOG, Row};
 use crate::io::{ClientId, Reply};
 
 /// The databases that a rule may name. All are empty.
 pub(crate) const DATABASES: usize = 16;
-
-/// Users, and what they were refused.
-#[derive(Debug)]
-pub(crate) struct Access {
-    pub(crate) users: Users,
-    pub(crate) log: Log,
-    pub(crate) denials: Denials,
-    /// Memory for the keys of the request that is looked at. No command has any.
-    keys: Vec<Key>,
-}
-
-impl Access {
-    pub(crate) fn new(config: &ServerConfig) -> Self {
-        Self {
-            users: users_of(config),
-            log: Log::default(),
-            denials: Denials::default(),
-            keys: Vec::new(),
-        }
-    }
-
-    /// Whether nobody has to log in.
-    pub(crate) fn is_open(&self) -> bool {
-        let user = self.users.default_user();
-        user.needs_no_password() && user.is_enabled()
-    }
-
-    /// The users as lines of a configuration; none where they have a file of their own, or follow from the rest of the configuration.
-    pub(crate) fn lines(&self, config: &ServerConfig) -> Vec<Vec<u8>> {
-        let lines = |users: &Users| users.iter().map(|user| command::line_of(user)).collect();
-        let own: Vec<Vec<u8>> = lines(&self.users);
-        if config.aclfile.is_empty() && own != lines(&users_of(config)) {
-            own
-        } else {
-            Vec::new()
-        }
-    }
-}
-
-/// The users that there are before any is declared.
-fn users_of(config: &ServerConfig) -> Users {
-    let all_channels = config.acl_pubsub_default == PubsubDefault::AllChannels;
-    let mut users = Users::new(Arc::clone(&CATALOG), all_channels);
-    if let Some(password) = &config.requirepass {
-        users.set_default_password(Some(password));
-    }
-    users
-}
 
 impl Monitor {
     /// At start: makes the users of the configuration, or of the file that it names. Gives lines for the log.

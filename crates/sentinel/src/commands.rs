@@ -7,28 +7,19 @@ mod client;
 mod describe;
 mod handshake;
 mod info;
-mod sentinel;
-mod sessions;
+pub(crate) mod sentinel;
+pub(crate) mod sessions;
 mod settings;
-mod table;
+pub(crate) mod table;
 
 use commands::table::Flags;
+use table::Row;
 
 use crate::Monitor;
-use crate::io::{ClientId, Level, Output, Reply};
-use crate::monitor::HELLO_CHANNEL;
-
-pub(crate) use sentinel::check_quorum;
-pub(crate) use sessions::Sessions;
-pub(crate) use table::{CATALOG, Row};
+use crate::io::{ClientId, HELLO_CHANNEL, Level, Output, Reply};
 
 /// The longest part of a request that an error repeats, in bytes.
 const MAX_REPEATED_BYTES: usize = 128;
-
-/// Whether a sentinel has a command of this name.
-pub(crate) fn is_command(name: &str) -> bool {
-    table::find(name).is_some()
-}
 
 impl Monitor {
     /// Runs a request and queues its reply.

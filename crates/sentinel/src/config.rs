@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conf::ServerConfig;
+pub use parse::{File, Host};
+pub use rewrite::Snapshot;
 
 use crate::Addr;
 use crate::timing;
-
-pub use parse::{File, Host};
-pub use rewrite::Snapshot;
 
 /// What the process was started with. [`Globals`] and the log level can change while it runs.
 #[derive(Clone, Debug)]
@@ -170,3 +169,8 @@ impl Options {
 
 /// The highest epoch there can be: epochs travel as signed integers in replies.
 pub(crate) const MAX_EPOCH: u64 = i64::MAX.unsigned_abs();
+
+/// A run id as Redis makes them.
+pub(crate) fn is_runid(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

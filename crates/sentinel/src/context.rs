@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::Addr;
-use crate::access::Access;
 use crate::addr::is_host_name;
-use crate::commands::Sessions;
+use crate::commands::sessions::Sessions;
 use crate::config::Config;
 use crate::instance::{Expect, Link};
 use crate::io::{ClientId, Level, LinkId, LinkKind, Now, Output, Reply};
-use crate::monitor::Scripts;
 use crate::rng::Rng;
+use crate::script_queue::Scripts;
 use crate::timing::{MAX_NAMES, NAME_VALIDITY, Periods, SAVE_LOG_PERIOD, SAVE_RETRY_PERIOD};
+use crate::users::Access;
 
 /// The state that is not of one master.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Figures: what a sentinel tells about itself to those who are no clients.
 
 use crate::Monitor;
-use crate::commands::check_quorum;
+use crate::commands::sentinel::check_quorum;
 
 /// What a sentinel tells about itself at one moment.
 #[derive(Clone, Debug, Default)]

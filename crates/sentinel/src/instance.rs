@@ -559,8 +559,3 @@ impl Instance {
             .is_none_or(|since| now.saturating_sub(since) > ms)
     }
 }
-
-/// A run id as Redis makes them.
-pub(crate) fn is_runid(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}

@@ -6,7 +6,7 @@ use conf::LogLevel;
 use resp::Protocol;
 
 use crate::Addr;
-use crate::config::Snapshot;
+use crate::config::rewrite::Snapshot;
 
 /// A moment, on both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -329,3 +329,6 @@ pub enum Output {
     /// End the process at once with exit code 99: SENTINEL SIMULATE-FAILURE asked for it.
     Crash,
 }
+
+/// The channel on which sentinels tell of themselves and of the configuration.
+pub(crate) const HELLO_CHANNEL: &[u8] = b"__sentinel__:hello";

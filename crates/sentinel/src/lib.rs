@@ -34,7 +34,9 @@ mod instance;
 pub mod io;
 pub mod monitor;
 mod rng;
+mod script_queue;
 mod timing;
+mod users;
 
 pub use addr::Addr;
 pub use config::{Config, Saved};

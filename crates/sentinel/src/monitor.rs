@@ -9,7 +9,7 @@ mod link;
 mod ping;
 mod scripts;
 mod tilt;
-mod vote;
+pub(crate) mod vote;
 
 use std::rc::Rc;
 
@@ -18,10 +18,6 @@ use crate::context::{Context, Item};
 use crate::instance::{Master, Stage, Who};
 use crate::io::{Input, Level, Now, Output};
 use crate::timing::MIN_HZ;
-
-pub(crate) use link::HELLO_CHANNEL;
-pub(crate) use scripts::Scripts;
-pub(crate) use vote::DownState;
 
 /// One sentinel.
 #[derive(Debug)]

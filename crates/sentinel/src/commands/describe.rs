@@ -1,11 +1,11 @@
 //! COMMAND: what a sentinel tells of its commands. All of it is in their rows.
 
+use commands::table::Categories;
 use resp::glob;
 
 use super::help;
 use super::table::{COMMANDS, Row, find, find_whole};
 use crate::io::Reply;
-use commands::table::Categories;
 
 /// Runs a subcommand of COMMAND; an empty one describes all commands.
 pub(super) fn command(sub: &str, args: &[Vec<u8>]) -> Reply {

@@ -12,7 +12,7 @@ use crate::config::{Options, SavedMaster};
 use crate::context::Context;
 use crate::instance::{Instance, Master, Reconf, Who};
 use crate::io::{ClientId, Level, Reply};
-use crate::monitor::DownState;
+use crate::monitor::vote::DownState;
 use crate::{Addr, Monitor};
 
 pub(super) const NO_SUCH_MASTER: &str = "No such master with that name";

@@ -35,6 +35,11 @@ pub(crate) fn find_whole(name: &str) -> Option<&'static Row> {
     }
 }
 
+/// Whether a sentinel has a command of this name.
+pub(crate) fn is_command(name: &str) -> bool {
+    find(name).is_some()
+}
+
 /// All commands.
 #[rustfmt::skip]
 pub(crate) static COMMANDS: &[Row] = &[

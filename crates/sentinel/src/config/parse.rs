@@ -8,11 +8,10 @@ use std::ops::RangeInclusive;
 use conf::load::{BadLine, BadLines, Loader};
 use conf::{LoadError, Refusal, ServerConfig};
 
-use super::{Globals, MAX_EPOCH, Options, Saved, SavedMaster};
+use super::{Globals, MAX_EPOCH, Options, Saved, SavedMaster, is_runid};
 use crate::Addr;
 use crate::addr::{is_host_name, parse_ip};
-use crate::commands;
-use crate::instance::is_runid;
+use crate::commands::table::is_command;
 use crate::timing::MAX_KNOWN_PER_MASTER;
 
 /// The port of a sentinel that was not given one.
@@ -369,7 +368,7 @@ impl<H> Reader<'_, H> {
         let exists = |name: &str| {
             let away = self.renamed.iter().any(|(from, _)| from == name);
             let here = self.renamed.iter().any(|(_, to)| to == name);
-            here || (commands::is_command(name) && !away)
+            here || (is_command(name) && !away)
         };
         if !exists(old) {
             return Err("No such command in rename-command");

@@ -5,13 +5,12 @@
 //! not know the question is taken at its word): a stranger has no vote, does not count for the majority, is believed
 //! nothing, is on no list and in no file, and is forgotten when it does not answer.
 
-use crate::config::MAX_EPOCH;
-use crate::instance::{Master, Peer, Who, is_runid};
+use crate::Monitor;
+use crate::config::{MAX_EPOCH, is_runid};
+use crate::instance::{Master, Peer, Who};
 use crate::io::{Level, Reply};
 use crate::timing::{MAX_KNOWN_PER_MASTER, MAX_STRANGERS, STRANGER_PATIENCE};
 use crate::{Addr, context::Context};
-
-use super::Monitor;
 
 /// A hello message: `ip,port,runid,current epoch,master name,master ip,master port,master's config epoch`.
 #[derive(Debug, PartialEq)]

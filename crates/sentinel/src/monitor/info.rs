@@ -3,8 +3,9 @@
 //! corrected, after time enough for a newer configuration to arrive.
 
 use crate::Addr;
+use crate::config::is_runid;
 use crate::context::Context;
-use crate::instance::{Master, Reconf, Role, Slave, Stage, Who, is_runid};
+use crate::instance::{Master, Reconf, Role, Slave, Stage, Who};
 use crate::io::{Level, Reply};
 use crate::timing::{MAX_INFO_BYTES, MAX_KNOWN_PER_MASTER, RESET_MEMORY};
 

@@ -3,13 +3,11 @@
 
 use std::net::IpAddr;
 
-use super::Monitor;
+use crate::Monitor;
 use crate::context::Context;
 use crate::instance::{Expect, Link, Master, Who};
+use crate::io::HELLO_CHANNEL;
 use crate::io::{Level, LinkId, LinkKind, Reply};
-
-/// The channel on which sentinels tell of themselves and of the configuration.
-pub(crate) const HELLO_CHANNEL: &[u8] = b"__sentinel__:hello";
 
 impl Monitor {
     pub(super) fn link_connected(&mut self, id: LinkId, local_ip: IpAddr, peer_ip: IpAddr) {

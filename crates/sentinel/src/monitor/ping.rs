@@ -6,10 +6,9 @@
 
 use crate::context::Context;
 use crate::instance::{Expect, Master, Stage, Who};
+use crate::io::HELLO_CHANNEL;
 use crate::io::Reply;
 use crate::timing::{INFO_PERIOD_FAILOVER, MAX_PENDING_COMMANDS};
-
-use super::link::HELLO_CHANNEL;
 
 impl Master {
     /// Sends what is due to an instance.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use conf::ServerConfig;
 use resp::Protocol;
-
 use sentinel_core::config::{self, Config, Facts, File, Host};
 use sentinel_core::{
     Addr, ClientId, Command, Input, JobId, Level, LinkId, LinkKind, Monitor, Now, Output, Reply,
