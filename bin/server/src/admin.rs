@@ -2,50 +2,14 @@
 //! the event loop looks at its sockets only now and then; so these sockets are looked at directly, after the turn that ends a millisecond
 //! or more since the last look. At other times their tasks serve them like everybody's.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use engine::{ClientId, Engine, System as _};
+use engine::{Engine, System as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::listen::Listener;
-use crate::meanwhile::{self, Shared};
+use crate::doors::Listener;
+use crate::meanwhile::{self};
 use crate::shell::Shell;
-
-/// Between two looks.
-const EVERY_NS: u64 = 1_000_000;
-
-/// Who came by the admin port.
-#[derive(Debug, Default)]
-pub(crate) struct Admins {
-    open: Cell<bool>,
-    clients: RefCell<Vec<(ClientId, Shared)>>,
-    looked_ns: Cell<u64>,
-}
-
-impl Admins {
-    /// There is an admin port.
-    pub(crate) fn open(&self) {
-        self.open.set(true);
-    }
-
-    pub(crate) fn add(&self, id: ClientId, stream: Shared) {
-        self.clients.borrow_mut().push((id, stream));
-    }
-
-    pub(crate) fn forget(&self, id: ClientId) {
-        self.clients.borrow_mut().retain(|(other, _)| *other != id);
-    }
-
-    /// Whether it is time for a look, which is to follow then.
-    fn is_due(&self, now_ns: u64) -> bool {
-        let due = now_ns.saturating_sub(self.looked_ns.get()) >= EVERY_NS;
-        if due {
-            self.looked_ns.set(now_ns);
-        }
-        due
-    }
-}
 
 impl Shell {
     /// Serves the admin lane, if it is time. To be called between two turns.

@@ -20,8 +20,9 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 use crate::host::Machine;
-use crate::meanwhile::Socket;
+use crate::shell::GoOn;
 use crate::shell::Shell;
+use crate::socket::Socket;
 
 /// Slices handed to one vectored write.
 const MOST_SLICES: usize = 16;
@@ -139,16 +140,6 @@ struct Connection<S> {
     /// Its budget is used up: it does not read before its next turn.
     turn_over: Cell<bool>,
     over: Cell<bool>,
-}
-
-/// A client that waits until those that are ready with it have had their turn.
-pub(crate) trait GoOn {
-    /// Runs what was read of it, if that has not happened yet. False where the replies are so long that they had better be written
-    /// while they are in the cache.
-    fn run_waiting(&self, engine: &mut Engine) -> bool;
-
-    /// Writes what there is to write, and waits for the socket.
-    fn go_on(self: Rc<Self>);
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static> GoOn for Connection<S> {

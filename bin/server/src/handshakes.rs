@@ -5,19 +5,16 @@ use std::cell::{OnceCell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Weak;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conf::ServerConfig;
 use tls::{ClientSide, Names, ServerSide, Session, Settings, Stream, Wire};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-
-use crate::shell::Shell;
 
 /// How long a handshake may take.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -119,7 +116,7 @@ impl Handshakes {
     }
 
     /// Takes over a context that was made anew, if its files are others.
-    fn take_reloaded(&self, reloaded: Result<tls::Context, tls::Error>) {
+    pub(crate) fn take_reloaded(&self, reloaded: Result<tls::Context, tls::Error>) {
         let mut context = self.context.borrow_mut();
         let Some(context) = context.as_mut() else {
             return;
@@ -229,33 +226,6 @@ impl Handshakes {
         }))?;
         let (socket, session) = done.await.map_err(|_| gone())??;
         Ok(Stream::new(TcpStream::from_std(socket)?, session).into())
-    }
-}
-
-/// Looks at the files of certificates and keys again and again, as `tls-auto-reload-interval` says.
-pub(crate) async fn watch_files(shell: Weak<Shell>) {
-    let mut looked = Instant::now();
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let Some(shell) = shell.upgrade() else {
-            return;
-        };
-        let config = shell.engine.borrow().config().clone();
-        let interval = Duration::from_secs(config.tls_auto_reload_interval.into());
-        if interval.is_zero() || looked.elapsed() < interval || !Settings::are_wanted(&config) {
-            continue;
-        }
-        looked = Instant::now();
-        let settings = Settings::of(&config);
-        let asked = settings.clone();
-        let reloaded = tokio::task::spawn_blocking(move || tls::Context::new(&asked)).await;
-        // What was configured meanwhile is newer.
-        let still_asked = Settings::of(shell.engine.borrow().config()) == settings;
-        if let Ok(reloaded) = reloaded
-            && still_asked
-        {
-            shell.machine.handshakes.take_reloaded(reloaded);
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -34,10 +34,18 @@ use crate::handshakes::Handshakes;
 use crate::manifests::Manifests;
 use crate::memory::{Freed, Memory};
 use crate::oom_score::OomScore;
-use crate::shell::Shell;
 use crate::straight;
 use crate::watchdog::{self, Watchdog};
-use crate::{crash, dump, fork, listen, sched};
+use crate::{crash, dump, fork, sched};
+
+/// Who has the doors.
+pub(crate) trait Doors: std::fmt::Debug {
+    /// Opens and closes them as the configuration wants.
+    ///
+    /// # Errors
+    /// One cannot be opened.
+    fn follow(&self, config: &ServerConfig) -> anyhow::Result<()>;
+}
 
 /// The real machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -72,8 +80,8 @@ pub(crate) struct Machine {
     oom: OomScore,
     pub(crate) handshakes: Rc<Handshakes>,
     manifests: Rc<RefCell<Manifests>>,
-    /// Whose doors are opened and closed.
-    shell: Rc<RefCell<Weak<Shell>>>,
+    /// Who has the doors.
+    has_doors: Rc<RefCell<Option<Box<dyn Doors>>>>,
     /// Something is to be written to the append-only file, or the sync that it waited for has ended.
     pub(crate) flush_due: Arc<Notify>,
 }
@@ -117,7 +125,7 @@ impl Machine {
             oom: OomScore::default(),
             handshakes: Rc::default(),
             manifests: Rc::default(),
-            shell: Rc::default(),
+            has_doors: Rc::default(),
             flush_due: Arc::default(),
         }
     }
@@ -150,8 +158,8 @@ impl Machine {
     }
 
     /// Who has the doors.
-    pub(crate) fn set_shell(&self, shell: &Rc<Shell>) {
-        *self.shell.borrow_mut() = Rc::downgrade(shell);
+    pub(crate) fn set_doors(&self, doors: Box<dyn Doors>) {
+        *self.has_doors.borrow_mut() = Some(doors);
     }
 
     /// A link to a master is connected: this is its socket.
@@ -399,10 +407,11 @@ impl System for Machine {
         if Settings::are_wanted(config) != self.handshakes.is_configured() {
             self.set_tls(config)?;
         }
-        let Some(shell) = self.shell.borrow().upgrade() else {
+        let doors = self.has_doors.borrow();
+        let Some(doors) = doors.as_ref() else {
             return Ok(());
         };
-        listen::follow(&shell, config).map_err(|error| {
+        doors.follow(config).map_err(|error| {
             tracing::warn!("{error:#}");
             "Unable to listen on this port. Check server logs.".to_owned()
         })

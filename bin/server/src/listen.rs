@@ -2,114 +2,30 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::os::fd::AsRawFd as _;
 use std::rc::{Rc, Weak};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use conf::ServerConfig;
 use daemon::{as_path, listen};
 use engine::{Certificate, Engine, Peer};
-use socket2::SockRef;
+use tls::Settings;
 use tls::Stream;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::task::AbortHandle;
 
-use crate::handshakes::{self, Shaken};
+use crate::doors::{Door, Listener, Place, Speech};
+use crate::handshakes::Shaken;
+use crate::host;
 use crate::shell::Shell;
 use crate::{connection, figures};
-
-/// What is spoken at a door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speech {
-    /// The protocol, as it is.
-    Plain,
-    /// TLS, and in it the protocol.
-    Tls,
-}
-
-/// A listening socket.
-#[derive(Clone, Debug)]
-pub(crate) enum Listener {
-    /// By TCP.
-    Tcp(Rc<TcpListener>, Speech),
-    /// By the admin port.
-    Admin(Rc<TcpListener>),
-    /// By a Unix socket, and its path.
-    Unix(Rc<UnixListener>, Rc<str>),
-}
-
-impl Listener {
-    /// Its socket.
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener, _) | Self::Admin(listener) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
-        }
-    }
-}
-
-/// A door for clients, and the task that takes the connections. Dropping it closes the door.
-#[derive(Debug)]
-pub(crate) struct Door {
-    pub(crate) listener: Listener,
-    task: AbortHandle,
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Door {
-    /// Refuses who comes from now on. To be done before a process ends: the system closes its sockets in any order.
-    pub(crate) fn close(&self) {
-        let socket = match &self.listener {
-            Listener::Tcp(listener, _) | Listener::Admin(listener) => SockRef::from(&**listener),
-            Listener::Unix(listener, _) => SockRef::from(&**listener),
-        };
-        // Whatever goes wrong, the end of the process closes it.
-        let _ = socket.shutdown(std::net::Shutdown::Both);
-        if let Listener::Unix(_, path) = &self.listener {
-            tracing::info!("Removing the unix socket file.");
-            let _ = std::fs::remove_file(&**path);
-        }
-    }
-
-    fn fd(&self) -> RawFd {
-        self.listener.as_fd().as_raw_fd()
-    }
-
-    fn speaks(&self, speech: Speech) -> bool {
-        matches!(&self.listener, Listener::Tcp(_, spoken) if *spoken == speech)
-    }
-}
-
-/// The addresses and the port of the doors of one speech.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    bind: Vec<String>,
-    port: u16,
-}
-
-impl Place {
-    fn of(config: &ServerConfig, speech: Speech) -> Self {
-        Self {
-            bind: config.bind.clone(),
-            port: match speech {
-                Speech::Plain => config.port,
-                Speech::Tls => config.tls_port,
-            },
-        }
-    }
-}
 
 /// Opens what the configuration asks for, and serves what comes.
 pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     shell.machine.handshakes.configure(config)?;
     tokio::task::spawn_local(take_over(Rc::downgrade(shell)));
-    tokio::task::spawn_local(handshakes::watch_files(Rc::downgrade(shell)));
+    tokio::task::spawn_local(crate::listen::watch_files(Rc::downgrade(shell)));
     follow(shell, config)?;
     if let Some(path) = &config.unixsocket {
         let path = as_path(path);
@@ -124,8 +40,21 @@ pub(crate) fn open(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<(
     Ok(())
 }
 
+/// The doors of a shell, for the engine's host.
+#[derive(Debug)]
+pub(crate) struct Doors(pub(crate) Weak<Shell>);
+
+impl host::Doors for Doors {
+    fn follow(&self, config: &ServerConfig) -> anyhow::Result<()> {
+        match self.0.upgrade() {
+            Some(shell) => follow(&shell, config),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Opens the doors of both ports, and closes those that are wanted no more. What does not change stays open.
-pub(crate) fn follow(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
+fn follow(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     let both = [Speech::Plain, Speech::Tls];
     let wanted = both.map(|speech| Place::of(config, speech));
     let mut places = shell.places.borrow_mut();
@@ -347,4 +276,31 @@ pub(crate) fn start_unix(shell: &Rc<Shell>, engine: &mut Engine, stream: UnixStr
         ..Peer::default()
     };
     connection::start(shell, engine, stream, peer);
+}
+
+/// Looks at the files of certificates and keys again and again, as `tls-auto-reload-interval` says.
+pub(crate) async fn watch_files(shell: Weak<Shell>) {
+    let mut looked = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(shell) = shell.upgrade() else {
+            return;
+        };
+        let config = shell.engine.borrow().config().clone();
+        let interval = Duration::from_secs(config.tls_auto_reload_interval.into());
+        if interval.is_zero() || looked.elapsed() < interval || !Settings::are_wanted(&config) {
+            continue;
+        }
+        looked = Instant::now();
+        let settings = Settings::of(&config);
+        let asked = settings.clone();
+        let reloaded = tokio::task::spawn_blocking(move || tls::Context::new(&asked)).await;
+        // What was configured meanwhile is newer.
+        let still_asked = Settings::of(shell.engine.borrow().config()) == settings;
+        if let Ok(reloaded) = reloaded
+            && still_asked
+        {
+            shell.machine.handshakes.take_reloaded(reloaded);
+        }
+    }
 }

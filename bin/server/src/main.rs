@@ -2,16 +2,17 @@
 //!
 //! | concern | modules |
 //! |---|---|
-//! | turns of the engine, what it wants done | `shell`, `host`, `clock`, `ticks`, `signals`, `memory` |
-//! | clients | `listen`, `handshakes`, `connection`, `reads`, `meanwhile`, `admin` |
+//! | turns of the engine, what it wants done | `shell`, `drive`, `host`, `clock`, `ticks`, `signals`, `memory` |
+//! | clients | `doors`, `listen`, `handshakes`, `connection`, `socket`, `reads`, `meanwhile`, `admins`, `admin` |
 //! | who looks on | `figures` |
-//! | other servers | `links`, `relay`, `transfer`, `bus`, `nodes_file` |
-//! | files | `dump`, `append_only`, `check`, `config` |
+//! | other servers | `link`, `links`, `relay`, `idle_sockets`, `transfer`, `bus`, `nodes_file` |
+//! | files | `dump`, `load`, `append_only`, `replay`, `manifests`, `check`, `config` |
 //! | children that save | `fork`, `pace`, `gathered`, `sched`, `handlers` |
 //! | trouble | `watchdog`, `crash`, `stack` |
 //! | the start | `main`, `daemonise`, `title` |
 
 mod admin;
+mod admins;
 mod append_only;
 mod bus;
 mod check;
@@ -21,6 +22,8 @@ mod connection;
 mod crash;
 mod daemonise;
 mod dial;
+mod doors;
+mod drive;
 mod dump;
 mod figures;
 mod fork;
@@ -28,8 +31,11 @@ mod gathered;
 mod handlers;
 mod handshakes;
 mod host;
+mod idle_sockets;
+mod link;
 mod links;
 mod listen;
+mod load;
 mod manifests;
 mod meanwhile;
 mod memory;
@@ -38,9 +44,11 @@ mod oom_score;
 mod pace;
 mod reads;
 mod relay;
+mod replay;
 mod sched;
 mod shell;
 mod signals;
+mod socket;
 mod stack;
 mod straight;
 mod ticks;
@@ -260,7 +268,8 @@ async fn run(
 ) -> anyhow::Result<ExitCode> {
     let serving = meanwhile::Server(Rc::downgrade(&shell));
     shell.machine.set_meanwhile(Rc::new(serving));
-    shell.machine.set_shell(&shell);
+    let doors = listen::Doors(Rc::downgrade(&shell));
+    shell.machine.set_doors(Box::new(doors));
     listen::open(&shell, &config)?;
     listen::open_admin(&shell, &config)?;
     if config.cluster_enabled {
@@ -323,10 +332,10 @@ fn set_title(config: &ServerConfig) {
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.
 async fn load(shell: &Rc<Shell>, config: &ServerConfig) -> anyhow::Result<()> {
     if config.appendonly {
-        return append_only::load(shell).await;
+        return crate::replay::load(shell).await;
     }
-    append_only::warn_of_parts(shell);
-    let loaded = dump::load(shell, daemon::as_path(&config.dbfilename)).await;
+    crate::replay::warn_of_parts(shell);
+    let loaded = crate::load::load(shell, daemon::as_path(&config.dbfilename)).await;
     loaded.map_err(anyhow::Error::msg)
 }
 

@@ -6,10 +6,8 @@
 //! quiet to its task later. What cannot be sent at once is sent by the task. The bus of a cluster has a
 //! thread of its own.
 
-use std::cell::{Ref, RefCell};
-use std::fmt;
-use std::io::{self, IoSlice, Read as _, Write as _};
-use std::os::fd::AsFd;
+use std::cell::Ref;
+use std::io::{self, IoSlice};
 use std::rc::{Rc, Weak};
 
 use engine::{ClientId, Engine, Meanwhile};
@@ -18,39 +16,15 @@ use socket2::SockRef;
 use tls::Stream;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::listen::{self, Listener};
+use crate::doors::Listener;
+use crate::listen::{self};
 use crate::shell::Shell;
+use crate::socket::{Shared, Socket};
 
 /// Bytes read from one client at once.
 const READ_BYTES: usize = 16 * 1024;
 /// Connections accepted at once.
 const MOST_ACCEPTED: usize = 64;
-
-/// A socket that its task shares. While it is borrowed its own task runs. Nothing here waits.
-pub(crate) trait Socket: AsFd + fmt::Debug {
-    /// Reads what is there.
-    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        (&*SockRef::from(&self.as_fd())).read(out)
-    }
-
-    /// Sends what it takes.
-    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*SockRef::from(&self.as_fd())).write(bytes)
-    }
-
-    /// Whether something was read from the system that nobody has been given yet.
-    fn has_input(&self) -> bool {
-        false
-    }
-
-    /// Sends what was taken and could not be sent.
-    fn flush_now(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Says that the connection is over, if its protocol has words for that.
-    fn say_end(&mut self) {}
-}
 
 impl Socket for TcpStream {}
 
@@ -161,9 +135,6 @@ pub(crate) fn accept(
     }
     Ok(())
 }
-
-/// A client's socket, shared with its task.
-pub(crate) type Shared = Rc<RefCell<dyn Socket>>;
 
 /// The clients that have sent something, or are gone.
 fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {

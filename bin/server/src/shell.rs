@@ -1,37 +1,26 @@
-//! The engine in its shell: turns, wake-ups, the timer, signals, and the engine's actions.
+//! The engine in its shell: what all tasks share, turns, and wake-ups.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use daemon::{PidFile, as_path, reason};
-use engine::{Action, ClientId, Engine, LinkId, System as _};
-use tokio::signal::unix::{SignalKind, signal};
+use daemon::{PidFile, reason};
+use engine::{ClientId, Engine, LinkId, System as _};
 use tokio::sync::Notify;
-use tokio::task::unconstrained;
 use tokio::time::MissedTickBehavior;
 
-use crate::admin::Admins;
-use crate::bus::{self, Bus};
-use crate::connection::GoOn;
-use crate::dump::{self, SyncFile};
+use crate::admins::Admins;
+use crate::bus::link::Bus;
+use crate::doors::{Door, Place};
+use crate::dump::SyncFile;
 use crate::host::Machine;
-use crate::listen::{Door, Place};
-use crate::meanwhile::Shared;
+use crate::idle_sockets::Sockets;
 use crate::nodes_file::NodesFile;
 use crate::reads::Reads;
 use crate::signals::Signals;
-use crate::transfer::{self, Sockets};
-use crate::{links, relay};
-
-/// The pace of the cluster's periodic work.
-const CLUSTER_PERIOD: Duration = Duration::from_millis(100);
-
-/// Between two slices of the cycle that deletes expired keys.
-const EXPIRE_PAUSE: Duration = Duration::from_millis(2);
+use crate::socket::Shared;
 
 /// How long clients whose budget is used up may go on before the sockets are looked at again.
 const MORE_TURNS_NS: u64 = 2_000_000;
@@ -69,19 +58,19 @@ pub(crate) struct Shell {
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
-    links: RefCell<BTreeMap<LinkId, links::Link>>,
+    pub(crate) links: RefCell<BTreeMap<LinkId, crate::link::Link>>,
     /// The same for the cluster bus, and its thread.
-    bus_links: RefCell<BTreeMap<cluster_bus::LinkId, bus::Link>>,
+    pub(crate) bus_links: RefCell<BTreeMap<cluster_bus::LinkId, crate::bus::link::Link>>,
     pub(crate) bus: RefCell<Option<Bus>>,
     pub(crate) sockets: Sockets,
     /// Where a node of a cluster keeps its state.
-    nodes_file: Option<NodesFile>,
+    pub(crate) nodes_file: Option<NodesFile>,
     /// A dump that comes from the master, and one that has come and is being loaded.
-    sync_file: RefCell<Option<SyncFile>>,
-    loading_file: RefCell<Weak<SyncFile>>,
+    pub(crate) sync_file: RefCell<Option<SyncFile>>,
+    pub(crate) loading_file: RefCell<Weak<SyncFile>>,
     /// How the last child ended, and who waits for that.
-    child_ok: Cell<Option<bool>>,
-    child_ended: Notify,
+    pub(crate) child_ok: Cell<Option<bool>>,
+    pub(crate) child_ended: Notify,
     /// Clients that go on after those that are ready, and whether there are any.
     later: Later,
     later_due: Notify,
@@ -89,7 +78,7 @@ pub(crate) struct Shell {
     deferred: RefCell<Vec<ClientId>>,
     pub(crate) pid_file: RefCell<Option<PidFile>>,
     /// When the process ends well, its program is started again in its place after so long.
-    restart: Cell<Option<Duration>>,
+    pub(crate) restart: Cell<Option<Duration>>,
 }
 
 impl Shell {
@@ -127,65 +116,11 @@ impl Shell {
         }
     }
 
-    /// Runs until the engine ends the process ([`Action::Exit`]).
-    pub(crate) async fn run(self: &Rc<Self>) -> anyhow::Result<Infallible> {
-        let mut child = signal(SignalKind::child())?;
-        // Taking it is ignoring it.
-        let mut hangup = signal(SignalKind::hangup())?;
-        tokio::task::spawn_local(Rc::clone(self).flush_turns());
-        // It stands in for many tasks, each of which might do as much as one task may before others get a turn.
-        tokio::task::spawn_local(unconstrained(Rc::clone(self).go_on()));
-        let mut timer = self.timer();
-        let mut cluster = tokio::time::interval(CLUSTER_PERIOD);
-        cluster.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = timer.tick() => {
-                    self.machine.watchdog.round();
-                    self.turn(Engine::tick);
-                    if timer.period() != self.period() {
-                        timer = self.timer();
-                    }
-                }
-                () = tokio::time::sleep(EXPIRE_PAUSE), if self.engine.borrow().is_expiring() => {
-                    self.turn(Engine::expire_slice);
-                }
-                _ = cluster.tick() => {
-                    bus::hear_waiting(self);
-                    self.turn(Engine::tick_cluster);
-                    self.sockets.close_idle();
-                    self.machine.migrate_sockets.set(self.sockets.len());
-                }
-                _ = child.recv() => {
-                    self.turn(Engine::look_after_child);
-                    // A tick may have noticed it before.
-                    let ended = self.machine.child_end.take();
-                    if ended.is_some() {
-                        self.child_ok.set(ended);
-                        self.child_ended.notify_waiters();
-                    }
-                }
-                () = self.signals.asked() => self.terminate(),
-                _ = hangup.recv() => {}
-            }
-        }
-    }
-
-    fn terminate(self: &Rc<Self>) {
-        let interrupted = self.signals.interrupted();
-        if !self.turn(|engine| engine.terminate(interrupted)) {
-            tracing::warn!(
-                "SIGTERM received but errors trying to shut down the server, check the logs for more information"
-            );
-        }
-        self.signals.go_on();
-    }
-
-    fn period(&self) -> Duration {
+    pub(crate) fn period(&self) -> Duration {
         Duration::from_millis(1000 / u64::from(self.engine.borrow().config().hz.max(1)))
     }
 
-    fn timer(&self) -> tokio::time::Interval {
+    pub(crate) fn timer(&self) -> tokio::time::Interval {
         let mut timer = tokio::time::interval(self.period());
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         timer
@@ -238,7 +173,7 @@ impl Shell {
 
     /// Goes on with the clients that wait for others: this task is woken by the first of them, so it runs after those that the same
     /// poll of the sockets woke. To wake each client's own task once more would cost more.
-    async fn go_on(self: Rc<Self>) {
+    pub(crate) async fn go_on(self: Rc<Self>) {
         let mut clients = Vec::new();
         loop {
             self.later_due.notified().await;
@@ -286,7 +221,7 @@ impl Shell {
 
     /// Writes the append-only file once for all clients that were ready: this task is woken by the first of them, so it runs after
     /// those that the same poll of the sockets woke. Their replies leave after it.
-    async fn flush_turns(self: Rc<Self>) {
+    pub(crate) async fn flush_turns(self: Rc<Self>) {
         loop {
             self.machine.flush_due.notified().await;
             if !self.turn(Engine::flush_append_only) {
@@ -301,119 +236,6 @@ impl Shell {
     /// Wakes a client once the append-only file is written.
     pub(crate) fn defer(&self, id: ClientId) {
         self.deferred.borrow_mut().push(id);
-    }
-
-    /// A dump that comes from the master goes to its file. Else the line to be logged.
-    fn keep_dump(&self, action: &Action) -> Result<(), String> {
-        let mut file = self.sync_file.borrow_mut();
-        match (action, file.as_mut()) {
-            (Action::BeginSyncFile, _) => {
-                let created = SyncFile::create(self.machine.now().unix_ms() / 1000);
-                *file = Some(created.map_err(|error| {
-                    let why = reason(&error);
-                    format!("Opening the temp file needed for PRIMARY <-> REPLICA synchronization: {why}")
-                })?);
-            }
-            (Action::WriteSyncFile { bytes }, Some(file)) => file.write(bytes).map_err(|error| {
-                let why = reason(&error);
-                format!("Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: {why}")
-            })?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn perform(self: &Rc<Self>, action: Action) {
-        match action {
-            Action::CloseClient { id, .. } => self.wake(id),
-            Action::OpenLink { .. }
-            | Action::SendLink { .. }
-            | Action::CloseLink { .. }
-            | Action::LimitLink { .. }
-            | Action::ResumeLink { .. } => self.perform_link(action),
-            // See `keep_dump`.
-            Action::BeginSyncFile | Action::WriteSyncFile { .. } => {}
-            Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
-            Action::LoadSyncFile { path, base } => drop(tokio::task::spawn_local(
-                Rc::clone(self).load_sync_file(path, base),
-            )),
-            Action::SendFile { id, path } => {
-                // Opened now: a dump that is saved a moment later does not belong to the stream that follows.
-                let path = as_path(&path).to_owned();
-                let file = std::fs::File::open(&path);
-                drop(tokio::task::spawn_local(relay::send_file(
-                    Rc::clone(self),
-                    id,
-                    path,
-                    file,
-                )));
-            }
-            Action::RelaySync { replicas } => {
-                // How the child before it ended says nothing about this one.
-                self.machine.child_end.set(None);
-                self.child_ok.set(None);
-                tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
-            }
-            Action::RelaySlots { link } => {
-                self.machine.child_end.set(None);
-                self.child_ok.set(None);
-                tokio::task::spawn_local(relay::relay_slots(Rc::clone(self), link));
-            }
-            Action::BusConnect { link, addr } => bus::dial(self, link, addr),
-            Action::BusSend { link, bytes } => {
-                let mut links = self.bus_links.borrow_mut();
-                if links.get(&link).is_some_and(|known| !known.send(bytes))
-                    && let Some(full) = links.remove(&link)
-                {
-                    tracing::warn!("Freeing outbound cluster link: too much waits to be sent");
-                    full.lose();
-                }
-            }
-            Action::BusClose { link } => self.forget_bus_link(link),
-            Action::SaveNodes { text } => self.save_nodes(text),
-            Action::Transfer { transfer, what } => {
-                drop(tokio::task::spawn_local(transfer::run(
-                    Rc::clone(self),
-                    transfer,
-                    what,
-                )));
-            }
-            Action::Restart { delay_ms } => {
-                self.restart.set(Some(Duration::from_millis(delay_ms)));
-            }
-            Action::Exit { code } => {
-                self.end(code);
-            }
-        }
-    }
-
-    fn perform_link(self: &Rc<Self>, action: Action) {
-        match action {
-            Action::OpenLink { link, host, port } => {
-                let (ours, work) = links::link();
-                self.links.borrow_mut().insert(link, ours);
-                tokio::task::spawn_local(links::run(Rc::clone(self), link, host, port, work));
-            }
-            Action::SendLink { link, bytes } => {
-                if let Some(known) = self.links.borrow().get(&link) {
-                    known.send(bytes);
-                }
-            }
-            Action::CloseLink { link } => self.forget_link(link),
-            Action::LimitLink { link, room } => {
-                if let Some(known) = self.links.borrow().get(&link) {
-                    known.limit(room);
-                }
-            }
-            Action::ResumeLink { link } => {
-                let shell = Rc::clone(self);
-                tokio::task::spawn_local(async move {
-                    tokio::task::yield_now().await;
-                    shell.turn(|engine| engine.link_goes_on(link));
-                });
-            }
-            _ => {}
-        }
     }
 
     /// Sends bytes over a link once little waits before them. False where the link has ended.
@@ -440,35 +262,6 @@ impl Shell {
         self.engine.borrow().config().bind_source_addr.clone()
     }
 
-    fn save_nodes(self: &Rc<Self>, text: String) {
-        let Some(file) = self.nodes_file.clone() else {
-            return;
-        };
-        file.put(text);
-        let shell = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let written = tokio::task::spawn_blocking(move || file.write()).await;
-            let result = match written {
-                Ok(result) => result.map_err(|error| format!("{error:#}")),
-                Err(error) => Err(error.to_string()),
-            };
-            shell.turn(|engine| engine.nodes_saved(result));
-        });
-    }
-
-    async fn load_sync_file(self: Rc<Self>, path: Vec<u8>, base: Option<Vec<u8>>) {
-        let path = as_path(&path).to_owned();
-        let base = base.map(|base| as_path(&base).to_owned());
-        let Some(file) = self.sync_file.borrow_mut().take().map(Rc::new) else {
-            return;
-        };
-        *self.loading_file.borrow_mut() = Rc::downgrade(&file);
-        if self.turn(Engine::begin_sync_load) {
-            let result = dump::load_received(&self, &file, &path, base).await;
-            self.turn(|engine| engine.sync_loaded(result));
-        }
-    }
-
     /// Whether the child that runs, or has just run, ends well.
     pub(crate) async fn child_succeeded(&self) -> bool {
         loop {
@@ -480,7 +273,7 @@ impl Shell {
         }
     }
 
-    pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, ours: bus::Link) {
+    pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, ours: crate::bus::link::Link) {
         self.bus_links.borrow_mut().insert(link, ours);
     }
 
@@ -574,4 +367,14 @@ impl Shell {
         }
         self.output_sent(id);
     }
+}
+
+/// A client that waits until those that are ready with it have had their turn.
+pub(crate) trait GoOn {
+    /// Runs what was read of it, if that has not happened yet. False where the replies are so long that they had better be written
+    /// while they are in the cache.
+    fn run_waiting(&self, engine: &mut Engine) -> bool;
+
+    /// Writes what there is to write, and waits for the socket.
+    fn go_on(self: Rc<Self>);
 }

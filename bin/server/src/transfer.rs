@@ -1,63 +1,18 @@
 //! Keys on their way to another server: the sockets of MIGRATE, kept open for the next one.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use engine::{Transfer, TransferId, Transferred};
-use tls::Wire;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use crate::idle_sockets::Socket;
 use crate::shell::Shell;
 
-/// Idle sockets are closed after this (Redis 3.0: `MIGRATE_SOCKET_CACHE_TTL`).
-const IDLE: Duration = Duration::from_secs(10);
-/// How many sockets are kept (Redis 3.0: `MIGRATE_SOCKET_CACHE_ITEMS`).
-const MOST_IDLE: usize = 64;
 /// The longest line that a target may answer.
 const MOST_LINE_BYTES: usize = 64 * 1024;
-
-/// An open connection to a target, with the database that is selected on it.
-#[derive(Debug)]
-struct Socket {
-    stream: BufReader<Wire>,
-    db: Option<i64>,
-    used: Instant,
-}
-
-/// Idle connections, by target.
-#[derive(Debug, Default)]
-pub(crate) struct Sockets(RefCell<BTreeMap<(String, u16), Vec<Socket>>>);
-
-impl Sockets {
-    fn take(&self, target: &(String, u16)) -> Option<Socket> {
-        self.0.borrow_mut().get_mut(target)?.pop()
-    }
-
-    fn put(&self, target: (String, u16), mut socket: Socket) {
-        socket.used = Instant::now();
-        let mut all = self.0.borrow_mut();
-        if all.values().map(Vec::len).sum::<usize>() < MOST_IDLE {
-            all.entry(target).or_default().push(socket);
-        }
-    }
-
-    /// How many are kept (INFO's `migrate_cached_sockets`).
-    pub(crate) fn len(&self) -> usize {
-        self.0.borrow().values().map(Vec::len).sum()
-    }
-
-    /// Closes those that were idle for long.
-    pub(crate) fn close_idle(&self) {
-        let mut all = self.0.borrow_mut();
-        all.retain(|_, sockets| {
-            sockets.retain(|socket| socket.used.elapsed() < IDLE);
-            !sockets.is_empty()
-        });
-    }
-}
 
 /// Where an attempt failed.
 enum Failure {

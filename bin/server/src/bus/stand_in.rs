@@ -28,7 +28,7 @@ const PONG: u16 = 1;
 
 /// How far the engine's thread has come, for the other one to see.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     heard: AtomicU64,
     served: AtomicU64,
 }

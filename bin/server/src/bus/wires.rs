@@ -19,8 +19,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use super::link::{Dial, Event, Unheard, Work};
 use super::stand_in::{PATIENCE, Ping, Progress, StandIn, Verdict, engine_worked};
-use super::{Dial, Event, Unheard, Work};
 use crate::handshakes::BusTls;
 
 /// How long connecting to another node may take. The core gives up earlier, if it wants to.
