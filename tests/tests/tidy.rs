@@ -1,5 +1,5 @@
 //! The map is true: every path that ARCHITECTURE.md and README.md name exists, every crate is on the map and depends only on crates
-//! before it, every source file says what it is, and every fuzz target is described.
+//! before it, no circle of imports has more than three files, every source file says what it is, and every fuzz target is described.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -183,4 +183,141 @@ fn every_fuzz_target_is_built_and_described() {
     );
     assert_eq!(named("fuzz/README.md", "| `"), targets);
     assert!(targets.is_superset(&stems(&root().join("fuzz/dictionaries"))));
+}
+
+/// The text of a source file without its comments and its tests.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// The paths that a use declaration names, with its braces written out.
+fn written_out(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((start, rest)) = tree.split_once('{') else {
+        return vec![tree.to_owned()];
+    };
+    let inner = rest.rsplit_once('}').map_or(rest, |(inner, _)| inner);
+    let (mut parts, mut depth, mut part) = (Vec::new(), 0, String::new());
+    for letter in inner.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(letter);
+    }
+    parts.push(part);
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts
+        .flat_map(|part| written_out(&format!("{start}{}", part.trim())))
+        .collect()
+}
+
+/// Paths in the code: those of its use declarations, and others that start in the crate or in the module above.
+fn paths_in(code: &str) -> Vec<String> {
+    let word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let uses = code.split("use ").skip(1);
+    let uses = uses
+        .filter_map(|rest| rest.split_once(';'))
+        .map(|(tree, _)| tree);
+    let mut paths: Vec<String> = uses.flat_map(written_out).collect();
+    for start in ["crate::", "super::"] {
+        let others = code.split(start).skip(1);
+        paths.extend(others.map(|rest| {
+            let end = rest.find(|letter| !word(letter)).unwrap_or(rest.len());
+            format!("{start}{}", &rest[..end])
+        }));
+    }
+    paths
+}
+
+/// The modules of a crate that have a file, and the files that each names.
+fn imports(sources_of: &Path) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let mut files = Vec::new();
+    sources(sources_of, &mut files);
+    let module = |path: &PathBuf| -> Vec<String> {
+        let path = path
+            .strip_prefix(sources_of)
+            .expect("below")
+            .with_extension("");
+        let mut words: Vec<String> = path
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        words.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
+        words
+    };
+    let known: BTreeSet<Vec<String>> = files.iter().map(module).collect();
+    let of = |file: &PathBuf| {
+        let own = module(file);
+        let named = paths_in(&code(file)).into_iter().filter_map(|path| {
+            let mut words: Vec<&str> = path.split("::").map(str::trim).collect();
+            let mut at = own.clone();
+            match *words.first()? {
+                "crate" => {
+                    at.clear();
+                    words.remove(0);
+                }
+                "super" => {
+                    while words.first() == Some(&"super") {
+                        at.pop();
+                        words.remove(0);
+                    }
+                }
+                "self" => drop(words.remove(0)),
+                first => {
+                    at.push(first.to_owned());
+                    known.contains(&at).then_some(())?;
+                    words.remove(0);
+                }
+            }
+            at.extend(words.into_iter().map(str::to_owned));
+            while !known.contains(&at) {
+                at.pop()?;
+            }
+            // What the crate hands out by its own name is not looked for.
+            (!at.is_empty() && at != own).then_some(at)
+        });
+        (own.clone(), named.collect())
+    };
+    files.iter().map(of).collect()
+}
+
+#[test]
+fn no_circle_of_imports_has_more_than_three_files() {
+    let mut crates = 0;
+    for place in ["crates", "bin"] {
+        for entry in std::fs::read_dir(root().join(place)).expect("a folder") {
+            let folder = entry.expect("an entry").path();
+            let imports = imports(&folder.join("src"));
+            crates += 1;
+            let reached = |from: &Vec<String>| {
+                let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+                while let Some(at) = next.pop() {
+                    for to in imports.get(at).into_iter().flatten() {
+                        if seen.insert(to) {
+                            next.push(to);
+                        }
+                    }
+                }
+                seen
+            };
+            let all: BTreeMap<_, _> = imports.keys().map(|file| (file, reached(file))).collect();
+            for (file, reached) in &all {
+                let circle = reached.iter().filter(|other| all[**other].contains(file));
+                let circle: Vec<String> = circle.map(|words| words.join("/")).collect();
+                assert!(circle.len() <= 3, "{}: {circle:?}", folder.display());
+            }
+        }
+    }
+    assert!(crates > 20, "the crates were found");
 }
