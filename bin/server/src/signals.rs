@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT. A thread of their own takes them, so that they are heard while the main thread is busy: with the save at the end,
 //! with a script. The main thread ends the process in its own time; who sends SIGINT once more does not want to wait for that.
 //!
-//! Other signals are not here: those that the event loop takes are in `shell.rs`, handlers in `fork.rs`.
+//! Other signals are not here: those that the event loop takes are in `drive.rs`, handlers in `fork.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -206,9 +206,12 @@ impl Engine {
         }
     }
 
-    /// CLUSTER, without what the core wants done because of it.
-    fn ask_core(&mut self, id: ClientId, args: Args<'_>) -> Result<Reply, Error> {
-        let (now, facts) = (self.bus_now(), self.facts());
+    /// Puts something that a client wants to know or have done to the core.
+    fn with_core<T>(
+        &mut self,
+        id: ClientId,
+        ask: impl FnOnce(&mut cluster_bus::Node, Caller, &Keys<'_>) -> T,
+    ) -> Result<T, Error> {
         let client = &self.sessions.clients[id];
         let node = self.keeper.cluster.as_mut().ok_or(DISABLED)?;
         let keys = Keys {
@@ -216,9 +219,18 @@ impl Engine {
             usages: &self.meter.slots,
             selected: client.db,
         };
-        let result = node.command(now, facts, caller_of(client), &args[1..], &keys);
+        Ok(ask(node, caller_of(client), &keys))
+    }
+
+    /// CLUSTER, without what the core wants done because of it.
+    fn ask_core(&mut self, id: ClientId, args: Args<'_>) -> Result<Reply, Error> {
+        let (now, facts) = (self.bus_now(), self.facts());
+        let (result, changed) = self.with_core(id, |node, caller, keys| {
+            let result = node.command(now, facts, caller, &args[1..], keys);
+            (result, node.has_changed())
+        })?;
         // The answer waits until what was changed is in nodes.conf. Many changes of one turn are one write.
-        if node.has_changed() {
+        if changed {
             self.keeper.nodes_file.wait(id);
         }
         result.map_err(|error| Error::owned(format!("ERR {error}")))
@@ -227,14 +239,9 @@ impl Engine {
     /// CLUSTER SETSLOT where the replicas have to have it first: how long they may take, milliseconds.
     fn check_setslot(&mut self, id: ClientId, args: Args<'_>) -> Result<u64, Error> {
         let facts = self.facts();
-        let client = &self.sessions.clients[id];
-        let node = self.keeper.cluster.as_mut().ok_or(DISABLED)?;
-        let keys = Keys {
-            keyspace: &self.shard.keyspace,
-            usages: &self.meter.slots,
-            selected: client.db,
-        };
-        let timeout_ms = node.check_setslot(facts, caller_of(client), &args[1..], &keys);
+        let timeout_ms = self.with_core(id, |node, caller, keys| {
+            node.check_setslot(facts, caller, &args[1..], keys)
+        })?;
         timeout_ms.map_err(|error| Error::owned(format!("ERR {error}")))
     }
 

@@ -25,7 +25,7 @@ pub(crate) type Entry = &'static Callable;
 pub(crate) struct Callable {
     pub(crate) command: &'static Facts,
     pub(crate) runner: Runner,
-    /// Its place in [`entries`], for statistics.
+    /// Its place in [`crate::index::Index::entries`].
     pub(crate) number: usize,
     /// It touches no keys, whatever its arguments are.
     pub(crate) keyless: bool,

@@ -49,7 +49,7 @@ pub struct Replica {
     pub(crate) dump_only: bool,
     /// That is since the stream goes over another one.
     pub(crate) dump_channel: bool,
-    /// What goes before the stream, see [`Engine::missing_select`].
+    /// What goes before the stream, see [`crate::Engine::missing_select`].
     pub(crate) select: Vec<u8>,
     /// Since when its share of the stream has been over the soft limit, on the monotonic clock, milliseconds.
     pub(crate) over_soft_since_ms: Option<u64>,

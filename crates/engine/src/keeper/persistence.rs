@@ -21,7 +21,7 @@ pub(crate) struct Running {
     pub(crate) purpose: Purpose,
     pub(crate) pid: i32,
     pub(crate) since_ms: u64,
-    /// [`Engine::dirty`] when it was started.
+    /// [`crate::journal::Journal::dirty`] when it was started.
     pub(crate) dirty: u64,
 }
 

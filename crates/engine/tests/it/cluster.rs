@@ -115,14 +115,20 @@ fn slots_count_all_databases_and_commands_the_selected_one() {
     );
 }
 
-#[test]
-fn a_transaction_finds_keys_where_it_selects_them() {
+/// A node with all slots, and the name of another master that has none.
+fn beside_another_master() -> (Server, String) {
     let (mine, other) = ("a".repeat(40), "b".repeat(40));
-    let mut server = Server::node_with(&format!(
+    let server = Server::node_with(&format!(
         "{mine} 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-16383\n\
          {other} 127.0.0.1:7001@17001 master - 0 0 2 connected\n\
          vars currentEpoch 2 lastVoteEpoch 0\n"
     ));
+    (server, other)
+}
+
+#[test]
+fn a_transaction_finds_keys_where_it_selects_them() {
+    let (mut server, other) = beside_another_master();
     let a = server.a;
     server.run(a, &["SET", "{foo}0", "in 0"]);
     server.run(a, &["SELECT", "1"]);
@@ -159,12 +165,7 @@ fn a_transaction_finds_keys_where_it_selects_them() {
 
 #[test]
 fn slots_move_as_the_tool_of_valkey_asks_for_it() {
-    let (mine, other) = ("a".repeat(40), "b".repeat(40));
-    let mut server = Server::node_with(&format!(
-        "{mine} 127.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-16383\n\
-         {other} 127.0.0.1:7001@17001 master - 0 0 2 connected\n\
-         vars currentEpoch 2 lastVoteEpoch 0\n"
-    ));
+    let (mut server, other) = beside_another_master();
     let a = server.a;
     for (word, first) in [("SLOTSRANGE", "0"), ("SLOTSRANGE\0", "1")] {
         let words = [

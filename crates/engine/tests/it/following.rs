@@ -148,6 +148,15 @@ fn received_with_file() -> (Server, bool) {
     (server, loads.expect("a load"))
 }
 
+/// So many children were started.
+fn assert_forks(server: &mut Server, count: usize) {
+    let stats = server.run(server.a, &["INFO", "stats"]);
+    assert!(
+        stats.contains(&format!("total_forks:{count}\r\n")),
+        "{stats}"
+    );
+}
+
 #[test]
 fn the_dump_of_a_primary_is_the_base_of_the_file() {
     let (mut server, beside) = received_with_file();
@@ -163,24 +172,15 @@ fn the_dump_of_a_primary_is_the_base_of_the_file() {
     ] {
         assert!(text.contains(field), "{field} in {text}");
     }
-    assert!(
-        server
-            .run(a, &["INFO", "stats"])
-            .contains("total_forks:0\r\n")
-    );
+    assert_forks(&mut server, 0);
 }
 
 #[test]
 fn a_dump_that_is_not_beside_the_file_is_written_anew() {
     let (mut server, _) = received_with_file();
-    let a = server.a;
     server.talk.child.set(Some(ChildEnd::Done));
     server.engine.sync_loaded(Ok(None));
-    assert!(
-        server
-            .run(a, &["INFO", "stats"])
-            .contains("total_forks:1\r\n")
-    );
+    assert_forks(&mut server, 1);
 }
 
 #[test]
