@@ -14,7 +14,7 @@ pub(crate) use rewrite::bgrewriteaof;
 
 use crate::Engine;
 use crate::host::{AppendFile, SyncState, WriteError};
-use crate::journal::append_only::{Installing, State};
+use crate::journal::append_only::State;
 use crate::keeper::persistence::{Purpose, Running};
 
 /// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
@@ -595,7 +595,7 @@ impl Engine {
         let now_ms = self.now.unix_ms();
         let since_ms = rewriting.map(|running| running.since_ms);
         let installing = aof.installing.as_ref();
-        let since_ms = since_ms.or_else(|| installing.map(Installing::since_ms));
+        let since_ms = since_ms.or_else(|| installing.map(|last| last.since_ms));
         let current = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms) / 1000);
         let broken = aof.write_error.is_some() || aof.sync_error.is_some();
         // Writing to a string does not fail.

@@ -101,9 +101,3 @@ pub(crate) enum Step {
     /// Nothing names the files any more that are of no use.
     Tidied { history: Vec<PartFile> },
 }
-
-impl Installing {
-    pub(crate) fn since_ms(&self) -> u64 {
-        self.since_ms
-    }
-}
