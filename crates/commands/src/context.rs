@@ -23,8 +23,6 @@ pub struct Settings {
     pub limits: Limits,
     /// `hll-sparse-max-bytes`
     pub hll_sparse_max_bytes: usize,
-    /// Small integers count as shared for OBJECT REFCOUNT: not where each key's idle time decides about eviction.
-    pub shared_integers: bool,
     /// `rdbcompression`, for DUMP.
     pub compress: bool,
     /// What RESTORE takes of a payload without a check.
@@ -43,7 +41,6 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             hll_sparse_max_bytes: 3000,
-            shared_integers: true,
             compress: true,
             trust: Trust::default(),
             lazy_expire: true,

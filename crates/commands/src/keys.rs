@@ -393,7 +393,7 @@ fn expire_key(
 
 /// EXPIRETIME key
 pub(crate) fn expiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let answer = expiry(ctx, args[1]).map_or_else(|none| none, |at_ms| (at_ms + 500) / 1000);
+    let answer = expiry(ctx, args[1]).map_or_else(|none| none, nearest_second);
     ctx.reply.int(answer);
     Ok(())
 }
@@ -407,9 +407,14 @@ pub(crate) fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// TTL key
 pub(crate) fn ttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let answer = time_left(ctx, args[1]).map_or_else(|none| none, |ms| (ms + 500) / 1000);
+    let answer = time_left(ctx, args[1]).map_or_else(|none| none, nearest_second);
     ctx.reply.int(answer);
     Ok(())
+}
+
+/// Milliseconds, at least 0, as seconds.
+fn nearest_second(ms: i64) -> i64 {
+    ms / 1000 + i64::from(ms % 1000 >= 500)
 }
 
 /// PTTL key
@@ -433,7 +438,7 @@ fn expiry(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
     }
     let db = ctx.keyspace.db(ctx.db);
     let at_ms = db.expire_ms(key).ok_or(-1_i64)?;
-    Ok(i64::try_from(at_ms).unwrap_or(i64::MAX).min(i64::MAX - 500))
+    Ok(i64::try_from(at_ms).unwrap_or(i64::MAX))
 }
 
 /// PERSIST key
@@ -457,12 +462,10 @@ fn object_exists(ctx: &mut Ctx<'_>, key: &[u8]) -> bool {
     there
 }
 
-/// OBJECT REFCOUNT key
+/// OBJECT REFCOUNT key: no value is shared.
 pub(crate) fn object_refcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if object_exists(ctx, args[2]) {
-        let value = ctx.keyspace.db(ctx.db).peek(args[2]);
-        let count = references(value, ctx.settings.shared_integers);
-        ctx.reply.int(count);
+        ctx.reply.int(1);
     }
     Ok(())
 }
@@ -502,14 +505,6 @@ pub(crate) fn object_freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.reply.int(often.into());
     }
     Ok(())
-}
-
-/// Values are never shared here. Redis shares the integers below 10,000, and programs ask whether one is: they are told so.
-fn references(value: Option<Value<'_>>, shared_integers: bool) -> i64 {
-    match value {
-        Some(Value::Str(store::Str::Int(0..10_000))) if shared_integers => 2,
-        _ => 1,
-    }
 }
 
 /// DUMP key

@@ -13,6 +13,7 @@
 pub mod args;
 mod bitfield;
 mod bits;
+mod condition;
 mod context;
 mod effects;
 mod error;

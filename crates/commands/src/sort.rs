@@ -248,8 +248,16 @@ impl Sorter {
             Value::List(list) => {
                 let window = plan.window(list.len());
                 if plan.unsorted {
-                    let shown = list.iter_from(window.start).take(window.len());
+                    let from = if plan.descending {
+                        list.len() - window.end
+                    } else {
+                        window.start
+                    };
+                    let shown = list.iter_from(from).take(window.len());
                     shown.for_each(|element| self.push(element));
+                    if plan.descending {
+                        self.elements.reverse();
+                    }
                     return 0..window.len();
                 }
                 list.iter().for_each(|element| self.push(element));

@@ -6,6 +6,7 @@ use resp::longdouble::LongDouble;
 use store::{Owned, Str, StrNew, Value, ValueMut};
 
 use crate::args::{self, Reader, int};
+use crate::condition::Condition;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The longest string, bytes.
@@ -21,7 +22,7 @@ pub(crate) fn check_length(bytes: Option<usize>) -> Result<usize, Error> {
 }
 
 /// The string at `key`, for reading.
-fn read_str<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<Str<'a>>, Error> {
+pub(crate) fn read_str<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<Str<'a>>, Error> {
     match ctx.keyspace.db(ctx.db).read(key) {
         None => Ok(None),
         Some(Value::Str(string)) => Ok(Some(string)),
@@ -38,7 +39,7 @@ pub(crate) fn reply_str(reply: &mut resp::Reply, string: Str<'_>) {
     }
 }
 
-/// SET key value [NX|XX|IFEQ comparison] [GET] [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|KEEPTTL]
+/// SET key value [NX|XX|IFEQ value|IFNE value|IFDEQ digest|IFDNE digest] [GET] [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|KEEPTTL]
 pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if args.len() == 3 {
         let value = ctx.take_str(args, 2);
@@ -50,22 +51,22 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut reader = Reader::from(args, 3);
     let (mut condition, mut expiry, mut get) = (None, None, false);
     while !reader.is_empty() {
-        if condition.is_none() && reader.takes("NX") {
+        if matches!(condition, None | Some(Condition::Absent)) && reader.takes("NX") {
             condition = Some(Condition::Absent);
-        } else if condition.is_none() && reader.takes("XX") {
+        } else if matches!(condition, None | Some(Condition::Present)) && reader.takes("XX") {
             condition = Some(Condition::Present);
-        } else if condition.is_none() && reader.takes_with("IFEQ", 1) {
-            condition = Some(Condition::Equal(reader.word()?));
+        } else if condition.is_none()
+            && let Some(found) = Condition::read(&mut reader)
+        {
+            condition = Some(found?);
         } else if reader.takes("GET") {
             get = true;
-        } else if expiry.is_none() && reader.takes("KEEPTTL") {
-            expiry = Some(Expiry::Keep);
-        } else if expiry.is_none()
-            && let Some(found) = Expiry::read(&mut reader)
-        {
-            expiry = Some(found?);
         } else {
-            return Err(Error::Syntax);
+            expiry = Some(Expiry::read(
+                &mut reader,
+                ("KEEPTTL", Expiry::Keep),
+                expiry,
+            )?);
         }
     }
     let expiry = expiry.unwrap_or(Expiry::None).resolve(ctx, "set")?;
@@ -74,7 +75,14 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         self::get(ctx, &args[..2])?;
     }
     let done = set_if(ctx, args, 2, condition, expiry)?;
-    if get && done && !matches!(expiry, Expiry::AtMs(_)) {
+    if done && condition.compares() && !matches!(expiry, Expiry::AtMs(_)) {
+        let kept: &[&[u8]] = if expiry == Expiry::Keep {
+            &[b"KEEPTTL"]
+        } else {
+            &[]
+        };
+        ctx.effects.propagate_instead(&[&args[..3], kept].concat());
+    } else if get && done && !matches!(expiry, Expiry::AtMs(_)) {
         let words = args.iter().enumerate();
         let words = words.filter(|(at, word)| *at < 3 || !args::is(word, "GET"));
         let words: Vec<&[u8]> = words.map(|(_, word)| *word).collect();
@@ -86,16 +94,6 @@ pub(crate) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         (false, false) => ctx.reply.nil(),
     }
     Ok(())
-}
-
-/// When a string is to be written.
-#[derive(Clone, Copy)]
-enum Condition<'a> {
-    Always,
-    Absent,
-    Present,
-    /// The key holds this string.
-    Equal(&'a [u8]),
 }
 
 /// What becomes of a key's time to live.
@@ -114,8 +112,13 @@ pub(crate) enum Expiry<'a> {
 }
 
 impl<'a> Expiry<'a> {
-    /// Takes EX, PX, EXAT or PXAT and its number; `None` where the next word is none of them.
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Option<Result<Self, Error>> {
+    /// Takes EX, PX, EXAT or PXAT and its number, or the word `other` for the expiry beside it. `before` is what was asked for so far:
+    /// the same form may come again, and its last number counts.
+    pub(crate) fn read(
+        reader: &mut Reader<'a>,
+        other: (&str, Self),
+        before: Option<Self>,
+    ) -> Result<Self, Error> {
         type Make<'a> = fn(&'a [u8], i64) -> Expiry<'a>;
         let forms: [(&str, Make<'a>, i64); 4] = [
             ("EX", Expiry::For, 1000),
@@ -123,10 +126,27 @@ impl<'a> Expiry<'a> {
             ("EXAT", Expiry::At, 1000),
             ("PXAT", Expiry::At, 1),
         ];
-        let (_, make, unit_ms) = forms
+        let form = forms
             .into_iter()
-            .find(|(word, ..)| reader.takes_with(word, 1))?;
-        Some(reader.word().map(|number| make(number, unit_ms)))
+            .find(|(word, ..)| reader.takes_with(word, 1));
+        let found = match form {
+            Some((_, make, unit_ms)) => make(reader.word()?, unit_ms),
+            None if reader.takes(other.0) => other.1,
+            None => return Err(Error::Syntax),
+        };
+        if before.is_some_and(|before| before.form() != found.form()) {
+            return Err(Error::Syntax);
+        }
+        Ok(found)
+    }
+
+    /// The same without its number.
+    fn form(self) -> Self {
+        match self {
+            Self::For(_, unit_ms) => Self::For(b"", unit_ms),
+            Self::At(_, unit_ms) => Self::At(b"", unit_ms),
+            other => other,
+        }
     }
 
     /// The same with its number read. `command` is named in the error.
@@ -162,18 +182,7 @@ fn set_if(
 ) -> Result<bool, Error> {
     let key = args[1];
     let value = ctx.take_str(args, at_word);
-    let db = ctx.keyspace.db(ctx.db);
-    let holds = match condition {
-        Condition::Always => true,
-        Condition::Absent => !db.exists(key),
-        Condition::Present => db.exists(key),
-        Condition::Equal(wanted) => match db.read(key) {
-            None => false,
-            Some(Value::Str(string)) => string.bytes(&mut [0; 20]) == wanted,
-            Some(_) => return Err(Error::WrongType),
-        },
-    };
-    if !holds {
+    if !condition.holds(ctx.keyspace.db(ctx.db), key)? {
         return Ok(false);
     }
     if let Expiry::AtMs(at_ms) = expiry
@@ -251,37 +260,19 @@ pub(crate) fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// DELIFEQ key value
-pub(crate) fn delifeq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let equal = read_str(ctx, args[1])?.is_some_and(|string| string.bytes(&mut [0; 20]) == args[2]);
-    if equal {
-        ctx.keyspace.db(ctx.db).remove(args[1]);
-        ctx.changed(args[1], EventClass::Generic, "del");
-        ctx.effects.propagate_instead(&[b"DEL", args[1]]);
-    }
-    ctx.reply.int(equal.into());
-    Ok(())
-}
-
 /// GETEX key [EX seconds|PX milliseconds|EXAT seconds|PXAT milliseconds|PERSIST]
 pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let mut reader = Reader::from(args, 2);
-    let mut expiry = Expiry::Keep;
-    let mut persist = false;
+    let mut expiry = None;
     while !reader.is_empty() {
-        if expiry == Expiry::Keep && !persist && reader.takes("PERSIST") {
-            persist = true;
-        } else if expiry == Expiry::Keep
-            && !persist
-            && let Some(found) = Expiry::read(&mut reader)
-        {
-            expiry = found?;
-        } else {
-            return Err(Error::Syntax);
-        }
+        expiry = Some(Expiry::read(
+            &mut reader,
+            ("PERSIST", Expiry::None),
+            expiry,
+        )?);
     }
-    let expiry = expiry.resolve(ctx, "getex")?;
+    let expiry = expiry.unwrap_or(Expiry::Keep).resolve(ctx, "getex")?;
     if read_str(ctx, key)?.is_none() {
         ctx.reply.nil();
         return Ok(());
@@ -296,7 +287,7 @@ pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             ctx.effects
                 .propagate_instead(&[b"PEXPIREAT", key, digits.format(at_ms).as_bytes()]);
         }
-        _ if persist && ctx.keyspace.db(ctx.db).expire_ms(key).is_some() => {
+        Expiry::None if ctx.keyspace.db(ctx.db).expire_ms(key).is_some() => {
             ctx.keyspace.db(ctx.db).set_expire_ms(key, None);
             ctx.changed(key, EventClass::Generic, "persist");
             ctx.effects.propagate_instead(&[b"PERSIST", key]);
@@ -321,19 +312,17 @@ pub(crate) fn msetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut reader = Reader::from(args, end);
     let (mut condition, mut expiry, mut at_expiry) = (None, None, 0);
     while !reader.is_empty() {
-        if condition.is_none() && reader.takes("NX") {
+        if condition != Some(true) && reader.takes("NX") {
             condition = Some(false);
-        } else if condition.is_none() && reader.takes("XX") {
+        } else if condition != Some(false) && reader.takes("XX") {
             condition = Some(true);
-        } else if expiry.is_none() && reader.takes("KEEPTTL") {
-            expiry = Some(Expiry::Keep);
-        } else if expiry.is_none()
-            && let Some(found) = Expiry::read(&mut reader)
-        {
-            expiry = Some(found?);
-            at_expiry = args.len() - reader.len() - 2;
         } else {
-            return Err(Error::Syntax);
+            expiry = Some(Expiry::read(
+                &mut reader,
+                ("KEEPTTL", Expiry::Keep),
+                expiry,
+            )?);
+            at_expiry = args.len() - reader.len() - 2;
         }
     }
     let is_exact = matches!(expiry, Some(Expiry::At(_, 1)));

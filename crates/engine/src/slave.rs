@@ -830,8 +830,9 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
             "ERR Command is not valid when client is a replica.",
         ));
     }
-    let port = args::int(args[2])?;
-    let port = u16::try_from(port).map_err(|_| Error::text("ERR Invalid master port"))?;
+    let port = args::int(args[2]).ok();
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or(Error::text("ERR Invalid master port"))?;
     let host = std::str::from_utf8(args[1]).map_err(|_| Error::text("ERR Invalid master host"))?;
     if engine
         .keeper

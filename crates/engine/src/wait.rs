@@ -269,8 +269,11 @@ pub(crate) fn waitaof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     let mut reader = args::Reader::from(args, 1);
     let outside = "ERR value is out of range, value must between 0 and 1";
     let here = reader.int_in(0..=1, outside)? == 1;
-    let outside = "ERR value is out of range, must be positive";
-    let count = reader.int_in(0..=i64::MAX, outside)?;
+    let count = reader
+        .int()
+        .ok()
+        .and_then(|count| usize::try_from(count).ok())
+        .ok_or(Error::text("ERR value is out of range, must be positive"))?;
     let until_ms = engine.until(args[3])?;
     if engine.is_slave() {
         return Err(Error::text(
@@ -283,7 +286,7 @@ pub(crate) fn waitaof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     }
     let on = OnReplicas {
         offset: engine.written_by(id),
-        count: usize::try_from(count).unwrap_or(usize::MAX),
+        count,
         or_fail: false,
         on_disk: Some(here),
         until_ms,

@@ -1,7 +1,7 @@
 //! Rows of the group "string".
 
-use crate::table::{DataFn, Group, Row, index, key, keynum, range, row, set_keys};
-use crate::{lcs, string};
+use crate::table::{DataFn, Group, Row, delex_keys, index, key, keynum, range, row, set_keys};
+use crate::{condition, lcs, string};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("append", 3, "write denyoom fast", Group::String)
@@ -86,7 +86,8 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .key_finder(set_keys)
         .args(
             "key:key0 value condition{nx:token=NX@2.6.12 xx:token=XX@2.6.12 \
-                comparison-value=IFEQ@8.1.0}? get:token=GET@6.2.0? \
+                comparison-value=IFEQ@8.1.0 ifne-value=IFNE@8.4.0 ifdeq-digest=IFDEQ@8.4.0 \
+                ifdne-digest=IFDNE@8.4.0}? get:token=GET@6.2.0? \
                 expiration{seconds:int=EX@2.6.12 milliseconds:int=PX@2.6.12 \
                 unix-time-seconds:time=EXAT@6.2.0 unix-time-milliseconds:time=PXAT@6.2.0 \
                 keepttl:token=KEEPTTL@6.0.0}?",
@@ -121,11 +122,31 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "Returns a part of a string; the old name of GETRANGE",
         )
         .run(string::getrange),
+    row("delex", -2, "write fast", Group::String)
+        .keys(&[key("RW delete variable_flags", index(1), range(0, 1, 0))])
+        .key_finder(delex_keys)
+        .args(
+            "key:key0 condition{ifeq-value=IFEQ ifne-value=IFNE ifdeq-digest=IFDEQ \
+                ifdne-digest=IFDNE}?",
+        )
+        .about(
+            "8.4.0",
+            "Removes a key if its string, or the digest of it, equals a value or does not",
+        )
+        .run(condition::delex),
     row("delifeq", 3, "write fast", Group::String)
         .keys(&[key("RM delete", index(1), range(0, 1, 0))])
         .args("key:key0 value")
         .about("9.0.0", "Removes a key if its string equals a value")
-        .run(string::delifeq),
+        .run(condition::delifeq),
+    row("digest", 2, "readonly fast", Group::String)
+        .keys(&[key("RO access", index(1), range(0, 1, 0))])
+        .args("key:key0")
+        .about(
+            "8.4.0",
+            "Returns the XXH3 digest of a string, 16 hexadecimal digits",
+        )
+        .run(condition::digest),
     row("getdel", 2, "write fast", Group::String)
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
         .args("key:key0")

@@ -344,12 +344,30 @@ pub fn migrate_keys(args: Args<'_>, keys: &mut Vec<Key>) {
 /// SET: with GET it also reads.
 pub fn set_keys(args: Args<'_>, keys: &mut Vec<Key>) {
     const READ_TOO: KeyFlags = KeyFlags::parse("RW access update");
-    let reads =
-        |word: &&[u8]| word.eq_ignore_ascii_case(b"get") || word.eq_ignore_ascii_case(b"ifeq");
+    let reads = |word: &&[u8]| word.eq_ignore_ascii_case(b"get") || is_comparison(word);
     let flags = if args.iter().skip(3).any(reads) {
         READ_TOO
     } else {
         OVERWRITE
+    };
+    keys.extend((args.len() > 1).then_some(Key { at: 1, flags }));
+}
+
+/// The words of conditions that need to know the string.
+fn is_comparison(word: &[u8]) -> bool {
+    ["ifeq", "ifne", "ifdeq", "ifdne"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// DELEX: with a condition it reads the string.
+pub fn delex_keys(args: Args<'_>, keys: &mut Vec<Key>) {
+    const READS: KeyFlags = KeyFlags::parse("RW access delete");
+    const REMOVES: KeyFlags = KeyFlags::parse("RM delete");
+    let flags = if args.get(2).is_some_and(|word| is_comparison(word)) {
+        READS
+    } else {
+        REMOVES
     };
     keys.extend((args.len() > 1).then_some(Key { at: 1, flags }));
 }

@@ -20,6 +20,6 @@ pub use keys::{
     Begin, Find, Key, KeyFlags, KeySpec, find_keys, index, key, keynum, keyword, miscounts_keys,
     range,
 };
-pub use keys::{bitfield_keys, migrate_keys, radius_keys, set_keys, sort_keys};
+pub use keys::{bitfield_keys, delex_keys, migrate_keys, radius_keys, set_keys, sort_keys};
 pub use row::{DataFn, Facts, Group, KeyFinder, Row, row};
 pub use secrets::{SecretFinder, auth_secrets, hello_secrets, migrate_secrets, setuser_secrets};

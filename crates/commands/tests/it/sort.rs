@@ -53,6 +53,7 @@ fn by_and_get() {
         ("SORT l BY h_*->f GET h_*->g", r#"[nil "x" nil]"#),
         ("SORT l BY nosort GET w_*", r#"["3" "1" nil]"#),
         ("SORT l BY nosort DESC LIMIT 1 1", r#"["b"]"#),
+        ("SORT l BY nosort DESC LIMIT 1 5", r#"["b" "a"]"#),
         ("SORT l BY o_* ALPHA", r#"["c" "a" "b"]"#),
         ("SORT l BY o_*", NOT_NUMBER),
         (

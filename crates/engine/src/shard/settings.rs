@@ -1,7 +1,7 @@
 //! What data commands see of the configuration.
 
 use commands::Settings;
-use conf::{MaxmemoryPolicy, ServerConfig};
+use conf::ServerConfig;
 use store::Limits;
 
 /// What data commands see of the configuration.
@@ -27,14 +27,6 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
         },
         lazy_expire: config.lazyfree_lazy_expire,
         lazy_server_del: config.lazyfree_lazy_server_del,
-        shared_integers: config.maxmemory == 0
-            || !matches!(
-                config.maxmemory_policy,
-                MaxmemoryPolicy::VolatileLru
-                    | MaxmemoryPolicy::VolatileLfu
-                    | MaxmemoryPolicy::AllkeysLru
-                    | MaxmemoryPolicy::AllkeysLfu
-            ),
         compress: config.rdbcompression,
         cluster: config.cluster_enabled,
     }

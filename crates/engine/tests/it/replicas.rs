@@ -139,6 +139,10 @@ fn waitaof_reads_its_words() {
             ["0", "-1", "0"],
             "-ERR value is out of range, must be positive",
         ),
+        (
+            ["0", "x", "x"],
+            "-ERR value is out of range, must be positive",
+        ),
         (["0", "0", "-1"], "-ERR timeout is negative"),
         (
             ["0", "0", "9223372036854775807"],
