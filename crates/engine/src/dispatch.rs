@@ -313,10 +313,7 @@ impl Engine {
         }
         let flags = self.sessions.clients[id].flags;
         let from_master = flags.master;
-        if from_master
-            && command.flags.has(Flags::ADMIN)
-            && !command.traits.has(Traits::FROM_MASTER)
-        {
+        if from_master && !command.may_be_streamed() {
             return Err(self.refuse_from_master(entry));
         }
         if self.sessions.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
@@ -370,11 +367,10 @@ impl Engine {
         }
     }
 
-    /// A master sends data. What would change this server's role or configuration is not for it to say.
     #[cold]
     fn refuse_from_master(&self, entry: Entry) -> Error {
         let name = entry.command.name;
-        tracing::warn!("Refused the administrative command '{name}' in the stream of the primary");
+        tracing::warn!("Refused the command '{name}' in the stream of the primary");
         Error::owned(format!(
             "ERR '{name}' is not allowed in a replication stream"
         ))

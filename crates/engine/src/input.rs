@@ -313,7 +313,8 @@ impl Engine {
             return;
         };
         if client.flags.master {
-            // Asked for again, it may come whole.
+            // Asked for again, it may come whole. Until then nothing of it counts as applied.
+            client.pending = BytesMut::from(rest);
             tracing::warn!("Protocol error in the stream of the primary: {error}");
             return self.drop_master_link();
         }

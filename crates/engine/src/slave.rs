@@ -4,7 +4,7 @@
 //! primary's name: so any two servers that have once followed the same stream can follow one another from where they are.
 
 use bytes::BytesMut;
-use commands::{Args, Done, Error, Flags, Traits, args};
+use commands::{Args, Done, Error, Traits, args};
 use conf::ClientClass;
 use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
@@ -716,7 +716,7 @@ impl Engine {
         // A script that fails does so at the primary too; what a primary has no business to say was logged.
         let skipped = row.is_some_and(|row| {
             row.traits.has(Traits::RUNS_SCRIPT) && !error.starts_with("NOSCRIPT")
-                || row.flags.has(Flags::ADMIN) && !row.traits.has(Traits::FROM_MASTER)
+                || !row.may_be_streamed()
         });
         let Some(slave) = self.keeper.slave.as_mut().filter(|_| !skipped) else {
             return true;

@@ -160,6 +160,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether it may stand in a primary's stream: it is about data, and not about the connection or the server that runs it.
+    #[must_use]
+    pub fn may_be_streamed(&self) -> bool {
+        !self.flags.has(Flags::ADMIN.with(Flags::NO_AUTH)) || self.traits.has(Traits::FROM_MASTER)
+    }
+
     /// Whether this many words (the name included) fit the arity.
     #[must_use]
     #[inline]

@@ -127,6 +127,52 @@ fn a_copy_that_cannot_be_read_is_refused_before_anything_is_lost() {
     assert!(info(&mut server).contains("master_link_status:up\r\n"));
 }
 
+#[test]
+fn what_is_no_request_is_neither_counted_nor_handed_on() {
+    let place = |server: &mut Server| {
+        let info = info(server);
+        let mut lines = info.lines();
+        let line = lines.find(|line| line.starts_with("slave_repl_offset:"));
+        line.expect("a field").to_owned()
+    };
+    let next = request(&["SET", "m", "3"]);
+    for pieces in [
+        vec![[&next, &b"'*1\r\nnonsense"[..]].concat()],
+        vec![next.clone(), b"'*1".to_vec(), b"\r\nnonsense".to_vec()],
+    ] {
+        let (mut server, link) = following(ServerConfig::default());
+        for bytes in pieces {
+            server.engine.link_received(link, &bytes);
+        }
+        assert!(info(&mut server).contains("master_link_status:down\r\n"));
+        let (mut other, link) = following(ServerConfig::default());
+        other.engine.link_received(link, &next);
+        assert_eq!(place(&mut server), place(&mut other));
+        let a = server.a;
+        assert_eq!(server.run(a, &["GET", "m"]), "$1\r\n3\r\n");
+    }
+}
+
+#[test]
+fn what_is_for_connections_is_refused_in_a_stream() {
+    for words in [
+        &["QUIT"][..],
+        &["RESET"],
+        &["AUTH", "x"],
+        &["HELLO", "3"],
+        &["REPLICAOF", "NO", "ONE"],
+    ] {
+        let (mut server, link) = following(ServerConfig::default());
+        let both = [request(words), request(&["SET", "m", "3"])].concat();
+        server.engine.link_received(link, &both);
+        let info = info(&mut server);
+        assert!(info.contains("role:slave\r\n"), "{words:?}");
+        assert!(info.contains("master_link_status:up\r\n"), "{words:?}");
+        let a = server.a;
+        assert_eq!(server.run(a, &["GET", "m"]), "$1\r\n3\r\n", "{words:?}");
+    }
+}
+
 /// A replica with an append-only file that has received a dump of nothing; whether the dump was to be put beside that file.
 fn received_with_file() -> (Server, bool) {
     let mut server = Server::with(ServerConfig::default());
