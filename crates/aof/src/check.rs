@@ -1,7 +1,8 @@
 //! What `valkey-check-aof` does with one file: finds how far it is whole, or where it passes an instant, in its words. Opening files,
 //! asking the user and cutting is the caller's.
 //!
-//! One rule differs: a command without arguments passes there, but not when the server loads it.
+//! Two rules differ: a command without arguments passes there, but not when the server loads it; and so does an annotation without an
+//! end of line, which is a fault here.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -250,6 +251,12 @@ impl<R: Read> Check<'_, R> {
     fn annotation(&mut self) -> Result<(), Stop> {
         self.at = self.input.offset();
         let line = self.take_line(MAX_ANNOTATION)?;
+        if !line.ends_with(b"\n") {
+            // What is written next would become a part of it.
+            return Err(fault(
+                "Reached the end of an annotation before its end of line".to_owned(),
+            ));
+        }
         let (Some(until_s), Some(stamp)) = (self.file.until_s, line.strip_prefix(b"#TS:")) else {
             return Ok(());
         };
@@ -495,6 +502,13 @@ mod tests {
                 4,
             ),
             (b"#TS:1\r\n*1\r\n$4\r\nPING\r\n", "", 21, 21, 4),
+            (
+                b"*1\r\n$4\r\nPING\r\n#TS:1",
+                "0x               e: Reached the end of an annotation before its end of line\n",
+                19,
+                14,
+                4,
+            ),
         ] {
             let report = check(bytes);
             assert_eq!(report.text, format!("{fault}{}", analyzed(size, ok, line)));
