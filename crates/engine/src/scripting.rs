@@ -190,7 +190,7 @@ impl Engine {
             let own = &mut self.sessions.clients[id].flags;
             (own.asking, own.readonly) = (caller.asking, caller.readonly);
             self.gate_cluster(id, entry, args)
-                .map_err(|error| not_here(&error))?;
+                .map_err(|error| not_here(&error, entry.command.name))?;
         }
         let replicates = entry.command.traits.has(Traits::MAY_REPLICATE);
         if running.read_only && (flags.has(Flags::WRITE) || replicates) {
@@ -501,13 +501,15 @@ impl Start<'_> {
     }
 }
 
-/// Why a script's command cannot run on this node of a cluster.
-fn not_here(error: &Error) -> Error {
-    let line = error.line();
-    Error::text(match line.as_ref() {
-        [b'C', b'L', b'U', b'S', b'T', b'E', b'R', b'D', ..] => texts::CLUSTER_DOWN,
-        _ => texts::NON_LOCAL_KEY,
-    })
+/// Why a script's command cannot run on this node of a cluster, where a client would be told `error`.
+fn not_here(error: &Error, command: &str) -> Error {
+    match error.line().as_ref() {
+        b"CLUSTERDOWN The cluster is down" => Error::owned(texts::cluster_down(command)),
+        b"CLUSTERDOWN The cluster is down and only accepts read commands" => {
+            Error::owned(texts::cluster_down_read_only(command))
+        }
+        _ => Error::text(texts::NON_LOCAL_KEY),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

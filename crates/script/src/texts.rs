@@ -65,11 +65,18 @@ pub const CROSS_SLOT: &str =
     "ERR Script attempted to access keys that do not hash to the same slot";
 
 /// A write while the cluster is down and only lets read.
-pub const CLUSTER_DOWN_READ_ONLY: &str =
-    "ERR Can not execute a write command while the cluster is down and readonly";
+#[must_use]
+pub fn cluster_down_read_only(command: &str) -> String {
+    format!(
+        "ERR Can not execute a write command '{command}' while the cluster is down and readonly"
+    )
+}
 
-/// Any command while the cluster is down.
-pub const CLUSTER_DOWN: &str = "ERR Can not execute a command while the cluster is down";
+/// Any command with keys while the cluster is down.
+#[must_use]
+pub fn cluster_down(command: &str) -> String {
+    format!("ERR Can not execute a command '{command}' while the cluster is down")
+}
 
 // What refuses a whole script by its flags.
 

@@ -336,7 +336,7 @@ fn the_table_describes_what_there_is() {
     assert_eq!(
         world.ask(0, "COMMAND INFO nosuch ping"),
         Reply::Array(vec![
-            Reply::NilArray,
+            Reply::Nil,
             Reply::Array(vec![
                 Reply::bulk("ping"),
                 Reply::Integer(-1),

@@ -202,6 +202,33 @@ fn a_script_keeps_to_the_slot_of_the_keys_that_it_names() {
     assert_eq!(server.eval(&[set, "0"]), "+OK\r\n");
 }
 
+/// The texts are those that Valkey 9.1 gives.
+#[test]
+fn a_script_is_told_why_it_cannot_reach_a_key() {
+    let mut server = Server::node();
+    let a = server.a;
+    let get = ["EVAL", "return redis.call('GET','foo')", "0"];
+    let set = ["EVAL", "return redis.call('SET','foo',1)", "0"];
+    // Slot 0 is of nobody, the key's is ours.
+    server.run(a, &["CLUSTER", "DELSLOTS", "0"]);
+    server.come_up();
+    let text = server.run(a, &get);
+    let down = "-ERR Can not execute a command 'get' while the cluster is down script: ";
+    assert!(text.starts_with(down), "{text}");
+    server.run(
+        a,
+        &["CONFIG", "SET", "cluster-allow-reads-when-down", "yes"],
+    );
+    assert_eq!(server.run(a, &get), "$-1\r\n");
+    let text = server.run(a, &set);
+    let reads = "-ERR Can not execute a write command 'set' while the cluster is down and readonly script: ";
+    assert!(text.starts_with(reads), "{text}");
+    server.run(a, &["CLUSTER", "DELSLOTS", "12182"]);
+    let text = server.run(a, &get);
+    let elsewhere = "-ERR Attempted to access a non local key in a cluster node script: ";
+    assert!(text.starts_with(elsewhere), "{text}");
+}
+
 #[test]
 fn a_script_that_writes_is_sent_to_the_primary() {
     let (mine, other) = ("a".repeat(40), "b".repeat(40));

@@ -351,7 +351,7 @@ impl Server {
     }
 
     /// The cluster is not ok at once.
-    fn come_up(&mut self) {
+    pub(crate) fn come_up(&mut self) {
         for step in 1..100 {
             self.engine.set_now(Now {
                 mono_ms: 1 + step * 100,

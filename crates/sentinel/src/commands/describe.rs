@@ -16,7 +16,7 @@ pub(super) fn command(sub: &str, args: &[Vec<u8>]) -> Reply {
         "info" if args.is_empty() => command("", args),
         "info" => Reply::Array(
             args.iter()
-                .map(|name| named(name).map_or(Reply::NilArray, info))
+                .map(|name| named(name).map_or(Reply::Nil, info))
                 .collect(),
         ),
         "docs" if args.is_empty() => Reply::Map(COMMANDS.iter().map(docs).collect()),
