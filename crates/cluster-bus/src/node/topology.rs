@@ -50,8 +50,8 @@ impl Node {
         Some((name, port))
     }
 
-    /// The reply of CLUSTER SLOTS: per run of slots the first, the last, and its nodes, the master first. Replicas that are down are
-    /// left out.
+    /// The reply of CLUSTER SLOTS: per run of slots the first, the last, and its nodes, the master first. Replicas that are down, or have no
+    /// data yet, are left out.
     #[must_use]
     pub fn cluster_slots(&self, caller: Caller) -> Reply {
         let mut runs: Vec<(Slot, Slot, PeerKey)> = Vec::new();
@@ -64,9 +64,12 @@ impl Node {
         let replies = runs.into_iter().map(|(first, last, key)| {
             let nodes = shown.entry(key).or_insert_with(|| {
                 let replicas = self.table[key].replicas().iter();
-                let up = replicas.filter(|key| !self.table[**key].is(NodeFlags::FAIL));
+                let serving = replicas.filter(|key| {
+                    let peer = &self.table[**key];
+                    !peer.is(NodeFlags::FAIL) && self.offset_of(peer) != 0
+                });
                 std::iter::once(&key)
-                    .chain(up)
+                    .chain(serving)
                     .map(|key| self.node_in_slots(caller, *key))
                     .collect()
             });
@@ -126,6 +129,15 @@ impl Node {
         Reply::Array(replies.collect())
     }
 
+    /// How far a node is in its stream; 0 for a replica whose data are of no place in it, as while it loads them.
+    fn offset_of(&self, peer: &Peer) -> u64 {
+        if peer.is(NodeFlags::MYSELF) {
+            self.facts.repl_offset
+        } else {
+            peer.repl_offset
+        }
+    }
+
     fn node_in_shard(&self, caller: Caller, peer: &Peer) -> Reply {
         let (ip, _) = self.endpoint(caller, peer);
         let port = |tls: bool| self.endpoint(Caller { tls, ..caller }, peer).1;
@@ -136,11 +148,7 @@ impl Node {
             Endpoint::Hostname => announced.hostname.clone(),
             Endpoint::Unknown => String::new(),
         };
-        let offset = if peer.is(NodeFlags::MYSELF) {
-            self.facts.repl_offset
-        } else {
-            peer.repl_offset
-        };
+        let offset = self.offset_of(peer);
         let (role, health) = match (peer.is(NodeFlags::SLAVE), peer.is(NodeFlags::FAIL)) {
             (true, true) => ("replica", "fail"),
             (true, false) if offset == 0 => ("replica", "loading"),
