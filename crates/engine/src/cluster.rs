@@ -448,8 +448,8 @@ impl Engine {
         Err(Error::owned(route.to_string()))
     }
 
-    /// Tells clients that wait for lists whose slot went elsewhere.
-    fn redirect_blocked(&mut self) {
+    /// Tells clients that wait for keys whose slot went elsewhere.
+    pub(crate) fn redirect_blocked(&mut self) {
         let Some(node) = &self.keeper.cluster else {
             return;
         };

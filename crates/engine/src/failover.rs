@@ -176,46 +176,41 @@ impl Engine {
             .map_or(Ok(()), |line| Err(Error::owned(line)))
     }
 
-    /// Ends the waits that a replica cannot serve: who only reads goes on, who can be sent to the primary is, and all others are
-    /// told and closed.
+    /// Ends the waits that a replica cannot serve. A cluster tells its clients where to go on; who wrote and waits for replicas is told
+    /// and closed.
     pub(crate) fn refuse_blocked(&mut self) {
-        let waiting: Vec<ClientId> = self
-            .sessions
-            .clients
-            .iter()
-            .filter(|(_, client)| matches!(client.waiting, Waiting::Keys(_)))
-            .map(|(id, _)| id)
-            .collect();
-        let standalone = self.keeper.cluster.is_none();
-        let primary = self.redirection().filter(|_| standalone);
-        for id in waiting {
-            let client = &self.sessions.clients[id];
+        if self.keeper.cluster.is_some() {
+            self.redirect_blocked();
+        } else {
+            self.refuse_waiting_for_keys();
+        }
+        for id in self.stop_waiting_for_replicas() {
+            self.output_of(id).error(FORCED);
+            self.close_after_reply(id);
+        }
+    }
+
+    /// Who only reads goes on, who can be sent to the primary is, and all others are told and closed.
+    fn refuse_waiting_for_keys(&mut self) {
+        let primary = self.redirection();
+        let mut refused = Vec::new();
+        for (id, client) in self.sessions.clients.iter() {
             let Waiting::Keys(on) = &client.waiting else {
                 continue;
             };
-            let reads = !self
-                .index
-                .entry(on.request.number)
-                .command
-                .flags
-                .has(Flags::WRITE);
-            if standalone && client.flags.readonly && reads {
-                continue;
+            let command = self.index.entry(on.request.number).command;
+            if !client.flags.readonly || command.flags.has(Flags::WRITE) {
+                refused.push((id, client.flags.redirect));
             }
+        }
+        for (id, redirect) in refused {
             match &primary {
-                Some(line) if client.flags.redirect => {
-                    let line = line.clone();
-                    self.unblock_with_error(id, &line);
-                }
+                Some(line) if redirect => self.unblock_with_error(id, line),
                 _ => {
                     self.unblock_with_error(id, FORCED);
                     self.close_after_reply(id);
                 }
             }
-        }
-        for id in self.stop_waiting_for_replicas() {
-            self.output_of(id).error(FORCED);
-            self.close_after_reply(id);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A server as a node of a cluster.
 
-use crate::harness::Server;
+use crate::harness::{Server, peer, taken};
 
 const CROSSED: &str = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
 
@@ -243,4 +243,30 @@ fn a_script_that_writes_is_sent_to_the_primary() {
     assert!(writes.starts_with("-MOVED "), "{writes}");
     let reads = server.eval(&["#!lua flags=no-writes\nreturn 1", "1", "a"]);
     assert!(!reads.starts_with("-MOVED "), "{reads}");
+}
+
+#[test]
+fn who_waits_is_sent_to_the_owner_when_a_node_becomes_a_replica() {
+    let (mine, other) = ("a".repeat(40), "b".repeat(40));
+    let mut server = Server::node_with(&format!(
+        "{mine} 127.0.0.1:7000@17000 myself,master - 0 0 1 connected [12182-<-{other}]\n\
+         {other} 127.0.0.1:7001@17001 master - 0 0 2 connected 0-16383\n\
+         vars currentEpoch 2 lastVoteEpoch 0\n"
+    ));
+    let (a, b) = (server.a, server.b);
+    server.run(a, &["ASKING"]);
+    assert_eq!(server.run(a, &["BLPOP", "foo", "0"]), "");
+    server.run(b, &["READONLY"]);
+    server.run(b, &["ASKING"]);
+    let read = ["XREAD", "BLOCK", "0", "STREAMS", "foo", "0-0"];
+    assert_eq!(server.run(b, &read), "");
+    let c = server.engine.accept(peer()).expect("room");
+    let done = server.run(c, &["CLUSTER", "REPLICATE", &other]);
+    assert_eq!(done, "+OK\r\n");
+    assert_eq!(
+        taken(&mut server.engine, a),
+        "-MOVED 12182 127.0.0.1:7001\r\n"
+    );
+    assert_eq!(server.run(a, &["PING"]), "+PONG\r\n", "it is not closed");
+    assert_eq!(taken(&mut server.engine, b), "", "a replica serves it");
 }
