@@ -71,3 +71,46 @@ fn an_operator_gets_in_when_the_server_is_busy_and_full() {
     assert_eq!(admin.text("SET a 1"), "OK");
     assert_eq!(server.text("GET a"), "1");
 }
+
+#[test]
+fn dangerous_commands_are_written_to_the_log_before_they_run() {
+    let server = Daemon::server("audit-log dangerous\nacllog-max-len 10");
+    let mut client = server.client();
+    for line in [
+        "SET key value",
+        "CONFIG SET requirepass secret-word",
+        "CONFIG SET requirepass ''",
+        "ACL SETUSER app on >secret-word +@all -@admin ~*",
+        "KEYS private-pattern",
+        r#"EVAL "return redis.call('flushall')" 0"#,
+        "MULTI",
+        "BGREWRITEAOF",
+        "EXEC",
+        "AUTH app secret-word",
+        "CLIENT LIST",
+        "GET key",
+    ] {
+        let words = resp::args::split(line.as_bytes()).unwrap();
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let _ = client.call_words(&words);
+    }
+    let log = server.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once("Audit: user ").map(|(_, line)| line))
+        .map(|line| line.split_once(" in database 0 ").unwrap().1)
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            r#"run: "CONFIG" "SET" "requirepass" "(redacted)""#,
+            r#"run: "CONFIG" "SET" "requirepass" "(redacted)""#,
+            r#"run: "ACL" "SETUSER" "(redacted)" "(redacted)" "(redacted)" "(redacted)" "(redacted)" "(redacted)""#,
+            r#"run: "keys""#,
+            r#"run by a script: "flushall""#,
+            r#"queued: "BGREWRITEAOF""#,
+            r#"refused (NOPERM): "CLIENT" "LIST""#,
+        ]
+    );
+    assert!(log.contains("Audit: user app at 127.0.0.1:"));
+}

@@ -34,9 +34,9 @@ pub use server::{Effect, ServerConfig};
 pub use set::{Rights, SetError};
 pub use table::{all, find};
 pub use value::{
-    AppendFsync, Choice, ClientClass, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat,
-    LogLevel, LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimit, OutputLimits,
-    Permission, PropagationError, PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior,
-    SavePoint, ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients, TlsAuthClientsUser,
-    UnknownCommand, VersionCheck, WriteAcknowledge,
+    AppendFsync, AuditLog, Choice, ClientClass, DisklessLoad, EndpointType, KeyspaceEvents,
+    LogFormat, LogLevel, LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimit,
+    OutputLimits, Permission, PropagationError, PubsubDefault, RdbVersion, RenamedCommand,
+    SaveBehavior, SavePoint, ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients,
+    TlsAuthClientsUser, UnknownCommand, VersionCheck, WriteAcknowledge,
 };

@@ -12,8 +12,8 @@ use crate::directive::{
     signed_memory, special as own, statement, text, unsigned_memory, word,
 };
 use crate::value::{
-    AppendFsync, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat, LogLevel, LogTimestamp,
-    Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
+    AppendFsync, AuditLog, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat, LogLevel,
+    LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
     PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior, SavePoint, ShutdownFlags, Supervised,
     SyslogFacility, TlsAuthClients, TlsAuthClientsUser, UnknownCommand, VersionCheck,
     WriteAcknowledge,
@@ -192,6 +192,8 @@ parameters! {
     log_format: LogFormat = LogFormat::Legacy, plain: word("log-format").tells(Effect::Log);
     /// How a line of the log gives its time.
     log_timestamp_format: LogTimestamp = LogTimestamp::Legacy, plain: word("log-timestamp-format").tells(Effect::Log);
+    /// Which commands are written to the log before they run: administrative ones, or all that are dangerous.
+    audit_log: AuditLog = AuditLog::No, plain: word("audit-log");
     /// What clients send is not written to the log, not even as a part of what was wrong with it.
     hide_user_data_from_log: bool = true, plain: word("hide-user-data-from-log");
     /// The log file; empty for standard output.

@@ -63,6 +63,16 @@ choices! {
         Nothing = "nothing",
     }
 
+    /// Which commands are written to the log before they run (`audit-log`).
+    AuditLog {
+        /// None.
+        No = "no",
+        /// Administrative ones.
+        Admin = "admin",
+        /// Those, and all of the category `dangerous`.
+        Dangerous = "dangerous",
+    }
+
     /// How a line of the log is written (`log-format`).
     LogFormat {
         /// As it has been since Redis 3.0.

@@ -91,6 +91,7 @@ fn config_get_shows_all_by_name() {
         [
             "admin-bind",
             "admin-port",
+            "audit-log",
             "cluster-seeds",
             "metrics-bind",
             "metrics-port",

@@ -168,7 +168,11 @@ impl Engine {
 
     /// Refuses, queues or runs a request.
     fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
-        if let Err(error) = self.gates(id, entry, args) {
+        let gates = self.gates(id, entry, args);
+        if self.is_audited(id, entry) {
+            self.audit(id, entry, args, gates.as_ref().err());
+        }
+        if let Err(error) = gates {
             self.meter.stats.per_command[entry.number].rejected += 1;
             if entry.command.traits.has(Traits::RUNS_QUEUE) {
                 self.refuse_exec(id, args, &error);
@@ -238,6 +242,7 @@ impl Engine {
     /// else than a data command runs ([`Engine::set_now`]).
     fn is_calm(&self) -> bool {
         self.sessions.paused_until_ms.is_none()
+            && self.config.audit_log != conf::AuditLog::Dangerous
             && self.keeper.shutdown.is_none()
             && self.keeper.failover.is_none()
             && !self.journal.throttle.is_on()

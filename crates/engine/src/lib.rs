@@ -26,6 +26,7 @@ mod acknowledge;
 mod acl_command;
 mod action;
 mod append_only;
+mod audit;
 mod blocking;
 mod bus_config;
 mod client_command;

@@ -184,7 +184,7 @@ fn request_bytes(args: Args<'_>) -> u64 {
 }
 
 /// The words of a request without its secrets.
-fn redacted<'a>(command: &Facts, args: Args<'a>) -> Cow<'a, [&'a [u8]]> {
+pub(crate) fn redacted<'a>(command: &Facts, args: Args<'a>) -> Cow<'a, [&'a [u8]]> {
     let Some(secrets) = command.secrets else {
         return Cow::Borrowed(args);
     };
@@ -206,7 +206,8 @@ pub(crate) fn config_secrets(args: Args<'_>) -> Vec<usize> {
         .collect()
 }
 
-fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
+/// The words as a log keeps them: not too many, none too long.
+pub(crate) fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = if args.len() > MOST_WORDS {
         MOST_WORDS - 1
     } else {

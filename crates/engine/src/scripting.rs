@@ -203,6 +203,9 @@ impl Engine {
             return Err(Error::text(texts::STALE));
         }
         self.keep_to_one_slot(entry, args)?;
+        if self.is_audited(id, entry) {
+            self.audit(id, entry, args, None);
+        }
         Ok(entry)
     }
 
