@@ -1,6 +1,7 @@
 //! Sets.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use resp::Reply;
 use store::{Db, Elem, Encoding, Limits, Owned, Set, Value, ValueMut};
@@ -184,8 +185,15 @@ pub(crate) fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     }
     let there = look_up(ctx, keys)?;
     let mut members = 0;
-    intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |_| members += 1);
-    ctx.reply.count(members.min(most));
+    intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |_| {
+        members += 1;
+        if members < most {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    ctx.reply.count(members);
     Ok(())
 }
 
@@ -403,6 +411,7 @@ pub(crate) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |elem| {
         reply_elem(ctx.reply, elem);
         members += 1;
+        ControlFlow::Continue(())
     });
     ctx.reply.end_set(open, members);
     Ok(())
@@ -423,6 +432,7 @@ pub(crate) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let mut result = Set::new();
     intersect(ctx.keyspace.db_ref(ctx.db), keys, &there, |elem| {
         result.add(elem.bytes(&mut [0; 20]), limits);
+        ControlFlow::Continue(())
     });
     store(ctx, to, result, "sinterstore");
     Ok(())
@@ -516,18 +526,21 @@ fn operands<'a>(
         })
 }
 
-/// Shows the members that all sets have, in the order of the smallest.
-fn intersect(db: &Db, keys: Args<'_>, there: &[bool], found: impl FnMut(Elem<'_>)) {
+/// Shows the members that all sets have, in the order of the smallest, until `found` has seen enough.
+fn intersect(
+    db: &Db,
+    keys: Args<'_>,
+    there: &[bool],
+    found: impl FnMut(Elem<'_>) -> ControlFlow<()>,
+) {
     let sets: Option<Vec<&Set>> = operands(db, keys, there).collect();
     let Some(mut sets) = sets else {
         return;
     };
     sets.sort_by_key(|set| set.len());
     if let Some((smallest, others)) = sets.split_first() {
-        smallest
-            .iter()
-            .filter(|elem| others.iter().all(|other| other.contains_elem(*elem)))
-            .for_each(found);
+        // Whether it was broken off is the caller's.
+        let _ = smallest.common(others, found);
     }
 }
 

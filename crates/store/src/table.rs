@@ -30,6 +30,7 @@ mod word;
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::ControlFlow;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -239,6 +240,52 @@ impl<I: Item> Table<I> {
                 .map(|raw| unsafe { I::view(raw) }),
             Found::Before(_) => None,
         }
+    }
+
+    /// Shows the items of this table whose keys the other one has too, in hash order, until `found` breaks it off. No key is hashed: items lie in
+    /// the same order in both. `None`, and nothing is shown, where either table has several segments.
+    pub(crate) fn meet<'a>(
+        &'a self,
+        other: &Self,
+        mut found: impl FnMut(I::View<'a>) -> ControlFlow<()>,
+    ) -> Option<ControlFlow<()>> {
+        let (Root::One(ours), Root::One(theirs)) = (self.root(), other.root()) else {
+            return None;
+        };
+        let (slots, others) = (ours.slots(), theirs.slots());
+        // Where those of the other's items begin that do not come before ours.
+        let mut from = 0;
+        for index in 0..slots {
+            let word = ours.at(index);
+            let Some(raw) = word.non_null() else {
+                continue;
+            };
+            let tag = word.top();
+            while from < others && (theirs.at(from).is_vacant() || theirs.at(from).top() < tag) {
+                from += 1;
+            }
+            let mut at = from;
+            while at < others {
+                let other = theirs.at(at);
+                at += 1;
+                let Some(raw_too) = other.non_null() else {
+                    continue;
+                };
+                if other.top() != tag {
+                    break;
+                }
+                // SAFETY: a slot's pointer came from `into_raw`; both tables are borrowed meanwhile.
+                if unsafe { I::key(raw) == I::key(raw_too) } {
+                    // SAFETY: as above; the table is borrowed for `'a`.
+                    let shown = found(unsafe { I::view(raw) });
+                    if shown.is_break() {
+                        return Some(shown);
+                    }
+                    break;
+                }
+            }
+        }
+        Some(ControlFlow::Continue(()))
     }
 
     /// The item with this key, to be changed, replaced or removed.

@@ -99,6 +99,26 @@ fn random_members() {
 }
 
 #[test]
+fn common_members_are_counted_up_to_a_limit() {
+    let mut server = Server::new();
+    for n in 0..600 {
+        server.run(&format!("SADD a m{n}"));
+        server.run(&format!("SADD b m{}", n * 2));
+        server.run(&format!("SADD c m{}", n * 3));
+    }
+    server.check(&[
+        ("SINTERCARD 2 a b", "300"),
+        ("SINTERCARD 3 c a b", "100"),
+        ("SINTERCARD 2 a b LIMIT 0", "300"),
+        ("SINTERCARD 2 a b LIMIT 7", "7"),
+        ("SINTERCARD 2 a b LIMIT 301", "300"),
+        ("SINTERCARD 2 a none LIMIT 7", "0"),
+        ("SINTERSTORE d a b c", "100"),
+        ("SDIFF d a", "[]"),
+    ]);
+}
+
+#[test]
 fn drawn_members_are_different_and_all_turn_up() {
     let mut server = Server::new();
     for n in 0..1000 {

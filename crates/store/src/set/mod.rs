@@ -7,6 +7,7 @@
 mod ints;
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use crate::block::Member;
 use crate::handle::{Handle, See, SeeMut};
@@ -14,6 +15,9 @@ use crate::packed::{self, Elements};
 use crate::table::{self, Entry, Table, Waiting};
 use crate::thin::Thin;
 use crate::{Encoding, Limits, int};
+
+/// To look a member up costs as much as to pass by so many members of a table.
+const FEW: usize = 32;
 
 /// A member of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,10 +152,35 @@ impl Set {
     /// Whether the member that another set shows is there; integers are not printed for integer sets.
     #[must_use]
     pub fn contains_elem(&self, elem: Elem<'_>) -> bool {
-        match (self.0.see(), elem) {
-            (See::Small(thin), Elem::Int(value)) if !thin.mark() => ints::contains(thin, value),
-            _ => self.contains(elem.bytes(&mut [0; int::MAX_LEN])),
+        match (elem, self.0.see()) {
+            (Elem::Bytes(member), _) => self.contains(member),
+            (Elem::Int(value), See::Small(thin)) if !thin.mark() => ints::contains(thin, value),
+            (Elem::Int(value), _) => self.contains(int::print(value, &mut [0; int::MAX_LEN])),
         }
+    }
+
+    /// Shows the members that all `others` have too, in this set's order, until `found` breaks it off.
+    pub fn common(
+        &self,
+        others: &[&Self],
+        mut found: impl FnMut(Elem<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if let Some((first, others)) = others.split_first()
+            && let (See::Large(ours), See::Large(theirs)) = (self.0.see(), first.0.see())
+            && theirs.len() / ours.len().max(1) < FEW
+            && let Some(shown) = ours.meet(theirs, |view| {
+                let elem = Elem::Bytes(view.parts[0]);
+                if others.iter().all(|other| other.contains_elem(elem)) {
+                    found(elem)?;
+                }
+                ControlFlow::Continue(())
+            })
+        {
+            return shown;
+        }
+        self.iter()
+            .filter(|elem| others.iter().all(|other| other.contains_elem(*elem)))
+            .try_for_each(found)
     }
 
     /// All members; an integer set in rising order.

@@ -238,3 +238,47 @@ fn few_members_take_one_block() {
     assert_eq!((set.len(), set.free_effort()), (20, 1));
     assert_eq!(size_of::<Set>(), 8);
 }
+
+proptest! {
+    #![proptest_config(cases(48, 2))]
+    #[test]
+    fn common_members_are_those_of_the_model(
+        ranges in prop::collection::vec((0usize..amount(3000, 200), 0usize..amount(1500, 100), 1usize..5), 1..4),
+        most in 1usize..300,
+    ) {
+        let limits = Limits::default();
+        let (mut sets, mut models) = (Vec::new(), Vec::new());
+        for (from, many, step) in ranges {
+            let members = (from..from + many).step_by(step);
+            let (mut set, mut model) = (Set::new(), BTreeSet::new());
+            for member in members.map(|n| format!("m{n}").into_bytes()) {
+                set.add(&member, &limits);
+                model.insert(member);
+            }
+            sets.push(set);
+            models.push(model);
+        }
+        let others: Vec<&Set> = sets[1..].iter().collect();
+        let mut expected = models[0].clone();
+        expected.retain(|member| models[1..].iter().all(|model| model.contains(member)));
+        let mut found = Vec::new();
+        let whole = sets[0].common(&others, |elem| {
+            found.push(elem.bytes(&mut [0; 20]).to_vec());
+            ControlFlow::Continue(())
+        });
+        prop_assert!(whole.is_continue());
+        let in_order: Vec<Vec<u8>> = sets[0]
+            .iter()
+            .map(|elem| elem.bytes(&mut [0; 20]).to_vec())
+            .filter(|member| expected.contains(member))
+            .collect();
+        prop_assert_eq!(&found, &in_order);
+        let mut first = Vec::new();
+        let broken = sets[0].common(&others, |elem| {
+            first.push(elem.bytes(&mut [0; 20]).to_vec());
+            if first.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        prop_assert_eq!(broken.is_break(), found.len() >= most);
+        prop_assert_eq!(&first[..], &found[..found.len().min(most)]);
+    }
+}
