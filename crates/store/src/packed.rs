@@ -15,6 +15,9 @@ const PAST_COUNT: usize = 32;
 /// How many items an estimate looks at.
 const MEAN_OF: usize = 16;
 
+/// So many elements are skipped at once where all have one length.
+const ALIKE: usize = 8;
+
 const TWO: u8 = 0x80;
 const FIVE: u8 = 0xff;
 const MAX_TWO: usize = 0x7eff;
@@ -122,11 +125,38 @@ pub(crate) fn next(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Where the `n`th element after the one at `at` begins.
-pub(crate) fn skip(bytes: &[u8], mut at: usize, n: usize) -> usize {
+pub(crate) fn skip(bytes: &[u8], mut at: usize, mut n: usize) -> usize {
+    while n >= ALIKE {
+        let len = bytes[at];
+        if len < TWO && are_alike(bytes, at, len) {
+            at += ALIKE * (1 + usize::from(len));
+        } else {
+            for _ in 0..ALIKE {
+                at = next(bytes, at);
+            }
+        }
+        n -= ALIKE;
+    }
     for _ in 0..n {
         at = next(bytes, at);
     }
     at
+}
+
+/// Whether the element at `at` has this length and so have those that follow. They are looked at where that length says they are: so the
+/// processor need not know one to find the next.
+#[inline]
+fn are_alike(bytes: &[u8], at: usize, len: u8) -> bool {
+    let stored = 1 + usize::from(len);
+    let Some(block) = bytes.get(at..at + ALIKE * stored) else {
+        return false;
+    };
+    let (mut other, mut place) = (0, 0);
+    for _ in 0..ALIKE {
+        other |= block[place] ^ len;
+        place += stored;
+    }
+    other == 0
 }
 
 /// Whether two strings are equal. The last byte is looked at first: members and fields often begin alike.
@@ -229,6 +259,38 @@ pub(crate) fn remove(thin: &mut Thin, from: usize, to: usize, counted: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skips_as_many_elements_as_a_walk() {
+        let lengths = [
+            vec![3; 40],
+            (0..40).collect(),
+            [
+                vec![0; 9],
+                vec![200; 9],
+                vec![5; 17],
+                vec![1, 2],
+                vec![70_000],
+            ]
+            .concat(),
+        ];
+        for lengths in lengths {
+            let mut bytes = Vec::new();
+            let mut places = Vec::new();
+            for &len in &lengths {
+                places.push(bytes.len());
+                let element = vec![3; len];
+                bytes.extend_from_slice(head(&element).as_slice());
+                bytes.extend_from_slice(&element);
+            }
+            places.push(bytes.len());
+            for from in 0..places.len() {
+                for n in 0..places.len() - from {
+                    assert_eq!(skip(&bytes, places[from], n), places[from + n]);
+                }
+            }
+        }
+    }
 
     #[test]
     fn lengths_of_every_size() {
