@@ -123,6 +123,8 @@ pub struct Effects {
     pub watching: bool,
     /// Set by the engine: somebody is blocked on a key.
     pub blocking: bool,
+    /// Set by the engine: there is no file and no replica that could be told of changes.
+    pub unheard: bool,
 }
 
 impl Effects {
@@ -163,6 +165,9 @@ impl Effects {
 
     /// Propagates these commands instead of the one that came. May be called several times; each adds a command.
     pub fn propagate_instead(&mut self, command: &[&[u8]]) {
+        if self.unheard {
+            return;
+        }
         let command = command.iter().map(|&word| word.into()).collect();
         match &mut self.propagation {
             Propagation::Instead(list) => list.push(command),
@@ -185,5 +190,22 @@ impl Effects {
             && self.ready.is_empty()
             && self.block.is_none()
             && self.swapped.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_commands_are_kept_for_those_who_hear_them() {
+        let mut effects = Effects::default();
+        effects.unheard = true;
+        effects.propagate_instead(&[b"DEL", b"k"]);
+        assert!(effects.is_idle());
+        effects.unheard = false;
+        effects.propagate_instead(&[b"DEL", b"k"]);
+        let expected = vec![vec![b"DEL"[..].into(), b"k"[..].into()]];
+        assert_eq!(effects.propagation, Propagation::Instead(expected));
     }
 }

@@ -490,19 +490,21 @@ fn parts<'a>(
 pub(crate) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, now_ms) = (args[1], ctx.unix_ms());
     let (options, deadline, words) = parts(args, "hsetex", 2)?;
-    let there = write(ctx, key)?.is_some();
-    if options.key.is_some_and(|wanted| wanted != there) {
+    let hash = write(ctx, key)?;
+    let wrong_key = options.key.is_some_and(|wanted| wanted != hash.is_some());
+    let known = |field: &[u8]| hash.as_ref().is_some_and(|hash| hash.see().contains(field));
+    let wrong_fields = options.fields.is_some_and(|wanted| {
+        let mut fields = words.chunks_exact(2).map(|pair| pair[0]);
+        fields.any(|field| known(field) != wanted)
+    });
+    if wrong_key {
         ctx.reply.int(0);
         return Ok(());
     }
+    // A time that cannot be is told before fields that do not fit.
     let time = deadline.map(|deadline| deadline.clockwork.time(deadline.word, now_ms));
     let time = time.transpose()?;
-    let hash = write(ctx, key)?;
-    let known = |field: &[u8]| hash.as_ref().is_some_and(|hash| hash.see().contains(field));
-    let mut fields = words.chunks_exact(2).map(|pair| pair[0]);
-    if let Some(wanted) = options.fields
-        && !fields.all(|field| known(field) == wanted)
-    {
+    if wrong_fields {
         ctx.reply.int(0);
         return Ok(());
     }
@@ -580,7 +582,7 @@ fn set_fields(
         propagate_removal(ctx, key, expired.into_iter());
     }
     let as_it_came = plain && (time.is_none() || is(args[2], "PXAT"));
-    if as_it_came && !removes {
+    if as_it_came && !removes || ctx.effects.unheard {
         return Ok(());
     }
     let time = time.map(|time| time.to_string());

@@ -517,6 +517,8 @@ impl Engine {
                     self.sessions.clients[id].out.error(error.line());
                     return;
                 }
+                let reads = entry.command.flags.has(Flags::READONLY);
+                self.shard.effects.unheard = !reads && self.nobody_listens();
                 let may_block =
                     self.journal.group.depth == 0 && !self.in_script() && !self.journal.replaying;
                 // A master's stream is applied under this mode too.

@@ -70,7 +70,8 @@ impl Engine {
     }
 
     /// Whether changes need not be told to anybody: no file, no replica.
-    fn nobody_listens(&self) -> bool {
+    #[inline]
+    pub(crate) fn nobody_listens(&self) -> bool {
         self.appends_nothing() && !self.writes_stream() && !self.keeper.migrations.is_exporting()
     }
 
