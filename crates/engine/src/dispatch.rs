@@ -13,6 +13,8 @@ use crate::{ClientId, Engine, describe};
 const LATENCY_FROM_US: u64 = 1000;
 
 const NO_AUTH: Error = Error::text("NOAUTH Authentication required.");
+/// What goes the short way although it is no data command.
+const PLAIN_OR_SCRIPT: Traits = Traits::PLAIN.with(Traits::RUNS_SCRIPT);
 /// What a queued command is answered.
 const QUEUED_BYTES: usize = "+QUEUED\r\n".len();
 /// The codes of errors that send a client to another server, or say that no server can help.
@@ -47,6 +49,10 @@ impl Engine {
             self.sessions.clients[id].last_command = entry.command.name;
             self.call(id, entry, args);
             self.note_offset(id);
+            if !self.calm {
+                // A script has run, and who was served meanwhile waits for something.
+                self.serve_blocked();
+            }
             return true;
         }
         self.request_through_gates(id, entry, args)
@@ -255,11 +261,12 @@ impl Engine {
             && self.sessions.ready.is_empty()
     }
 
-    /// Whether this is a data command with the right number of words, from a client that is nothing special: then no gate but those
-    /// of [`Engine::is_calm`] matters.
+    /// Whether this is a data command, a script, or something as plain, with the right number of words, from a client that is nothing
+    /// special: then no gate but those of [`Engine::is_calm`] matters.
     #[inline]
     fn is_plain(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        matches!(entry.runner, Runner::Data(_))
+        let traits = entry.command.traits;
+        (matches!(entry.runner, Runner::Data(_)) || traits.has(PLAIN_OR_SCRIPT))
             && entry.command.accepts(args.len())
             && self.sessions.clients[id].is_ordinary()
             && !self.lacks_password(id)
@@ -281,6 +288,15 @@ impl Engine {
         (!self.is_slave() || !writes && self.is_linked())
             && (self.config.maxmemory == 0 || !flags.has(Flags::DENYOOM) || self.has_room())
             && (!writes || !self.wants_replicas())
+            && (!entry.command.traits.has(Traits::RUNS_SCRIPT) || self.lets_scripts_through())
+    }
+
+    /// Whether no gate is closed to any script, whatever it declares.
+    fn lets_scripts_through(&self) -> bool {
+        !self.is_slave()
+            && self.config.maxmemory == 0
+            && !self.wants_replicas()
+            && self.keeper.cluster.is_none()
     }
 
     fn unknown(&mut self, id: ClientId, args: Args<'_>) {
@@ -406,6 +422,7 @@ impl Engine {
         // may run commands of its own.
         let start_ns = match entry.runner {
             Runner::Data(_) => self.meter.last_ns,
+            Runner::Engine(_) if entry.command.traits.has(PLAIN_OR_SCRIPT) => self.meter.last_ns,
             Runner::Engine(_) | Runner::Help => {
                 self.meter.last_ns = self.host.mono_ns();
                 self.meter.last_ns
@@ -544,11 +561,16 @@ impl Engine {
                 done
             }
             Runner::Help => describe::help(self, id, args),
+            Runner::Engine(run) if entry.command.traits.has(Traits::PLAIN) => run(self, id, args),
             Runner::Engine(run) => {
                 self.calm = false;
                 // It may run commands of its own.
                 self.shard.big = None;
-                run(self, id, args)
+                let done = run(self, id, args);
+                if entry.command.traits.has(Traits::RUNS_SCRIPT) {
+                    self.calm = self.is_calm();
+                }
+                done
             }
         };
         if let (Err(error), Some(client)) = (done, self.sessions.clients.get_mut(id)) {

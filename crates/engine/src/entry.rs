@@ -24,6 +24,8 @@ pub(crate) type Entry = &'static Callable;
 #[derive(Debug)]
 pub(crate) struct Callable {
     pub(crate) command: &'static Facts,
+    /// Its name alone, as a request has it: of `config|get` what follows the bar.
+    short_name: &'static [u8],
     pub(crate) runner: Runner,
     /// Its place in [`crate::index::Index::entries`].
     pub(crate) number: usize,
@@ -53,6 +55,7 @@ impl Callable {
         };
         Self {
             command: facts,
+            short_name: facts.short_name().as_bytes(),
             runner: row.run.map_or(Runner::Help, run),
             number: own,
             keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
@@ -80,8 +83,8 @@ pub(crate) fn resolve(entry: Entry, args: Args<'_>) -> Result<Entry, Error> {
 
 /// The subcommand of this name, in any case.
 pub(crate) fn find_sub(entry: Entry, word: &[u8]) -> Option<Entry> {
-    let named = |sub: &&Callable| word.eq_ignore_ascii_case(sub.command.short_name().as_bytes());
-    entry.subs.iter().find(named)
+    let mut subs = entry.subs.iter();
+    subs.find(|sub| word.eq_ignore_ascii_case(sub.short_name))
 }
 
 pub(crate) fn resolve_sub(entry: Entry, word: &[u8]) -> Result<Entry, Error> {

@@ -151,6 +151,8 @@ fn place([first, last]: [u64; 2]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use commands::{Flags, Traits};
+
     use super::*;
     use crate::entry::{Runner, resolve};
     use crate::rows::commands;
@@ -208,6 +210,25 @@ mod tests {
             resolve(config, &[b"config"]).unwrap().command.name,
             "config"
         );
+    }
+
+    #[test]
+    fn what_is_plain_has_no_keys_and_closes_no_gate() {
+        let index = Index::new(commands());
+        let plain = |entry: &&Entry| entry.command.traits.has(Traits::PLAIN);
+        let names: Vec<&str> = index
+            .entries()
+            .iter()
+            .filter(plain)
+            .map(|entry| entry.command.name)
+            .collect();
+        assert!(names.contains(&"echo"), "{names:?}");
+        let others = Flags::parse("write denyoom admin pubsub blocking asking no_auth");
+        for entry in index.entries().iter().filter(plain) {
+            let name = entry.command.name;
+            assert!(entry.keyless && !entry.command.flags.has(others), "{name}");
+            assert!(matches!(entry.runner, Runner::Engine(_)), "{name}");
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 21] = [
+const TRAIT_WORDS: [&str; 22] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -171,9 +171,12 @@ const TRAIT_WORDS: [&str; 21] = [
     "reads_by_pattern",
     "expires_apart",
     "internal",
+    "plain",
 ];
 
 impl Traits {
+    /// Answers from its words, its client and the clock, and changes nothing: no gate is closed or opened by it.
+    pub const PLAIN: Self = Self::parse("plain");
     /// For servers and tests, not for clients.
     pub const INTERNAL: Self = Self::parse("internal");
     /// What it finds expired goes out key by key, not as one: it looks at keys that nobody named.
@@ -224,6 +227,12 @@ impl Traits {
     #[inline]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// These traits and those of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Reads trait words; an unknown one fails to compile.

@@ -35,6 +35,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "noscript loading stale allow_busy",
                 Group::Connection,
             )
+            .traits("plain")
             .about("2.6.9", "Returns the name of the connection")
             .run(client_command::getname),
             row(
@@ -96,6 +97,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "noscript loading stale allow_busy",
                 Group::Connection,
             )
+            .traits("plain")
             .about("5.0.0", "Returns the id of the connection")
             .run(client_command::id),
             row(
@@ -246,6 +248,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .run(client_command::unpause),
         ]),
     row("echo", 2, "loading stale fast", Group::Connection)
+        .traits("plain")
         .args("message")
         .about("1.0.0", "Returns its argument")
         .run(connection::echo),
@@ -266,7 +269,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .secrets(hello_secrets)
     .run(connection::hello),
     row("ping", -1, "fast", Group::Connection)
-        .traits("in_subscribed checks_disk replayed")
+        .traits("in_subscribed checks_disk replayed plain")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args("message?")
         .about("1.0.0", "Returns PONG, or its argument")

@@ -445,6 +445,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .about("1.0.0", "Starts replication with a full copy")
     .run(master::sync),
     row("time", 1, "loading stale fast", Group::Server)
+        .traits("plain")
         .tips(&["nondeterministic_output"])
         .about("2.6.0", "Returns the server's time")
         .run(connection::time),
