@@ -13,7 +13,7 @@ use commands::table::find_keys;
 use commands::{Args, Error, Flags, Traits, args};
 use resp::Reply;
 use script::{
-    Answer, Functions, Interpreter, LogLevel, ScriptFlags, Settings, Targets, Tick, texts,
+    Answer, Functions, Interpreter, LogLevel, ScriptFlags, Settings, Sha1, Targets, Tick, texts,
 };
 
 use crate::entry::{self, Entry};
@@ -175,31 +175,34 @@ impl Engine {
             return Err(Error::text(texts::WRONG_ARITY));
         }
         let denied = flags.has(Flags::NOSCRIPT) && !self.scripting.calls_anything;
-        let Some(running) = self.scripting.running.clone().filter(|_| !denied) else {
+        let Some(running) = self.scripting.running.as_ref().filter(|_| !denied) else {
             return Err(Error::text(texts::NOT_FROM_SCRIPTS));
         };
+        let (caller, obeyed) = (running.caller, running.obeyed);
+        let (read_only, wrote) = (running.read_only, running.wrote);
+        let lacks_memory = running.over_limit && !running.allow_oom;
         self.gate_access_of_script(id, entry, args)?;
         // What has begun to write cannot stop half-way.
-        if flags.has(Flags::DENYOOM) && running.over_limit && !running.allow_oom && !running.wrote {
+        if flags.has(Flags::DENYOOM) && lacks_memory && !wrote {
             return Err(Error::text(
                 "OOM command not allowed when used memory > 'maxmemory'.",
             ));
         }
-        if !running.obeyed {
-            let caller = self.sessions.clients[running.caller].flags;
+        if !obeyed {
+            let caller = self.sessions.clients[caller].flags;
             let own = &mut self.sessions.clients[id].flags;
             (own.asking, own.readonly) = (caller.asking, caller.readonly);
             self.gate_cluster(id, entry, args)
                 .map_err(|error| not_here(&error, entry.command.name))?;
         }
         let replicates = entry.command.traits.has(Traits::MAY_REPLICATE);
-        if running.read_only && (flags.has(Flags::WRITE) || replicates) {
+        if read_only && (flags.has(Flags::WRITE) || replicates) {
             return Err(Error::text(texts::READ_ONLY_SCRIPT));
         }
-        if flags.has(Flags::WRITE) && !running.wrote {
-            self.gate_write_of_script(running.obeyed)?;
+        if flags.has(Flags::WRITE) && !wrote {
+            self.gate_write_of_script(obeyed)?;
         }
-        if !flags.has(Flags::STALE) && !running.obeyed && self.gate_stale().is_err() {
+        if !flags.has(Flags::STALE) && !obeyed && self.gate_stale().is_err() {
             return Err(Error::text(texts::STALE));
         }
         self.keep_to_one_slot(entry, args)?;
@@ -323,7 +326,7 @@ impl Engine {
         self.sessions.clients[runner].set_user(user, true);
         self.scripting.running = Some(self.running_script(id, start));
         self.begin_group();
-        let mut reply = std::mem::take(&mut self.scripting.reply);
+        let mut reply = self.scripting.reply.take().unwrap_or_default();
         reply.set_protocol(self.sessions.clients[id].out.protocol());
         let mut host = Caller {
             engine: self,
@@ -345,7 +348,7 @@ impl Engine {
             client.out.take_from(&mut reply);
         }
         reply.clear();
-        self.scripting.reply = reply;
+        self.scripting.reply = Some(reply);
     }
 
     /// A script that answers an error has failed. The error of one of its commands was counted when that ran.
@@ -376,7 +379,7 @@ impl Engine {
             .filter(|limit| *limit > 0);
         Running {
             caller,
-            // What `call` has just read.
+            // When the command before it ended.
             start_us: self.meter.last_ns / 1000,
             limit_us: limit_ms.map(|limit| limit.saturating_mul(1000)),
             served_us: 0,
@@ -412,12 +415,13 @@ impl Engine {
         if !running.slow {
             running.slow = true;
             let words = start.args.iter().map(|&word| word.into()).collect();
-            running.shown = Some((start.name.into(), words));
-            let name = String::from_utf8_lossy(start.name);
+            let name = start.name.bytes();
+            let shown = String::from_utf8_lossy(&name);
             tracing::warn!(
                 "{}",
-                texts::slow_script_log(elapsed_us / 1000, is_function, &name)
+                texts::slow_script_log(elapsed_us / 1000, is_function, &shown)
             );
+            running.shown = Some((name, words));
         }
         if now_us.saturating_sub(running.served_us) >= SERVE_EVERY_US {
             // Replicas hear that their primary lives, as they would if it were idle.
@@ -483,10 +487,25 @@ impl Scripting {
     }
 }
 
+/// What a script is called.
+enum Name<'a> {
+    Function(&'a [u8]),
+    /// Its hexadecimal digits.
+    Sha1(Sha1),
+}
+
+impl Name<'_> {
+    fn bytes(&self) -> Box<[u8]> {
+        match self {
+            Name::Function(name) => (*name).into(),
+            Name::Sha1(sha1) => Box::new(sha1.to_hex()),
+        }
+    }
+}
+
 /// What a script is, before it runs.
 struct Start<'a> {
-    /// The SHA1 in hexadecimal digits, or the function's name.
-    name: &'a [u8],
+    name: Name<'a>,
     /// The words of the request.
     args: Args<'a>,
     is_function: bool,

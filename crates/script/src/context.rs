@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 
-use mlua::{Error, Function, HookTriggers, Lua, LuaString, Result, VmState};
+use mlua::{Error, Function, HookTriggers, IntoLua, Lua, LuaString, Result, Value, VmState};
 use resp::{Protocol, Reply};
 
 use crate::failure::Failure;
@@ -66,8 +66,8 @@ pub(crate) struct Context {
     heavy: Cell<bool>,
     /// Itself, for the hook.
     own: Weak<Context>,
-    /// The reply of the command that runs, kept for its capacity.
-    reply: RefCell<Reply>,
+    /// Where the reply of the next command is written, kept for its capacity. Away while one runs.
+    reply: RefCell<Option<Reply>>,
 }
 
 impl Context {
@@ -186,7 +186,7 @@ impl Context {
         if self.stopped.borrow().is_some() {
             return Err(Failure::Stop.into());
         }
-        let mut reply = self.reply.take();
+        let mut reply = self.reply.take().unwrap_or_default();
         reply.clear();
         reply.set_protocol(self.protocol.get());
         self.ask(|host| host.call(args, self.targets.get(), &mut reply))?;
@@ -201,7 +201,7 @@ impl Context {
     /// Takes back a reply's buffer, unless it has grown large.
     pub(crate) fn recycle(&self, reply: Reply) {
         if reply.memory() <= HEADROOM_BYTES {
-            self.reply.replace(reply);
+            self.reply.replace(Some(reply));
         }
     }
 
@@ -243,6 +243,12 @@ impl Context {
         bytes: usize,
         build: impl FnOnce() -> Result<R>,
     ) -> Result<R> {
+        let _bound = self.lift(lua, bytes)?;
+        build()
+    }
+
+    /// Lifts the memory bound as long as the answer lives, if so many bytes are sure to fit.
+    pub(crate) fn lift<'a>(&self, lua: &'a Lua, bytes: usize) -> Result<LiftedBound<'a>> {
         let needed = lua
             .used_memory()
             .saturating_add(bytes)
@@ -250,11 +256,15 @@ impl Context {
         if bytes > HEADROOM_BYTES {
             self.note_size(lua, bytes)?;
         }
-        if needed >= self.settings.memory_bytes {
-            return build();
+        let bytes = self.settings.memory_bytes;
+        let lifted = needed < bytes;
+        if lifted {
+            lua.set_memory_limit(0)?;
         }
-        let _bound = LiftedBound::new(lua, self.settings.memory_bytes)?;
-        build()
+        Ok(LiftedBound {
+            lua: lifted.then_some(lua),
+            bytes,
+        })
     }
 
     /// Makes a string.
@@ -281,22 +291,25 @@ impl Context {
     }
 }
 
-/// While it lives, Lua's memory has no bound.
-struct LiftedBound<'a> {
-    lua: &'a Lua,
+/// While it lives, Lua's memory has no bound, where that was sure to be no danger. On its way into Lua, as the last argument of a function, it puts the
+/// bound back and becomes nil: so the arguments before it go there without the bound, and the function runs under it.
+pub(crate) struct LiftedBound<'a> {
+    lua: Option<&'a Lua>,
     bytes: usize,
 }
 
-impl<'a> LiftedBound<'a> {
-    fn new(lua: &'a Lua, bytes: usize) -> Result<Self> {
-        lua.set_memory_limit(0)?;
-        Ok(LiftedBound { lua, bytes })
+impl IntoLua for LiftedBound<'_> {
+    fn into_lua(self, _: &Lua) -> Result<Value> {
+        drop(self);
+        Ok(Value::Nil)
     }
 }
 
 impl Drop for LiftedBound<'_> {
     fn drop(&mut self) {
-        // Setting a bound fails only for a state that others allocate for.
-        let _ = self.lua.set_memory_limit(self.bytes);
+        if let Some(lua) = self.lua {
+            // Setting a bound fails only for a state that others allocate for.
+            let _ = lua.set_memory_limit(self.bytes);
+        }
     }
 }

@@ -27,6 +27,8 @@ pub struct Interpreter {
     /// When scripts that came with `EVAL` were used last, and which.
     evaled: BTreeMap<u64, Sha1>,
     uses: u64,
+    /// What came with `EVAL` last: to compare it costs less than to hash it.
+    last: Option<(Rc<[u8]>, Sha1)>,
 }
 
 /// A compiled script and the source that it came from.
@@ -101,6 +103,7 @@ impl Interpreter {
             scripts: BTreeMap::new(),
             evaled: BTreeMap::new(),
             uses: 0,
+            last: None,
         })
     }
 
@@ -126,8 +129,12 @@ impl Interpreter {
     /// # Errors
     /// [`ScriptError::Refused`] with the complaint.
     pub fn prepare(&mut self, source: &[u8]) -> Result<(Sha1, usize), ScriptError> {
-        let sha1 = Sha1::of(source);
-        if self.scripts.contains_key(&sha1) {
+        let same = self.last.as_ref().filter(|(last, _)| **last == *source);
+        let sha1 = same.map_or_else(|| Sha1::of(source), |(_, sha1)| *sha1);
+        if let Some(script) = self.scripts.get(&sha1) {
+            if same.is_none() {
+                self.last = Some((Rc::clone(&script.source), sha1));
+            }
             return Ok((sha1, 0));
         }
         self.uses += 1;

@@ -138,16 +138,22 @@ impl Argument {
 
 type Arguments = SmallVec<[Argument; 4]>;
 
-/// The arguments of a command, or what is wrong with them.
-fn arguments<'a>(
+/// Adds the arguments of a command to `args`, or tells what is wrong with them.
+#[inline]
+fn add_arguments<'a>(
+    args: &mut Arguments,
     values: impl Iterator<Item = &'a Value>,
-) -> std::result::Result<Arguments, &'static str> {
-    let args: Option<Arguments> = values.map(Argument::new).collect();
-    match args {
-        None => Err("Command arguments must be strings or integers"),
-        Some(args) if args.is_empty() => Err("Please specify at least one argument for this call"),
-        Some(args) => Ok(args),
+) -> std::result::Result<(), &'static str> {
+    for value in values {
+        match Argument::new(value) {
+            Some(arg) => args.push(arg),
+            None => return Err("Command arguments must be strings or integers"),
+        }
     }
+    if args.is_empty() {
+        return Err("Please specify at least one argument for this call");
+    }
+    Ok(())
 }
 
 fn call(
@@ -161,10 +167,10 @@ fn call(
         true => Err(Failure::Value(Value::Table(table)).into()),
         false => Ok(Value::Table(table)),
     };
-    let args = match arguments(values.iter()) {
-        Ok(args) => args,
-        Err(text) => return fail(names.error_table(lua, text.as_bytes())?),
-    };
+    let mut args = Arguments::new();
+    if let Err(text) = add_arguments(&mut args, values.iter()) {
+        return fail(names.error_table(lua, text.as_bytes())?);
+    }
     let bytes: SmallVec<[&[u8]; 8]> = args.iter().map(Argument::bytes).collect();
     let length: usize = bytes.iter().map(|arg| arg.len()).sum();
     if length > context.settings.memory_bytes {
@@ -183,7 +189,8 @@ fn call(
 /// `server.acl_check_cmd`
 fn may_call(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
     let values = (1..=args.len()).filter_map(|position| args.at(position));
-    let given = arguments(values).map_err(|text| names.raise(lua, text.as_bytes()))?;
+    let mut given = Arguments::new();
+    add_arguments(&mut given, values).map_err(|text| names.raise(lua, text.as_bytes()))?;
     let bytes: SmallVec<[&[u8]; 8]> = given.iter().map(Argument::bytes).collect();
     match context.may_call(&bytes)? {
         Some(may) => Ok(Value::Boolean(may)),

@@ -173,6 +173,13 @@ pub(crate) fn to_lua(
         let number = resp::number::parse_i64(number).ok_or_else(malformed)?;
         return Ok(FromResp::Value(Value::Integer(number)));
     }
+    if let Some(rest) = reply.strip_prefix(b"$")
+        && let Some(text) = only_bulk(rest)
+    {
+        return context
+            .string(lua, text)
+            .map(|text| FromResp::Value(Value::String(text)));
+    }
     // The least text for an element is `_\r\n`, the dearest for its length an empty status.
     let bytes = reply.len().saturating_mul(ELEMENT_BYTES / 2);
     let value = context.building(lua, bytes, || {
@@ -185,6 +192,14 @@ pub(crate) fn to_lua(
         reader.value(0)
     })?;
     Ok(FromResp::Value(value))
+}
+
+/// What a reply holds that is one bulk string, its first byte left out.
+fn only_bulk(rest: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b'\r', rest)?;
+    let length = usize::try_from(resp::number::parse_i64(&rest[..end])?).ok()?;
+    let text = rest.get(end + 2..)?.strip_suffix(b"\r\n")?;
+    (text.len() == length).then_some(text)
 }
 
 struct Reader<'a> {

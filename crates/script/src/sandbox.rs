@@ -31,6 +31,8 @@ pub(crate) struct Sandbox {
     /// Takes the number of a function and the tables for its keys and arguments, runs it, gives `true` and its result or `false`
     /// and the table of an error.
     pub(crate) run: Function,
+    /// The same for a function without keys and arguments, with one argument, with one key, and with one of both.
+    pub(crate) run_few: [Function; 4],
     /// The metatable of the globals.
     guard: Table,
     /// What the globals fall back to.
@@ -65,7 +67,7 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>, kind: Kind) -> Result<San
     let set_up = lua
         .load(include_str!("lua/sandbox.lua"))
         .set_name(SANDBOX_CHUNK);
-    let (guard, builtins, while_loading, keep, run) = set_up.call((
+    let (guard, builtins, while_loading, keep, run, none, argument, key, both) = set_up.call((
         &globals,
         native,
         kind == Kind::Functions,
@@ -75,6 +77,7 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>, kind: Kind) -> Result<San
         globals,
         keep,
         run,
+        run_few: [none, argument, key, both],
         guard,
         builtins,
         while_loading,

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{Function, Lua, LuaOptions, StdLib, Value};
 use resp::Reply;
 
 use crate::context::Context;
@@ -16,6 +16,9 @@ use crate::settings::Settings;
 
 /// Scripts run between two steps of the collector, which then has little to do at once.
 const RUNS_PER_COLLECTION: u32 = 50;
+
+/// Keys and arguments of so many bytes may be kept until the next script.
+const SMALL_BYTES: usize = 4096;
 
 /// The longest source that is compiled: Lua counts some of its parts in 32 bits.
 const MOST_SOURCE_BYTES: usize = 1 << 29;
@@ -115,9 +118,7 @@ impl State {
         debug_assert!(reply.is_empty(), "what is in it would go with an error");
         let context = Rc::clone(&self.context);
         let result = context.with_host(host, || -> mlua::Result<Answer> {
-            let (keys, argv) = self.arguments(keys, argv)?;
-            let (succeeded, value): (bool, Value) =
-                self.sandbox.run.call((function.id(), keys, argv))?;
+            let (succeeded, value) = self.call(function, keys, argv)?;
             if !succeeded {
                 return Err(Failure::Value(value).into());
             }
@@ -146,28 +147,39 @@ impl State {
         Answer::Error
     }
 
-    /// The tables for `KEYS` and `ARGV`; none for one without elements.
-    fn arguments(
+    /// Calls a kept function. A few short words go onto Lua's stack one by one, and the last thing that goes there puts the bound of memory
+    /// back; of others tables are made here.
+    fn call(
         &self,
+        function: &mlua::RegistryKey,
         keys: &[&[u8]],
         argv: &[&[u8]],
-    ) -> mlua::Result<(Option<Table>, Option<Table>)> {
-        if keys.is_empty() && argv.is_empty() {
-            return Ok((None, None));
-        }
-        let bytes = keys
-            .iter()
-            .chain(argv)
-            .map(|arg| arg.len() + reply::ELEMENT_BYTES);
-        let table = |values: &[&[u8]]| {
-            if values.is_empty() {
-                return Ok(None);
+    ) -> mlua::Result<(bool, Value)> {
+        let words = keys.iter().chain(argv);
+        let bytes = words.map(|word| word.len() + reply::ELEMENT_BYTES).sum();
+        let number = function.id();
+        if bytes <= SMALL_BYTES {
+            let bound = || self.context.lift(&self.lua, bytes);
+            let [none, argument, key, both] = &self.sandbox.run_few;
+            match (keys, argv) {
+                ([], []) => return none.call(number),
+                ([], [word]) => return argument.call((number, reply::element(word), bound()?)),
+                ([word], []) => return key.call((number, reply::element(word), bound()?)),
+                ([first], [second]) => {
+                    let words = (reply::element(first), reply::element(second));
+                    return both.call((number, words.0, words.1, bound()?));
+                }
+                _ => {}
             }
+        }
+        let table = |values: &[&[u8]]| {
             let elements = values.iter().map(|value| reply::element(value));
-            self.lua.create_sequence_from(elements).map(Some)
+            self.lua.create_sequence_from(elements)
         };
-        self.context
-            .building(&self.lua, bytes.sum(), || Ok((table(keys)?, table(argv)?)))
+        let (keys, argv) = self
+            .context
+            .building(&self.lua, bytes, || Ok((table(keys)?, table(argv)?)))?;
+        self.sandbox.run.call((number, keys, argv))
     }
 
     /// Runs the chunk of a library, which registers functions. The error is for the client.

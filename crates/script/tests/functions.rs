@@ -6,7 +6,7 @@ mod common;
 
 use common::TestHost;
 use resp::Reply;
-use script::{Functions, RestorePolicy, ScriptFlags, Settings};
+use script::{Functions, Interpreter, RestorePolicy, ScriptFlags, Settings};
 
 fn functions() -> Functions {
     Functions::new(Settings::default()).unwrap()
@@ -224,4 +224,47 @@ fn restoring_takes_all_libraries_or_none() {
     restore(&mut functions, &[&clash], RestorePolicy::Flush).unwrap();
     assert_eq!(functions.libraries().len(), 1);
     assert_eq!(call(&mut functions, "f"), ":3\r\n");
+}
+
+#[test]
+fn keys_and_arguments_arrive_whatever_their_number() {
+    let code = "#!lua name=lib
+        local function shown(words)
+            local count = 0
+            for _ in pairs(words) do count = count + 1 end
+            return #words .. '/' .. count .. ':' .. table.concat(words, ',')
+        end
+        server.register_function('words', function(keys, args) return shown(keys) .. ' ' .. shown(args) end)";
+    let mut functions = functions();
+    load(&mut functions, code, false).unwrap();
+    let script = "local function shown(words)
+            local count = 0
+            for _ in pairs(words) do count = count + 1 end
+            return #words .. '/' .. count .. ':' .. table.concat(words, ',')
+        end
+        return shown(KEYS) .. ' ' .. shown(ARGV)";
+    let mut interpreter = Interpreter::new(Settings::default()).unwrap();
+    let (sha1, _) = interpreter.prepare(script.as_bytes()).unwrap();
+    // Some are no UTF-8.
+    let words: [&[u8]; 7] = [b"a", b"\xff\x00", b"", b"d", b"ee", b"f", b"g"];
+    let shown = |words: &[&[u8]]| {
+        let count = words.len();
+        [format!("{count}/{count}:").as_bytes(), &words.join(&b',')].concat()
+    };
+    for count in 0..=words.len() {
+        for keys in 0..=count {
+            let (keys, args) = words[..count].split_at(keys);
+            let mut expected = Reply::new();
+            expected.bulk([shown(keys), shown(args)].join(&b' '));
+            let expected = expected.into_vec();
+            let function = functions.find(b"words").cloned().unwrap();
+            let mut host = TestHost::default();
+            let mut reply = Reply::new();
+            functions.call(&function, keys, args, &mut host, &mut reply);
+            assert_eq!(reply.into_vec(), expected);
+            let mut reply = Reply::new();
+            interpreter.run(sha1, keys, args, &mut host, &mut reply);
+            assert_eq!(reply.into_vec(), expected);
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{TestHost, eval_in};
 use resp::{Protocol, Reply};
-use script::{Interpreter, ScriptError, ScriptFlags, Settings};
+use script::{Interpreter, ScriptError, ScriptFlags, Settings, Sha1};
 
 const GET_MYKEY: &str = "return redis.call('get',KEYS[1])";
 const GET_MYKEY_SHA1: &str = "fd758d1589d044dd850a6f05d52f2eefd27f033f";
@@ -127,6 +127,27 @@ fn of_the_scripts_that_came_with_eval_the_last_ones_used_are_kept() {
         [known(first), known(second), known(third)],
         [true, true, false]
     );
+}
+
+#[test]
+fn a_source_that_comes_again_is_known_until_it_is_forgotten() {
+    let mut interpreter = interpreter();
+    let source = "return 'again'";
+    for _ in 0..3 {
+        assert_eq!(eval(&mut interpreter, source), "$5\r\nagain\r\n");
+        assert_eq!(eval(&mut interpreter, "return 'other'"), "$5\r\nother\r\n");
+        assert_eq!(eval(&mut interpreter, source), "$5\r\nagain\r\n");
+    }
+    assert_eq!(interpreter.script_count(), 2);
+    for number in 0..600 {
+        interpreter
+            .prepare(format!("return {number}").as_bytes())
+            .unwrap();
+    }
+    let sha1 = Sha1::of(source.as_bytes());
+    assert_eq!(interpreter.source(sha1), None);
+    assert_eq!(eval(&mut interpreter, source), "$5\r\nagain\r\n");
+    assert_eq!(interpreter.source(sha1), Some(source.as_bytes()));
 }
 
 #[test]

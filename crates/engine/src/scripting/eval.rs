@@ -3,7 +3,7 @@
 use commands::{Args, Done, Error, args};
 use script::{ScriptError, ScriptFlags, Sha1, texts};
 
-use super::{Start, keys_and_arguments};
+use super::{Name, Start, keys_and_arguments};
 use crate::{ClientId, Engine};
 
 /// How the word that tells the script is looked at before the others, and how it is found.
@@ -79,7 +79,7 @@ fn run(
         return Err(error);
     }
     let start = Start {
-        name: &sha1.to_hex(),
+        name: Name::Sha1(sha1),
         args,
         is_function: false,
         read_only,

@@ -8,7 +8,7 @@ use resp::Reply;
 use resp::glob;
 use script::{LogLevel, RestorePolicy, ScriptError, Targets, Tick, texts};
 
-use super::{LOAD_LIMIT_US, Start, keys_and_arguments, log, seconds};
+use super::{LOAD_LIMIT_US, Name, Start, keys_and_arguments, log, seconds};
 use crate::{ClientId, Engine};
 
 /// How the one language is called.
@@ -148,7 +148,7 @@ fn run(engine: &mut Engine, id: ClientId, args: Args<'_>, read_only: bool) -> Do
     let (keys, argv) = keys_and_arguments(args, Error::text(texts::BAD_KEY_COUNT))?;
     engine.gate_flags(id, read_only, declared)?;
     let start = Start {
-        name: function.name(),
+        name: Name::Function(function.name()),
         args,
         is_function: true,
         read_only,

@@ -20,8 +20,8 @@ pub(crate) struct Scripting {
     pub(crate) running: Option<Running>,
     /// The one slot of which the script that ended last has used keys.
     pub(crate) used_slot: Option<u16>,
-    /// Empty: kept for the room that it has.
-    pub(crate) reply: Reply,
+    /// Empty: kept for the room that it has. Away while a script runs.
+    pub(crate) reply: Option<Reply>,
     /// For tests: commands that scripts may not call are called.
     pub(crate) calls_anything: bool,
 }

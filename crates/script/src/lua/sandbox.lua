@@ -306,27 +306,43 @@ local function keep(number, f)
   kept[number] = f
 end
 
+-- What a library finds while it is loaded.
+local globals_while_loading
 if is_functions then
-  -- What a library finds while it is loaded.
   setmetatable(native.loading, { __index = missing })
   local loading = in_front_of(native.loading)
-  local globals_while_loading = setmetatable({ server = loading, redis = loading }, { __index = missing })
+  globals_while_loading = setmetatable({ server = loading, redis = loading }, { __index = missing })
+end
+
+-- Call a function with tables of keys and arguments. What the second one is given may live until the next call.
+local run, run_small
+if is_functions then
   -- What is to be called next. A closure for each call would be more garbage than most functions make.
   local next_function, next_keys, next_arguments
   local function call_next()
-    local f, keys, arguments = next_function, next_keys, next_arguments
-    next_function, next_keys, next_arguments = nil, nil, nil
-    return f(keys, arguments)
+    local keys, arguments = next_keys, next_arguments
+    next_keys, next_arguments = nil, nil
+    return next_function(keys, arguments)
   end
-  return guard, builtins, globals_while_loading, keep, function(number, keys, arguments)
-    next_function, next_keys, next_arguments = kept[number], keys or {}, arguments or {}
+  function run(number, keys, arguments)
+    next_function, next_keys, next_arguments = kept[number], keys, arguments
     return xpcall(call_next, on_error)
+  end
+  run_small = run
+else
+  function run_small(number, keys, arguments)
+    builtins.KEYS, builtins.ARGV = keys, arguments
+    return xpcall(kept[number], on_error)
+  end
+  function run(number, keys, arguments)
+    local succeeded, result = run_small(number, keys, arguments)
+    builtins.KEYS, builtins.ARGV = nil, nil
+    return succeeded, result
   end
 end
 
-return guard, builtins, nil, keep, function(number, keys, arguments)
-  builtins.KEYS, builtins.ARGV = keys or {}, arguments or {}
-  local succeeded, result = xpcall(kept[number], on_error)
-  builtins.KEYS, builtins.ARGV = nil, nil
-  return succeeded, result
-end
+return guard, builtins, globals_while_loading, keep, run,
+  function(number) return run_small(number, {}, {}) end,
+  function(number, argument) return run_small(number, {}, { argument }) end,
+  function(number, key) return run_small(number, { key }, {}) end,
+  function(number, key, argument) return run_small(number, { key }, { argument }) end
