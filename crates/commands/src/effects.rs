@@ -199,8 +199,10 @@ mod tests {
 
     #[test]
     fn other_commands_are_kept_for_those_who_hear_them() {
-        let mut effects = Effects::default();
-        effects.unheard = true;
+        let mut effects = Effects {
+            unheard: true,
+            ..Effects::default()
+        };
         effects.propagate_instead(&[b"DEL", b"k"]);
         assert!(effects.is_idle());
         effects.unheard = false;

@@ -437,3 +437,22 @@ fn slots_change_once_the_replicas_have_it() {
     server.run(a, &stable);
     assert_eq!(server.run(a, &["EXEC"]), "*1\r\n+OK\r\n");
 }
+
+#[test]
+fn a_replica_that_comes_hears_times_as_they_are_though_nobody_did_before() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let set = ["HSETEX", "h", "EX", "100", "FIELDS", "1", "f", "v"];
+    assert_eq!(server.run(a, &set), ":1\r\n");
+    let replica = attach(&mut server, 7001);
+    server.run(a, &set);
+    server.eval(&["redis.call('SET', 'k', 'v', 'EX', 100)", "0"]);
+    server.engine.end_turn();
+    let heard = String::from_utf8_lossy(server.engine.stream(replica)).into_owned();
+    for words in [
+        "HSETEX\r\n$1\r\nh\r\n$4\r\nPXAT\r\n",
+        "SET\r\n$1\r\nk\r\n$1\r\nv\r\n$4\r\nPXAT\r\n",
+    ] {
+        assert!(heard.contains(words), "{heard}");
+    }
+}
