@@ -183,6 +183,8 @@ impl Engine {
                  synchronize with the new primary with just a partial transfer."
             );
         }
+        // Our data are as old as before, whoever is followed.
+        let (down_since_ms, down_mono_ms) = self.down_since();
         self.drop_slave(resumable);
         let link = Link::new(self.now.mono_ms, self.link_config(), None);
         self.keeper.slave = Some(Slave {
@@ -199,8 +201,8 @@ impl Engine {
             announced: None,
             unapplied: None,
             ack_asked: false,
-            down_since_ms: 0,
-            down_mono_ms: None,
+            down_since_ms,
+            down_mono_ms,
             transfer: None,
             head: Head::default(),
             guard: Guard::default(),
@@ -214,6 +216,15 @@ impl Engine {
             });
         }
         self.apply_expiry_rule();
+    }
+
+    /// Since when the link is lost that is left now, on both clocks.
+    fn down_since(&self) -> (u64, Option<u64>) {
+        match &self.keeper.slave {
+            Some(_) if self.is_linked() => (self.now.unix_ms(), Some(self.now.mono_ms)),
+            Some(slave) => (slave.down_since_ms, slave.down_mono_ms),
+            None => (0, None),
+        }
     }
 
     /// A stream to which nothing was added since it got its name, and which nobody knows by it, is still known by the one before: that

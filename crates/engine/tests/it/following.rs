@@ -271,6 +271,20 @@ fn the_copy_of_another_primary_is_taken() {
 }
 
 #[test]
+fn data_are_as_old_as_before_when_another_primary_is_followed() {
+    let (mut server, _) = following(ServerConfig::default());
+    let a = server.a;
+    later(&mut server, 5000);
+    for (port, seconds) in [("7003", 3), ("7004", 6)] {
+        server.run(a, &["REPLICAOF", "127.0.0.1", port]);
+        later(&mut server, 5000 + 1000 * seconds);
+        let text = info(&mut server);
+        let line = format!("master_link_down_since_seconds:{seconds}\r\n");
+        assert!(text.contains(&line), "{text}");
+    }
+}
+
+#[test]
 fn what_the_primary_writes_under_the_name_of_an_own_key_is_the_primarys() {
     let (mut server, link) = following(ServerConfig {
         slave_read_only: false,
