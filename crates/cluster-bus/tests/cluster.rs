@@ -367,6 +367,11 @@ fn the_replica_with_the_best_data_wins() {
 #[test]
 fn a_replica_migrates_to_an_orphaned_master() {
     let mut world = cluster(3, 7, &quick());
+    let left = |world: &World, index: usize| {
+        let events = world.hosts[index].events.iter();
+        events.filter(|event| **event == Event::LeaveShard).count()
+    };
+    let before = [3, 6].map(|index| left(&world, index));
     // Master 0 has replicas 3 and 6; master 1 loses its only one.
     world.kill(4);
     world.run_until("one moves", 20_000, |world| {
@@ -386,6 +391,9 @@ fn a_replica_migrates_to_an_orphaned_master() {
         Some(world.id(0)),
         "the barrier keeps the last one"
     );
+    let after = [3, 6].map(|index| left(&world, index));
+    let moved = [3, 6].map(|index| usize::from(index == smallest));
+    assert_eq!([after[0] - before[0], after[1] - before[1]], moved);
 }
 
 #[test]

@@ -209,6 +209,7 @@ fn a_shard_is_a_master_and_its_replicas_and_survives_a_failover() {
         settled(world) && world.flags(1, 0).has(NodeFlags::SLAVE)
     });
     assert_eq!(shards(&world, 1), before);
+    assert!(!world.hosts[0].events.contains(&Event::LeaveShard));
     let list = array(run(&mut world, 1, "shards").unwrap());
     assert_eq!(list.len(), 3);
     let mine = bulk(before[0].unwrap());

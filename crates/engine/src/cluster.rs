@@ -303,6 +303,7 @@ impl Engine {
     fn bus_event(&mut self, event: Event) {
         match event {
             Event::ReplicateFrom { ip, port } => self.follow(&ip.to_string(), port),
+            Event::LeaveShard => self.leave_stream(),
             Event::StopReplication => self.follow_nobody(),
             Event::FlushAll => {
                 self.leave_stream();

@@ -183,8 +183,12 @@ impl Engine {
                  synchronize with the new primary with just a partial transfer."
             );
         }
-        // Our data are as old as before, whoever is followed.
-        let (down_since_ms, down_mono_ms) = self.down_since();
+        // Our data are as old as before, whoever is followed; but those of another shard are none.
+        let (down_since_ms, down_mono_ms) = if resumable {
+            self.down_since()
+        } else {
+            (0, None)
+        };
         self.drop_slave(resumable);
         let link = Link::new(self.now.mono_ms, self.link_config(), None);
         self.keeper.slave = Some(Slave {

@@ -249,6 +249,8 @@ pub enum Event {
         /// Its port for clients.
         port: u16,
     },
+    /// The master that comes next is of another shard: what is here is of no use to it, and no data of its own.
+    LeaveShard,
     /// Stop replicating: this node is a master now and keeps its data.
     StopReplication,
     /// Delete all keys: a replica was reset.

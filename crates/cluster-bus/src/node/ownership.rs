@@ -302,15 +302,19 @@ impl Node {
         for slot in Arc::clone(self.me().slots()).iter() {
             self.table.set_owner(slot, None);
         }
+        let leaves_shard = self.me().shard != self.table[master].shard;
         if self.is_master() {
             self.table
                 .me_mut()
                 .clear(NodeFlags::MASTER.with(NodeFlags::MIGRATE_TO));
             self.table.me_mut().set(NodeFlags::SLAVE);
             // Within its shard it goes on knowing what the new master has to finish.
-            if self.me().shard != self.table[master].shard {
+            if leaves_shard {
                 self.table.close_all();
             }
+        }
+        if leaves_shard {
+            self.emit(Event::LeaveShard);
         }
         self.table.attach_replica(master, myself);
         self.replicating_from = None;

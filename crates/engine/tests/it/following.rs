@@ -285,6 +285,34 @@ fn data_are_as_old_as_before_when_another_primary_is_followed() {
 }
 
 #[test]
+fn data_of_another_shard_do_not_count_in_an_election() {
+    let [mine, old, new] = ["a", "b", "c"].map(|digit| digit.repeat(40));
+    let mut server = Server::node_with(&format!(
+        "{mine} 127.0.0.1:7000@17000 myself,slave {old} 0 0 1 connected\n\
+         {old} 127.0.0.1:7002@17002 master - 0 0 1 connected 0-16382\n\
+         {new} 127.0.0.1:7003@17003 master - 0 0 2 connected 16383\n\
+         vars currentEpoch 2 lastVoteEpoch 0\n"
+    ));
+    let a = server.a;
+    later(&mut server, 11_000);
+    let link = connected(&mut server);
+    server.engine.link_received(link, b"+OK\r\n");
+    assert!(offered(&mut server, link, OLD, 1000, EMPTY));
+    assert!(server.engine.begin_sync_load());
+    server.engine.sync_loaded(Ok(None));
+    assert!(info(&mut server).contains("slave_repl_offset:1000\r\n"));
+    let done = server.run(a, &["CLUSTER", "REPLICATE", &new]);
+    assert_eq!(done, "+OK\r\n");
+    let text = info(&mut server);
+    assert!(text.contains("master_port:7003\r\n"), "{text}");
+    assert!(text.contains("slave_repl_offset:1\r\n"), "{text}");
+    assert!(
+        text.contains("master_link_down_since_seconds:-1\r\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_the_primary_writes_under_the_name_of_an_own_key_is_the_primarys() {
     let (mut server, link) = following(ServerConfig {
         slave_read_only: false,
