@@ -144,8 +144,9 @@ fn hear(shell: &Rc<Shell>, event: Event) {
             shell.forget_bus_link(link);
             input(shell, Input::Closed { link });
         }
-        Event::Unreadable(error) => {
+        Event::Unreadable { kind, bytes, error } => {
             tracing::debug!("a packet of the cluster bus was dropped: {error}");
+            input(shell, Input::Unreadable { kind, bytes });
         }
         Event::AcceptFailed(error) => {
             tracing::warn!("Accepting client connection: {}", reason(&error));

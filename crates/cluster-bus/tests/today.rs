@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use cluster_bus::message::{Announced, NodeFlags, Version};
 use cluster_bus::node::SlotChange;
 use cluster_bus::{
-    Caller, Config, Endpoint, Event, Facts, Keyspace, NodeId, Query, Reply, Route, Slot, SlotUsage,
-    key_slot,
+    Caller, Config, Endpoint, Event, Facts, Input, Keyspace, NodeId, Query, Reply, Route, Slot,
+    SlotUsage, key_slot,
 };
 use harness::{World, cluster, quick, settled};
 
@@ -494,4 +494,20 @@ fn a_member_that_gossip_names_is_met_under_its_name_and_nobody_else_in_its_place
         1,
         "the stranger was not met"
     );
+}
+
+#[test]
+fn a_packet_that_cannot_be_read_is_counted() {
+    let mut world = World::new(1, &today());
+    for kind in [4, 999] {
+        world.input(0, Input::Unreadable { kind, bytes: 2264 });
+    }
+    let info = world.hosts[0].node.cluster_info();
+    for line in [
+        "cluster_stats_messages_publish_received:1\r\n",
+        "cluster_stats_messages_received:1\r\n",
+        "cluster_stats_bytes_received:4528\r\n",
+    ] {
+        assert!(info.contains(line), "{info}");
+    }
 }

@@ -120,7 +120,11 @@ pub(crate) enum Event {
     },
     Closed(LinkId),
     /// A packet that cannot be read was left out.
-    Unreadable(CodecError),
+    Unreadable {
+        kind: u16,
+        bytes: u64,
+        error: CodecError,
+    },
     AcceptFailed(io::Error),
 }
 

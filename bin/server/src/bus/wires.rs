@@ -338,6 +338,7 @@ fn cut(
         if buffer.len() < length {
             break;
         }
+        let kind = u16::from_be_bytes([buffer[12], buffer[13]]);
         match decode(&buffer[..length]) {
             Ok(packet) => {
                 unheard.add(length);
@@ -347,7 +348,6 @@ fn cut(
                     bytes: length,
                     unheard: Arc::clone(unheard),
                 });
-                let kind = u16::from_be_bytes([buffer[12], buffer[13]]);
                 if ASKING.contains(&kind) && asked.ping.get().is_none() {
                     asked.ping.set(Some(Ping {
                         number,
@@ -359,7 +359,8 @@ fn cut(
             }
             Err(CodecError::BadFrame) => return Err(CodecError::BadFrame),
             Err(error) => {
-                wires.tell(Event::Unreadable(error));
+                let bytes = length as u64;
+                wires.tell(Event::Unreadable { kind, bytes, error });
             }
         }
         buffer.advance(length);

@@ -178,6 +178,13 @@ pub enum Input {
         /// The decoded packet.
         packet: Packet,
     },
+    /// A packet came that cannot be read. It is counted.
+    Unreadable {
+        /// Its type, as it says.
+        kind: u16,
+        /// Its length.
+        bytes: u64,
+    },
     /// The shell has written so many bytes of a link to its socket.
     Sent {
         /// Which.

@@ -169,6 +169,7 @@ impl Node {
                     self.receive(now, link, packet);
                 }
             }
+            Input::Unreadable { kind, bytes } => self.stats.received.count_kind(kind, bytes),
             Input::Sent { link, bytes } => self.bytes_sent(link, bytes),
         }
         self.end_call(now);

@@ -262,11 +262,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn count(&mut self, packet: &Packet, bytes: u64) {
-        let kind = usize::from(packet.kind());
-        if let Some(count) = self.packets.get_mut(kind) {
-            *count += 1;
-        }
-        self.bytes += bytes;
+        self.count_kind(packet.kind(), bytes);
         let is_published = match packet {
             Packet::Full(message) => matches!(message.body, Body::Publish(_)),
             Packet::Light(_) => true,
@@ -274,6 +270,13 @@ impl Traffic {
         if is_published {
             self.pubsub_bytes += bytes;
         }
+    }
+
+    pub(super) fn count_kind(&mut self, kind: u16, bytes: u64) {
+        if let Some(count) = self.packets.get_mut(usize::from(kind)) {
+            *count += 1;
+        }
+        self.bytes += bytes;
     }
 
     fn total(&self) -> u64 {
