@@ -7,7 +7,7 @@
 //!   transaction, is told apart from what is damaged. A file may begin with an RDB file ([`begins_with_rdb`]).
 //! - [`Rewriter`] writes the shortest commands that make a keyspace, into any [`std::io::Write`].
 //! - [`Manifest`] says which files make an append-only file in parts, and in which order.
-//! - [`FilePlace`] is where in a replication stream such a file stands.
+//! - [`FilePlace`] is where in a replication stream such a file stands, and [`Tail`] is the end of that stream.
 //! - [`check_aof`] is what `redis-check-aof` does with one file, save for cutting it.
 //!
 //! Which file is read or written, when it is synced, and what a command does, is the business of others.
@@ -19,6 +19,7 @@ mod place;
 mod reader;
 mod rewrite;
 mod stream;
+mod tail;
 
 pub use check::{CheckReport, CheckedFile, Verdict, check_aof};
 pub use encode::{Encoder, encode_command, encode_timestamp};
@@ -26,3 +27,4 @@ pub use manifest::{MANIFEST_SUFFIX, Manifest, ManifestError, PartFile, PartKind}
 pub use place::{FilePlace, SLOT_BYTES};
 pub use reader::{Command, Error, Reader, begins_with_rdb, loaded_anyway, truncation_lines};
 pub use rewrite::{ITEMS_PER_COMMAND, Rewriter};
+pub use tail::{HALF_BYTES, Tail};

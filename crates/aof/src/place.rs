@@ -1,10 +1,13 @@
 //! The place in a replication stream that an append-only file stands at, in a small file beside it.
 //!
 //! The file has two slots, which are written in turn, each before what it tells of is appended. So whenever the process ends, one of them
-//! fits the append-only file as it is, unless its last write was cut off: then none does, and the place is not known.
+//! fits the append-only file as it is, unless its last write was cut off: then none does, and the place is not known. Behind the slots is
+//! the end of the stream, see `tail.rs`.
 
 /// Bytes of one slot: a sector, which a disk writes whole.
 pub const SLOT_BYTES: usize = 512;
+/// So many of them begin the file.
+pub(crate) const SLOTS: usize = 2;
 /// What a slot begins with.
 const HEAD: &str = "place 1";
 
@@ -47,7 +50,8 @@ impl FilePlace {
     /// The places that a file of slots tells of, with the numbers of the slots. What is no slot is passed over.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Vec<(u64, Self)> {
-        bytes.chunks(SLOT_BYTES).filter_map(Self::of_slot).collect()
+        let slots = bytes.chunks(SLOT_BYTES).take(SLOTS);
+        slots.filter_map(Self::of_slot).collect()
     }
 
     fn of_slot(slot: &[u8]) -> Option<(u64, Self)> {

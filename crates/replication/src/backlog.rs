@@ -35,6 +35,15 @@ impl Backlog {
         }
     }
 
+    /// A stream that goes on from `offset`, of which these are the last bytes.
+    #[must_use]
+    pub fn behind(history: &[u8], offset: u64, size: u64) -> Self {
+        let mut backlog = Self::new(offset.saturating_sub(history.len() as u64), size);
+        backlog.feed(history);
+        backlog.trim(None);
+        backlog
+    }
+
     /// How many bytes were ever written: `master_repl_offset`.
     #[must_use]
     pub fn offset(&self) -> u64 {
@@ -156,6 +165,19 @@ mod tests {
         assert!(backlog.memory() <= 2 * CHUNK_BYTES);
         assert_eq!(read_all(&backlog, backlog.first()).len(), 1000);
         assert_eq!(backlog.slice(300_101), None);
+    }
+
+    #[test]
+    fn one_that_was_kept_goes_on_behind_its_last_bytes() {
+        let history: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+        let mut backlog = Backlog::behind(&history, 300_000, 150_000);
+        assert_eq!((backlog.first(), backlog.offset()), (150_000, 300_000));
+        backlog.feed(b"more");
+        assert_eq!(
+            read_all(&backlog, 150_000),
+            [&history[50_000..], b"more"].concat()
+        );
+        assert_eq!(Backlog::behind(b"", 7, 10), Backlog::new(7, 10));
     }
 
     #[test]

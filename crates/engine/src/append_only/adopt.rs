@@ -64,6 +64,7 @@ impl Engine {
             let shown = String::from_utf8_lossy(&increment);
             format!("Can't open the append-only file {shown}: {why}")
         });
+        self.note_next_place(&manifest);
         let file = opened
             .and_then(|file| self.write_manifest(&manifest).map(|()| file))
             .inspect_err(|_| self.host.remove_later(&base))?;

@@ -1,6 +1,7 @@
 //! Where in the replication stream the append-only file stands, kept beside it: a server that was killed goes on from there.
 
-use aof::FilePlace;
+use aof::{FilePlace, Manifest, Tail};
+use replication::Backlog;
 
 use crate::Engine;
 use crate::journal::append_only::State;
@@ -17,13 +18,19 @@ impl Engine {
     /// Where the append-only file will stand once what waits is in it.
     fn file_place(&self) -> Option<FilePlace> {
         let aof = &self.journal.append_only;
+        let increment = aof.manifest.increments().last()?.number;
         if aof.state != State::On {
             return None;
         }
+        self.place_at(increment, aof.size + aof.buffer.len() as u64)
+    }
+
+    /// The place of the data that are here, where the last increment has this number and size.
+    fn place_at(&self, increment: i64, size: u64) -> Option<FilePlace> {
         let place = self.stream_place()?;
         Some(FilePlace {
-            increment: aof.manifest.increments().last()?.number,
-            size: aof.size + aof.buffer.len() as u64,
+            increment,
+            size,
             id: place.id,
             offset: place.offset,
             database: place.database?,
@@ -38,9 +45,25 @@ impl Engine {
         } else if !self.has_stream() {
             return;
         }
-        let Some(place) = self.file_place() else {
-            return;
-        };
+        if let Some(place) = self.file_place() {
+            self.write_place(place);
+        }
+    }
+
+    /// Tells where the append-only file will stand once this manifest is on the disk: its last increment is empty. Until then it stands
+    /// where it does.
+    pub(super) fn note_next_place(&mut self, manifest: &Manifest) {
+        self.note_place();
+        if self.is_slave() || self.has_stream() {
+            let increment = manifest.increments().last();
+            let place = increment.and_then(|part| self.place_at(part.number, 0));
+            if let Some(place) = place {
+                self.write_place(place);
+            }
+        }
+    }
+
+    fn write_place(&mut self, place: FilePlace) {
         if self.journal.place.told.as_ref() == Some(&place) {
             return;
         }
@@ -51,6 +74,7 @@ impl Engine {
                 Err(reason) => self.place_failed(&reason),
             }
         }
+        self.keep_tail();
         let log = &mut self.journal.place;
         log.number += 1;
         let (Some(file), Some(slot)) = (&mut log.file, place.to_slot(log.number)) else {
@@ -60,6 +84,36 @@ impl Engine {
         let written = file.write_at(at, &slot);
         log.told = Some(place);
         if let Err(reason) = written {
+            self.place_failed(&reason);
+        }
+    }
+
+    /// Keeps what was added to the stream: who has not got it when this process is killed may ask for it afterwards.
+    fn keep_tail(&mut self) {
+        let Some(backlog) = &self.journal.replicas.backlog else {
+            return;
+        };
+        let (log, end) = (&mut self.journal.place, backlog.offset());
+        let first = backlog.first();
+        let known = log.tail.end().filter(|at| (first..=end).contains(at));
+        // Of more than there is room for it keeps the end.
+        let from = known
+            .unwrap_or(first)
+            .max(end.saturating_sub(Tail::MOST_BYTES as u64));
+        let mut bytes = Vec::new();
+        while let Some(slice) = backlog.slice(from + bytes.len() as u64)
+            && !slice.is_empty()
+        {
+            bytes.extend_from_slice(slice);
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        let record = log.tail.record(&self.journal.replicas.id, from, &bytes);
+        let (Some(file), Some((at, record))) = (&mut log.file, record) else {
+            return;
+        };
+        if let Err(reason) = file.write_at(at, &record) {
             self.place_failed(&reason);
         }
     }
@@ -77,6 +131,7 @@ impl Engine {
     pub(super) fn forget_place(&mut self) {
         self.journal.place = PlaceLog {
             number: self.journal.place.number,
+            tail: self.journal.place.tail,
             ..PlaceLog::default()
         };
     }
@@ -93,11 +148,20 @@ impl Engine {
             |(_, place): &(u64, FilePlace)| Some(place.increment) == number && place.size == size;
         let found = slots.into_iter().filter(fits);
         let found = found.max_by_key(|(number, _)| *number);
-        self.keeper.persistence.loaded_place = found.map(|(_, place)| rdb::StreamPlace {
+        let Some((_, place)) = found else { return };
+        let offset = place.offset;
+        let (tail, history) = Tail::read(&kept, &place.id, offset);
+        self.keeper.persistence.loaded_place = Some(rdb::StreamPlace {
             database: Some(place.database),
             id: place.id,
-            offset: place.offset,
+            offset,
         });
         self.adopt_place(Vec::new());
+        self.journal.place.tail = tail;
+        if let Some(backlog) = &mut self.journal.replicas.backlog
+            && backlog.offset() == offset
+        {
+            *backlog = Backlog::behind(&history, offset, self.config.repl_backlog_size);
+        }
     }
 }

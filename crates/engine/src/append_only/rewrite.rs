@@ -108,6 +108,7 @@ impl Engine {
             .open_append(&path, true)
             .map_err(|why| format!("Can't open the append-only file {shown}: {why}"))?;
         if on {
+            self.note_next_place(&manifest);
             self.write_manifest(&manifest)?;
         }
         tracing::info!("Creating AOF incr file {shown} on background rewrite");

@@ -6,7 +6,7 @@ use aof::{FilePlace, Manifest};
 use conf::ServerConfig;
 use engine::{ChildEnd, Now};
 
-use crate::harness::Server;
+use crate::harness::{Server, peer};
 use crate::replicas::{attach, field};
 
 #[test]
@@ -89,9 +89,52 @@ fn a_server_that_was_killed_knows_its_place_in_the_stream() {
         let offset = field(&mut again, "master_repl_offset");
         assert_eq!(offset, place.offset.to_string());
     }
+    // A replica that had less when the server was killed is given the rest.
+    let mut again = restarted(slots.clone(), after.size);
+    let replica = again.engine.accept(peer()).unwrap();
+    again.run(
+        replica,
+        &["REPLCONF", "listening-port", "7002", "capa", "psync2"],
+    );
+    let from = (before.offset + 1).to_string();
+    let answer = again.run(replica, &["PSYNC", &id, &from]);
+    assert!(answer.starts_with("+CONTINUE "), "{answer}");
+    let rest = String::from_utf8(again.engine.stream(replica).to_vec()).unwrap();
+    assert!(
+        rest.starts_with("*3\r\n$3\r\nSET\r\n") && rest.ends_with("22\r\n"),
+        "{rest}"
+    );
     // A write that was cut off.
     let mut again = restarted(slots, after.size - 1);
     assert_eq!(field(&mut again, "master_replid2"), "0".repeat(40));
+}
+
+#[test]
+fn a_server_that_is_killed_as_a_rewrite_begins_knows_its_place_too() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    attach(&mut server, 7001);
+    let a = server.a;
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    let places = |slots: &[u8]| -> Vec<_> {
+        let all = FilePlace::read(slots).into_iter();
+        all.map(|(_, place)| (place.increment, place.size, place.offset))
+            .collect()
+    };
+    let before = places(&server.talk.slots.lock().unwrap());
+    server.talk.child.set(Some(ChildEnd::Done));
+    let started = server.run(a, &["BGREWRITEAOF"]);
+    assert!(started.starts_with("+Background"), "{started}");
+    // By the old manifest, and by the new one.
+    let both = places(&server.talk.slots_at_manifest.borrow());
+    let old = both.iter().find(|place| place.0 == 1).copied();
+    let (_, size, offset) = old.unwrap();
+    assert!(
+        before.contains(&(1, size, offset)) && size > 0,
+        "{before:?}"
+    );
+    assert!(both.contains(&(2, 0, offset)), "{both:?}");
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Talk {
     /// The size that an append-only file has when it is opened, and the slots of its place.
     pub(crate) part_size: Arc<AtomicU64>,
     pub(crate) slots: Arc<Mutex<Vec<u8>>>,
+    /// These slots when a manifest was last replaced.
+    pub(crate) slots_at_manifest: RefCell<Vec<u8>>,
     /// What was done for a new part of an append-only file, in order: files synced, and manifests replaced.
     pub(crate) made_safe: Arc<Mutex<Vec<String>>>,
     /// Manifests take their time to get to the disk.
@@ -169,6 +171,8 @@ impl Files for World {
     }
 
     fn write_manifest(&mut self, path: &[u8], _: &[u8]) -> Result<(), String> {
+        let slots = self.talk.slots.lock().expect("one thread").clone();
+        self.talk.slots_at_manifest.replace(slots);
         let mut made_safe = self.talk.made_safe.lock().expect("one thread");
         made_safe.push(String::from_utf8_lossy(path).into_owned());
         Ok(())
