@@ -115,6 +115,40 @@ fn w3_slaveof_by_command_lasts_only_when_it_is_written_down() {
 }
 
 #[test]
+fn a_copy_comes_from_a_sibling_and_the_stream_from_the_primary() {
+    const AT_ONCE: &str = "repl-diskless-sync-delay 0\nrepl-sync-source replica";
+    let master = Daemon::server(&format!("{QUIET}\nrepl-diskless-sync-delay 0"));
+    assert_eq!(master.text("SET before 1"), "OK");
+    let sibling = slave_of(&master, AT_ONCE);
+    wait_link(&sibling);
+    wait_until("it has said how far it is", || {
+        let info = master.text("INFO replication");
+        info.contains("state=online") && !info.contains("offset=0,")
+    });
+    let copies = |server: &Daemon| server.info_field("stats", "sync_full");
+    assert_eq!(copies(&master), "1");
+    let mut slave = slave_of(&master, AT_ONCE);
+    wait_until("it follows the primary itself", || {
+        master.info_field("replication", "connected_slaves") == "2"
+            && sibling.info_field("replication", "connected_slaves") == "0"
+    });
+    wait_value(&slave, "before", "1");
+    assert_eq!(master.text("SET after 2"), "OK");
+    wait_value(&slave, "after", "2");
+    assert_eq!(
+        (copies(&master), copies(&sibling)),
+        ("1".to_owned(), "1".to_owned())
+    );
+    // One that refuses makes nobody wait for long.
+    assert_eq!(sibling.text("CONFIG SET requirepass secret"), "OK");
+    slave.stop();
+    std::fs::remove_file(slave.dir().join("dump.rdb")).unwrap();
+    slave.start();
+    wait_value(&slave, "after", "2");
+    wait_until("the primary has made one", || copies(&master) == "2");
+}
+
+#[test]
 fn w4_a_write_goes_down_a_chain() {
     let top = Daemon::server(QUIET);
     let middle = slave_of(&top, "");

@@ -37,6 +37,6 @@ pub use value::{
     AppendFsync, AuditLog, Choice, ClientClass, DisklessLoad, EndpointType, KeyspaceEvents,
     LogFormat, LogLevel, LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimit,
     OutputLimits, Permission, PropagationError, PubsubDefault, RdbVersion, RenamedCommand,
-    SaveBehavior, SavePoint, ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients,
+    SaveBehavior, SavePoint, ShutdownFlags, Supervised, SyncSource, SyslogFacility, TlsAuthClients,
     TlsAuthClientsUser, UnknownCommand, VersionCheck, WriteAcknowledge,
 };

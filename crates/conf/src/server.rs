@@ -15,7 +15,7 @@ use crate::value::{
     AppendFsync, AuditLog, DisklessLoad, EndpointType, KeyspaceEvents, LogFormat, LogLevel,
     LogTimestamp, Master, MaxmemoryPolicy, OomScoreAdj, OutputLimits, Permission, PropagationError,
     PubsubDefault, RdbVersion, RenamedCommand, SaveBehavior, SavePoint, ShutdownFlags, Supervised,
-    SyslogFacility, TlsAuthClients, TlsAuthClientsUser, UnknownCommand, VersionCheck,
+    SyncSource, SyslogFacility, TlsAuthClients, TlsAuthClientsUser, UnknownCommand, VersionCheck,
     WriteAcknowledge,
 };
 
@@ -291,6 +291,10 @@ parameters! {
     repl_diskless_sync_max_replicas: u32 = 0, plain: int("repl-diskless-sync-max-replicas", 0, INT_MAX).tells(Effect::Replication);
     /// How a replica takes such a copy.
     repl_diskless_load: DisklessLoad = DisklessLoad::Disabled, plain: word("repl-diskless-load").not_while_loading();
+    /// Where a replica takes a full copy from: its primary, or another replica that the primary names.
+    repl_sync_source: SyncSource = SyncSource::Primary, plain: word("repl-sync-source").hidden();
+    /// Replicas that are sent a full copy at the same time, at most; 0 for no such limit.
+    repl_max_copies: u32 = 0, plain: int("repl-max-copies", 0, INT_MAX).hidden();
     /// What a sentinel goes by when it chooses a new master: lower is better, 0 is never.
     slave_priority: i32 = 100, plain: int("replica-priority", 0, INT_MAX).alias("slave-priority");
     /// Writes are refused with fewer good replicas than this; 0 for no such rule.

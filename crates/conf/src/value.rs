@@ -245,6 +245,14 @@ choices! {
         All = "all",
     }
 
+    /// Where a replica takes a full copy from (`repl-sync-source`).
+    SyncSource {
+        /// Its primary.
+        Primary = "primary",
+        /// Another replica of it, where there is one.
+        Replica = "replica",
+    }
+
     /// Whether dumps of versions that are not known are read (`rdb-version-check`).
     VersionCheck {
         /// No.

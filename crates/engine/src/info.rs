@@ -520,10 +520,16 @@ impl Engine {
             .ids
             .iter()
             .filter_map(|id| self.sessions.clients.get(*id));
+        let mut waiting = 0;
         for (number, client) in replicas.enumerate() {
             let Some(replica) = &client.replica else {
                 continue;
             };
+            let mut place = String::new();
+            if replica.state == crate::journal::replicas::ReplicaState::WaitStart {
+                waiting += 1;
+                place = format!(",place={waiting}");
+            }
             let ip = client.replica_ip();
             let online = replica.state == crate::journal::replicas::ReplicaState::Online;
             let lag = if online {
@@ -532,8 +538,8 @@ impl Engine {
                 0
             };
             lines!(text,
-                "slave{}:ip={},port={},state={},offset={},lag={},type={}",
-                number, ip, client.listening_port, replica.state_name(), replica.acked, lag, replica.type_name();
+                "slave{}:ip={},port={},state={},offset={},lag={},type={}{}",
+                number, ip, client.listening_port, replica.state_name(), replica.acked, lag, replica.type_name(), place;
             );
         }
         let backlog = self.journal.replicas.backlog.as_ref();

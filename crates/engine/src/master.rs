@@ -13,6 +13,7 @@ use crate::keeper::persistence::Purpose;
 use crate::sessions::client::Announced;
 use crate::{Action, ClientId, Engine, filtered_dump};
 
+mod copies;
 mod dual;
 
 /// How far the stream goes on between two looks at what is kept of it.
@@ -437,6 +438,7 @@ impl Engine {
     fn begin_full_sync(&mut self, id: ClientId, psync: bool) {
         self.meter.stats.sync_full += 1;
         self.add_replica(id, ReplicaState::WaitStart, psync, 0);
+        self.log_place_in_line(id);
         match self
             .keeper
             .persistence
@@ -479,6 +481,7 @@ impl Engine {
     fn can_join_dump(&self, id: ClientId) -> bool {
         let told = self.announced(id);
         !told.rdb_channel
+            && self.copies_left() > 0
             && (told.psync2 || self.keeper.persistence.dump_is_old)
             && self.journal.replicas.fork_offset.is_some()
             && !self.is_lost(self.stream_since_fork().saturating_mul(2))
@@ -488,6 +491,10 @@ impl Engine {
     fn start_sync(&mut self) {
         self.journal.replicas.first_waiting_ms = None;
         let mut waiting = self.replicas_in(ReplicaState::WaitStart);
+        waiting.truncate(self.copies_left());
+        if waiting.is_empty() {
+            return;
+        }
         let is_dual = |id: &ClientId| self.announced(*id).rdb_channel;
         let dual = waiting.iter().any(is_dual);
         if dual {
@@ -769,6 +776,7 @@ impl Engine {
                 self.start_sync();
             }
         }
+        self.start_waiting_copies();
         let ttl_ms = self.config.repl_backlog_ttl.saturating_mul(1000);
         let unused = self.journal.replicas.ids.is_empty() && ttl_ms > 0 && !self.is_slave();
         if unused
@@ -940,6 +948,9 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         if args[1] != b"?" {
             engine.meter.stats.sync_partial_err += 1;
         }
+        if engine.name_source(id) {
+            return Ok(());
+        }
         if engine.announced(id).dual_channel {
             tracing::info!(
                 "Dual channel replication: Replica {} is capable of dual channel synchronization, and partial sync isn't possible. Full sync \
@@ -1034,6 +1045,7 @@ fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> D
     } else if args::is(option, "CAPA") {
         announced.eof |= args::is(value, "EOF");
         announced.psync2 |= args::is(value, "PSYNC2");
+        announced.takes_sibling |= args::is(value, replication::SIBLING_CAPA);
         if dual && args::is(value, "DUAL-CHANNEL") {
             announced.dual_channel |= diskless;
             if !diskless {

@@ -10,12 +10,13 @@ use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
-use crate::keeper::slave::{Head, Slave};
+use crate::keeper::slave::{Head, Slave, Source};
 use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
 mod channel;
 mod refusal;
+mod source;
 
 impl Engine {
     /// Whether this server has a master.
@@ -149,6 +150,7 @@ impl Engine {
                 .as_ref()
                 .map(|node| node.my_id().to_string()),
             dual_channel: self.config.dual_channel_replication,
+            takes_sibling: self.takes_sibling(),
             most_buffered: self.config.client_output_buffer_limit[ClientClass::Slave].hard_bytes,
         }
     }
@@ -195,6 +197,7 @@ impl Engine {
             host: host.to_owned(),
             port,
             link,
+            source: Source::Primary,
             socket: None,
             second: None,
             most_buffered: 0,
@@ -296,6 +299,7 @@ impl Engine {
         slave.link.set_hand_over(hands_over);
         slave.link.handle_timeout(now_ms);
         self.perform_link();
+        self.leave_sibling();
         self.send_ack();
     }
 
@@ -342,6 +346,7 @@ impl Engine {
             Err(why) => {
                 slave.socket = None;
                 slave.link.handle_input(now_ms, Input::Failed(&why));
+                self.forget_sibling(false);
             }
         }
         self.perform_link();
@@ -557,6 +562,7 @@ impl Engine {
                     self.act(Action::WriteSyncFile { bytes });
                 }
                 Output::Load(from) => self.load_dump(from),
+                Output::CopyFrom { host, port } => self.copy_from(host, port),
                 Output::HandedOver(accepted) => self.failover_answered(accepted),
                 Output::Continued(renamed) => self.continue_stream(renamed),
                 Output::Discard => self.discard_master(),
@@ -571,10 +577,13 @@ impl Engine {
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };
-        tracing::info!("Connecting to PRIMARY {}:{}", slave.host, slave.port);
+        let (who, host, port) = match &slave.source {
+            Source::Sibling { host, port, .. } => ("REPLICA", host.clone(), *port),
+            _ => ("PRIMARY", slave.host.clone(), slave.port),
+        };
+        tracing::info!("Connecting to {who} {host}:{port}");
         tracing::info!("PRIMARY <-> REPLICA sync started");
         slave.socket = Some(link);
-        let (host, port) = (slave.host.clone(), slave.port);
         self.act(Action::OpenLink { link, host, port });
     }
 
@@ -602,6 +611,7 @@ impl Engine {
         let (now_ms, unix_ms) = (self.now.mono_ms, self.now.unix_ms());
         let was_up = self.is_linked();
         self.forward_applied(true);
+        self.forget_sibling(was_up);
         let Some(slave) = &mut self.keeper.slave else {
             return;
         };

@@ -18,4 +18,4 @@ mod transfer;
 
 pub use backlog::Backlog;
 pub use guard::{Guard, Holding, Offer, Verdict};
-pub use link::{Config, Input, Link, Output, Place, State};
+pub use link::{COPY_FROM, Config, Input, Link, Output, Place, SIBLING_CAPA, State};

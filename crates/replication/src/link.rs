@@ -21,6 +21,11 @@ pub(crate) const ID_BYTES: usize = 40;
 /// The version that the handshake tells: a primary writes its dump so that this one could read it.
 pub(crate) const VERSION: &str = "9.1.0";
 
+/// What a replica announces that may be named another one to copy from.
+pub const SIBLING_CAPA: &str = "copy-from-replica";
+/// How a primary names it, in answer to PSYNC: an address and a port follow.
+pub const COPY_FROM: &str = "+COPYFROM ";
+
 /// A place in a replication stream: the stream's name, and how many of its bytes there are before it.
 pub type Place = (String, u64);
 
@@ -70,6 +75,8 @@ pub struct Config {
     pub node_id: Option<String>,
     /// `dual-channel-replication-enabled`
     pub dual_channel: bool,
+    /// `repl-sync-source replica`: the primary may name a replica to copy from ([`Output::CopyFrom`]).
+    pub takes_sibling: bool,
     /// How much of the stream is kept here while a dump comes by a second connection, bytes; 0: all that comes. It is the caller who
     /// reads no more than that ([`Output::Room`]).
     pub most_buffered: u64,
@@ -118,6 +125,13 @@ pub enum Output {
     Load(Option<Place>),
     /// The primary continues the stream from where we are. With the name that the stream has from here on, where it is another one.
     Continued(Option<String>),
+    /// The connection was closed: the next one is to go to this replica of the primary, which has a copy to give.
+    CopyFrom {
+        /// Its address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
     /// The primary that was told to be one ([`Link::set_hand_over`]) has agreed, or has not.
     HandedOver(bool),
     /// The primary continues nothing: what was kept of the stream is worth nothing now.
@@ -477,6 +491,9 @@ impl Link {
         if self.config.dual_channel {
             words.extend([&b"capa"[..], b"dual-channel"]);
         }
+        if self.config.takes_sibling {
+            words.extend([&b"capa"[..], SIBLING_CAPA.as_bytes()]);
+        }
         self.send(Step::Capabilities, &words);
     }
 
@@ -554,6 +571,12 @@ impl Link {
             self.outputs.push_back(Output::Close);
             return;
         }
+        if let Some((host, port)) = self.named_sibling(line) {
+            self.step = Step::Idle;
+            self.outputs.push_back(Output::Close);
+            self.outputs.push_back(Output::CopyFrom { host, port });
+            return;
+        }
         self.place = None;
         self.announced = None;
         self.outputs.push_back(Output::Discard);
@@ -585,6 +608,14 @@ impl Link {
         }
         self.note("Retrying with SYNC...");
         self.send(Step::Dump, &[b"SYNC"]);
+    }
+
+    /// The replica that the primary names to copy from, if it may.
+    fn named_sibling(&self, line: &str) -> Option<(String, u16)> {
+        let rest = line.strip_prefix(COPY_FROM)?;
+        let (host, port) = rest.trim().split_once(' ')?;
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        (self.config.takes_sibling && !host.is_empty()).then(|| (host.to_owned(), port))
     }
 
     /// Takes bytes of a dump; what is left.
@@ -662,6 +693,7 @@ mod tests {
                 timeout_ms: 60_000,
                 node_id: None,
                 dual_channel: false,
+                takes_sibling: false,
                 most_buffered: 0,
             },
             place,
@@ -696,6 +728,42 @@ mod tests {
     const ID: &str = "0123456789012345678901234567890123456789";
 
     #[test]
+    fn another_replica_is_copied_from_only_where_it_may_be_named() {
+        let mut link = link(Some((ID.to_owned(), 7)));
+        let greeting = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n";
+        let named = b"+COPYFROM 10.0.0.2 7003\r\n";
+        let outputs = run(&mut link, &[&greeting[..], named].concat(), 1000);
+        assert_eq!(outputs, [Output::Discard], "not understood");
+        link.handle_input(0, Input::Lost);
+        let mut config = link.config.clone();
+        config.takes_sibling = true;
+        link.set_config(config);
+        for (named, wanted) in [
+            ("10.0.0.2 7003", Some(("10.0.0.2", 7003))),
+            ("::1 1", Some(("::1", 1))),
+            ("10.0.0.2 0", None),
+            ("10.0.0.2 70003", None),
+            ("10.0.0.2", None),
+            (" 7", None),
+        ] {
+            link.set_place(Some((ID.to_owned(), 7)));
+            link.handle_timeout(2000);
+            link.handle_input(2000, Input::Connected);
+            run(&mut link, greeting, 1000);
+            let outputs = run(&mut link, format!("+COPYFROM {named}\r\n").as_bytes(), 5);
+            match wanted {
+                Some((host, port)) => {
+                    let host = host.to_owned();
+                    assert_eq!(outputs, [Output::Close, Output::CopyFrom { host, port }]);
+                    assert!(link.place.is_some(), "it may be continued there");
+                }
+                None => assert_eq!(outputs, [Output::Discard], "{named}"),
+            }
+            link.handle_input(2000, Input::Lost);
+        }
+    }
+
+    #[test]
     fn logs_in_as_it_is_told() {
         for (user, wanted) in [
             (None, &b"*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n"[..]),
@@ -709,6 +777,7 @@ mod tests {
                 timeout_ms: 60_000,
                 node_id: None,
                 dual_channel: false,
+                takes_sibling: false,
                 most_buffered: 0,
             };
             let mut link = Link::new(0, config, None);

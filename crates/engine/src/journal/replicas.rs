@@ -136,6 +136,8 @@ pub(crate) struct Replicas {
     pub(crate) woken: bool,
     /// How many replicas have followed this primary at once, at the most.
     pub(crate) most: usize,
+    /// The replica that was last named to another one to copy from.
+    pub(crate) last_source: Option<ClientId>,
     /// Clients in WAIT and WAITAOF.
     pub(crate) waiters: Vec<ClientId>,
     /// Replicas that take their dump by a connection of its own, and are to ask for the stream behind it.

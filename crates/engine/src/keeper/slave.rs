@@ -10,6 +10,8 @@ pub(crate) struct Slave {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) link: Link,
+    /// Where the connection goes that is open, or the next one.
+    pub(crate) source: Source,
     /// The connection that is open or being made.
     pub(crate) socket: Option<LinkId>,
     /// The same of the one that the dump comes by, where that is another one.
@@ -40,6 +42,22 @@ pub(crate) struct Slave {
     pub(crate) head: Head,
     /// Keeps the data from a copy without them.
     pub(crate) guard: Guard,
+}
+
+/// Who is asked for the stream, and for a copy.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The primary, which may name a sibling.
+    Primary,
+    /// The sibling that it has named.
+    Sibling {
+        host: String,
+        port: u16,
+        /// Since when its stream has been followed.
+        since_ms: Option<u64>,
+    },
+    /// The primary, once a sibling was asked: it names no other one.
+    PrimaryOnly,
 }
 
 /// So much of a dump is looked at.

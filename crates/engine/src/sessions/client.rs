@@ -175,6 +175,8 @@ pub(crate) struct Announced {
     pub(crate) rdb_only: bool,
     /// It can take its dump by a connection of its own, and this is to be used.
     pub(crate) dual_channel: bool,
+    /// It may be named another replica to copy from.
+    pub(crate) takes_sibling: bool,
     /// It is that connection.
     pub(crate) rdb_channel: bool,
     /// The number of the connection that brings its dump.

@@ -105,6 +105,93 @@ fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
     assert_eq!(server.run(a, &["DBSIZE"]), ":0\r\n");
 }
 
+/// Where the link that is asked for goes; it is made, and the other side asked up to PSYNC. And what was sent.
+fn asked(server: &mut Server) -> (u16, LinkId, String) {
+    let opened = actions(server).into_iter().find_map(|action| match action {
+        Action::OpenLink { link, port, .. } => Some((link, port)),
+        _ => None,
+    });
+    let (link, port) = opened.expect("a link");
+    server.engine.link_opened(link, Ok(()));
+    let lines = b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n";
+    server.engine.link_received(link, lines);
+    let sent = actions(server).into_iter().map(|action| match action {
+        Action::SendLink { bytes, .. } => String::from_utf8(bytes).expect("text"),
+        _ => String::new(),
+    });
+    (port, link, sent.collect())
+}
+
+#[test]
+fn a_copy_from_a_sibling_is_followed_by_the_primarys_stream() {
+    let mut server = Server::with(ServerConfig {
+        repl_sync_source: conf::SyncSource::Replica,
+        ..ServerConfig::default()
+    });
+    let a = server.a;
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    later(&mut server, 2000);
+    let (port, link, sent) = asked(&mut server);
+    assert_eq!((port, sent.contains("copy-from-replica")), (7002, true));
+    server
+        .engine
+        .link_received(link, b"+COPYFROM 127.0.0.1 7003\r\n");
+    later(&mut server, 3100);
+    let (port, link, sent) = asked(&mut server);
+    assert_eq!((port, sent.contains("copy-from-replica")), (7003, false));
+    assert!(info(&mut server).contains("master_port:7002\r\n"));
+    assert!(offered(&mut server, link, OLD, 1000, EMPTY));
+    assert!(server.engine.begin_sync_load());
+    server.engine.sync_loaded(Ok(None));
+    let write = request(&["SET", "k", "1"]);
+    server.engine.link_received(link, &write);
+    later(&mut server, 4200);
+    later(&mut server, 5300);
+    let (port, link, sent) = asked(&mut server);
+    assert_eq!((port, sent.contains("copy-from-replica")), (7002, false));
+    let place = (1000 + write.len() + 1).to_string();
+    assert!(sent.contains(OLD) && sent.contains(&place), "{sent}");
+    server.engine.link_received(link, b"+CONTINUE\r\n");
+    assert_eq!(server.run(a, &["GET", "k"]), "$1\r\n1\r\n");
+    // From then on another one may be named.
+    later(&mut server, 6400);
+    later(&mut server, 7500);
+    server.engine.link_closed(link);
+    let (port, _, sent) = asked(&mut server);
+    assert_eq!((port, sent.contains("copy-from-replica")), (7002, true));
+}
+
+#[test]
+fn where_a_sibling_has_no_copy_the_primary_is_asked_for_one() {
+    let refusals: [&[u8]; 3] = [
+        b"-NOMASTERLINK Can't SYNC while not connected with my primary\r\n",
+        b"-LOADING\r\n",
+        b"+FULLRESYNC 0123456789012345678901234567890123456789 7\r\n$900\r\nREDIS0011",
+    ];
+    for refusal in refusals {
+        let mut server = Server::with(ServerConfig {
+            repl_sync_source: conf::SyncSource::Replica,
+            ..ServerConfig::default()
+        });
+        let a = server.a;
+        server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+        later(&mut server, 2000);
+        let (_, link, _) = asked(&mut server);
+        server
+            .engine
+            .link_received(link, b"+COPYFROM 127.0.0.1 7003\r\n");
+        later(&mut server, 3100);
+        let (port, link, _) = asked(&mut server);
+        assert_eq!(port, 7003);
+        server.engine.link_received(link, refusal);
+        server.engine.link_closed(link);
+        later(&mut server, 4200);
+        let (port, link, sent) = asked(&mut server);
+        assert_eq!((port, sent.contains("copy-from-replica")), (7002, false));
+        assert!(offered(&mut server, link, NEW, 80, EMPTY));
+    }
+}
+
 #[test]
 fn a_copy_that_cannot_be_read_is_refused_before_anything_is_lost() {
     let (mut server, link) = following(ServerConfig::default());

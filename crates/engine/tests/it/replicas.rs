@@ -33,6 +33,99 @@ pub(crate) fn attach(server: &mut Server, port: u16) -> ClientId {
     id
 }
 
+/// One that needs a copy, and whether it may be named another replica to copy from: what it is answered.
+fn needs_copy(server: &mut Server, port: u16, takes_sibling: bool) -> (ClientId, String) {
+    let id = server.engine.accept(peer()).expect("room");
+    let port = port.to_string();
+    let mut words = vec!["REPLCONF", "listening-port", &port, "capa", "psync2"];
+    if takes_sibling {
+        words.extend(["capa", "copy-from-replica"]);
+    }
+    server.run(id, &words);
+    (id, server.run(id, &["PSYNC", "?", "-1"]))
+}
+
+#[test]
+fn replicas_that_have_the_data_are_named_in_turn_to_those_that_need_them() {
+    let mut server = Server::with(config());
+    // One that has not said how far it is may have nothing yet.
+    let first = attach(&mut server, 7001);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let (_, answer) = needs_copy(&mut server, 7009, true);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+    server.engine.look_after_child();
+    let second = attach(&mut server, 7002);
+    let offset = field(&mut server, "master_repl_offset");
+    for id in [first, second] {
+        server.run(id, &["REPLCONF", "ACK", &offset]);
+    }
+    let full = |server: &mut Server| {
+        let a = server.a;
+        let stats = server.run(a, &["INFO", "stats"]);
+        stats.contains("sync_full:3\r\n")
+    };
+    assert!(full(&mut server));
+    for named in ["7001", "7002", "7001"] {
+        let (id, answer) = needs_copy(&mut server, 7003, true);
+        assert_eq!(answer, format!("+COPYFROM 127.0.0.1 {named}\r\n"));
+        server.engine.close(id);
+    }
+    // Nobody copies from itself.
+    let (_, answer) = needs_copy(&mut server, 7002, true);
+    assert_eq!(answer, "+COPYFROM 127.0.0.1 7001\r\n");
+    assert!(full(&mut server));
+    server.talk.child.set(Some(ChildEnd::Done));
+    let (_, answer) = needs_copy(&mut server, 7004, false);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+}
+
+#[test]
+fn no_more_copies_are_sent_at_a_time_than_may_be_and_the_others_wait_in_line() {
+    let mut server = Server::with(ServerConfig {
+        repl_max_copies: 1,
+        ..config()
+    });
+    let states = |server: &mut Server| -> Vec<String> {
+        let id = server.b;
+        let info = server.run(id, &["INFO", "replication"]);
+        let lines = info.lines().filter(|line| line.contains(",state="));
+        let after = |line: &str, name: &str| {
+            let rest = line.split_once(name)?.1;
+            Some(rest.split(',').next()?.to_owned())
+        };
+        let state = |line| {
+            let place = after(line, ",place=").unwrap_or_default();
+            format!("{}{place}", after(line, ",state=").unwrap_or_default())
+        };
+        lines.map(state).collect()
+    };
+    server.talk.child.set(Some(ChildEnd::Done));
+    let copies = [7001, 7002, 7003].map(|port| needs_copy(&mut server, port, false).0);
+    assert_eq!(
+        states(&mut server),
+        ["wait_bgsave", "wait_bgsave1", "wait_bgsave2"]
+    );
+    server.engine.look_after_child();
+    assert_eq!(
+        states(&mut server),
+        ["send_bulk", "wait_bgsave1", "wait_bgsave2"]
+    );
+    server.talk.child.set(Some(ChildEnd::Done));
+    server.engine.dump_sent(copies[0], true);
+    later(&mut server, 2000);
+    server.engine.tick();
+    assert_eq!(
+        states(&mut server),
+        ["online", "wait_bgsave", "wait_bgsave1"]
+    );
+    server.engine.look_after_child();
+    server.engine.close(copies[1]);
+    server.talk.child.set(Some(ChildEnd::Done));
+    later(&mut server, 4000);
+    server.engine.tick();
+    assert_eq!(states(&mut server), ["online", "wait_bgsave"]);
+}
+
 /// A field of INFO replication.
 pub(crate) fn field(server: &mut Server, name: &str) -> String {
     let id = server.b;

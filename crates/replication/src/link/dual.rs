@@ -274,6 +274,7 @@ mod tests {
             timeout_ms: 60_000,
             node_id: None,
             dual_channel: true,
+            takes_sibling: false,
             most_buffered: 100,
         }
     }
@@ -386,6 +387,7 @@ mod tests {
     #[test]
     fn much_is_handed_out_in_turns() {
         let mut link = asked(Config {
+            takes_sibling: false,
             most_buffered: 0,
             ..config()
         });
