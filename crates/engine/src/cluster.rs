@@ -131,7 +131,8 @@ impl Engine {
         Facts {
             repl_offset: self.applied_offset().unwrap_or(0),
             data_as_of_ms,
-            loading: self.keeper.persistence.loading.is_some(),
+            loading: self.keeper.persistence.loading.is_some()
+                && self.keeper.persistence.beside.is_none(),
             ..facts
         }
     }

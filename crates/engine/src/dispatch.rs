@@ -371,7 +371,10 @@ impl Engine {
         if !wants.has(Flags::STALE) && !from_master {
             self.gate_stale()?;
         }
-        if self.keeper.persistence.loading.is_some() && !command.flags.has(Flags::LOADING) {
+        if self.keeper.persistence.loading.is_some()
+            && !command.flags.has(Flags::LOADING)
+            && !self.serves_while_loading(command.flags)
+        {
             return Err(Error::text(
                 "LOADING Valkey is loading the dataset in memory",
             ));

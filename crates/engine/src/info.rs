@@ -396,6 +396,7 @@ impl Engine {
 
     fn info_persistence(&self, text: &mut String) {
         let state = &self.keeper.persistence;
+        let beside = state.beside.is_some();
         let now_ms = self.now.unix_ms();
         let saving = state
             .running
@@ -404,8 +405,8 @@ impl Engine {
         let seconds =
             |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
         lines!(text,
-            "loading:{}", u8::from(state.loading.is_some());
-            "async_loading:0";
+            "loading:{}", u8::from(state.loading.is_some() && !beside);
+            "async_loading:{}", u8::from(beside);
             "rdb_changes_since_last_save:{}", self.journal.dirty;
             "rdb_bgsave_in_progress:{}", u8::from(saving.is_some());
             "rdb_last_save_time:{}", state.last_save;

@@ -284,7 +284,9 @@ impl Engine {
             loaded_bytes: 0,
             before,
         });
-        self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
+        if self.keeper.persistence.beside.is_none() {
+            self.shard.keyspace.clock().set_expiry(ExpiryMode::Ignore);
+        }
     }
 
     /// Loads about `bytes` more of a dump.
@@ -296,7 +298,18 @@ impl Engine {
         loader: &mut Loader<R>,
         bytes: u64,
     ) -> Result<Progress, rdb::Error> {
-        let progress = loader.step(&mut self.shard.keyspace, bytes);
+        let progress = if let Some(beside) = &mut self.keeper.persistence.beside {
+            // The data that are served have the same clock.
+            let clock = self.shard.keyspace.clock();
+            let before = clock.expiry();
+            clock.set_expiry(ExpiryMode::Ignore);
+            let progress = loader.step(&mut beside.keyspace, bytes);
+            clock.set_expiry(before);
+            beside.libraries.extend(loader.take_functions());
+            progress
+        } else {
+            loader.step(&mut self.shard.keyspace, bytes)
+        };
         self.note_loaded(loader.offset());
         self.load_libraries(&loader.take_functions(), false)?;
         for name in loader.take_empty() {
@@ -309,7 +322,11 @@ impl Engine {
             let facts = &loader.facts().facts;
             self.keeper.persistence.loaded_place = facts.replication.clone();
             self.keeper.persistence.loaded_open_slots = facts.open_slots.clone();
-            self.adopt_slot_imports(loader.facts().slot_imports.clone());
+            let imports = loader.facts().slot_imports.clone();
+            match &mut self.keeper.persistence.beside {
+                Some(beside) => beside.imports = imports,
+                None => self.adopt_slot_imports(imports),
+            }
         }
         progress
     }
@@ -329,7 +346,9 @@ impl Engine {
 
     /// The load is over, well or not.
     pub fn end_load(&mut self) {
-        if let Some(loading) = self.keeper.persistence.loading.take() {
+        if let Some(loading) = self.keeper.persistence.loading.take()
+            && self.keeper.persistence.beside.is_none()
+        {
             self.shard.keyspace.clock().set_expiry(loading.before);
         }
         self.journal.dirty = 0;

@@ -14,6 +14,7 @@ use crate::keeper::slave::{Head, Slave, Source};
 use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
+mod beside;
 mod channel;
 mod refusal;
 mod source;
@@ -415,26 +416,38 @@ impl Engine {
             .as_ref()
             .is_some_and(|slave| slave.link.is_loading());
         if wanted {
-            tracing::info!("PRIMARY <-> REPLICA sync: Flushing old data");
-            // If loading fails nothing is left.
-            if let Some(slave) = &mut self.keeper.slave {
-                slave.resumable = false;
-                slave.down_mono_ms = None;
+            if self.config.repl_diskless_load == conf::DisklessLoad::Swapdb {
+                self.load_beside();
+            } else {
+                tracing::info!("PRIMARY <-> REPLICA sync: Flushing old data");
+                self.give_up_data();
             }
-            // Our own replicas have to copy the new data.
-            self.disconnect_replicas();
-            self.free_backlog();
-            self.forget_imports("Full resynchronization occurred");
-            self.break_watches_on_flush(None);
-            self.empty_keyspace();
-            self.forget_libraries();
             tracing::info!("PRIMARY <-> REPLICA sync: Loading DB in memory");
         }
         wanted
     }
 
+    /// Nothing is left of the data that are here.
+    fn give_up_data(&mut self) {
+        // If loading fails nobody can go on from here.
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.resumable = false;
+            slave.down_mono_ms = None;
+        }
+        // Our own replicas have to copy the new data.
+        self.disconnect_replicas();
+        self.free_backlog();
+        self.forget_imports("Full resynchronization occurred");
+        self.break_watches_on_flush(None);
+        self.empty_keyspace();
+        self.forget_libraries();
+    }
+
     /// The dump cannot be loaded to its end: a part of a dataset is not kept.
     pub fn drop_half_loaded(&mut self) {
+        if self.keeper.persistence.beside.is_some() {
+            return self.drop_beside();
+        }
         self.empty_keyspace();
         self.forget_libraries();
     }
@@ -450,13 +463,21 @@ impl Engine {
         let announced = slave.and_then(|slave| slave.announced.take());
         match result {
             Ok(base) => {
+                if !self.take_beside(goes_on || announced.is_some()) {
+                    return self.remove_received();
+                }
                 // What is in the append-only file is not what is here, whatever became of the link meanwhile.
                 self.place_loaded(announced, told);
                 self.adopt_open_slots(&open_slots);
                 self.restart_append_only(base);
             }
-            Err(line) if goes_on => return self.sync_file_failed(&line),
-            Err(_) => return,
+            Err(line) => {
+                self.drop_beside();
+                if goes_on {
+                    self.sync_file_failed(&line);
+                }
+                return;
+            }
         }
         if !goes_on {
             return;

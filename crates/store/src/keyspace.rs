@@ -20,6 +20,16 @@ impl Keyspace {
         Self { clock, dbs }
     }
 
+    /// As many empty databases with the same clock.
+    #[must_use]
+    pub fn beside(&self, by_slot: bool) -> Self {
+        let clock = self.clock.clone();
+        let dbs = (0..self.dbs.len())
+            .map(|_| Db::new(clock.clone(), by_slot))
+            .collect();
+        Self { clock, dbs }
+    }
+
     /// The clock that the doors read.
     #[must_use]
     pub fn clock(&self) -> &Clock {

@@ -30,7 +30,7 @@ impl Engine {
     }
 
     /// The dump is not wanted as a base any more.
-    pub(super) fn remove_received(&mut self) {
+    pub(crate) fn remove_received(&mut self) {
         let path = self.received_path();
         self.host.remove_later(&path);
     }

@@ -1,6 +1,6 @@
 //! Where saving and loading stand. They are done in `persistence.rs`.
 
-use store::ExpiryMode;
+use store::{ExpiryMode, Keyspace};
 
 /// What the child that is running was started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(crate) struct Persistence {
     pub(crate) forks: u64,
     /// What the last background save copied because of writes, bytes.
     pub(crate) copied_bytes: u64,
+    /// What is loaded beside the data that are served.
+    pub(crate) beside: Option<Beside>,
     pub(crate) loading: Option<Loading>,
     /// The place in a replication stream that the dump which was loaded last stands at.
     pub(crate) loaded_place: Option<rdb::StreamPlace>,
@@ -61,6 +63,14 @@ pub(crate) struct Persistence {
     pub(crate) killed: bool,
     /// The process is about to end.
     pub(crate) ending: bool,
+}
+
+/// A copy that is loaded beside the data that are served, and what else the dump holds.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) keyspace: Keyspace,
+    pub(crate) libraries: Vec<Vec<u8>>,
+    pub(crate) imports: Vec<rdb::SlotImport>,
 }
 
 /// A load under way.

@@ -193,6 +193,60 @@ fn where_a_sibling_has_no_copy_the_primary_is_asked_for_one() {
 }
 
 #[test]
+fn the_data_are_served_while_a_copy_is_loaded_beside_them() {
+    /// A dump of one key.
+    const ONE: &[u8] = b"REDIS0011\xfe\0\0\x01n\x019\xff\0\0\0\0\0\0\0\0";
+    for comes in [false, true] {
+        let (mut server, link) = following(ServerConfig {
+            repl_diskless_load: conf::DisklessLoad::Swapdb,
+            ..ServerConfig::default()
+        });
+        let a = server.a;
+        let place = |server: &mut Server| -> Vec<String> {
+            let wanted = ["master_replid:", "slave_repl_offset:"];
+            let text = info(server);
+            let lines = text.lines();
+            let lines = lines.filter(|line| wanted.iter().any(|name| line.starts_with(name)));
+            lines.map(str::to_owned).collect()
+        };
+        let before = place(&mut server);
+        server.engine.link_closed(link);
+        later(&mut server, 4000);
+        let link = connected(&mut server);
+        assert!(offered(&mut server, link, NEW, 5000, ONE));
+        assert!(server.engine.begin_sync_load());
+        server.engine.begin_load(ONE.len() as u64);
+        let limits = server.engine.limits();
+        let input = rdb::Input::new(ONE);
+        let mut loader =
+            rdb::Loader::open(input, rdb::LoadOptions::default(), limits).expect("a dump");
+        while server.engine.load_step(&mut loader, 1).expect("whole") != rdb::Progress::Done {
+            let text = server.run(a, &["INFO", "persistence"]);
+            assert!(text.contains("loading:0\r\nasync_loading:1\r\n"), "{text}");
+            assert_eq!(server.run(a, &["GET", "k"]), "$1\r\n1\r\n");
+            let refused = server.run(a, &["REPLICAOF", "NO", "ONE"]);
+            assert!(refused.starts_with("-LOADING "), "{refused}");
+        }
+        server.engine.end_load();
+        assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
+        if comes {
+            server.engine.sync_loaded(Ok(None));
+            assert_eq!(server.run(a, &["DBSIZE"]), ":1\r\n");
+            assert_eq!(server.run(a, &["GET", "n"]), "$1\r\n9\r\n");
+            assert_ne!(place(&mut server), before);
+        } else {
+            server
+                .engine
+                .sync_loaded(Err("No space left on device".to_owned()));
+            assert_eq!(server.run(a, &["DBSIZE"]), ":2\r\n");
+            assert_eq!(place(&mut server), before, "it may be continued");
+        }
+        let text = server.run(a, &["INFO", "persistence"]);
+        assert!(text.contains("async_loading:0\r\n"), "{text}");
+    }
+}
+
+#[test]
 fn a_copy_that_cannot_be_read_is_refused_before_anything_is_lost() {
     let (mut server, link) = following(ServerConfig::default());
     let a = server.a;
