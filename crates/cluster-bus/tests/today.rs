@@ -294,6 +294,32 @@ fn published_messages_have_a_light_header_and_those_of_a_shard_stay_in_it() {
 }
 
 #[test]
+fn a_replica_leaves_its_shard_with_its_master() {
+    let mut world = cluster(3, 6, &today());
+    let left = |world: &World, index: usize| {
+        let events = world.hosts[index].events.iter();
+        events.filter(|event| **event == Event::LeaveShard).count()
+    };
+    let before = left(&world, 3);
+    let (from, to) = (world.id_text(0), world.id_text(1));
+    world.call(0, |node, now| {
+        node.flush_slots(now, true).unwrap();
+        node.replicate(now, &to, true).unwrap();
+    });
+    assert_eq!(left(&world, 0), 1);
+    world.run_until("its replica follows", 10_000, |world| {
+        world.hosts[3].node.master_id() == Some(world.id(1))
+    });
+    let text = format!("I'm a sub-replica! Reconfiguring myself as a replica of {to} from {from}");
+    assert!(world.logged(3, &text));
+    assert_eq!(left(&world, 3), before + 1);
+    assert_eq!(
+        world.hosts[3].node.my_shard(),
+        world.hosts[1].node.my_shard()
+    );
+}
+
+#[test]
 fn a_replica_becomes_an_empty_master_of_its_own_shard() {
     let mut world = cluster(3, 6, &today());
     let before = world.hosts[3].node.my_shard();

@@ -438,8 +438,8 @@ impl Table {
         self.detach_replica(replica);
         self[replica].master = Some(master);
         self.changes += 1;
-        let shard = self[master].shard;
-        self.set_shard(replica, shard);
+        // Replicas of its own follow by themselves, and are to notice that they leave their shard.
+        self[replica].shard = self[master].shard;
         // In the order of their names, so that all nodes tell them in the same one.
         let id = self[replica].id;
         let replicas = &self[master].replicas;
