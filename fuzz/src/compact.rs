@@ -30,7 +30,7 @@ pub fn ziplist(elements: &[Element]) -> Vec<u8> {
         let at = blob.len();
         let previous = u32::try_from(at - last).expect("an input is short");
         match u8::try_from(previous) {
-            Ok(short) if short < 254 && element.wide < 3 => blob.push(short),
+            Ok(short) if short < 254 => blob.push(short),
             _ => {
                 blob.push(254);
                 blob.extend(previous.to_le_bytes());
@@ -139,7 +139,7 @@ fn listpack_entry(element: &Element, blob: &mut Vec<u8>) {
 pub fn zipmap(elements: &[Element]) -> Vec<u8> {
     let mut blob = vec![u8::try_from(elements.len() / 2).unwrap_or(254).min(254)];
     let len_of = |element: &Element, blob: &mut Vec<u8>| match u8::try_from(element.text.len()) {
-        Ok(short) if short < 254 && element.wide < 3 => blob.push(short),
+        Ok(short) if short < 254 => blob.push(short),
         _ => {
             blob.push(254);
             blob.extend(
