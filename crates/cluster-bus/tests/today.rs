@@ -537,3 +537,24 @@ fn a_packet_that_cannot_be_read_is_counted() {
         assert!(info.contains(line), "{info}");
     }
 }
+
+#[test]
+fn a_slot_change_of_the_master_that_comes_late_is_left_out() {
+    let mut world = cluster(3, 6, &today());
+    // Node 4 is no master any more, or not yet.
+    let line = format!("setslot 5 node {}", world.id_text(4));
+    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    let mut told = |is_master: bool| {
+        let caller = Caller {
+            is_master,
+            ..Caller::default()
+        };
+        world.call(3, |node, now| {
+            node.command(now, Facts::default(), caller, &args, &Keys)
+                .map_err(|error| error.to_string())
+        })
+    };
+    assert!(told(false).is_err());
+    assert_eq!(told(true), Ok(Reply::Ok));
+    assert!(world.logged(3, "Target node is not a master"));
+}
