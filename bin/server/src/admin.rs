@@ -8,7 +8,7 @@ use engine::{Engine, System as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::doors::Listener;
-use crate::meanwhile::{self};
+use crate::meanwhile;
 use crate::shell::Shell;
 
 impl Shell {

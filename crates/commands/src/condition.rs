@@ -3,7 +3,7 @@
 use store::{Db, Str, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::args::{Reader, is};
+use crate::args::Reader;
 use crate::string::read_str;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
@@ -108,18 +108,14 @@ pub(crate) fn delex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if args.len() == 2 {
         return remove_if(ctx, args[1], Condition::Always);
     }
-    let words = ["IFEQ", "IFNE", "IFDEQ", "IFDNE"];
     if args.len() != 4 {
-        return Err(Error::owned(
-            "ERR wrong number of arguments for 'delex' command".to_owned(),
-        ));
-    }
-    if !words.iter().any(|word| is(args[2], word)) {
         return Err(Error::text(
-            "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+            "ERR wrong number of arguments for 'delex' command",
         ));
     }
-    let condition = Condition::read(&mut Reader::from(args, 2)).unwrap_or(Err(Error::Syntax));
+    let condition = Condition::read(&mut Reader::from(args, 2)).ok_or(Error::text(
+        "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+    ))?;
     match ctx.keyspace.db(ctx.db).read(args[1]) {
         None | Some(Value::Str(_)) => remove_if(ctx, args[1], condition?),
         Some(_) => Err(Error::text(
