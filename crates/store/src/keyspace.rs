@@ -13,18 +13,17 @@ impl Keyspace {
     /// `databases` empty databases. With `by_slot` (cluster mode) keys are kept slot by slot.
     #[must_use]
     pub fn new(databases: usize, by_slot: bool) -> Self {
-        let clock = Clock::new();
-        let dbs = (0..databases.max(1))
-            .map(|_| Db::new(clock.clone(), by_slot))
-            .collect();
-        Self { clock, dbs }
+        Self::with_clock(Clock::new(), databases.max(1), by_slot)
     }
 
     /// As many empty databases with the same clock.
     #[must_use]
     pub fn beside(&self, by_slot: bool) -> Self {
-        let clock = self.clock.clone();
-        let dbs = (0..self.dbs.len())
+        Self::with_clock(self.clock.clone(), self.dbs.len(), by_slot)
+    }
+
+    fn with_clock(clock: Clock, databases: usize, by_slot: bool) -> Self {
+        let dbs = (0..databases)
             .map(|_| Db::new(clock.clone(), by_slot))
             .collect();
         Self { clock, dbs }

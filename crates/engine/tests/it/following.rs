@@ -71,16 +71,18 @@ fn info(server: &mut Server) -> String {
     server.run(a, &["INFO", "replication"])
 }
 
+/// The line of INFO that tells how far in the stream the data are.
+fn place(info: &str) -> String {
+    let mut lines = info.lines();
+    let line = lines.find(|line| line.starts_with("slave_repl_offset:"));
+    line.expect("a field").to_owned()
+}
+
 #[test]
 fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
     let (mut server, link) = following(ServerConfig::default());
     let a = server.a;
-    let at = |text: &str| {
-        let mut lines = text.lines();
-        let line = lines.find(|line| line.starts_with("slave_repl_offset:"));
-        line.expect("a field").to_owned()
-    };
-    let before = at(&info(&mut server));
+    let before = place(&info(&mut server));
     server.engine.link_closed(link);
     later(&mut server, 4000);
     let link = connected(&mut server);
@@ -89,7 +91,7 @@ fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
     let text = info(&mut server);
     assert!(text.contains("empty_master_refused_seconds_left:60\r\n"));
     assert!(text.contains("master_link_status:down\r\n"));
-    assert_eq!(at(&text), before, "others may go on from here");
+    assert_eq!(place(&text), before, "others may go on from here");
     // It is not asked again before its time.
     later(&mut server, 6000);
     assert_eq!(actions(&mut server), []);
@@ -270,12 +272,6 @@ fn a_copy_that_cannot_be_read_is_refused_before_anything_is_lost() {
 
 #[test]
 fn what_is_no_request_is_neither_counted_nor_handed_on() {
-    let place = |server: &mut Server| {
-        let info = info(server);
-        let mut lines = info.lines();
-        let line = lines.find(|line| line.starts_with("slave_repl_offset:"));
-        line.expect("a field").to_owned()
-    };
     let next = request(&["SET", "m", "3"]);
     for pieces in [
         vec![[&next, &b"'*1\r\nnonsense"[..]].concat()],
@@ -288,7 +284,7 @@ fn what_is_no_request_is_neither_counted_nor_handed_on() {
         assert!(info(&mut server).contains("master_link_status:down\r\n"));
         let (mut other, link) = following(ServerConfig::default());
         other.engine.link_received(link, &next);
-        assert_eq!(place(&mut server), place(&mut other));
+        assert_eq!(place(&info(&mut server)), place(&info(&mut other)));
         let a = server.a;
         assert_eq!(server.run(a, &["GET", "m"]), "$1\r\n3\r\n");
     }
