@@ -65,14 +65,15 @@ impl Engine {
         Some((client.replica_ip(), client.listening_port))
     }
 
-    /// Part of each tick: goes on with a failover as soon as it can.
+    /// At each tick, and when a replica has answered: goes on with a failover as soon as it can.
     pub(crate) fn tick_failover(&mut self) {
         let Some(failover) = &self.keeper.failover else {
             return;
         };
         if failover.under_way {
             // The target is asked again more often than once a second.
-            return self.tick_slave();
+            self.reach_primary();
+            return;
         }
         let over = failover
             .until_ms
@@ -99,7 +100,6 @@ impl Engine {
             failover.under_way = true;
         }
         self.turn_to(host, port);
-        self.tick_slave();
     }
 
     /// The target has answered the PSYNC that told it to be the primary.

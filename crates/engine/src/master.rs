@@ -859,6 +859,17 @@ impl Engine {
         self.look_at_copies();
     }
 
+    /// A replica has told how far it is: what waits for all of them to be there need not wait for the next tick.
+    fn go_on_with_answer(&mut self) {
+        if self.switches.no_ticks {
+            return;
+        }
+        self.tick_shutdown();
+        if !self.is_handing_over() {
+            self.tick_failover();
+        }
+    }
+
     // ---- good replicas ---------------------------------------------------------------------------------------------------
 
     /// One more replica follows.
@@ -1124,5 +1135,6 @@ fn acknowledged(engine: &mut Engine, id: ClientId, told: Args<'_>) {
         }
         engine.serve_waiters();
         engine.release_acknowledged();
+        engine.go_on_with_answer();
     }
 }

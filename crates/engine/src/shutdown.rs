@@ -115,7 +115,7 @@ impl Engine {
         best.ok_or("Unable to find a replica to perform the auto failover on shutdown.")
     }
 
-    /// Part of each tick: a shutdown that has waited long enough.
+    /// At each tick, and when a replica has answered: a shutdown that has waited long enough.
     pub(crate) fn tick_shutdown(&mut self) {
         if let Some(interrupted) = self.switches.signal.take() {
             self.terminate(interrupted);

@@ -224,6 +224,7 @@ impl Engine {
             });
         }
         self.apply_expiry_rule();
+        self.reach_primary();
     }
 
     /// Since when the link is lost that is left now, on both clocks.
@@ -286,13 +287,21 @@ impl Engine {
 
     /// Once a second: connects, gives up, acknowledges.
     pub(crate) fn tick_slave(&mut self) {
+        if self.reach_primary() {
+            self.leave_sibling();
+            self.send_ack();
+        }
+    }
+
+    /// Connects where there is no connection, or gives up one that nothing comes from. False where the primary is not to be asked now.
+    pub(crate) fn reach_primary(&mut self) -> bool {
         let (config, place) = (self.link_config(), self.resume_place());
         let hands_over = self.is_handing_over();
         if self.keeper.persistence.loading.is_some() || self.lets_primary_wait() {
-            return;
+            return false;
         }
         let Some(slave) = &mut self.keeper.slave else {
-            return;
+            return false;
         };
         let now_ms = self.now.mono_ms;
         slave.link.set_config(config);
@@ -300,8 +309,7 @@ impl Engine {
         slave.link.set_hand_over(hands_over);
         slave.link.handle_timeout(now_ms);
         self.perform_link();
-        self.leave_sibling();
-        self.send_ack();
+        true
     }
 
     /// Tells the master what was applied.
@@ -549,6 +557,8 @@ impl Engine {
             self.disconnect_replicas();
         }
         self.start_stream();
+        // Who waits for this replica need not wait for the next second.
+        self.send_ack();
     }
 
     // ---- what the link wants ------------------------------------------------------------------------------------------------
@@ -886,7 +896,9 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         .as_ref()
         .is_some_and(|slave| slave.host.eq_ignore_ascii_case(host) && slave.port == port)
     {
-        engine.overrule_refusal();
+        if engine.overrule_refusal() {
+            engine.reach_primary();
+        }
         tracing::info!(
             "REPLICAOF would result into synchronization with the primary we are already connected with. No operation performed."
         );

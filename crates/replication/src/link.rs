@@ -14,7 +14,7 @@ mod dual;
 
 use dual::Dual;
 
-/// Between two attempts to connect there is at least this long. Milliseconds.
+/// A link that is lost again and again is made anew so often at most. Milliseconds.
 const RETRY_MS: u64 = 1000;
 /// Length of a replication id.
 pub(crate) const ID_BYTES: usize = 40;
@@ -32,7 +32,7 @@ pub type Place = (String, u64);
 /// Where the link stands. The names are those of `ROLE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The next tick connects.
+    /// The next call of [`Link::handle_timeout`] connects.
     Connect,
     /// A connection is being made.
     Connecting,
@@ -205,8 +205,8 @@ pub struct Link {
     announced: Option<Place>,
     /// When something last came, or the attempt began. Milliseconds.
     active_ms: u64,
-    /// When the last attempt to connect began. Milliseconds.
-    attempt_ms: u64,
+    /// When a lost link was last made anew at once. Milliseconds.
+    hurried_ms: Option<u64>,
     outputs: VecDeque<Output>,
 }
 
@@ -225,7 +225,7 @@ impl Link {
             hand_over: false,
             announced: None,
             active_ms: now_ms,
-            attempt_ms: now_ms,
+            hurried_ms: None,
             outputs: VecDeque::new(),
         }
     }
@@ -297,7 +297,7 @@ impl Link {
         self.outputs.pop_front()
     }
 
-    /// Once a second: connects, or gives up what takes too long.
+    /// Once a second, and once it is known whom to ask: connects, or gives up what takes too long.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         if self.step == Step::Idle {
             return self.connect(now_ms);
@@ -325,7 +325,6 @@ impl Link {
     fn connect(&mut self, now_ms: u64) {
         self.step = Step::Connecting;
         self.active_ms = now_ms;
-        self.attempt_ms = now_ms;
         self.forget();
         self.outputs.push_back(Output::Connect);
     }
@@ -375,13 +374,16 @@ impl Link {
                 } else if self.dual.is_some() {
                     self.warn("Dual channel replication: Provisional primary closed connection");
                 }
-                // The less the master writes meanwhile, the smaller a backlog will do. A link that was up for no time waits for the
-                // next second, as every other.
-                let at_once = self.step == Step::Streaming
-                    && now_ms.saturating_sub(self.attempt_ms) >= RETRY_MS;
+                // The less the master writes meanwhile, the smaller a backlog will do. A link that was made anew so a moment ago waits
+                // for the next second, as every other.
+                let rested = self
+                    .hurried_ms
+                    .is_none_or(|hurried_ms| now_ms.saturating_sub(hurried_ms) >= RETRY_MS);
+                let at_once = self.step == Step::Streaming && rested;
                 self.step = Step::Idle;
                 self.forget();
                 if at_once {
+                    self.hurried_ms = Some(now_ms);
                     self.connect(now_ms);
                 }
             }
@@ -915,13 +917,24 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_lost_as_soon_as_it_is_made_waits_for_the_timer() {
+    fn a_link_that_is_lost_again_as_soon_as_it_is_made_waits_for_the_timer() {
+        let follow = |link: &mut Link, now_ms| {
+            link.handle_input(now_ms, Input::Connected);
+            link.set_place(Some((ID.to_owned(), 5)));
+            run(link, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
+            assert_eq!(link.state(), State::Connected);
+        };
         let mut link = link(None);
-        link.set_place(Some((ID.to_owned(), 5)));
-        run(&mut link, b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+CONTINUE\r\n", 9);
-        link.handle_input(RETRY_MS - 1, Input::Lost);
+        follow(&mut link, 0);
+        link.handle_input(1, Input::Lost);
+        assert_eq!(link.poll_output(), Some(Output::Connect), "the first time");
+        follow(&mut link, 2);
+        link.handle_input(RETRY_MS, Input::Lost);
         assert_eq!(link.poll_output(), None);
         link.handle_timeout(RETRY_MS);
+        assert_eq!(link.poll_output(), Some(Output::Connect));
+        follow(&mut link, RETRY_MS);
+        link.handle_input(RETRY_MS + 1, Input::Lost);
         assert_eq!(link.poll_output(), Some(Output::Connect));
     }
 

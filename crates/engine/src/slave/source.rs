@@ -26,6 +26,7 @@ impl Engine {
                 since_ms: None,
             };
         }
+        self.reach_primary();
     }
 
     /// The link is gone. Whatever a sibling was good for, the primary is asked next.

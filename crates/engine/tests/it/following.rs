@@ -66,6 +66,49 @@ fn following(config: ServerConfig) -> (Server, LinkId) {
     (server, link)
 }
 
+#[test]
+fn a_primary_is_asked_as_soon_as_it_is_named() {
+    let mut server = Server::with(ServerConfig::default());
+    let a = server.a;
+    later(&mut server, 2000);
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    let first = connected(&mut server);
+    assert!(offered(&mut server, first, OLD, 1000, EMPTY));
+    assert!(server.engine.begin_sync_load());
+    server.engine.sync_loaded(Ok(None));
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7003"]);
+    let done = actions(&mut server);
+    assert!(done.contains(&Action::CloseLink { link: first }));
+    let asks = |action: &Action| matches!(action, Action::OpenLink { port: 7003, .. });
+    assert!(done.iter().any(asks), "{done:?}");
+    // One that is not there is asked again at the next tick.
+    let opened = done.into_iter().find_map(|action| match action {
+        Action::OpenLink { link, .. } => Some(link),
+        _ => None,
+    });
+    let refused = Err("Connection refused".to_owned());
+    server.engine.link_opened(opened.expect("a link"), refused);
+    assert_eq!(actions(&mut server), []);
+    later(&mut server, 3000);
+    assert!(actions(&mut server).iter().any(asks));
+}
+
+#[test]
+fn a_primary_hears_at_once_how_far_a_replica_is_that_goes_on() {
+    let (mut server, link) = following(ServerConfig::default());
+    later(&mut server, 2500);
+    actions(&mut server);
+    server.engine.link_closed(link);
+    let link = connected(&mut server);
+    actions(&mut server);
+    server.engine.link_received(link, b"+CONTINUE\r\n");
+    let acks = |action: &Action| match action {
+        Action::SendLink { bytes, .. } => String::from_utf8_lossy(bytes).contains("\r\nACK\r\n"),
+        _ => false,
+    };
+    assert!(actions(&mut server).iter().any(acks));
+}
+
 fn info(server: &mut Server) -> String {
     let a = server.a;
     server.run(a, &["INFO", "replication"])
@@ -138,7 +181,6 @@ fn a_copy_from_a_sibling_is_followed_by_the_primarys_stream() {
     server
         .engine
         .link_received(link, b"+COPYFROM 127.0.0.1 7003\r\n");
-    later(&mut server, 3100);
     let (port, link, sent) = asked(&mut server);
     assert_eq!((port, sent.contains("copy-from-replica")), (7003, false));
     assert!(info(&mut server).contains("master_port:7002\r\n"));

@@ -277,9 +277,7 @@ fn handing_over() -> (Server, LinkId) {
     server.engine.tick();
     assert_eq!(state(&mut server), "waiting-for-sync");
     acknowledge(&mut server, replica, &[]);
-    later(&mut server, 200);
-    server.engine.tick();
-    assert_eq!(state(&mut server), "failover-in-progress");
+    assert_eq!(state(&mut server), "failover-in-progress", "at once");
     let (link, host, port) = opened(&mut server).expect("a link");
     assert_eq!((host.as_str(), port), ("127.0.0.1", 7001));
     server.engine.link_opened(link, Ok(()));
