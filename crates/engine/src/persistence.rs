@@ -13,7 +13,9 @@ use crate::{ClientId, Engine};
 const RETRY_SECONDS: u64 = 5;
 
 impl Engine {
-    pub(crate) fn save_request(&self) -> SaveRequest {
+    pub(crate) fn save_request(&mut self) -> SaveRequest {
+        // What was applied is in the dump, so it belongs to the place that the dump tells.
+        self.forward_applied(true);
         let data_bytes = self
             .host
             .memory_estimate()

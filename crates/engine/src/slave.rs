@@ -741,6 +741,7 @@ impl Engine {
             && !waits
             && std::mem::take(&mut slave.ack_asked)
         {
+            self.forward_applied(true);
             self.send_ack();
         }
     }

@@ -20,7 +20,7 @@ impl Engine {
     }
 
     /// How the child is to write.
-    pub(super) fn rewrite_request(&self) -> RewriteRequest {
+    pub(super) fn rewrite_request(&mut self) -> RewriteRequest {
         let as_dump = self.config.aof_use_rdb_preamble;
         RewriteRequest {
             now_ms: self.now.unix_ms(),

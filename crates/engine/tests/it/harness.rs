@@ -41,6 +41,12 @@ pub(crate) struct Talk {
     pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// The disk is busy with a sync of the append-only file.
     pub(crate) syncing: Arc<AtomicBool>,
+    /// Nothing more can be written to append-only files.
+    pub(crate) full: Arc<AtomicBool>,
+    /// The place in the stream that the dump of the last child tells.
+    pub(crate) dump_offset: Cell<Option<u64>>,
+    /// How many children were ended.
+    pub(crate) killed: Cell<u32>,
 }
 
 impl Meanwhile for Talk {
@@ -155,6 +161,7 @@ impl Files for World {
             size,
             syncing: false,
             busy: Arc::clone(&self.talk.syncing),
+            full: Arc::clone(&self.talk.full),
         }))
     }
 
@@ -205,7 +212,11 @@ impl Files for World {
 }
 
 impl Children for World {
-    fn fork(&mut self, _: &Keyspace, _: &Job) -> Result<Child, String> {
+    fn fork(&mut self, _: &Keyspace, job: &Job) -> Result<Child, String> {
+        if let Job::Save(dump) = job {
+            let place = dump.facts.replication.as_ref();
+            self.talk.dump_offset.set(place.map(|place| place.offset));
+        }
         let child = Child { pid: 7, fork_us: 0 };
         let end = self.talk.child.get();
         self.talk.forked.set(end.is_some());
@@ -222,7 +233,9 @@ impl Children for World {
         end
     }
 
-    fn kill_child(&mut self) {}
+    fn kill_child(&mut self) {
+        self.talk.killed.set(self.talk.killed.get() + 1);
+    }
 }
 
 /// A file that takes everything and keeps nothing.
@@ -234,10 +247,17 @@ struct Paper {
     size: u64,
     syncing: bool,
     busy: Arc<AtomicBool>,
+    full: Arc<AtomicBool>,
 }
 
 impl AppendFile for Paper {
     fn write(&mut self, _: &[u8]) -> Result<(), engine::WriteError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(engine::WriteError {
+                written: 0,
+                reason: "No space left on device".to_owned(),
+            });
+        }
         Ok(())
     }
     fn truncate(&mut self, _: u64) -> Result<(), String> {
