@@ -483,6 +483,7 @@ impl Engine {
             return Err(());
         }
         self.journal.append_only.state = State::WaitRewrite;
+        self.journal.append_only.outdated = false;
         Ok(())
     }
 
@@ -526,6 +527,7 @@ impl Engine {
 
     /// The dataset was replaced by a master's: the file begins anew, on the dump that came where that was put beside it (its size).
     pub(crate) fn restart_append_only(&mut self, received: Option<u64>) {
+        self.journal.append_only.outdated = false;
         if self.journal.append_only.state == State::Off {
             if received.is_some() {
                 self.remove_received();

@@ -10,6 +10,7 @@ use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
+use crate::keeper::persistence::Purpose;
 use crate::keeper::slave::{Head, Slave, Source};
 use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
@@ -257,6 +258,10 @@ impl Engine {
         self.set_role(false);
         self.drop_slave(false);
         self.take_over_stream();
+        if self.journal.append_only.outdated {
+            // No copy came whole since: what is written from now on does not go on from what is in the file.
+            self.restart_append_only(None);
+        }
         self.config.slaveof = None;
         self.apply_expiry_rule();
         self.fail_imports("A failover occurred during slot import");
@@ -424,6 +429,7 @@ impl Engine {
             .as_ref()
             .is_some_and(|slave| slave.link.is_loading());
         if wanted {
+            self.end_save_before_copy();
             if self.config.repl_diskless_load == conf::DisklessLoad::Swapdb {
                 self.load_beside();
             } else {
@@ -435,6 +441,19 @@ impl Engine {
         wanted
     }
 
+    /// What a child saves of the old data must not take the place of the dump that came.
+    fn end_save_before_copy(&mut self) {
+        let running = self.keeper.persistence.running;
+        if let Some(running) = running.filter(|running| running.purpose == Purpose::Save) {
+            tracing::info!(
+                "Replica is about to load the RDB file received from the primary, but there is a pending RDB child running. Killing \
+                 process {} and removing its temp file to avoid any race",
+                running.pid
+            );
+            self.kill_dump_child();
+        }
+    }
+
     /// Nothing is left of the data that are here.
     fn give_up_data(&mut self) {
         // If loading fails nobody can go on from here.
@@ -442,6 +461,7 @@ impl Engine {
             slave.resumable = false;
             slave.down_mono_ms = None;
         }
+        self.journal.append_only.outdated = true;
         // Our own replicas have to copy the new data.
         self.disconnect_replicas();
         self.free_backlog();

@@ -44,6 +44,8 @@ pub(crate) struct AppendOnly {
     /// Since when a write has waited for a sync.
     pub(crate) postponed_since: Option<u64>,
     pub(crate) delayed_syncs: u64,
+    /// The data that the file holds were given up for a copy, which has not come whole yet.
+    pub(crate) outdated: bool,
     /// Why the last write failed.
     pub(crate) write_error: Option<String>,
     /// Why the last sync on the other thread failed: what the file holds is not known then, until it is written anew.

@@ -509,3 +509,63 @@ fn what_the_primary_writes_under_the_name_of_an_own_key_is_the_primarys() {
         "its primary deletes it"
     );
 }
+
+#[test]
+fn a_dump_tells_of_all_that_was_applied_though_another_transaction_is_open() {
+    let (mut server, link) = following(ServerConfig::default());
+    let a = server.a;
+    let offset = |server: &mut Server| {
+        let line = place(&info(server));
+        let number = line.split(':').next_back().expect("a number");
+        number.parse::<u64>().expect("a number")
+    };
+    let before = offset(&mut server);
+    let first = [
+        request(&["MULTI"]),
+        request(&["INCR", "n"]),
+        request(&["SET", "long", &"x".repeat(1000)]),
+    ]
+    .concat();
+    server.engine.link_received(link, &first);
+    let (exec, next) = (request(&["EXEC"]), request(&["MULTI"]));
+    server
+        .engine
+        .link_received(link, &[&exec[..], &next].concat());
+    assert_eq!(server.run(a, &["GET", "n"]), "$1\r\n1\r\n");
+    server.talk.child.set(Some(ChildEnd::Done));
+    let started = server.run(a, &["BGSAVE"]);
+    assert_eq!(started, "+Background saving started\r\n");
+    let applied = before + (first.len() + exec.len()) as u64;
+    assert_eq!(server.talk.dump_offset.get(), Some(applied));
+}
+
+#[test]
+fn a_dump_of_the_old_data_does_not_take_the_place_of_the_one_that_came() {
+    let mut server = Server::with(ServerConfig::default());
+    let a = server.a;
+    server.talk.child.set(Some(ChildEnd::Done));
+    let started = server.run(a, &["BGSAVE"]);
+    assert_eq!(started, "+Background saving started\r\n");
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    let link = connected(&mut server);
+    assert!(offered(&mut server, link, NEW, 70, EMPTY));
+    assert_eq!(server.talk.killed.get(), 0);
+    assert!(server.engine.begin_sync_load());
+    assert_eq!(server.talk.killed.get(), 1);
+}
+
+#[test]
+fn who_is_a_primary_without_the_data_of_its_file_begins_a_new_one() {
+    for (result, forks) in [(Ok(Some(1234)), 0), (Err("a bad dump".to_owned()), 1)] {
+        let (mut server, _) = received_with_file();
+        let a = server.a;
+        server.talk.child.set(Some(ChildEnd::Done));
+        if result.is_err() {
+            server.engine.drop_half_loaded();
+        }
+        server.engine.sync_loaded(result);
+        assert_forks(&mut server, 0);
+        server.run(a, &["REPLICAOF", "NO", "ONE"]);
+        assert_forks(&mut server, forks);
+    }
+}
