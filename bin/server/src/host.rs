@@ -515,8 +515,13 @@ impl Files for Machine {
     }
 
     fn remove_later(&mut self, path: &[u8]) {
-        let folder = std::env::current_dir().unwrap_or_default();
-        self.free_later(vec![Box::new(Removed(folder.join(as_path(path))))]);
+        // The name is free at once. What takes time is to give the blocks back, which the system does when nobody has the file open.
+        let file = std::fs::File::open(as_path(path));
+        // It may be gone already.
+        let _ = std::fs::remove_file(as_path(path));
+        if let Ok(file) = file {
+            self.free_later(vec![Box::new(file)]);
+        }
     }
 
     fn load(
@@ -685,16 +690,6 @@ fn operating_system() -> String {
         name.release().to_string_lossy(),
         name.machine().to_string_lossy()
     )
-}
-
-/// A file that goes with this: to free the place of a big one takes long.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// What a process that works in this folder, and did not come to the end of its work, has left behind.

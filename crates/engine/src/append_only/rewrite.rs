@@ -13,6 +13,8 @@ use crate::{ClientId, Engine};
 const FAILURES_TO_WAIT: u32 = 3;
 /// They never wait longer, minutes.
 const MOST_MINUTES: u64 = 60;
+/// The increment of a file that is not whole yet could not be written.
+const LOST: &str = "What belongs behind the new AOF base file was lost";
 
 impl Engine {
     pub(crate) fn start_rewrite(&mut self) -> Result<(), String> {
@@ -307,7 +309,11 @@ impl Engine {
             }
             (Step::Named { base, .. }, Err(error)) => {
                 tracing::warn!("{error}");
-                self.host.remove_later(&base);
+                // Where it was only the folder that could not be synced, the new manifest may be the one that is read next.
+                let read = self.host.read_file(&self.manifest_path());
+                if read.is_ok_and(|read| read != manifest.to_bytes()) {
+                    self.host.remove_later(&base);
+                }
                 self.rewrite_over(since_ms, false, false);
             }
             (Step::Tidied { history }, Ok(())) => {
@@ -364,7 +370,7 @@ impl Engine {
     /// The files that a rewrite leaves get their names.
     fn place_parts(&mut self, running: Running, waited: bool) -> Result<Installing, String> {
         if waited && self.journal.append_only.file.is_none() {
-            return Err("What belongs behind the new AOF base file was lost".to_owned());
+            return Err(LOST.to_owned());
         }
         let file_name = self.config.appendfilename.clone();
         let mut manifest = self.journal.append_only.manifest.clone();
@@ -397,9 +403,10 @@ impl Engine {
             return Ok(());
         }
         self.flush(true);
-        if self.config.appendfsync == AppendFsync::Always
-            && let Some(file) = &mut self.journal.append_only.file
-        {
+        let Some(file) = &mut self.journal.append_only.file else {
+            return Err(LOST.to_owned());
+        };
+        if self.config.appendfsync == AppendFsync::Always {
             file.sync()?;
         }
         let name = manifest.add_increment(&self.config.appendfilename);

@@ -194,3 +194,33 @@ fn clients_are_served_while_the_manifest_of_a_rewrite_gets_to_the_disk() {
         assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
     }
 }
+
+#[test]
+fn a_first_file_whose_increment_is_lost_at_the_last_moment_is_written_anew() {
+    let mut server = Server::with(ServerConfig::default());
+    let a = server.a;
+    server.talk.child.set(Some(ChildEnd::Done));
+    let done = server.run(a, &["CONFIG", "SET", "appendonly", "yes"]);
+    assert_eq!(done, "+OK\r\n");
+    // It has yet to be written when the child ends.
+    server.run(a, &["SET", "k", "v"]);
+    server.talk.full.store(true, Ordering::Relaxed);
+    assert_eq!(server.engine.look_after_child(), Some(true));
+    let info = server.run(a, &["INFO", "persistence"]);
+    assert!(info.contains("aof_last_bgrewrite_status:err\r\n"), "{info}");
+    assert!(info.contains("aof_rewrite_scheduled:1\r\n"), "{info}");
+    server.talk.full.store(false, Ordering::Relaxed);
+    server.talk.child.set(Some(ChildEnd::Done));
+    for second in [10, 20] {
+        server.engine.set_now(Now {
+            mono_ms: second * 1000,
+            unix_us: 1_000_000_000_000 + second * 1_000_000,
+        });
+        server.engine.tick();
+    }
+    server.run(a, &["SET", "k", "w"]);
+    assert!(server.engine.flush_append_only());
+    let info = server.run(a, &["INFO", "persistence"]);
+    assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
+    assert!(info.contains("aof_buffer_length:0\r\n"), "{info}");
+}
