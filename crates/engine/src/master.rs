@@ -981,6 +981,11 @@ fn take_over(engine: &mut Engine, id: ClientId, stream: &[u8]) -> Done {
     let shown = String::from_utf8_lossy(stream);
     tracing::info!("Failover request received for replid {shown}.");
     if !engine.is_slave() {
+        let second = engine.journal.replicas.second.as_ref();
+        if second.is_some_and(|(former, _)| stream.eq_ignore_ascii_case(former.as_bytes())) {
+            // It was done, and the answer was lost.
+            return Ok(());
+        }
         return Err(Error::text("ERR PSYNC FAILOVER can't be sent to a master."));
     }
     if engine.keeper.cluster.is_some()

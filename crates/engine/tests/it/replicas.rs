@@ -547,3 +547,26 @@ fn a_replica_that_comes_hears_times_as_they_are_though_nobody_did_before() {
         assert!(heard.contains(words), "{heard}");
     }
 }
+
+#[test]
+fn a_failover_whose_answer_was_lost_is_answered_again() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let replica = attach(&mut server, 7001);
+    server.run(a, &["SET", "k", "1"]);
+    server.engine.close(replica);
+    server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
+    continue_stream(&mut server, 2000);
+    let id = field(&mut server, "master_replid");
+    let from = offset(&mut server) + 1;
+    let stranger = "f".repeat(40);
+    for (stream, agrees) in [(&id, true), (&id, true), (&stranger, false)] {
+        let primary = server.engine.accept(peer()).expect("room");
+        server.run(primary, &["REPLCONF", "capa", "psync2"]);
+        let from = from.to_string();
+        let answer = server.run(primary, &["PSYNC", stream, &from, "FAILOVER"]);
+        assert_eq!(answer.starts_with("+CONTINUE"), agrees, "{answer}");
+        assert!(!server.engine.is_slave());
+        server.engine.close(primary);
+    }
+}
