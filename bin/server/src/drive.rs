@@ -48,12 +48,6 @@ impl Shell {
                 }
                 _ = child.recv() => {
                     self.turn(Engine::look_after_child);
-                    // A tick may have noticed it before.
-                    let ended = self.machine.child_end.take();
-                    if ended.is_some() {
-                        self.child_ok.set(ended);
-                        self.child_ended.notify_waiters();
-                    }
                 }
                 () = self.signals.asked() => self.terminate(),
                 _ = hangup.recv() => {}
@@ -117,15 +111,12 @@ impl Shell {
                 )));
             }
             Action::RelaySync { replicas } => {
-                // How the child before it ended says nothing about this one.
-                self.machine.child_end.set(None);
-                self.child_ok.set(None);
-                tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas));
+                let child = self.machine.take_piped();
+                tokio::task::spawn_local(relay::relay(Rc::clone(self), replicas, child));
             }
             Action::RelaySlots { link } => {
-                self.machine.child_end.set(None);
-                self.child_ok.set(None);
-                tokio::task::spawn_local(relay::relay_slots(Rc::clone(self), link));
+                let child = self.machine.take_piped();
+                tokio::task::spawn_local(relay::relay_slots(Rc::clone(self), link, child));
             }
             Action::BusConnect { link, addr } => bus::dial(self, link, addr),
             Action::BusSend { link, bytes } => {

@@ -34,6 +34,7 @@ use crate::handshakes::Handshakes;
 use crate::manifests::Manifests;
 use crate::memory::{Freed, Memory};
 use crate::oom_score::OomScore;
+use crate::relay::{Fate, Piped};
 use crate::straight;
 use crate::watchdog::{self, Watchdog};
 use crate::{crash, dump, fork, sched};
@@ -57,8 +58,8 @@ pub(crate) struct Machine {
     unfreed: Arc<AtomicUsize>,
     log: Log,
     child: CurrentChild,
-    /// Whether the child that ended last did its job, whoever noticed its end; taken by who tells those that wait for it.
-    pub(crate) child_end: Rc<Cell<Option<bool>>>,
+    /// How the last child ends.
+    fate: Rc<RefCell<Rc<Fate>>>,
     /// Where the last child works, and has its temporary file: the server's own folder may have changed since.
     folder: Rc<RefCell<PathBuf>>,
     /// The sockets that the server listens on.
@@ -110,7 +111,7 @@ impl Machine {
             unfreed,
             log,
             child,
-            child_end: Rc::default(),
+            fate: Rc::default(),
             folder: Rc::default(),
             doors: Rc::default(),
             pipe: Rc::default(),
@@ -147,9 +148,12 @@ impl Machine {
         }))
     }
 
-    /// The reading end of the pipe that the last [`Job::Stream`] writes to.
-    pub(crate) fn take_pipe(&self) -> Option<OwnedFd> {
-        self.pipe.borrow_mut().take()
+    /// The reading end of the pipe that the last [`Job::Stream`] or [`Job::Slots`] writes to, and how that child ends.
+    pub(crate) fn take_piped(&self) -> Piped {
+        Piped {
+            pipe: self.pipe.borrow_mut().take(),
+            fate: Rc::clone(&self.fate.borrow()),
+        }
     }
 
     /// Who serves clients while a script runs for too long.
@@ -589,6 +593,7 @@ impl Children for Machine {
         let pid = fork::child(&apart, || machine.work(keyspace, job, pipe, report))?;
         drop(quiet);
         self.child.set(Some(pid));
+        *self.fate.borrow_mut() = Rc::default();
         *self.folder.borrow_mut() = std::env::current_dir().unwrap_or_default();
         Ok(Child {
             pid,
@@ -600,7 +605,7 @@ impl Children for Machine {
         let pid = self.child.get()?;
         let end = fork::ended(pid)?;
         self.child.set(None);
-        self.child_end.set(Some(end == ChildEnd::Done));
+        self.fate.borrow().tell(end == ChildEnd::Done);
         let report = self.report.take();
         if end == ChildEnd::Done {
             // It has ended, and nobody else holds the other end: this does not wait.
@@ -628,7 +633,7 @@ impl Children for Machine {
 
     fn kill_child(&mut self) {
         if self.has_child() {
-            self.child_end.set(Some(false));
+            self.fate.borrow().tell(false);
         }
         self.child.end(fork::end);
     }

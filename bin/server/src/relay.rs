@@ -1,5 +1,7 @@
 //! Dumps on their way to replicas: a file to one of them, or a child's pipe to several. And a child's pipe to the target of slots.
 
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Poll;
@@ -9,6 +11,7 @@ use engine::{ClientId, LinkId};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
+use tokio::sync::Notify;
 
 use crate::shell::Shell;
 
@@ -16,6 +19,39 @@ use crate::shell::Shell;
 const READ_BYTES: usize = 256 * 1024;
 /// A replica with more unsent bytes than this is waited for.
 const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// How a child ends. Each has its own: the next one may run before those who wait for this end have heard of it.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    ok: Cell<Option<bool>>,
+    known: Notify,
+}
+
+impl Fate {
+    /// The child has ended, and whether it did its job.
+    pub(crate) fn tell(&self, ok: bool) {
+        self.ok.set(Some(ok));
+        self.known.notify_waiters();
+    }
+
+    /// Whether the child ends well.
+    async fn is_good(&self) -> bool {
+        loop {
+            let known = self.known.notified();
+            if let Some(ok) = self.ok.get() {
+                return ok;
+            }
+            known.await;
+        }
+    }
+}
+
+/// What a child writes into its pipe, and how it ends.
+#[derive(Debug)]
+pub(crate) struct Piped {
+    pub(crate) pipe: Option<OwnedFd>,
+    pub(crate) fate: Rc<Fate>,
+}
 
 /// Sends a file to a replica, its length first.
 pub(crate) async fn send_file(
@@ -56,9 +92,9 @@ pub(crate) async fn send_file(
 
 /// Sends what the child writes into its pipe to several replicas. One that goes, or that does not read, does not keep the others from
 /// going on; the last one's end is the child's too, since nobody reads its pipe any more.
-pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
+pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>, child: Piped) {
     let mark = shell.turn(engine::Engine::new_mark);
-    let pipe = shell.machine.take_pipe().map(pipe::Receiver::from_owned_fd);
+    let pipe = child.pipe.map(pipe::Receiver::from_owned_fd);
     push_all(&shell, &mut replicas, format!("$EOF:{mark}\r\n").as_bytes()).await;
     let mut ok = false;
     if let Some(Ok(mut pipe)) = pipe {
@@ -83,7 +119,7 @@ pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
     }
     // The pipe ends too when the child fails: its exit code tells the two apart.
     if ok {
-        ok = shell.child_succeeded().await;
+        ok = child.fate.is_good().await;
     }
     if ok {
         push_all(&shell, &mut replicas, mark.as_bytes()).await;
@@ -95,8 +131,8 @@ pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>) {
 
 /// Sends what the child writes into its pipe over a link, to the target of slots that move. Where the link ends, so does the child,
 /// since nobody reads its pipe any more.
-pub(crate) async fn relay_slots(shell: Rc<Shell>, link: LinkId) {
-    let pipe = shell.machine.take_pipe().map(pipe::Receiver::from_owned_fd);
+pub(crate) async fn relay_slots(shell: Rc<Shell>, link: LinkId, child: Piped) {
+    let pipe = child.pipe.map(pipe::Receiver::from_owned_fd);
     let mut ok = false;
     if let Some(Ok(mut pipe)) = pipe {
         let mut buffer = vec![0; READ_BYTES];
@@ -113,7 +149,7 @@ pub(crate) async fn relay_slots(shell: Rc<Shell>, link: LinkId) {
         };
     }
     if ok {
-        ok = shell.child_succeeded().await;
+        ok = child.fate.is_good().await;
     }
     shell.turn(|engine| engine.snapshot_relayed(link, ok));
 }

@@ -68,9 +68,6 @@ pub(crate) struct Shell {
     /// A dump that comes from the master, and one that has come and is being loaded.
     pub(crate) sync_file: RefCell<Option<SyncFile>>,
     pub(crate) loading_file: RefCell<Weak<SyncFile>>,
-    /// How the last child ended, and who waits for that.
-    pub(crate) child_ok: Cell<Option<bool>>,
-    pub(crate) child_ended: Notify,
     /// Clients that go on after those that are ready, and whether there are any.
     later: Later,
     later_due: Notify,
@@ -106,8 +103,6 @@ impl Shell {
             nodes_file,
             sync_file: RefCell::default(),
             loading_file: RefCell::default(),
-            child_ok: Cell::new(None),
-            child_ended: Notify::new(),
             later: Later::default(),
             later_due: Notify::new(),
             deferred: RefCell::default(),
@@ -260,17 +255,6 @@ impl Shell {
     /// The address that connections to others are made from, if one is configured.
     pub(crate) fn source_address(&self) -> Option<Vec<u8>> {
         self.engine.borrow().config().bind_source_addr.clone()
-    }
-
-    /// Whether the child that runs, or has just run, ends well.
-    pub(crate) async fn child_succeeded(&self) -> bool {
-        loop {
-            let ended = self.child_ended.notified();
-            if let Some(ok) = self.child_ok.get() {
-                return ok;
-            }
-            ended.await;
-        }
     }
 
     pub(crate) fn add_bus_link(&self, link: cluster_bus::LinkId, ours: crate::bus::link::Link) {

@@ -439,7 +439,7 @@ impl Server {
                 self.nodes = Some((due_ms, text));
             }
             Action::RelaySlots { link } => {
-                self.machine.take_ended();
+                self.finish_relay();
                 self.slots_to = Some(link);
             }
             // Nobody migrates single keys here, or restarts by a command.
@@ -595,7 +595,8 @@ impl Server {
     }
 
     fn begin_relay(&mut self, replicas: Vec<ClientId>) {
-        self.machine.take_ended();
+        // The child before it may have ended in this very turn.
+        self.finish_relay();
         let mark = self.engine.new_mark();
         for id in &replicas {
             if let Some(out) = self.engine.output(*id) {
