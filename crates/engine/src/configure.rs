@@ -82,23 +82,6 @@ pub(crate) fn is_permitted(permission: Permission, client: &Client) -> bool {
     }
 }
 
-/// For a command that `permission`, which is this directive, guards.
-pub(crate) fn gate_protected(
-    permission: Permission,
-    engine: &Engine,
-    id: ClientId,
-    command: &str,
-    directive: &str,
-) -> Done {
-    if is_permitted(permission, &engine.sessions.clients[id]) {
-        return Ok(());
-    }
-    Err(Error::owned(format!(
-        "ERR {command} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, \
-         otherwise you need to set this option in the configuration file, and then restart the server."
-    )))
-}
-
 /// Writes the configuration file; with `all`, also what is at its default.
 pub(crate) fn write_file(engine: &mut Engine, all: bool) -> Done {
     let Some(old) = engine.host.config_text() else {

@@ -4,6 +4,7 @@ use commands::{Args, Ctx, Error, Flags, Propagation, Traits, args};
 use resp::{Protocol, Reply};
 use store::ExpiryMode;
 
+use crate::configure::is_permitted;
 use crate::entry::{self, Entry, Runner};
 use crate::meter::command_logs::LogKind;
 use crate::sessions::client::Quiet;
@@ -332,6 +333,7 @@ impl Engine {
         if !command.accepts(args.len()) {
             return Err(wrong_arity(entry));
         }
+        self.gate_enabled(id, command.traits)?;
         let flags = self.sessions.clients[id].flags;
         let from_master = flags.master;
         if from_master && !command.may_be_streamed() {
@@ -380,6 +382,26 @@ impl Engine {
             ));
         }
         self.gate_script(entry, args)
+    }
+
+    /// For commands that the configuration has to enable.
+    fn gate_enabled(&self, id: ClientId, traits: Traits) -> Result<(), Error> {
+        let (name, directive, permission) = if traits.has(Traits::NEEDS_DEBUG) {
+            let permission = self.config.enable_debug_command;
+            ("DEBUG", "enable-debug-command", permission)
+        } else if traits.has(Traits::NEEDS_MODULES) {
+            let permission = self.config.enable_module_command;
+            ("MODULE", "enable-module-command", permission)
+        } else {
+            return Ok(());
+        };
+        if is_permitted(permission, &self.sessions.clients[id]) {
+            return Ok(());
+        }
+        Err(Error::owned(format!(
+            "ERR {name} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, \
+             otherwise you need to set this option in the configuration file, and then restart the server."
+        )))
     }
 
     /// What a request is allowed, and what it may do. EXEC wants what all wants that it runs.

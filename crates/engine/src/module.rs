@@ -2,7 +2,6 @@
 
 use commands::{Args, Done, Error};
 
-use crate::configure::gate_protected;
 use crate::{ClientId, Engine};
 
 /// MODULE LIST
@@ -12,9 +11,7 @@ pub(crate) fn list(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
 }
 
 /// MODULE LOAD path [argument …], MODULE LOADEX
-pub(crate) fn load(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    let permission = engine.config.enable_module_command;
-    gate_protected(permission, engine, id, "MODULE", "enable-module-command")?;
+pub(crate) fn load(_: &mut Engine, _: ClientId, args: Args<'_>) -> Done {
     let path = String::from_utf8_lossy(args[2]);
     tracing::warn!("Module {path} failed to load: this server has no module interface");
     Err(Error::text(
@@ -23,9 +20,7 @@ pub(crate) fn load(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
 }
 
 /// MODULE UNLOAD name
-pub(crate) fn unload(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
-    let permission = engine.config.enable_module_command;
-    gate_protected(permission, engine, id, "MODULE", "enable-module-command")?;
+pub(crate) fn unload(_: &mut Engine, _: ClientId, _: Args<'_>) -> Done {
     Err(Error::text(
         "ERR Error unloading module: no such module with that name",
     ))

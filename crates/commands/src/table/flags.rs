@@ -149,7 +149,7 @@ impl Flags {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits(u32);
 
-const TRAIT_WORDS: [&str; 22] = [
+const TRAIT_WORDS: [&str; 24] = [
     "in_subscribed",
     "not_queued",
     "keeps_asking",
@@ -172,11 +172,17 @@ const TRAIT_WORDS: [&str; 22] = [
     "expires_apart",
     "internal",
     "plain",
+    "needs_debug",
+    "needs_modules",
 ];
 
 impl Traits {
     /// Answers from its words, its client and the clock, and changes nothing: no gate is closed or opened by it.
     pub const PLAIN: Self = Self::parse("plain");
+    /// Refused unless `enable-debug-command` permits it.
+    pub const NEEDS_DEBUG: Self = Self::parse("needs_debug");
+    /// Refused unless `enable-module-command` permits it.
+    pub const NEEDS_MODULES: Self = Self::parse("needs_modules");
     /// For servers and tests, not for clients.
     pub const INTERNAL: Self = Self::parse("internal");
     /// What it finds expired goes out key by key, not as one: it looks at keys that nobody named.

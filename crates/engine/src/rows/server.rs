@@ -153,7 +153,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .run(configure::set),
         ]),
     row("debug", -2, "admin noscript loading stale", Group::Server)
-        .traits("internal").about("1.0.0", "Looks inside the server; for developers")
+        .traits("internal needs_debug").about("1.0.0", "Looks inside the server; for developers")
         .run(debug::debug),
     row("failover", -1, "admin noscript stale", Group::Server)
         .args(
@@ -320,6 +320,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Server,
             )
             .args("path arg?*")
+            .traits("needs_modules")
             .about("4.0.0", "Loads a module")
             .run(module::load),
             row(
@@ -329,6 +330,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Server,
             )
             .args("path configs=CONFIG(name value)?*+ args=ARGS?*")
+            .traits("needs_modules")
             .about("7.0.0", "Loads a module with parameters")
             .run(module::load),
             row(
@@ -338,6 +340,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Server,
             )
             .args("name")
+            .traits("needs_modules")
             .about("4.0.0", "Unloads a module")
             .run(module::unload),
         ]),

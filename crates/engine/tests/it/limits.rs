@@ -40,6 +40,10 @@ fn debug_and_modules_have_to_be_enabled() {
     });
     let refused = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.\r\n";
     assert_eq!(server.run(server.a, &["DEBUG", "SLEEP", "0"]), refused);
+    server.run(server.a, &["MULTI"]);
+    assert_eq!(server.run(server.a, &["DEBUG", "SLEEP", "0"]), refused);
+    let exec = server.run(server.a, &["EXEC"]);
+    assert!(exec.starts_with("-EXECABORT"), "{exec}");
     let refused = server.run(server.a, &["MODULE", "LOAD", "/x"]);
     assert!(refused.starts_with("-ERR MODULE command not allowed. If the enable-module-command"));
     assert_eq!(server.run(server.a, &["MODULE", "LIST"]), "*0\r\n");
