@@ -184,18 +184,18 @@ impl Monitor {
         for who in master.everyone() {
             master.reconnect(cx, who);
             master.send_periodic_commands(cx, who);
-            if cx.tilt() {
-                continue;
+            if !cx.tilt() {
+                master.check_subjectively_down(cx, who);
             }
-            master.check_subjectively_down(cx, who);
-            if who == Who::Master {
-                master.check_objectively_down(cx);
-                if master.start_failover_if_needed(cx) {
-                    master.ask_other_sentinels(cx, true);
-                }
-                master.step_failover(cx);
-                master.ask_other_sentinels(cx, false);
+        }
+        if !cx.tilt() {
+            // Behind all checks: a failover must see who of the slaves has come back in this very tick.
+            master.check_objectively_down(cx);
+            if master.start_failover_if_needed(cx) {
+                master.ask_other_sentinels(cx, true);
             }
+            master.step_failover(cx);
+            master.ask_other_sentinels(cx, false);
         }
         if master.failover.stage == Stage::UpdateConfig {
             master.switch_to_promoted(cx);

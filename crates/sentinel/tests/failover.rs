@@ -172,6 +172,41 @@ fn priority_then_offset_then_run_id_decide_and_priority_zero_never_wins() {
     }
 }
 
+/// A slave that answers again in the very tick in which one is selected is among those that can be.
+#[test]
+fn who_comes_back_in_the_tick_of_the_choice_can_be_chosen() {
+    let mut coincidences = 0;
+    for killed_after in (500..1_500).step_by(10) {
+        let mut world = World::new(&[6380, 6381]);
+        world.servers.get_mut(&6381).unwrap().offset = 9_000;
+        world.add_sentinel(&THREE.replace("6379 2", "6379 1"));
+        world.run(12_000);
+        world.servers.get_mut(&6381).unwrap().frozen = true;
+        world.run(killed_after);
+        world.kill(6379);
+        world.wait_for(5_000, "an election", |world| {
+            world.has_event(0, "+try-failover")
+        });
+        world.servers.get_mut(&6381).unwrap().frozen = false;
+        world.wait_for(10_000, "a choice", |world| {
+            world.has_event(0, "+selected-slave")
+        });
+        let events = &world.sentinels[0].events;
+        let (chosen_at, chosen) = events
+            .iter()
+            .find(|(_, line)| line.starts_with("+selected-slave"))
+            .unwrap();
+        let is_back = |(at, line): &(u64, String)| {
+            at == chosen_at && line.starts_with("-sdown slave 127.0.0.1:6381")
+        };
+        if events.iter().any(is_back) {
+            coincidences += 1;
+            assert!(chosen.contains(":6381"), "{killed_after}: {chosen}");
+        }
+    }
+    assert!(coincidences > 0, "the test met the tick");
+}
+
 #[test]
 fn without_a_good_slave_nothing_is_promoted() {
     let mut world = World::new(&[6380, 6381]);
