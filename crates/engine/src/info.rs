@@ -305,6 +305,7 @@ impl Engine {
     }
 
     fn info_memory(&mut self, text: &mut String) {
+        self.tidy_scripts();
         let all = self.accounts();
         let used = all.used;
         self.meter.stats.memory_peak = self.meter.stats.memory_peak.max(used);

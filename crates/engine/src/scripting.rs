@@ -39,6 +39,19 @@ impl Engine {
         counts.scripts_vm + counts.functions_vm + counts.scripts_cache + counts.functions_cache
     }
 
+    /// Collects the garbage of scripts and functions that have little, and counts what they hold.
+    pub(crate) fn tidy_scripts(&mut self) {
+        let counts = &mut self.scripting.counts;
+        if let Some(interpreter) = &mut self.scripting.interpreter {
+            interpreter.tidy();
+            counts.scripts_vm = interpreter.memory_used();
+        }
+        if let Some(functions) = &mut self.scripting.functions {
+            functions.tidy();
+            counts.functions_vm = functions.memory_used();
+        }
+    }
+
     // ---- for the shell, within `Meanwhile::serve` ------------------------------------------------------------------------
 
     /// Whether this client can be served while a script runs. The one that started the script cannot.

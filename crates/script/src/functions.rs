@@ -151,6 +151,7 @@ impl Functions {
         let mut libraries = std::mem::take(&mut self.libraries);
         let loaded = self.load_into(&mut libraries, code, replace, host);
         self.libraries = libraries;
+        self.state.forget_dropped();
         loaded.map_err(ScriptError::Refused)
     }
 
@@ -228,10 +229,20 @@ impl Functions {
         policy: RestorePolicy,
         host: &mut dyn Host,
     ) -> Result<(), ScriptError> {
+        let restored = self.restore_all(codes, policy, host);
+        self.state.forget_dropped();
+        restored.map_err(ScriptError::Refused)
+    }
+
+    fn restore_all(
+        &mut self,
+        codes: &[&[u8]],
+        policy: RestorePolicy,
+        host: &mut dyn Host,
+    ) -> Result<(), Vec<u8>> {
         let mut restored = Libraries::default();
         for code in codes {
-            self.load_into(&mut restored, code, false, host)
-                .map_err(ScriptError::Refused)?;
+            self.load_into(&mut restored, code, false, host)?;
         }
         if policy == RestorePolicy::Flush {
             self.libraries = restored;
@@ -240,12 +251,11 @@ impl Functions {
         let mut all = self.libraries.clone();
         for name in restored.by_name.keys() {
             if all.remove(name).is_some() && policy == RestorePolicy::Append {
-                let text = [b"Library ", &name[..], b" already exists"].concat();
-                return Err(ScriptError::Refused(text));
+                return Err([b"Library ", &name[..], b" already exists"].concat());
             }
         }
         for (name, library) in restored.by_name {
-            all.add(name, library).map_err(ScriptError::Refused)?;
+            all.add(name, library)?;
         }
         self.libraries = all;
         Ok(())
@@ -253,7 +263,9 @@ impl Functions {
 
     /// Forgets a library. Whether it was there.
     pub fn delete(&mut self, name: &[u8]) -> bool {
-        self.libraries.remove(name).is_some()
+        let was_there = self.libraries.remove(name).is_some();
+        self.state.forget_dropped();
+        was_there
     }
 
     /// The libraries, by name.
@@ -286,6 +298,11 @@ impl Functions {
             name.len() + library.code.len() + size_of::<Library>() + functions.sum::<usize>()
         });
         sizes.sum()
+    }
+
+    /// Collects the garbage of a small state, so that [`Self::memory_used`] tells what is in use.
+    pub fn tidy(&mut self) {
+        self.state.tidy();
     }
 
     /// Bytes held by the Lua state (`used_memory_vm_functions`).

@@ -147,6 +147,9 @@ impl Interpreter {
             self.scripts.remove(&oldest);
             forgotten += 1;
         }
+        if forgotten > 0 {
+            self.state.forget_dropped();
+        }
         self.evaled.insert(self.uses, sha1);
         Ok((sha1, forgotten))
     }
@@ -201,6 +204,11 @@ impl Interpreter {
     pub fn cache_bytes(&self) -> usize {
         let sources = self.scripts.values().map(|script| script.source.len());
         sources.sum::<usize>() + self.scripts.len() * size_of::<(Sha1, Script)>()
+    }
+
+    /// Collects the garbage of a small state, so that [`Self::memory_used`] tells what is in use.
+    pub fn tidy(&mut self) {
+        self.state.tidy();
     }
 
     /// Bytes held by the Lua state (`used_memory_vm_eval`).

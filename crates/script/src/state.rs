@@ -14,8 +14,8 @@ use crate::reply::{self, Names};
 use crate::sandbox::{self, Kind, Sandbox};
 use crate::settings::Settings;
 
-/// Scripts run between two steps of the collector, which then has little to do at once.
-const RUNS_PER_COLLECTION: u32 = 50;
+/// The garbage of a state up to this size is collected at once for who asks what it holds.
+const SMALL_STATE_BYTES: usize = 1 << 20;
 
 /// Keys and arguments of so many bytes may be kept until the next script.
 const SMALL_BYTES: usize = 4096;
@@ -49,7 +49,6 @@ pub(crate) struct State {
     pub(crate) context: Rc<Context>,
     sandbox: Sandbox,
     names: Names,
-    runs: u32,
     /// Where [`State::collect`] does all of its work at once.
     collect_above_bytes: usize,
 }
@@ -75,7 +74,6 @@ impl State {
             context,
             sandbox,
             names,
-            runs: 0,
             collect_above_bytes: memory_bytes / 2,
             lua,
         })
@@ -105,6 +103,19 @@ impl State {
             Ok(key)
         });
         kept.map_err(|error| Failure::from_error(&error).to_string().into_bytes())
+    }
+
+    /// Leaves no garbage where there cannot be much.
+    pub(crate) fn tidy(&self) {
+        if self.lua.used_memory() <= SMALL_STATE_BYTES {
+            // As in `collect`.
+            let _ = self.lua.gc_collect();
+        }
+    }
+
+    /// Lets go of functions whose keys are gone.
+    pub(crate) fn forget_dropped(&self) {
+        self.lua.expire_registry_values();
     }
 
     /// Runs a kept function with the tables for keys and arguments, and writes one reply, which may be an error. `reply` is empty.
@@ -203,21 +214,15 @@ impl State {
         })
     }
 
-    /// Keeps garbage small: a step now and then, everything when a script has used much of what it may.
+    /// Keeps garbage small: Lua collects at its own pace, and everything when a script has used much of what it may.
     pub(crate) fn collect(&mut self) {
-        self.runs += 1;
-        // Neither can fail: no Lua code runs when objects are collected.
         if self.context.is_heavy() || self.lua.used_memory() > self.collect_above_bytes {
-            self.lua.expire_registry_values();
+            // It cannot fail: no Lua code runs when objects are collected.
             let _ = self.lua.gc_collect();
             // Scripts that are kept may need that much themselves; then it is not worth trying again soon.
             let half = self.context.settings.memory_bytes / 2;
             let kept = self.lua.used_memory();
             self.collect_above_bytes = half.max(kept.saturating_add(kept / 4));
-        } else if self.runs >= RUNS_PER_COLLECTION {
-            self.runs = 0;
-            self.lua.expire_registry_values();
-            let _ = self.lua.gc_step();
         }
         self.context.settle(&self.lua);
     }

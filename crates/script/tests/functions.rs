@@ -268,3 +268,22 @@ fn keys_and_arguments_arrive_whatever_their_number() {
         }
     }
 }
+
+#[test]
+fn libraries_that_are_gone_leave_no_memory_behind() {
+    let mut functions = functions();
+    let with = |text: usize| library("lib", "f", &format!("return '{}'", "x".repeat(text)));
+    load(&mut functions, &with(1), false).unwrap();
+    functions.tidy();
+    let before = functions.memory_used();
+    for _ in 0..100 {
+        load(&mut functions, &with(100_000), true).unwrap();
+        call(&mut functions, "f");
+    }
+    load(&mut functions, &with(1), true).unwrap();
+    // The function that was called last is held.
+    call(&mut functions, "f");
+    functions.tidy();
+    let used = functions.memory_used();
+    assert!(used < before + 10_000, "{used} bytes, {before} before");
+}

@@ -177,6 +177,9 @@ fn running_scripts_leaves_no_memory_behind() {
         let mut reply = Reply::new();
         interpreter.run(sha1, &[b"x"], &[b"v"], &mut host, &mut reply);
     }
+    let used = interpreter.memory_used();
+    assert!(used < 256 * 1024, "{used} bytes with garbage");
+    interpreter.tidy();
     // What Redis's own test allows for its state.
     let used = interpreter.memory_used();
     assert!(used < 100 * 1024, "{used} bytes");
