@@ -234,9 +234,11 @@ pub(crate) fn start_tls(shell: &Rc<Shell>, engine: &mut Engine, shaken: Shaken) 
                 local_addr,
                 fd: socket.as_raw_fd(),
                 tls: true,
-                certificate: names.map(|names| Certificate {
-                    common_name: names.common_name,
-                    uris: names.uris,
+                certificate: names.map(|names| {
+                    Box::new(Certificate {
+                        common_name: names.common_name,
+                        uris: names.uris,
+                    })
                 }),
                 ..Peer::default()
             };

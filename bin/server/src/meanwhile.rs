@@ -138,17 +138,11 @@ pub(crate) fn accept(
 
 /// The clients that have sent something, or are gone.
 fn with_input(shell: &Shell, engine: &Engine) -> Vec<(ClientId, Shared)> {
-    let streams = shell.streams.borrow();
+    let streams = shell.streams();
     let open: Vec<(ClientId, &Shared, Ref<'_, dyn Socket>)> = streams
         .iter()
-        .flatten()
-        .filter_map(|(id, stream)| {
-            let id = *id;
-            let borrowed = stream.try_borrow().ok()?;
-            engine
-                .serves_meanwhile(id)
-                .then_some((id, stream, borrowed))
-        })
+        .filter(|(id, _)| engine.serves_meanwhile(*id))
+        .filter_map(|(id, stream)| Some((*id, stream, stream.try_borrow().ok()?)))
         .collect();
     let mut polled: Vec<PollFd<'_>> = open
         .iter()
@@ -180,8 +174,7 @@ pub(crate) fn run_waiting(shell: &Shell, engine: &mut Engine, id: ClientId) {
 
 /// The clients that wait for replies: also those whose requests ran just before the script.
 fn with_output(shell: &Shell, engine: &Engine) -> Vec<ClientId> {
-    let streams = shell.streams.borrow();
-    let clients = streams.iter().flatten().map(|(id, _)| *id);
+    let clients = shell.streams().into_iter().map(|(id, _)| id);
     clients
         .filter(|&id| engine.has_output(id) && engine.serves_meanwhile(id))
         .collect()

@@ -21,18 +21,20 @@ pub(crate) struct Reads {
     used: Cell<usize>,
     waiting: Cell<usize>,
     /// By the client's place.
-    by_client: RefCell<Vec<Option<(ClientId, Read)>>>,
+    by_client: RefCell<Vec<Option<Box<Read>>>>,
     #[expect(clippy::vec_box, reason = "they go from hand to hand")]
-    spare: RefCell<Vec<Box<Requests>>>,
+    spare: RefCell<Vec<Box<Read>>>,
 }
 
-/// One read.
-#[derive(Debug)]
+/// One read. It is in a box, which is used again: a place of a client of whom nothing waits is small.
+#[derive(Debug, Default)]
 pub(crate) struct Read {
+    /// Whose it is, while it waits.
+    owner: Option<ClientId>,
     /// Where it lies in the buffer.
     range: Range<usize>,
     /// What was cut off it.
-    pub(crate) requests: Box<Requests>,
+    pub(crate) requests: Requests,
 }
 
 impl Reads {
@@ -55,12 +57,11 @@ impl Reads {
     }
 
     /// So many bytes were read to [`Reads::room`]. They lie there until the next call, unless they are to wait.
-    pub(crate) fn begin(&self, count: usize) -> Read {
+    pub(crate) fn begin(&self, count: usize) -> Box<Read> {
         let used = self.used.get();
-        Read {
-            range: used..used + count,
-            requests: self.spare.borrow_mut().pop().unwrap_or_default(),
-        }
+        let mut read = self.spare.borrow_mut().pop().unwrap_or_default();
+        read.range = used..used + count;
+        read
     }
 
     /// The bytes of a read.
@@ -74,22 +75,23 @@ impl Reads {
     }
 
     /// Makes a read wait. A client has one at most.
-    pub(crate) fn put(&self, id: ClientId, read: Read) {
+    pub(crate) fn put(&self, id: ClientId, mut read: Box<Read>) {
+        read.owner = Some(id);
         self.used.set(read.range.end);
         self.waiting.set(self.waiting.get() + 1);
         let mut by_client = self.by_client.borrow_mut();
         if by_client.len() <= id.place() {
             by_client.resize_with(id.place() + 1, || None);
         }
-        by_client[id.place()] = Some((id, read));
+        by_client[id.place()] = Some(read);
     }
 
     /// What waits of a client; it is to be ended by [`Reads::end`].
-    pub(crate) fn take(&self, id: ClientId) -> Option<Read> {
+    pub(crate) fn take(&self, id: ClientId) -> Option<Box<Read>> {
         let mut by_client = self.by_client.borrow_mut();
-        let (_, read) = by_client
+        let read = by_client
             .get_mut(id.place())?
-            .take_if(|(owner, _)| *owner == id)?;
+            .take_if(|read| read.owner == Some(id))?;
         // Its bytes are safe: nothing is read to the buffer before this read has run.
         self.waiting.set(self.waiting.get() - 1);
         Some(read)
@@ -97,27 +99,32 @@ impl Reads {
 
     /// Whether something of a client waits.
     pub(crate) fn has(&self, id: ClientId) -> bool {
-        matches!(self.by_client.borrow().get(id.place()), Some(Some((owner, _))) if *owner == id)
+        matches!(self.by_client.borrow().get(id.place()), Some(Some(read)) if read.owner == Some(id))
     }
 
     /// Runs a read of a client, which ends it.
-    pub(crate) fn run(&self, engine: &mut Engine, id: ClientId, mut read: Read) {
+    pub(crate) fn run(&self, engine: &mut Engine, id: ClientId, mut read: Box<Read>) {
         engine.run_cut(id, &self.bytes(&read), &mut read.requests);
         self.end(read);
     }
 
     /// A read has run.
-    pub(crate) fn end(&self, read: Read) {
+    pub(crate) fn end(&self, mut read: Box<Read>) {
         if self.waiting.get() == 0 {
             self.used.set(0);
         }
-        self.spare.borrow_mut().push(read.requests);
+        read.owner = None;
+        self.spare.borrow_mut().push(read);
     }
 
     /// The clients of whom something waits.
     pub(crate) fn clients(&self) -> Vec<ClientId> {
         let by_client = self.by_client.borrow();
-        by_client.iter().flatten().map(|(id, _)| *id).collect()
+        by_client
+            .iter()
+            .flatten()
+            .filter_map(|read| read.owner)
+            .collect()
     }
 }
 
@@ -125,7 +132,7 @@ impl Reads {
 mod tests {
     use super::*;
 
-    fn read(reads: &Reads, bytes: &[u8]) -> Read {
+    fn read(reads: &Reads, bytes: &[u8]) -> Box<Read> {
         reads.room()[..bytes.len()].copy_from_slice(bytes);
         reads.begin(bytes.len())
     }

@@ -40,6 +40,15 @@ impl std::fmt::Debug for Later {
     }
 }
 
+/// Where a client is served.
+#[derive(Debug)]
+struct Seat {
+    id: ClientId,
+    stream: Shared,
+    /// None before it runs for the first time.
+    task: Option<Waker>,
+}
+
 /// What all tasks of the one thread share.
 #[derive(Debug)]
 pub(crate) struct Shell {
@@ -47,10 +56,8 @@ pub(crate) struct Shell {
     pub(crate) machine: Machine,
     pub(crate) signals: Signals,
     pub(crate) reads: Reads,
-    /// The task of each client, by its place.
-    tasks: RefCell<Vec<Option<(ClientId, Waker)>>>,
-    /// The socket of each client, by its place.
-    pub(crate) streams: RefCell<Vec<Option<(ClientId, Shared)>>>,
+    /// Who serves each client, by its place.
+    seats: RefCell<Vec<Option<Seat>>>,
     pub(crate) doors: RefCell<Vec<Door>>,
     /// Where the doors by TCP are, plain and TLS.
     pub(crate) places: RefCell<[Option<Place>; 2]>,
@@ -90,8 +97,7 @@ impl Shell {
             machine,
             signals,
             reads: Reads::new(),
-            tasks: RefCell::default(),
-            streams: RefCell::default(),
+            seats: RefCell::default(),
             doors: RefCell::default(),
             places: RefCell::default(),
             admins: Admins::default(),
@@ -294,34 +300,45 @@ impl Shell {
 
     /// Remembers the socket of a client.
     pub(crate) fn add_stream(&self, id: ClientId, stream: Shared) {
-        let mut streams = self.streams.borrow_mut();
-        if streams.len() <= id.place() {
-            streams.resize(id.place() + 1, None);
+        let mut seats = self.seats.borrow_mut();
+        if seats.len() <= id.place() {
+            seats.resize_with(id.place() + 1, || None);
         }
-        streams[id.place()] = Some((id, stream));
+        let task = None;
+        seats[id.place()] = Some(Seat { id, stream, task });
+    }
+
+    /// The sockets of all clients.
+    pub(crate) fn streams(&self) -> Vec<(ClientId, Shared)> {
+        let seats = self.seats.borrow();
+        let taken = seats.iter().flatten();
+        taken
+            .map(|seat| (seat.id, Rc::clone(&seat.stream)))
+            .collect()
     }
 
     /// The socket of a client.
     pub(crate) fn stream(&self, id: ClientId) -> Option<Shared> {
-        let streams = self.streams.borrow();
-        let (owner, stream) = streams.get(id.place())?.as_ref()?;
-        (*owner == id).then(|| Rc::clone(stream))
+        let seats = self.seats.borrow();
+        let seat = seats.get(id.place())?.as_ref()?;
+        (seat.id == id).then(|| Rc::clone(&seat.stream))
     }
 
     /// Remembers the task that serves a client.
     pub(crate) fn set_task(&self, id: ClientId, waker: &Waker) {
-        let mut tasks = self.tasks.borrow_mut();
-        if tasks.len() <= id.place() {
-            tasks.resize(id.place() + 1, None);
+        if let Some(Some(seat)) = self.seats.borrow_mut().get_mut(id.place())
+            && seat.id == id
+        {
+            seat.task = Some(waker.clone());
         }
-        tasks[id.place()] = Some((id, waker.clone()));
     }
 
     pub(crate) fn wake(&self, id: ClientId) {
-        if let Some(Some((owner, waker))) = self.tasks.borrow().get(id.place())
-            && *owner == id
+        if let Some(Some(seat)) = self.seats.borrow().get(id.place())
+            && seat.id == id
+            && let Some(task) = &seat.task
         {
-            waker.wake_by_ref();
+            task.wake_by_ref();
         }
     }
 
@@ -339,11 +356,8 @@ impl Shell {
 
     /// The client is gone.
     pub(crate) fn forget_task(&self, id: ClientId) {
-        if let Some(task) = self.tasks.borrow_mut().get_mut(id.place()) {
-            task.take_if(|(owner, _)| *owner == id);
-        }
-        if let Some(stream) = self.streams.borrow_mut().get_mut(id.place()) {
-            stream.take_if(|(owner, _)| *owner == id);
+        if let Some(seat) = self.seats.borrow_mut().get_mut(id.place()) {
+            seat.take_if(|seat| seat.id == id);
         }
         self.admins.forget(id);
         if let Some(read) = self.reads.take(id) {

@@ -55,13 +55,13 @@ impl Engine {
             },
             None => Queued::new(entry.number, args),
         };
-        client.waiting = Waiting::Keys(OnKeys {
+        client.waiting = Waiting::Keys(Box::new(OnKeys {
             request,
             awaited: block.awaited,
             keys: block.keys,
             db,
             until_ms,
-        });
+        }));
         blocked.deadlines.extend(until_ms.map(|until| (until, id)));
         self.shard.effects.blocking = true;
     }

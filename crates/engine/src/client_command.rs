@@ -67,7 +67,7 @@ fn facts<'a>(client: &'a Client, marks: &'a str, now_ms: u64) -> Facts<'a> {
         local_addr: &client.peer.local_addr,
         user: client.user.as_ref().map(|user| user.name()),
         name: client.name.as_deref().unwrap_or_default(),
-        library: [&client.library[0], &client.library[1]],
+        library: client.library(),
         db: client.db,
         flags: marks,
         capabilities: if client.flags.redirect { "r" } else { "" },
@@ -107,6 +107,7 @@ impl Engine {
         // Of a big argument that is on its way, the argument alone.
         let taken = client.parser.pending_bulk().map_or(0, |big| big.start);
         let unread = client.pending.len().saturating_sub(taken);
+        let library = client.library();
         let mut line = String::new();
         // Writing to a string does not fail.
         let _ = write!(
@@ -136,8 +137,8 @@ impl Engine {
             } else {
                 2
             },
-            client.library[0],
-            client.library[1],
+            library[0],
+            library[1],
             client.traffic.input,
             client.traffic.output,
             client.traffic.commands,
@@ -236,7 +237,7 @@ pub(crate) fn setinfo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         ));
     }
     let client = &mut engine.sessions.clients[id];
-    client.library[place] = String::from_utf8_lossy(value).into();
+    client.library.get_or_insert_default()[place] = String::from_utf8_lossy(value).into();
     client.out.ok();
     Ok(())
 }

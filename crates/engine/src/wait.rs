@@ -114,7 +114,7 @@ impl Engine {
     }
 
     fn begin_wait(&mut self, id: ClientId, on: OnReplicas) {
-        self.sessions.clients[id].waiting = Waiting::Replicas(on);
+        self.sessions.clients[id].waiting = Waiting::Replicas(Box::new(on));
         self.journal.replicas.waiters.push(id);
         self.ask_for_acks();
     }

@@ -35,7 +35,7 @@ pub struct Peer {
     /// Whether it came over TLS.
     pub tls: bool,
     /// The certificate that it showed.
-    pub certificate: Option<Certificate>,
+    pub certificate: Option<Box<Certificate>>,
 }
 
 impl Peer {
@@ -112,9 +112,9 @@ pub enum Waiting {
     #[default]
     No,
     /// Blocked on keys.
-    Keys(crate::sessions::blocked::OnKeys),
+    Keys(Box<crate::sessions::blocked::OnKeys>),
     /// WAIT and WAITAOF: for others to have what was written.
-    Replicas(crate::sessions::on_replicas::OnReplicas),
+    Replicas(Box<crate::sessions::on_replicas::OnReplicas>),
     /// SHUTDOWN: for replicas that are behind.
     Shutdown,
     /// MIGRATE: for the target's answer.
@@ -201,8 +201,8 @@ pub struct Client {
     pub peer: Peer,
     /// CLIENT SETNAME.
     pub name: Option<Box<[u8]>>,
-    /// CLIENT SETINFO lib-name and lib-ver.
-    pub library: [Box<str>; 2],
+    /// CLIENT SETINFO lib-name and lib-ver; none for one that told neither.
+    pub library: Option<Box<[Box<str>; 2]>>,
     /// Who it is; none where it is our master or one of our own, who may do everything.
     pub(crate) user: Option<Rc<User>>,
     /// The selected database.
@@ -248,13 +248,17 @@ pub struct Client {
     pub(crate) parser: Parser,
 }
 
+/// An idle client takes little more than this: what few clients need is in boxes.
+const MOST_BYTES: usize = 512;
+const _: () = assert!(size_of::<Client>() <= MOST_BYTES);
+
 impl Client {
     pub(crate) fn new(serial: u64, peer: Peer, now_ms: u64) -> Self {
         Self {
             serial,
             peer,
             name: None,
-            library: Default::default(),
+            library: None,
             user: None,
             db: 0,
             flags: Flags::default(),
@@ -286,6 +290,12 @@ impl Client {
         self.subscriptions.as_ref().map_or(0, |all| {
             all.channels.len() + all.patterns.len() + all.sharded.len()
         })
+    }
+
+    /// CLIENT SETINFO lib-name and lib-ver.
+    pub(crate) fn library(&self) -> [&str; 2] {
+        let library = self.library.as_deref();
+        library.map_or_else(Default::default, |told| told.each_ref().map(AsRef::as_ref))
     }
 
     /// The name of the user that it has authenticated as.

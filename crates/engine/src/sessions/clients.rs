@@ -10,7 +10,8 @@ use crate::{Client, Peer};
 /// All clients. Indexing with the name of a client that is gone panics; [`Clients::get`] answers `None`.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    slab: Slab<Client>,
+    /// In boxes: places that are free take little, and more of them can be made without moving the clients.
+    slab: Slab<Box<Client>>,
     next_serial: u64,
 }
 
@@ -25,7 +26,9 @@ impl Clients {
     pub(crate) fn add(&mut self, peer: Peer, now_ms: u64) -> ClientId {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let place = self.slab.insert(Client::new(serial, peer, now_ms));
+        let place = self
+            .slab
+            .insert(Box::new(Client::new(serial, peer, now_ms)));
         // Each takes a descriptor, of which a process has fewer.
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         ClientId { serial, place }
@@ -64,7 +67,7 @@ impl Clients {
                 serial: client.serial,
                 place: u32::try_from(place).unwrap_or(u32::MAX),
             };
-            (id, client)
+            (id, &**client)
         })
     }
 }
