@@ -67,6 +67,7 @@ impl Engine {
             return false;
         }
         let lacks_password = self.lacks_password(id);
+        let before = self.replica_output(id);
         let answer = |engine: &mut Self| {
             match error {
                 _ if lacks_password && !is_foreign(args[0]) => engine.refuse(id, &NO_AUTH),
@@ -79,6 +80,9 @@ impl Engine {
             answer(self);
         } else {
             self.quietly(id, false, answer);
+        }
+        if let Some(before) = before {
+            self.cut_off_talking_replica(id, before);
         }
         self.end_asking(id, Traits::default());
         true
@@ -162,7 +166,11 @@ impl Engine {
             return false;
         }
         self.sessions.clients[id].last_command = entry.command.name;
+        let before = self.replica_output(id);
         self.answer(id, entry, args);
+        if let Some(before) = before {
+            self.cut_off_talking_replica(id, before);
+        }
         self.end_asking(id, entry.command.traits);
         if self.sessions.tracking.is_used() && !entry.command.traits.has(Traits::KEEPS_CACHING) {
             self.end_caching(id);
@@ -370,6 +378,12 @@ impl Engine {
             self.gate_disk()?;
         }
         self.gate_subscribed(id, entry)?;
+        if flags.replica
+            && !flags.monitor
+            && (wants.has(Flags::WRITE) || wants.has(Flags::READONLY))
+        {
+            return Err(Error::text("ERR Replica can't interact with the keyspace"));
+        }
         if !wants.has(Flags::STALE) && !from_master {
             self.gate_stale()?;
         }

@@ -859,6 +859,39 @@ impl Engine {
         self.look_at_copies();
     }
 
+    /// How much waits to be sent to a replica beside its stream; none for another client, or one that only watches.
+    pub(crate) fn replica_output(&self, id: ClientId) -> Option<usize> {
+        let client = self.sessions.clients.get(id)?;
+        let follows = client.flags.replica && !client.flags.monitor;
+        follows.then(|| client.out.len())
+    }
+
+    /// A replica has said something that is answered: it would find the answer in its stream.
+    pub(crate) fn cut_off_talking_replica(&mut self, id: ClientId, before: usize) {
+        let client = self.sessions.clients.get_mut(id);
+        let Some(client) = client.filter(|client| client.out.len() > before) else {
+            return;
+        };
+        let command = client.last_command;
+        if let [b'-', error @ ..] = &client.out.flatten()[before..] {
+            let error = String::from_utf8_lossy(error);
+            let role = if self.keeper.slave.is_some() {
+                "replica"
+            } else {
+                "primary"
+            };
+            tracing::warn!(
+                "== CRITICAL == This {role} is sending an error to its replica: '{}' after processing the command '{command}'",
+                error.trim_end()
+            );
+        }
+        let line = self.client_line(id);
+        tracing::warn!(
+            "Replica generated a reply to command '{command}', disconnecting it: {line}"
+        );
+        self.close_now(id);
+    }
+
     /// A replica has told how far it is: what waits for all of them to be there need not wait for the next tick.
     fn go_on_with_answer(&mut self) {
         if self.switches.no_ticks {
@@ -948,6 +981,13 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         engine.replica_name(id)
     );
     let psync = args.len() >= 3;
+    if psync && let Err(error) = args::int(args[2]) {
+        tracing::warn!(
+            "Replica {} asks for synchronization but with a wrong offset",
+            engine.replica_name(id)
+        );
+        return Err(error);
+    }
     if let Some(parts) = engine.announced(id).parts {
         return engine.send_filtered_dump(id, parts, psync);
     }

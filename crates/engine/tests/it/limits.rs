@@ -157,6 +157,7 @@ fn a_shutdown_waits_for_replicas_and_can_be_given_up() {
         "-ERR SHUTDOWN FAILOVER is only supported in cluster mode.\r\n"
     );
     server.run(b, &["PSYNC", "?", "-1"]);
+    server.run(a, &["SET", "l", "v"]);
     assert_eq!(server.run(a, &["SHUTDOWN", "NOSAVE"]), "");
     assert!(!server.engine.is_ending(), "the replica has nothing yet");
     assert_eq!(server.run(c, &["SET", "k", "v"]), "", "nobody writes now");

@@ -22,9 +22,22 @@ fn later(server: &mut Server, mono_ms: u64) {
 
 /// A replica that listens on a port, and reads the stream.
 pub(crate) fn attach(server: &mut Server, port: u16) -> ClientId {
+    attach_of(server, port, "0.0.0")
+}
+
+/// The same of one that tells its version.
+fn attach_of(server: &mut Server, port: u16, version: &str) -> ClientId {
     let id = server.engine.accept(peer()).expect("room");
     let port = port.to_string();
-    server.run(id, &["REPLCONF", "listening-port", &port, "capa", "psync2"]);
+    let words = [
+        "listening-port",
+        &port,
+        "capa",
+        "psync2",
+        "version",
+        version,
+    ];
+    server.run(id, &[&["REPLCONF"], &words[..]].concat());
     server.talk.child.set(Some(ChildEnd::Done));
     let answer = server.run(id, &["PSYNC", "?", "-1"]);
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
@@ -112,8 +125,6 @@ fn no_more_copies_are_sent_at_a_time_than_may_be_and_the_others_wait_in_line() {
     );
     server.talk.child.set(Some(ChildEnd::Done));
     server.engine.dump_sent(copies[0], true);
-    later(&mut server, 2000);
-    server.engine.tick();
     assert_eq!(
         states(&mut server),
         ["online", "wait_bgsave", "wait_bgsave1"]
@@ -509,7 +520,8 @@ fn slots_change_once_the_replicas_have_it() {
         "+OK\r\n",
         "it does not follow slots"
     );
-    server.run(replica, &["REPLCONF", "version", "9.1.0"]);
+    server.engine.close(replica);
+    let replica = attach_of(&mut server, 7001, "9.1.0");
     let wrong = ["CLUSTER", "SETSLOT", "16384", "STABLE"];
     let answer = server.run(a, &wrong);
     assert_eq!(answer, "-ERR Invalid or out of range slot\r\n");
@@ -568,5 +580,90 @@ fn a_failover_whose_answer_was_lost_is_answered_again() {
         assert_eq!(answer.starts_with("+CONTINUE"), agrees, "{answer}");
         assert!(!server.engine.is_slave());
         server.engine.close(primary);
+    }
+}
+
+/// Whether a client is to be closed, by what was asked for since the last call.
+fn is_closed(server: &mut Server, who: ClientId) -> bool {
+    let closes = |action: &Action| matches!(action, Action::CloseClient { id, .. } if *id == who);
+    std::iter::from_fn(|| server.engine.poll_action()).any(|action| closes(&action))
+}
+
+#[test]
+fn a_replica_that_wants_answers_is_cut_off() {
+    for (words, ends) in [
+        (&["REPLCONF", "ACK", "1"][..], false),
+        (&["PSYNC", "?", "-1"], false),
+        (&["PING"], true),
+        (&["GET", "k"], true),
+        (&["SET", "k", "2"], true),
+        (&["NOTHING"], true),
+    ] {
+        let mut server = Server::with(config());
+        let a = server.a;
+        let replica = attach(&mut server, 7001);
+        server.run(a, &["SET", "k", "1"]);
+        assert!(!is_closed(&mut server, replica));
+        assert_eq!(server.run(replica, words), "", "{words:?}");
+        assert_eq!(is_closed(&mut server, replica), ends, "{words:?}");
+        assert_eq!(server.run(a, &["GET", "k"]), "$1\r\n1\r\n");
+    }
+}
+
+#[test]
+fn an_offset_that_is_no_number_is_refused() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let answer = server.run(a, &["PSYNC", "?", "x"]);
+    assert_eq!(answer, "-ERR value is not an integer or out of range\r\n");
+    assert_eq!(field(&mut server, "connected_slaves"), "0");
+}
+
+/// A replica that waits for the dump that the child saves.
+fn waits_for_dump(server: &mut Server) -> ClientId {
+    let id = server.engine.accept(peer()).expect("room");
+    server.run(id, &["REPLCONF", "capa", "psync2"]);
+    let answer = server.run(id, &["PSYNC", "?", "-1"]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+    id
+}
+
+#[test]
+fn a_dump_that_nobody_waits_for_any_more_is_not_saved() {
+    for (saves, asked, killed) in [(false, false, 1), (true, false, 0), (false, true, 0)] {
+        let mut server = Server::with(ServerConfig {
+            repl_diskless_sync: false,
+            ..ServerConfig::default()
+        });
+        let a = server.a;
+        if !saves {
+            server.run(a, &["CONFIG", "SET", "save", ""]);
+        }
+        let first = attach(&mut server, 7001);
+        server.talk.child.set(Some(ChildEnd::Done));
+        if asked {
+            server.run(a, &["BGSAVE"]);
+        }
+        let replicas = [(); 2].map(|()| waits_for_dump(&mut server));
+        server.engine.close(first);
+        server.engine.close(replicas[0]);
+        assert_eq!(server.talk.killed.get(), 0, "one waits still");
+        server.engine.close(replicas[1]);
+        assert_eq!(server.talk.killed.get(), killed);
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_replica_that_has_nothing_to_catch_up_with() {
+    for (writes, ends) in [(false, true), (true, false)] {
+        let mut server = Server::with(config());
+        let a = server.a;
+        server.talk.child.set(Some(ChildEnd::Done));
+        waits_for_dump(&mut server);
+        if writes {
+            server.run(a, &["SET", "k", "1"]);
+        }
+        server.run(a, &["SHUTDOWN", "NOSAVE"]);
+        assert_eq!(server.engine.is_ending(), ends);
     }
 }
