@@ -293,9 +293,10 @@ fn asks_for_a_copy(master: &Daemon) -> TcpStream {
 
 #[test]
 fn a_dump_that_is_lost_is_not_joined_and_its_stream_is_not_kept() {
-    let master = Daemon::server(&format!(
-        "{QUIET}\nclient-output-buffer-limit slave 4mb 0 0\nrepl-backlog-size 1mb\nrepl-throttle no"
-    ));
+    // With a save point the child goes on without its replicas.
+    let master = Daemon::server(
+        "save 86400 1000000000\nclient-output-buffer-limit slave 4mb 0 0\nrepl-backlog-size 1mb\nrepl-throttle no",
+    );
     assert_eq!(master.text("DEBUG POPULATE 1000000"), "OK");
     let _first = asks_for_a_copy(&master);
     wait_until("a child", || master.log().contains("started by pid "));

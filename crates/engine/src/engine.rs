@@ -307,6 +307,7 @@ impl Engine {
         self.release_acknowledged();
         self.expire_cycle();
         self.tick_persistence();
+        self.start_delayed_sync();
         self.tick_memory();
         self.evict_clients();
         self.tick_tracking();

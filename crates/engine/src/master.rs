@@ -405,14 +405,29 @@ impl Engine {
         self.dump_connection_gone(id);
         self.journal.replicas.ids.retain(|other| *other != id);
         let replica = self.sessions.clients[id].replica.take();
-        if replica.is_some_and(|replica| replica.state == ReplicaState::Sending) {
-            self.kill_unread_child();
+        match replica.map(|replica| replica.state) {
+            Some(ReplicaState::Sending) => self.kill_unread_child(),
+            Some(ReplicaState::WaitEnd) => self.kill_unwanted_save(),
+            _ => {}
         }
         if self.journal.replicas.ids.is_empty() {
             self.journal.replicas.none_since_ms = self.now.mono_ms;
         }
         // What only this one needed is not kept, nor counted.
         self.trim_backlog();
+    }
+
+    /// Ends the child that saves a dump for replicas alone, where the last of them has gone.
+    fn kill_unwanted_save(&mut self) {
+        let running = self.keeper.persistence.running;
+        let for_copies = running.is_some_and(|running| running.for_copies);
+        let waited_for = !self.replicas_in(ReplicaState::WaitEnd).is_empty();
+        if for_copies && !waited_for && self.config.save.is_empty() {
+            tracing::info!(
+                "The last replica that waited for the dump has gone, killing the child that saves it."
+            );
+            self.kill_dump_child();
+        }
     }
 
     /// Ends the child that streams a dump, where the last replica that it is for has gone.
@@ -534,6 +549,9 @@ impl Engine {
                 self.close_after_reply(id);
             }
             return;
+        }
+        if let Some(running) = &mut self.keeper.persistence.running {
+            running.for_copies = purpose == Purpose::Save;
         }
         if self.switches.stops_after_fork {
             self.host.stop();
@@ -710,6 +728,7 @@ impl Engine {
             self.begin_stream();
         }
         self.wake(id);
+        self.start_waiting_copies();
     }
 
     /// A replica has its copy. In a cluster one at offset 0 counts as one that still loads, so it is given something to count.
@@ -739,6 +758,21 @@ impl Engine {
 
     // ---- periodic work ---------------------------------------------------------------------------------------------------
 
+    /// Part of each tick: no more replicas are waited for that might share a copy.
+    pub(crate) fn start_delayed_sync(&mut self) {
+        let Some(first_ms) = self.journal.replicas.first_waiting_ms else {
+            return;
+        };
+        let waited_ms = self.now.mono_ms.saturating_sub(first_ms);
+        let delay_ms = u64::from(self.config.repl_diskless_sync_delay) * 1000;
+        if self.keeper.persistence.running.is_none()
+            && (waited_ms >= delay_ms || self.are_enough_waiting())
+        {
+            self.journal.replicas.first_waiting_ms = None;
+            self.start_waiting_copies();
+        }
+    }
+
     /// Once a second: pings, replicas that are too slow or silent, a backlog that nobody needs, waiting dumps.
     pub(crate) fn tick_replicas(&mut self) {
         let now_ms = self.now.mono_ms;
@@ -764,18 +798,6 @@ impl Engine {
         }
         self.tick_awaited();
         self.limit_replicas();
-        if let Some(first_ms) = self.journal.replicas.first_waiting_ms
-            && self.keeper.persistence.running.is_none()
-            && (self.are_enough_waiting()
-                || now_ms.saturating_sub(first_ms)
-                    >= u64::from(self.config.repl_diskless_sync_delay) * 1000)
-        {
-            if self.replicas_in(ReplicaState::WaitStart).is_empty() {
-                self.journal.replicas.first_waiting_ms = None;
-            } else {
-                self.start_sync();
-            }
-        }
         self.start_waiting_copies();
         let ttl_ms = self.config.repl_backlog_ttl.saturating_mul(1000);
         let unused = self.journal.replicas.ids.is_empty() && ttl_ms > 0 && !self.is_slave();

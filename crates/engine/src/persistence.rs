@@ -129,6 +129,7 @@ impl Engine {
                     pid: child.pid,
                     since_ms: self.now.unix_ms(),
                     dirty: self.journal.dirty,
+                    for_copies: false,
                 }));
                 Ok(())
             }

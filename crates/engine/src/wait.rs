@@ -53,15 +53,10 @@ impl Engine {
 
     /// How many replicas have not yet said that they have the whole stream.
     pub(crate) fn lagging_replicas(&self) -> usize {
-        let everything = OnReplicas {
-            offset: self.journal.replicas.offset(),
-            count: 0,
-            or_fail: false,
-            on_disk: None,
-            until_ms: None,
-            setslot: None,
-        };
-        self.journal.replicas.ids.len() - self.holders(&everything).replicas
+        let offset = self.journal.replicas.offset();
+        let replicas = self.journal.replicas.ids.iter();
+        let replicas = replicas.filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
+        replicas.filter(|replica| replica.acked < offset).count()
     }
 
     /// Tells the log which replicas are behind, at the end.
@@ -72,7 +67,7 @@ impl Engine {
             let Some(replica) = client.and_then(|client| client.replica.as_deref()) else {
                 continue;
             };
-            if replica.has(offset) {
+            if replica.acked >= offset {
                 continue;
             }
             let lag = if replica.state == ReplicaState::Online {

@@ -77,6 +77,7 @@ impl Engine {
             pid: child.pid,
             since_ms: self.now.unix_ms(),
             dirty: self.journal.dirty,
+            for_copies: false,
         }));
         self.note_forked();
         let aof = &mut self.journal.append_only;

@@ -23,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) since_ms: u64,
     /// [`crate::journal::Journal::dirty`] when it was started.
     pub(crate) dirty: u64,
+    /// It saves a dump that nobody wanted but replicas.
+    pub(crate) for_copies: bool,
 }
 
 /// The state of saving and loading.

@@ -26,7 +26,7 @@ impl Engine {
         }
     }
 
-    /// Once a second: those who wait in line get their copies, if there is room for more.
+    /// Those who wait in line get their copies, if there is room for more: when one has got its own, and once a second.
     pub(super) fn start_waiting_copies(&mut self) {
         let idle = self.keeper.persistence.running.is_none()
             && self.journal.replicas.first_waiting_ms.is_none();

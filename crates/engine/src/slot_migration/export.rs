@@ -374,6 +374,7 @@ impl Engine {
                     pid: child.pid,
                     since_ms: self.now.unix_ms(),
                     dirty: self.journal.dirty,
+                    for_copies: false,
                 }));
                 self.set_migration_state(id, State::Snapshotting);
                 self.act(Action::RelaySlots { link });
