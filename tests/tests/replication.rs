@@ -291,6 +291,19 @@ fn asks_for_a_copy(master: &Daemon) -> TcpStream {
     replica
 }
 
+/// The same of one that takes it from the child as it is made.
+fn asks_for_a_streamed_copy(master: &Daemon) -> TcpStream {
+    let mut replica = TcpStream::connect(master.address()).unwrap();
+    replica
+        .write_all(b"REPLCONF capa eof capa psync2\r\n")
+        .unwrap();
+    let mut answer = [0; 5];
+    replica.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    replica.write_all(b"PSYNC ? -1\r\n").unwrap();
+    replica
+}
+
 #[test]
 fn a_dump_that_is_lost_is_not_joined_and_its_stream_is_not_kept() {
     // With a save point the child goes on without its replicas.
@@ -378,14 +391,7 @@ fn a_child_that_streams_ends_with_its_last_replica() {
         let value = "x".repeat(1_000_000);
         assert_eq!(client.text(&format!("SET {number} {value}")), "OK");
     }
-    let mut replica = TcpStream::connect(master.address()).unwrap();
-    replica
-        .write_all(b"REPLCONF capa eof capa psync2\r\n")
-        .unwrap();
-    let mut answer = [0; 5];
-    replica.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"+OK\r\n");
-    replica.write_all(b"PSYNC ? -1\r\n").unwrap();
+    let replica = asks_for_a_streamed_copy(&master);
     wait_until("a child", || {
         master
             .log()
@@ -398,6 +404,47 @@ fn a_child_that_streams_ends_with_its_last_replica() {
     let slave = slave_of(&master, "");
     wait_link(&slave);
     assert_eq!(slave.text("DBSIZE"), "40");
+}
+
+#[test]
+fn a_copy_is_whole_although_the_next_one_begins_as_it_ends() {
+    let master = Daemon::server(&format!(
+        "{QUIET}\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrdb-key-save-delay 40000"
+    ));
+    for number in 0..50 {
+        assert_eq!(master.text(&format!("SET {number} v")), "OK");
+    }
+    let slave = slave_of(&master, "");
+    wait_until("a child", || {
+        master
+            .log()
+            .contains("Background RDB transfer started by pid ")
+    });
+    let _next = asks_for_a_streamed_copy(&master);
+    // That one's child would be waited for too long.
+    let slowed = master.text("CONFIG SET rdb-key-save-delay 10000000");
+    assert_eq!(slowed, "OK");
+    wait_link(&slave);
+    assert_eq!(slave.text("DBSIZE"), "50");
+}
+
+#[test]
+fn the_old_data_stay_where_a_copy_cannot_become_the_dump_file() {
+    let (master, slave) = (Daemon::server(QUIET), Daemon::server(QUIET));
+    assert_eq!(master.text("SET new 1"), "OK");
+    assert_eq!(slave.text("SET old 1"), "OK");
+    let dump = slave.dir().join("dump.rdb");
+    std::fs::create_dir(&dump).unwrap();
+    slaveof(&slave, &master);
+    wait_until("the copy is refused", || {
+        slave
+            .log()
+            .contains("Failed trying to rename the temp DB into dump.rdb")
+    });
+    assert_eq!(slave.text("GET old"), "1");
+    std::fs::remove_dir(&dump).unwrap();
+    wait_value(&slave, "new", "1");
+    assert_eq!(slave.text("DBSIZE"), "1");
 }
 
 /// The next replica that comes to a primary made of paper: its connection, and what it asked PSYNC for.

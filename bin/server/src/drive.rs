@@ -198,6 +198,11 @@ impl Shell {
             return;
         };
         *self.loading_file.borrow_mut() = Rc::downgrade(&file);
+        if path.is_dir() {
+            // The old data are better than a copy that cannot become the dump file.
+            let line = format!("{}: Is a directory", crate::load::RENAME);
+            return self.turn(|engine| engine.sync_file_failed(&line));
+        }
         if self.turn(Engine::begin_sync_load) {
             let result = crate::load::load_received(&self, &file, &path, base).await;
             self.turn(|engine| engine.sync_loaded(result));

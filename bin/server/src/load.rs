@@ -14,6 +14,10 @@ use crate::dump::SyncFile;
 use crate::dump::aside;
 use crate::shell::Shell;
 
+/// A dump that came cannot be made the dump file.
+pub(crate) const RENAME: &str =
+    "Failed trying to rename the temp DB into dump.rdb in PRIMARY <-> REPLICA synchronization";
+
 /// Loads the dump file, if there is one, while clients are told to wait.
 pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     let file = match File::open(path) {
@@ -56,8 +60,6 @@ pub(crate) async fn load_received(
     base: Option<PathBuf>,
 ) -> Result<Option<u64>, String> {
     const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB from disk";
-    const RENAME: &str =
-        "Failed trying to rename the temp DB into dump.rdb in PRIMARY <-> REPLICA synchronization";
     let file = File::open(&received.path).map_err(|error| format!("{LOAD}: {}", reason(&error)))?;
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     shell.turn(|engine| engine.begin_load(bytes));
