@@ -209,7 +209,7 @@ fn write_base(
         .functions
         .iter()
         .try_for_each(|code| rewriter.library(code))?;
-    rewriter.keyspace(keyspace, request.now_ms, sync_at)?;
+    rewriter.keyspace(keyspace, request.expired_ms, sync_at)?;
     rewriter.finish()?.sink.sync_all()
 }
 

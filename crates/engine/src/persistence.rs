@@ -32,7 +32,7 @@ impl Engine {
             now_ms: if replication.is_some() {
                 0
             } else {
-                self.now.unix_ms()
+                self.dump_without_expired_ms()
             },
             key_delay_us: self.config.rdb_key_save_delay,
             version: crate::engine::rdb_version(&self.config),
@@ -55,6 +55,15 @@ impl Engine {
             // Big lists take an eighth more in a dump than in memory.
             expected_bytes: (data_bytes + data_bytes / 8) as u64,
         }
+    }
+
+    /// Before when keys have expired that no dump has to hold, Unix milliseconds. At a replica that is never: its primary may have given
+    /// one of them more time before it expired.
+    pub(crate) fn dump_without_expired_ms(&self) -> u64 {
+        if self.is_slave() {
+            return 0;
+        }
+        self.now.unix_ms()
     }
 
     /// Saves while everything waits.

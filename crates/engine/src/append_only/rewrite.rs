@@ -26,6 +26,7 @@ impl Engine {
         let as_dump = self.config.aof_use_rdb_preamble;
         RewriteRequest {
             now_ms: self.now.unix_ms(),
+            expired_ms: self.dump_without_expired_ms(),
             functions: if as_dump {
                 Vec::new()
             } else {

@@ -47,8 +47,10 @@ pub struct SaveRequest {
 /// How the base of an append-only file is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewriteRequest {
-    /// The time, Unix milliseconds: keys that expired before are left out.
+    /// The time, Unix milliseconds.
     pub now_ms: u64,
+    /// Keys that expired before are left out, Unix milliseconds.
+    pub expired_ms: u64,
     /// The sources of all libraries of functions, where it is commands.
     pub functions: Vec<Vec<u8>>,
     /// Imports of slots that are under way, where it is commands.

@@ -569,3 +569,21 @@ fn who_is_a_primary_without_the_data_of_its_file_begins_a_new_one() {
         assert_forks(&mut server, forks);
     }
 }
+
+#[test]
+fn a_replica_rewrites_keys_that_its_primary_has_not_deleted() {
+    let mut server = Server::with(ServerConfig {
+        aof_use_rdb_preamble: false,
+        ..ServerConfig::default()
+    });
+    let a = server.a;
+    for (host, port, leaves_out) in [("NO", "ONE", true), ("127.0.0.1", "7002", false)] {
+        server.run(a, &["REPLICAOF", host, port]);
+        server.talk.child.set(Some(ChildEnd::Done));
+        let started = server.run(a, &["BGREWRITEAOF"]);
+        assert!(started.contains(" started"), "{started}");
+        let expired_ms = server.talk.expired_ms.take().expect("a base");
+        assert_eq!(expired_ms > 0, leaves_out);
+        server.engine.look_after_child();
+    }
+}

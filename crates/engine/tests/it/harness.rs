@@ -45,6 +45,8 @@ pub(crate) struct Talk {
     pub(crate) full: Arc<AtomicBool>,
     /// The place in the stream that the dump of the last child tells.
     pub(crate) dump_offset: Cell<Option<u64>>,
+    /// Before when keys have expired that the base of the last child lacks.
+    pub(crate) expired_ms: Cell<Option<u64>>,
     /// How many children were ended.
     pub(crate) killed: Cell<u32>,
 }
@@ -216,6 +218,9 @@ impl Children for World {
         if let Job::Save(dump) = job {
             let place = dump.facts.replication.as_ref();
             self.talk.dump_offset.set(place.map(|place| place.offset));
+        }
+        if let Job::Rewrite(base) = job {
+            self.talk.expired_ms.set(Some(base.expired_ms));
         }
         let child = Child { pid: 7, fork_us: 0 };
         let end = self.talk.child.get();

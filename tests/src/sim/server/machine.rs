@@ -196,7 +196,7 @@ fn base(keyspace: &Keyspace, request: &RewriteRequest) -> Result<Vec<u8>, String
             .functions
             .iter()
             .try_for_each(|code| rewriter.library(code))?;
-        rewriter.keyspace(keyspace, request.now_ms, |_| Ok(()))?;
+        rewriter.keyspace(keyspace, request.expired_ms, |_| Ok(()))?;
         rewriter.finish()
     };
     write().map_err(|error: std::io::Error| error.to_string())
