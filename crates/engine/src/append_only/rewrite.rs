@@ -13,6 +13,8 @@ use crate::{ClientId, Engine};
 const FAILURES_TO_WAIT: u32 = 3;
 /// They never wait longer, minutes.
 const MOST_MINUTES: u64 = 60;
+/// Those that are to make the first file never wait longer, seconds.
+const MOST_SECONDS: u64 = 60;
 /// The increment of a file that is not whole yet could not be written.
 const LOST: &str = "What belongs behind the new AOF base file was lost";
 
@@ -153,10 +155,21 @@ impl Engine {
     /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.
     pub(crate) fn start_scheduled_rewrite(&mut self) -> bool {
         let aof = &self.journal.append_only;
-        let rested = self.now.mono_s() > aof.last_rewrite_try || !aof.last_rewrite_failed;
-        // A fork that failed has been logged, and is tried again.
+        // While there is no whole file nothing is safe, and a try that fails leaves nothing behind.
+        let first = aof.state == State::WaitRewrite;
+        let pause = if first {
+            u64::from(aof.failures).min(MOST_SECONDS)
+        } else {
+            0
+        };
+        let rested = self.now.mono_s() > aof.last_rewrite_try + pause || !aof.last_rewrite_failed;
         let idle = aof.installing.is_none();
-        aof.rewrite_scheduled && rested && idle && !self.waits() && self.start_rewrite().is_ok()
+        // A fork that failed has been logged, and is tried again.
+        aof.rewrite_scheduled
+            && rested
+            && idle
+            && (first || !self.waits())
+            && self.start_rewrite().is_ok()
     }
 
     /// Starts a rewrite if the file has grown as much as the configuration allows.

@@ -224,3 +224,29 @@ fn a_first_file_whose_increment_is_lost_at_the_last_moment_is_written_anew() {
     assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
     assert!(info.contains("aof_buffer_length:0\r\n"), "{info}");
 }
+
+#[test]
+fn a_first_file_is_tried_again_soon_however_often_it_failed() {
+    let mut server = Server::with(ServerConfig::default());
+    let a = server.a;
+    server.talk.child.set(Some(ChildEnd::Failed));
+    server.run(a, &["CONFIG", "SET", "appendonly", "yes"]);
+    for second in [10, 20, 30, 40, 50, 60, 90] {
+        let end = if second < 90 {
+            ChildEnd::Failed
+        } else {
+            ChildEnd::Done
+        };
+        server.engine.look_after_child();
+        server.talk.child.set(Some(end));
+        server.engine.set_now(Now {
+            mono_ms: second * 1000,
+            unix_us: 1_000_000_000_000 + second * 1_000_000,
+        });
+        server.engine.tick();
+    }
+    server.engine.look_after_child();
+    let info = server.run(a, &["INFO", "persistence"]);
+    assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
+    assert!(info.contains("aof_rewrite_scheduled:0\r\n"), "{info}");
+}
