@@ -1,8 +1,9 @@
 //! What clients may ask of a sentinel, and the gates a request passes: known, arity, password, subscribed clients. The
 //! rows are in [`table`]; SENTINEL stands in [`sentinel`] and [`settings`], pub/sub and the connections in [`sessions`],
-//! CLIENT in [`client`], ACL in [`acl`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
+//! CLIENT in [`client`], ACL in [`acl`], what is told of them in [`audit`], HELLO and AUTH in [`handshake`], COMMAND in [`describe`], INFO in [`info`].
 
 mod acl;
+mod audit;
 mod client;
 mod describe;
 mod handshake;
@@ -70,7 +71,9 @@ impl Monitor {
         if !row.facts.accepts(request.len()) {
             return Err(wrong_arity(row));
         }
-        self.gate_access(client, row, request)?;
+        let allowed = self.gate_access(client, row, request);
+        self.audit(client, row, request, allowed.is_err());
+        allowed?;
         if self.cx.sessions.is_bound_to_pubsub(client) && !may_run_subscribed(row) {
             return Err(Reply::err(format!(
                 "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \

@@ -30,6 +30,45 @@ fn texts(reply: Reply) -> Vec<String> {
 }
 
 #[test]
+fn what_changes_something_is_audited_without_passwords() {
+    let mut world = world("audit-log admin\n");
+    for request in [
+        "SENTINEL SET m auth-pass secret",
+        "SENTINEL CONFIG SET sentinel-pass secret",
+        "ACL SETUSER app on >secret",
+        "SENTINEL MASTERS",
+        "SENTINEL get-master-addr-by-name m",
+        "PING",
+        "SENTINEL NOSUCH",
+        "AUTH app secret",
+        "SENTINEL REMOVE m",
+    ] {
+        world.ask(0, request);
+    }
+    let lines = world.events(0, 0);
+    let audit: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("Audit: user "))
+        .map(|line| line.split_once(" at ").unwrap().1)
+        .map(|line| line.split_once(' ').unwrap().1)
+        .collect();
+    assert_eq!(
+        audit,
+        [
+            r#"run: "SENTINEL" "SET" "m" "auth-pass" "(redacted)""#,
+            r#"run: "SENTINEL" "CONFIG" "SET" "sentinel-pass" "(redacted)""#,
+            r#"run: "ACL" "SETUSER" "(redacted)" "(redacted)" "(redacted)""#,
+            r#"refused (NOPERM): "SENTINEL" "REMOVE" "m""#,
+        ]
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("Audit: user app at "))
+    );
+}
+
+#[test]
 fn users_are_made_shown_and_deleted() {
     let mut world = world("");
     assert_eq!(world.ask(0, "ACL WHOAMI"), Reply::bulk("default"));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use acl::Catalog;
-use commands::table::{Channels, Group, row};
+use commands::table::{Channels, Group, row, setuser_secrets};
 
 /// What is known of a command or subcommand. `commands.rs` runs it by its name.
 pub(crate) type Row = commands::table::Row<()>;
@@ -35,6 +35,42 @@ pub(crate) fn find_whole(name: &str) -> Option<&'static Row> {
     }
 }
 
+/// Administrative commands that change nothing.
+const ASKING: &[&str] = &[
+    "role",
+    "sentinel|ckquorum",
+    "sentinel|get-master-addr-by-name",
+    "sentinel|get-primary-addr-by-name",
+    "sentinel|info-cache",
+    "sentinel|is-master-down-by-addr",
+    "sentinel|is-primary-down-by-addr",
+    "sentinel|master",
+    "sentinel|masters",
+    "sentinel|myid",
+    "sentinel|pending-scripts",
+    "sentinel|primaries",
+    "sentinel|primary",
+    "sentinel|replicas",
+    "sentinel|sentinels",
+    "sentinel|slaves",
+];
+
+/// Whether a command, by its whole name, is one of those.
+pub(crate) fn only_asks(name: &str) -> bool {
+    ASKING.contains(&name)
+}
+
+/// The words behind the names of passwords, in SENTINEL SET and SENTINEL CONFIG SET.
+fn passwords(args: commands::Args<'_>) -> Vec<usize> {
+    let names: [&[u8]; 2] = [b"auth-pass", b"sentinel-pass"];
+    let is_name = |word: &&[u8]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
+    let places = args.iter().enumerate();
+    places
+        .filter(|(_, word)| is_name(word))
+        .map(|(at, _)| at + 1)
+        .collect()
+}
+
 /// Whether a sentinel has a command of this name.
 pub(crate) fn is_command(name: &str) -> bool {
     find(name).is_some()
@@ -54,7 +90,7 @@ pub(crate) static COMMANDS: &[Row] = &[
         row("acl|load", 2, "admin noscript loading stale", Group::Server).about("6.0.0", "Reads the users from the ACL file again."),
         row("acl|log", -2, "admin noscript loading stale", Group::Server).about("6.0.0", "Shows what was denied lately."),
         row("acl|save", 2, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("6.0.0", "Writes the users to the ACL file."),
-        row("acl|setuser", -3, "admin noscript loading stale", Group::Server).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("6.0.0", "Creates a user or changes its rules."),
+        row("acl|setuser", -3, "admin noscript loading stale", Group::Server).secrets(setuser_secrets).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).about("6.0.0", "Creates a user or changes its rules."),
         row("acl|users", 2, "admin noscript loading stale", Group::Server).about("6.0.0", "Lists the names of all users."),
         row("acl|whoami", 2, "noscript loading stale", Group::Server).about("6.0.0", "Tells as which user this connection acts."),
     ]),
@@ -98,7 +134,7 @@ pub(crate) static COMMANDS: &[Row] = &[
     row("role", 1, "noscript loading stale fast", Group::Server).categories("admin dangerous").about("2.8.12", "Tells that this is a sentinel, and which masters it watches."),
     row("sentinel", -2, "admin", Group::Sentinel).about("2.8.4", "Watched masters, their replicas and the other sentinels.").subs(&[
         row("sentinel|ckquorum", 3, "admin", Group::Sentinel).about("2.8.4", "Checks whether enough sentinels are reachable for a failover."),
-        row("sentinel|config", -4, "admin", Group::Sentinel).about("6.2.0", "Shows or sets what is not of one master."),
+        row("sentinel|config", -4, "admin", Group::Sentinel).secrets(passwords).about("6.2.0", "Shows or sets what is not of one master."),
         row("sentinel|debug", -2, "admin", Group::Sentinel).about("7.0.0", "Shows or sets the periods of the protocol."),
         row("sentinel|failover", -3, "admin", Group::Sentinel).about("2.8.4", "Fails a master over although it is not down."),
         row("sentinel|flushconfig", 2, "admin", Group::Sentinel).about("2.8.4", "Writes the configuration file."),
@@ -119,7 +155,7 @@ pub(crate) static COMMANDS: &[Row] = &[
         row("sentinel|replicas", 3, "admin", Group::Sentinel).about("5.0.0", "Describes the replicas of a master."),
         row("sentinel|reset", 3, "admin", Group::Sentinel).about("2.8.4", "Forgets the replicas and sentinels of masters and finds them anew."),
         row("sentinel|sentinels", 3, "admin", Group::Sentinel).about("2.8.4", "Describes the other sentinels of a master."),
-        row("sentinel|set", -5, "admin", Group::Sentinel).about("2.8.4", "Changes how a master is watched."),
+        row("sentinel|set", -5, "admin", Group::Sentinel).secrets(passwords).about("2.8.4", "Changes how a master is watched."),
         row("sentinel|simulate-failure", -3, "admin", Group::Sentinel).about("3.2.0", "Lets this sentinel crash at a chosen moment."),
         row("sentinel|slaves", 3, "admin", Group::Sentinel).about("2.8.0", "Describes the replicas of a master."),
     ]),
@@ -127,3 +163,21 @@ pub(crate) static COMMANDS: &[Row] = &[
     row("subscribe", -2, "pubsub noscript loading stale", Group::PubSub).channels(Channels::Subscribed).about("2.0.0", "Subscribes to events by their names."),
     row("unsubscribe", -1, "pubsub noscript loading stale", Group::PubSub).about("2.0.0", "Ends subscriptions to events."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use commands::Flags;
+
+    use super::*;
+
+    #[test]
+    fn what_only_asks_is_known_and_administrative() {
+        for name in ASKING {
+            let row = find_whole(name).expect("a command of this name");
+            assert!(
+                row.facts.flags.has(Flags::ADMIN) || row.subs.is_empty(),
+                "{name}"
+            );
+        }
+    }
+}
