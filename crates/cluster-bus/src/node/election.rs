@@ -268,7 +268,7 @@ impl Node {
     pub(super) fn give_up_past_election(&mut self, master: PeerKey) {
         let epoch = self.table[master].config_epoch;
         let waits = self.election.is_open() && self.election.requested;
-        if !waits || epoch < self.election.epoch || !self.table[master].is_master() {
+        if !waits || epoch < self.election.epoch {
             return;
         }
         let label = self.table[master].label();

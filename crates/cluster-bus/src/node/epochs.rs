@@ -46,7 +46,10 @@ impl Node {
         if header.config_epoch > self.table[sender].config_epoch {
             self.table[sender].config_epoch = header.config_epoch;
             self.todo.save = true;
-            self.give_up_past_election(sender);
+            // Who has just been elected in our epoch is a replica in our table still.
+            if header.master.is_none() {
+                self.give_up_past_election(sender);
+            }
         }
     }
 

@@ -103,6 +103,7 @@ impl Node {
         self.turn_into_master(owner);
         self.table[owner].config_epoch = config_epoch;
         self.todo.save = true;
+        self.give_up_past_election(owner);
         self.claim_slots(owner, config_epoch, slots);
     }
 
