@@ -218,6 +218,22 @@ fn label(world: &World, host: u16) -> String {
 }
 
 #[test]
+fn once_a_failure_is_agreed_on_reports_of_it_are_not_renewed() {
+    let mut world = cluster(3, 4, &quick());
+    let id = world.id_text(3);
+    world.kill(3);
+    world.run_until("it has failed", 10_000, |world| {
+        (0..3).all(|host| world.flags(host, 3).has(NodeFlags::FAIL))
+    });
+    // Longer than a report counts.
+    world.run_ms(6000);
+    for host in 0..3 {
+        let count = world.call(host, |node, now| node.count_failure_reports(now, &id));
+        assert_eq!(count.unwrap(), 0);
+    }
+}
+
+#[test]
 fn reports_of_one_master_are_no_majority_and_grow_old() {
     let mut world = cluster(5, 5, &quick());
     // Only 0 and 1 cannot reach 4: two of five.

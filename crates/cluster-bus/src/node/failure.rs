@@ -57,9 +57,10 @@ impl Node {
         self.todo.update_state = true;
     }
 
-    /// A node says that another one is down, which counts if its word does, or that it is not.
+    /// A node says that another one is down, which counts if its word does, or that it is not. What is agreed on already needs no
+    /// more witnesses: once it is back, old ones are not to bring it down again.
     pub(super) fn note_report(&mut self, now: Now, about: PeerKey, by: PeerKey, down: bool) {
-        let counts = self.is_elector(by);
+        let counts = self.is_elector(by) && !self.table[about].is(NodeFlags::FAIL);
         let reports = &mut self.table[about].reports;
         let (news, how) = if down {
             let is_new = counts && reports.insert(by, now.mono_ms).is_none();
