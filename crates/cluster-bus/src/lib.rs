@@ -21,7 +21,7 @@
 //! while let Some(output) = node.poll_output() {
 //!     match output {
 //!         // To be written, fsynced and renamed into place; before any packet behind it leaves, if it is a promise.
-//!         Output::Persist { text: _nodes_conf, promise: _ } => {}
+//!         Output::Persist { text: _nodes_conf, urgency: _ } => {}
 //!         Output::Connect { .. } | Output::Close { .. } | Output::Send { .. } | Output::Event(_) => {}
 //!     }
 //! }
@@ -43,7 +43,7 @@ pub use message::{Announced, Message, Packet, Published};
 pub use node::{
     Caller, ClusterState, CommandError, Config, Dropped, Endpoint, Event, Facts, FailoverKind,
     Faults, Input, Keyspace, LinkId, LinkInfo, LogLevel, Node, Output, Query, Reply, Route,
-    SlotUsage,
+    SlotUsage, Urgency,
 };
 pub use nodes_conf::NodesConf;
 pub use slots::{SLOT_COUNT, Slot, SlotSet, key_slot};

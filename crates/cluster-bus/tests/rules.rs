@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cluster_bus::message::{self, Body, Header, NodeFlags, Packet, PingKind, Version, WireIp};
 use cluster_bus::node::{FailoverKind, SlotChange};
 use cluster_bus::{
-    Caller, Config, Event, Facts, MAX_EPOCH, NodeId, Query, Route, Slot, SlotSet, key_slot,
+    Caller, Config, Event, Facts, MAX_EPOCH, NodeId, Query, Route, Slot, SlotSet, Urgency, key_slot,
 };
 use harness::{World, cluster, port, quick, settled, slots};
 
@@ -665,7 +665,7 @@ fn the_vote_is_on_disk_before_it_is_sent() {
     );
     let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
     let persist = outputs.iter().position(|output| {
-        matches!(output, cluster_bus::Output::Persist { text, promise: true } if text.ends_with("vars currentEpoch 10 lastVoteEpoch 10\n"))
+        matches!(output, cluster_bus::Output::Persist { text, urgency: Urgency::Promise } if text.ends_with("vars currentEpoch 10 lastVoteEpoch 10\n"))
     });
     let ack = outputs.iter().position(|output| {
         matches!(output, cluster_bus::Output::Send { packet: Packet::Full(message), .. } if message.body == Body::FailoverAuthAck)
@@ -677,32 +677,36 @@ fn the_vote_is_on_disk_before_it_is_sent() {
 fn marks_of_slots_on_the_move_hold_up_no_packet_and_their_new_owner_does() {
     let mut world = cluster(3, 6, &quick());
     let (source, target) = (world.id(0).to_string(), world.id(1).to_string());
-    let promises = |world: &mut World, host: usize, change: SlotChange| -> Vec<bool> {
+    let mut saves = |host: usize, change: SlotChange| -> (Vec<Urgency>, bool) {
         let now = world.now();
         let node = &mut world.hosts[host].node;
         node.set_slot(now, slot(0), &change, 0).unwrap();
-        assert!(node.has_changed());
-        std::iter::from_fn(|| node.poll_output())
-            .filter_map(|output| match output {
-                cluster_bus::Output::Persist { promise, .. } => Some(promise),
-                _ => None,
-            })
-            .collect()
+        let is_waited_for = node.has_changed();
+        let outputs = std::iter::from_fn(|| node.poll_output());
+        (
+            outputs.filter_map(|output| urgency(&output)).collect(),
+            is_waited_for,
+        )
     };
-    assert_eq!(
-        promises(&mut world, 1, SlotChange::Importing(source)),
-        [false]
-    );
-    assert_eq!(
-        promises(&mut world, 0, SlotChange::Migrating(target.clone())),
-        [false]
-    );
-    assert_eq!(
-        promises(&mut world, 1, SlotChange::Node(target.clone())),
-        [true]
-    );
-    assert_eq!(promises(&mut world, 0, SlotChange::Node(target)), [true]);
-    assert_eq!(promises(&mut world, 0, SlotChange::Stable), [false]);
+    let given = || SlotChange::Node(target.clone());
+    let asked = (vec![Urgency::Asked], true);
+    assert_eq!(saves(1, SlotChange::Importing(source)), asked);
+    assert_eq!(saves(0, SlotChange::Migrating(target.clone())), asked);
+    assert_eq!(saves(1, given()), (vec![Urgency::Promise], true));
+    // It is enough that the new owner remembers it.
+    assert_eq!(saves(0, given()), (vec![Urgency::Promise], false));
+    assert_eq!(saves(2, given()), (vec![Urgency::News], false));
+    for host in 0..3 {
+        assert_eq!(saves(host, given()), (vec![], false), "it is so already");
+    }
+    assert_eq!(saves(0, SlotChange::Stable), asked);
+}
+
+fn urgency(output: &cluster_bus::Output) -> Option<Urgency> {
+    match output {
+        cluster_bus::Output::Persist { urgency, .. } => Some(*urgency),
+        _ => None,
+    }
 }
 
 // --- state ------------------------------------------------------------------------------------------------------

@@ -145,6 +145,7 @@ impl Engine {
         };
         node.handle_timeout(now, facts);
         self.perform_bus();
+        self.keeper.nodes_file.write_news();
         self.tick_migrations();
         self.redirect_blocked();
     }
@@ -271,7 +272,7 @@ impl Engine {
             .and_then(|node| node.poll_output())
         {
             match output {
-                Output::Persist { text, promise } => self.keeper.nodes_file.replace(text, promise),
+                Output::Persist { text, urgency } => self.keeper.nodes_file.replace(text, urgency),
                 Output::Event(event) => self.bus_event(event),
                 output => {
                     if let Some(output) = self.keeper.nodes_file.pass(output) {

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cluster_bus::message::{Body, Message, NodeFlags, Packet};
 use cluster_bus::node::{FailoverKind, SlotChange};
 use cluster_bus::{
-    ClusterState, Config, Event, Facts, LinkId, LogLevel, Node, NodeId, Slot, codec, nodes_conf,
+    ClusterState, Config, Event, Facts, LinkId, LogLevel, Node, NodeId, Slot, Urgency, codec,
+    nodes_conf,
 };
 
 use super::faults::Plan;
@@ -131,7 +132,7 @@ impl Core for Server {
                 Bus::Close { link } => Output::Close { conn: conn(link) },
                 Bus::Persist {
                     text,
-                    promise: true,
+                    urgency: Urgency::Promise,
                 } => Output::Persist(text.into_bytes()),
                 Bus::Persist { text, .. } => Output::Write(text.into_bytes()),
                 Bus::Send { link, packet } => self.packet(conn(link), &packet),

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use super::io::{Event, LogLevel};
 use super::state::Node;
-use super::table::PeerKey;
-use super::table::Way;
+use super::table::{PeerKey, Table, Way};
 use crate::message::{Body, NodeFlags};
 use crate::{NodeId, Now, Slot, SlotSet};
 
@@ -281,7 +280,21 @@ impl Node {
             SlotChange::Stable => self.table.close(slot),
             SlotChange::Node(owner) => {
                 let owner = self.named(owner)?;
+                let open = |table: &Table| {
+                    (
+                        table.importing.contains_key(&slot),
+                        table.migrating.contains_key(&slot),
+                    )
+                };
+                let before = (self.table.owner(slot), open(&self.table));
                 self.give_slot(now, slot, owner, keys);
+                let changed = before != (self.table.owner(slot), open(&self.table));
+                if owner != self.table.myself() || !changed {
+                    // Who closes a slot tells all nodes, and the new owner tells them, too, until they know.
+                    self.todo.save |= changed;
+                    self.end_call(now);
+                    return Ok(());
+                }
             }
         }
         self.saved(now)
@@ -337,6 +350,7 @@ impl Node {
         let top = self.my_master().unwrap_or(myself);
         let was_ours = self.table.owner(slot) == Some(top);
         self.table.set_owner(slot, Some(owner));
+        self.todo.update_state = true;
         if was_ours && owner != top && self.table[top].slots().is_empty() {
             self.lose_last_slot(owner);
         }
@@ -380,6 +394,7 @@ impl Node {
     /// CLUSTER SAVECONFIG.
     pub fn save_config(&mut self, now: Now) {
         self.todo.save = true;
+        self.asked = true;
         self.end_call(now);
     }
 
@@ -589,6 +604,7 @@ impl Node {
 
     fn saved(&mut self, now: Now) -> Done {
         self.todo.save = true;
+        self.asked = true;
         self.todo.update_state = true;
         self.end_call(now);
         Ok(())

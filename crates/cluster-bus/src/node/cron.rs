@@ -1,6 +1,6 @@
 //! What happens ten times a second, and what happens once at the end of every call. Only the order is decided here.
 
-use super::io::{Event, LogLevel, Output};
+use super::io::{Event, LogLevel, Output, Urgency};
 use super::migration::Census;
 use super::state::Node;
 use crate::Now;
@@ -91,11 +91,17 @@ impl Node {
         }
         if std::mem::take(&mut self.todo.save) {
             let promises = Some(self.promises());
-            let promise = self.promised != promises;
+            let urgency = if self.promised != promises {
+                Urgency::Promise
+            } else if self.asked {
+                Urgency::Asked
+            } else {
+                Urgency::News
+            };
             self.promised = promises;
             // The text is made when it is taken.
             let text = String::new();
-            self.outputs.push_back(Output::Persist { text, promise });
+            self.outputs.push_back(Output::Persist { text, urgency });
         }
         self.outputs.append(&mut self.held);
         debug_assert!(

@@ -237,13 +237,23 @@ pub enum Output {
     Persist {
         /// The whole file.
         text: String,
-        /// What this node tells of itself has changed (an epoch, a vote, its slots, its role): no packet behind this
-        /// output may leave before the file is in its place. News of other nodes, which they tell again, and marks of
-        /// slots on the move need not be waited for; only who asked for such a change is answered afterwards.
-        promise: bool,
+        /// Who waits for it.
+        urgency: Urgency,
     },
     /// Something for the server.
     Event(Event),
+}
+
+/// Who waits until a change is in nodes.conf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Nobody: these are news of other nodes, which they tell again. Many of them may be one write.
+    News,
+    /// Who asked for it is answered afterwards: a command, or marks of slots on the move.
+    Asked,
+    /// What this node tells of itself has changed (an epoch, a vote, its slots, its role): no packet behind this output
+    /// may leave before the file is in its place.
+    Promise,
 }
 
 /// Something for the server.

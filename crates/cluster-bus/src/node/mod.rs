@@ -29,7 +29,7 @@
 //!
 //! A call changes the state and collects packets; when it ends, a change that has to survive a crash puts one
 //! [`Output::Persist`] *before* all packets of the call. Where it changes what this node tells of itself, it is a
-//! [promise](Output::Persist::promise), and packets wait for it. So nothing that this node says depends on something
+//! [promise](Urgency::Promise), and packets wait for it. So nothing that this node says depends on something
 //! that it could forget: not a vote, not an epoch, not a slot.
 
 mod command_line;
@@ -68,7 +68,7 @@ pub use command_line::{Keyspace, SlotUsage};
 pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
 pub use io::{
     Caller, ClusterState, Config, Dropped, Endpoint, Event, Facts, Faults, Input, LinkId, LogLevel,
-    Output,
+    Output, Urgency,
 };
 pub use links::LinkInfo;
 pub use reply::Reply;
@@ -126,6 +126,7 @@ impl Node {
             stats: Stats::default(),
             next_cron_ms: now.mono_ms,
             cron_count: 0,
+            asked: false,
             todo: Todo {
                 // What did not fit together in the file is told to it as it was understood.
                 save: fresh || shards_differ,
@@ -196,24 +197,25 @@ impl Node {
     /// one write of the state after the last.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front()?;
-        let Output::Persist { mut promise, .. } = output else {
+        let Output::Persist { mut urgency, .. } = output else {
             return Some(output);
         };
-        while let Some(Output::Persist { promise: next, .. }) = self.outputs.front() {
-            promise |= next;
+        while let Some(Output::Persist { urgency: next, .. }) = self.outputs.front() {
+            urgency = urgency.max(*next);
             self.outputs.pop_front();
         }
+        self.asked = false;
         Some(Output::Persist {
             text: self.nodes_conf().to_string(),
-            promise,
+            urgency,
         })
     }
 
-    /// Whether an [`Output::Persist`] waits to be taken.
+    /// Whether an [`Output::Persist`] waits to be taken that somebody is to be answered after.
     #[must_use]
     pub fn has_changed(&self) -> bool {
         let mut outputs = self.outputs.iter();
-        outputs.any(|output| matches!(output, Output::Persist { .. }))
+        self.asked && outputs.any(|output| matches!(output, Output::Persist { .. }))
     }
 
     /// The configuration.

@@ -89,6 +89,7 @@ impl Node {
             self.table.open(slot, way, other);
         }
         self.todo.save = true;
+        self.asked = true;
         self.end_call(now);
     }
 }

@@ -39,6 +39,8 @@ pub struct Node {
     pub(super) next_cron_ms: u64,
     pub(super) cron_count: u64,
     pub(super) todo: Todo,
+    /// Somebody is answered once the next `Persist` is on the disk.
+    pub(super) asked: bool,
     /// What the last `Persist` held of what this node tells of itself.
     pub(super) promised: Option<Promises>,
     /// What the call under way has collected: leaves behind its `Persist`.

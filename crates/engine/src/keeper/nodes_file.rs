@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use cluster_bus::Output;
+use cluster_bus::{Output, Urgency};
 
 use crate::ClientId;
 
@@ -11,6 +11,8 @@ use crate::ClientId;
 pub(crate) struct NodesFile {
     /// The newest text, if the write under way, or the last one, was of an older one.
     pub(crate) next: Option<String>,
+    /// Somebody waits for that one: it is written at the end of the turn. News are written at the next tick.
+    urgent: bool,
     writing: bool,
     /// Promises among the outputs below that the write under way keeps.
     kept: usize,
@@ -29,11 +31,17 @@ pub(crate) const FAILURE_LOG_MS: u64 = 30_000;
 
 impl NodesFile {
     /// A new text to be written.
-    pub(crate) fn replace(&mut self, text: String, promise: bool) {
+    pub(crate) fn replace(&mut self, text: String, urgency: Urgency) {
         self.next = Some(text);
-        if promise {
+        self.urgent |= urgency > Urgency::News;
+        if urgency == Urgency::Promise {
             self.held.push_back(None);
         }
+    }
+
+    /// It is time to write what nobody waits for.
+    pub(crate) fn write_news(&mut self) {
+        self.urgent |= self.next.is_some();
     }
 
     /// The output again if it may leave now; otherwise it is kept until then.
@@ -54,10 +62,11 @@ impl NodesFile {
 
     /// The text to be written now, if one is to be.
     pub(crate) fn begin(&mut self) -> Option<String> {
-        if self.writing {
+        if self.writing || !self.urgent {
             return None;
         }
         let text = self.next.take()?;
+        self.urgent = false;
         self.writing = true;
         let promises = self.held.iter().filter(|held| held.is_none());
         self.kept = promises.count();
@@ -103,9 +112,9 @@ mod tests {
     fn packets_wait_for_promises_and_for_nothing_else() {
         let mut file = NodesFile::default();
         assert_eq!(file.pass(output(1)), Some(output(1)));
-        file.replace("news".into(), false);
+        file.replace("news".into(), Urgency::News);
         assert_eq!(file.pass(output(2)), Some(output(2)));
-        file.replace("promise".into(), true);
+        file.replace("promise".into(), Urgency::Promise);
         assert_eq!(file.pass(output(3)), None);
         assert_eq!(file.begin().as_deref(), Some("promise"));
         assert_eq!(file.pass(output(4)), None, "it is not written yet");
@@ -114,13 +123,28 @@ mod tests {
     }
 
     #[test]
+    fn news_are_written_at_the_next_tick_or_with_what_somebody_waits_for() {
+        let mut file = NodesFile::default();
+        file.write_news();
+        file.replace("1".into(), Urgency::News);
+        assert_eq!(file.begin(), None);
+        file.replace("2".into(), Urgency::News);
+        file.write_news();
+        assert_eq!(file.begin().as_deref(), Some("2"));
+        file.end();
+        file.replace("3".into(), Urgency::News);
+        file.replace("4".into(), Urgency::Asked);
+        assert_eq!(file.begin().as_deref(), Some("4"));
+    }
+
+    #[test]
     fn what_changes_during_a_write_is_one_more_write() {
         let mut file = NodesFile::default();
-        file.replace("1".into(), true);
+        file.replace("1".into(), Urgency::Promise);
         assert_eq!(file.pass(output(1)), None);
         assert_eq!(file.begin().as_deref(), Some("1"));
         for number in 2..=3 {
-            file.replace(number.to_string(), true);
+            file.replace(number.to_string(), Urgency::Promise);
             assert_eq!(file.pass(output(number)), None);
             assert_eq!(file.begin(), None, "one at a time");
         }
@@ -134,11 +158,11 @@ mod tests {
     fn who_asked_is_answered_after_the_write_that_holds_the_change() {
         let (first, second) = (ClientId::new(1, 1), ClientId::new(2, 2));
         let mut file = NodesFile::default();
-        file.replace("1".into(), false);
+        file.replace("1".into(), Urgency::Asked);
         file.wait(first);
         file.wait(first);
         assert!(file.begin().is_some());
-        file.replace("2".into(), false);
+        file.replace("2".into(), Urgency::Asked);
         file.wait(second);
         assert_eq!(file.end().1, [first]);
         assert!(file.begin().is_some());
