@@ -6,8 +6,12 @@ use std::net::IpAddr;
 use super::epochs::MAX_EPOCH_STEP;
 use super::io::LogLevel;
 use super::state::Node;
+use super::table::PeerKey;
 use crate::message::{NodeFlags, PingKind};
 use crate::{NodeId, Now, Slot};
+
+/// Claims that one node may make while it is not heard, at most.
+const CLAIMS_UNHEARD: u64 = 1 << 10;
 
 impl Node {
     /// The node that owns each of these slots, if it is one.
@@ -57,6 +61,38 @@ impl Node {
     /// Ends what [`Node::begin_yielding`] began.
     pub fn end_yielding(&mut self) {
         self.yielding = self.yielding.saturating_sub(1);
+    }
+
+    /// Whether the majority has answered us since a moment: had another node claimed slots of ours before, and could it serve them, we
+    /// would know.
+    #[must_use]
+    pub fn majority_heard_since(&self, mono_ms: u64) -> bool {
+        let myself = self.table.myself();
+        let heard = |key: PeerKey| {
+            let at = self.table[key].pong_received;
+            key == myself || at.is_some_and(|at| at.mono_ms >= mono_ms)
+        };
+        let electors = self.table.keys().into_iter();
+        let count = electors.filter(|key| self.is_elector(*key) && heard(*key));
+        self.has_majority() && count.count() >= self.health.quorum()
+    }
+
+    /// A node that was allowed to claim slots of ours has not been heard to do it, and we go on with them. Should it have claimed them
+    /// and been lost before it could say so, it may come back much later: its claim is to be the older one then. For that our config
+    /// epoch goes beyond all that it can have taken.
+    pub fn take_back_slots(&mut self, now: Now) {
+        if self.is_master() {
+            self.raise_current_epoch(self.current_epoch.saturating_add(CLAIMS_UNHEARD));
+            if let Some(epoch) = self.next_epoch() {
+                self.table.me_mut().config_epoch = epoch;
+                let text = format_args!(
+                    "Slots that were not taken over stay here in config epoch {epoch}"
+                );
+                self.log(LogLevel::Notice, text);
+                self.broadcast_pong(now, false);
+            }
+        }
+        self.end_call(now);
     }
 
     /// The owner of slots that we are about to claim says which its config epoch is: ours will be above it. One that nobody can have

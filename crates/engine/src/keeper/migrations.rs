@@ -343,6 +343,8 @@ pub(crate) struct Export {
     pub(crate) selected: Option<usize>,
     /// Writes to the slots are held back until then ([`crate::Now::mono_ms`]).
     pub(crate) paused_until_ms: Option<u64>,
+    /// When the target was allowed to claim the slots.
+    pub(crate) granted_ms: Option<u64>,
     pub(crate) over_soft_since_ms: Option<u64>,
     /// Our config epoch is held for it.
     pub(crate) yields: bool,

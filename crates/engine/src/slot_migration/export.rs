@@ -18,6 +18,10 @@ use crate::{Action, ClientId, Engine, LinkId};
 const MOST_ANSWER_BYTES: usize = 16 * 1024;
 /// While it waits for the target to be heard as the owner, the source holds back writes at least for so long.
 const AGREED_MS: u64 = 2000;
+/// So long after it was allowed to claim the slots, a target has done so or never will, and who heard of it has told us.
+const CLAIMED_MS: u64 = 2000;
+/// While that is not sure, it is looked again after so long.
+const LOOK_MS: u64 = 200;
 
 impl Engine {
     /// Begins to hand slots over to a node.
@@ -252,6 +256,30 @@ impl Engine {
             self.fail_export_state(id, "what is no request");
         }
         false
+    }
+
+    fn has_majority(&self) -> bool {
+        let node = self.keeper.cluster.as_ref();
+        node.is_some_and(|node| node.has_majority())
+    }
+
+    /// Whether the target, which was allowed to claim the slots, has not done it where it counts.
+    fn may_take_back(&self, id: JobId) -> bool {
+        let (Some(node), Some(job)) = (&self.keeper.cluster, self.keeper.migrations.job(id)) else {
+            return false;
+        };
+        let granted_ms = job.export().and_then(|export| export.granted_ms);
+        let decided_ms = granted_ms.map(|granted| granted.saturating_add(CLAIMED_MS));
+        node.owner_of_all(job.slots.slots()) == Some(node.my_id())
+            && decided_ms.is_some_and(|decided| node.majority_heard_since(decided))
+    }
+
+    /// A claim that the target makes yet, or made and was lost with, is to be too late.
+    fn take_back_slots(&mut self) {
+        let now = self.bus_now();
+        if let Some(node) = &mut self.keeper.cluster {
+            node.take_back_slots(now);
+        }
     }
 
     /// The target has said a word.
@@ -566,6 +594,7 @@ impl Engine {
             Some(until) if until > now_ms => {
                 // Its claim has to be heard before anything is written here.
                 export.paused_until_ms = Some(until.max(now_ms + AGREED_MS));
+                export.granted_ms = Some(now_ms);
                 self.say(id, "FAILOVER-GRANTED");
                 self.set_migration_state(id, State::ExportGranted);
             }
@@ -586,6 +615,16 @@ impl Engine {
         if until.is_some_and(|until| until > now_ms) {
             return;
         }
+        if job.state == State::ExportGranted && !self.may_take_back(id) && self.has_majority() {
+            // It may serve the slots already.
+            if let Some(export) = self.export_mut(id) {
+                export.paused_until_ms = Some(now_ms.saturating_add(LOOK_MS));
+            }
+            return;
+        }
+        let Some(job) = self.keeper.migrations.job(id) else {
+            return;
+        };
         let why = if job.state == State::Paused {
             "Timed out before streaming completed"
         } else {
@@ -618,13 +657,13 @@ impl Engine {
     }
 
     pub(super) fn finish_export(&mut self, id: JobId, end: State) {
-        let snapshotting = self
-            .keeper
-            .migrations
-            .job(id)
-            .is_some_and(|job| job.state == State::Snapshotting);
+        let before = self.keeper.migrations.job(id).map(|job| job.state);
+        let snapshotting = before == Some(State::Snapshotting);
         self.set_migration_state(id, end);
         self.end_yielding(id);
+        if before == Some(State::ExportGranted) && end != State::Success && self.may_take_back(id) {
+            self.take_back_slots();
+        }
         self.close_export(id);
         if let Some(export) = self.export_mut(id) {
             export.paused_until_ms = None;
