@@ -235,3 +235,103 @@ fn a_failover_that_is_denied_for_a_newer_slot_epoch_asks_again_at_once() {
         "and it has the new slot too"
     );
 }
+
+fn set_slot(world: &mut World, host: usize, change: &SlotChange) {
+    let slot = Slot::new(0).unwrap();
+    world.call(host, |node, now| {
+        node.set_slot(now, slot, change, 0).unwrap();
+    });
+}
+
+#[test]
+fn a_slot_that_went_to_a_third_node_while_its_target_was_away_stays_there() {
+    let mut world = cluster(3, 3, &quick());
+    let slot = Slot::new(0).unwrap();
+    let id = |world: &World, host: usize| world.id_text(host);
+    let (source, target, third) = (id(&world, 0), id(&world, 1), id(&world, 2));
+    set_slot(&mut world, 1, &SlotChange::Importing(source.clone()));
+    set_slot(&mut world, 0, &SlotChange::Migrating(target));
+    world.run_ms(1000);
+    world.kill(1);
+    set_slot(&mut world, 0, &SlotChange::Stable);
+    set_slot(&mut world, 2, &SlotChange::Importing(source));
+    set_slot(&mut world, 0, &SlotChange::Migrating(third.clone()));
+    set_slot(&mut world, 2, &SlotChange::Node(third.clone()));
+    set_slot(&mut world, 0, &SlotChange::Node(third.clone()));
+    world.run_ms(1000);
+    // It hears first that the source does not claim the slot, and a while later who does.
+    world.partition(&[1], &[2]);
+    world.restart(1);
+    world.run_ms(1200);
+    world.heal();
+    world.run_ms(8000);
+    let owner = Some(world.id(2));
+    for host in 0..3 {
+        assert_eq!(world.hosts[host].node.owner(slot), owner, "host {host}");
+    }
+    // What it had taken over already is to be brought to where the slot is now.
+    assert_eq!(world.hosts[1].node.open_slots(), format!("0<{third},"));
+}
+
+#[test]
+fn a_slot_that_its_source_has_given_up_and_nobody_claims_is_its_targets_after_a_while() {
+    let mut world = cluster(3, 3, &quick());
+    let slot = Slot::new(0).unwrap();
+    let (source, target) = (world.id_text(0), world.id_text(1));
+    set_slot(&mut world, 1, &SlotChange::Importing(source));
+    set_slot(&mut world, 0, &SlotChange::Migrating(target.clone()));
+    world.run_ms(1000);
+    set_slot(&mut world, 0, &SlotChange::Node(target));
+    world.run_ms(1500);
+    assert!(!world.hosts[1].node.is_mine(slot), "others are heard first");
+    world.run_until("it is taken", 4000, |world| {
+        world.hosts[1].node.is_mine(slot) && settled(world)
+    });
+    assert_eq!(world.hosts[1].node.open_slots(), "");
+}
+
+#[test]
+fn a_claim_that_nobody_heard_is_too_late_once_the_owner_has_gone_on() {
+    let mut world = cluster(3, 3, &quick());
+    let slot = Slot::new(0).unwrap();
+    world.partition(&[1], &[0, 2]);
+    // It was allowed to, and is lost before anybody hears of it.
+    world.call(1, |node, now| node.take_slots(now, [slot]));
+    world.kill(1);
+    world.run_ms(5000);
+    world.call(0, |node, now| node.take_back_slots(now));
+    world.run_ms(20_000);
+    world.heal();
+    world.restart(1);
+    world.run_until("all agree", 10_000, settled);
+    for host in 0..3 {
+        let owner = world.hosts[host].node.owner(slot);
+        assert_eq!(owner, Some(world.id(0)), "host {host}");
+    }
+    let deleted = Event::DeleteKeysInSlot(slot);
+    assert!(!world.hosts[0].events.contains(&deleted));
+}
+
+#[test]
+fn a_replica_forgets_that_a_slot_moves_when_it_has_moved() {
+    let mut world = cluster(3, 6, &quick());
+    let (source, target) = (world.id_text(0), world.id_text(1));
+    // A replica does SETSLOT before its master; the end of the move it may hear on the bus alone.
+    for host in [3, 0] {
+        set_slot(&mut world, host, &SlotChange::Migrating(target.clone()));
+    }
+    set_slot(&mut world, 1, &SlotChange::Importing(source));
+    set_slot(&mut world, 1, &SlotChange::Node(target.clone()));
+    world.run_ms(1000);
+    for host in [0, 3] {
+        assert_eq!(world.hosts[host].node.open_slots(), "", "host {host}");
+    }
+    // Nor does it take what is open in one shard along to another.
+    let other = SlotChange::Migrating(target.clone());
+    let slot = Slot::new(1).unwrap();
+    world.call(3, |node, now| {
+        node.set_slot(now, slot, &other, 0).unwrap();
+        node.replicate(now, &target, true).unwrap();
+    });
+    assert_eq!(world.hosts[3].node.open_slots(), "");
+}

@@ -21,6 +21,7 @@ impl Node {
         if self.cron_count.is_multiple_of(RANDOM_PING_PERIODS) && !self.faults.no_random_pings {
             self.ping_random_node(now);
         }
+        self.take_unclaimed(now);
         let census = self.look_after_nodes(now);
         self.replicate_again();
         self.expire_manual_failover(now);

@@ -15,6 +15,7 @@
 //! | `election` | a replica asks for votes, a master gives one |
 //! | `manual_failover` | CLUSTER FAILOVER, on both sides |
 //! | `handover` | slots that move whole, with all their keys |
+//! | `imports` | slots that come key by key, when their source claims them no more |
 //! | `migration` | replicas move to masters that have none left |
 //! | `health` | when the cluster is ok for this node, and when it is not |
 //! | `cron` | what happens ten times a second, and what at the end of every call |
@@ -43,6 +44,7 @@ mod gossip;
 mod handover;
 mod handshake;
 mod health;
+mod imports;
 mod io;
 mod links;
 mod manual_failover;
@@ -66,6 +68,7 @@ use std::sync::Arc;
 
 pub use command_line::{Keyspace, SlotUsage};
 pub use commands::{CommandError, FailoverKind, ResetKind, SlotChange};
+use imports::Imports;
 pub use io::{
     Caller, ClusterState, Config, Dropped, Endpoint, Event, Facts, Faults, Input, LinkId, LogLevel,
     Output, Urgency,
@@ -117,6 +120,7 @@ impl Node {
             last_vote_epoch: epochs.1,
             refused_epoch_ms: None,
             seeds: Seeds::default(),
+            imports: Imports::default(),
             yielding: 0,
             table,
             health: Health::default(),

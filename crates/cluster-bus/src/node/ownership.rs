@@ -18,6 +18,9 @@ impl Node {
         } else {
             self.table[sender].master
         };
+        if self.table[sender].is_master() {
+            self.note_import_claims(sender, &header.slots);
+        }
         if speaks_for.is_none_or(|master| **self.table[master].slots() == *header.slots) {
             return;
         }
@@ -181,12 +184,14 @@ impl Node {
             }
             if owner == Some(myself) {
                 lost.push(slot);
-                // A new master of our shard goes on with what we began, and we may be asked about it as its replica.
+            }
+            if owner.is_some() && owner == our_master {
+                ours_touched = true;
+                // A new master of our shard goes on with what was begun, and we may be asked about it as its replica.
                 if self.table[claimer].shard != self.me().shard {
                     self.table.migrating.remove(&slot);
                 }
             }
-            ours_touched |= owner.is_some() && owner == our_master;
             self.table.set_owner(slot, Some(claimer));
             self.todo.save = true;
             self.todo.update_state = true;
@@ -223,24 +228,6 @@ impl Node {
         }
     }
 
-    /// A slot that we are importing is left to whoever moves it by hand. But where it comes from may have failed over.
-    fn may_go_to(&mut self, slot: Slot, claimer: PeerKey) -> bool {
-        let Some(source) = self.table.importing.get(&slot).copied() else {
-            return true;
-        };
-        let same_shard = self.table[source].shard == self.table[claimer].shard;
-        if source != claimer && same_shard {
-            self.table.importing.insert(slot, claimer);
-            self.todo.save = true;
-            let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
-            let text = format_args!(
-                "Failover occurred in migration source. Update importing source for slot {slot} to node {label} in shard {shard}."
-            );
-            self.log(LogLevel::Verbose, text);
-        }
-        same_shard
-    }
-
     /// Slots that we hand over go to whoever has taken the place of the node that they were to go to.
     fn follow_migration_targets(&mut self, claimer: PeerKey, epoch: u64) {
         let moved = |to: PeerKey| {
@@ -265,35 +252,6 @@ impl Node {
         }
     }
 
-    /// The node that a slot is imported from claims it no more: whoever closed the slot there could not close it here (our master died
-    /// in between, say). It is ours.
-    fn finish_imports(&mut self, source: PeerKey, epoch: u64, claims: &SlotSet) {
-        // Older news than we have: it may not have had the slot yet.
-        if !self.is_master() || epoch < self.table[source].config_epoch {
-            return;
-        }
-        let importing = self.table.importing.iter();
-        let closed: Vec<Slot> = importing
-            .filter(|(slot, from)| **from == source && !claims.contains(**slot))
-            .map(|(slot, _)| *slot)
-            .collect();
-        let myself = self.table.myself();
-        for slot in closed {
-            let (label, shard) = (self.table[source].label(), self.table[source].shard);
-            let text = format_args!(
-                "Slot {slot} is no longer being imported from node {label} in shard {shard}; Clear my importing source for the slot."
-            );
-            self.log(LogLevel::Notice, text);
-            self.table.importing.remove(&slot);
-            if self.table.owner(slot) != Some(myself) {
-                self.table.set_owner(slot, Some(myself));
-                self.bump_config_epoch();
-            }
-            self.todo.save = true;
-            self.todo.update_state = true;
-        }
-    }
-
     /// Makes this node a replica of another one. Whatever slots it may still have are nobody's then.
     pub(super) fn follow(&mut self, master: PeerKey) {
         let myself = self.table.myself();
@@ -309,12 +267,10 @@ impl Node {
                 .me_mut()
                 .clear(NodeFlags::MASTER.with(NodeFlags::MIGRATE_TO));
             self.table.me_mut().set(NodeFlags::SLAVE);
-            // Within its shard it goes on knowing what the new master has to finish.
-            if leaves_shard {
-                self.table.close_all();
-            }
         }
+        // Within its shard it goes on knowing what the new master has to finish.
         if leaves_shard {
+            self.table.close_all();
             self.emit(Event::LeaveShard);
         }
         self.table.attach_replica(master, myself);

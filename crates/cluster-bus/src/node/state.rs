@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::imports::Imports;
 use super::io::{ClusterState, Config, Facts, Faults, LinkId, Output};
 use super::table::{PeerKey, Table};
 use crate::message::{Body, Packet, Version};
@@ -31,6 +32,7 @@ pub struct Node {
     pub(super) election: Election,
     pub(super) manual_failover: ManualFailover,
     pub(super) seeds: Seeds,
+    pub(super) imports: Imports,
     /// So many nodes are about to claim slots of ours in an epoch that is to be above ours: see `handover`.
     pub(super) yielding: usize,
     /// What the server was last told to replicate from.
