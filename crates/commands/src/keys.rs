@@ -55,14 +55,13 @@ pub(crate) fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What is at a key, for who only wants to know what there is: that is no use of it.
-fn look<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Option<Value<'a>> {
+/// Shows what is at a key to who only wants to know what there is: that is no use of it.
+fn look<R>(ctx: &mut Ctx<'_>, key: &[u8], see: impl FnOnce(Option<Value<'_>>) -> R) -> R {
     let looking = ctx.keyspace.clock().is_looking();
     ctx.keyspace.clock().set_looking(true);
-    let there = ctx.keyspace.db(ctx.db).read(key).is_some();
+    let seen = see(ctx.keyspace.db(ctx.db).read(key));
     ctx.keyspace.clock().set_looking(looking);
-    let db = ctx.keyspace.db(ctx.db);
-    there.then(|| db.peek(key)).flatten()
+    seen
 }
 
 /// ASYNC or SYNC, or nothing. Both do the same: values are freed by another thread.
@@ -216,7 +215,9 @@ pub(crate) fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Done {
 
 /// TYPE key
 pub(crate) fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let name = look(ctx, args[1]).map_or("none", |value| value.kind().name());
+    let name = look(ctx, args[1], |value| {
+        value.map_or("none", |value| value.kind().name())
+    });
     ctx.reply.status(name);
     Ok(())
 }
@@ -433,7 +434,7 @@ fn time_left(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
 
 /// When a key expires, Unix milliseconds; -2 without a key, -1 without expiry.
 fn expiry(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<i64, i64> {
-    if look(ctx, key).is_none() {
+    if !look(ctx, key, |value| value.is_some()) {
         return Err(-2);
     }
     let db = ctx.keyspace.db(ctx.db);
