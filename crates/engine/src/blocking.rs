@@ -72,6 +72,7 @@ impl Engine {
         let Waiting::Keys(on) = std::mem::take(&mut client.waiting) else {
             return;
         };
+        client.flags.quiet = client.flags.quiet.after_request();
         let blocked = &mut self.sessions.blocked;
         if let Some(until) = on.until_ms {
             blocked.deadlines.remove(&(until, id));
@@ -149,13 +150,16 @@ impl Engine {
         let words: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         self.sessions.blocked.again = Some((id, false));
         let before = self.journal.replicas.offset();
-        match self.gates(id, entry, &words) {
-            Ok(()) => self.call(id, entry, &words),
-            Err(error) => {
-                self.meter.stats.per_command[entry.number].rejected += 1;
-                self.refuse(id, &error);
+        self.as_asked(id, false, |engine| {
+            match engine.gates(id, entry, &words) {
+                Ok(()) => engine.call(id, entry, &words),
+                Err(error) => {
+                    engine.meter.stats.per_command[entry.number].rejected += 1;
+                    engine.refuse(id, &error);
+                }
             }
-        }
+            true
+        });
         let goes_on = self
             .sessions
             .blocked
@@ -181,7 +185,10 @@ impl Engine {
 
     /// Answers an error to a client that waits for keys, and ends its wait.
     pub(crate) fn unblock_with_error(&mut self, id: ClientId, error: &str) {
-        self.output_of(id).error(error);
+        self.as_asked(id, false, |engine| {
+            engine.output_of(id).error(error);
+            true
+        });
         self.meter.stats.note_error(error.as_bytes());
         self.count_unserved(id, true);
         self.unblock(id);
@@ -199,7 +206,10 @@ impl Engine {
 
     /// Answers a client that waits for keys as if its time were over.
     pub(crate) fn unblock_with_timeout(&mut self, id: ClientId) {
-        self.output_of(id).null_array();
+        self.as_asked(id, false, |engine| {
+            engine.output_of(id).null_array();
+            true
+        });
         self.count_unserved(id, false);
         self.unblock(id);
     }

@@ -294,10 +294,12 @@ pub(crate) fn reply(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     } else if args::is(args[2], "OFF") {
         client.flags.quiet = Quiet::Yes;
     } else if args::is(args[2], "SKIP") {
-        // After OFF nothing is left to be skipped.
-        if client.flags.quiet == Quiet::No {
-            client.flags.quiet = Quiet::Next;
-        }
+        client.flags.quiet = match client.flags.quiet {
+            Quiet::No => Quiet::Next,
+            Quiet::Next => Quiet::Again,
+            // After OFF nothing is left to be skipped.
+            other => other,
+        };
     } else {
         return Err(Error::Syntax);
     }

@@ -76,11 +76,7 @@ impl Engine {
             }
             true
         };
-        if self.sessions.clients[id].flags.quiet == Quiet::No {
-            answer(self);
-        } else {
-            self.quietly(id, false, answer);
-        }
+        self.as_asked(id, false, answer);
         if let Some(before) = before {
             self.cut_off_talking_replica(id, before);
         }
@@ -92,7 +88,9 @@ impl Engine {
     #[inline(never)]
     fn request_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         let client = &self.sessions.clients[id];
-        if client.out.protocol() == Protocol::Resp2 || client.subscriptions.is_none() {
+        let is_told = client.subscriptions.is_some()
+            || client.flags.quiet != Quiet::No && client.tracking.is_some();
+        if client.out.protocol() == Protocol::Resp2 || !is_told {
             return self.request_loud_or_quiet(id, entry, args);
         }
         // Messages that the request sends to its own client would tear its reply apart.
@@ -109,13 +107,28 @@ impl Engine {
     }
 
     fn request_loud_or_quiet(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        if self.sessions.clients[id].flags.quiet == Quiet::No {
-            return self.run_through_gates(id, entry, args);
-        }
-        let messages = entry.command.flags.has(Flags::PUBSUB);
-        self.quietly(id, messages, |engine| {
+        // What SUBSCRIBE and its like answer are messages.
+        let command = entry.command;
+        let messages = command.flags.has(Flags::PUBSUB)
+            && command.traits.has(Traits::IN_SUBSCRIBED)
+            && self.sessions.clients[id].multi.is_none();
+        self.as_asked(id, messages, |engine| {
             engine.run_through_gates(id, entry, args)
         })
+    }
+
+    /// Runs what answers a client, and leaves the answer out where CLIENT REPLY asked for that.
+    pub(crate) fn as_asked(
+        &mut self,
+        id: ClientId,
+        messages: bool,
+        run: impl FnOnce(&mut Self) -> bool,
+    ) -> bool {
+        if self.sessions.clients[id].flags.quiet == Quiet::No {
+            run(self)
+        } else {
+            self.quietly(id, messages, run)
+        }
     }
 
     /// Leaves out the reply of what runs, as CLIENT REPLY asked for. Messages go on coming.
@@ -135,19 +148,15 @@ impl Engine {
             let protocol = client.out.protocol();
             let mut written = std::mem::replace(&mut client.out, kept);
             client.out.set_protocol(protocol);
-            if imports
-                && written
-                    .chunks()
-                    .next()
-                    .is_some_and(|chunk| chunk.starts_with(b"-"))
-            {
+            let is_error = (written.chunks().next()).is_some_and(|chunk| chunk.starts_with(b"-"));
+            if imports && is_error {
                 refused = Some(written.flatten().to_vec());
             }
-            if client.flags.quiet == Quiet::No || messages {
+            if client.flags.quiet == Quiet::No || messages && !is_error {
                 client.out.append(written);
             }
-            if ran && before == Quiet::Next && client.flags.quiet == Quiet::Next {
-                client.flags.quiet = Quiet::No;
+            if ran && before == Quiet::Next && !client.waiting.is_for_answer() {
+                client.flags.quiet = client.flags.quiet.after_request();
             }
         }
         if let Some(line) = refused {
@@ -395,7 +404,15 @@ impl Engine {
                 "LOADING Valkey is loading the dataset in memory",
             ));
         }
-        self.gate_script(entry, args)
+        self.gate_script(entry, args)?;
+        // Replicas and monitors are not held back by a pause, so they may do nothing that it is there for.
+        let may_change = command.traits.has(Traits::MAY_REPLICATE);
+        if (flags.replica || flags.monitor)
+            && (may_change || wants.has(Flags::WRITE.with(Flags::READONLY)))
+        {
+            return Err(Error::text("ERR Replica can't interact with the keyspace"));
+        }
+        Ok(())
     }
 
     /// For commands that the configuration has to enable.

@@ -46,6 +46,9 @@ impl Engine {
             self.note_own_keys();
         }
         self.break_watches(Some(id));
+        if self.sessions.tracking.is_used() {
+            self.send_invalidations_to_others(id);
+        }
         self.publish_events();
         match std::mem::take(&mut self.shard.effects.propagation) {
             Propagation::AsIs if dirty == 0 => {}

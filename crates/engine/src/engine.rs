@@ -383,6 +383,18 @@ impl Engine {
         }
     }
 
+    /// Where messages to a client go: behind the reply that it is being given, where it could not tell them apart.
+    pub(crate) fn messages_of(&mut self, id: ClientId) -> &mut Reply {
+        let serving = self.sessions.serving.as_ref();
+        if !serving.is_some_and(|(serving, _)| *serving == id) {
+            return self.output_of(id);
+        }
+        match &mut self.sessions.serving {
+            Some((_, behind)) => behind,
+            None => &mut self.sessions.clients[id].out,
+        }
+    }
+
     pub(crate) fn wake(&mut self, id: ClientId) {
         self.sessions.woken.push(id);
     }

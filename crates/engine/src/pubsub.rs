@@ -36,11 +36,7 @@ impl Engine {
         let ids: Vec<ClientId> = clients.into_iter().flatten().copied().collect();
         let mut told = 0;
         for &id in &ids {
-            let own = self.sessions.serving.as_mut();
-            let out = match own.filter(|(serving, _)| *serving == id) {
-                Some((_, behind)) => behind,
-                None => self.output_of(id),
-            };
+            let out = self.messages_of(id);
             let before = out.len();
             out.push(words.len());
             words.iter().for_each(|word| out.bulk(word));

@@ -148,6 +148,17 @@ impl Engine {
         }
     }
 
+    /// Tells the clients that read the keys which `by` has changed since the last call. It is told itself behind its reply.
+    pub(crate) fn send_invalidations_to_others(&mut self, by: ClientId) {
+        let by = self.scripting_caller().unwrap_or(by);
+        let pending = std::mem::take(&mut self.sessions.tracking.pending);
+        let (own, others) = pending.into_iter().partition(|(id, _)| *id == by);
+        self.sessions.tracking.pending = own;
+        for (id, key) in others {
+            self.invalidate(id, Some(&[key]));
+        }
+    }
+
     /// Sends one message to a client that tracks, or to the one that it named. Without keys it is to forget everything.
     fn invalidate(&mut self, id: ClientId, keys: Option<&[Box<[u8]>]>) {
         let Some(client) = self.sessions.clients.get_mut(id) else {
@@ -162,16 +173,12 @@ impl Engine {
             return self.break_redirection(id, target, own);
         };
         let push = receiver.out.protocol() == Protocol::Resp3;
-        let subscribed = receiver
-            .subscriptions
-            .as_ref()
-            .is_some_and(|all| all.channels.contains(CHANNEL));
-        let as_message = target != id && subscribed;
+        let as_message = target != id && receiver.subscriptions.is_some();
         if !push && !as_message {
             // A RESP2 client cannot tell a message from a reply, unless it has subscribed.
             return;
         }
-        let out = self.output_of(target);
+        let out = self.messages_of(target);
         if push {
             out.push(2);
             out.bulk("invalidate");

@@ -185,11 +185,16 @@ impl Engine {
             }
             let client = &mut self.sessions.clients[id];
             let waiting = std::mem::take(&mut client.waiting);
-            match waiting {
-                Waiting::Replicas(_) if no_file => client.out.error(NO_FILE.line()),
-                Waiting::Replicas(on) => self.answer_wait(id, &on, holders),
-                _ => {}
-            }
+            self.as_asked(id, false, |engine| {
+                match waiting {
+                    Waiting::Replicas(_) if no_file => {
+                        engine.sessions.clients[id].out.error(NO_FILE.line());
+                    }
+                    Waiting::Replicas(on) => engine.answer_wait(id, &on, holders),
+                    _ => {}
+                }
+                true
+            });
             self.journal.replicas.waiters.retain(|other| *other != id);
             self.wake(id);
             self.resume(id);

@@ -101,8 +101,21 @@ pub enum Quiet {
     No,
     /// That of the next request.
     Next,
+    /// That of this request, which asked the same for the next one.
+    Again,
     /// All.
     Yes,
+}
+
+impl Quiet {
+    /// What holds once the reply was left out that SKIP was about.
+    pub(crate) const fn after_request(self) -> Self {
+        match self {
+            Self::Next => Self::No,
+            Self::Again => Self::Next,
+            other => other,
+        }
+    }
 }
 
 /// Why a client's requests wait.
@@ -126,6 +139,11 @@ pub enum Waiting {
 }
 
 impl Waiting {
+    /// Whether the request that waits has yet to be answered as CLIENT REPLY asked for.
+    pub(crate) const fn is_for_answer(&self) -> bool {
+        matches!(self, Self::Keys(_) | Self::Replicas(_))
+    }
+
     /// Whether the wait ends at a certain time.
     pub(crate) fn has_deadline(&self) -> bool {
         match self {

@@ -1,6 +1,6 @@
 //! What drivers send on connect: HELLO, CLIENT and its like, in both protocols.
 
-use crate::harness::{Server, peer};
+use crate::harness::{Server, peer, taken};
 
 #[test]
 fn hello_chooses_the_protocol() {
@@ -91,6 +91,52 @@ fn replies_can_be_left_out() {
     assert_eq!(server.run(a, &["NOSUCH"]), "");
     assert_eq!(server.run(a, &["CLIENT", "REPLY", "ON"]), "+OK\r\n");
     assert_eq!(server.run(a, &["GET", "k"]), "$1\r\n2\r\n");
+    // Who skips twice skips the request behind too.
+    server.run(a, &["CLIENT", "REPLY", "SKIP"]);
+    server.run(a, &["CLIENT", "REPLY", "SKIP"]);
+    assert_eq!(server.run(a, &["PUBLISH", "c", "m"]), "");
+    assert_eq!(server.run(a, &["PUBLISH", "c", "m"]), ":0\r\n");
+    server.run(a, &["CLIENT", "REPLY", "SKIP"]);
+    let confirmed = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    assert_eq!(server.run(a, &["SUBSCRIBE", "c"]), confirmed);
+    assert_eq!(server.run(a, &["PING"]), "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+}
+
+#[test]
+fn a_reply_is_left_out_though_it_comes_late() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(a, &["CLIENT", "REPLY", "SKIP"]);
+    assert_eq!(server.run(a, &["BLPOP", "l", "0"]), "");
+    server.run(b, &["RPUSH", "l", "x"]);
+    assert_eq!(taken(&mut server.engine, a), "");
+    assert_eq!(server.run(a, &["PING"]), "+PONG\r\n");
+    server.run(a, &["CLIENT", "REPLY", "OFF"]);
+    server.run(a, &["BLPOP", "l", "0"]);
+    let list = server.run(b, &["CLIENT", "LIST", "FLAGS", "b"]);
+    let id = list
+        .split("id=")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let id = id.expect("it is blocked");
+    assert_eq!(server.run(b, &["CLIENT", "UNBLOCK", id]), ":1\r\n");
+    assert_eq!(taken(&mut server.engine, a), "");
+}
+
+#[test]
+fn a_monitor_does_nothing_with_keys() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["MONITOR"]);
+    for request in [
+        &["GET", "k"][..],
+        &["SET", "k", "v"],
+        &["PUBLISH", "c", "m"],
+    ] {
+        let refused = "-ERR Replica can't interact with the keyspace\r\n";
+        assert_eq!(server.run(a, request), refused);
+    }
+    assert!(server.run(a, &["PING"]).starts_with("+PONG\r\n"));
 }
 
 #[test]

@@ -121,6 +121,21 @@ fn prefixes_and_options() {
 }
 
 #[test]
+fn who_tracks_and_listens_is_told_that_a_key_changed_before_how() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(a, &["CONFIG", "SET", "notify-keyspace-events", "KEA"]);
+    server.run(b, &["HELLO", "3"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON"]);
+    server.run(b, &["SUBSCRIBE", "__keyevent@0__:set"]);
+    server.run(b, &["GET", "k"]);
+    server.run(a, &["SET", "k", "v"]);
+    let told = crate::harness::taken(&mut server.engine, b);
+    let (before, _) = told.split_once("__keyevent@0__:set").expect("an event");
+    assert!(before.contains("invalidate"), "{told}");
+}
+
+#[test]
 fn another_client_is_told_instead() {
     let mut server = Server::new();
     let (a, b) = (server.a, server.b);
@@ -136,6 +151,12 @@ fn another_client_is_told_instead() {
     server.run(a, &["GET", "k"]);
     server.run(c, &["SET", "k", "v"]);
     let message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\nk\r\n";
+    assert!(server.run(b, &["PING"]).starts_with(message));
+    // Whatever it has subscribed to: a message is told from a reply.
+    server.run(b, &["UNSUBSCRIBE"]);
+    server.run(b, &["PSUBSCRIBE", "other*"]);
+    server.run(a, &["GET", "k"]);
+    server.run(c, &["SET", "k", "v"]);
     assert!(server.run(b, &["PING"]).starts_with(message));
     let nobody = "-ERR The client ID you want redirect to does not exist\r\n";
     assert_eq!(
