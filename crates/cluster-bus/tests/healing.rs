@@ -169,26 +169,26 @@ fn a_failover_that_a_stopped_master_hears_of_too_late_does_not_hold_up_writes() 
 
 #[test]
 fn of_two_candidates_in_one_epoch_the_loser_asks_again_as_soon_as_the_other_is_elected() {
-    let mut world = cluster(3, 5, &quick());
+    let mut world = cluster(5, 7, &quick());
     // Neither hears of the other's election before it asks itself.
-    world.partition(&[3], &[4]);
-    for replica in [3, 4] {
+    world.partition(&[5], &[6]);
+    for replica in [5, 6] {
         world.call(replica, |node, now| {
             node.failover(now, FailoverKind::Force, false).unwrap();
         });
     }
-    let epoch = world.hosts[3].node.current_epoch();
-    assert_eq!(epoch, world.hosts[4].node.current_epoch());
+    let epoch = world.hosts[5].node.current_epoch();
+    assert_eq!(epoch, world.hosts[6].node.current_epoch());
     let is_master = |world: &World, host: usize| !world.hosts[host].node.is_replica();
     world.run_until("one is elected", 1000, |world| {
-        is_master(world, 3) || is_master(world, 4)
+        is_master(world, 5) || is_master(world, 6)
     });
     world.heal();
     world.run_until("the other too", 2500, |world| {
-        is_master(world, 3) && is_master(world, 4)
+        is_master(world, 5) && is_master(world, 6)
     });
     let in_vain = "with an equal or higher epoch";
-    let loser = if world.logged(3, in_vain) { 3 } else { 4 };
+    let loser = if world.logged(5, in_vain) { 5 } else { 6 };
     assert!(world.logged(loser, in_vain));
     assert!(world.hosts[loser].node.config_epoch() > epoch);
 }

@@ -618,6 +618,17 @@ fn votes_are_refused_with_the_reason() {
     assert!(world.inject(4, packet).is_empty());
 }
 
+/// It is up, whatever its replicas believe, and it may vote again before it hears of its successor, who votes then too.
+#[test]
+fn who_serves_the_slots_does_not_vote_for_a_successor_unasked() {
+    let mut world = cluster(3, 6, &quick());
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    let answers = world.inject(0, packet);
+    assert!(world.logged(0, " for epoch 10: slot 0 is served here"));
+    let voted = |message: &cluster_bus::Message| message.body == Body::FailoverAuthAck;
+    assert!(!answers.iter().any(voted));
+}
+
 #[test]
 fn a_candidate_with_an_old_epoch_is_refused_and_told() {
     let mut world = cluster(3, 6, &quick());

@@ -387,12 +387,6 @@ impl Engine {
             self.gate_disk()?;
         }
         self.gate_subscribed(id, entry)?;
-        if flags.replica
-            && !flags.monitor
-            && (wants.has(Flags::WRITE) || wants.has(Flags::READONLY))
-        {
-            return Err(Error::text("ERR Replica can't interact with the keyspace"));
-        }
         if !wants.has(Flags::STALE) && !from_master {
             self.gate_stale()?;
         }

@@ -18,6 +18,8 @@ const LONGEST_ELECTION_DELAY_MS: u64 = 500;
 const NO_DATA_DELAY_MS: u64 = 500;
 /// The shortest time for votes to come in.
 const SHORTEST_ELECTION_MS: u64 = 2000;
+/// Of so many nodes that vote, all have to.
+const FEW_ELECTORS: usize = 2;
 /// One reason is not logged again for so long.
 const RELOG_PERIOD_MS: u64 = 300_000;
 /// Nothing is logged before the master is down for the node timeout and this.
@@ -377,6 +379,13 @@ impl Node {
         }
     }
 
+    /// Whether a candidate for slots of ours may have our vote: where it was agreed that it takes over, or where nobody can be elected
+    /// without us. Who is given up by mistake, and votes for its successor, may vote in the next epoch before it hears of it, as the
+    /// successor may: two votes of one shard, with which two nodes could win one election.
+    fn helps_successor(&self, candidate: PeerKey) -> bool {
+        self.manual_failover.replica == Some(candidate) || self.health.electors <= FEW_ELECTORS
+    }
+
     /// Whether a candidate may have our vote.
     fn may_vote(&self, candidate: PeerKey, request: &Header) -> Result<(), Denial> {
         let current = self.current_epoch;
@@ -404,6 +413,13 @@ impl Node {
             let Some(owner) = self.table.owner(slot) else {
                 continue;
             };
+            if owner == self.table.myself() && !self.helps_successor(candidate) {
+                let text = format!(" for epoch {epoch}: slot {slot} is served here");
+                return Err(Denial {
+                    text,
+                    newer_owner: Some(owner),
+                });
+            }
             let epoch = self.table[owner].config_epoch;
             if epoch > request.config_epoch && !self.table.is_disowned(slot) {
                 let text = format!(
