@@ -281,15 +281,22 @@ impl Engine {
             }
             SyncState::Running => true,
             SyncState::Ended(Err(reason)) => {
-                // The system drops what it could not write, and a second try would report success.
                 tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
-                aof.sync_error = Some(reason);
                 aof.sync_failed_since = true;
                 aof.rewrite_scheduled = true;
+                self.sync_failed(reason);
                 self.note_sync_ended(false);
                 false
             }
         }
+    }
+
+    /// The system drops what it could not write, and a second try would report success: until there is a new base nobody is to rely on
+    /// what the file holds, nor on the place in the stream at which it seems to stand.
+    fn sync_failed(&mut self, reason: String) {
+        let aof = &mut self.journal.append_only;
+        aof.sync_error = Some(reason);
+        self.retract_place();
     }
 
     /// The periodic work: what was postponed or failed is tried again, and the last writes of a quiet server are synced.

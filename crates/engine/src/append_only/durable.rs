@@ -102,7 +102,7 @@ impl Engine {
             Err(reason) => {
                 // The base that is being written holds it too; until it is there nobody is to rely on it.
                 tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
-                self.journal.append_only.sync_error = Some(reason);
+                self.sync_failed(reason);
             }
         }
     }

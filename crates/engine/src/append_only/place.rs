@@ -19,7 +19,7 @@ impl Engine {
     fn file_place(&self) -> Option<FilePlace> {
         let aof = &self.journal.append_only;
         let increment = aof.manifest.increments().last()?.number;
-        if aof.state != State::On {
+        if aof.state != State::On || aof.sync_error.is_some() {
             return None;
         }
         self.place_at(increment, aof.size + aof.buffer.len() as u64)
@@ -54,7 +54,8 @@ impl Engine {
     /// where it does.
     pub(super) fn note_next_place(&mut self, manifest: &Manifest) {
         self.note_place();
-        if self.is_slave() || self.has_stream() {
+        let reliable = self.journal.append_only.sync_error.is_none();
+        if reliable && (self.is_slave() || self.has_stream()) {
             let increment = manifest.increments().last();
             let place = increment.and_then(|part| self.place_at(part.number, 0));
             if let Some(place) = place {
@@ -125,6 +126,16 @@ impl Engine {
         );
         self.journal.place.file = None;
         self.journal.place.failed = true;
+    }
+
+    /// What the append-only file holds is not known any more: a server that is killed now needs a full copy.
+    pub(super) fn retract_place(&mut self) {
+        let path = self.place_path();
+        self.host.remove_later(&path);
+        self.journal.place = PlaceLog {
+            number: self.journal.place.number,
+            ..PlaceLog::default()
+        };
     }
 
     /// The files that will be written to are other ones: nothing of the place file is known.

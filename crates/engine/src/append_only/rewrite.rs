@@ -146,9 +146,9 @@ impl Engine {
             && let Err(reason) = file.sync()
         {
             tracing::warn!("Fail to fsync the AOF file: {reason}");
-            aof.sync_error = Some(reason);
             // It is tried until it is whole again, whatever becomes of this try.
             aof.rewrite_scheduled = true;
+            self.sync_failed(reason);
         }
     }
 

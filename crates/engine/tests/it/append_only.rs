@@ -250,3 +250,27 @@ fn a_first_file_is_tried_again_soon_however_often_it_failed() {
     assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
     assert!(info.contains("aof_rewrite_scheduled:0\r\n"), "{info}");
 }
+
+/// What a failed sync could not write may be gone, whatever the size of the file says.
+#[test]
+fn no_place_is_told_of_a_file_that_could_not_be_synced() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    attach(&mut server, 7001);
+    let a = server.a;
+    server.run(a, &["CONFIG", "SET", "appendfsync", "everysec"]);
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    let places = |server: &Server| FilePlace::read(&server.talk.slots.lock().unwrap()).len();
+    assert!(places(&server) > 0);
+    server.talk.full.store(true, Ordering::Relaxed);
+    for second in [10, 11, 12] {
+        server.engine.set_now(Now {
+            mono_ms: second * 1000,
+            unix_us: 1_000_000_000_000 + second * 1_000_000,
+        });
+        server.engine.tick();
+    }
+    assert!(server.run(a, &["SET", "k", "w"]).starts_with("-MISCONF"));
+    assert_eq!(places(&server), 0);
+}

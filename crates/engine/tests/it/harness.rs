@@ -210,7 +210,12 @@ impl Files for World {
         Ok(())
     }
 
-    fn remove_later(&mut self, _: &[u8]) {}
+    fn remove_later(&mut self, path: &[u8]) {
+        self.talk.files.borrow_mut().remove(path);
+        if path.ends_with(b".place") {
+            self.talk.slots.lock().expect("one thread").clear();
+        }
+    }
 }
 
 impl Children for World {
@@ -281,7 +286,11 @@ impl AppendFile for Paper {
         if self.busy.load(Ordering::Relaxed) {
             engine::SyncState::Running
         } else if std::mem::take(&mut self.syncing) {
-            engine::SyncState::Ended(Ok(0))
+            engine::SyncState::Ended(if self.full.load(Ordering::Relaxed) {
+                Err("Input/output error".to_owned())
+            } else {
+                Ok(0)
+            })
         } else {
             engine::SyncState::Idle
         }

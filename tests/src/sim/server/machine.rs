@@ -42,7 +42,7 @@ struct Inner {
     /// What the last child wrote into its pipe.
     piped: RefCell<Option<Vec<u8>>>,
     /// What another thread has still to do, and when it does.
-    later: RefCell<VecDeque<(u64, Vec<Later>)>>,
+    later: RefCell<VecDeque<(u64, Garbage)>>,
     hung_up: RefCell<Vec<LinkId>>,
 }
 
@@ -54,15 +54,12 @@ struct SimChild {
     content: Vec<u8>,
 }
 
-enum Later {
-    /// Its drop is the work.
-    Drop(#[expect(dead_code, reason = "dropped")] Box<dyn Send>),
-    Remove(Vec<u8>),
-}
+/// What another thread drops: that is the work.
+struct Garbage(#[expect(dead_code, reason = "dropped")] Vec<Box<dyn Send>>);
 
-impl std::fmt::Debug for Later {
+impl std::fmt::Debug for Garbage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Later")
+        f.write_str("Garbage")
     }
 }
 
@@ -98,11 +95,8 @@ impl Machine {
                 let is_due = later.front().is_some_and(|(at_ms, _)| *at_ms <= mono_ms);
                 if is_due { later.pop_front() } else { None }
             };
-            let Some((_, work)) = due else { return };
-            for work in work {
-                if let Later::Remove(path) = &work {
-                    self.0.disk.lock().remove(path);
-                }
+            if due.is_none() {
+                return;
             }
         }
     }
@@ -146,12 +140,12 @@ impl Machine {
         self.0.later.take();
     }
 
-    fn later(&self, work: Vec<Later>) {
+    fn later(&self, garbage: Garbage) {
         let (low_ms, high_ms) = LATER_MS;
         let mut later = self.0.later.borrow_mut();
         let soonest_ms = later.back().map_or(0, |(at_ms, _)| *at_ms);
         let at_ms = self.0.now_ms.get() + self.0.rng.borrow_mut().between(low_ms, high_ms);
-        later.push_back((at_ms.max(soonest_ms), work));
+        later.push_back((at_ms.max(soonest_ms), garbage));
     }
 }
 
@@ -235,7 +229,7 @@ impl System for Machine {
     fn settle_memory(&mut self, _most: Duration) {}
 
     fn free_later(&mut self, garbage: Vec<Box<dyn Send>>) {
-        self.later(garbage.into_iter().map(Later::Drop).collect());
+        self.later(Garbage(garbage));
     }
 
     fn process(&self) -> Process {
@@ -330,7 +324,7 @@ impl Files for Machine {
     }
 
     fn remove_later(&mut self, path: &[u8]) {
-        self.later(vec![Later::Remove(path.to_vec())]);
+        self.0.disk.lock().remove(path);
     }
 
     fn config_text(&self) -> Option<Vec<u8>> {
