@@ -386,7 +386,7 @@ impl Engine {
     /// Where messages to a client go: behind the reply that it is being given, where it could not tell them apart.
     pub(crate) fn messages_of(&mut self, id: ClientId) -> &mut Reply {
         let serving = self.sessions.serving.as_ref();
-        if !serving.is_some_and(|(serving, _)| *serving == id) {
+        if serving.is_none_or(|(serving, _)| *serving != id) {
             return self.output_of(id);
         }
         match &mut self.sessions.serving {
