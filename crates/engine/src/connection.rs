@@ -180,14 +180,17 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
     client.db = 0;
     client.name = None;
-    client.flags.monitor = false;
+    // A monitor is marked as a replica too.
+    client.flags.replica &= !std::mem::take(&mut client.flags.monitor);
     client.flags.asking = false;
     client.flags.readonly = false;
     client.flags.no_evict = false;
     client.flags.no_touch = false;
     client.flags.import_source = false;
     client.flags.redirect = false;
-    client.flags.quiet = Quiet::No;
+    if client.flags.quiet == Quiet::Yes {
+        client.flags.quiet = Quiet::No;
+    }
     client.out.set_protocol(Protocol::Resp2);
     client.out.status("RESET");
     engine.set_default_user(id);

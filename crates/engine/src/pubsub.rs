@@ -162,6 +162,11 @@ pub(crate) fn psubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> D
 
 /// SSUBSCRIBE channel …
 pub(crate) fn ssubscribe(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if engine.journal.group.depth > 0 {
+        return Err(Error::text(
+            "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
+        ));
+    }
     engine.join(id, Kind::Sharded, &args[1..]);
     Ok(())
 }

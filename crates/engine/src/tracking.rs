@@ -188,7 +188,7 @@ impl Engine {
             out.bulk(CHANNEL);
         }
         match keys {
-            None => out.null_array(),
+            None => out.nil(),
             Some(keys) => {
                 out.array(keys.len());
                 keys.iter().for_each(|key| out.bulk(key));

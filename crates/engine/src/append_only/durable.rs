@@ -100,8 +100,10 @@ impl Engine {
                 self.tell_durable();
             }
             Err(reason) => {
-                // The base that is being written holds it too; until it is there nobody is to rely on it.
+                // A base that is being written holds it too; until it is there nobody is to rely on it.
                 tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
+                let rewriting = self.is_rewriting();
+                self.journal.append_only.rewrite_scheduled |= !rewriting;
                 self.sync_failed(reason);
             }
         }

@@ -274,3 +274,39 @@ fn no_place_is_told_of_a_file_that_could_not_be_synced() {
     assert!(server.run(a, &["SET", "k", "w"]).starts_with("-MISCONF"));
     assert_eq!(places(&server), 0);
 }
+
+/// The file that a rewrite has left is synced on another thread: that it fails may be told when the rewrite is long over.
+#[test]
+fn an_old_file_that_could_not_be_synced_is_made_up_for_by_another_rewrite() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    let ticks = |server: &mut Server, seconds: std::ops::Range<u64>| {
+        for second in seconds {
+            server.engine.set_now(Now {
+                mono_ms: second * 1000,
+                unix_us: 1_000_000_000_000 + second * 1_000_000,
+            });
+            server.engine.tick();
+        }
+    };
+    ticks(&mut server, 10..12);
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    server.talk.child.set(Some(ChildEnd::Done));
+    server.run(a, &["BGREWRITEAOF"]);
+    server.engine.look_after_child();
+    assert_eq!(server.run(a, &["SET", "k", "w"]), "+OK\r\n");
+    server.talk.full.store(true, Ordering::Relaxed);
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    server.talk.child.set(None);
+    ticks(&mut server, 12..14);
+    assert!(server.run(a, &["SET", "k", "x"]).starts_with("-MISCONF"));
+    server.talk.full.store(false, Ordering::Relaxed);
+    server.talk.child.set(Some(ChildEnd::Done));
+    ticks(&mut server, 14..30);
+    server.engine.look_after_child();
+    ticks(&mut server, 30..32);
+    assert_eq!(server.run(a, &["SET", "k", "x"]), "+OK\r\n");
+}

@@ -137,6 +137,11 @@ fn a_monitor_does_nothing_with_keys() {
         assert_eq!(server.run(a, request), refused);
     }
     assert!(server.run(a, &["PING"]).starts_with("+PONG\r\n"));
+    assert_eq!(server.run(a, &["RESET"]), "+RESET\r\n");
+    assert_eq!(server.run(a, &["GET", "k"]), "$-1\r\n");
+    server.run(a, &["CLIENT", "REPLY", "SKIP"]);
+    assert_eq!(server.run(a, &["RESET"]), "");
+    assert_eq!(server.run(a, &["PING"]), "+PONG\r\n");
 }
 
 #[test]
