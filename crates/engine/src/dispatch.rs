@@ -90,11 +90,14 @@ impl Engine {
         let client = &self.sessions.clients[id];
         let is_told = client.subscriptions.is_some()
             || client.flags.quiet != Quiet::No && client.tracking.is_some();
-        if client.out.protocol() == Protocol::Resp2 || !is_told {
+        let protocol = client.out.protocol();
+        // With RESP2 a transaction alone may subscribe and do something else as well.
+        let in_transaction = entry.command.traits.has(Traits::RUNS_QUEUE);
+        if !in_transaction && (protocol == Protocol::Resp2 || !is_told) {
             return self.request_loud_or_quiet(id, entry, args);
         }
         // Messages that the request sends to its own client would tear its reply apart.
-        let behind = Reply::speaking(Protocol::Resp3);
+        let behind = Reply::speaking(protocol);
         let outer = self.sessions.serving.replace((id, behind));
         let ran = self.request_loud_or_quiet(id, entry, args);
         let served = std::mem::replace(&mut self.sessions.serving, outer);

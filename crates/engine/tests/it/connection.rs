@@ -124,6 +124,21 @@ fn a_reply_is_left_out_though_it_comes_late() {
 }
 
 #[test]
+fn a_message_does_not_tear_the_reply_of_a_transaction_apart() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["MULTI"]);
+    server.run(a, &["SUBSCRIBE", "c"]);
+    server.run(a, &["PUBLISH", "c", "m"]);
+    server.run(a, &["ECHO", "x"]);
+    assert_eq!(
+        server.run(a, &["EXEC"]),
+        "*3\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n:1\r\n$1\r\nx\r\n\
+         *3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n"
+    );
+}
+
+#[test]
 fn a_monitor_does_nothing_with_keys() {
     let mut server = Server::new();
     let a = server.a;
