@@ -282,9 +282,9 @@ fn a_slot_that_its_source_has_given_up_and_nobody_claims_is_its_targets_after_a_
     set_slot(&mut world, 0, &SlotChange::Migrating(target.clone()));
     world.run_ms(1000);
     set_slot(&mut world, 0, &SlotChange::Node(target));
-    world.run_ms(1500);
+    world.run_ms(700);
     assert!(!world.hosts[1].node.is_mine(slot), "others are heard first");
-    world.run_until("it is taken", 4000, |world| {
+    world.run_until("it is taken", 2000, |world| {
         world.hosts[1].node.is_mine(slot) && settled(world)
     });
     assert_eq!(world.hosts[1].node.open_slots(), "");

@@ -96,8 +96,9 @@ impl Node {
         if self.imports.unclaimed.is_empty() {
             return;
         }
-        // Packets may be late. Who does not answer at all has failed at last, or we are the ones who are cut off.
-        let settled_ms = now.mono_ms.saturating_sub(self.config.node_timeout_ms);
+        // Packets may be late; within this time every node is asked once. Who does not answer at all has failed at last, or we are the
+        // ones who are cut off.
+        let settled_ms = now.mono_ms.saturating_sub(self.config.node_timeout_ms / 2);
         let heard_ms = self.has_majority().then(|| self.all_masters_heard_ms());
         let mut due = Vec::new();
         for (slot, since_ms) in &mut self.imports.unclaimed {
