@@ -109,13 +109,15 @@ impl Master {
         }
         let me = cx.config.myid.clone();
         let favourite = most_voted(&votes).map_or(me.clone(), |(leader, _)| leader.to_owned());
-        if let Some((leader, voted_epoch)) = self.vote(cx, epoch, &favourite)
+        let own = self.vote(cx, epoch, &favourite);
+        // Who has voted in a later election does not go on with one of before, though late votes may still win it.
+        if !cx.may_vote() || self.leader_epoch > epoch {
+            return false;
+        }
+        if let Some((leader, voted_epoch)) = own
             && voted_epoch == epoch
         {
             *votes.entry(leader).or_default() += 1;
-        }
-        if !cx.may_vote() {
-            return false;
         }
         let needed = self.majority().max(self.quorum());
         most_voted(&votes)
