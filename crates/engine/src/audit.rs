@@ -4,7 +4,7 @@ use commands::{Args, Error, Flags, table::Categories};
 use conf::AuditLog;
 
 use crate::entry::Entry;
-use crate::observe::{redacted, shortened};
+use crate::observe::shortened;
 use crate::{ClientId, Engine};
 
 const DANGEROUS: Categories = Categories::parse("dangerous");
@@ -46,7 +46,7 @@ impl Engine {
         let shows_words = facts.flags.has(Flags::ADMIN) || !self.config.hide_user_data_from_log;
         let mut words = Vec::new();
         if shows_words {
-            for word in shortened(&redacted(facts, args)) {
+            for word in shortened(&facts.redacted(args)) {
                 words.push(b' ');
                 resp::args::quote(&word, &mut words);
             }

@@ -1,9 +1,8 @@
 //! Watching the server at work: COMMANDLOG, SLOWLOG and MONITOR.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use commands::{Args, Done, Error, Facts, Flags, args};
+use commands::{Args, Done, Error, Flags, args};
 use conf::ServerConfig;
 
 use crate::entry::Entry;
@@ -17,8 +16,6 @@ const MOST_WORDS: usize = 32;
 const MOST_WORD_BYTES: usize = 128;
 /// Requests below this are looked at only where a log asks for such.
 const SMALL_BYTES: u64 = 64 << 10;
-/// What stands for a secret.
-const REDACTED: &[u8] = b"(redacted)";
 
 impl Engine {
     /// From which value on a command is noted, and how many are kept; none where nothing is.
@@ -72,7 +69,7 @@ impl Engine {
             number: 0,
             unix_s: self.now.unix_ms() / 1000,
             value,
-            words: shortened(&redacted(entry.command, args)),
+            words: shortened(&entry.command.redacted(args)),
             addr: addr.unwrap_or_default(),
             name: name.map(Into::into).unwrap_or_default(),
         };
@@ -123,7 +120,7 @@ impl Engine {
         {
             return;
         }
-        self.tell_monitors(id, &redacted(entry.command, args));
+        self.tell_monitors(id, &entry.command.redacted(args));
     }
 
     /// Shows a command of `id` to all monitors.
@@ -181,20 +178,6 @@ fn request_bytes(args: Args<'_>) -> u64 {
     let header = |length: usize| length.checked_ilog10().unwrap_or(0) as usize + 4;
     let words = args.iter().map(|word| header(word.len()) + word.len() + 2);
     (header(args.len()) + words.sum::<usize>()) as u64
-}
-
-/// The words of a request without its secrets.
-pub(crate) fn redacted<'a>(command: &Facts, args: Args<'a>) -> Cow<'a, [&'a [u8]]> {
-    let Some(secrets) = command.secrets else {
-        return Cow::Borrowed(args);
-    };
-    let mut words = args.to_vec();
-    for at in secrets(args) {
-        if let Some(word) = words.get_mut(at) {
-            *word = REDACTED;
-        }
-    }
-    Cow::Owned(words)
 }
 
 /// CONFIG SET's secrets: the values of passwords.

@@ -28,16 +28,10 @@ impl Monitor {
         let Some(session) = self.cx.sessions.get(client) else {
             return;
         };
-        let secrets = facts.secrets.map(|find| find(request)).unwrap_or_default();
         let mut words = Vec::new();
-        for (at, word) in request.iter().enumerate().take(MOST_WORDS) {
-            let word: &[u8] = if secrets.contains(&at) {
-                b"(redacted)"
-            } else {
-                word.get(..MOST_WORD_BYTES).unwrap_or(word)
-            };
+        for word in facts.redacted(request).iter().take(MOST_WORDS) {
             words.push(b' ');
-            resp::args::quote(word, &mut words);
+            resp::args::quote(word.get(..MOST_WORD_BYTES).unwrap_or(word), &mut words);
         }
         let line = format!(
             "Audit: user {} at {} {}:{}",
