@@ -19,14 +19,18 @@ impl Engine {
     fn file_place(&self) -> Option<FilePlace> {
         let aof = &self.journal.append_only;
         let increment = aof.manifest.increments().last()?.number;
-        if aof.state != State::On || aof.sync_error.is_some() {
+        if aof.state != State::On {
             return None;
         }
         self.place_at(increment, aof.size + aof.buffer.len() as u64)
     }
 
-    /// The place of the data that are here, where the last increment has this number and size.
+    /// The place of the data that are here, where the last increment has this number and size. There is none while it is not known what
+    /// the file holds.
     fn place_at(&self, increment: i64, size: u64) -> Option<FilePlace> {
+        if self.journal.append_only.sync_error.is_some() {
+            return None;
+        }
         let place = self.stream_place()?;
         Some(FilePlace {
             increment,
@@ -54,8 +58,7 @@ impl Engine {
     /// where it does.
     pub(super) fn note_next_place(&mut self, manifest: &Manifest) {
         self.note_place();
-        let reliable = self.journal.append_only.sync_error.is_none();
-        if reliable && (self.is_slave() || self.has_stream()) {
+        if self.is_slave() || self.has_stream() {
             let increment = manifest.increments().last();
             let place = increment.and_then(|part| self.place_at(part.number, 0));
             if let Some(place) = place {
