@@ -150,15 +150,12 @@ impl Engine {
         let words: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         self.sessions.blocked.again = Some((id, false));
         let before = self.journal.replicas.offset();
-        self.as_asked(id, false, |engine| {
-            match engine.gates(id, entry, &words) {
-                Ok(()) => engine.call(id, entry, &words),
-                Err(error) => {
-                    engine.meter.stats.per_command[entry.number].rejected += 1;
-                    engine.refuse(id, &error);
-                }
+        self.answer_late(id, |engine| match engine.gates(id, entry, &words) {
+            Ok(()) => engine.call(id, entry, &words),
+            Err(error) => {
+                engine.meter.stats.per_command[entry.number].rejected += 1;
+                engine.refuse(id, &error);
             }
-            true
         });
         let goes_on = self
             .sessions
@@ -185,10 +182,7 @@ impl Engine {
 
     /// Answers an error to a client that waits for keys, and ends its wait.
     pub(crate) fn unblock_with_error(&mut self, id: ClientId, error: &str) {
-        self.as_asked(id, false, |engine| {
-            engine.output_of(id).error(error);
-            true
-        });
+        self.answer_late(id, |engine| engine.output_of(id).error(error));
         self.meter.stats.note_error(error.as_bytes());
         self.count_unserved(id, true);
         self.unblock(id);
@@ -206,10 +200,7 @@ impl Engine {
 
     /// Answers a client that waits for keys as if its time were over.
     pub(crate) fn unblock_with_timeout(&mut self, id: ClientId) {
-        self.as_asked(id, false, |engine| {
-            engine.output_of(id).null_array();
-            true
-        });
+        self.answer_late(id, |engine| engine.output_of(id).null_array());
         self.count_unserved(id, false);
         self.unblock(id);
     }

@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// Runs what answers a client, and leaves the answer out where CLIENT REPLY asked for that.
-    pub(crate) fn as_asked(
+    fn as_asked(
         &mut self,
         id: ClientId,
         messages: bool,
@@ -132,6 +132,14 @@ impl Engine {
         } else {
             self.quietly(id, messages, run)
         }
+    }
+
+    /// The same for what a request is answered that had to wait.
+    pub(crate) fn answer_late(&mut self, id: ClientId, answer: impl FnOnce(&mut Self)) {
+        self.as_asked(id, false, |engine| {
+            answer(engine);
+            true
+        });
     }
 
     /// Leaves out the reply of what runs, as CLIENT REPLY asked for. Messages go on coming.

@@ -185,15 +185,12 @@ impl Engine {
             }
             let client = &mut self.sessions.clients[id];
             let waiting = std::mem::take(&mut client.waiting);
-            self.as_asked(id, false, |engine| {
-                match waiting {
-                    Waiting::Replicas(_) if no_file => {
-                        engine.sessions.clients[id].out.error(NO_FILE.line());
-                    }
-                    Waiting::Replicas(on) => engine.answer_wait(id, &on, holders),
-                    _ => {}
+            self.answer_late(id, |engine| match waiting {
+                Waiting::Replicas(_) if no_file => {
+                    engine.sessions.clients[id].out.error(NO_FILE.line());
                 }
-                true
+                Waiting::Replicas(on) => engine.answer_wait(id, &on, holders),
+                _ => {}
             });
             self.journal.replicas.waiters.retain(|other| *other != id);
             self.wake(id);
