@@ -195,6 +195,15 @@ fn clients_are_served_while_the_manifest_of_a_rewrite_gets_to_the_disk() {
     }
 }
 
+/// So many seconds after the start.
+fn tick_at(server: &mut Server, second: u64) {
+    server.engine.set_now(Now {
+        mono_ms: second * 1000,
+        unix_us: 1_000_000_000_000 + second * 1_000_000,
+    });
+    server.engine.tick();
+}
+
 #[test]
 fn a_first_file_whose_increment_is_lost_at_the_last_moment_is_written_anew() {
     let mut server = Server::with(ServerConfig::default());
@@ -212,11 +221,7 @@ fn a_first_file_whose_increment_is_lost_at_the_last_moment_is_written_anew() {
     server.talk.full.store(false, Ordering::Relaxed);
     server.talk.child.set(Some(ChildEnd::Done));
     for second in [10, 20] {
-        server.engine.set_now(Now {
-            mono_ms: second * 1000,
-            unix_us: 1_000_000_000_000 + second * 1_000_000,
-        });
-        server.engine.tick();
+        tick_at(&mut server, second);
     }
     server.run(a, &["SET", "k", "w"]);
     assert!(server.engine.flush_append_only());
@@ -239,11 +244,7 @@ fn a_first_file_is_tried_again_soon_however_often_it_failed() {
         };
         server.engine.look_after_child();
         server.talk.child.set(Some(end));
-        server.engine.set_now(Now {
-            mono_ms: second * 1000,
-            unix_us: 1_000_000_000_000 + second * 1_000_000,
-        });
-        server.engine.tick();
+        tick_at(&mut server, second);
     }
     server.engine.look_after_child();
     let info = server.run(a, &["INFO", "persistence"]);
@@ -265,11 +266,7 @@ fn no_place_is_told_of_a_file_that_could_not_be_synced() {
     assert!(places(&server) > 0);
     server.talk.full.store(true, Ordering::Relaxed);
     for second in [10, 11, 12] {
-        server.engine.set_now(Now {
-            mono_ms: second * 1000,
-            unix_us: 1_000_000_000_000 + second * 1_000_000,
-        });
-        server.engine.tick();
+        tick_at(&mut server, second);
     }
     assert!(server.run(a, &["SET", "k", "w"]).starts_with("-MISCONF"));
     assert_eq!(places(&server), 0);
@@ -283,11 +280,7 @@ fn an_old_file_that_could_not_be_synced_is_made_up_for_by_another_rewrite() {
     let a = server.a;
     let ticks = |server: &mut Server, seconds: std::ops::Range<u64>| {
         for second in seconds {
-            server.engine.set_now(Now {
-                mono_ms: second * 1000,
-                unix_us: 1_000_000_000_000 + second * 1_000_000,
-            });
-            server.engine.tick();
+            tick_at(server, second);
         }
     };
     ticks(&mut server, 10..12);
