@@ -1,11 +1,16 @@
 //! A row: the facts about a command, and the function that runs it.
 
+use std::borrow::Cow;
+
 use super::access::{Channels, Databases};
 use super::categories::Categories;
 use super::flags::{Flags, Traits};
 use super::keys::{Key, KeySpec};
 use super::secrets::SecretFinder;
 use crate::{Args, Ctx, Done};
+
+/// What stands for a secret.
+const REDACTED: &[u8] = b"(redacted)";
 
 /// The function of a data command.
 pub type DataFn = fn(&mut Ctx<'_>, Args<'_>) -> Done;
@@ -160,6 +165,21 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The words of a request without its secrets.
+    #[must_use]
+    pub fn redacted<'a>(&self, args: Args<'a>) -> Cow<'a, [&'a [u8]]> {
+        let Some(secrets) = self.secrets else {
+            return Cow::Borrowed(args);
+        };
+        let mut words = args.to_vec();
+        for at in secrets(args) {
+            if let Some(word) = words.get_mut(at) {
+                *word = REDACTED;
+            }
+        }
+        Cow::Owned(words)
+    }
+
     /// Whether it may stand in a primary's stream: it is about data, and not about the connection or the server that runs it.
     #[must_use]
     pub fn may_be_streamed(&self) -> bool {

@@ -1,32 +1,9 @@
 //! Which words of a request are secrets: they are kept out of MONITOR and the command logs.
 
-use std::borrow::Cow;
-
-use super::row::Facts;
 use crate::{Args, args};
-
-/// What stands for a secret.
-const REDACTED: &[u8] = b"(redacted)";
 
 /// The positions of a request's secrets.
 pub type SecretFinder = fn(Args<'_>) -> Vec<usize>;
-
-impl Facts {
-    /// The words of a request without its secrets.
-    #[must_use]
-    pub fn redacted<'a>(&self, args: Args<'a>) -> Cow<'a, [&'a [u8]]> {
-        let Some(secrets) = self.secrets else {
-            return Cow::Borrowed(args);
-        };
-        let mut words = args.to_vec();
-        for at in secrets(args) {
-            if let Some(word) = words.get_mut(at) {
-                *word = REDACTED;
-            }
-        }
-        Cow::Owned(words)
-    }
-}
 
 /// AUTH: all that follows.
 pub fn auth_secrets(args: Args<'_>) -> Vec<usize> {
