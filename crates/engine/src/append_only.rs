@@ -139,7 +139,7 @@ impl Engine {
             tracing::warn!("AOF write error looks solved, Redis can write again.");
         }
         aof.size += aof.buffer.len() as u64;
-        aof.unsynced = true;
+        aof.unsynced += aof.buffer.len() as u64;
         aof.buffer.clear();
         if aof.buffer.capacity() > KEPT_BUFFER_BYTES {
             aof.buffer = Vec::new();
@@ -186,7 +186,7 @@ impl Engine {
                 );
                 return self.give_up();
             }
-            (aof.unsynced, aof.last_sync) = (false, now);
+            (aof.unsynced, aof.last_sync) = (0, now);
             self.note_synced();
             let ns = self.host.mono_ns().saturating_sub(start_ns);
             self.meter.syncs.add(ns);
@@ -194,9 +194,7 @@ impl Engine {
         } else if policy == AppendFsync::Everysec && now > aof.last_sync {
             aof.last_sync = now;
             if !syncing {
-                file.start_sync();
-                aof.unsynced = false;
-                self.note_sync_started();
+                self.start_sync_of_written();
             }
         }
         self.journal.append_only.unflushed = false;
@@ -291,6 +289,16 @@ impl Engine {
         }
     }
 
+    /// What is in the file is brought to the disk by the other thread.
+    fn start_sync_of_written(&mut self) {
+        let aof = &mut self.journal.append_only;
+        if let Some(file) = &mut aof.file {
+            file.start_sync();
+            aof.unsynced = 0;
+            self.note_sync_started();
+        }
+    }
+
     /// The system drops what it could not write, and a second try would report success: until there is a new base nobody is to rely on
     /// what the file holds, nor on the place in the stream at which it seems to stand.
     fn sync_failed(&mut self, reason: String) {
@@ -314,16 +322,14 @@ impl Engine {
         let aof = &mut self.journal.append_only;
         if aof.postponed_since.is_some() || aof.write_error.is_some() {
             self.flush(false);
-        } else if aof.unsynced
+        } else if aof.unsynced > 0
             && (policy == AppendFsync::Everysec && now > aof.last_sync
                 || policy == AppendFsync::Always)
             && !syncing
             && !child_writes
-            && let Some(file) = &mut aof.file
         {
-            file.start_sync();
-            (aof.unsynced, aof.last_sync) = (false, now);
-            self.note_sync_started();
+            aof.last_sync = now;
+            self.start_sync_of_written();
         }
         if self.journal.append_only.buffer.is_empty() {
             self.note_written();
@@ -423,7 +429,7 @@ impl Engine {
         aof.earlier_size = replayed.saturating_sub(size) + base_bytes;
         aof.base_size = aof.total_size();
         // What an earlier process wrote may not be on the disk.
-        (aof.unsynced, aof.last_sync) = (true, now);
+        (aof.unsynced, aof.last_sync) = (size, now);
         aof.state = State::On;
         if !is_new {
             self.adopt_file_place();
@@ -613,7 +619,7 @@ impl Engine {
             "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_rewrites_consecutive_failures:{}\r\n\
              aof_last_rewrite_time_sec:{}\r\naof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
-            u8::from(current.is_some()),
+            u8::from(current.is_some() || aof.rewrite_syncs),
             u8::from(aof.rewrite_scheduled),
             aof.failures,
             seconds(aof.last_rewrite_seconds),
@@ -637,11 +643,12 @@ impl Engine {
         }
     }
 
-    /// Whether a rewrite is under way: the child, or the manifest after it.
+    /// Whether a rewrite is under way: the sync before it, the child, or the manifest after it.
     pub(crate) fn is_rewriting(&self) -> bool {
         let running = self.keeper.persistence.running;
         let child = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
-        child || self.journal.append_only.installing.is_some()
+        let aof = &self.journal.append_only;
+        child || aof.installing.is_some() || aof.rewrite_syncs
     }
 
     /// Whether no change has to be told to the file, nor will have to be.

@@ -32,7 +32,7 @@ impl Engine {
     /// All that came before is in the file. Where it was on the disk already, what is new in the stream alone is too.
     pub(super) fn note_written(&mut self) {
         let aof = &self.journal.append_only;
-        let safe = !aof.unsynced
+        let safe = aof.unsynced == 0
             && aof.state == State::On
             && aof.sync_error.is_none()
             && self.config.appendfsync != AppendFsync::No;

@@ -15,6 +15,8 @@ const FAILURES_TO_WAIT: u32 = 3;
 const MOST_MINUTES: u64 = 60;
 /// Those that are to make the first file never wait longer, seconds.
 const MOST_SECONDS: u64 = 60;
+/// So much that was written is synced by the other thread before a rewrite begins, bytes.
+const SYNC_FIRST_BYTES: u64 = 1024 * 1024;
 /// The increment of a file that is not whole yet could not be written.
 const LOST: &str = "What belongs behind the new AOF base file was lost";
 
@@ -49,7 +51,9 @@ impl Engine {
     pub(super) fn begin_rewrite(&mut self, kept: bool) -> Result<(), String> {
         self.finish_install(true);
         let request = self.rewrite_request();
-        self.journal.append_only.last_rewrite_try = self.now.mono_s();
+        let aof = &mut self.journal.append_only;
+        aof.last_rewrite_try = self.now.mono_s();
+        aof.rewrite_syncs = false;
         self.host
             .make_folder(&self.config.appenddirname)
             .map_err(|why| {
@@ -122,7 +126,7 @@ impl Engine {
         let aof = &mut self.journal.append_only;
         aof.encoder.reset();
         aof.earlier_size += std::mem::take(&mut aof.size);
-        let unsynced = std::mem::replace(&mut aof.unsynced, false);
+        let unsynced = std::mem::take(&mut aof.unsynced) > 0;
         aof.last_sync = now;
         if on {
             aof.manifest = manifest;
@@ -136,8 +140,8 @@ impl Engine {
     }
 
     /// The increment that is written to will have another one behind it. Its own end must not get to the disk after that one's beginning:
-    /// a file that ends too early and is not the last one is not loaded. This waits for the disk, once a rewrite and for what came since
-    /// the sync of the last second.
+    /// a file that ends too early and is not the last one is not loaded. This waits for the disk, once a rewrite and for little:
+    /// [`Engine::syncs_first`].
     fn finish_increment(&mut self) {
         let aof = &mut self.journal.append_only;
         // Where syncing has failed before, a new base is the cure, and nothing that is said of this file counts.
@@ -150,6 +154,26 @@ impl Engine {
             aof.rewrite_scheduled = true;
             self.sync_failed(reason);
         }
+    }
+
+    /// Whether a rewrite waits for the other thread, and is begun by a later tick: it would have to wait, and all clients with it, until
+    /// much that was written is on the disk. It waits so for one sync, whatever is written meanwhile.
+    fn syncs_first(&mut self) -> bool {
+        let syncing = self.poll_sync();
+        let aof = &mut self.journal.append_only;
+        if !aof.rewrite_syncs {
+            let much = aof.state == State::On && aof.unsynced >= SYNC_FIRST_BYTES;
+            if !much || aof.sync_error.is_some() {
+                return false;
+            }
+            aof.rewrite_syncs = true;
+            aof.rewrite_scheduled = true;
+            if !syncing {
+                self.start_sync_of_written();
+            }
+            return true;
+        }
+        syncing
     }
 
     /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.
@@ -168,7 +192,8 @@ impl Engine {
         aof.rewrite_scheduled
             && rested
             && idle
-            && (first || !self.waits())
+            && (first || self.journal.append_only.rewrite_syncs || !self.waits())
+            && !self.syncs_first()
             && self.start_rewrite().is_ok()
     }
 
@@ -188,8 +213,10 @@ impl Engine {
         let rested = self.now.mono_s() > aof.last_rewrite_try;
         if growth >= percentage && rested && !self.waits() {
             tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
-            // It has been logged, and is tried again.
-            let _ = self.start_rewrite();
+            if !self.syncs_first() {
+                // It has been logged, and is tried again.
+                let _ = self.start_rewrite();
+            }
         }
     }
 
@@ -354,7 +381,9 @@ impl Engine {
             aof.base_size = aof.total_size();
             aof.state = State::On;
             // What came while the file was not whole was written, and nothing else.
-            aof.unsynced |= waited && !sync;
+            if waited && !sync {
+                aof.unsynced = aof.size;
+            }
             if !aof.sync_failed_since && aof.sync_error.take().is_some() {
                 tracing::warn!("AOF write error looks solved, Redis can write again.");
             }
@@ -463,6 +492,7 @@ impl Engine {
 /// BGREWRITEAOF
 pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     const SCHEDULED: &str = "Background append only file rewriting scheduled";
+    const STARTED: &str = "Background append only file rewriting started";
     let text = match engine.keeper.persistence.running {
         _ if engine.is_rewriting() => {
             return Err(Error::text(
@@ -476,13 +506,17 @@ pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -
             aof.failures = 0;
             SCHEDULED
         }
+        _ if engine.syncs_first() => {
+            engine.journal.append_only.failures = 0;
+            STARTED
+        }
         _ => {
             engine.start_rewrite().map_err(|_| {
                 Error::text(
                     "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
                 )
             })?;
-            "Background append only file rewriting started"
+            STARTED
         }
     };
     engine.sessions.clients[id].out.status(text);

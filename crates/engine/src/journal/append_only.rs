@@ -25,8 +25,8 @@ pub(crate) struct AppendOnly {
     pub(crate) buffer: Vec<u8>,
     /// The buffer holds something that no flush has tried to write yet: no reply may leave.
     pub(crate) unflushed: bool,
-    /// Something was written, but not synced.
-    pub(crate) unsynced: bool,
+    /// Bytes that were written since the last sync began.
+    pub(crate) unsynced: u64,
     /// DEBUG AOF-FLUSH-SLEEP: how long to wait before each write.
     pub(crate) flush_sleep: Duration,
     /// Bytes in the file that is written to.
@@ -54,6 +54,8 @@ pub(crate) struct AppendOnly {
     /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
     pub(crate) given_up: bool,
     pub(crate) rewrite_scheduled: bool,
+    /// A rewrite begins when the sync that is under way has ended.
+    pub(crate) rewrite_syncs: bool,
     /// A rewrite is over but for its manifest.
     pub(crate) installing: Option<Installing>,
     /// The base that the child writes is a dump.

@@ -155,6 +155,51 @@ fn an_increment_is_on_the_disk_before_another_one_is_named_behind_it() {
 }
 
 #[test]
+fn a_rewrite_of_a_busy_server_waits_for_the_disk_while_clients_are_served() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    server.run(a, &["CONFIG", "SET", "appendfsync", "everysec"]);
+    tick_at(&mut server, 10);
+    server.run(a, &["SET", "k", &"v".repeat(2_000_000)]);
+    assert!(server.engine.flush_append_only());
+    // A sync is under way from now on.
+    tick_at(&mut server, 12);
+    server.run(a, &["SET", "k", &"w".repeat(2_000_000)]);
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    for second in [12, 15] {
+        tick_at(&mut server, second);
+        assert!(server.engine.flush_append_only());
+    }
+    server.talk.made_safe.lock().unwrap().clear();
+    server.talk.child.set(Some(ChildEnd::Done));
+    let started = server.run(a, &["BGREWRITEAOF"]);
+    assert!(started.ends_with("rewriting started\r\n"), "{started}");
+    server.engine.tick();
+    assert!(server.talk.made_safe.lock().unwrap().is_empty());
+    assert!(!server.talk.forked.get());
+    let info = server.run(a, &["INFO", "persistence"]);
+    assert!(info.contains("aof_rewrite_in_progress:1\r\n"), "{info}");
+    let second = server.run(a, &["BGREWRITEAOF"]);
+    assert!(second.ends_with("already in progress\r\n"), "{second}");
+    // It waits for one sync, however much is written meanwhile.
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    server.run(a, &["SET", "k", &"x".repeat(2_000_000)]);
+    assert!(server.engine.flush_append_only());
+    server.engine.tick();
+    assert!(server.talk.forked.get());
+    let made_safe = server.talk.made_safe.lock().unwrap().clone();
+    let increment = "appendonlydir/appendonly.aof.1.incr.aof";
+    let manifest = "appendonlydir/appendonly.aof.manifest";
+    assert_eq!(made_safe[..2], [increment, manifest]);
+    server.engine.look_after_child();
+    server.engine.tick();
+    let info = server.run(a, &["INFO", "persistence"]);
+    assert!(info.contains("aof_rewrite_in_progress:0\r\n"), "{info}");
+    assert!(info.contains("aof_rewrite_scheduled:0\r\n"), "{info}");
+}
+
+#[test]
 fn clients_are_served_while_the_manifest_of_a_rewrite_gets_to_the_disk() {
     let in_progress = |server: &mut Server| {
         let a = server.a;

@@ -23,7 +23,7 @@ pub(crate) struct Talk {
     /// How the child ends that is started next; with none there are no processes.
     pub(crate) child: Cell<Option<ChildEnd>>,
     /// There is one.
-    forked: Cell<bool>,
+    pub(crate) forked: Cell<bool>,
     /// How many syncs of append-only files were started.
     pub(crate) syncs: Arc<AtomicU32>,
     /// The size that an append-only file has when it is opened, and the slots of its place.
