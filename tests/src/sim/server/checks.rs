@@ -151,6 +151,12 @@ impl Checks {
         self.floors.insert(at, floor);
     }
 
+    /// A client's slot was given to another server. What that one loses this one lacks, too, once the slot comes back.
+    pub fn hand_over(&mut self, client: u64, host: usize) {
+        self.floors
+            .retain(|(of, _), floor| (*of, floor.host) != (client, host));
+    }
+
     /// The least that a read may see of a server in this generation.
     #[must_use]
     pub fn floor(&self, at: (u64, u64), host: usize, generation: u64) -> Option<u64> {
@@ -196,4 +202,23 @@ pub fn shown(value: Option<u64>) -> String {
     value.map_or("nothing".to_owned(), |value| {
         (value & 0xFFFF_FFFF).to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_comes_back_may_lack_what_was_lost_elsewhere() {
+        let (mut checks, generations) = (Checks::default(), vec![1, 1]);
+        for (client, key) in [(0, 2), (1, 2)] {
+            checks.asked(client, 1, generations.clone());
+            checks.written((client, key), 1, 1, 37);
+        }
+        checks.hand_over(1, 0);
+        assert!(checks.read((1, 2), 1, 1, None).is_err());
+        checks.hand_over(1, 1);
+        assert_eq!(checks.read((1, 2), 1, 1, None), Ok(()));
+        assert!(checks.read((0, 2), 1, 1, None).is_err());
+    }
 }

@@ -313,24 +313,34 @@ impl Run {
             let Some((old, then)) = before.filter(|(old, _)| *old != owner) else {
                 continue;
             };
+            let was_moved = self.moved.remove(&(client, old, owner));
             let healthy = [old, owner]
                 .iter()
                 .all(|host| then[*host] == generations[*host]);
-            if !healthy || !self.moved.remove(&(client, old, owner)) {
-                continue;
+            if was_moved && healthy {
+                self.compare_owners(client, old, owner)?;
             }
-            self.moves_done += 1;
-            for key in 0..KEYS {
-                let at = (client, key);
-                let floor = self.checks.floor(at, old, generations[old]);
-                let held = self.held(owner, at);
-                if held.is_some_and(|held| held < floor) {
-                    return Err(format!(
-                        "host {owner} got the slot of client {client} and holds {}, and host {old} had told of {}",
-                        shown(held.flatten()),
-                        shown(floor)
-                    ));
-                }
+            let from = |&(of, from, _): &(u64, usize, usize)| (of, from) == (client, old);
+            if was_moved || self.moved.iter().any(from) {
+                self.checks.hand_over(client, old);
+            }
+        }
+        Ok(())
+    }
+
+    /// The slot of a client has moved, and both nodes were up all the time.
+    fn compare_owners(&mut self, client: u64, old: usize, owner: usize) -> Result<(), String> {
+        self.moves_done += 1;
+        for key in 0..KEYS {
+            let at = (client, key);
+            let floor = self.checks.floor(at, old, self.generation(old));
+            let held = self.held(owner, at);
+            if held.is_some_and(|held| held < floor) {
+                return Err(format!(
+                    "host {owner} got the slot of client {client} and holds {}, and host {old} had told of {}",
+                    shown(held.flatten()),
+                    shown(floor)
+                ));
             }
         }
         Ok(())
