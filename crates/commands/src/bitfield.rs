@@ -143,7 +143,7 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_write: bool) -> Done {
         };
         if let Some(new) = new {
             write_bits(bytes, operation.offset, width.bits, new.cast_unsigned());
-            changes += u64::from(new != old || matches!(operation.action, Action::Add(_)));
+            changes += u64::from(new != old);
         }
         match answer {
             Some(value) => ctx.reply.int(value),

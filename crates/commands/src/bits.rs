@@ -282,8 +282,6 @@ pub(crate) fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.changed(to, EventClass::String, "set");
     } else if db.remove(to) {
         ctx.changed(to, EventClass::Generic, "del");
-    } else {
-        ctx.effects.dirty += 1;
     }
     ctx.reply.count(length);
     Ok(())
@@ -302,7 +300,7 @@ fn combine(db: &mut Db, operation: Operation, keys: Args<'_>) -> Result<Vec<u8>,
     let mut result = Vec::with_capacity(longest);
     for (nth, key) in keys.iter().enumerate() {
         let mut scratch = [0; 20];
-        let bytes = match db.read(key) {
+        let bytes = match db.peek_alive(key) {
             Some(Value::Str(string)) => string.bytes(&mut scratch),
             _ => &[],
         };

@@ -1,6 +1,6 @@
 //! Writes and removals that depend on the string that a key holds: the conditions of SET and DELEX, DELIFEQ, and DIGEST.
 
-use store::{Db, Str, Value};
+use store::{Db, Str, Value, ValueMut};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::args::Reader;
@@ -55,19 +55,19 @@ impl<'a> Condition<'a> {
             Self::Always => return Ok(true),
             Self::Absent => return Ok(!db.exists(key)),
             Self::Present => return Ok(db.exists(key)),
-            _ => match db.read(key) {
+            _ => match db.write(key) {
                 None => {
                     return Ok(matches!(
                         self,
                         Self::Different(_) | Self::DigestDifferent(_)
                     ));
                 }
-                Some(Value::Str(string)) => string,
+                Some(ValueMut::Str(string)) => string,
                 Some(_) => return Err(Error::WrongType),
             },
         };
         let mut digits = [0; 20];
-        let bytes = string.bytes(&mut digits);
+        let bytes = string.see().bytes(&mut digits);
         Ok(match self {
             Self::Equal(wanted) => bytes == wanted,
             Self::Different(wanted) => bytes != wanted,

@@ -159,6 +159,16 @@ impl Ctx<'_> {
         self.keyspace.clock().unix_ms()
     }
 
+    /// Tells of keys that are new so far, before what follows: for commands that may make several.
+    pub fn tell_noted(&mut self) {
+        let db = self.keyspace.db(self.db);
+        if db.has_noted() {
+            for (noted, key) in db.take_noted() {
+                self.effects.noted(self.db, noted, &key);
+            }
+        }
+    }
+
     /// One change to `key` of the selected database: see [`Effects::changed`].
     pub fn changed(&mut self, key: &[u8], class: crate::EventClass, event: &'static str) {
         self.effects.changed(self.db, key, class, event);

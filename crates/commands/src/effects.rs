@@ -1,6 +1,6 @@
 //! What a command leaves behind beside its reply. The engine applies it: statistics, WATCH, events, AOF, replicas, wake-ups.
 
-use store::Value;
+use store::{Noted, Value};
 
 /// The classes of keyspace events, as the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,15 @@ impl Effects {
         self.dirty += 1;
         self.touch(db, key);
         self.event(db, key, class, event);
+    }
+
+    /// The event of a key that a door of the keyspace remembered.
+    pub fn noted(&mut self, db: usize, noted: Noted, key: &[u8]) {
+        let (class, name) = match noted {
+            Noted::New => (EventClass::New, "new"),
+            Noted::Missed => (EventClass::Missed, "keymiss"),
+        };
+        self.event(db, key, class, name);
     }
 
     /// WATCH learns that `key` was changed.

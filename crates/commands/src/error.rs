@@ -39,11 +39,15 @@ impl Error {
         Self::Text(Cow::Owned(line))
     }
 
-    /// A text with a word of the request in it. The word ends at its first NUL, as text does in C.
+    /// A text with a word of the request in it. The word ends at its first NUL, as text does in C; line ends at the end of the text go.
     #[must_use]
     pub fn quoting(before: &str, word: &[u8], after: &str) -> Self {
         let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-        Self::Quoting([before.as_bytes(), word, after.as_bytes()].concat().into())
+        let mut text = [before.as_bytes(), word, after.as_bytes()].concat();
+        while text.ends_with(b"\n") || text.ends_with(b"\r") {
+            text.pop();
+        }
+        Self::Quoting(text.into())
     }
 
     /// A subcommand of `container` that is none, or that takes another number of words.

@@ -10,7 +10,7 @@ use crate::string::{parse_long_double, sum_text};
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The hash at `key`, for reading.
-fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<HashRef<'a>>, Error> {
+pub(crate) fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<HashRef<'a>>, Error> {
     match ctx.keyspace.db(ctx.db).read(key) {
         None => Ok(None),
         Some(Value::Hash(hash)) => Ok(Some(hash)),
@@ -27,6 +27,18 @@ fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<HashMut<'a>, Error> {
     {
         ValueMut::Hash(hash) => Ok(hash),
         _ => Err(Error::WrongType),
+    }
+}
+
+/// The hash at `key`, to be changed, if there is one.
+pub(crate) fn write_there<'a>(
+    ctx: &'a mut Ctx<'_>,
+    key: &[u8],
+) -> Result<Option<HashMut<'a>>, Error> {
+    match ctx.keyspace.db(ctx.db).write(key) {
+        None => Ok(None),
+        Some(ValueMut::Hash(hash)) => Ok(Some(hash)),
+        Some(_) => Err(Error::WrongType),
     }
 }
 
@@ -110,7 +122,10 @@ fn set_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8]) -> Result<bool, Error>
 /// A sum goes to replicas and files as what it came to, with the expiry of the field.
 fn propagate_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8]) {
     let (key, field) = (args[1], args[2]);
-    let hash = read(ctx, key).ok().flatten();
+    let hash = match ctx.keyspace.db(ctx.db).peek_alive(key) {
+        Some(Value::Hash(hash)) => Some(hash),
+        _ => None,
+    };
     match hash.map(|hash| hash.expiry(field)) {
         Some(FieldTime::At(at)) => {
             let at = at.to_string();
@@ -132,7 +147,8 @@ fn propagate_sum(ctx: &mut Ctx<'_>, args: Args<'_>, sum: &[u8]) {
 /// HINCRBY key field increment
 pub(crate) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let increment = int(args[3])?;
-    let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
+    let hash = write_there(ctx, args[1])?;
+    let old = match hash.as_ref().and_then(|hash| hash.see().get(args[2])) {
         Some(text) => int(text).map_err(|_| Error::text("ERR hash value is not an integer"))?,
         None => 0,
     };
@@ -155,7 +171,8 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     if !increment.is_finite() {
         return Err(Error::text("ERR value is NaN or Infinity"));
     }
-    let old = match read(ctx, args[1])?.and_then(|hash| hash.get(args[2])) {
+    let hash = write_there(ctx, args[1])?;
+    let old = match hash.as_ref().and_then(|hash| hash.see().get(args[2])) {
         Some(text) => {
             let number = parse_long_double(text).ok().filter(|_| !text.is_empty());
             number.ok_or(Error::text("ERR hash value is not a float"))?
@@ -172,23 +189,24 @@ pub(crate) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// HGET key field
 pub(crate) fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    reply_fields(ctx, args[1], &args[2..])
+    reply_fields(ctx, args[1], &args[2..], false)
 }
 
 /// HMGET key field …
 pub(crate) fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    read(ctx, args[1])?;
-    ctx.reply.array(args.len() - 2);
-    reply_fields(ctx, args[1], &args[2..])
+    reply_fields(ctx, args[1], &args[2..], true)
 }
 
-/// One bulk for each field, nil where there is none.
-fn reply_fields(ctx: &mut Ctx<'_>, key: &[u8], fields: &[&[u8]]) -> Done {
+/// One bulk for each field, nil where there is none; in an array where there may be several.
+fn reply_fields(ctx: &mut Ctx<'_>, key: &[u8], fields: &[&[u8]], array: bool) -> Done {
     let hash = match ctx.keyspace.db(ctx.db).read(key) {
         None => None,
         Some(Value::Hash(hash)) => Some(hash),
         Some(_) => return Err(Error::WrongType),
     };
+    if array {
+        ctx.reply.array(fields.len());
+    }
     for field in fields {
         match hash.and_then(|hash| hash.get(field)) {
             Some(value) => ctx.reply.bulk(value),

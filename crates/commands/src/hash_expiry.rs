@@ -2,9 +2,10 @@
 //!
 //! What is propagated names the absolute time, or is an HDEL where the time has passed already.
 
-use store::{FieldTime, Hash, HashMut, HashRef, Owned, Value, ValueMut};
+use store::{FieldTime, Hash, HashMut, HashRef, Noted, Owned, Value, ValueMut};
 
 use crate::args::{Reader, int, is};
+use crate::hash::{self, write_there};
 use crate::keys::When;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
@@ -86,15 +87,6 @@ fn counted<'a>(args: Args<'a>, at: usize, width: usize) -> Result<Args<'a>, Erro
     Ok(words)
 }
 
-/// The hash at `key`, to be changed.
-fn write<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<HashMut<'a>>, Error> {
-    match ctx.keyspace.db(ctx.db).write(key) {
-        None => Ok(None),
-        Some(ValueMut::Hash(hash)) => Ok(Some(hash)),
-        Some(_) => Err(Error::WrongType),
-    }
-}
-
 /// Removes the key where its hash has no field left.
 fn remove_if_empty(ctx: &mut Ctx<'_>, key: &[u8]) {
     let empty =
@@ -153,7 +145,7 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
     let time = clockwork.time(args[2], now_ms)?;
     let at_ms = i64::try_from(time).unwrap_or(i64::MAX);
     let past = is_past(ctx, time);
-    let mut hash = write(ctx, key)?;
+    let mut hash = write_there(ctx, key)?;
     let mut answers = Vec::with_capacity(fields.len());
     for field in fields {
         let answer = hash.as_mut().map_or(NO_FIELD, |hash| {
@@ -258,7 +250,7 @@ fn times(ctx: &mut Ctx<'_>, args: Args<'_>, clockwork: Clockwork) -> Done {
 pub(crate) fn hpersist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let fields = fields_behind_key(args, &NUMFIELDS)?;
-    let mut hash = write(ctx, key)?;
+    let mut hash = write_there(ctx, key)?;
     let answers: Vec<i64> = fields
         .iter()
         .map(|field| match hash.as_mut() {
@@ -410,7 +402,7 @@ pub(crate) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, now_ms) = (args[1], ctx.unix_ms());
     let (options, deadline, fields) = parts(args, "hgetex", 1)?;
     // A type that does not fit is told before a time that does not.
-    write(ctx, key)?;
+    hash::read(ctx, key)?;
     let fate = match deadline {
         Some(deadline) => Fate::At(deadline.clockwork.time(deadline.word, now_ms)?),
         None => options.fate,
@@ -490,7 +482,8 @@ fn parts<'a>(
 pub(crate) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, now_ms) = (args[1], ctx.unix_ms());
     let (options, deadline, words) = parts(args, "hsetex", 2)?;
-    let hash = write(ctx, key)?;
+    let hash = write_there(ctx, key)?;
+    let made = hash.is_none();
     let wrong_key = options.key.is_some_and(|wanted| wanted != hash.is_some());
     let known = |field: &[u8]| hash.as_ref().is_some_and(|hash| hash.see().contains(field));
     let wrong_fields = options.fields.is_some_and(|wanted| {
@@ -511,6 +504,9 @@ pub(crate) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let past = time.is_some_and(|time| is_past(ctx, time));
     if past {
         set_expired(ctx, key, words);
+        if made {
+            ctx.effects.noted(ctx.db, Noted::New, key);
+        }
     } else {
         let plain = options.key.is_none() && options.fields.is_none();
         set_fields(ctx, args, words, (options.fate, time, plain))?;

@@ -43,51 +43,52 @@ pub(crate) fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, elements) = (args[1], &args[2..]);
     let sparse_max = ctx.settings.hll_sparse_max_bytes;
     let db = ctx.keyspace.db(ctx.db);
-    let changed = match db.write(key) {
+    let changes = match db.write(key) {
         Some(ValueMut::Str(mut string)) => add_all(&mut string, elements, sparse_max)?,
         Some(_) => return Err(Error::WrongType),
         None => {
-            let mut hll = hll::empty();
+            let (mut hll, mut changes) = (hll::empty(), 1);
             for element in elements {
-                hll::add(&mut hll, element, sparse_max)?;
+                changes += u64::from(hll::add(&mut hll, element, sparse_max)?);
             }
             hll::forget_count(&mut hll);
             db.insert(key, owned(hll));
-            true
+            changes
         }
     };
-    if changed {
+    if changes > 0 {
         ctx.changed(key, EventClass::String, "pfadd");
+        ctx.effects.dirty += changes - 1;
     }
-    ctx.reply.int(i64::from(changed));
+    ctx.reply.int(i64::from(changes > 0));
     Ok(())
 }
 
-/// Adds all elements, or none where the HyperLogLog is corrupt; whether a register changed.
-fn add_all(string: &mut StrMut<'_>, elements: Args<'_>, sparse_max: usize) -> Result<bool, Error> {
-    let mut changed = false;
+/// Adds all elements, or none where the HyperLogLog is corrupt; how many of them changed a register.
+fn add_all(string: &mut StrMut<'_>, elements: Args<'_>, sparse_max: usize) -> Result<u64, Error> {
+    let mut changes = 0;
     match form(string.see())? {
         Form::Dense => {
             let hll = string.bytes_mut(0);
             for element in elements {
-                changed |= hll::add_dense(hll, element);
+                changes += u64::from(hll::add_dense(hll, element));
             }
-            if changed {
+            if changes > 0 {
                 hll::forget_count(hll);
             }
         }
         Form::Sparse => {
             let mut hll = string.bytes_mut(0).to_vec();
             for element in elements {
-                changed |= hll::add(&mut hll, element, sparse_max)?;
+                changes += u64::from(hll::add(&mut hll, element, sparse_max)?);
             }
-            if changed {
+            if changes > 0 {
                 hll::forget_count(&mut hll);
                 replace(string, &hll);
             }
         }
     }
-    Ok(changed)
+    Ok(changes)
 }
 
 /// PFCOUNT key …: of one key what is remembered, and if that is out of date it is computed and remembered, which is a change.
@@ -101,10 +102,12 @@ pub(crate) fn pfcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 }
 
 fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, Error> {
-    let mut string = match ctx.keyspace.db(ctx.db).write(key) {
-        None => return Ok(0),
-        Some(ValueMut::Str(string)) => string,
-        Some(_) => return Err(Error::WrongType),
+    // A read, as it counts in the statistics; what it computes is kept.
+    if ctx.keyspace.db(ctx.db).read(key).is_none() {
+        return Ok(0);
+    }
+    let Some(ValueMut::Str(mut string)) = ctx.keyspace.db(ctx.db).write(key) else {
+        return Err(Error::WrongType);
     };
     form(string.see())?;
     let hll = string.bytes_mut(0);
@@ -177,17 +180,18 @@ pub(crate) fn pfdebug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let form = form(string.see())?;
     let known = ["GETREG", "DECODE", "ENCODING", "TODENSE"];
     let Some(command) = known.into_iter().find(|known| is(args[1], known)) else {
-        complain(ctx, b"Unknown PFDEBUG subcommand '", args[1], b"'");
-        return Ok(());
+        return Err(Error::quoting(
+            "ERR Unknown PFDEBUG subcommand '",
+            args[1],
+            "'",
+        ));
     };
     if args.len() != 3 {
-        complain(
-            ctx,
-            b"Wrong number of arguments for the '",
+        return Err(Error::quoting(
+            "ERR Wrong number of arguments for the '",
             args[1],
-            b"' subcommand",
-        );
-        return Ok(());
+            "' subcommand",
+        ));
     }
     match command {
         "ENCODING" => ctx.reply.status(match form {
@@ -213,12 +217,6 @@ pub(crate) fn pfdebug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         }
     }
     Ok(())
-}
-
-/// An error that quotes what the client said, byte for byte.
-fn complain(ctx: &mut Ctx<'_>, before: &[u8], word: &[u8], after: &[u8]) {
-    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-    ctx.reply.err([before, word, after].concat());
 }
 
 /// PFSELFTEST

@@ -22,8 +22,8 @@ pub(crate) fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// EXISTS key …
 pub(crate) fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let db = ctx.keyspace.db(ctx.db);
-    let count = args[1..].iter().filter(|key| db.exists(key)).count();
+    let there = |key: &&&[u8]| look(ctx, key, |value| value.is_some());
+    let count = args[1..].iter().filter(there).count();
     ctx.reply.count(count);
     Ok(())
 }
@@ -92,7 +92,6 @@ pub(crate) fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.effects.dirty += db.len() as u64;
         db.clear();
     }
-    ctx.effects.dirty += 1;
     ctx.effects.propagation = crate::Propagation::Forced;
     ctx.reply.ok();
     Ok(())
@@ -250,6 +249,8 @@ fn rename_if(ctx: &mut Ctx<'_>, args: Args<'_>, overwrite: bool) -> Result<bool,
     }
     let (value, expire_ms) = db.take(from).ok_or(Error::NoSuchKey)?;
     let awaited = is_awaited(&value);
+    // What was there is gone first: the key is a new one.
+    db.remove(to);
     db.insert(to, value);
     if expire_ms.is_some() {
         db.set_expire_ms(to, expire_ms);
@@ -374,7 +375,7 @@ fn expire_key(
         .and_then(|ms| ms.checked_add(base))
         .ok_or_else(|| Error::owned(format!("ERR invalid expire time in '{command}' command")))?;
     let db = ctx.keyspace.db(ctx.db);
-    if db.read(key).is_none() || !when.allows(db.expire_ms(key), at_ms) {
+    if db.write(key).is_none() || !when.allows(db.expire_ms(key), at_ms) {
         ctx.reply.int(0);
         return Ok(());
     }
@@ -456,7 +457,7 @@ pub(crate) fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// Whether the key of an OBJECT subcommand is there; where not, that is the reply.
 fn object_exists(ctx: &mut Ctx<'_>, key: &[u8]) -> bool {
-    let there = ctx.keyspace.db(ctx.db).exists(key);
+    let there = ctx.keyspace.db(ctx.db).lookup(key);
     if !there {
         ctx.reply.nil();
     }

@@ -16,7 +16,9 @@ struct Match {
 
 /// LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN]
 pub(crate) fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let strings = [read(ctx, args[1])?, read(ctx, args[2])?];
+    // Both are looked up before either is complained of.
+    let (first, second) = (read(ctx, args[1]), read(ctx, args[2]));
+    let strings = [first?, second?];
     let mut reader = Reader::from(args, 3);
     let (mut only_length, mut indexes, mut least, mut with_lengths) = (false, false, 0, false);
     while !reader.is_empty() {

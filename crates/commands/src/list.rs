@@ -296,11 +296,18 @@ pub(crate) fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (start, end) = (int(args[2])?, int(args[3])?);
     let limits = &ctx.settings.limits;
     if let Some(list) = write(ctx, args[1])? {
-        let places = places(start, end, list.len());
+        let length = list.len();
+        let places = places(start, end, length);
         list.trim(places.start, places.len());
         list.shrunk(limits);
         let empty = list.is_empty();
-        after_removal(ctx, args[1], "ltrim", empty);
+        let removed = length - places.len();
+        if removed > 0 {
+            after_removal(ctx, args[1], "ltrim", empty);
+            ctx.effects.dirty += removed as u64 - 1;
+        } else {
+            ctx.event(args[1], EventClass::List, "ltrim");
+        }
     }
     ctx.reply.ok();
     Ok(())

@@ -140,6 +140,7 @@ pub(crate) fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     ctx.changed(from, EventClass::Set, "srem");
     remove_if(ctx, from, empty);
     if write_or_insert(ctx.keyspace.db(ctx.db), to)?.add(member, limits) {
+        ctx.tell_noted();
         ctx.changed(to, EventClass::Set, "sadd");
     }
     ctx.reply.int(1);
@@ -612,11 +613,9 @@ fn store(ctx: &mut Ctx<'_>, to: &[u8], result: Set, event: &'static str) {
     let db = ctx.keyspace.db(ctx.db);
     if members > 0 {
         db.insert(to, Owned::Set(result));
-        ctx.event(to, EventClass::Set, event);
+        ctx.changed(to, EventClass::Set, event);
     } else if db.remove(to) {
-        ctx.event(to, EventClass::Generic, "del");
+        ctx.changed(to, EventClass::Generic, "del");
     }
-    ctx.effects.dirty += 1;
-    ctx.effects.touch(ctx.db, to);
     ctx.reply.count(members);
 }

@@ -39,7 +39,7 @@ fn sort_value(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Done {
         zset.forget_compact();
     }
     let mut sorter = Sorter::default();
-    let window = match db.read(key) {
+    let window = match db.peek_alive(key) {
         Some(value) => sorter.load(value, &mut plan),
         None => 0..0,
     };

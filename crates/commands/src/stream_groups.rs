@@ -147,7 +147,7 @@ pub(crate) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, name) = (args[2], args[3]);
     let (make, entries_read) = group_options(args, true)?;
     let last_id = if make {
-        stream::read(ctx, key)?.map(Stream::last_id)
+        stream::write(ctx, key)?.map(|stream| stream.last_id())
     } else {
         Some(stream_of_group(ctx, key)?.last_id())
     };
@@ -236,11 +236,9 @@ pub(crate) fn delete_consumer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// XACK key group id …
 pub(crate) fn xack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let stream = match ctx.keyspace.db(ctx.db).write(args[1]) {
-        None => None,
-        Some(ValueMut::Stream(stream)) => Some(stream),
-        Some(_) => return Err(Error::WrongType),
-    };
+    // A read, as it counts in the statistics.
+    stream::read(ctx, args[1])?;
+    let stream = stream::write(ctx, args[1])?;
     let Some(group) = stream.and_then(|stream| stream.group_mut(args[2])) else {
         ctx.reply.int(0);
         return Ok(());
@@ -609,8 +607,9 @@ impl Sweep {
 /// XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]
 pub(crate) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, name, now_ms) = (args[1], args[2], ctx.unix_ms());
+    let group = claimed_group(ctx, key, name);
     let sweep = Sweep::read(args)?;
-    claimed_group(ctx, key, name)?;
+    group?;
     ctx.effects.propagate_nothing();
     let Some(consumer) = claimer(ctx, args) else {
         return Ok(());

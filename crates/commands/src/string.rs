@@ -220,6 +220,7 @@ fn put(ctx: &mut Ctx<'_>, key: &[u8], value: StrNew<'_>, expiry: Expiry<'_>) {
     if at_ms.is_some() {
         db.set_expire_ms(key, at_ms);
     }
+    ctx.tell_noted();
     ctx.changed(key, EventClass::String, "set");
     if matches!(expiry, Expiry::AtMs(_)) {
         ctx.event(key, EventClass::Generic, "expire");
@@ -273,11 +274,14 @@ pub(crate) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         )?);
     }
     let expiry = expiry.unwrap_or(Expiry::Keep).resolve(ctx, "getex")?;
-    if read_str(ctx, key)?.is_none() {
-        ctx.reply.nil();
-        return Ok(());
+    match ctx.keyspace.db(ctx.db).read(key) {
+        None => {
+            ctx.reply.nil();
+            return Ok(());
+        }
+        Some(Value::Str(string)) => reply_str(ctx.reply, string),
+        Some(_) => return Err(Error::WrongType),
     }
-    get(ctx, &args[..2])?;
     match expiry {
         Expiry::AtMs(at_ms) if ctx.is_over(at_ms) => ctx.expire_now(key),
         Expiry::AtMs(at_ms) => {
@@ -415,6 +419,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
     ctx.each_key(args, 2, |ctx, at| {
         let value = ctx.take_str(args, at + 1);
         ctx.keyspace.db(ctx.db).set_str(args[at], value);
+        ctx.tell_noted();
         ctx.changed(args[at], EventClass::String, "set");
     });
 }

@@ -176,13 +176,11 @@ fn operands<'a>(db: &'a Db, keys: Args<'_>, there: &[bool], weights: &[f64]) -> 
 pub(crate) fn store(ctx: &mut Ctx<'_>, to: &[u8], result: Zset, event: &'static str) {
     let members = result.len();
     let db = ctx.keyspace.db(ctx.db);
-    let replaced = db.remove(to);
     if members > 0 {
         db.insert(to, Owned::Zset(result));
         ctx.effects.key_ready(ctx.db, to);
         ctx.changed(to, EventClass::Zset, event);
-        ctx.effects.dirty += u64::from(replaced);
-    } else if replaced {
+    } else if db.remove(to) {
         ctx.changed(to, EventClass::Generic, "del");
     }
     ctx.reply.count(members);

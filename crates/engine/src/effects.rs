@@ -1,7 +1,6 @@
 //! What a command left behind, applied: expired keys first, then WATCH, events, and propagation.
 
 use commands::{EventClass, Propagation, Traits};
-use store::Noted;
 
 use crate::entry::Entry;
 use crate::{ClientId, Engine};
@@ -95,10 +94,6 @@ impl Engine {
         let later = std::mem::take(&mut self.shard.effects.events);
         for db in 0..self.shard.keyspace.databases() {
             self.propagate_expired_fields(db);
-            self.note_new_and_missed(db);
-            if !self.shard.keyspace.db_ref(db).has_expired() {
-                continue;
-            }
             for key in self.shard.keyspace.db(db).take_expired() {
                 self.meter.stats.expired += 1;
                 if self.sessions.tracking.is_used() {
@@ -110,6 +105,7 @@ impl Engine {
                     .event(db, &key, EventClass::Expired, "expired");
                 self.break_watches_on(&(db, key));
             }
+            self.note_new_and_missed(db);
         }
         self.shard.effects.events.extend(later);
     }
@@ -117,11 +113,7 @@ impl Engine {
     /// Keys that are new, and keys that were to be read and are not there: events for who asked for them.
     fn note_new_and_missed(&mut self, db: usize) {
         for (noted, key) in self.shard.keyspace.db(db).take_noted() {
-            let (class, name) = match noted {
-                Noted::New => (EventClass::New, "new"),
-                Noted::Missed => (EventClass::Missed, "keymiss"),
-            };
-            self.shard.effects.event(db, &key, class, name);
+            self.shard.effects.noted(db, noted, &key);
         }
     }
 

@@ -265,6 +265,13 @@ impl Db {
         !expired
     }
 
+    /// As [`Db::exists`], counted among the look-ups.
+    pub fn lookup(&mut self, key: &[u8]) -> bool {
+        let found = self.exists(key);
+        self.clock.note_lookup(found);
+        found
+    }
+
     /// The value, as it is: no expiry, no LRU. For OBJECT, DEBUG and saving.
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Value<'_>> {
@@ -315,6 +322,13 @@ impl Db {
     /// Keys that the clock's [`crate::Notes`] ask for, oldest first; the list is emptied.
     pub fn take_noted(&mut self) -> Vec<(Noted, Box<[u8]>)> {
         std::mem::take(&mut self.gone.noted)
+    }
+
+    /// Whether [`Db::take_noted`] would give anything.
+    #[must_use]
+    #[inline]
+    pub fn has_noted(&self) -> bool {
+        !self.gone.noted.is_empty()
     }
 
     /// Whether [`Db::take_expired`] would give anything: the check that each command pays.

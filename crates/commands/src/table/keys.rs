@@ -155,13 +155,22 @@ pub struct Key {
 }
 
 /// Appends the keys of a command line to `keys`, in the order of the specifications. Positions are always within `args`. A specification
-/// that does not fit the words finds nothing: the command will complain.
+/// that does not fit the words finds nothing: the command will complain. Where a number of keys is none, nothing is found at all.
 pub fn find_keys(facts: &super::row::Facts, args: Args<'_>, keys: &mut Vec<Key>) {
     if let Some(find) = facts.key_finder {
         return find(args, keys);
     }
-    for spec in facts.keys {
+    apply_all(facts.keys, args, keys);
+}
+
+fn apply_all(specs: &[KeySpec], args: Args<'_>, keys: &mut Vec<Key>) {
+    let before = keys.len();
+    for spec in specs {
+        let found = keys.len();
         apply(spec, args, keys);
+        if keys.len() == found && matches!(spec.find, Find::KeyNum { .. }) {
+            return keys.truncate(before);
+        }
     }
 }
 
@@ -241,14 +250,23 @@ fn counted(
     step: i32,
 ) -> Option<(usize, usize, i32)> {
     let first = first?;
-    let count = resp::number::parse_i64(args.get(number?)?)?;
-    let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
+    let count = leading_number(args.get(number?)?).filter(|count| *count > 0)?;
     let last = first.checked_add(
         count
             .checked_sub(1)?
             .checked_mul(usize::try_from(step).ok()?)?,
     )?;
     (last < args.len()).then_some((first, last, step))
+}
+
+/// The number that a word begins with, as C's `atoi` reads it: blanks before it and whatever follows it do not count.
+fn leading_number(word: &[u8]) -> Option<usize> {
+    let word = word.trim_ascii_start();
+    let word = word.strip_prefix(b"+").unwrap_or(word);
+    let mut digits = word.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.try_fold(0_usize, |number, digit| {
+        number.checked_mul(10)?.checked_add((digit - b'0').into())
+    })
 }
 
 /// First key, last key and step as COMMAND has always answered them: those of the specifications that say it by position.
@@ -396,7 +414,7 @@ mod tests {
     fn found(specs: &'static [KeySpec], line: &str) -> Vec<usize> {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut keys = Vec::new();
-        specs.iter().for_each(|spec| apply(spec, &args, &mut keys));
+        apply_all(specs, &args, &mut keys);
         keys.iter().map(|key| key.at).collect()
     }
 
@@ -413,11 +431,19 @@ mod tests {
     fn keys_by_number_and_keyword() {
         const COUNTED: &[KeySpec] = &[key("RO", index(2), keynum(0, 1, 1))];
         assert_eq!(found(COUNTED, "eval x 2 a b c"), [3, 4]);
+        // As `atoi` reads it; the command will refuse the number.
+        assert_eq!(found(COUNTED, "eval x 1.5 a"), [3]);
+        const STORES: &[KeySpec] = &[
+            key("OW update", index(1), range(0, 1, 0)),
+            key("RO access", index(2), keynum(0, 1, 1)),
+        ];
+        assert_eq!(found(STORES, "zdiffstore d 1 a"), [1, 3]);
+        assert_eq!(found(STORES, "zdiffstore d 2 a"), [0_usize; 0]);
         for line in [
             "eval x -1 a",
             "eval x 9 a",
             "eval x 99999999999999999999 a",
-            "eval x 1.5 a",
+            "eval x one a",
             "eval x 0",
         ] {
             assert_eq!(found(COUNTED, line), [0_usize; 0], "{line}");

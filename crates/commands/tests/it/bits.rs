@@ -104,7 +104,7 @@ fn effects() {
         ("SETBIT b 1 1", "dirty 1, touched b, string setbit b"),
         ("BITOP NOT d b", "dirty 1, touched d, string set d"),
         ("BITOP NOT d none", "dirty 1, touched d, generic del d"),
-        ("BITOP NOT d none", "dirty 1"),
+        ("BITOP NOT d none", "dirty 0"),
     ] {
         assert_eq!(server.effects(line), expected, "{line}");
     }

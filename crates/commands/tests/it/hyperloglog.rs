@@ -131,7 +131,7 @@ fn the_self_test_ends_soon_whatever_the_sparse_limit() {
 fn effects() {
     let mut server = Server::new();
     for (line, expected) in [
-        ("PFADD p a", "dirty 1, touched p, string pfadd p"),
+        ("PFADD p a", "dirty 2, touched p, string pfadd p"),
         ("PFADD p a", "dirty 0"),
         ("PFCOUNT p", "dirty 1, touched p"),
         ("PFCOUNT p", "dirty 0"),

@@ -224,7 +224,7 @@ fn effects() {
         ("SINTERSTORE d t t", "dirty 1, touched d, set sinterstore d"),
         ("SINTERSTORE d t none", "dirty 1, touched d, generic del d"),
         ("SINTERSTORE d t none", "dirty 0"),
-        ("SDIFFSTORE d t t", "dirty 1, touched d"),
+        ("SDIFFSTORE d t t", "dirty 0"),
     ] {
         assert_eq!(server.effects(line), expected, "{line}");
     }

@@ -261,7 +261,7 @@ fn effects() {
         ),
         (
             "ZINTERSTORE d 1 z",
-            "dirty 2, touched d, zset zinterstore d, ready d",
+            "dirty 1, touched d, zset zinterstore d, ready d",
         ),
         (
             "ZINTERSTORE d 2 z none",

@@ -12,6 +12,7 @@ mod clients;
 mod cluster;
 mod connection;
 mod dual_channel;
+mod events;
 mod expiry;
 mod following;
 mod harness;
