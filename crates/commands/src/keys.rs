@@ -118,8 +118,8 @@ pub(crate) fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         let (a, b) = ctx.keyspace.db_pair(first, second);
         std::mem::swap(a, b);
         ctx.effects.swapped = Some((first, second));
-        ctx.effects.dirty += 1;
     }
+    ctx.effects.dirty += 1;
     ctx.effects.propagation = crate::Propagation::Forced;
     ctx.reply.ok();
     Ok(())

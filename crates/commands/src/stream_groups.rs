@@ -145,6 +145,10 @@ fn group<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<&'a mut Gr
 /// XGROUP CREATE key group id|$ [MKSTREAM] [ENTRIESREAD entries-read]
 pub(crate) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, name) = (args[2], args[3]);
+    // Room for each option once.
+    if args.len() > 8 {
+        return Err(Error::subcommand("XGROUP", args[1]));
+    }
     let (make, entries_read) = group_options(args, true)?;
     let last_id = if make {
         stream::write(ctx, key)?.map(|stream| stream.last_id())

@@ -556,7 +556,10 @@ fn add_value(sum: &mut Sum, value: Value<'_>) {
             for (member, score) in zset.iter() {
                 let mut each = Sum::default();
                 mix(&mut each, member);
-                mix(&mut each, DoubleBuffer::default().format(score).as_bytes());
+                mix(
+                    &mut each,
+                    DoubleBuffer::default().format_short(score).as_bytes(),
+                );
                 add(sum, &each);
             }
         }

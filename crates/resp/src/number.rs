@@ -278,6 +278,22 @@ impl DoubleBuffer {
         std::str::from_utf8(&self.bytes[..self.used]).unwrap_or_default()
     }
 
+    /// As [`DoubleBuffer::format`], but large integers too get an exponent where that is shorter: for digests.
+    ///
+    /// ```
+    /// use resp::number::DoubleBuffer;
+    /// assert_eq!(DoubleBuffer::new().format_short(1e7), "10000000");
+    /// assert_eq!(DoubleBuffer::new().format_short(1e8), "1e+8");
+    /// ```
+    pub fn format_short(&mut self, value: f64) -> &str {
+        if !value.is_finite() || value == 0.0 {
+            return self.format(value);
+        }
+        self.used = 0;
+        self.general(value);
+        std::str::from_utf8(&self.bytes[..self.used]).unwrap_or_default()
+    }
+
     fn general(&mut self, value: f64) {
         // The standard library finds the shortest digits: `d.ddde-x`. Here they only change their places.
         let mut scientific = Cursor {

@@ -89,6 +89,10 @@ fn groups_deliver_what_is_new() {
             "XGROUP CREATE s g 0",
             "BUSYGROUP Consumer Group name already exists",
         ),
+        (
+            "XGROUP create s h 0 MKSTREAM MKSTREAM ENTRIESREAD 2",
+            "ERR unknown subcommand or wrong number of arguments for 'create'. Try XGROUP HELP.",
+        ),
     ]);
     assert_eq!(
         server.effects("XREADGROUP GROUP g c COUNT 1 STREAMS s >"),

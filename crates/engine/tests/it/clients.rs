@@ -405,6 +405,10 @@ fn debug_hands_out_sums_of_values_and_writes_all_parameters() {
     let sums: Vec<&str> = sums.lines().collect();
     assert_eq!((sums[0], sums[1]), ("*3", sums[2]));
     assert_eq!(sums[3], format!("+{}", "0".repeat(40)));
+    // As Valkey 9.1 has it: a score is written as short as it can be.
+    run(&mut server, a, "ZADD z 1e17 b");
+    let sum = run(&mut server, a, "DEBUG DIGEST-VALUE z");
+    assert_eq!(sum, "*1\r\n+f4c2a1df07294529fb07b572c87dca5ac025fbdf\r\n");
     server
         .talk
         .files

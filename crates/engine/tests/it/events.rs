@@ -98,6 +98,7 @@ const RECORDED: &[(&str, &str, &str)] = &[
     ("PFCOUNT p", "", "1 0 1"),
     ("PFDEBUG nope p", "", "0 0 0"),
     ("FLUSHALL", "", "0 0 8"),
+    ("SWAPDB 1 1", "", "0 0 1"),
     ("SET s v KEEPTTL GET", "set s", "1 0 1"),
     ("GETDEL none", "keymiss none", "0 1 0"),
     ("GETSET none v", "keymiss none, new none, set none", "0 1 1"),
