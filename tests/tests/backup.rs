@@ -127,6 +127,9 @@ fn a_cluster_comes_back_as_one_server_and_again_as_a_cluster() {
 
     let single = root.path().join("single");
     ok(&backup(&single, &alone.address()));
+    // The server needs no room on its own disk, and nobody stays behind who looks like a replica.
+    assert!(!alone.dir().join("dump.rdb").exists());
+    assert_eq!(alone.info_field("replication", "connected_slaves"), "0");
     for node in &nodes {
         assert_eq!(node.text("FLUSHALL"), "OK");
     }

@@ -4,7 +4,7 @@
 //! dump stands at, and the number of this connection: with both the first connection asks for the stream behind the dump.
 
 use crate::link::{ID_BYTES, VERSION};
-use crate::transfer::{Lines, Part, Transfer};
+use crate::transfer::{DumpPart, Lines, Transfer};
 use crate::{Config, Place};
 
 /// The answer to SYNC on this connection.
@@ -44,7 +44,7 @@ pub(crate) enum Event {
     /// The place is known.
     EndOffset(EndOffset),
     /// Something of the dump.
-    Dump(Part),
+    Dump(DumpPart),
     /// The copy cannot be made this way.
     Failed(String),
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::Backlog;
 use crate::channel::Event;
-use crate::transfer::{Lines, Part, Transfer};
+use crate::transfer::{DumpPart, Lines, Transfer};
 
 mod dual;
 
@@ -637,17 +637,17 @@ impl Link {
         })
     }
 
-    fn dump_part(&mut self, part: Part) {
+    fn dump_part(&mut self, part: DumpPart) {
         match part {
-            Part::Begin(length) => {
+            DumpPart::Begin(length) => {
                 self.note(match length {
                     Some(bytes) => format!("PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to disk"),
                     None => "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to disk".to_owned(),
                 });
                 self.outputs.push_back(Output::BeginTransfer(length));
             }
-            Part::Bytes(bytes) => self.outputs.push_back(Output::Dump(bytes)),
-            Part::Whole => {}
+            DumpPart::Bytes(bytes) => self.outputs.push_back(Output::Dump(bytes)),
+            DumpPart::Whole => {}
         }
     }
 

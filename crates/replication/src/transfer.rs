@@ -41,7 +41,7 @@ impl Lines {
 
 /// What becomes of bytes of a dump.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum DumpPart {
     /// A dump comes: its length, or none where a mark will end it.
     Begin(Option<u64>),
     /// Bytes of the dump.
@@ -52,7 +52,7 @@ pub(crate) enum Part {
 
 /// A dump that comes: a line that tells its length, or the mark that ends it, and its bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Transfer {
+pub struct Transfer {
     stage: Stage,
     lines: Lines,
     /// The mark, and bytes that may be its beginning.
@@ -81,7 +81,7 @@ impl Transfer {
     }
 
     /// Whether it is whole.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.stage == Stage::Whole
     }
 
@@ -89,10 +89,10 @@ impl Transfer {
     ///
     /// # Errors
     /// What is wrong with the line that begins it.
-    pub(crate) fn take<'a>(
+    pub fn take<'a>(
         &mut self,
         mut bytes: &'a [u8],
-        mut tell: impl FnMut(Part),
+        mut tell: impl FnMut(DumpPart),
     ) -> Result<&'a [u8], String> {
         while !bytes.is_empty() {
             bytes = match self.stage {
@@ -114,7 +114,7 @@ impl Transfer {
         Ok(bytes)
     }
 
-    fn header(&mut self, line: &str, tell: &mut impl FnMut(Part)) -> Result<(), String> {
+    fn header(&mut self, line: &str, tell: &mut impl FnMut(DumpPart)) -> Result<(), String> {
         let Some(length) = line.strip_prefix('$') else {
             return Err(match line.strip_prefix('-') {
                 Some(error) => format!("PRIMARY aborted replication with an error: {error}"),
@@ -128,7 +128,7 @@ impl Transfer {
         {
             self.mark = mark.as_bytes().to_vec();
             self.stage = Stage::Marked;
-            tell(Part::Begin(None));
+            tell(DumpPart::Begin(None));
             return Ok(());
         }
         let bytes = length.parse::<u64>().ok();
@@ -138,7 +138,7 @@ impl Transfer {
             ));
         };
         self.stage = Stage::Counted { left };
-        tell(Part::Begin(Some(left)));
+        tell(DumpPart::Begin(Some(left)));
         if left == 0 {
             self.whole(tell);
         }
@@ -146,10 +146,15 @@ impl Transfer {
     }
 
     /// Takes the bytes of a dump of known length; what is left.
-    fn counted<'a>(&mut self, bytes: &'a [u8], left: u64, tell: &mut impl FnMut(Part)) -> &'a [u8] {
+    fn counted<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        left: u64,
+        tell: &mut impl FnMut(DumpPart),
+    ) -> &'a [u8] {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let (now, rest) = bytes.split_at(take);
-        tell(Part::Bytes(now.to_vec()));
+        tell(DumpPart::Bytes(now.to_vec()));
         let left = left - take as u64;
         self.stage = Stage::Counted { left };
         if left == 0 {
@@ -159,23 +164,23 @@ impl Transfer {
     }
 
     /// Takes the bytes of a dump that a mark ends; what is left. Up to a mark's length is held back, in case it is the mark.
-    fn marked<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Part)) -> &'a [u8] {
+    fn marked<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(DumpPart)) -> &'a [u8] {
         let held = self.held.len();
         self.held.extend_from_slice(bytes);
         // The primary sends nothing behind the mark until we have answered, so the mark is at the end of what was received.
         if self.held.ends_with(&self.mark) {
             self.held.truncate(self.held.len() - MARK_BYTES);
-            tell(Part::Bytes(std::mem::take(&mut self.held)));
+            tell(DumpPart::Bytes(std::mem::take(&mut self.held)));
             self.whole(tell);
         } else if held + bytes.len() > MARK_BYTES {
             let keep = self.held.split_off(self.held.len() - MARK_BYTES);
-            tell(Part::Bytes(std::mem::replace(&mut self.held, keep)));
+            tell(DumpPart::Bytes(std::mem::replace(&mut self.held, keep)));
         }
         &[]
     }
 
-    fn whole(&mut self, tell: &mut impl FnMut(Part)) {
+    fn whole(&mut self, tell: &mut impl FnMut(DumpPart)) {
         self.stage = Stage::Whole;
-        tell(Part::Whole);
+        tell(DumpPart::Whole);
     }
 }

@@ -7,7 +7,7 @@
 use super::{Event, Link, Output, Step, request};
 use crate::Backlog;
 use crate::channel::{Channel, EndOffset};
-use crate::transfer::Part;
+use crate::transfer::DumpPart;
 
 /// So much of what was kept is handed out before others have their turn.
 const TURN_BYTES: u64 = 256 * 1024;
@@ -142,7 +142,7 @@ impl Link {
                     &[b"REPLCONF", b"set-rdb-client-id", client.as_bytes()],
                 );
             }
-            Event::Dump(Part::Whole) => {
+            Event::Dump(DumpPart::Whole) => {
                 (dual.whole, dual.open) = (true, false);
                 let place = dual.end.as_ref().map(|end| end.place.clone());
                 self.outputs.push_back(Output::CloseSecond);

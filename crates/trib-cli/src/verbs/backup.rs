@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use client::{Command, Connection, Value};
+use replication::{DumpPart, Transfer};
 use sha2::{Digest as _, Sha256};
 use tls::Wire;
 use tokio::io::AsyncReadExt as _;
@@ -139,10 +140,8 @@ async fn take(place: &Place, settings: &Settings, into: &Path) -> Result<Part, E
     let path = into.join(&name);
     let file = File::create_new(&path).map_err(|error| Error::file(&path, &error))?;
     let asked_ms = now_ms();
-    let mut stream = Incoming::ask(link, &place.address).await?;
-    let bytes = stream.announced().await?;
-    let began_ms = now_ms();
-    let sha256 = stream.copy(bytes, file, &path).await?;
+    let incoming = Incoming::ask(link, &place.address).await?;
+    let (began_ms, bytes, sha256) = incoming.copy(file, &path).await?;
     // What cannot be read is no backup.
     let read = tokio::task::spawn_blocking(move || {
         let mut dump = DumpFile::open(&path, None)?;
@@ -169,80 +168,74 @@ async fn take(place: &Place, settings: &Settings, into: &Path) -> Result<Part, E
 struct Incoming {
     stream: Wire,
     buffer: BytesMut,
+    transfer: Transfer,
     address: Address,
 }
 
 impl Incoming {
-    /// Asks for a copy, as a replica without a history does.
+    /// Asks for a dump and nothing behind it: today's servers stream it from memory and close. Those that do not know the words refuse
+    /// them, and take us for a replica without a history.
     async fn ask(mut link: Connection, address: &Address) -> Result<Self, Error> {
+        link.call(["REPLCONF", "capa", "eof"]).await?;
+        link.call(["REPLCONF", "rdb-only", "1"]).await?;
         link.send(["SYNC"]);
         link.flush().await?;
         let (stream, buffer) = link.into_parts();
         Ok(Self {
             stream,
             buffer,
+            transfer: Transfer::default(),
             address: address.clone(),
         })
     }
 
-    async fn more(&mut self) -> Result<(), Error> {
-        let failed = |problem: String| Error::BadReply {
+    fn failed(&self, problem: impl Into<String>) -> Error {
+        Error::BadReply {
             address: self.address.to_string(),
-            problem,
-        };
-        match timeout(SILENCE, self.stream.read_buf(&mut self.buffer)).await {
-            Err(_) => Err(failed("it said nothing for a minute".to_owned())),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Ok(Ok(0)) => Err(failed("it closed the connection".to_owned())),
-            Ok(Ok(_)) => Ok(()),
+            problem: problem.into(),
         }
     }
 
-    /// The size of the dump: `$bytes`, after empty lines that say that the master is still there.
-    async fn announced(&mut self) -> Result<u64, Error> {
-        loop {
-            while self.buffer.first() == Some(&b'\n') {
-                let _ = self.buffer.split_to(1);
+    /// The next parts of the dump.
+    async fn next(&mut self) -> Result<Vec<DumpPart>, Error> {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(1 << 18);
+            match timeout(SILENCE, self.stream.read_buf(&mut self.buffer)).await {
+                Err(_) => return Err(self.failed("it said nothing for a minute")),
+                Ok(Err(error)) => return Err(self.failed(error.to_string())),
+                Ok(Ok(0)) => return Err(self.failed("it closed the connection")),
+                Ok(Ok(_)) => {}
             }
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let line = self.buffer.split_to(end + 1);
-                let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                let bytes = line.strip_prefix('$').and_then(|bytes| bytes.parse().ok());
-                return bytes.ok_or_else(|| Error::BadReply {
-                    address: self.address.to_string(),
-                    problem: format!("it sends no dump: {}", line.trim_start_matches('-')),
-                });
-            }
-            if self.buffer.len() > 1024 {
-                return Err(Error::BadReply {
-                    address: self.address.to_string(),
-                    problem: "it answers SYNC with no dump".to_owned(),
-                });
-            }
-            self.more().await?;
         }
+        let bytes = self.buffer.split();
+        let mut parts = Vec::new();
+        let taken = self.transfer.take(&bytes, |part| parts.push(part));
+        taken.map_err(|problem| self.failed(problem))?;
+        Ok(parts)
     }
 
-    /// Writes so many bytes into a file, on disk when this returns; their SHA-256.
-    async fn copy(&mut self, bytes: u64, mut file: File, path: &Path) -> Result<String, Error> {
+    /// Writes the dump into a file, on disk when this returns: when it began, its size and its SHA-256.
+    async fn copy(mut self, mut file: File, path: &Path) -> Result<(u64, u64, String), Error> {
         let failed = |error: std::io::Error| Error::file(path, &error);
-        let (mut left, mut hash) = (bytes, Sha256::new());
-        while left > 0 {
-            if self.buffer.is_empty() {
-                self.buffer.reserve(1 << 18);
-                self.more().await?;
+        let (mut began_ms, mut bytes, mut hash) = (0, 0, Sha256::new());
+        while !self.transfer.is_whole() {
+            for part in self.next().await? {
+                match part {
+                    DumpPart::Begin(_) => began_ms = now_ms(),
+                    DumpPart::Bytes(part) => {
+                        hash.update(&part);
+                        file.write_all(&part).map_err(failed)?;
+                        bytes += part.len() as u64;
+                    }
+                    DumpPart::Whole => {}
+                }
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX);
-            let part = self.buffer.split_to(most.min(self.buffer.len()));
-            hash.update(&part);
-            file.write_all(&part).map_err(failed)?;
-            left -= part.len() as u64;
         }
         tokio::task::spawn_blocking(move || file.sync_all())
             .await
             .map_err(|error| Error::Backup(error.to_string()))?
             .map_err(failed)?;
-        Ok(hex(&hash.finalize()))
+        Ok((began_ms, bytes, hex(&hash.finalize())))
     }
 }
 
