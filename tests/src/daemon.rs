@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use client::{Connection, Value};
 use tempfile::TempDir;
 
+use crate::root;
+
 /// How long things may take that happen at once on an idle machine. A test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -503,8 +505,8 @@ pub fn binary(name: &str) -> PathBuf {
     binaries().join(name)
 }
 
-/// Cargo builds binaries only for the tests of their own package, so they are built here: once, with the profile of
-/// the test program, into the same target directory. Where nothing has changed this is a look at time stamps.
+/// Cargo builds binaries only for the tests of their own package. A run of the whole workspace has built them, then; where they are
+/// missing, or older than a source, they are built here, with the profile of the test program, into the same target directory.
 /// `TERN_BINARIES` names a directory of binaries to test instead, such as those of a package.
 fn binaries() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -515,20 +517,50 @@ fn binaries() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         // target/<profile>/deps/<test>
         let dir = test.ancestors().nth(2).unwrap().to_owned();
-        let profile = match dir.file_name().unwrap().to_str().unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--quiet", "--profile", profile])
-            .args(["-p", "server", "-p", "sentinel", "-p", "trib"])
-            .arg("--target-dir")
-            .arg(dir.parent().unwrap())
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(status.unwrap().success(), "the binaries do not build");
+        if !are_current(&dir) {
+            build(&dir);
+        }
         dir
     })
+}
+
+const PROGRAMS: [&str; 3] = ["server", "sentinel", "trib"];
+
+/// Whether no source has been changed since the programs were built.
+fn are_current(dir: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|about| about.modified());
+    let built = PROGRAMS.iter().map(|name| changed(&dir.join(name)));
+    let Ok(built) = built.collect::<Result<Vec<_>, _>>() else {
+        return false;
+    };
+    let mut folders = ["crates", "bin"].map(|name| root().join(name)).to_vec();
+    let mut newest = changed(&root().join("Cargo.lock")).unwrap();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                newest = newest.max(changed(&path).unwrap());
+            }
+        }
+    }
+    built.iter().all(|built| *built > newest)
+}
+
+fn build(dir: &Path) {
+    let profile = match dir.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--profile", profile])
+        .args(PROGRAMS.iter().flat_map(|name| ["-p", name]))
+        .arg("--target-dir")
+        .arg(dir.parent().unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(status.unwrap().success(), "the binaries do not build");
 }
 
 /// Whether a program can be found in PATH. Says loudly when not, so that a group that is skipped is seen.
