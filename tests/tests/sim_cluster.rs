@@ -6,7 +6,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 
-use cluster_bus::Config;
+use cluster_bus::{ClusterState, Config};
 use tern_tests::sim::cluster::{Run, run, run_with_few_masters};
 use tern_tests::sim::{Options, Rng, Scenario as _, run_seeds};
 
@@ -219,4 +219,46 @@ fn a_seed_replays() {
     let first = run(7, Options::default()).unwrap();
     let second = run(7, Options::default()).unwrap();
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+/// How many node timeouts after so many masters of a cluster with a replica each have died all slots are served again.
+fn replaced_after(masters: usize, killed: usize, node_timeout_ms: u64, seed: u64) -> f64 {
+    let config = Config {
+        node_timeout_ms,
+        port: 7000,
+        ..Config::default()
+    };
+    let mut run = Run::with(
+        Rng::new(seed),
+        masters,
+        masters,
+        &config,
+        Options::default(),
+    );
+    run.form_cluster().unwrap();
+    run.run_to(run.world.now_ms() + 2 * node_timeout_ms)
+        .unwrap();
+    let start_ms = run.world.now_ms();
+    (0..killed).for_each(|host| run.world.crash(host, false));
+    run.until("every slot is served", 20 * node_timeout_ms, |run| {
+        let nodes = || (killed..2 * masters).map(|host| &run.world.core(host).unwrap().node);
+        let masters_now = nodes().filter(|node| !node.is_replica()).count();
+        masters_now == masters && nodes().all(|node| node.state() == ClusterState::Ok)
+    })
+    .unwrap();
+    (run.world.now_ms() - start_ms) as f64 / node_timeout_ms as f64
+}
+
+#[test]
+fn masters_that_fail_at_one_time_are_replaced_at_one_time() {
+    for (masters, killed, seeds) in [(5, 2, 40), (9, 4, 20)] {
+        for seed in 0..seeds {
+            let timeouts = replaced_after(masters, killed, 5_000, seed);
+            // Up to one and a half are for the detection.
+            assert!(
+                timeouts < 2.0,
+                "{killed} of {masters}, seed {seed}: {timeouts:.1} node timeouts"
+            );
+        }
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::io::{Config, LinkId, LogLevel};
 use super::state::Node;
-use super::state::{Rank, WhyNot};
-use super::table::PeerKey;
+use super::state::{Rank, Rivals, WhyNot};
+use super::table::{Peer, PeerKey};
 use crate::message::{Body, Header, NodeFlags};
 use crate::{Now, SlotSet};
 
@@ -22,6 +22,8 @@ const SHORTEST_ELECTION_MS: u64 = 2000;
 const FEW_ELECTORS: usize = 2;
 /// One reason is not logged again for so long.
 const RELOG_PERIOD_MS: u64 = 300_000;
+/// Votes for an election that others contest have so long to come before we ask for them again.
+const CONTESTED_MS: u64 = 100;
 /// Nothing is logged before the master is down for the node timeout and this.
 const LOG_GRACE_MS: u64 = 5000;
 
@@ -64,6 +66,8 @@ impl Node {
             self.request_votes(master);
         } else if self.election.votes.len() >= self.health.quorum() {
             self.win(now);
+        } else if self.is_undecided(now) {
+            self.request_votes(master);
         } else {
             self.cannot(now, master, WhyNot::WaitingVotes);
         }
@@ -191,11 +195,11 @@ impl Node {
     }
 
     fn rank(&self, now: Now, master: PeerKey) -> Rank {
-        let (mine, me) = ((self.facts.repl_offset), self.me().id);
         let goes_first = |key: &&PeerKey| {
             let peer = &self.table[**key];
-            let better = peer.repl_offset > mine || (peer.repl_offset == mine && peer.id < me);
-            peer.id != me && !peer.is(NodeFlags::NOFAILOVER) && better
+            **key != self.table.myself()
+                && !peer.is(NodeFlags::NOFAILOVER)
+                && self.has_better_data(peer)
         };
         let replicas = self.table[master].replicas().iter().filter(goes_first);
         let valid_ms = match self.config.slave_validity_factor {
@@ -203,7 +207,7 @@ impl Node {
             factor => self.config.node_timeout_ms.saturating_mul(factor),
         };
         let shard = self.table[master].shard;
-        let elects_first = |(_, peer): &(PeerKey, &super::table::Peer)| {
+        let elects_first = |(_, peer): &(PeerKey, &Peer)| {
             peer.is(NodeFlags::FAIL)
                 && peer.is_master()
                 && !peer.slots().is_empty()
@@ -238,6 +242,7 @@ impl Node {
         self.election.epoch = epoch;
         self.election.requested = true;
         self.election.votes.clear();
+        self.election.rivals = Rivals::default();
         self.election.claim = Some(self.claim(master));
         if self.is_elector(self.table.myself()) {
             // It votes for itself, and for nobody else in this epoch. The epoch is on the disk before anybody hears of it.
@@ -279,6 +284,39 @@ impl Node {
              election in the past."
         ));
         self.todo.failover = true;
+    }
+
+    /// Somebody else asks for votes in our epoch.
+    pub(super) fn note_rival(&mut self, now: Now, candidate: PeerKey, request: &Header) {
+        let asked = self.election.requested && request.current_epoch == self.election.epoch;
+        let Some(master) = self.my_master().filter(|_| asked) else {
+            return;
+        };
+        let (rival, shard) = (&self.table[candidate], self.table[master].shard);
+        let before = if rival.shard == shard {
+            self.has_better_data(rival)
+        } else {
+            rival.shard < shard
+        };
+        if before {
+            self.election.rivals.before = true;
+        } else {
+            self.election.rivals.behind_ms.get_or_insert(now.mono_ms);
+        }
+    }
+
+    /// Whether the votes of our epoch went to several candidates, so that nobody has won, and we are the one to ask again. The others
+    /// do when we have won.
+    fn is_undecided(&self, now: Now) -> bool {
+        let Rivals { behind_ms, before } = self.election.rivals;
+        let over = behind_ms.is_some_and(|at| now.mono_ms.saturating_sub(at) >= CONTESTED_MS);
+        over && !before
+    }
+
+    /// Whether another replica of our master has more of its data, or as much and a smaller id.
+    fn has_better_data(&self, peer: &Peer) -> bool {
+        let mine = self.facts.repl_offset;
+        peer.repl_offset > mine || (peer.repl_offset == mine && peer.id < self.me().id)
     }
 
     /// Whether masters are asked to vote even if they do not know of the failure yet: where a user wants it, or all replicas of our

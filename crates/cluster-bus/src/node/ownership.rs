@@ -195,6 +195,8 @@ impl Node {
             self.table.set_owner(slot, Some(claimer));
             self.todo.save = true;
             self.todo.update_state = true;
+            // Of many masters that failed at one time one less is without a successor: it may be our turn.
+            self.todo.failover |= self.election.is_open();
         }
         let Some(our_master) = our_master.filter(|_| ours_touched) else {
             return;

@@ -87,6 +87,7 @@ impl Node {
             (Body::Fail(failing), _) => self.receive_fail(now, sender, header.sender, failing),
             (Body::Publish(published), Some(_)) => self.emit(Event::Publish(published)),
             (Body::FailoverAuthRequest, Some(sender)) => {
+                self.note_rival(now, sender, &header);
                 self.consider_vote(link, sender, &header);
             }
             (Body::FailoverAuthAck, Some(sender)) => self.count_vote(sender, &header),

@@ -83,8 +83,19 @@ pub(super) struct Election {
     pub(super) votes: BTreeSet<NodeId>,
     /// What the last request claimed.
     pub(super) claim: Option<(u64, Arc<SlotSet>)>,
+    /// Who else asked for votes in this epoch.
+    pub(super) rivals: Rivals,
     pub(super) why_not: Option<WhyNot>,
     pub(super) why_not_logged_ms: Option<u64>,
+}
+
+/// Candidates that asked for votes in the same epoch as we: each voter has one vote in it, and it may be that nobody wins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rivals {
+    /// When one asked that goes behind us.
+    pub(super) behind_ms: Option<u64>,
+    /// Whether one asked that goes before us.
+    pub(super) before: bool,
 }
 
 impl Election {
@@ -94,6 +105,7 @@ impl Election {
         self.requested = false;
         self.votes.clear();
         self.claim = None;
+        self.rivals = Rivals::default();
     }
 
     /// Whether an attempt is under way, or the last one has failed not long ago.
