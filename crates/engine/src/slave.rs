@@ -40,8 +40,8 @@ impl Engine {
         let slave = self.keeper.slave.as_ref()?;
         let follows = match slave.link.state() {
             State::Connected => true,
-            // Until a dump is loaded nobody knows what becomes of the data.
-            State::Sync => false,
+            // Until a dump is loaded nobody knows what becomes of the data; where it is likely to be refused they stay.
+            State::Sync => slave.resumable && self.refuses_primary_ms().is_some(),
             _ => slave.resumable,
         };
         follows.then(|| self.journal.replicas.offset())

@@ -41,8 +41,11 @@ fn offered(server: &mut Server, link: LinkId, name: &str, offset: u64, dump: &[u
     let head = format!("+FULLRESYNC {name} {offset}\r\n${}\r\n", dump.len());
     server.engine.link_received(link, head.as_bytes());
     server.engine.link_received(link, dump);
-    let loads = |action: &Action| matches!(action, Action::LoadSyncFile { .. });
     actions(server).iter().any(loads)
+}
+
+fn loads(action: &Action) -> bool {
+    matches!(action, Action::LoadSyncFile { .. })
 }
 
 /// A replica that follows the stream `OLD`, with what it wrote.
@@ -140,7 +143,11 @@ fn a_copy_without_the_data_is_refused_until_an_operator_wants_it() {
     assert_eq!(actions(&mut server), []);
     later(&mut server, 9100);
     let link = connected(&mut server);
-    assert!(!offered(&mut server, link, NEW, 70, EMPTY));
+    let copy = format!("+FULLRESYNC {NEW} 70\r\n${}\r\n", EMPTY.len());
+    server.engine.link_received(link, copy.as_bytes());
+    assert_eq!(place(&info(&mut server)), before, "while a copy comes");
+    server.engine.link_received(link, EMPTY);
+    assert!(actions(&mut server).iter().all(|action| !loads(action)));
     let answer = server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
     assert_eq!(answer, "+OK Already connected to specified master\r\n");
     later(&mut server, 10_200);

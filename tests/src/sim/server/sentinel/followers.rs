@@ -18,6 +18,8 @@ pub(super) struct Followers {
 #[derive(Debug)]
 struct Told {
     at_ms: u64,
+    /// It keeps its data from a primary that lost them: it comes before those that do not.
+    refuses: bool,
     offset: u64,
     /// For so many seconds its link to its primary has been down.
     alone_s: i64,
@@ -58,6 +60,7 @@ impl Followers {
         let alone_s = field("master_link_down_since_seconds").map_or(Some(0), |s| s.parse().ok());
         let told = Told {
             at_ms: now_ms,
+            refuses: field("empty_master_refused_seconds_left").is_some(),
             offset,
             alone_s: alone_s.unwrap_or(-1),
         };
@@ -76,7 +79,8 @@ impl Followers {
             return None;
         };
         let selected = SocketAddr::new(ip.parse().ok()?, port.parse().ok()?);
-        let has = self.told.get(&selected)?.offset;
+        let has = self.told.get(&selected)?;
+        let worth = |told: &Told| (told.refuses, told.offset);
         let is_sure = |addr: &SocketAddr, told: &Told| {
             let up = self.links.values().filter(|link| **link == (*addr, true));
             now_ms.saturating_sub(told.at_ms) <= Self::FRESH_MS
@@ -86,10 +90,10 @@ impl Followers {
         let (other, told) = self
             .told
             .iter()
-            .find(|(addr, told)| told.offset > has && is_sure(addr, told))?;
-        let more = told.offset;
+            .find(|(addr, told)| worth(told) > worth(has) && is_sure(addr, told))?;
         Some(format!(
-            "it promotes {selected}, which has {has}, and knows that {other} has {more}"
+            "it promotes {selected}, which has {}, and knows that {other} has {}",
+            has.offset, told.offset
         ))
     }
 }
