@@ -150,3 +150,36 @@ fn a_minority_hands_no_slots_over() {
     assert!(jobs.contains(why), "{jobs}");
     assert_eq!(epoch(&mut run), before);
 }
+
+#[test]
+fn slots_whose_new_owner_was_lost_before_it_said_so_stay_where_they_are_served() {
+    let mut run = five_primaries();
+    let ask = |run: &mut Run, host, words: &[&str]| run.ask(host, words).unwrap();
+    let pass = |run: &mut Run, ms: u64| {
+        let later = run.world.now_ms() + ms;
+        run.run_to(later).unwrap();
+    };
+    let hold = |on| ["DEBUG", "SLOTMIGRATION", "PREVENT-FAILOVER", on];
+    let target = run.id_of(1).unwrap();
+    ask(&mut run, 1, &hold("1"));
+    let range = ["SLOTSRANGE", "0", "9", "NODE", &target];
+    let words = [&["CLUSTER", "MIGRATESLOTS"], &range[..]].concat();
+    assert_eq!(ask(&mut run, 0, &words), "+OK\r\n");
+    let jobs = ["CLUSTER", "GETSLOTMIGRATIONS"];
+    while !ask(&mut run, 0, &jobs).contains("failover-granted") {
+        pass(&mut run, 20);
+    }
+    // It claims the slots, nobody hears it, and its replica is elected.
+    for other in (0..10).filter(|host| *host != 1) {
+        run.world.cut(other, 1);
+        run.world.cut(1, other);
+    }
+    ask(&mut run, 1, &hold("0"));
+    pass(&mut run, 30_000);
+    assert!(ask(&mut run, 0, &jobs).contains("\r\nfailed\r\n"));
+    // Slot 0.
+    assert_eq!(ask(&mut run, 0, &["SET", "{06S}", "new"]), "+OK\r\n");
+    run.world.mend_all();
+    pass(&mut run, 30_000);
+    assert_eq!(ask(&mut run, 0, &["GET", "{06S}"]), "$3\r\nnew\r\n");
+}

@@ -313,6 +313,129 @@ fn a_claim_that_nobody_heard_is_too_late_once_the_owner_has_gone_on() {
 }
 
 #[test]
+fn what_a_node_claims_that_is_cut_off_is_older_than_its_replicas_election() {
+    let mut world = cluster(3, 6, &quick());
+    let slot = Slot::new(8000).unwrap();
+    world.partition(&[1], &[0, 2, 3, 4, 5]);
+    // Slots come back to it, and it has not noticed yet that nobody hears it.
+    for _ in 0..3 {
+        world.call(1, |node, now| node.take_slots(now, [slot]));
+    }
+    world.run_until("its replica is elected", 8000, |world| {
+        !world.hosts[4].node.is_replica()
+    });
+    let epoch = |world: &World, host: usize| world.hosts[host].node.config_epoch();
+    assert!(epoch(&world, 4) > epoch(&world, 1));
+    // The two hear each other first.
+    world.heal();
+    world.partition(&[1, 4], &[0, 2, 3, 5]);
+    world.run_until("the older one follows", 10_000, |world| {
+        world.hosts[1].node.master_id() == Some(world.id(4))
+    });
+    world.heal();
+    world.run_until("all agree", 20_000, |world| {
+        let owner = Some(world.id(4));
+        settled(world)
+            && world
+                .hosts
+                .iter()
+                .all(|host| host.node.owner(slot) == owner)
+    });
+}
+
+#[test]
+fn a_replica_that_was_restarted_takes_over_in_an_epoch_of_its_own() {
+    let mut world = cluster(3, 6, &quick());
+    for (replica, kind) in [(5, FailoverKind::Force), (2, FailoverKind::Takeover)] {
+        let master = 7 - replica;
+        let before = world.hosts[master].node.config_epoch();
+        world.call(replica, |node, now| {
+            node.failover(now, kind, false).unwrap();
+        });
+        assert!(kind == FailoverKind::Force || world.hosts[replica].node.config_epoch() > before);
+        world.run_until("the other one follows", 10_000, |world| {
+            world.hosts[master].node.is_replica() && settled(world)
+        });
+        // Its file says the epoch of its master.
+        world.kill(master);
+        world.restart(master);
+        world.run_until("it is back", 10_000, settled);
+    }
+}
+
+#[test]
+fn a_slot_that_was_taken_while_its_sources_replica_was_elected_is_open_again() {
+    let mut world = cluster(3, 6, &quick());
+    let slot = Slot::new(0).unwrap();
+    let (source, target) = (world.id_text(0), world.id_text(1));
+    set_slot(&mut world, 1, &SlotChange::Importing(source));
+    for host in [3, 0] {
+        set_slot(&mut world, host, &SlotChange::Migrating(target.clone()));
+    }
+    world.run_ms(1000);
+    // All keys are at the target. Those who vote do not hear that it takes the slot.
+    world.partition(&[1], &[0, 2, 3, 4, 5]);
+    world.call(3, |node, now| {
+        node.failover(now, FailoverKind::Coordinated, false)
+            .unwrap();
+    });
+    set_slot(&mut world, 1, &SlotChange::Node(target.clone()));
+    world.run_until("the replica is elected", 1000, |world| {
+        !world.hosts[3].node.is_replica()
+    });
+    assert!(world.hosts[1].node.is_mine(slot));
+    world.heal();
+    let owned_by = |world: &World, owner: usize| {
+        let owner = Some(world.id(owner));
+        settled(world)
+            && world
+                .hosts
+                .iter()
+                .all(|host| host.node.owner(slot) == owner)
+    };
+    world.run_until("all agree", 10_000, |world| owned_by(world, 3));
+    let deleted = Event::DeleteKeysInSlot(slot);
+    assert!(!world.hosts[1].events.contains(&deleted));
+    let new = world.id_text(3);
+    assert_eq!(world.hosts[1].node.open_slots(), format!("0<{new},"));
+    assert_eq!(world.hosts[3].node.open_slots(), format!("0>{target},"));
+    // So it is closed once more.
+    for host in [1, 3] {
+        set_slot(&mut world, host, &SlotChange::Node(target.clone()));
+    }
+    world.run_until("it is the target's", 3000, |world| owned_by(world, 1));
+}
+
+#[test]
+fn a_slot_that_was_taken_in_an_epoch_that_was_old_already_is_taken_again() {
+    let mut world = cluster(3, 3, &quick());
+    let slot = Slot::new(0).unwrap();
+    let (source, target) = (world.id_text(0), world.id_text(1));
+    world.call(1, |node, now| assert!(node.bump_epoch(now).0));
+    set_slot(&mut world, 1, &SlotChange::Importing(source));
+    set_slot(&mut world, 0, &SlotChange::Migrating(target.clone()));
+    world.run_ms(2000);
+    // The source has counted on, and the target has not heard of it.
+    world.call(0, |node, now| node.take_slots(now, [Slot::new(1).unwrap()]));
+    for host in [1, 0] {
+        set_slot(&mut world, host, &SlotChange::Node(target.clone()));
+    }
+    let epoch = |host: usize| world.hosts[host].node.config_epoch();
+    assert!(epoch(1) < epoch(0));
+    world.run_until("it is the target's", 5000, |world| {
+        let owner = Some(world.id(1));
+        settled(world)
+            && world
+                .hosts
+                .iter()
+                .all(|host| host.node.owner(slot) == owner)
+    });
+    assert_eq!(world.hosts[1].node.open_slots(), "");
+    let deleted = Event::DeleteKeysInSlot(slot);
+    assert!(!world.hosts[1].events.contains(&deleted));
+}
+
+#[test]
 fn a_replica_forgets_that_a_slot_moves_when_it_has_moved() {
     let mut world = cluster(3, 6, &quick());
     let (source, target) = (world.id_text(0), world.id_text(1));

@@ -314,11 +314,23 @@ fn the_last_epoch_is_the_end_and_not_an_overflow() {
 }
 
 #[test]
+fn nothing_is_claimed_without_a_vote_in_an_epoch_of_elections() {
+    let mut world = World::new(1, &quick());
+    world.call(0, |node, now| {
+        node.set_config_epoch(now, 99_998).unwrap();
+    });
+    for epoch in [99_999, 100_001, 100_002] {
+        world.call(0, |node, now| node.take_slots(now, slots(0, 0)));
+        assert_eq!(world.hosts[0].node.config_epoch(), epoch);
+    }
+}
+
+#[test]
 fn a_made_up_epoch_is_refused_and_logged_and_elections_go_on() {
     let mut world = cluster(3, 6, &quick());
     let known = world.hosts[0].node.current_epoch();
     let refused = format!("is too far ahead of the current epoch {known}");
-    for epoch in [MAX_EPOCH, MAX_EPOCH / 2, 1 << 40] {
+    for epoch in [MAX_EPOCH, MAX_EPOCH / 2, 1 << 41] {
         let mut packet = world.packet_of(1, ping(Vec::new()));
         packet.header.current_epoch = epoch;
         let mut update = world.packet_of(

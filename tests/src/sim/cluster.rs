@@ -40,6 +40,13 @@ pub enum Note {
         /// In which epoch.
         epoch: u64,
     },
+    /// A primary with slots says another config epoch than before.
+    Claims {
+        /// Who says it.
+        id: NodeId,
+        /// The config epoch.
+        epoch: u64,
+    },
     /// A line of the server's log.
     Log(String),
 }
@@ -52,6 +59,7 @@ pub struct Server {
     pub paused: bool,
     facts: Facts,
     said_epoch: Option<u64>,
+    claimed_epoch: Option<u64>,
     ready: VecDeque<Output<Note>>,
 }
 
@@ -79,6 +87,7 @@ impl Core for Server {
             paused: false,
             facts: Facts::default(),
             said_epoch: None,
+            claimed_epoch: None,
             ready: VecDeque::new(),
         }
     }
@@ -170,6 +179,13 @@ impl Server {
         if self.said_epoch.replace(epoch) != Some(epoch) {
             self.ready.push_back(Output::Note(Note::Said { id, epoch }));
         }
+        let claimed = message.header.config_epoch;
+        let claims =
+            message.header.flags.has(NodeFlags::MASTER) && !message.header.slots.is_empty();
+        if claims && self.claimed_epoch.replace(claimed) != Some(claimed) {
+            self.ready
+                .push_back(Output::Note(Note::Claims { id, epoch: claimed }));
+        }
         if message.body == Body::FailoverAuthAck {
             self.ready
                 .push_back(Output::Note(Note::Voted { voter: id, epoch }));
@@ -259,6 +275,7 @@ pub struct Checks {
     pub epochs_may_be_forgotten: bool,
     votes: BTreeSet<(NodeId, u64)>,
     winners: BTreeMap<u64, NodeId>,
+    claims: BTreeSet<(u64, NodeId)>,
     said: BTreeMap<NodeId, u64>,
 }
 
@@ -290,6 +307,11 @@ impl Checks {
             {
                 Err(format!("two nodes won the election of epoch {epoch}"))
             }
+            Note::Won { epoch, .. } => self.only_the_winner(epoch),
+            Note::Claims { id, epoch } => {
+                self.claims.insert((epoch, id));
+                self.only_the_winner(epoch)
+            }
             Note::Said { id, epoch } => match self.said.insert(id, epoch) {
                 Some(before) if before > epoch && !self.epochs_may_be_forgotten => Err(format!(
                     "node {id} said epoch {before} and then only {epoch}: it forgot what it had said"
@@ -297,6 +319,20 @@ impl Checks {
                 _ => Ok(()),
             },
             _ => Ok(()),
+        }
+    }
+
+    /// In the epoch of an election nobody but its winner claims slots.
+    fn only_the_winner(&self, epoch: u64) -> Result<(), String> {
+        let Some(winner) = self.winners.get(&epoch) else {
+            return Ok(());
+        };
+        let claims = self.claims.iter().filter(|(claimed, _)| *claimed == epoch);
+        match claims.map(|(_, id)| id).find(|id| *id != winner) {
+            Some(id) => Err(format!(
+                "node {id} claims slots in epoch {epoch}, in which {winner} was elected"
+            )),
+            None => Ok(()),
         }
     }
 }

@@ -354,9 +354,10 @@ impl Node {
         if was_ours && owner != top && self.table[top].slots().is_empty() {
             self.lose_last_slot(owner);
         }
-        let imported = owner == top && self.table.importing.remove(&slot).is_some();
+        let imported = (owner == top).then(|| self.table.importing.remove(&slot));
         // The end of a migration by hand: a new config epoch makes the new owner win against the old one everywhere.
-        if imported && owner == myself {
+        if let Some(source) = imported.flatten().filter(|_| owner == myself) {
+            self.note_taken(now, slot, source);
             if self.bump_config_epoch() {
                 self.log(
                     LogLevel::Notice,
@@ -525,7 +526,7 @@ impl Node {
                     LogLevel::Notice,
                     format_args!("Taking over the primary (user request)."),
                 );
-                self.bump_config_epoch();
+                self.renew_config_epoch();
                 self.take_over(now);
             }
             _ => {

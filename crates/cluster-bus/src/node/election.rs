@@ -236,7 +236,7 @@ impl Node {
     /// Asks for votes in a new epoch. Again, too, as soon as we have learnt that the last request claimed what is not true any
     /// more (slots came or went meanwhile): it is refused by all who knew.
     fn request_votes(&mut self, master: PeerKey) {
-        let Some(epoch) = self.next_epoch() else {
+        let Some(epoch) = self.next_term() else {
             return;
         };
         self.election.epoch = epoch;

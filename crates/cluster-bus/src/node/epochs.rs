@@ -1,6 +1,10 @@
 //! Epochs: the current epoch is the newest anyone has heard of; a config epoch is the one in which a master got its
 //! slots, and of two claims to a slot the one with the higher config epoch holds. An election gives the winner an epoch
-//! of its own. Two rules give a master one without asking: closing an imported slot, and a collision.
+//! of its own. Others take one without asking: who takes slots over, a takeover by hand, and one side of a collision.
+//!
+//! Elections are held in epochs of their own, the multiples of [`TERM`]; what is claimed without a vote is claimed in one of those
+//! between. So the two are never equal, and an election outranks all that was claimed before it and not heard by those who voted:
+//! what a node claims that is cut off, while its replica is elected, is old when it comes back.
 
 use super::io::LogLevel;
 use super::state::Node;
@@ -8,10 +12,11 @@ use super::table::PeerKey;
 use crate::message::{Body, Header};
 use crate::{MAX_EPOCH, Now};
 
-/// How far an epoch may be ahead of all that this node has heard of. Epochs are handed out one by one: a full reshard takes
-/// 16384 of them, an election one. A number beyond this was made up, and to believe it would end all elections, for the last
-/// epoch cannot be followed by another one.
-pub(super) const MAX_EPOCH_STEP: u64 = 1 << 24;
+/// From one election's epoch to the next one's. A full reshard by hand, slot by slot, takes fewer epochs.
+const TERM: u64 = 100_000;
+/// How far an epoch may be ahead of all that this node has heard of: some ten million elections. A number beyond this was made up,
+/// and to believe it would end all elections, for the last epoch cannot be followed by another one.
+pub(super) const MAX_EPOCH_STEP: u64 = 1 << 40;
 /// Refused epochs are logged at most this often.
 const REFUSED_LOG_MS: u64 = 1000;
 
@@ -60,24 +65,40 @@ impl Node {
         }
     }
 
-    /// A new current epoch, one up. `None` at the end of all epochs, where no node can be elected any more.
+    /// A new current epoch for what is claimed without a vote. Who claims in it votes for nobody in it: a node that knows no terms may
+    /// hold an election in it.
     pub(super) fn next_epoch(&mut self) -> Option<u64> {
-        if self.current_epoch >= MAX_EPOCH {
+        let next = self.current_epoch.saturating_add(1);
+        let is_for_elections = next.is_multiple_of(TERM);
+        let epoch = self.advance_to(next.saturating_add(is_for_elections.into()))?;
+        self.last_vote_epoch = epoch;
+        Some(epoch)
+    }
+
+    /// A new current epoch for an election.
+    pub(super) fn next_term(&mut self) -> Option<u64> {
+        let terms = self.current_epoch / TERM;
+        self.advance_to(terms.saturating_add(1).saturating_mul(TERM))
+    }
+
+    /// `None` at the end of all epochs, where no node can be elected any more.
+    fn advance_to(&mut self, epoch: u64) -> Option<u64> {
+        if epoch > MAX_EPOCH {
             self.log(
                 LogLevel::Warning,
                 format_args!("The current epoch cannot grow any more."),
             );
             return None;
         }
-        self.current_epoch += 1;
+        self.current_epoch = epoch;
         self.todo.save = true;
-        Some(self.current_epoch)
+        Some(epoch)
     }
 
     /// Gives this node the highest config epoch that there is, without asking. False if it has it already.
     ///
     /// Two nodes may do this at a time and end with one epoch; the collision rule below parts them. Used where a vote
-    /// would be too slow or cannot be had: at the end of importing a slot, and for CLUSTER FAILOVER TAKEOVER.
+    /// would be too slow or cannot be had.
     pub(super) fn bump_config_epoch(&mut self) -> bool {
         let known = self
             .table
@@ -100,6 +121,16 @@ impl Node {
             format_args!("New configEpoch set to {epoch}"),
         );
         true
+    }
+
+    /// Gives this node a new config epoch above all that are known here, without asking, also where its own is the highest: others may
+    /// have counted on meanwhile, and what a replica knows as its own may be its master's.
+    pub(super) fn renew_config_epoch(&mut self) {
+        if !self.bump_config_epoch()
+            && let Some(epoch) = self.next_epoch()
+        {
+            self.table.me_mut().config_epoch = epoch;
+        }
     }
 
     /// Two masters with one config epoch: the one with the smaller id takes a new one. The one with the greatest id

@@ -10,9 +10,6 @@ use super::table::PeerKey;
 use crate::message::{NodeFlags, PingKind};
 use crate::{NodeId, Now, Slot};
 
-/// Claims that one node may make while it is not heard, at most.
-const CLAIMS_UNHEARD: u64 = 1 << 10;
-
 impl Node {
     /// The node that owns each of these slots, if it is one.
     #[must_use]
@@ -79,18 +76,16 @@ impl Node {
 
     /// A node that was allowed to claim slots of ours has not been heard to do it, and we go on with them. Should it have claimed them
     /// and been lost before it could say so, it may come back much later: its claim is to be the older one then. For that our config
-    /// epoch goes beyond all that it can have taken.
+    /// epoch is one of the next term.
     pub fn take_back_slots(&mut self, now: Now) {
-        if self.is_master() {
-            self.raise_current_epoch(self.current_epoch.saturating_add(CLAIMS_UNHEARD));
-            if let Some(epoch) = self.next_epoch() {
-                self.table.me_mut().config_epoch = epoch;
-                let text = format_args!(
-                    "Slots that were not taken over stay here in config epoch {epoch}"
-                );
-                self.log(LogLevel::Notice, text);
-                self.broadcast_pong(now, false);
-            }
+        if self.is_master()
+            && let Some(epoch) = self.next_term().and_then(|_| self.next_epoch())
+        {
+            self.table.me_mut().config_epoch = epoch;
+            let text =
+                format_args!("Slots that were not taken over stay here in config epoch {epoch}");
+            self.log(LogLevel::Notice, text);
+            self.broadcast_pong(now, false);
         }
         self.end_call(now);
     }
@@ -110,12 +105,7 @@ impl Node {
         if !self.is_master() {
             return;
         }
-        // Others may have counted on meanwhile: a new one, even where ours is the highest that is known here.
-        if !self.bump_config_epoch()
-            && let Some(epoch) = self.next_epoch()
-        {
-            self.table.me_mut().config_epoch = epoch;
-        }
+        self.renew_config_epoch();
         let myself = self.table.myself();
         let mut count = 0;
         for slot in slots {

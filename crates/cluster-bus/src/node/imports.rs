@@ -4,6 +4,9 @@
 //! claims the slot, it is ours. But we may have been away while it was given to a third node: so we wait until we have heard of
 //! every master that has not failed. Where a third node has it, the keys that are here already are still to be brought there: the slot
 //! stays open, as one that comes from that node.
+//!
+//! While this node takes such a slot, its source may take a newer epoch, or the source's replica be elected, and not have heard of it. The
+//! slot is not ours then, and its keys are here: it is open again.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +16,9 @@ use super::table::PeerKey;
 use crate::message::NodeFlags;
 use crate::{NodeId, Now, Slot, SlotSet};
 
+/// For how many node timeouts somebody may not know yet of a slot which we have taken: an election takes two.
+const ELECTION_TIMEOUTS: u64 = 4;
+
 /// What is known of slots that we take over, beside their sources.
 #[derive(Debug, Default)]
 pub(super) struct Imports {
@@ -20,6 +26,8 @@ pub(super) struct Imports {
     rivals: BTreeMap<Slot, NodeId>,
     /// Slots that their source claims no more, and since when we count.
     unclaimed: BTreeMap<Slot, Option<u64>>,
+    /// Slots that we have taken not long ago: the shard of their source, and until when that counts.
+    taken: BTreeMap<Slot, (NodeId, u64)>,
 }
 
 impl Node {
@@ -91,8 +99,39 @@ impl Node {
         }
     }
 
+    /// A slot that came from this node key by key is ours.
+    pub(super) fn note_taken(&mut self, now: Now, slot: Slot, source: PeerKey) {
+        let wait_ms = self
+            .config
+            .node_timeout_ms
+            .saturating_mul(ELECTION_TIMEOUTS);
+        let until_ms = now.mono_ms.saturating_add(wait_ms);
+        let shard = self.table[source].shard;
+        self.imports.taken.insert(slot, (shard, until_ms));
+    }
+
+    /// A slot of ours goes to a node with a newer config epoch. True if we have only just taken it from that one's shard and are not giving
+    /// it back: the keys are here and not there, and the slot is open again.
+    pub(super) fn reopen_taken(&mut self, slot: Slot, claimer: PeerKey) -> bool {
+        let taken = self.imports.taken.remove(&slot);
+        let from_its_shard = taken.is_some_and(|(shard, _)| shard == self.table[claimer].shard);
+        let goes_back = self.table.migrating.contains_key(&slot) || self.yielding > 0;
+        if !from_its_shard || goes_back {
+            return false;
+        }
+        self.import_from(slot, claimer);
+        let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
+        let text = format_args!(
+            "Slot {slot} was taken from shard {shard}, and node {label} claims it in a newer epoch; importing it again."
+        );
+        self.log(LogLevel::Notice, text);
+        true
+    }
+
     /// Takes the slots that nobody has claimed for long enough.
     pub(super) fn take_unclaimed(&mut self, now: Now) {
+        let taken = &mut self.imports.taken;
+        taken.retain(|_, (_, until_ms)| *until_ms > now.mono_ms);
         if self.imports.unclaimed.is_empty() {
             return;
         }
@@ -111,7 +150,7 @@ impl Node {
             self.imports.unclaimed.remove(&slot);
             let source = self.table.importing.get(&slot).copied();
             if let Some(source) = source.filter(|_| self.is_master()) {
-                self.take_unclaimed_slot(slot, source);
+                self.take_unclaimed_slot(now, slot, source);
             }
         }
     }
@@ -127,7 +166,7 @@ impl Node {
             .unwrap_or(u64::MAX)
     }
 
-    fn take_unclaimed_slot(&mut self, slot: Slot, source: PeerKey) {
+    fn take_unclaimed_slot(&mut self, now: Now, slot: Slot, source: PeerKey) {
         let myself = self.table.myself();
         let (label, shard) = (self.table[source].label(), self.table[source].shard);
         let text = format_args!(
@@ -137,6 +176,7 @@ impl Node {
         self.table.importing.remove(&slot);
         if self.table.owner(slot) != Some(myself) {
             self.table.set_owner(slot, Some(myself));
+            self.note_taken(now, slot, source);
             self.bump_config_epoch();
         }
         self.todo.save = true;

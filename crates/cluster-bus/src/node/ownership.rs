@@ -173,7 +173,7 @@ impl Node {
         self.follow_migration_targets(claimer, epoch);
         self.finish_imports(claimer, epoch, slots);
         let mut lost = Vec::new();
-        let mut ours_touched = false;
+        let (mut ours_touched, mut reopened) = (false, false);
         let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
         for slot in news {
             let owner = self.table.owner(slot);
@@ -183,7 +183,11 @@ impl Node {
                 continue;
             }
             if owner == Some(myself) {
-                lost.push(slot);
+                if self.reopen_taken(slot, claimer) {
+                    reopened = true;
+                } else {
+                    lost.push(slot);
+                }
             }
             if owner.is_some() && owner == our_master {
                 ours_touched = true;
@@ -202,8 +206,8 @@ impl Node {
             return;
         };
         let same_shard = self.table[claimer].shard == self.me().shard;
-        if !self.table[our_master].slots().is_empty() {
-            // Only some went.
+        if reopened || !self.table[our_master].slots().is_empty() {
+            // Only some went, or their keys are here.
         } else if !self.config.allow_replica_migration && !same_shard {
             let (label, shard) = (self.table[claimer].label(), self.table[claimer].shard);
             let text = format_args!(

@@ -94,8 +94,8 @@ impl Voice {
 /// What must hold of what nodes say.
 #[derive(Debug, Default)]
 pub struct Checks {
-    /// Slots move. Their new owner takes an epoch that nobody has voted for, and on the two sides of a split it may be the same: that
-    /// is settled once they hear of each other.
+    /// Slots move. Their new owner takes an epoch that nobody has voted for, and on the two sides of a split another one may take the
+    /// same: that is settled once they hear of each other. In an election's epoch there is never a second one.
     slots_move: bool,
     votes: BTreeSet<(NodeId, u64)>,
     said: BTreeMap<NodeId, u64>,
@@ -135,21 +135,42 @@ impl Checks {
             Note::Voted { voter, epoch } if !self.votes.insert((voter, epoch)) => {
                 Err(format!("node {voter} voted twice in epoch {epoch}"))
             }
-            Note::Voted { .. } => Ok(()),
+            Note::Voted { epoch, .. } => self.alone_in_election(epoch),
             Note::Said { id, epoch } => match self.said.insert(id, epoch) {
                 Some(before) if before > epoch => Err(format!(
                     "node {id} said epoch {before} and then only {epoch}: it forgot what it had said"
                 )),
                 _ => Ok(()),
             },
-            Note::Claims { .. } if self.slots_move => Ok(()),
-            Note::Claims { id, epoch, slots } => self.claims(id, epoch, slots),
+            Note::Claims { id, epoch, slots } => {
+                self.claims(id, epoch, slots)?;
+                self.alone_in_election(epoch)
+            }
+        }
+    }
+
+    /// Who claims slots in an epoch in which somebody was voted for is the only one.
+    fn alone_in_election(&self, epoch: u64) -> Result<(), String> {
+        let mut claims = self.claims.get(&epoch).into_iter().flatten();
+        let Some((first, _)) = claims.next() else {
+            return Ok(());
+        };
+        match claims.find(|(other, _)| other != first) {
+            Some((other, _)) if self.votes.iter().any(|(_, voted)| *voted == epoch) => {
+                Err(format!(
+                    "nodes {first} and {other} both claim slots in epoch {epoch}, in which there was an election"
+                ))
+            }
+            _ => Ok(()),
         }
     }
 
     fn claims(&mut self, id: NodeId, epoch: u64, slots: Arc<SlotSet>) -> Result<(), String> {
         let owners = self.claims.entry(epoch).or_default();
-        for (other, theirs) in owners.iter().filter(|(other, _)| *other != id) {
+        let others = owners
+            .iter()
+            .filter(|(other, _)| *other != id && !self.slots_move);
+        for (other, theirs) in others {
             if let Some(slot) = slots.iter().find(|slot| theirs.contains(*slot)) {
                 return Err(format!(
                     "nodes {other} and {id} both own slot {slot} in epoch {epoch}"
