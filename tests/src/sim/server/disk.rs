@@ -201,8 +201,10 @@ impl Disk {
         self.died
     }
 
-    /// A process starts: what a failed sync could not write is not in memory any more either.
+    /// A process starts: what a failed sync could not write is not in memory any more either, and it does not wait for what the one
+    /// before it had to wait for.
     pub fn begin(&mut self) {
+        (self.waited_ms, self.used) = (0, false);
         for file in self.files.iter_mut().filter(|file| file.hole) {
             file.bytes.truncate(file.safe);
             file.hole = false;
@@ -604,5 +606,18 @@ mod tests {
             file.sync().unwrap();
             assert_eq!(disk.lock().files[0].safe, 0);
         }
+    }
+
+    #[test]
+    fn a_process_does_not_wait_for_what_another_one_waited_for() {
+        let disk = Shared::new(1);
+        disk.lock().sync_ms = 1_000;
+        disk.lock().replace(b"f", Vec::new()).unwrap();
+        let mut file = disk.open(b"f", false, &Alive::default()).unwrap();
+        file.sync().unwrap();
+        disk.lock().begin();
+        assert_eq!(disk.lock().take_use(), None);
+        file.sync().unwrap();
+        assert_eq!(disk.lock().take_use(), Some(1_000));
     }
 }
