@@ -616,15 +616,17 @@ impl Engine {
         // Writing to a string does not fail.
         let _ = write!(
             text,
-            "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_rewrites_consecutive_failures:{}\r\n\
-             aof_last_rewrite_time_sec:{}\r\naof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
+            "aof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_rewrite_scheduled:{}\r\naof_last_rewrite_time_sec:{}\r\n\
+             aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_rewrites:{}\r\n\
+             aof_rewrites_consecutive_failures:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
             u8::from(current.is_some() || aof.rewrite_syncs),
             u8::from(aof.rewrite_scheduled),
-            aof.failures,
             seconds(aof.last_rewrite_seconds),
             seconds(current),
             ok(aof.last_rewrite_failed),
+            self.meter.stats.rewrites,
+            aof.failures,
             ok(broken),
             aof.copied_bytes,
         );

@@ -453,7 +453,7 @@ impl Engine {
             tracing::warn!(
                 "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
-            self.meter.stats.output_buffer_closed += 1;
+            self.meter.stats.removed.output_buffer_closed += 1;
             self.close_now(id);
             return true;
         }

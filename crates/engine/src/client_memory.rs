@@ -78,7 +78,7 @@ impl Engine {
         while let Some((bytes, id)) = sizes.pop().filter(|_| self.sessions.client_bytes > limit) {
             let line = self.client_line(id);
             tracing::info!("Evicting client: {line}");
-            self.meter.stats.evicted_clients += 1;
+            self.meter.stats.removed.evicted_clients += 1;
             self.sessions.client_bytes -= bytes;
             self.sessions.clients[id].counted = 0;
             self.close_now(id);

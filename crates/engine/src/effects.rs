@@ -34,7 +34,8 @@ impl Engine {
     fn apply_own_effects(&mut self, id: ClientId, entry: Entry, db: usize, args: &[&[u8]]) -> bool {
         let dirty = std::mem::take(&mut self.shard.effects.dirty);
         self.journal.dirty += dirty;
-        self.meter.stats.expired_fields += std::mem::take(&mut self.shard.effects.expired_fields);
+        self.meter.stats.removed.expired_fields +=
+            std::mem::take(&mut self.shard.effects.expired_fields);
         if self.shard.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
             return dirty > 0;
         }
@@ -95,7 +96,7 @@ impl Engine {
         for db in 0..self.shard.keyspace.databases() {
             self.propagate_expired_fields(db);
             for key in self.shard.keyspace.db(db).take_expired() {
-                self.meter.stats.expired += 1;
+                self.meter.stats.removed.expired += 1;
                 if self.sessions.tracking.is_used() {
                     self.key_changed(None, &key);
                 }
@@ -134,7 +135,7 @@ impl Engine {
         let removal = self.removal(self.config.lazyfree_lazy_expire);
         for gone in self.shard.keyspace.db(db).take_expired_fields() {
             let key = &gone.key;
-            self.meter.stats.expired_fields += gone.fields.len() as u64;
+            self.meter.stats.removed.expired_fields += gone.fields.len() as u64;
             let fields = gone.fields.iter().map(AsRef::as_ref);
             let command: Vec<&[u8]> = [&b"HDEL"[..], key].into_iter().chain(fields).collect();
             self.propagate(db, &command);

@@ -446,7 +446,7 @@ impl Engine {
         for db in 0..self.shard.keyspace.databases() {
             let garbage = self.shard.keyspace.db(db).take_garbage();
             if !garbage.is_empty() {
-                self.meter.stats.freed_later += garbage.len() as u64;
+                self.meter.stats.removed.freed_later += garbage.len() as u64;
                 self.host.free_later(garbage);
             }
         }

@@ -115,7 +115,7 @@ impl Engine {
         self.note_latency("eviction-del", usec);
         let before = self.memory_in_question();
         if removed {
-            self.meter.stats.evicted += 1;
+            self.meter.stats.removed.evicted += 1;
             self.propagate(
                 db,
                 &[self.removal(self.config.lazyfree_lazy_eviction), &key],

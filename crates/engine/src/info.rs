@@ -372,7 +372,7 @@ impl Engine {
             "mem_allocator:jemalloc-5.3.0";
             "active_defrag_running:0";
             "lazyfree_pending_objects:{}", process.unfreed;
-            "lazyfreed_objects:{}", self.meter.stats.freed_later;
+            "lazyfreed_objects:{}", self.meter.stats.removed.freed_later;
         );
     }
 
@@ -414,6 +414,7 @@ impl Engine {
             "rdb_last_bgsave_status:{}", ok(state.last_failed);
             "rdb_last_bgsave_time_sec:{}", seconds(state.last_seconds);
             "rdb_current_bgsave_time_sec:{}", seconds(saving.map(|running| now_ms.saturating_sub(running.since_ms) / 1000));
+            "rdb_saves:{}", self.meter.stats.saves;
             "rdb_last_cow_size:{}", state.copied_bytes;
             "rdb_last_load_keys_expired:{}", state.expired_keys;
             "rdb_last_load_keys_loaded:{}", state.loaded_keys;
@@ -449,27 +450,27 @@ impl Engine {
         lines!(text,
             "total_connections_received:{}", stats.connections;
             "total_commands_processed:{}", stats.commands;
-            "instantaneous_ops_per_sec:{}", stats.commands_rate.per_second();
+            "instantaneous_ops_per_sec:{}", stats.rates.commands.per_second();
             "total_net_input_bytes:{}", stats.input_bytes;
             "total_net_output_bytes:{}", stats.output_bytes;
             "total_net_repl_input_bytes:{}", stats.replication.input_bytes;
             "total_net_repl_output_bytes:{}", stats.replication.output_bytes;
             "total_net_cluster_slot_import_bytes:{}", self.keeper.migrations.imported_bytes;
             "total_net_cluster_slot_export_bytes:{}", self.keeper.migrations.exported_bytes;
-            "instantaneous_input_kbps:{:.2}", stats.input_rate.kilobytes();
-            "instantaneous_output_kbps:{:.2}", stats.output_rate.kilobytes();
+            "instantaneous_input_kbps:{:.2}", stats.rates.input.kilobytes();
+            "instantaneous_output_kbps:{:.2}", stats.rates.output.kilobytes();
             "instantaneous_input_repl_kbps:{:.2}", stats.replication.input_rate.kilobytes();
             "instantaneous_output_repl_kbps:{:.2}", stats.replication.output_rate.kilobytes();
             "rejected_connections:{}", stats.rejected;
-            "sync_full:{}", stats.sync_full;
-            "sync_partial_ok:{}", stats.sync_partial_ok;
-            "sync_partial_err:{}", stats.sync_partial_err;
+            "sync_full:{}", stats.syncs.full;
+            "sync_partial_ok:{}", stats.syncs.partial_ok;
+            "sync_partial_err:{}", stats.syncs.partial_err;
             "slave_expires_tracked_keys:{}", self.shard.own_keys.len();
-            "expired_keys:{}", stats.expired;
-            "expired_fields:{}", stats.expired_fields;
-            "evicted_keys:{}", stats.evicted;
-            "evicted_clients:{}", stats.evicted_clients;
-            "evicted_scripts:{}", stats.evicted_scripts;
+            "expired_keys:{}", stats.removed.expired;
+            "expired_fields:{}", stats.removed.expired_fields;
+            "evicted_keys:{}", stats.removed.evicted;
+            "evicted_clients:{}", stats.removed.evicted_clients;
+            "evicted_scripts:{}", stats.removed.evicted_scripts;
             "keyspace_hits:{}", hits - stats.hits_before;
             "keyspace_misses:{}", misses - stats.misses_before;
             "pubsub_channels:{}", self.sessions.pubsub.channels.len();
@@ -481,14 +482,14 @@ impl Engine {
             "tracking_total_keys:{}", tracked_keys;
             "tracking_total_items:{}", tracked_items;
             "tracking_total_prefixes:{}", tracked_prefixes;
-            "unexpected_error_replies:{}", stats.unexpected_errors;
-            "total_error_replies:{}", stats.error_replies;
-            "client_query_buffer_limit_disconnections:{}", stats.query_buffer_closed;
-            "client_output_buffer_limit_disconnections:{}", stats.output_buffer_closed;
+            "unexpected_error_replies:{}", stats.errors.unexpected;
+            "total_error_replies:{}", stats.errors.replies;
+            "client_query_buffer_limit_disconnections:{}", stats.removed.query_buffer_closed;
+            "client_output_buffer_limit_disconnections:{}", stats.removed.output_buffer_closed;
             "eventloop_cycles:{}", stats.turns.histogram.count();
             "eventloop_duration_sum:{}", stats.turns.ns / 1000;
             "eventloop_duration_cmd_sum:{}", stats.command_ns() / 1000;
-            "instantaneous_eventloop_cycles_per_sec:{}", stats.turns_rate.per_second();
+            "instantaneous_eventloop_cycles_per_sec:{}", stats.rates.turns.per_second();
             "instantaneous_eventloop_duration_usec:{}", stats.mean_turn_us();
         );
         for (name, count) in stats.denials.fields() {
@@ -657,7 +658,7 @@ impl Engine {
     }
 
     fn info_errors(&self, text: &mut String) {
-        for (code, count) in &self.meter.stats.errors {
+        for (code, count) in &self.meter.stats.errors.codes {
             lines!(text, "errorstat_{}:count={}", code, count;);
         }
     }

@@ -352,7 +352,7 @@ impl Engine {
         if u64::try_from(bytes).is_ok_and(|bytes| bytes <= limit) || client.flags.master {
             return;
         }
-        self.meter.stats.query_buffer_closed += 1;
+        self.meter.stats.removed.query_buffer_closed += 1;
         let line = self.client_line(id);
         tracing::warn!("Closing client that reached max query buffer length: {line}");
         self.close_now(id);

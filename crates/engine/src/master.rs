@@ -451,7 +451,7 @@ impl Engine {
     // ---- full synchronization --------------------------------------------------------------------------------------------
 
     fn begin_full_sync(&mut self, id: ClientId, psync: bool) {
-        self.meter.stats.sync_full += 1;
+        self.meter.stats.syncs.full += 1;
         self.add_replica(id, ReplicaState::WaitStart, psync, 0);
         self.log_place_in_line(id);
         match self
@@ -869,7 +869,7 @@ impl Engine {
                     now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)
                 })
             {
-                self.meter.stats.output_buffer_closed += 1;
+                self.meter.stats.removed.output_buffer_closed += 1;
                 tracing::warn!(
                     "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
                     self.replica_name(id)
@@ -1015,11 +1015,11 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     }
     if psync {
         if engine.try_continue(id, args[1], args[2]) {
-            engine.meter.stats.sync_partial_ok += 1;
+            engine.meter.stats.syncs.partial_ok += 1;
             return Ok(());
         }
         if args[1] != b"?" {
-            engine.meter.stats.sync_partial_err += 1;
+            engine.meter.stats.syncs.partial_err += 1;
         }
         if engine.name_source(id) {
             return Ok(());

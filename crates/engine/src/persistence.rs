@@ -69,6 +69,7 @@ impl Engine {
     /// Saves while everything waits.
     pub(crate) fn save_now(&mut self) -> Result<(), String> {
         self.keeper.persistence.dump_is_old = false;
+        self.meter.stats.saves += 1;
         let request = self.save_request();
         self.host.save(&self.shard.keyspace, &request)?;
         tracing::info!("DB saved on disk");
@@ -133,6 +134,7 @@ impl Engine {
                 self.note_latency("fork", child.fork_us);
                 self.keeper.persistence.fork_us = child.fork_us;
                 self.keeper.persistence.forks += 1;
+                self.meter.stats.saves += u64::from(purpose == Purpose::Save);
                 self.set_child(Some(Running {
                     purpose,
                     pid: child.pid,

@@ -798,7 +798,7 @@ impl Engine {
         let Some(slave) = self.keeper.slave.as_mut().filter(|_| !skipped) else {
             return true;
         };
-        self.meter.stats.unexpected_errors += 1;
+        self.meter.stats.errors.unexpected += 1;
         let name = String::from_utf8_lossy(&args[0][..args[0].len().min(128)]).into_owned();
         let told = format!("could not apply the command '{name}' of its primary: {error}");
         if self.config.replica_unknown_command == conf::UnknownCommand::Log {

@@ -79,6 +79,7 @@ impl Engine {
         self.note_latency("fork", child.fork_us);
         self.keeper.persistence.fork_us = child.fork_us;
         self.keeper.persistence.forks += 1;
+        self.meter.stats.rewrites += 1;
         self.set_child(Some(Running {
             purpose: Purpose::Rewrite,
             pid: child.pid,

@@ -221,7 +221,7 @@ impl Engine {
         let over = |awaited: &mut Awaited| offset.saturating_sub(awaited.offset) > hard_bytes;
         let lost: Vec<Awaited> = self.journal.replicas.awaited.extract_if(.., over).collect();
         for awaited in lost {
-            self.meter.stats.output_buffer_closed += 1;
+            self.meter.stats.removed.output_buffer_closed += 1;
             tracing::warn!(
                 "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
                 awaited.serial

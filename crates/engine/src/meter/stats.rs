@@ -64,20 +64,10 @@ pub(crate) struct OfReplication {
     pub(crate) output_rate: Rate,
 }
 
-/// The counters.
+/// What went away, and why.
 #[derive(Debug, Default)]
-pub(crate) struct Stats {
-    pub(crate) connections: u64,
-    pub(crate) commands: u64,
-    pub(crate) input_bytes: u64,
-    pub(crate) output_bytes: u64,
-    pub(crate) replication: OfReplication,
-    pub(crate) rejected: u64,
-    /// What access control refused; not reset.
-    pub(crate) denials: acl::Denials,
+pub(crate) struct Removed {
     pub(crate) expired: u64,
-    /// Values that another thread was given to free.
-    pub(crate) freed_later: u64,
     /// Fields of hashes whose time came.
     pub(crate) expired_fields: u64,
     pub(crate) evicted: u64,
@@ -89,26 +79,63 @@ pub(crate) struct Stats {
     pub(crate) query_buffer_closed: u64,
     /// Clients that were closed because of `client-output-buffer-limit`.
     pub(crate) output_buffer_closed: u64,
-    pub(crate) sync_full: u64,
-    pub(crate) sync_partial_ok: u64,
-    pub(crate) sync_partial_err: u64,
+    /// Values that another thread was given to free.
+    pub(crate) freed_later: u64,
+}
+
+/// How replicas that asked were served.
+#[derive(Debug, Default)]
+pub(crate) struct Syncs {
+    pub(crate) full: u64,
+    pub(crate) partial_ok: u64,
+    pub(crate) partial_err: u64,
+}
+
+/// Replies that were errors.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    pub(crate) replies: u64,
+    /// Those to a primary: commands of its stream that could not be applied.
+    pub(crate) unexpected: u64,
+    /// How many of them had each code.
+    pub(crate) codes: BTreeMap<String, u64>,
+}
+
+/// How much there is of something in a second.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    pub(crate) commands: Rate,
+    pub(crate) input: Rate,
+    pub(crate) output: Rate,
+    pub(crate) turns: Rate,
+    /// Nanoseconds of turns.
+    pub(crate) turn_ns: Rate,
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) connections: u64,
+    pub(crate) commands: u64,
+    pub(crate) input_bytes: u64,
+    pub(crate) output_bytes: u64,
+    pub(crate) replication: OfReplication,
+    pub(crate) rejected: u64,
+    /// What access control refused; not reset.
+    pub(crate) denials: acl::Denials,
+    pub(crate) removed: Removed,
+    pub(crate) syncs: Syncs,
+    /// Dumps to a file that were begun.
+    pub(crate) saves: u64,
+    /// Rewrites of the append-only file that were begun.
+    pub(crate) rewrites: u64,
     /// What the keyspace had counted at the last reset.
     pub(crate) hits_before: u64,
     pub(crate) misses_before: u64,
     pub(crate) memory_peak: usize,
-    /// Replies that were errors.
-    pub(crate) error_replies: u64,
-    /// Those to a primary: commands of its stream that could not be applied.
-    pub(crate) unexpected_errors: u64,
-    /// How many of them had each code.
-    pub(crate) errors: BTreeMap<String, u64>,
-    pub(crate) commands_rate: Rate,
-    pub(crate) input_rate: Rate,
-    pub(crate) output_rate: Rate,
+    pub(crate) errors: Errors,
+    pub(crate) rates: Rates,
     pub(crate) per_command: Vec<CommandStats>,
-    /// How many turns and nanoseconds of them there are in a second.
-    pub(crate) turns_rate: Rate,
-    pub(crate) turn_ns_rate: Rate,
     /// Nanoseconds of ticks.
     pub(crate) tick_ns: u64,
     /// Microseconds of writes to the append-only file.
@@ -140,18 +167,22 @@ impl Stats {
     }
 
     fn count_error(&mut self, line: &[u8], own: bool) {
-        self.error_replies += 1;
+        self.errors.replies += 1;
         let end = line
             .iter()
             .take(LONGEST_CODE)
             .position(|byte| *byte == b' ');
         let code = String::from_utf8_lossy(end.map_or(b"ERR", |end| &line[..end]));
-        if let Some(count) = self.errors.get_mut(&*code) {
+        if let Some(count) = self.errors.codes.get_mut(&*code) {
             *count += 1;
-        } else if own && self.errors.len() >= MOST_ERRORS {
-            *self.errors.entry(OTHER_ERRORS.to_owned()).or_default() += 1;
+        } else if own && self.errors.codes.len() >= MOST_ERRORS {
+            *self
+                .errors
+                .codes
+                .entry(OTHER_ERRORS.to_owned())
+                .or_default() += 1;
         } else {
-            self.errors.insert(code.into_owned(), 1);
+            self.errors.codes.insert(code.into_owned(), 1);
         }
     }
 
@@ -174,8 +205,8 @@ impl Stats {
 
     /// How long the last turns took.
     pub(crate) fn mean_turn_us(&self) -> u64 {
-        let turns = self.turns_rate.per_second().max(1);
-        self.turn_ns_rate.per_second() / turns / 1000
+        let turns = self.rates.turns.per_second().max(1);
+        self.rates.turn_ns.per_second() / turns / 1000
     }
 
     /// A turn is over.
@@ -186,9 +217,9 @@ impl Stats {
 
     /// Part of each tick.
     pub(crate) fn sample(&mut self, now_ms: u64) {
-        self.commands_rate.sample(now_ms, self.commands);
-        self.input_rate.sample(now_ms, self.input_bytes);
-        self.output_rate.sample(now_ms, self.output_bytes);
+        self.rates.commands.sample(now_ms, self.commands);
+        self.rates.input.sample(now_ms, self.input_bytes);
+        self.rates.output.sample(now_ms, self.output_bytes);
         let replication = &mut self.replication;
         replication
             .input_rate
@@ -196,7 +227,9 @@ impl Stats {
         replication
             .output_rate
             .sample(now_ms, replication.output_bytes);
-        self.turns_rate.sample(now_ms, self.turns.histogram.count());
-        self.turn_ns_rate.sample(now_ms, self.turns.ns);
+        self.rates
+            .turns
+            .sample(now_ms, self.turns.histogram.count());
+        self.rates.turn_ns.sample(now_ms, self.turns.ns);
     }
 }

@@ -41,7 +41,7 @@ fn prepare(engine: &mut Engine, source: &[u8]) -> Result<Sha1, Error> {
     let prepared = interpreter.prepare(source);
     engine.put_interpreter(interpreter);
     let (sha1, forgotten) = prepared.map_err(|error| refused(&error))?;
-    engine.meter.stats.evicted_scripts += u64::try_from(forgotten).unwrap_or(0);
+    engine.meter.stats.removed.evicted_scripts += u64::try_from(forgotten).unwrap_or(0);
     Ok(sha1)
 }
 

@@ -72,7 +72,7 @@ impl Engine {
                 }
             }
             Output::Unneeded(kept) => {
-                self.meter.stats.freed_later += 1;
+                self.meter.stats.removed.freed_later += 1;
                 self.host.free_later(vec![Box::new(kept)]);
             }
             Output::Room(room) => {

@@ -1,5 +1,7 @@
 //! What the server tells of its work: INFO, the command logs, MONITOR, LATENCY, MEMORY; and that it keeps secrets.
 
+use engine::ChildEnd;
+
 use crate::harness::{Server, taken};
 
 fn info(server: &mut Server, words: &[&str]) -> String {
@@ -68,6 +70,36 @@ fn errors_are_counted_by_code_and_command() {
     }
     server.run(a, &["CONFIG", "RESETSTAT"]);
     assert!(!info(&mut server, &["errorstats"]).contains("errorstat_"));
+}
+
+#[test]
+fn saves_and_rewrites_that_were_begun_are_counted_until_a_reset() {
+    let mut server = Server::new();
+    let a = server.a;
+    for (command, saves, rewrites) in [
+        ("PING", 0, 0),
+        ("SAVE", 1, 0),
+        ("BGSAVE", 2, 0),
+        ("BGREWRITEAOF", 2, 1),
+    ] {
+        server.talk.child.set(Some(ChildEnd::Done));
+        server.run(a, &[command]);
+        server.engine.look_after_child();
+        server.engine.tick();
+        let text = info(&mut server, &["persistence"]);
+        for line in [
+            format!("rdb_saves:{saves}\r\n"),
+            format!("aof_rewrites:{rewrites}\r\n"),
+        ] {
+            assert!(text.contains(&line), "{command}: {text}");
+        }
+    }
+    server.run(a, &["CONFIG", "RESETSTAT"]);
+    let text = info(&mut server, &["persistence"]);
+    assert!(
+        text.contains("rdb_saves:0\r\n") && text.contains("aof_rewrites:0\r\n"),
+        "{text}"
+    );
 }
 
 #[test]
