@@ -135,7 +135,7 @@ impl Engine {
         if let Err(error) = written {
             return self.write_failed(error);
         }
-        if aof.write_error.take().is_some() {
+        if aof.trouble.write.take().is_some() {
             tracing::warn!("AOF write error looks solved, Redis can write again.");
         }
         aof.size += aof.buffer.len() as u64;
@@ -214,10 +214,11 @@ impl Engine {
         let always = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
         let log = aof
-            .error_logged
+            .trouble
+            .logged
             .is_none_or(|at| now.saturating_sub(at) > ERROR_LOG_SECONDS);
         if log {
-            aof.error_logged = Some(now);
+            aof.trouble.logged = Some(now);
         }
         let mut written = error.written;
         if written == 0 {
@@ -249,7 +250,7 @@ impl Engine {
             );
             return self.give_up();
         }
-        aof.write_error = Some(error.reason);
+        aof.trouble.write = Some(error.reason);
         aof.size += written as u64;
         aof.buffer.drain(..written);
         aof.unflushed = false;
@@ -280,8 +281,8 @@ impl Engine {
             SyncState::Running => true,
             SyncState::Ended(Err(reason)) => {
                 tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
-                aof.sync_failed_since = true;
-                aof.rewrite_scheduled = true;
+                aof.rewrite.sync_failed_since = true;
+                aof.rewrite.scheduled = true;
                 self.sync_failed(reason);
                 self.note_sync_ended(false);
                 false
@@ -303,7 +304,7 @@ impl Engine {
     /// what the file holds, nor on the place in the stream at which it seems to stand.
     fn sync_failed(&mut self, reason: String) {
         let aof = &mut self.journal.append_only;
-        aof.sync_error = Some(reason);
+        aof.trouble.sync = Some(reason);
         self.retract_place();
     }
 
@@ -320,7 +321,7 @@ impl Engine {
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
         let aof = &mut self.journal.append_only;
-        if aof.postponed_since.is_some() || aof.write_error.is_some() {
+        if aof.postponed_since.is_some() || aof.trouble.write.is_some() {
             self.flush(false);
         } else if aof.unsynced > 0
             && (policy == AppendFsync::Everysec && now > aof.last_sync
@@ -340,7 +341,7 @@ impl Engine {
     /// The gate for writes while the file cannot be written.
     pub(crate) fn gate_append_only(&self) -> Result<(), Error> {
         let aof = &self.journal.append_only;
-        match aof.write_error.as_ref().or(aof.sync_error.as_ref()) {
+        match aof.trouble.write.as_ref().or(aof.trouble.sync.as_ref()) {
             Some(reason) if !self.is_slave() => Err(Error::owned(format!(
                 "MISCONF Errors writing to the AOF file: {reason}"
             ))),
@@ -482,12 +483,12 @@ impl Engine {
             tracing::info!(
                 "AOF was enabled but there is already a background operation. An AOF background was scheduled to start when possible."
             );
-            self.journal.append_only.rewrite_scheduled = true;
+            self.journal.append_only.rewrite.scheduled = true;
         } else if self.journal.group.depth > 0 {
             tracing::info!(
                 "AOF was enabled during a transaction. An AOF background was scheduled to start when possible."
             );
-            self.journal.append_only.rewrite_scheduled = true;
+            self.journal.append_only.rewrite.scheduled = true;
         } else if self.begin_rewrite(true).is_err() {
             tracing::warn!(
                 "Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check the above logs for more \
@@ -522,10 +523,10 @@ impl Engine {
         let waited = aof.state == State::WaitRewrite && aof.file.is_some();
         let mut old = std::mem::take(aof);
         aof.manifest = std::mem::take(&mut old.manifest);
-        aof.failures = old.failures;
-        aof.last_rewrite_seconds = old.last_rewrite_seconds;
-        aof.last_rewrite_failed = old.last_rewrite_failed;
-        aof.copied_bytes = old.copied_bytes;
+        aof.rewrite.failures = old.rewrite.failures;
+        aof.rewrite.last_seconds = old.rewrite.last_seconds;
+        aof.rewrite.last_failed = old.rewrite.last_failed;
+        aof.rewrite.copied_bytes = old.rewrite.copied_bytes;
         (aof.delayed_syncs, aof.given_up) = (delayed_syncs, given_up);
         aof.unflushed = given_up;
         self.close_later(old.file);
@@ -556,7 +557,7 @@ impl Engine {
                 "Failed enabling the AOF after successful master synchronization! Trying it again in one second."
             );
             self.journal.append_only.state = State::WaitRewrite;
-            self.journal.append_only.rewrite_scheduled = true;
+            self.journal.append_only.rewrite.scheduled = true;
         }
     }
 
@@ -609,10 +610,10 @@ impl Engine {
             |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
         let now_ms = self.now.unix_ms();
         let since_ms = rewriting.map(|running| running.since_ms);
-        let installing = aof.installing.as_ref();
+        let installing = aof.rewrite.installing.as_ref();
         let since_ms = since_ms.or_else(|| installing.map(|last| last.since_ms));
         let current = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms) / 1000);
-        let broken = aof.write_error.is_some() || aof.sync_error.is_some();
+        let broken = aof.trouble.write.is_some() || aof.trouble.sync.is_some();
         // Writing to a string does not fail.
         let _ = write!(
             text,
@@ -620,15 +621,15 @@ impl Engine {
              aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_rewrites:{}\r\n\
              aof_rewrites_consecutive_failures:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
-            u8::from(current.is_some() || aof.rewrite_syncs),
-            u8::from(aof.rewrite_scheduled),
-            seconds(aof.last_rewrite_seconds),
+            u8::from(current.is_some() || aof.rewrite.syncs_first),
+            u8::from(aof.rewrite.scheduled),
+            seconds(aof.rewrite.last_seconds),
             seconds(current),
-            ok(aof.last_rewrite_failed),
+            ok(aof.rewrite.last_failed),
             self.meter.stats.rewrites,
-            aof.failures,
+            aof.rewrite.failures,
             ok(broken),
-            aof.copied_bytes,
+            aof.rewrite.copied_bytes,
         );
         if aof.state != State::Off {
             let _ = write!(
@@ -637,7 +638,7 @@ impl Engine {
                  aof_pending_bio_fsync:{}\r\naof_delayed_fsync:{}\r\n",
                 aof.total_size(),
                 aof.base_size,
-                u8::from(aof.rewrite_scheduled),
+                u8::from(aof.rewrite.scheduled),
                 aof.buffer.len(),
                 u8::from(aof.postponed_since.is_some()),
                 aof.delayed_syncs,
@@ -650,7 +651,7 @@ impl Engine {
         let running = self.keeper.persistence.running;
         let child = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
         let aof = &self.journal.append_only;
-        child || aof.installing.is_some() || aof.rewrite_syncs
+        child || aof.rewrite.installing.is_some() || aof.rewrite.syncs_first
     }
 
     /// Whether no change has to be told to the file, nor will have to be.

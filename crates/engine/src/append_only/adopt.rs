@@ -73,7 +73,7 @@ impl Engine {
         aof.manifest = manifest;
         aof.file = Some(file);
         (aof.size, aof.earlier_size, aof.base_size) = (0, bytes, bytes);
-        (aof.last_rewrite_failed, aof.failures) = (false, 0);
+        (aof.rewrite.last_failed, aof.rewrite.failures) = (false, 0);
         aof.last_sync = now;
         aof.state = State::On;
         self.note_adopted();

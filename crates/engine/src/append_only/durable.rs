@@ -34,7 +34,7 @@ impl Engine {
         let aof = &self.journal.append_only;
         let safe = aof.unsynced == 0
             && aof.state == State::On
-            && aof.sync_error.is_none()
+            && aof.trouble.sync.is_none()
             && self.config.appendfsync != AppendFsync::No;
         let durable = &mut self.journal.durable;
         durable.written = self.journal.replicas.offset();
@@ -103,7 +103,7 @@ impl Engine {
                 // A base that is being written holds it too; until it is there nobody is to rely on it.
                 tracing::warn!("Fail to fsync the AOF file: {reason}. It will be rewritten.");
                 let rewriting = self.is_rewriting();
-                self.journal.append_only.rewrite_scheduled |= !rewriting;
+                self.journal.append_only.rewrite.scheduled |= !rewriting;
                 self.sync_failed(reason);
             }
         }

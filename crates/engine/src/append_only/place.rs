@@ -28,7 +28,7 @@ impl Engine {
     /// The place of the data that are here, where the last increment has this number and size. There is none while it is not known what
     /// the file holds.
     fn place_at(&self, increment: i64, size: u64) -> Option<FilePlace> {
-        if self.journal.append_only.sync_error.is_some() {
+        if self.journal.append_only.trouble.sync.is_some() {
             return None;
         }
         let place = self.stream_place()?;

@@ -52,8 +52,8 @@ impl Engine {
         self.finish_install(true);
         let request = self.rewrite_request();
         let aof = &mut self.journal.append_only;
-        aof.last_rewrite_try = self.now.mono_s();
-        aof.rewrite_syncs = false;
+        aof.rewrite.last_try = self.now.mono_s();
+        aof.rewrite.syncs_first = false;
         self.host
             .make_folder(&self.config.appenddirname)
             .map_err(|why| {
@@ -63,7 +63,7 @@ impl Engine {
             .and_then(|()| if kept { self.begin_increment() } else { Ok(()) })
             .inspect_err(|error| {
                 tracing::warn!("{error}");
-                self.journal.append_only.last_rewrite_failed = true;
+                self.journal.append_only.rewrite.last_failed = true;
             })?;
         let child = self
             .host
@@ -89,9 +89,9 @@ impl Engine {
         }));
         self.note_forked();
         let aof = &mut self.journal.append_only;
-        aof.rewrite_scheduled = false;
-        aof.writes_dump = request.dump.is_some();
-        aof.sync_failed_since = false;
+        aof.rewrite.scheduled = false;
+        aof.rewrite.writes_dump = request.dump.is_some();
+        aof.rewrite.sync_failed_since = false;
         Ok(())
     }
 
@@ -146,13 +146,13 @@ impl Engine {
     fn finish_increment(&mut self) {
         let aof = &mut self.journal.append_only;
         // Where syncing has failed before, a new base is the cure, and nothing that is said of this file counts.
-        if aof.sync_error.is_none()
+        if aof.trouble.sync.is_none()
             && let Some(file) = &mut aof.file
             && let Err(reason) = file.sync()
         {
             tracing::warn!("Fail to fsync the AOF file: {reason}");
             // It is tried until it is whole again, whatever becomes of this try.
-            aof.rewrite_scheduled = true;
+            aof.rewrite.scheduled = true;
             self.sync_failed(reason);
         }
     }
@@ -162,13 +162,13 @@ impl Engine {
     fn syncs_first(&mut self) -> bool {
         let syncing = self.poll_sync();
         let aof = &mut self.journal.append_only;
-        if !aof.rewrite_syncs {
+        if !aof.rewrite.syncs_first {
             let much = aof.state == State::On && aof.unsynced >= SYNC_FIRST_BYTES;
-            if !much || aof.sync_error.is_some() {
+            if !much || aof.trouble.sync.is_some() {
                 return false;
             }
-            aof.rewrite_syncs = true;
-            aof.rewrite_scheduled = true;
+            aof.rewrite.syncs_first = true;
+            aof.rewrite.scheduled = true;
             if !syncing {
                 self.start_sync_of_written();
             }
@@ -183,17 +183,17 @@ impl Engine {
         // While there is no whole file nothing is safe, and a try that fails leaves nothing behind.
         let first = aof.state == State::WaitRewrite;
         let pause = if first {
-            u64::from(aof.failures).min(MOST_SECONDS)
+            u64::from(aof.rewrite.failures).min(MOST_SECONDS)
         } else {
             0
         };
-        let rested = self.now.mono_s() > aof.last_rewrite_try + pause || !aof.last_rewrite_failed;
-        let idle = aof.installing.is_none();
+        let rested = self.now.mono_s() > aof.rewrite.last_try + pause || !aof.rewrite.last_failed;
+        let idle = aof.rewrite.installing.is_none();
         // A fork that failed has been logged, and is tried again.
-        aof.rewrite_scheduled
+        aof.rewrite.scheduled
             && rested
             && idle
-            && (first || self.journal.append_only.rewrite_syncs || !self.waits())
+            && (first || self.journal.append_only.rewrite.syncs_first || !self.waits())
             && !self.syncs_first()
             && self.start_rewrite().is_ok()
     }
@@ -204,14 +204,14 @@ impl Engine {
         let percentage = u64::from(self.config.auto_aof_rewrite_percentage);
         let size = aof.total_size();
         if aof.state != State::On
-            || aof.installing.is_some()
+            || aof.rewrite.installing.is_some()
             || percentage == 0
             || size <= self.config.auto_aof_rewrite_min_size
         {
             return;
         }
         let growth = (size.saturating_mul(100) / aof.base_size.max(1)).saturating_sub(100);
-        let rested = self.now.mono_s() > aof.last_rewrite_try;
+        let rested = self.now.mono_s() > aof.rewrite.last_try;
         if growth >= percentage && rested && !self.waits() {
             tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
             if !self.syncs_first() {
@@ -225,19 +225,19 @@ impl Engine {
     fn waits(&mut self) -> bool {
         let now = self.now.mono_s();
         let aof = &mut self.journal.append_only;
-        if aof.failures < FAILURES_TO_WAIT {
-            aof.delay = Delay::default();
+        if aof.rewrite.failures < FAILURES_TO_WAIT {
+            aof.rewrite.delay = Delay::default();
             return false;
         }
-        if let Some(until) = aof.delay.until {
+        if let Some(until) = aof.rewrite.delay.until {
             if now < until {
                 return true;
             }
-            aof.delay.until = None;
+            aof.rewrite.delay.until = None;
             return false;
         }
-        let minutes = (aof.delay.minutes * 2).clamp(1, MOST_MINUTES);
-        aof.delay = Delay {
+        let minutes = (aof.rewrite.delay.minutes * 2).clamp(1, MOST_MINUTES);
+        aof.rewrite.delay = Delay {
             minutes,
             until: Some(now + minutes * 60),
         };
@@ -254,7 +254,7 @@ impl Engine {
         let ok = match end {
             ChildEnd::Done => {
                 tracing::info!("Background AOF rewrite terminated with success");
-                self.journal.append_only.copied_bytes = self.host.child_own_bytes();
+                self.journal.append_only.rewrite.copied_bytes = self.host.child_own_bytes();
                 return self.install(running);
             }
             ChildEnd::Failed => {
@@ -275,21 +275,21 @@ impl Engine {
     fn rewrite_over(&mut self, since_ms: u64, ok: bool, meant: bool) {
         let seconds = self.now.unix_ms().saturating_sub(since_ms) / 1000;
         let aof = &mut self.journal.append_only;
-        aof.last_rewrite_seconds = Some(seconds);
+        aof.rewrite.last_seconds = Some(seconds);
         if !meant {
-            aof.last_rewrite_failed = !ok;
-            aof.failures = if ok {
+            aof.rewrite.last_failed = !ok;
+            aof.rewrite.failures = if ok {
                 0
             } else {
-                aof.failures.saturating_add(1)
+                aof.rewrite.failures.saturating_add(1)
             };
         }
         if !ok {
             self.drop_waiting();
         }
         let aof = &mut self.journal.append_only;
-        if aof.state == State::WaitRewrite || aof.sync_error.is_some() {
-            aof.rewrite_scheduled = true;
+        if aof.state == State::WaitRewrite || aof.trouble.sync.is_some() {
+            aof.rewrite.scheduled = true;
         }
     }
 
@@ -321,7 +321,7 @@ impl Engine {
         } else {
             self.host.start_manifest(&path, &content)
         };
-        self.journal.append_only.installing = Some(installing);
+        self.journal.append_only.rewrite.installing = Some(installing);
         if let Some(written) = written {
             self.installed(written);
         }
@@ -330,7 +330,7 @@ impl Engine {
 
     /// Part of each tick: takes note of how the manifests got to the disk. With `wait` it does so in any case.
     pub(super) fn finish_install(&mut self, wait: bool) {
-        while self.journal.append_only.installing.is_some()
+        while self.journal.append_only.rewrite.installing.is_some()
             && let Some(written) = self.host.poll_manifest(wait)
         {
             self.installed(written);
@@ -338,7 +338,7 @@ impl Engine {
     }
 
     fn installed(&mut self, written: Result<(), String>) {
-        let Some(installing) = self.journal.append_only.installing.take() else {
+        let Some(installing) = self.journal.append_only.rewrite.installing.take() else {
             return;
         };
         let Installing {
@@ -385,7 +385,7 @@ impl Engine {
             if waited && !sync {
                 aof.unsynced = aof.size;
             }
-            if !aof.sync_failed_since && aof.sync_error.take().is_some() {
+            if !aof.rewrite.sync_failed_since && aof.trouble.sync.take().is_some() {
                 tracing::warn!("AOF write error looks solved, Redis can write again.");
             }
         }
@@ -397,7 +397,7 @@ impl Engine {
         let mut manifest = self.journal.append_only.manifest.clone();
         let history = manifest.take_history();
         let (path, content) = (self.manifest_path(), manifest.to_bytes());
-        self.journal.append_only.installing = Some(Installing {
+        self.journal.append_only.rewrite.installing = Some(Installing {
             manifest,
             since_ms,
             step: Step::Tidied { history },
@@ -419,7 +419,7 @@ impl Engine {
         }
         let file_name = self.config.appendfilename.clone();
         let mut manifest = self.journal.append_only.manifest.clone();
-        let name = manifest.add_base(&file_name, self.journal.append_only.writes_dump);
+        let name = manifest.add_base(&file_name, self.journal.append_only.rewrite.writes_dump);
         let base = self.part_path(&name);
         let start_us = self.host.mono_us();
         let base_bytes = self.host.place_base(running.pid, &base)?;
@@ -503,12 +503,12 @@ pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -
         // A transaction must not end in another file than it began in.
         running if running.is_some() || engine.journal.group.depth > 0 => {
             let aof = &mut engine.journal.append_only;
-            aof.rewrite_scheduled = true;
-            aof.failures = 0;
+            aof.rewrite.scheduled = true;
+            aof.rewrite.failures = 0;
             SCHEDULED
         }
         _ if engine.syncs_first() => {
-            engine.journal.append_only.failures = 0;
+            engine.journal.append_only.rewrite.failures = 0;
             STARTED
         }
         _ => {

@@ -46,31 +46,44 @@ pub(crate) struct AppendOnly {
     pub(crate) delayed_syncs: u64,
     /// The data that the file holds were given up for a copy, which has not come whole yet.
     pub(crate) outdated: bool,
-    /// Why the last write failed.
-    pub(crate) write_error: Option<String>,
-    /// Why the last sync on the other thread failed: what the file holds is not known then, until it is written anew.
-    pub(crate) sync_error: Option<String>,
-    pub(crate) error_logged: Option<u64>,
+    pub(crate) trouble: Trouble,
     /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
     pub(crate) given_up: bool,
-    pub(crate) rewrite_scheduled: bool,
-    /// A rewrite begins when the sync that is under way has ended.
-    pub(crate) rewrite_syncs: bool,
-    /// A rewrite is over but for its manifest.
+    pub(crate) rewrite: Rewrite,
+}
+
+/// What is wrong with the file.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    /// Why the last write failed.
+    pub(crate) write: Option<String>,
+    /// Why the last sync on the other thread failed: what the file holds is not known then, until it is written anew.
+    pub(crate) sync: Option<String>,
+    /// When a failed write was last logged.
+    pub(crate) logged: Option<u64>,
+}
+
+/// The rewrite that is under way or will be, and how the last one went.
+#[derive(Debug, Default)]
+pub(crate) struct Rewrite {
+    pub(crate) scheduled: bool,
+    /// It begins when the sync that is under way has ended.
+    pub(crate) syncs_first: bool,
+    /// It is over but for its manifest.
     pub(crate) installing: Option<Installing>,
     /// The base that the child writes is a dump.
     pub(crate) writes_dump: bool,
-    /// Since the rewrite began a sync failed: what was written since then is not known to be on the disk.
+    /// Since it began a sync failed: what was written since then is not known to be on the disk.
     pub(crate) sync_failed_since: bool,
-    /// How many rewrites in a row failed, and how long the next one that nobody asked for waits.
+    /// How many in a row failed, and how long the next one that nobody asked for waits.
     pub(crate) failures: u32,
     pub(crate) delay: Delay,
-    pub(crate) last_rewrite_seconds: Option<u64>,
-    pub(crate) last_rewrite_failed: bool,
-    /// What the last rewrite copied because of writes, bytes.
+    pub(crate) last_seconds: Option<u64>,
+    pub(crate) last_failed: bool,
+    /// What the last one copied because of writes, bytes.
     pub(crate) copied_bytes: u64,
-    /// When the last rewrite was started.
-    pub(crate) last_rewrite_try: u64,
+    /// When the last one was started.
+    pub(crate) last_try: u64,
 }
 
 /// How long rewrites wait that nobody asked for, after several have failed: each leaves another increment.
