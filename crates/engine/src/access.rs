@@ -215,7 +215,7 @@ impl Engine {
     // ---- what was refused ------------------------------------------------------------------------------------------------
 
     fn context_of(&self, id: ClientId) -> Context {
-        if self.sessions.clients[id].multi.is_some() {
+        if self.sessions.clients[id].transaction.multi.is_some() {
             Context::Multi
         } else {
             Context::TopLevel
@@ -308,7 +308,11 @@ fn refused_option(option: &str) -> Error {
 
 /// The database in which a client's next command runs: a transaction may have chosen one.
 pub(crate) fn database_of(client: &Client) -> usize {
-    client.multi.as_ref().map_or(client.db, |multi| multi.db)
+    client
+        .transaction
+        .multi
+        .as_ref()
+        .map_or(client.db, |multi| multi.db)
 }
 
 fn request<'a>(

@@ -60,7 +60,7 @@ impl Engine {
                 let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
                 format!("refused ({})", String::from_utf8_lossy(code))
             }
-            None if client.multi.is_some() && caller.is_none() => "queued".to_owned(),
+            None if client.transaction.multi.is_some() && caller.is_none() => "queued".to_owned(),
             None => "run".to_owned(),
         };
         let script = if caller.is_some() { " by a script" } else { "" };

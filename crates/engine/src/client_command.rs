@@ -23,11 +23,11 @@ fn marks(client: &Client) -> String {
         (flags.replica && !flags.monitor, 'S'),
         (flags.master, 'M'),
         (client.subscriptions.is_some(), 'P'),
-        (client.multi.is_some(), 'x'),
+        (client.transaction.multi.is_some(), 'x'),
         (waits, 'b'),
     ];
     let last = [
-        (client.watch_broken, 'd'),
+        (client.transaction.broken, 'd'),
         (flags.closing, 'c'),
         (client.peer.unix, 'U'),
         (flags.readonly, 'r'),
@@ -66,13 +66,13 @@ fn facts<'a>(client: &'a Client, marks: &'a str, now_ms: u64) -> Facts<'a> {
         addr: &client.peer.addr,
         local_addr: &client.peer.local_addr,
         user: client.user.as_ref().map(|user| user.name()),
-        name: client.name.as_deref().unwrap_or_default(),
+        name: client.told.name.as_deref().unwrap_or_default(),
         library: client.library(),
         db: client.db,
         flags: marks,
         capabilities: if client.flags.redirect { "r" } else { "" },
-        idle_seconds: since(client.active_ms),
-        age_seconds: since(client.since_ms),
+        idle_seconds: since(client.times.active_ms),
+        age_seconds: since(client.times.since_ms),
     }
 }
 
@@ -87,13 +87,13 @@ impl Engine {
             name.map(|name| String::from_utf8_lossy(name).into_owned())
                 .unwrap_or_default()
         };
-        let name = text(client.name.as_deref());
+        let name = text(client.told.name.as_deref());
         let (channels, patterns, sharded) =
             client.subscriptions.as_ref().map_or((0, 0, 0), |all| {
                 (all.channels.len(), all.patterns.len(), all.sharded.len())
             });
         let none = if client.flags.transacted { 0 } else { -1 };
-        let multi = client.multi.as_ref().map_or(none, |multi| {
+        let multi = client.transaction.multi.as_ref().map_or(none, |multi| {
             i64::try_from(multi.queue.len()).unwrap_or(i64::MAX)
         });
         let multi_bytes = client.queued_bytes();
@@ -105,8 +105,12 @@ impl Engine {
         };
         let total = client.memory();
         // Of a big argument that is on its way, the argument alone.
-        let taken = client.parser.pending_bulk().map_or(0, |big| big.start);
-        let unread = client.pending.len().saturating_sub(taken);
+        let taken = client
+            .unread
+            .parser
+            .pending_bulk()
+            .map_or(0, |big| big.start);
+        let unread = client.unread.bytes.len().saturating_sub(taken);
         let library = client.library();
         let mut line = String::new();
         // Writing to a string does not fail.
@@ -119,14 +123,14 @@ impl Engine {
             client.peer.addr,
             client.peer.local_addr,
             client.peer.fd,
-            now_ms.saturating_sub(client.since_ms) / 1000,
-            now_ms.saturating_sub(client.active_ms) / 1000,
+            now_ms.saturating_sub(client.times.since_ms) / 1000,
+            now_ms.saturating_sub(client.times.active_ms) / 1000,
             marks(client),
             if client.flags.redirect { "r" } else { "" },
             client.db,
-            client.watched.len(),
+            client.transaction.watched.len(),
             unread,
-            client.pending.capacity() - client.pending.len(),
+            client.unread.bytes.capacity() - client.unread.bytes.len(),
             client.out.len(),
             if client.out.is_empty() { "r" } else { "rw" },
             client.last_command,
@@ -212,7 +216,7 @@ pub(crate) fn setname(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
 /// CLIENT GETNAME
 pub(crate) fn getname(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
-    match &client.name {
+    match &client.told.name {
         Some(name) => client.out.bulk(name),
         None => client.out.nil(),
     }
@@ -237,7 +241,7 @@ pub(crate) fn setinfo(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         ));
     }
     let client = &mut engine.sessions.clients[id];
-    client.library.get_or_insert_default()[place] = String::from_utf8_lossy(value).into();
+    client.told.library.get_or_insert_default()[place] = String::from_utf8_lossy(value).into();
     client.out.ok();
     Ok(())
 }
@@ -442,8 +446,8 @@ impl Engine {
         let hard =
             limit.hard_bytes > 0 && size > limit.hard_bytes || guarded && bytes > BEFORE_AUTH_BYTES;
         let soft = limit.soft_bytes > 0 && size > limit.soft_bytes;
-        let since_ms = soft.then(|| client.over_soft_since_ms.unwrap_or(now_ms));
-        client.over_soft_since_ms = since_ms;
+        let since_ms = soft.then(|| client.buffers.over_soft_since_ms.unwrap_or(now_ms));
+        client.buffers.over_soft_since_ms = since_ms;
         if hard
             || since_ms.is_some_and(|since| {
                 now_ms.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000)
@@ -478,7 +482,7 @@ impl Engine {
                 && !flags.exports
                 && !flags.monitor
                 && client.subscriptions.is_none();
-            let idle = now_ms.saturating_sub(client.active_ms) > timeout_ms;
+            let idle = now_ms.saturating_sub(client.times.active_ms) > timeout_ms;
             if timeout_ms > 0 && bound && idle && client.waiting == Waiting::No {
                 tracing::debug!("Closing idle client");
                 self.close_now(id);

@@ -43,7 +43,7 @@ impl Engine {
             return;
         };
         let bytes = client.counted_bytes();
-        let before = std::mem::replace(&mut client.counted, bytes);
+        let before = std::mem::replace(&mut client.buffers.counted, bytes);
         let all = &mut self.sessions.client_bytes;
         *all = all.saturating_sub(before).saturating_add(bytes);
         if self
@@ -64,10 +64,10 @@ impl Engine {
         let mut sizes = Vec::new();
         for id in ids {
             let client = &mut self.sessions.clients[id];
-            client.counted = client.counted_bytes();
-            all = all.saturating_add(client.counted);
-            if client.counted > 0 && !client.flags.no_evict && !client.flags.admin {
-                sizes.push((client.counted, id));
+            client.buffers.counted = client.counted_bytes();
+            all = all.saturating_add(client.buffers.counted);
+            if client.buffers.counted > 0 && !client.flags.no_evict && !client.flags.admin {
+                sizes.push((client.buffers.counted, id));
             }
         }
         self.sessions.client_bytes = all;
@@ -80,7 +80,7 @@ impl Engine {
             tracing::info!("Evicting client: {line}");
             self.meter.stats.removed.evicted_clients += 1;
             self.sessions.client_bytes -= bytes;
-            self.sessions.clients[id].counted = 0;
+            self.sessions.clients[id].buffers.counted = 0;
             self.close_now(id);
         }
     }

@@ -408,10 +408,10 @@ impl Engine {
                 Some(key) => keys.push(*key),
                 None => push_keys(entry, args, |at| args[at], &mut keys),
             }
-        } else if let Some(multi) = client.multi.as_deref()
+        } else if let Some(multi) = client.transaction.multi.as_deref()
             // A transaction that will not run has its own answer.
             && !multi.broken
-            && !client.watch_broken
+            && !client.transaction.broken
         {
             // Slots may have moved since the commands were queued.
             for queued in &multi.queue {
@@ -492,7 +492,7 @@ fn query_of(client: &Client, entry: Entry) -> Query {
         caller: caller_of(client),
         is_pubsub: command.flags.has(Flags::PUBSUB),
         is_migrate: command.traits.has(Traits::MOVES_KEYS),
-        is_queued: client.multi.is_some() && !command.traits.has(Traits::RUNS_QUEUE),
+        is_queued: client.transaction.multi.is_some() && !command.traits.has(Traits::RUNS_QUEUE),
         leaves_db: false,
     }
 }

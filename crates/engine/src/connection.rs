@@ -59,7 +59,7 @@ impl Engine {
     /// The name has blanks or control characters.
     pub(crate) fn set_client_name(&mut self, id: ClientId, name: &[u8]) -> Result<(), Error> {
         check_client_name(name)?;
-        self.sessions.clients[id].name = (!name.is_empty()).then(|| name.into());
+        self.sessions.clients[id].told.name = (!name.is_empty()).then(|| name.into());
         Ok(())
     }
 }
@@ -179,7 +179,7 @@ pub(crate) fn reset(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
     engine.sessions.monitors.retain(|other| *other != id);
     let client = &mut engine.sessions.clients[id];
     client.db = 0;
-    client.name = None;
+    client.told.name = None;
     // A monitor is marked as a replica too.
     client.flags.replica &= !std::mem::take(&mut client.flags.monitor);
     client.flags.asking = false;

@@ -114,7 +114,7 @@ impl Engine {
         let command = entry.command;
         let messages = command.flags.has(Flags::PUBSUB)
             && command.traits.has(Traits::IN_SUBSCRIBED)
-            && self.sessions.clients[id].multi.is_none();
+            && self.sessions.clients[id].transaction.multi.is_none();
         self.as_asked(id, messages, |engine| {
             engine.run_through_gates(id, entry, args)
         })
@@ -216,7 +216,7 @@ impl Engine {
             }
             return;
         }
-        if self.sessions.clients[id].multi.is_some()
+        if self.sessions.clients[id].transaction.multi.is_some()
             && !entry.command.traits.has(Traits::NOT_QUEUED)
         {
             self.queue(id, entry, args);
@@ -258,7 +258,7 @@ impl Engine {
     /// ASKING holds for one request, whatever becomes of it, or for a whole transaction.
     fn end_asking(&mut self, id: ClientId, traits: Traits) {
         if let Some(client) = self.sessions.clients.get_mut(id)
-            && client.multi.is_none()
+            && client.transaction.multi.is_none()
             && !traits.has(Traits::KEEPS_ASKING)
         {
             client.flags.asking = false;
@@ -367,7 +367,9 @@ impl Engine {
         if from_master && !command.may_be_streamed() {
             return Err(self.refuse_from_master(entry));
         }
-        if self.sessions.clients[id].multi.is_some() && command.flags.has(Flags::NO_MULTI) {
+        if self.sessions.clients[id].transaction.multi.is_some()
+            && command.flags.has(Flags::NO_MULTI)
+        {
             let name = command.name;
             return Err(Error::owned(format!(
                 "ERR Command '{name}' not allowed inside a transaction"
@@ -378,8 +380,8 @@ impl Engine {
         self.gate_redirect(id, entry, args)?;
         let wants = self.wants(id, entry, args);
         let from_source = flags.imports;
-        let queues =
-            self.sessions.clients[id].multi.is_some() && !command.traits.has(Traits::NOT_QUEUED);
+        let queues = self.sessions.clients[id].transaction.multi.is_some()
+            && !command.traits.has(Traits::NOT_QUEUED);
         // A queue grows too, whatever is put into it.
         if self.config.maxmemory > 0 && (wants.has(Flags::DENYOOM) || queues) {
             self.make_room().map_err(|_| {
@@ -442,7 +444,7 @@ impl Engine {
 
     /// What a request is allowed, and what it may do. EXEC wants what all wants that it runs.
     fn wants(&self, id: ClientId, entry: Entry, args: Args<'_>) -> Flags {
-        let multi = self.sessions.clients[id].multi.as_ref();
+        let multi = self.sessions.clients[id].transaction.multi.as_ref();
         match multi.filter(|_| entry.command.traits.has(Traits::RUNS_QUEUE)) {
             Some(multi) => multi.wants(entry.command.flags),
             None => self.flags_of(entry, args),

@@ -200,7 +200,7 @@ impl Engine {
         if self.sessions.clients[id].flags.admin {
             self.sessions.admins -= 1;
         }
-        let counted = self.sessions.clients[id].counted;
+        let counted = self.sessions.clients[id].buffers.counted;
         self.sessions.client_bytes = self.sessions.client_bytes.saturating_sub(counted);
         self.sessions.clients.remove(id);
     }

@@ -146,7 +146,11 @@ impl Engine {
         if !entry.command.traits.has(Traits::RUNS_QUEUE) {
             return concerns(entry, args);
         }
-        let mut queue = client.multi.iter().flat_map(|multi| &multi.queue);
+        let mut queue = client
+            .transaction
+            .multi
+            .iter()
+            .flat_map(|multi| &multi.queue);
         queue.any(|queued| {
             let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
             concerns(self.index.entry(queued.number), &words)

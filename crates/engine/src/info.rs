@@ -249,9 +249,9 @@ impl Engine {
         for client in clients() {
             count += usize::from(!client.flags.replica && !client.flags.monitor);
             output = output.max(client.out.memory());
-            input = input.max(client.pending.len());
+            input = input.max(client.unread.bytes.len());
             subscribed += usize::from(client.subscriptions.is_some());
-            watching += usize::from(!client.watched.is_empty());
+            watching += usize::from(!client.transaction.watched.is_empty());
             blocked += usize::from(client.waiting != Waiting::No);
             timed += usize::from(client.waiting.has_deadline());
         }

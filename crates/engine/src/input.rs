@@ -40,7 +40,7 @@ impl Engine {
         self.note_input(id, bytes.len());
         requests.cut = None;
         let client = &self.sessions.clients[id];
-        if client.is_running() && client.pending.is_empty() {
+        if client.is_running() && client.unread.bytes.is_empty() {
             requests.cut = Some(self.cut_some(id, bytes, &mut requests.batch));
             self.ask_ahead(id, bytes, requests);
         }
@@ -52,9 +52,9 @@ impl Engine {
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
-        if !client.is_running() || !client.pending.is_empty() {
-            client.parser.reset();
-            client.pending.extend_from_slice(bytes);
+        if !client.is_running() || !client.unread.bytes.is_empty() {
+            client.unread.parser.reset();
+            client.unread.bytes.extend_from_slice(bytes);
             self.run_pending(id);
             return;
         }
@@ -81,7 +81,7 @@ impl Engine {
         };
         client.out.leave_memory(&mut self.intake.spare);
         if !rest.is_empty() && !client.flags.closing {
-            client.pending.extend_from_slice(rest);
+            client.unread.bytes.extend_from_slice(rest);
             self.check_query_buffer(id);
         }
         self.limit_new_output(id);
@@ -96,20 +96,24 @@ impl Engine {
             .clients
             .get_mut(id)
             .filter(|client| client.is_running())?;
-        let missing = client.parser.pending_bulk()?.missing(client.pending.len());
+        let missing = client
+            .unread
+            .parser
+            .pending_bulk()?
+            .missing(client.unread.bytes.len());
         if missing == 0 {
             return None;
         }
         // Growing by a factor keeps the copies linear; the announced length alone never makes memory be taken.
-        if client.pending.capacity() == client.pending.len() {
-            let come = client.pending.len();
+        if client.unread.bytes.capacity() == client.unread.bytes.len() {
+            let come = client.unread.bytes.len();
             let step = missing.min(RESERVE_STEP_BYTES.max(come.saturating_mul(RESERVE_FACTOR)));
             // Not `reserve`, which may take twice as much: the store keeps this buffer.
             let mut roomy = BytesMut::with_capacity(come + step);
-            roomy.extend_from_slice(&client.pending);
-            client.pending = roomy;
+            roomy.extend_from_slice(&client.unread.bytes);
+            client.unread.bytes = roomy;
         }
-        Some(&mut client.pending)
+        Some(&mut client.unread.bytes)
     }
 
     /// `count` bytes were appended to [`Engine::read_target`]'s buffer.
@@ -126,11 +130,11 @@ impl Engine {
             .sessions
             .clients
             .get_mut(id)
-            .filter(|client| client.is_running() && !client.pending.is_empty())
+            .filter(|client| client.is_running() && !client.unread.bytes.is_empty())
         {
-            let waiting = std::mem::take(&mut client.pending);
+            let waiting = std::mem::take(&mut client.unread.bytes);
             // The parser is asked first, so that a partial request stays where it is.
-            let mut parser = std::mem::take(&mut client.parser);
+            let mut parser = std::mem::take(&mut client.unread.parser);
             let batch = &mut requests.batch;
             let cut = parser.cut_all(&waiting, batch);
             let done = cut.as_ref().copied().unwrap_or(0);
@@ -139,17 +143,17 @@ impl Engine {
                 .checked_sub(1)
                 .map_or(done, |last| batch.wire(last).end.max(done));
             if last == 0 {
-                client.parser = parser;
-                client.pending = waiting;
+                client.unread.parser = parser;
+                client.unread.bytes = waiting;
                 if let Err(error) = cut {
                     let client = self.sessions.clients.get_mut(id);
-                    let rest = client.map(|client| std::mem::take(&mut client.pending));
+                    let rest = client.map(|client| std::mem::take(&mut client.unread.bytes));
                     self.protocol_error(id, &error, &rest.unwrap_or_default());
                 }
                 break;
             }
             parser.reset();
-            client.parser = parser;
+            client.unread.parser = parser;
             let mut rest = waiting;
             let whole: Bytes = rest.split_to(last).freeze();
             let cut = self.cut_some(id, &whole, &mut requests.batch);
@@ -159,9 +163,9 @@ impl Engine {
                 if taken < whole.len() {
                     let mut kept = BytesMut::from(&whole[taken..]);
                     kept.extend_from_slice(&rest);
-                    client.pending = kept;
+                    client.unread.bytes = kept;
                 } else {
-                    client.pending = rest;
+                    client.unread.bytes = rest;
                 }
             }
         }
@@ -187,7 +191,7 @@ impl Engine {
                 ..Limits::NORMAL
             }
         };
-        let parser = &mut self.sessions.clients[id].parser;
+        let parser = &mut self.sessions.clients[id].unread.parser;
         parser.set_limits(&limits);
         parser.cut_all(bytes, batch)
     }
@@ -247,7 +251,7 @@ impl Engine {
         match (stopped, cut) {
             (Some(at), _) => {
                 if let Some(client) = self.sessions.clients.get_mut(id) {
-                    client.parser.reset();
+                    client.unread.parser.reset();
                 }
                 at
             }
@@ -314,7 +318,7 @@ impl Engine {
         };
         if client.flags.master {
             // Asked for again, it may come whole. Until then nothing of it counts as applied.
-            client.pending = BytesMut::from(rest);
+            client.unread.bytes = BytesMut::from(rest);
             tracing::warn!("Protocol error in the stream of the primary: {error}");
             return self.drop_master_link();
         }
@@ -322,8 +326,8 @@ impl Engine {
         let reason = reason.trim_start_matches("Protocol error: ");
         tracing::debug!("Protocol error ({reason}) from client: {line}. Query buffer: {shown}");
         client.out.err(error.text());
-        client.pending = BytesMut::new();
-        client.parser.reset();
+        client.unread.bytes = BytesMut::new();
+        client.unread.parser.reset();
         self.close_after_reply(id);
     }
 
@@ -331,7 +335,7 @@ impl Engine {
         self.meter.stats.input_bytes += count as u64;
         let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
-            client.active_ms = now_ms;
+            client.times.active_ms = now_ms;
             client.traffic.input += count as u64;
             if client.flags.imports {
                 self.keeper.migrations.note_heard(id, count, now_ms);
@@ -345,10 +349,14 @@ impl Engine {
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
-        if client.pending.is_empty() && client.pending.capacity() > 0 {
-            client.pending = BytesMut::new();
+        if client.unread.bytes.is_empty() && client.unread.bytes.capacity() > 0 {
+            client.unread.bytes = BytesMut::new();
         }
-        let bytes = client.pending.len().saturating_add(client.queued_bytes());
+        let bytes = client
+            .unread
+            .bytes
+            .len()
+            .saturating_add(client.queued_bytes());
         if u64::try_from(bytes).is_ok_and(|bytes| bytes <= limit) || client.flags.master {
             return;
         }

@@ -139,7 +139,7 @@ impl Engine {
         self.meter.stats.output_bytes += count as u64;
         let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
-            client.active_ms = now_ms;
+            client.times.active_ms = now_ms;
             client.traffic.output += count as u64;
             if client.flags.replica {
                 self.meter.stats.replication.output_bytes += count as u64;

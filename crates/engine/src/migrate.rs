@@ -30,6 +30,7 @@ impl Engine {
         };
         if entry.command.traits.has(Traits::RUNS_QUEUE) {
             let queue = self.sessions.clients[id]
+                .transaction
                 .multi
                 .iter()
                 .flat_map(|multi| &multi.queue);

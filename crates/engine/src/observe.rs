@@ -64,7 +64,7 @@ impl Engine {
         };
         let client = self.sessions.clients.get(id);
         let addr = client.map(|client| client.peer.addr.clone());
-        let name = client.and_then(|client| client.name.clone());
+        let name = client.and_then(|client| client.told.name.clone());
         let noted = Noted {
             number: 0,
             unix_s: self.now.unix_ms() / 1000,

@@ -82,7 +82,7 @@ impl Engine {
 
     /// Whether a request may write when it is run now: what is queued does so at its EXEC.
     pub(crate) fn would_write(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        let multi = &self.sessions.clients[id].multi;
+        let multi = &self.sessions.clients[id].transaction.multi;
         if !entry.command.traits.has(Traits::RUNS_QUEUE) {
             return multi.is_none() && self.may_write(entry, args);
         }

@@ -200,7 +200,7 @@ impl Engine {
             return Ok(());
         }
         let client = &mut self.sessions.clients[id];
-        if client.multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
+        if client.transaction.multi.is_some() && !entry.command.traits.has(Traits::NOT_QUEUED) {
             self.queue(id, entry, args);
         } else {
             let db = client.db;

@@ -680,8 +680,8 @@ impl Engine {
         slave.held = Vec::new();
         slave.scanned = 0;
         if let Some(client) = slave.client {
-            self.sessions.clients[client].pending = BytesMut::new();
-            self.sessions.clients[client].parser.reset();
+            self.sessions.clients[client].unread.bytes = BytesMut::new();
+            self.sessions.clients[client].unread.parser.reset();
             self.drop_transaction(client);
         }
         let place = self.resume_place();
@@ -843,9 +843,9 @@ impl Engine {
         };
         let client = slave.client.and_then(|id| self.sessions.clients.get(id));
         let Some(client) = client else { return };
-        let run = slave.held.len().saturating_sub(client.pending.len());
+        let run = slave.held.len().saturating_sub(client.unread.bytes.len());
         let mut whole = run;
-        if client.multi.is_some() {
+        if client.transaction.multi.is_some() {
             if !exact && run < slave.scanned.saturating_mul(2) {
                 return;
             }

@@ -22,7 +22,13 @@ impl Engine {
     /// The slot of a request: that of its first key, or of the first key in its queue.
     fn slot_of(&self, id: ClientId, entry: Entry, args: Args<'_>) -> Option<Slot> {
         if entry.command.traits.has(Traits::RUNS_QUEUE) {
-            let multi = self.sessions.clients.get(id)?.multi.as_deref()?;
+            let multi = self
+                .sessions
+                .clients
+                .get(id)?
+                .transaction
+                .multi
+                .as_deref()?;
             return multi.queue.iter().find_map(|queued| {
                 let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
                 first_slot(self.index.entry(queued.number), &words)

@@ -84,7 +84,7 @@ impl Engine {
     /// CLIENT CACHING holds for one command, or for a transaction.
     pub(crate) fn end_caching(&mut self, id: ClientId) {
         if let Some(client) = self.sessions.clients.get_mut(id)
-            && client.multi.is_none()
+            && client.transaction.multi.is_none()
             && let Some(tracking) = client.tracking.as_deref_mut()
         {
             tracking.caching = false;

@@ -29,7 +29,7 @@ impl Engine {
         let selects = entry.command.traits.has(Traits::SELECTS_DB);
         let selected = self.selected_by(args).filter(|_| selects);
         let client = &mut self.sessions.clients[id];
-        if let Some(multi) = &mut client.multi {
+        if let Some(multi) = &mut client.transaction.multi {
             multi.db = selected.unwrap_or(multi.db);
             multi.any = multi.any.with(wants);
             for flag in [Flags::STALE, Flags::LOADING] {
@@ -49,21 +49,21 @@ impl Engine {
 
     /// A command was refused: an open transaction will not run.
     pub(crate) fn break_transaction(&mut self, id: ClientId) {
-        if let Some(multi) = &mut self.sessions.clients[id].multi {
+        if let Some(multi) = &mut self.sessions.clients[id].transaction.multi {
             multi.broken = true;
         }
     }
 
     /// Ends a transaction without running it, and forgets watched keys.
     pub(crate) fn drop_transaction(&mut self, id: ClientId) {
-        self.sessions.clients[id].multi = None;
+        self.sessions.clients[id].transaction.multi = None;
         self.forget_watches(id);
     }
 
     pub(crate) fn forget_watches(&mut self, id: ClientId) {
         let client = &mut self.sessions.clients[id];
-        client.watch_broken = false;
-        for Watched { at, .. } in std::mem::take(&mut client.watched) {
+        client.transaction.broken = false;
+        for Watched { at, .. } in std::mem::take(&mut client.transaction.watched) {
             if let Some(ids) = self.sessions.watchers.get_mut(&at) {
                 ids.retain(|other| *other != id);
                 if ids.is_empty() {
@@ -108,10 +108,14 @@ impl Engine {
         let gone = self.shard.keyspace.db_ref(at.0).peek(&at.1).is_none();
         for id in ids {
             let client = &mut self.sessions.clients[*id];
-            let watched = client.watched.iter_mut().find(|watched| watched.at == *at);
+            let watched = client
+                .transaction
+                .watched
+                .iter_mut()
+                .find(|watched| watched.at == *at);
             let was_expired =
                 watched.is_some_and(|watched| std::mem::take(&mut watched.expired) && gone);
-            client.watch_broken |= !was_expired;
+            client.transaction.broken |= !was_expired;
         }
     }
 
@@ -127,7 +131,7 @@ impl Engine {
 
     /// Whether the time of a watched key has come since WATCH.
     fn watches_expired(&self, id: ClientId) -> bool {
-        let mut watched = self.sessions.clients[id].watched.iter();
+        let mut watched = self.sessions.clients[id].transaction.watched.iter();
         watched.any(|watched| !watched.expired && self.there(&watched.at) == There::Expired)
     }
 
@@ -146,7 +150,11 @@ impl Engine {
             }
             for id in self.sessions.watchers.get(&at).into_iter().flatten() {
                 let client = &mut self.sessions.clients[*id];
-                let Some(watched) = client.watched.iter_mut().find(|watched| watched.at == at)
+                let Some(watched) = client
+                    .transaction
+                    .watched
+                    .iter_mut()
+                    .find(|watched| watched.at == at)
                 else {
                     continue;
                 };
@@ -154,7 +162,7 @@ impl Engine {
                     There::Nothing if watched.expired => watched.expired = false,
                     There::Expired if watched.expired => {}
                     There::Expired if before == There::Nothing => watched.expired = true,
-                    _ => client.watch_broken = true,
+                    _ => client.transaction.broken = true,
                 }
             }
         }
@@ -191,7 +199,7 @@ impl Engine {
 pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     let client = &mut engine.sessions.clients[id];
     client.flags.transacted = true;
-    client.multi = Some(Box::new(Multi {
+    client.transaction.multi = Some(Box::new(Multi {
         db: client.db,
         ..Multi::default()
     }));
@@ -201,7 +209,7 @@ pub(crate) fn multi(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done 
 
 /// DISCARD
 pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    if engine.sessions.clients[id].multi.is_none() {
+    if engine.sessions.clients[id].transaction.multi.is_none() {
         return Err(Error::text("ERR DISCARD without MULTI"));
     }
     engine.drop_transaction(id);
@@ -211,16 +219,16 @@ pub(crate) fn discard(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Don
 
 /// EXEC
 pub(crate) fn exec(engine: &mut Engine, id: ClientId, _: Args<'_>) -> Done {
-    let Some(multi) = engine.sessions.clients[id].multi.take() else {
+    let Some(multi) = engine.sessions.clients[id].transaction.multi.take() else {
         return Err(Error::text("ERR EXEC without MULTI"));
     };
     let expired = engine.watches_expired(id);
-    engine.sessions.clients[id].watch_broken |= expired;
+    engine.sessions.clients[id].transaction.broken |= expired;
     run_queue(engine, id, &multi)
 }
 
 fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
-    let watch_broken = engine.sessions.clients[id].watch_broken;
+    let watch_broken = engine.sessions.clients[id].transaction.broken;
     engine.forget_watches(id);
     if multi.broken {
         return Err(Error::text(
@@ -251,7 +259,7 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
 /// WATCH key …
 pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
     engine.sessions.clients[id].flags.transacted = true;
-    if engine.sessions.clients[id].watch_broken {
+    if engine.sessions.clients[id].transaction.broken {
         // It watches more, and EXEC fails all the same.
         engine.sessions.clients[id].out.ok();
         return Ok(());
@@ -260,14 +268,19 @@ pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         let at = (engine.sessions.clients[id].db, Box::from(key));
         let expired = engine.there(&at) == There::Expired;
         let client: &mut Client = &mut engine.sessions.clients[id];
-        if !client.watched.iter().any(|watched| watched.at == at) {
+        if !client
+            .transaction
+            .watched
+            .iter()
+            .any(|watched| watched.at == at)
+        {
             engine
                 .sessions
                 .watchers
                 .entry(at.clone())
                 .or_default()
                 .push(id);
-            client.watched.push(Watched { at, expired });
+            client.transaction.watched.push(Watched { at, expired });
         }
     }
     engine.sessions.clients[id].out.ok();

@@ -210,6 +210,51 @@ pub(crate) struct DumpParts {
     pub(crate) functions: bool,
 }
 
+/// What a client calls itself.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// CLIENT SETNAME.
+    pub name: Option<Box<[u8]>>,
+    /// CLIENT SETINFO lib-name and lib-ver; none for one that told neither.
+    pub library: Option<Box<[Box<str>; 2]>>,
+}
+
+/// When a client did what ([`crate::Now::mono_ms`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// When it came.
+    pub since_ms: u64,
+    /// When it last sent or was sent something.
+    pub active_ms: u64,
+}
+
+/// What MULTI and WATCH began.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// Open MULTI.
+    pub multi: Option<Box<Multi>>,
+    /// Keys that are watched.
+    pub watched: Vec<Watched>,
+    /// A watched key was changed: EXEC will fail.
+    pub broken: bool,
+}
+
+/// What a client's buffers are held against.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    /// Since when its output has been over the soft limit, Unix milliseconds.
+    pub(crate) over_soft_since_ms: Option<u64>,
+    /// What it counted for when its memory was last counted, bytes.
+    pub(crate) counted: usize,
+}
+
+/// What came and was not run yet.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) bytes: BytesMut,
+    pub(crate) parser: Parser,
+}
+
 /// One connection's session.
 #[derive(Debug)]
 pub struct Client {
@@ -217,10 +262,8 @@ pub struct Client {
     pub serial: u64,
     /// The other end.
     pub peer: Peer,
-    /// CLIENT SETNAME.
-    pub name: Option<Box<[u8]>>,
-    /// CLIENT SETINFO lib-name and lib-ver; none for one that told neither.
-    pub library: Option<Box<[Box<str>; 2]>>,
+    /// What it calls itself.
+    pub told: Told,
     /// Who it is; none where it is our master or one of our own, who may do everything.
     pub(crate) user: Option<Rc<User>>,
     /// The selected database.
@@ -229,18 +272,12 @@ pub struct Client {
     pub flags: Flags,
     /// Why its requests wait.
     pub waiting: Waiting,
-    /// When it came ([`crate::Now::mono_ms`]).
-    pub since_ms: u64,
-    /// When it last sent or was sent something ([`crate::Now::mono_ms`]).
-    pub active_ms: u64,
+    /// When it came, and was last heard of.
+    pub times: Times,
     /// The name of its last command.
     pub last_command: &'static str,
-    /// Open MULTI.
-    pub multi: Option<Box<Multi>>,
-    /// Keys that it watches.
-    pub watched: Vec<Watched>,
-    /// A watched key was changed: EXEC will fail.
-    pub watch_broken: bool,
+    /// MULTI and WATCH.
+    pub transaction: Transaction,
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE; none while there are no subscriptions.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// CLIENT TRACKING
@@ -255,15 +292,12 @@ pub struct Client {
     pub(crate) announced: Option<Box<Announced>>,
     /// Bytes that it has sent, bytes that it was sent, and commands that it ran.
     pub traffic: Traffic,
-    /// Since when its output has been over the soft limit, Unix milliseconds.
-    pub(crate) over_soft_since_ms: Option<u64>,
-    /// What it counted for when its memory was last counted, bytes.
-    pub(crate) counted: usize,
+    /// What its buffers are held against.
+    pub(crate) buffers: Buffers,
     /// Replies to be sent.
     pub out: Reply,
-    /// Bytes that came and were not run yet.
-    pub(crate) pending: BytesMut,
-    pub(crate) parser: Parser,
+    /// What came and was not run yet.
+    pub(crate) unread: Unread,
 }
 
 /// An idle client takes little more than this: what few clients need is in boxes.
@@ -275,18 +309,17 @@ impl Client {
         Self {
             serial,
             peer,
-            name: None,
-            library: None,
+            told: Told::default(),
             user: None,
             db: 0,
             flags: Flags::default(),
             waiting: Waiting::No,
-            since_ms: now_ms,
-            active_ms: now_ms,
+            times: Times {
+                since_ms: now_ms,
+                active_ms: now_ms,
+            },
             last_command: "NULL",
-            multi: None,
-            watched: Vec::new(),
-            watch_broken: false,
+            transaction: Transaction::default(),
             subscriptions: None,
             tracking: None,
             replica: None,
@@ -294,11 +327,12 @@ impl Client {
             listening_port: 0,
             announced: None,
             traffic: Traffic::default(),
-            over_soft_since_ms: None,
-            counted: 0,
+            buffers: Buffers::default(),
             out: Reply::default(),
-            pending: BytesMut::new(),
-            parser: Parser::new(),
+            unread: Unread {
+                bytes: BytesMut::new(),
+                parser: Parser::new(),
+            },
         }
     }
 
@@ -312,7 +346,7 @@ impl Client {
 
     /// CLIENT SETINFO lib-name and lib-ver.
     pub(crate) fn library(&self) -> [&str; 2] {
-        let library = self.library.as_deref();
+        let library = self.told.library.as_deref();
         library.map_or_else(Default::default, |told| told.each_ref().map(AsRef::as_ref))
     }
 
@@ -345,12 +379,15 @@ impl Client {
 
     /// Memory of what came and was not run yet, bytes.
     pub(crate) fn pending_bytes(&self) -> usize {
-        self.pending.capacity()
+        self.unread.bytes.capacity()
     }
 
     /// Memory of the requests that wait for EXEC, bytes.
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.multi.as_ref().map_or(0, |multi| multi.bytes)
+        self.transaction
+            .multi
+            .as_ref()
+            .map_or(0, |multi| multi.bytes)
     }
 
     /// Memory that is its own, bytes.
@@ -361,7 +398,7 @@ impl Client {
             let sharded = all.sharded.iter();
             all.channels.iter().chain(&all.patterns).chain(sharded)
         });
-        let watched = self.watched.iter().map(|watched| &watched.at.1);
+        let watched = self.transaction.watched.iter().map(|watched| &watched.at.1);
         let names: usize = words.chain(watched).map(|word| word.len() + AROUND).sum();
         let tracking = self.tracking.as_ref().map_or(0, |all| all.memory());
         size_of::<Self>()
@@ -411,7 +448,7 @@ impl Client {
         let special = master | replica | monitor | internal | asking | readonly | closing;
         !(special | imports | exports | no_touch | import_source)
             && quiet == Quiet::No
-            && self.multi.is_none()
+            && self.transaction.multi.is_none()
             && self.tracking.is_none()
             && self.subscriptions.is_none()
     }

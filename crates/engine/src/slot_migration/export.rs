@@ -708,7 +708,7 @@ impl Engine {
                         .iter()
                         .any(|key| moving(cluster_bus::key_slot(words[key.at]))))
         };
-        let multi = self.sessions.clients[id].multi.as_deref();
+        let multi = self.sessions.clients[id].transaction.multi.as_deref();
         if entry.command.traits.has(Traits::RUNS_QUEUE) {
             return multi
                 .into_iter()
