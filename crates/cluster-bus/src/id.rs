@@ -44,6 +44,12 @@ impl NodeId {
         Self(bytes)
     }
 
+    /// Its first 64 bits as a number.
+    pub(crate) fn number(self) -> u64 {
+        let first = self.0.iter().take(8);
+        first.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     pub(crate) fn random(rng: &mut Rng) -> Self {
         let mut bytes = [0; 20];
         for chunk in bytes.chunks_mut(8) {

@@ -286,9 +286,9 @@ impl Node {
         self.todo.failover = true;
     }
 
-    /// Somebody else asks for votes in our epoch.
+    /// Somebody else asks for votes in our epoch, or in a newer one, in which nobody votes for us any more.
     pub(super) fn note_rival(&mut self, now: Now, candidate: PeerKey, request: &Header) {
-        let asked = self.election.requested && request.current_epoch == self.election.epoch;
+        let asked = self.election.requested && request.current_epoch >= self.election.epoch;
         let Some(master) = self.my_master().filter(|_| asked) else {
             return;
         };

@@ -2,9 +2,10 @@
 //! slots, and of two claims to a slot the one with the higher config epoch holds. An election gives the winner an epoch
 //! of its own. Others take one without asking: who takes slots over, a takeover by hand, and one side of a collision.
 //!
-//! Elections are held in epochs of their own, the multiples of [`TERM`]; what is claimed without a vote is claimed in one of those
-//! between. So the two are never equal, and an election outranks all that was claimed before it and not heard by those who voted:
-//! what a node claims that is cut off, while its replica is elected, is old when it comes back.
+//! Elections are held in epochs of their own, the first [`PLACES`] of each [`TERM`]; what is claimed without a vote is claimed in one
+//! of those behind them. So the two are never equal, and an election outranks all that was claimed before it and not heard by those who
+//! voted: what a node claims that is cut off, while its replica is elected, is old when it comes back. Each candidate has its place in a
+//! term, so that two of them rarely ask in one epoch, also where a takeover by hand has made masters on both sides of a split.
 
 use super::io::LogLevel;
 use super::state::Node;
@@ -12,8 +13,10 @@ use super::table::PeerKey;
 use crate::message::{Body, Header};
 use crate::{MAX_EPOCH, Now};
 
-/// From one election's epoch to the next one's. A full reshard by hand, slot by slot, takes fewer epochs.
+/// From one election's epochs to the next one's. A full reshard by hand, slot by slot, takes fewer.
 const TERM: u64 = 100_000;
+/// Epochs of a term in which elections are held.
+const PLACES: u64 = 1_000;
 /// How far an epoch may be ahead of all that this node has heard of: some ten million elections. A number beyond this was made up,
 /// and to believe it would end all elections, for the last epoch cannot be followed by another one.
 pub(super) const MAX_EPOCH_STEP: u64 = 1 << 40;
@@ -69,16 +72,19 @@ impl Node {
     /// hold an election in it.
     pub(super) fn next_epoch(&mut self) -> Option<u64> {
         let next = self.current_epoch.saturating_add(1);
-        let is_for_elections = next.is_multiple_of(TERM);
-        let epoch = self.advance_to(next.saturating_add(is_for_elections.into()))?;
+        // The first term is that of a cluster which has held no election.
+        let place = if next < TERM { PLACES } else { next % TERM };
+        let epoch = self.advance_to(next.saturating_add(PLACES.saturating_sub(place)))?;
         self.last_vote_epoch = epoch;
         Some(epoch)
     }
 
-    /// A new current epoch for an election.
+    /// A new current epoch for an election: this node's place in the next term.
     pub(super) fn next_term(&mut self) -> Option<u64> {
         let terms = self.current_epoch / TERM;
-        self.advance_to(terms.saturating_add(1).saturating_mul(TERM))
+        let place = self.me().id.number() % PLACES;
+        let term = terms.saturating_add(1).saturating_mul(TERM);
+        self.advance_to(term.saturating_add(place))
     }
 
     /// `None` at the end of all epochs, where no node can be elected any more.

@@ -83,13 +83,14 @@ pub(super) struct Election {
     pub(super) votes: BTreeSet<NodeId>,
     /// What the last request claimed.
     pub(super) claim: Option<(u64, Arc<SlotSet>)>,
-    /// Who else asked for votes in this epoch.
+    /// Who else asked for votes meanwhile.
     pub(super) rivals: Rivals,
     pub(super) why_not: Option<WhyNot>,
     pub(super) why_not_logged_ms: Option<u64>,
 }
 
-/// Candidates that asked for votes in the same epoch as we: each voter has one vote in it, and it may be that nobody wins.
+/// Candidates that asked for votes in the same epoch as we, or a newer one: each voter has one vote in an epoch and gives none in an
+/// older one, and it may be that nobody wins.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rivals {
     /// When one asked that goes behind us.
