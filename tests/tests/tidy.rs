@@ -1,5 +1,6 @@
 //! The map is true: every path that ARCHITECTURE.md and README.md name exists, every crate is on the map and depends only on crates
-//! before it, no circle of imports has more than three files, every source file says what it is, and every fuzz target is described.
+//! before it, no circle of imports has more than three files, no struct of the engine has more than twenty fields, every source file says
+//! what it is, and every fuzz target is described.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -153,6 +154,41 @@ fn every_source_file_says_what_it_is_in_its_first_line() {
         .filter(|path| !read(path).starts_with("//!"))
         .collect();
     assert!(silent.is_empty(), "files without a first line: {silent:?}");
+}
+
+/// The structs of a formatted file, and how many fields each has.
+fn structs(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let words: Vec<&str> = line.split(['(', ')', ' ', '<', '{']).collect();
+        let is_struct = !line.starts_with([' ', '/']) && line.ends_with('{');
+        if let Some(at) = words
+            .iter()
+            .position(|word| *word == "struct")
+            .filter(|_| is_struct)
+        {
+            let body = lines.by_ref().take_while(|line| *line != "}");
+            let is_field = |line: &&str| {
+                let inner = line.strip_prefix("    ").unwrap_or_default();
+                inner.starts_with(|first: char| first.is_ascii_lowercase()) && inner.contains(": ")
+            };
+            found.push((words[at + 1].to_owned(), body.filter(is_field).count()));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_struct_of_the_engine_has_more_than_twenty_fields() {
+    let text = "/// One.\npub(crate) struct One<T> {\n    /// It: this.\n    pub(crate) a: T,\n    b: u8,\n}\n";
+    assert_eq!(structs(text), [("One".to_owned(), 2)]);
+    let mut files = Vec::new();
+    sources(&root().join("crates/engine/src"), &mut files);
+    let all: Vec<_> = files.iter().flat_map(|path| structs(&read(path))).collect();
+    assert!(all.len() > 100, "the structs were found");
+    let large: Vec<_> = all.iter().filter(|(_, fields)| *fields > 20).collect();
+    assert!(large.is_empty(), "{large:?}");
 }
 
 /// Names of files in a folder, without their ending.

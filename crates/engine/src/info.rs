@@ -471,8 +471,8 @@ impl Engine {
             "evicted_keys:{}", stats.removed.evicted;
             "evicted_clients:{}", stats.removed.evicted_clients;
             "evicted_scripts:{}", stats.removed.evicted_scripts;
-            "keyspace_hits:{}", hits - stats.hits_before;
-            "keyspace_misses:{}", misses - stats.misses_before;
+            "keyspace_hits:{}", hits - stats.lookups_before.0;
+            "keyspace_misses:{}", misses - stats.lookups_before.1;
             "pubsub_channels:{}", self.sessions.pubsub.channels.len();
             "pubsub_patterns:{}", self.sessions.pubsub.patterns.len();
             "pubsubshard_channels:{}", self.sessions.pubsub.sharded.len();

@@ -129,9 +129,8 @@ pub(crate) struct Stats {
     pub(crate) saves: u64,
     /// Rewrites of the append-only file that were begun.
     pub(crate) rewrites: u64,
-    /// What the keyspace had counted at the last reset.
-    pub(crate) hits_before: u64,
-    pub(crate) misses_before: u64,
+    /// Hits and misses that the keyspace had counted at the last reset.
+    pub(crate) lookups_before: (u64, u64),
     pub(crate) memory_peak: usize,
     pub(crate) errors: Errors,
     pub(crate) rates: Rates,
@@ -190,8 +189,7 @@ impl Stats {
     pub(crate) fn reset(&mut self, lookups: (u64, u64)) {
         let memory_peak = self.memory_peak;
         *self = Self {
-            hits_before: lookups.0,
-            misses_before: lookups.1,
+            lookups_before: lookups,
             memory_peak,
             denials: self.denials,
             ..Self::new(self.per_command.len())
