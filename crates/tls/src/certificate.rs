@@ -1,6 +1,6 @@
 //! What a certificate says.
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_cert::Certificate;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode as _, Encode as _};
@@ -30,6 +30,16 @@ impl Summary {
             not_after: cert.validity.not_after.to_unix_duration().as_secs(),
         })
     }
+}
+
+/// Whether a certificate has begun and has not ended.
+pub(crate) fn counts_at(cert: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let Ok(cert) = Certificate::from_der(cert) else {
+        return false;
+    };
+    let validity = cert.tbs_certificate.validity;
+    let (begin, end) = (validity.not_before, validity.not_after);
+    (begin.to_unix_duration().as_secs()..=end.to_unix_duration().as_secs()).contains(&now.as_secs())
 }
 
 /// The certificates of a context.

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::certificate::public_key;
 use crate::sessions::Sessions;
-use crate::verify::ChainOnly;
+use crate::verify::{ChainOnly, Clients, Themselves};
 use crate::{ClientAuth, Error, Facts, Identity, Settings, Summary, ciphers, files};
 
 /// How sessions of those that connect to us begin. Cheap to clone.
@@ -65,7 +65,7 @@ impl Context {
         let shown = client.as_ref().unwrap_or(&own);
         let connect = trusted
             .as_ref()
-            .map(|trusted| builder.client(Some(Arc::clone(&trusted.roots)), Some(shown), None));
+            .map(|trusted| builder.client(Some(trusted.clone()), Some(shown), None));
         let peers = trusted
             .as_ref()
             .map(|_| builder.server(&own, ClientAuth::Yes));
@@ -75,7 +75,7 @@ impl Context {
         }
         trusted
             .as_ref()
-            .map(|trusted| &trusted.certs)
+            .map(|trusted| &trusted.certs.0)
             .hash(&mut mark);
         Ok(Self {
             clients: builder.server(&own, settings.auth_clients)?,
@@ -108,7 +108,7 @@ impl ClientSide {
             None
         } else {
             let trusted = Trusted::read(settings)?;
-            Some(trusted.map_or_else(system_roots, |trusted| Ok(trusted.roots))?)
+            Some(trusted.map_or_else(system_roots, Ok)?)
         };
         let client = settings.client.as_ref().map(certified).transpose()?;
         let builder = Builder {
@@ -163,9 +163,10 @@ fn certified(identity: &Identity) -> Result<Certified, Error> {
 }
 
 /// Whom to believe.
+#[derive(Clone)]
 struct Trusted {
     roots: Arc<RootCertStore>,
-    certs: Vec<CertificateDer<'static>>,
+    certs: Themselves,
 }
 
 impl Trusted {
@@ -197,18 +198,20 @@ impl Trusted {
             let reason = "there is no certificate in it that can be used".to_owned();
             return Err(wrong(named, reason));
         }
-        let roots = Arc::new(roots);
-        Ok(Some(Self { roots, certs }))
+        Ok(Some(Self {
+            roots: Arc::new(roots),
+            certs: Themselves(certs.into()),
+        }))
     }
 
     fn first_to_end(&self) -> Option<Summary> {
-        let all = self.certs.iter().filter_map(Summary::of);
+        let all = self.certs.0.iter().filter_map(Summary::of);
         all.min_by_key(|cert| cert.not_after)
     }
 }
 
 /// Whom this machine believes.
-fn system_roots() -> Result<Arc<RootCertStore>, Error> {
+fn system_roots() -> Result<Trusted, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -219,7 +222,10 @@ fn system_roots() -> Result<Arc<RootCertStore>, Error> {
             reason: reason.unwrap_or_else(|| "there are none".to_owned()),
         });
     }
-    Ok(Arc::new(roots))
+    Ok(Trusted {
+        roots: Arc::new(roots),
+        certs: Themselves::default(),
+    })
 }
 
 fn provider(settings: &Settings) -> Result<Arc<CryptoProvider>, Error> {
@@ -265,20 +271,26 @@ impl Builder<'_> {
         if auth == ClientAuth::Optional {
             builder = builder.allow_unauthenticated();
         }
-        builder
+        let rules = builder
             .build()
-            .map_err(|error| rustls::Error::General(error.to_string()).into())
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let themselves = trusted.certs.clone();
+        Ok(Arc::new(Clients { rules, themselves }))
     }
 
     fn client(
         &self,
-        roots: Option<Arc<RootCertStore>>,
+        trusted: Option<Trusted>,
         shown: Option<&Certified>,
         sni: Option<&str>,
     ) -> Result<ClientSide, Error> {
         let versions = ciphers::versions(self.settings.protocols.as_deref())?;
+        let (roots, themselves) = trusted.map_or_else(Default::default, |trusted| {
+            (Some(trusted.roots), trusted.certs)
+        });
         let verifier = ChainOnly {
             roots,
+            themselves,
             provider: Arc::clone(&self.provider),
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))

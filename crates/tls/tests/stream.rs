@@ -40,6 +40,65 @@ fn sides() -> (TempDir, Context, ClientSide) {
     (dir, context, client)
 }
 
+/// What `openssl req -x509` makes: a certificate that has signed itself and may sign others; it ends at the end of a year.
+fn alone(dir: &TempDir, name: &str, year: i32) -> Identity {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(year, 12, 31);
+    let key = KeyPair::generate().unwrap();
+    let place = |end: &str, text: String| {
+        let path = dir.path().join(format!("{name}.{end}"));
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    Identity {
+        cert: place("crt", params.self_signed(&key).unwrap().pem()),
+        key: place("key", key.serialize_pem()),
+        pass: None,
+    }
+}
+
+#[tokio::test]
+async fn who_shows_a_certificate_that_is_trusted_itself_is_believed() {
+    let dir = TempDir::new().unwrap();
+    let good = alone(&dir, "good", 2099);
+    for (name, shown, believed) in [
+        ("itself", good.clone(), true),
+        ("another one", alone(&dir, "other", 2099), false),
+        ("one that has ended", alone(&dir, "ended", 2020), false),
+    ] {
+        let trusted = if name == "another one" { &good } else { &shown };
+        let side = |own: &Identity, trusted: &Identity| Settings {
+            server: Some(own.clone()),
+            client: Some(own.clone()),
+            ca_file: Some(trusted.cert.clone()),
+            ..Settings::default()
+        };
+        // The server shows it, or the client does.
+        for (server, client) in [
+            (side(&shown, &good), side(&good, trusted)),
+            (side(&good, trusted), side(&shown, &good)),
+        ] {
+            let context = Context::new(&server).unwrap();
+            let client = ClientSide::new(&client, false, None).unwrap();
+            let (near, far) = duplex(10_000);
+            let talk = async {
+                let mut far = tls::connect(far, &client).await.ok()?;
+                let mut answer = [0];
+                // With TLS 1.3 a client learns only from the first answer whether it is believed.
+                far.read_exact(&mut answer).await.ok()
+            };
+            let serve = async {
+                let mut near = tls::accept(near, &context.clients).await.ok()?;
+                near.write_all(b"x").await.ok()?;
+                near.flush().await.ok()
+            };
+            let (talked, served) = tokio::join!(talk, serve);
+            assert_eq!(talked.is_some() && served.is_some(), believed, "{name}");
+        }
+    }
+}
+
 async fn session(
     context: &Context,
     client: &ClientSide,
