@@ -171,7 +171,8 @@ fn a_failover_that_a_stopped_master_hears_of_too_late_does_not_hold_up_writes() 
 fn of_two_candidates_at_one_time_the_loser_asks_again_as_soon_as_the_other_is_elected() {
     let mut world = cluster(5, 7, &quick());
     let place = |world: &World, host: usize| {
-        u64::from_str_radix(&world.id_text(host)[..16], 16).unwrap() % 1000
+        let shard = world.hosts[host].node.my_shard().to_string();
+        u64::from_str_radix(&shard[..16], 16).unwrap() % 1000
     };
     let (winner, loser) = if place(&world, 5) > place(&world, 6) {
         (5, 6)

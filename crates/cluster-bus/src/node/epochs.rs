@@ -4,8 +4,9 @@
 //!
 //! Elections are held in epochs of their own, the first [`PLACES`] of each [`TERM`]; what is claimed without a vote is claimed in one
 //! of those behind them. So the two are never equal, and an election outranks all that was claimed before it and not heard by those who
-//! voted: what a node claims that is cut off, while its replica is elected, is old when it comes back. Each candidate has its place in a
-//! term, so that two of them rarely ask in one epoch, also where a takeover by hand has made masters on both sides of a split.
+//! voted: what a node claims that is cut off, while its replica is elected, is old when it comes back. Each shard has its place in a
+//! term, so that candidates of two of them rarely ask in one epoch, also where a takeover by hand has made masters on both sides of a
+//! split.
 
 use super::io::LogLevel;
 use super::state::Node;
@@ -79,10 +80,10 @@ impl Node {
         Some(epoch)
     }
 
-    /// A new current epoch for an election: this node's place in the next term.
+    /// A new current epoch for an election: the place of this node's shard in the next term.
     pub(super) fn next_term(&mut self) -> Option<u64> {
         let terms = self.current_epoch / TERM;
-        let place = self.me().id.number() % PLACES;
+        let place = self.me().shard.number() % PLACES;
         let term = terms.saturating_add(1).saturating_mul(TERM);
         self.advance_to(term.saturating_add(place))
     }
