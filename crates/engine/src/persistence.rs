@@ -5,7 +5,7 @@ use conf::{MaxmemoryPolicy, ShutdownFlags};
 use rdb::{Loader, Progress};
 use store::ExpiryMode;
 
-use crate::host::{ChildEnd, Job, SaveRequest};
+use crate::host::{Child, ChildEnd, Job, SaveRequest};
 use crate::keeper::persistence::{Loading, Purpose, Running};
 use crate::{ClientId, Engine};
 
@@ -131,17 +131,9 @@ impl Engine {
                     purpose.words().0,
                     child.pid
                 );
-                self.note_latency("fork", child.fork_us);
-                self.keeper.persistence.fork_us = child.fork_us;
                 self.keeper.persistence.forks += 1;
                 self.meter.stats.saves += u64::from(purpose == Purpose::Save);
-                self.set_child(Some(Running {
-                    purpose,
-                    pid: child.pid,
-                    since_ms: self.now.unix_ms(),
-                    dirty: self.journal.dirty,
-                    for_copies: false,
-                }));
+                self.note_child(&child, purpose);
                 Ok(())
             }
             Err(error) => {
@@ -150,6 +142,19 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// A child runs from now on.
+    pub(crate) fn note_child(&mut self, child: &Child, purpose: Purpose) {
+        self.note_latency("fork", child.fork_us);
+        self.keeper.persistence.fork_us = child.fork_us;
+        self.set_child(Some(Running {
+            purpose,
+            pid: child.pid,
+            since_ms: self.now.unix_ms(),
+            dirty: self.journal.dirty,
+            for_copies: false,
+        }));
     }
 
     /// A child was started, or has ended. While there is one, reads do not note when they happened: each would copy a page of memory.

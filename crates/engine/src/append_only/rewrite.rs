@@ -76,17 +76,9 @@ impl Engine {
             "Background append only file rewriting started by pid {}",
             child.pid
         );
-        self.note_latency("fork", child.fork_us);
-        self.keeper.persistence.fork_us = child.fork_us;
         self.keeper.persistence.forks += 1;
         self.meter.stats.rewrites += 1;
-        self.set_child(Some(Running {
-            purpose: Purpose::Rewrite,
-            pid: child.pid,
-            since_ms: self.now.unix_ms(),
-            dirty: self.journal.dirty,
-            for_copies: false,
-        }));
+        self.note_child(&child, Purpose::Rewrite);
         self.note_forked();
         let aof = &mut self.journal.append_only;
         aof.rewrite.scheduled = false;

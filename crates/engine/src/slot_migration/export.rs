@@ -10,7 +10,7 @@ use crate::entry::{self, Entry};
 use crate::host::Job as ChildJob;
 use crate::host::SlotsRequest;
 use crate::keeper::migrations::{Export, Job, JobId, Ranges, Side, State};
-use crate::keeper::persistence::{Purpose, Running};
+use crate::keeper::persistence::Purpose;
 use crate::sessions::client::Peer;
 use crate::{Action, ClientId, Engine, LinkId};
 
@@ -395,15 +395,7 @@ impl Engine {
             .fork(&self.shard.keyspace, &ChildJob::Slots(request))
         {
             Ok(child) => {
-                self.note_latency("fork", child.fork_us);
-                self.keeper.persistence.fork_us = child.fork_us;
-                self.set_child(Some(Running {
-                    purpose: Purpose::Slots,
-                    pid: child.pid,
-                    since_ms: self.now.unix_ms(),
-                    dirty: self.journal.dirty,
-                    for_copies: false,
-                }));
+                self.note_child(&child, Purpose::Slots);
                 self.set_migration_state(id, State::Snapshotting);
                 self.act(Action::RelaySlots { link });
             }
