@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use client::{Connection, Value};
 use tempfile::TempDir;
 
-use crate::root;
+use crate::{files_below, root};
 
 /// How long things may take that happen at once on an idle machine. A test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -533,19 +533,13 @@ fn are_current(dir: &Path) -> bool {
     let Ok(built) = built.collect::<Result<Vec<_>, _>>() else {
         return false;
     };
-    let mut folders = ["crates", "bin"].map(|name| root().join(name)).to_vec();
-    let mut newest = changed(&root().join("Cargo.lock")).unwrap();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                newest = newest.max(changed(&path).unwrap());
-            }
-        }
-    }
-    built.iter().all(|built| *built > newest)
+    let sources = ["crates", "bin"].map(|name| files_below(&root().join(name)));
+    let others = ["Cargo.toml", "Cargo.lock"].map(|name| root().join(name));
+    let mut all = sources.iter().flatten().chain(&others);
+    all.all(|source| {
+        let changed = changed(source).unwrap();
+        built.iter().all(|built| *built > changed)
+    })
 }
 
 fn build(dir: &Path) {

@@ -25,3 +25,20 @@ pub fn root() -> PathBuf {
         .expect("the tests lie in the workspace")
         .to_owned()
 }
+
+/// All files below a folder, but for what cargo builds.
+#[must_use]
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if !path.is_dir() {
+                found.push(path);
+            } else if path.file_name().is_none_or(|name| name != "target") {
+                folders.push(path);
+            }
+        }
+    }
+    found
+}

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use tern_tests::root;
+use tern_tests::{files_below, root};
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
@@ -131,23 +131,16 @@ fn every_crate_is_on_the_map() {
     }
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(path);
-        }
-    }
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(folder);
+    files.retain(|path| path.extension().is_some_and(|end| end == "rs"));
+    files
 }
 
 #[test]
 fn every_source_file_says_what_it_is_in_its_first_line() {
-    let mut files = Vec::new();
-    for place in ["crates", "bin", "bench", "tests", "fuzz"] {
-        sources(&root().join(place), &mut files);
-    }
+    let places = ["crates", "bin", "bench", "tests", "fuzz"];
+    let files = places.map(|place| sources(&root().join(place))).concat();
     assert!(files.len() > 100, "the sources were found");
     let silent: Vec<_> = files
         .iter()
@@ -183,8 +176,7 @@ fn structs(text: &str) -> Vec<(String, usize)> {
 fn no_struct_of_the_engine_has_more_than_twenty_fields() {
     let text = "/// One.\npub(crate) struct One<T> {\n    /// It: this.\n    pub(crate) a: T,\n    b: u8,\n}\n";
     assert_eq!(structs(text), [("One".to_owned(), 2)]);
-    let mut files = Vec::new();
-    sources(&root().join("crates/engine/src"), &mut files);
+    let files = sources(&root().join("crates/engine/src"));
     let all: Vec<_> = files.iter().flat_map(|path| structs(&read(path))).collect();
     assert!(all.len() > 100, "the structs were found");
     let large: Vec<_> = all.iter().filter(|(_, fields)| *fields > 20).collect();
@@ -278,8 +270,7 @@ fn paths_in(code: &str) -> Vec<String> {
 
 /// The modules of a crate that have a file, and the files that each names.
 fn imports(sources_of: &Path) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
-    let mut files = Vec::new();
-    sources(sources_of, &mut files);
+    let files = sources(sources_of);
     let module = |path: &PathBuf| -> Vec<String> {
         let path = path
             .strip_prefix(sources_of)
