@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Instant;
 
 use daemon::{files, reason};
-use engine::{AppendFile, PlaceFile, RewriteRequest, Source, SyncState, WriteError};
+use engine::{AppendFile, PlaceFile, RewriteRequest, Source, SyncState, WriteError, write_blocks};
 use store::Keyspace;
 use tokio::sync::Notify;
 
@@ -19,73 +19,125 @@ use crate::pace::Paced;
 
 /// A child that is to sync often does it after so many bytes (Redis 3.0: `REDIS_AOF_AUTOSYNC_BYTES`).
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
-/// A file that is appended to, with a thread that syncs it.
+
+/// A file that is appended to, with one thread that writes to it and one that syncs it.
 #[derive(Debug)]
 pub(crate) struct AppendOnlyFile {
     file: Arc<File>,
-    orders: Sender<()>,
+    to_write: Sender<Arc<Vec<Vec<u8>>>>,
+    written: Receiver<Result<(), WriteError>>,
+    to_sync: Sender<()>,
     /// How long each took, nanoseconds.
-    results: Receiver<io::Result<u64>>,
+    synced: Receiver<io::Result<u64>>,
     syncing: bool,
 }
 
 impl AppendOnlyFile {
     /// Opens a file to be written at its end; one that is missing is made, and one that is there is emptied where it is to be `fresh`.
-    /// `synced` is notified when a sync on the other thread has ended.
-    pub(crate) fn open(path: &Path, fresh: bool, synced: Arc<Notify>) -> io::Result<Self> {
+    /// `done` is notified when a write or a sync on the other thread has ended.
+    pub(crate) fn open(path: &Path, fresh: bool, done: Arc<Notify>) -> io::Result<Self> {
         let file = File::options().append(true).create(true).open(path)?;
         if fresh {
             file.set_len(0)?;
         }
-        Self::start(file, synced)
+        Self::start(file, done)
     }
 
-    fn start(file: File, synced: Arc<Notify>) -> io::Result<Self> {
+    fn start(file: File, done: Arc<Notify>) -> io::Result<Self> {
         let file = Arc::new(file);
-        let (orders, ordered) = channel();
-        let (answer, results) = channel();
-        let to_sync = Arc::clone(&file);
-        std::thread::Builder::new()
-            .name("aof-sync".to_owned())
-            .spawn(move || {
-                for () in ordered {
-                    let begun = Instant::now();
-                    let ended = to_sync.sync_data();
-                    let ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    if answer.send(ended.map(|()| ns)).is_err() {
-                        return;
-                    }
-                    synced.notify_one();
-                }
-            })?;
+        let ours = Arc::clone(&file);
+        let write = move |blocks: Arc<Vec<Vec<u8>>>| {
+            write_blocks(blocks.iter().map(Vec::as_slice), |block| {
+                append(&ours, block)
+            })
+        };
+        let (to_write, written) = worker("aof-write", Arc::clone(&done), write)?;
+        let ours = Arc::clone(&file);
+        let (to_sync, synced) = worker("aof-sync", done, move |()| timed_sync(&ours))?;
         Ok(Self {
             file,
-            orders,
-            results,
+            to_write,
+            written,
+            to_sync,
+            synced,
             syncing: false,
         })
     }
 }
 
+/// A thread that does this with each order that it is sent, answers, and notifies.
+fn worker<O: Send + 'static, A: Send + 'static>(
+    name: &str,
+    done: Arc<Notify>,
+    work: impl Fn(O) -> A + Send + 'static,
+) -> io::Result<(Sender<O>, Receiver<A>)> {
+    let (orders, ordered) = channel();
+    let (answer, answers) = channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        for order in ordered {
+            if answer.send(work(order)).is_err() {
+                return;
+            }
+            done.notify_one();
+        }
+    })?;
+    Ok((orders, answers))
+}
+
+/// How long it took, nanoseconds.
+fn timed_sync(file: &File) -> io::Result<u64> {
+    let begun = Instant::now();
+    file.sync_data()?;
+    Ok(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn append(mut file: &File, bytes: &[u8]) -> Result<(), WriteError> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let error = match file.write(&bytes[written..]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(count) => {
+                written += count;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        return Err(WriteError {
+            written,
+            reason: reason(&error),
+        });
+    }
+    Ok(())
+}
+
+/// What there is to say where the thread is gone; it lives as long as its file does.
+const GONE: &str = "the thread of the append-only file is gone";
+
 impl AppendFile for AppendOnlyFile {
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        let mut written = 0;
-        while written < bytes.len() {
-            let error = match (&*self.file).write(&bytes[written..]) {
-                Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(count) => {
-                    written += count;
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            return Err(WriteError {
-                written,
-                reason: reason(&error),
-            });
+        append(&self.file, bytes)
+    }
+
+    fn start_write(&mut self, blocks: Arc<Vec<Vec<u8>>>) {
+        // Where the thread is gone, the next poll tells.
+        let _ = self.to_write.send(blocks);
+    }
+
+    fn poll_write(&mut self, wait: bool) -> Option<Result<(), WriteError>> {
+        let gone = || WriteError {
+            written: 0,
+            reason: GONE.to_owned(),
+        };
+        if wait {
+            return Some(self.written.recv().unwrap_or_else(|_| Err(gone())));
         }
-        Ok(())
+        match self.written.try_recv() {
+            Ok(written) => Some(written),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(gone())),
+        }
     }
 
     fn truncate(&mut self, size: u64) -> Result<(), String> {
@@ -98,18 +150,18 @@ impl AppendFile for AppendOnlyFile {
 
     fn start_sync(&mut self) {
         // The thread lives as long as this does.
-        self.syncing = self.orders.send(()).is_ok();
+        self.syncing = self.to_sync.send(()).is_ok();
     }
 
     fn poll_sync(&mut self) -> SyncState {
         if !self.syncing {
             return SyncState::Idle;
         }
-        match self.results.try_recv() {
+        match self.synced.try_recv() {
             Err(TryRecvError::Empty) => SyncState::Running,
             Err(TryRecvError::Disconnected) => {
                 self.syncing = false;
-                SyncState::Ended(Err("the syncing thread is gone".to_owned()))
+                SyncState::Ended(Err(GONE.to_owned()))
             }
             Ok(result) => {
                 self.syncing = false;

@@ -3,6 +3,7 @@
 //! `replay.rs`; the files themselves are the shell's ([`AppendFile`]).
 
 mod adopt;
+mod beside;
 mod durable;
 mod place;
 mod rewrite;
@@ -13,16 +14,12 @@ use conf::AppendFsync;
 pub(crate) use rewrite::bgrewriteaof;
 
 use crate::Engine;
-use crate::host::{AppendFile, SyncState, WriteError};
+use crate::host::{AppendFile, SyncState, WriteError, write_blocks};
 use crate::journal::append_only::State;
 use crate::keeper::persistence::{Purpose, Running};
 
 /// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
 const ERROR_LOG_SECONDS: u64 = 30;
-/// How long a write waits for a sync that is under way, seconds.
-const POSTPONE_SECONDS: u64 = 2;
-/// A write buffer that grew beyond this is given back.
-const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
 impl Engine {
     // ---- what is written -------------------------------------------------------------------------------------------------
@@ -40,12 +37,12 @@ impl Engine {
         let now_s = self.now.unix_ms() / 1000;
         if self.config.aof_timestamp_enabled && aof.stamped_s < now_s {
             aof.stamped_s = now_s;
-            aof::encode_timestamp(&mut aof.buffer, now_s);
+            aof::encode_timestamp(aof.unwritten.end(), now_s);
         }
         let db = db.map(|db| u32::try_from(db).unwrap_or(u32::MAX));
         let mut put = |words: &[&[u8]]| {
             aof.encoder
-                .append(&mut aof.buffer, db, words.iter().copied());
+                .append(aof.unwritten.end(), db, words.iter().copied());
         };
         let now_ms = i64::try_from(self.now.unix_ms()).unwrap_or(i64::MAX);
         match absolute(name, words, now_ms) {
@@ -103,16 +100,15 @@ impl Engine {
         if self.journal.append_only.given_up {
             return;
         }
-        if self.journal.append_only.buffer.is_empty() {
+        if self.left_to_other_thread(force) || self.journal.append_only.given_up {
+            return;
+        }
+        if self.journal.append_only.unwritten.is_empty() {
             self.journal.append_only.unflushed = false;
             self.note_written();
             return;
         }
         let syncing = self.poll_sync();
-        let everysec = self.config.appendfsync == AppendFsync::Everysec;
-        if everysec && syncing && !force && self.postpone() {
-            return;
-        }
         self.note_place();
         let start_us = self.host.mono_us();
         let aof = &mut self.journal.append_only;
@@ -120,7 +116,7 @@ impl Engine {
             self.host.sleep(aof.flush_sleep);
         }
         let Some(file) = &mut aof.file else { return };
-        let written = file.write(&aof.buffer);
+        let written = write_blocks(aof.unwritten.blocks(), |block| file.write(block));
         let usec = self.host.mono_us().saturating_sub(start_us);
         let event = match (syncing, self.keeper.persistence.running) {
             (true, _) => "aof-write-pending-fsync",
@@ -135,34 +131,21 @@ impl Engine {
         if let Err(error) = written {
             return self.write_failed(error);
         }
-        if aof.trouble.write.take().is_some() {
-            tracing::warn!("AOF write error looks solved, Redis can write again.");
-        }
-        aof.size += aof.buffer.len() as u64;
-        aof.unsynced += aof.buffer.len() as u64;
-        aof.buffer.clear();
-        if aof.buffer.capacity() > KEPT_BUFFER_BYTES {
-            aof.buffer = Vec::new();
-        }
+        let bytes = aof.unwritten.len();
+        aof.unwritten.clear();
+        self.wrote(bytes);
         self.note_written();
         self.sync_written(syncing);
     }
 
-    /// A sync is under way: whether the write waits for it, since the system would make it wait in any case.
-    fn postpone(&mut self) -> bool {
-        let now = self.now.mono_s();
+    /// So many bytes more are in the file.
+    fn wrote(&mut self, bytes: usize) {
         let aof = &mut self.journal.append_only;
-        let since = *aof.postponed_since.get_or_insert(now);
-        if now.saturating_sub(since) < POSTPONE_SECONDS {
-            aof.unflushed = false;
-            return true;
+        if aof.trouble.write.take().is_some() {
+            tracing::warn!("AOF write error looks solved, Redis can write again.");
         }
-        aof.delayed_syncs += 1;
-        tracing::info!(
-            "Asynchronous AOF fsync is taking too long (disk is busy?). Writing the AOF buffer without waiting for fsync to complete, \
-             this may slow down Redis."
-        );
-        false
+        aof.size += bytes as u64;
+        aof.unsynced += bytes as u64;
     }
 
     /// Brings what was just written to the disk, as the configuration says.
@@ -229,7 +212,7 @@ impl Engine {
             if log {
                 tracing::warn!(
                     "Short write while writing to the AOF file: (nwritten={written}, expected={})",
-                    aof.buffer.len()
+                    aof.unwritten.len()
                 );
             }
             let cut = aof
@@ -252,7 +235,7 @@ impl Engine {
         }
         aof.trouble.write = Some(error.reason);
         aof.size += written as u64;
-        aof.buffer.drain(..written);
+        aof.unwritten.drop_first(written);
         aof.unflushed = false;
     }
 
@@ -321,7 +304,7 @@ impl Engine {
             self.config.no_appendfsync_on_rewrite && self.keeper.persistence.running.is_some();
         let policy = self.config.appendfsync;
         let aof = &mut self.journal.append_only;
-        if aof.postponed_since.is_some() || aof.trouble.write.is_some() {
+        if aof.postponed_since.is_some() || aof.beside.is_some() || aof.trouble.write.is_some() {
             self.flush(false);
         } else if aof.unsynced > 0
             && (policy == AppendFsync::Everysec && now > aof.last_sync
@@ -332,7 +315,7 @@ impl Engine {
             aof.last_sync = now;
             self.start_sync_of_written();
         }
-        if self.journal.append_only.buffer.is_empty() {
+        if self.journal.append_only.waiting() == 0 {
             self.note_written();
             self.note_place();
         }
@@ -621,7 +604,7 @@ impl Engine {
              aof_current_rewrite_time_sec:{}\r\naof_last_bgrewrite_status:{}\r\naof_rewrites:{}\r\n\
              aof_rewrites_consecutive_failures:{}\r\naof_last_write_status:{}\r\naof_last_cow_size:{}\r\n",
             u8::from(aof.state != State::Off),
-            u8::from(current.is_some() || aof.rewrite.syncs_first),
+            u8::from(current.is_some() || aof.rewrite.syncs_first.is_some()),
             u8::from(aof.rewrite.scheduled),
             seconds(aof.rewrite.last_seconds),
             seconds(current),
@@ -639,7 +622,7 @@ impl Engine {
                 aof.total_size(),
                 aof.base_size,
                 u8::from(aof.rewrite.scheduled),
-                aof.buffer.len(),
+                aof.waiting(),
                 u8::from(aof.postponed_since.is_some()),
                 aof.delayed_syncs,
             );
@@ -651,7 +634,7 @@ impl Engine {
         let running = self.keeper.persistence.running;
         let child = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
         let aof = &self.journal.append_only;
-        child || aof.rewrite.installing.is_some() || aof.rewrite.syncs_first
+        child || aof.rewrite.installing.is_some() || aof.rewrite.syncs_first.is_some()
     }
 
     /// Whether no change has to be told to the file, nor will have to be.
@@ -662,7 +645,7 @@ impl Engine {
 
     /// Bytes that wait to be written: they do not count as memory that eviction could free.
     pub(crate) fn append_only_bytes(&self) -> u64 {
-        self.journal.append_only.buffer.len() as u64
+        self.journal.append_only.waiting() as u64
     }
 
     /// What was written since the child that makes a new base was started.
@@ -671,7 +654,7 @@ impl Engine {
         let rewriting = running.is_some_and(|running| running.purpose == Purpose::Rewrite);
         let aof = &self.journal.append_only;
         if rewriting && aof.file.is_some() {
-            aof.size + aof.buffer.len() as u64
+            aof.size + aof.waiting() as u64
         } else {
             0
         }

@@ -11,6 +11,7 @@ mod system;
 pub use children::{Child, ChildEnd, Children, Job, SendRequest, SlotsRequest};
 pub use files::{
     AppendFile, Files, PlaceFile, RewriteRequest, SaveRequest, Source, SyncState, WriteError,
+    write_blocks,
 };
 pub use system::{Crash, Meanwhile, Process, ShownCertificate, System};
 

@@ -8,6 +8,7 @@ pub(crate) mod refusal;
 pub(crate) mod replicas;
 pub(crate) mod throttle;
 pub(crate) mod unsent;
+pub(crate) mod unwritten;
 
 use crate::journal::append_only::AppendOnly;
 use crate::journal::durable::Durable;

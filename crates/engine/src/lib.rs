@@ -88,7 +88,7 @@ pub use figures::{Durations, Figures};
 pub use host::{
     AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, PlaceFile, Process,
     RewriteRequest, SaveRequest, SendRequest, ShownCertificate, SlotsRequest, Source, SyncState,
-    System, WriteError,
+    System, WriteError, write_blocks,
 };
 pub use intake::Requests;
 pub use journal::refusal::Refusal;

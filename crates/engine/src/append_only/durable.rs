@@ -23,7 +23,7 @@ impl Engine {
     /// Up to where our own file, where one is kept, holds what the stream for replicas holds.
     pub(crate) fn written_offset(&self) -> u64 {
         let aof = &self.journal.append_only;
-        if aof.state != State::On || aof.buffer.is_empty() {
+        if aof.state != State::On || aof.waiting() == 0 {
             return u64::MAX;
         }
         self.journal.durable.written
@@ -41,6 +41,11 @@ impl Engine {
         if safe && durable.syncing.is_none() && durable.old.is_empty() {
             durable.synced = durable.written;
         }
+    }
+
+    /// All up to there is in the file.
+    pub(super) fn note_written_upto(&mut self, offset: u64) {
+        self.journal.durable.written = offset;
     }
 
     /// What is in the file is about to be brought to the disk by the other thread.

@@ -22,7 +22,7 @@ impl Engine {
         if aof.state != State::On {
             return None;
         }
-        self.place_at(increment, aof.size + aof.buffer.len() as u64)
+        self.place_at(increment, aof.size + aof.waiting() as u64)
     }
 
     /// The place of the data that are here, where the last increment has this number and size. There is none while it is not known what

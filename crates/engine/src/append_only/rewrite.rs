@@ -6,6 +6,7 @@ use conf::AppendFsync;
 
 use crate::host::{AppendFile, ChildEnd, Job, RewriteRequest};
 use crate::journal::append_only::{Delay, Installing, State, Step};
+use crate::journal::unwritten::Unwritten;
 use crate::keeper::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
 
@@ -17,6 +18,8 @@ const MOST_MINUTES: u64 = 60;
 const MOST_SECONDS: u64 = 60;
 /// So much that was written is synced by the other thread before a rewrite begins, bytes.
 const SYNC_FIRST_BYTES: u64 = 1024 * 1024;
+/// So many syncs are waited for at the most: clients may be faster than the disk.
+const MOST_SYNCS_FIRST: u8 = 4;
 /// The increment of a file that is not whole yet could not be written.
 const LOST: &str = "What belongs behind the new AOF base file was lost";
 
@@ -53,7 +56,7 @@ impl Engine {
         let request = self.rewrite_request();
         let aof = &mut self.journal.append_only;
         aof.rewrite.last_try = self.now.mono_s();
-        aof.rewrite.syncs_first = false;
+        aof.rewrite.syncs_first = None;
         self.host
             .make_folder(&self.config.appenddirname)
             .map_err(|why| {
@@ -93,7 +96,7 @@ impl Engine {
         let on = self.journal.append_only.state == State::On;
         if on {
             self.flush(true);
-            if !self.journal.append_only.buffer.is_empty() {
+            if self.journal.append_only.waiting() > 0 {
                 // It would come once with the base, and once more behind it.
                 return Err("Can't rewrite the AOF while it cannot be written".to_owned());
             }
@@ -124,7 +127,7 @@ impl Engine {
         if on {
             aof.manifest = manifest;
         } else {
-            aof.buffer.clear();
+            aof.unwritten.clear();
         }
         let old = aof.file.replace(file);
         self.retire_file(old, unsynced);
@@ -149,24 +152,27 @@ impl Engine {
         }
     }
 
-    /// Whether a rewrite waits for the other thread, and is begun by a later tick: it would have to wait, and all clients with it, until
-    /// much that was written is on the disk. It waits so for one sync, whatever is written meanwhile.
+    /// Whether a rewrite waits for the other threads, and is begun by a later tick: it would have to wait, and all clients with it, until
+    /// much is written and on the disk. What gathers meanwhile is less each time, unless clients are faster than the disk.
     fn syncs_first(&mut self) -> bool {
-        let syncing = self.poll_sync();
-        let aof = &mut self.journal.append_only;
-        if !aof.rewrite.syncs_first {
-            let much = aof.state == State::On && aof.unsynced >= SYNC_FIRST_BYTES;
-            if !much || aof.trouble.sync.is_some() {
-                return false;
-            }
-            aof.rewrite.syncs_first = true;
-            aof.rewrite.scheduled = true;
-            if !syncing {
-                self.start_sync_of_written();
-            }
-            return true;
+        let aof = &self.journal.append_only;
+        let much = aof.unsynced + aof.waiting() as u64 >= SYNC_FIRST_BYTES;
+        let can_sync = aof.state == State::On && aof.trouble.sync.is_none();
+        let rounds = match aof.rewrite.syncs_first {
+            None if !(much && can_sync) => return false,
+            None => 0,
+            Some(rounds) => rounds,
+        };
+        self.flush(false);
+        let busy = self.poll_sync() || self.journal.append_only.beside.is_some();
+        let again = !busy && much && can_sync && rounds < MOST_SYNCS_FIRST;
+        if again {
+            self.start_sync_of_written();
         }
-        syncing
+        let rewrite = &mut self.journal.append_only.rewrite;
+        rewrite.scheduled = true;
+        rewrite.syncs_first = Some(rounds + u8::from(again));
+        busy || again
     }
 
     /// Starts a rewrite that is due: one that was asked for while something else ran. Whether it did.
@@ -185,7 +191,7 @@ impl Engine {
         aof.rewrite.scheduled
             && rested
             && idle
-            && (first || self.journal.append_only.rewrite.syncs_first || !self.waits())
+            && (first || self.journal.append_only.rewrite.syncs_first.is_some() || !self.waits())
             && !self.syncs_first()
             && self.start_rewrite().is_ok()
     }
@@ -466,7 +472,7 @@ impl Engine {
             return;
         }
         let old = aof.file.take();
-        aof.buffer = Vec::new();
+        aof.unwritten = Unwritten::default();
         aof.size = 0;
         aof.unflushed = aof.given_up;
         self.host.free_later(vec![Box::new(old)]);

@@ -2,11 +2,13 @@
 //!
 //! Each call here is waited for. Some have to be: under `appendfsync always` nothing may be answered before the sync, SAVE and DEBUG
 //! RELOAD stop the server by definition, and a rewrite's files change their names between two commands. The rest is small and rare.
-//! What is large goes elsewhere: a child writes it ([`super::Children`]), another thread syncs it ([`AppendFile::start_sync`]), or it
+//! What is large goes elsewhere: a child writes it ([`super::Children`]), another thread writes and syncs it
+//! ([`AppendFile::start_write`], [`AppendFile::start_sync`]), or it
 //! is an [`crate::Action`] (nodes.conf, a dump from the primary, a dump to a replica).
 
 use std::fmt;
 use std::io::Read;
+use std::sync::Arc;
 
 use store::{Keyspace, Limits};
 
@@ -81,6 +83,25 @@ pub struct WriteError {
     pub reason: String,
 }
 
+/// Writes blocks in order, each by `write`.
+///
+/// # Errors
+/// How far all of it came, and why not further.
+pub fn write_blocks<'a>(
+    blocks: impl IntoIterator<Item = &'a [u8]>,
+    mut write: impl FnMut(&'a [u8]) -> Result<(), WriteError>,
+) -> Result<(), WriteError> {
+    let mut before = 0;
+    for block in blocks {
+        write(block).map_err(|error| WriteError {
+            written: before + error.written,
+            ..error
+        })?;
+        before += block.len();
+    }
+    Ok(())
+}
+
 /// Where a sync on the other thread stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncState {
@@ -99,6 +120,12 @@ pub trait AppendFile: fmt::Debug + Send {
     /// # Errors
     /// How far it came, and why not further.
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError>;
+
+    /// Writes these blocks at the end on another thread, while no other write is under way there. A sync that is sees nothing of it.
+    fn start_write(&mut self, blocks: Arc<Vec<Vec<u8>>>);
+
+    /// What came of that; told once. None while it is not known, unless it is waited for.
+    fn poll_write(&mut self, wait: bool) -> Option<Result<(), WriteError>>;
 
     /// Cuts the file.
     ///

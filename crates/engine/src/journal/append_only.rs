@@ -1,10 +1,12 @@
 //! The state of the append-only file. What is done with it is in `append_only.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aof::{Encoder, Manifest, PartFile};
 
 use crate::host::AppendFile;
+use crate::journal::unwritten::Unwritten;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
@@ -22,8 +24,10 @@ pub(crate) struct AppendOnly {
     pub(crate) file: Option<Box<dyn AppendFile>>,
     pub(crate) encoder: Encoder,
     /// What is to be written.
-    pub(crate) buffer: Vec<u8>,
-    /// The buffer holds something that no flush has tried to write yet: no reply may leave.
+    pub(crate) unwritten: Unwritten,
+    /// What the other thread writes, before that.
+    pub(crate) beside: Option<Beside>,
+    /// There is something that no flush has tried to write yet: no reply may leave.
     pub(crate) unflushed: bool,
     /// Bytes that were written since the last sync began.
     pub(crate) unsynced: u64,
@@ -41,7 +45,7 @@ pub(crate) struct AppendOnly {
     pub(crate) stamped_s: u64,
     /// When the last sync was started, [`crate::Now::mono_s`] as all times here but the stamps.
     pub(crate) last_sync: u64,
-    /// Since when a write has waited for a sync.
+    /// Since when that has waited for what the other thread does.
     pub(crate) postponed_since: Option<u64>,
     pub(crate) delayed_syncs: u64,
     /// The data that the file holds were given up for a copy, which has not come whole yet.
@@ -50,6 +54,17 @@ pub(crate) struct AppendOnly {
     /// Under `always` something could not be made safe: the process ends, and nothing is acknowledged any more.
     pub(crate) given_up: bool,
     pub(crate) rewrite: Rewrite,
+}
+
+/// A write on the other thread.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) blocks: Arc<Vec<Vec<u8>>>,
+    pub(crate) bytes: usize,
+    /// Where in the stream the file will stand.
+    pub(crate) upto: u64,
+    /// When it began.
+    pub(crate) since: u64,
 }
 
 /// What is wrong with the file.
@@ -67,8 +82,8 @@ pub(crate) struct Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct Rewrite {
     pub(crate) scheduled: bool,
-    /// It begins when the sync that is under way has ended.
-    pub(crate) syncs_first: bool,
+    /// It begins once little is to be written and synced: how many syncs it has waited for.
+    pub(crate) syncs_first: Option<u8>,
     /// It is over but for its manifest.
     pub(crate) installing: Option<Installing>,
     /// The base that the child writes is a dump.
@@ -94,6 +109,11 @@ pub(crate) struct Delay {
 }
 
 impl AppendOnly {
+    /// Bytes that are not in the file yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.unwritten.len() + self.beside.as_ref().map_or(0, |beside| beside.bytes)
+    }
+
     /// Bytes in all parts.
     pub(crate) fn total_size(&self) -> u64 {
         self.earlier_size + self.size

@@ -36,6 +36,107 @@ fn a_wall_clock_that_is_set_back_does_not_put_off_the_sync_of_each_second() {
     }
 }
 
+/// A number of INFO's section of persistence.
+fn told(server: &mut Server, name: &str) -> usize {
+    let a = server.a;
+    let info = server.run(a, &["INFO", "persistence"]);
+    let line = info.lines().find(|line| line.starts_with(name));
+    let (_, value) = line.unwrap().split_once(':').unwrap();
+    value.parse().unwrap()
+}
+
+/// What waits to be written.
+fn waiting(server: &mut Server) -> usize {
+    told(server, "aof_buffer_length")
+}
+
+#[test]
+fn what_waited_for_a_sync_is_written_while_clients_are_served() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    tick_at(&mut server, 10);
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    // A sync is under way, and what is written meanwhile waits for it.
+    tick_at(&mut server, 12);
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    server.run(a, &["SET", "k", &"w".repeat(100_000)]);
+    assert!(server.engine.flush_append_only());
+    let size = |server: &mut Server| told(server, "aof_current_size");
+    let (before, first) = (size(&mut server), waiting(&mut server));
+    assert!(first > 100_000, "{first}");
+    // It ends, and the other thread writes, while this one goes on.
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    assert!(server.engine.flush_append_only());
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    server.run(a, &["SET", "k", &"x".repeat(70_000)]);
+    assert!(server.engine.flush_append_only());
+    assert_eq!(size(&mut server), before);
+    let both = waiting(&mut server);
+    assert!(both > first + 70_000, "{both}");
+    // What came during the write goes the same way, since it is much.
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    assert!(server.engine.flush_append_only());
+    assert_eq!(size(&mut server), before + first);
+    assert_eq!(waiting(&mut server), both - first);
+    server.run(a, &["SET", "k", "y"]);
+    assert!(server.engine.flush_append_only());
+    assert_eq!(
+        (waiting(&mut server), size(&mut server)),
+        (0, before + both + 27)
+    );
+}
+
+#[test]
+fn what_the_other_thread_could_not_write_is_written_later_and_in_order() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    tick_at(&mut server, 10);
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    tick_at(&mut server, 12);
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    server.run(a, &["SET", "k", "w"]);
+    assert!(server.engine.flush_append_only());
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    assert!(server.engine.flush_append_only());
+    server.run(a, &["SET", "k", "x"]);
+    let both = waiting(&mut server);
+    server.talk.full.store(true, Ordering::Relaxed);
+    assert!(server.engine.flush_append_only());
+    assert_eq!(waiting(&mut server), both);
+    let refused = server.run(a, &["SET", "k", "y"]);
+    assert!(refused.starts_with("-MISCONF"), "{refused}");
+    server.talk.full.store(false, Ordering::Relaxed);
+    tick_at(&mut server, 13);
+    assert_eq!(waiting(&mut server), 0);
+    assert_eq!(server.run(a, &["SET", "k", "y"]), "+OK\r\n");
+}
+
+#[test]
+fn a_write_that_takes_too_long_is_waited_for() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    tick_at(&mut server, 10);
+    server.run(a, &["SET", "k", "v"]);
+    assert!(server.engine.flush_append_only());
+    tick_at(&mut server, 12);
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    server.run(a, &["SET", "k", "w"]);
+    assert!(server.engine.flush_append_only());
+    server.talk.syncing.store(false, Ordering::Relaxed);
+    assert!(server.engine.flush_append_only());
+    server.talk.syncing.store(true, Ordering::Relaxed);
+    tick_at(&mut server, 13);
+    assert!(waiting(&mut server) > 0);
+    tick_at(&mut server, 14);
+    assert_eq!(waiting(&mut server), 0);
+    assert_eq!(told(&mut server, "aof_delayed_fsync"), 1);
+}
+
 fn keeping() -> Server {
     Server::with(ServerConfig {
         appendonly: true,
@@ -182,12 +283,17 @@ fn a_rewrite_of_a_busy_server_waits_for_the_disk_while_clients_are_served() {
     assert!(info.contains("aof_rewrite_in_progress:1\r\n"), "{info}");
     let second = server.run(a, &["BGREWRITEAOF"]);
     assert!(second.ends_with("already in progress\r\n"), "{second}");
-    // It waits for one sync, however much is written meanwhile.
+    // It waits while there is much, but not for ever.
     server.talk.syncing.store(false, Ordering::Relaxed);
-    server.run(a, &["SET", "k", &"x".repeat(2_000_000)]);
-    assert!(server.engine.flush_append_only());
-    server.engine.tick();
-    assert!(server.talk.forked.get());
+    let mut ticks = 0;
+    while !server.talk.forked.get() {
+        server.run(a, &["SET", "k", &"x".repeat(2_000_000)]);
+        assert!(server.engine.flush_append_only());
+        server.engine.tick();
+        ticks += 1;
+        assert!(ticks < 10);
+    }
+    assert!(ticks > 1, "{ticks}");
     let made_safe = server.talk.made_safe.lock().unwrap().clone();
     let increment = "appendonlydir/appendonly.aof.1.incr.aof";
     let manifest = "appendonlydir/appendonly.aof.manifest";

@@ -162,6 +162,7 @@ impl Files for World {
             syncs,
             size,
             syncing: false,
+            writing: false,
             busy: Arc::clone(&self.talk.syncing),
             full: Arc::clone(&self.talk.full),
         }))
@@ -256,6 +257,7 @@ struct Paper {
     syncs: Arc<AtomicU32>,
     size: u64,
     syncing: bool,
+    writing: bool,
     busy: Arc<AtomicBool>,
     full: Arc<AtomicBool>,
 }
@@ -269,6 +271,15 @@ impl AppendFile for Paper {
             });
         }
         Ok(())
+    }
+    fn start_write(&mut self, _: Arc<Vec<Vec<u8>>>) {
+        self.writing = true;
+    }
+    fn poll_write(&mut self, wait: bool) -> Option<Result<(), engine::WriteError>> {
+        if self.busy.load(Ordering::Relaxed) && !wait || !std::mem::take(&mut self.writing) {
+            return None;
+        }
+        Some(self.write(&[]))
     }
     fn truncate(&mut self, _: u64) -> Result<(), String> {
         Ok(())

@@ -190,6 +190,8 @@ fn wait_confirms_nothing_that_the_own_file_has_not_got() {
     );
     server.talk.syncing.store(false, Ordering::Relaxed);
     assert!(server.engine.flush_append_only());
+    assert_eq!(taken(&mut server.engine, a), "", "it is being written");
+    assert!(server.engine.flush_append_only());
     assert_eq!(taken(&mut server.engine, a), ":1\r\n");
 }
 

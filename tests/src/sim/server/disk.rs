@@ -143,6 +143,7 @@ impl Shared {
             file,
             alive: alive.clone(),
             syncing: None,
+            writing: None,
         })
     }
 
@@ -454,6 +455,8 @@ pub struct OpenFile {
     alive: Alive,
     /// When the sync on the other thread ends, and how much was written when it began.
     syncing: Option<(u64, usize)>,
+    /// When the write on the other thread ends, the bytes, and how many of them are in the file already.
+    writing: Option<(u64, Vec<u8>, usize)>,
 }
 
 impl AppendFile for OpenFile {
@@ -473,6 +476,33 @@ impl AppendFile for OpenFile {
             return Err(WriteError { written, reason });
         }
         Ok(())
+    }
+
+    fn start_write(&mut self, blocks: Arc<Vec<Vec<u8>>>) {
+        let bytes = blocks.concat();
+        let mut disk = self.disk.lock();
+        // A process that is killed meanwhile leaves a part of it.
+        let early = disk.kept(0, bytes.len());
+        if !disk.died {
+            disk.files[self.file]
+                .bytes
+                .extend_from_slice(&bytes[..early]);
+        }
+        self.writing = Some((disk.now_ms + disk.sync_ms, bytes, early));
+    }
+
+    fn poll_write(&mut self, wait: bool) -> Option<Result<(), WriteError>> {
+        let now_ms = self.disk.lock().now_ms;
+        let (until_ms, ..) = self.writing.as_ref()?;
+        if !wait && now_ms < *until_ms {
+            return None;
+        }
+        let (_, bytes, early) = self.writing.take()?;
+        let written = self.write(&bytes[early..]);
+        Some(written.map_err(|error| WriteError {
+            written: early + error.written,
+            ..error
+        }))
     }
 
     fn truncate(&mut self, size: u64) -> Result<(), String> {
