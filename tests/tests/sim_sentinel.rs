@@ -1,4 +1,5 @@
-//! Sentinels beside whole servers through the simulator: what happens to votes where a disk keeps them, and where it does not.
+//! Sentinels beside whole servers through the simulator: what happens to votes where a disk keeps them, and where it does not; and
+//! to a primary that is saturated.
 
 #![allow(
     clippy::unwrap_used,
@@ -65,4 +66,57 @@ fn without_the_fsync_before_the_vote_the_simulator_sees_a_second_one() {
     let mut violations = (1..30).filter_map(|seed| vote_with_power_loss(seed, false).err());
     let violation = violations.find(|problem| problem.contains("voted twice in epoch"));
     assert!(violation.is_some(), "no seed noticed");
+}
+
+/// The primary answers late, and is not dead: it hands over to a replica that is not late, and nothing that it acknowledged is missing.
+#[test]
+fn a_saturated_primary_hands_over_without_losing_a_write() {
+    for seed in 1..9 {
+        let wanted = Wanted {
+            kind: Some(Kind::Watched),
+            saturation: true,
+            ..Wanted::default()
+        };
+        let mut run = Run::new(seed, wanted, Options::default());
+        run.form().unwrap();
+        // Replicas are known to answer in time.
+        run.run_to(run.world.now_ms() + 8_000).unwrap();
+        let elections = run.sentinels.elections();
+        run.world.hosts[SERVERS.start].late_ms = 400;
+        let end_ms = run.world.now_ms() + 60_000;
+        while run.primary() == SERVERS.start {
+            assert!(run.world.now_ms() < end_ms, "seed {seed}: no hand-over");
+            run.run_to(run.world.now_ms() + 500).unwrap();
+        }
+        run.run_to(run.world.now_ms() + 10_000).unwrap();
+        assert_eq!(run.sentinels.elections(), elections + 1, "seed {seed}");
+        assert!(
+            run.checks.writes > 100,
+            "seed {seed}: {}",
+            run.checks.writes
+        );
+        let lost = run.lost_writes();
+        assert!(lost.is_empty(), "seed {seed}: {lost:?}");
+    }
+}
+
+/// Where all servers are as late as the primary, a hand-over would help nobody.
+#[test]
+fn a_primary_keeps_its_role_where_its_replicas_are_as_late() {
+    for seed in 1..5 {
+        let wanted = Wanted {
+            kind: Some(Kind::Watched),
+            saturation: true,
+            ..Wanted::default()
+        };
+        let mut run = Run::new(seed, wanted, Options::default());
+        run.form().unwrap();
+        let elections = run.sentinels.elections();
+        for server in SERVERS {
+            run.world.hosts[server].late_ms = 400;
+        }
+        run.run_to(run.world.now_ms() + 40_000).unwrap();
+        assert_eq!(run.primary(), SERVERS.start, "seed {seed}");
+        assert_eq!(run.sentinels.elections(), elections, "seed {seed}");
+    }
 }

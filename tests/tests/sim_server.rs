@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use tern_tests::sim::server::{Bug, Kind, Run, Summary, Wanted, run};
+use tern_tests::sim::server::{Bug, Kind, Run, Setup, Summary, Wanted, run};
 use tern_tests::sim::{Failure, Options, Scenario as _, run_seeds};
 
 /// Which seeds are run: `TERN_SEED=7` or `TERN_SEED=0..5000` in the place of these.
@@ -29,7 +29,12 @@ fn seeds() -> Range<u64> {
 }
 
 fn run_kind(seed: u64, kind: Option<Kind>, bug: Bug) -> Result<Summary, Box<Failure>> {
-    run(seed, Wanted { bug, kind }, Options::default())
+    let wanted = Wanted {
+        bug,
+        kind,
+        ..Wanted::default()
+    };
+    run(seed, wanted, Options::default())
 }
 
 #[test]
@@ -99,12 +104,21 @@ fn a_second_vote_in_an_epoch_is_found() {
 
 /// A cluster of five primaries with a replica each, at rest.
 fn five_primaries() -> Run {
+    five_primaries_with("")
+}
+
+/// The same, with these words in their configuration.
+fn five_primaries_with(words: &str) -> Run {
     let wanted = Wanted {
         kind: Some(Kind::Cluster),
         ..Wanted::default()
     };
     let mut runs = (0..).map(|seed| Run::new(seed, wanted, Options::default()));
-    let mut run = runs.find(|run| run.primaries() == 5).unwrap();
+    let fits = |run: &Run| match run.world.setup(0) {
+        Setup::Server(setup) => setup.config.contains(words) && run.primaries() == 5,
+        _ => false,
+    };
+    let mut run = runs.find(fits).unwrap();
     run.form().unwrap();
     run
 }
@@ -182,4 +196,59 @@ fn slots_whose_new_owner_was_lost_before_it_said_so_stay_where_they_are_served()
     run.world.mend_all();
     pass(&mut run, 30_000);
     assert_eq!(ask(&mut run, 0, &["GET", "{06S}"]), "$3\r\nnew\r\n");
+}
+
+/// Runs for a while, in which no node may say that the cluster does not serve.
+fn stays_up(run: &mut Run, ms: u64) {
+    let end_ms = run.world.now_ms() + ms;
+    while run.world.now_ms() < end_ms {
+        let later = run.world.now_ms() + 50;
+        run.run_to(later).unwrap();
+        for host in 0..10 {
+            if let Some(info) = run.ask(host, &["CLUSTER", "INFO"]) {
+                assert!(info.contains("cluster_state:ok"), "host {host}: {info}");
+                assert!(info.contains("cluster_slots_fail:0"), "host {host}: {info}");
+            }
+        }
+    }
+}
+
+/// A disk that takes a second for each sync, at both ends of a move, delays the move and nothing else.
+#[test]
+fn a_slow_disk_during_a_move_of_slots_does_not_stop_the_cluster() {
+    let mut run = five_primaries_with("appendfsync everysec");
+    let ask = |run: &mut Run, host, words: &[&str]| run.ask(host, words).unwrap();
+    for host in [0, 1] {
+        let Setup::Server(setup) = run.world.setup(host) else {
+            panic!("no server")
+        };
+        setup.disk.lock().sync_ms = 1_000;
+    }
+    let target = run.id_of(1).unwrap();
+    let jobs = ["CLUSTER", "GETSLOTMIGRATIONS"];
+    let words = ["SLOTSRANGE", "0", "1999", "NODE", &target];
+    let words = [&["CLUSTER", "MIGRATESLOTS"], &words[..]].concat();
+    let writes = run.checks.writes;
+    assert_eq!(ask(&mut run, 0, &words), "+OK\r\n");
+    stays_up(&mut run, 30_000);
+    let ended = ask(&mut run, 0, &jobs);
+    assert!(ended.contains("\r\nsuccess\r\n"), "{ended}");
+    // One by one, as tools of before do it: two that hold nothing. The answers come when nodes.conf is on the disk.
+    let source = run.id_of(0).unwrap();
+    for slot in ["3000", "3001"] {
+        let steps = [
+            (1, "IMPORTING", &source),
+            (0, "MIGRATING", &target),
+            (1, "NODE", &target),
+            (0, "NODE", &target),
+        ];
+        for (host, state, id) in steps {
+            run.ask(host, &["CLUSTER", "SETSLOT", slot, state, id]);
+            stays_up(&mut run, 1_500);
+        }
+    }
+    let owned = ask(&mut run, 2, &["CLUSTER", "NODES"]);
+    let line = owned.lines().find(|line| line.contains(&target)).unwrap();
+    assert!(line.contains(" 0-1999 3000-3001 "), "{line}");
+    assert!(run.checks.writes > writes + 100, "clients went on");
 }

@@ -26,8 +26,15 @@ fn numbers(master: &MasterFigures) -> Vec<Number> {
         labels: labels(),
         value,
     };
+    let round_trip = master.round_trip_ms.map(|ms| {
+        number(
+            "tern_sentinel_master_ping_round_trip_seconds",
+            "What the master takes for an answer, the median of the last nine",
+            ms as f64 / 1000.0,
+        )
+    });
     let message = master.failover.clone().err().unwrap_or_default();
-    vec![
+    let numbers = vec![
         number(
             "sentinel_master_ok_slaves",
             "Replicas of the master that are up for this sentinel",
@@ -58,11 +65,17 @@ fn numbers(master: &MasterFigures) -> Vec<Number> {
             "Seconds since the master's last good answer",
             master.last_ok_ms as f64 / 1000.0,
         ),
+        number(
+            "tern_sentinel_master_saturated",
+            "Whether the master answers late or refuses writes, and has done so for long enough",
+            f64::from(u8::from(master.saturated)),
+        ),
         Number {
             name: "sentinel_master_ckquorum_status",
             help: "Whether enough sentinels are reachable to fail over",
             labels: vec![("master_name", master.name.clone()), ("message", message)],
             value: f64::from(u8::from(master.failover.is_ok())),
         },
-    ]
+    ];
+    numbers.into_iter().chain(round_trip).collect()
 }

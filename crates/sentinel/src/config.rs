@@ -144,6 +144,10 @@ pub struct Options {
     pub auth_user: Option<Vec<u8>>,
     /// How long a master that restarted may load before it counts as down, in milliseconds; 0 is without an end.
     pub reboot_down_after_ms: u64,
+    /// A master that takes longer than this for most of its answers is saturated, in milliseconds; 0 is never.
+    pub saturation_threshold_ms: u64,
+    /// Whether a saturated master hands over to a slave that is not.
+    pub saturation_failover: bool,
     /// Commands that the master and its slaves know by another name: the usual name in lower case, and theirs.
     pub renamed: BTreeMap<String, String>,
 }
@@ -162,6 +166,8 @@ impl Options {
             auth_pass: None,
             auth_user: None,
             reboot_down_after_ms: 0,
+            saturation_threshold_ms: 0,
+            saturation_failover: false,
             renamed: BTreeMap::new(),
         }
     }

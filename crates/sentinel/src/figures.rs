@@ -33,6 +33,10 @@ pub struct MasterFigures {
     pub down_after_ms: u64,
     /// Milliseconds since its last good answer.
     pub last_ok_ms: u64,
+    /// Milliseconds that it takes for an answer, as most of the last ones did.
+    pub round_trip_ms: Option<u64>,
+    /// Whether it answers late or refuses writes, and has done so for long enough.
+    pub saturated: bool,
 }
 
 impl Monitor {
@@ -59,6 +63,8 @@ impl Monitor {
                 config_epoch: master.config_epoch,
                 down_after_ms: master.options.down_after_ms,
                 last_ok_ms: self.cx.mono().saturating_sub(master.node.last_ok_pong),
+                round_trip_ms: master.node.answers.round_trip(),
+                saturated: master.saturation.is,
             }
         });
         Figures {

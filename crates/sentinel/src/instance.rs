@@ -1,6 +1,8 @@
 //! What is known of the monitored processes: a master, its slaves and the other sentinels that watch it. Data and
 //! small questions about it; the rules that change it are under `monitor`.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -9,6 +11,7 @@ use crate::config::{Options, SavedMaster};
 use crate::context::Context;
 use crate::io::{Level, LinkId};
 use crate::{Addr, timing};
+pub(crate) use answers::Answers;
 
 /// A monitored master, with everything that belongs to it.
 #[derive(Debug)]
@@ -27,6 +30,9 @@ pub(crate) struct Master {
     pub(crate) leader: Option<String>,
     pub(crate) leader_epoch: u64,
     pub(crate) failover: Failover,
+    pub(crate) saturation: Saturation,
+    /// When another server last became the master.
+    pub(crate) switched_at: Option<u64>,
     /// It answered INFO as a master since this sentinel watches it.
     pub(crate) seen_up: bool,
     /// Who belonged to it before SENTINEL RESET, until it tells anew.
@@ -40,6 +46,19 @@ pub(crate) struct BeforeReset {
     pub(crate) slaves: Vec<Addr>,
     pub(crate) sentinels: Vec<(Addr, Option<String>)>,
     pub(crate) at: u64,
+}
+
+/// Whether a master is saturated: it answers, but late, or it refuses writes.
+#[derive(Debug, Default)]
+pub(crate) struct Saturation {
+    /// There are signs of it at the moment, and since when that is so or not so.
+    pub(crate) signs: bool,
+    pub(crate) signs_since: u64,
+    /// The signs have lasted.
+    pub(crate) is: bool,
+    pub(crate) since: u64,
+    /// Why it was not relieved, as it was last logged.
+    pub(crate) told: Option<&'static str>,
 }
 
 /// A slave of a master.
@@ -91,6 +110,9 @@ pub(crate) struct Peer {
     /// It says that the master is down.
     pub(crate) says_down: bool,
     pub(crate) last_down_reply: u64,
+    /// When it was last asked whether the master is saturated, and when it last said so.
+    pub(crate) saturation_asked_at: Option<u64>,
+    pub(crate) saturation_told_at: Option<u64>,
     /// Whom it voted for, as it told us.
     pub(crate) leader: Option<String>,
     pub(crate) leader_epoch: u64,
@@ -111,6 +133,8 @@ pub(crate) struct Failover {
     pub(crate) forced: bool,
     /// The master itself hands over, so that nothing is lost (FAILOVER).
     pub(crate) coordinated: bool,
+    /// The master hands over because it is saturated: only a slave that is not will do.
+    pub(crate) relieves: bool,
 }
 
 /// The steps of a failover, in their order.
@@ -187,6 +211,7 @@ pub(crate) struct Instance {
     /// Whether it hands over to another server at the moment (`master_failover_state`), and since when that is so;
     /// nothing where it cannot.
     pub(crate) handing_over: Option<(bool, u64)>,
+    pub(crate) answers: Answers,
     pub(crate) role: Role,
     pub(crate) role_since: u64,
 }
@@ -208,10 +233,13 @@ pub(crate) struct Link {
 pub(crate) enum Expect {
     /// Its effect is seen in INFO; the reply says nothing.
     Nothing,
-    Pong,
+    /// A ping that was sent at this time.
+    Pong(u64),
     Info,
     Hello,
     DownState,
+    /// Whether the master is saturated.
+    Saturation,
     /// Who a stranger is.
     Identity,
 }
@@ -253,7 +281,10 @@ impl Master {
                 delay_logged: None,
                 forced: false,
                 coordinated: false,
+                relieves: false,
             },
+            saturation: Saturation::default(),
+            switched_at: None,
             seen_up: false,
             before_reset: None,
         }
@@ -462,6 +493,8 @@ impl Peer {
             last_hello: now,
             says_down: false,
             last_down_reply: now,
+            saturation_asked_at: None,
+            saturation_told_at: None,
             leader: None,
             leader_epoch: 0,
         }
@@ -516,6 +549,7 @@ impl Instance {
             info: Vec::new(),
             rebooting_since: None,
             handing_over: None,
+            answers: Answers::default(),
             role,
             role_since: now,
         }

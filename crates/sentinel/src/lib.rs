@@ -15,7 +15,7 @@
 //! | module | rule |
 //! |---|---|
 //! | [`io`] | what goes in and what comes out |
-//! | [`monitor`] | the five verbs and the tick; `link`, `ping`, `info`, `discovery`, `down`, `vote`, `failover`, `tilt`, `scripts` below it hold one concern each |
+//! | [`monitor`] | the five verbs and the tick; `link`, `ping`, `info`, `discovery`, `down`, `vote`, `failover`, `saturation`, `tilt`, `scripts` below it hold one concern each |
 //! | `instance` | what is known of one monitored process; masters, their slaves and their other sentinels |
 //! | `access` | users, and what each of them may ask |
 //! | `commands` | what clients may ask: the SENTINEL family, INFO, pub/sub, CLIENT |

@@ -7,6 +7,7 @@ mod failover;
 mod info;
 mod link;
 mod ping;
+mod saturation;
 mod scripts;
 mod tilt;
 pub(crate) mod vote;
@@ -188,14 +189,18 @@ impl Monitor {
                 master.check_subjectively_down(cx, who);
             }
         }
-        if !cx.tilt() {
+        if cx.tilt() {
+            master.doubt_saturation(cx);
+        } else {
             // Behind all checks: a failover must see who of the slaves has come back in this very tick.
             master.check_objectively_down(cx);
-            if master.start_failover_if_needed(cx) {
+            master.check_saturation(cx);
+            if master.start_failover_if_needed(cx) || master.relieve_if_needed(cx) {
                 master.ask_other_sentinels(cx, true);
             }
             master.step_failover(cx);
             master.ask_other_sentinels(cx, false);
+            master.ask_about_saturation(cx);
         }
         if master.failover.stage == Stage::UpdateConfig {
             master.switch_to_promoted(cx);

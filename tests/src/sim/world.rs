@@ -162,6 +162,8 @@ pub struct Host<C: Core> {
     pub disk_is_full: bool,
     /// An fsync takes so long, and the process stands still meanwhile.
     pub fsync_ms: u64,
+    /// All that it sends leaves so much later.
+    pub late_ms: u64,
     /// The power fails right after the next call that persists something.
     pub doomed: bool,
     /// How far the wall clock is off.
@@ -315,6 +317,7 @@ impl<C: Core> World<C> {
             synced: None,
             disk_is_full: false,
             fsync_ms: 0,
+            late_ms: 0,
             doomed: false,
             wall_off_ms: 0,
             mono_ms,
@@ -882,6 +885,7 @@ impl<C: Core> World<C> {
     }
 
     fn send(&mut self, from: (usize, Conn), parcel: Parcel, late_ms: u64) {
+        let late_ms = late_ms + self.hosts[from.0].late_ms;
         let soonest_ms = self.now_ms + late_ms + self.delay();
         let Some(end) = self.ends.get_mut(&from) else {
             return;

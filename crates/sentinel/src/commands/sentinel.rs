@@ -57,6 +57,7 @@ impl Monitor {
             "is-master-down-by-addr" | "is-primary-down-by-addr" => {
                 return self.is_master_down(client, args);
             }
+            "is-primary-saturated-by-addr" => self.is_master_saturated(args),
             "myid" => Reply::bulk(&self.cx.config.myid),
             "pending-scripts" => self.cx.scripts.pending(self.cx.mono()),
             "info-cache" => self.info_cache(args),
@@ -115,11 +116,7 @@ impl Monitor {
         else {
             return Some(Reply::err(NO_INTEGER));
         };
-        let place = String::from_utf8_lossy(place);
-        let addr = u16::try_from(port).ok().and_then(|port| {
-            let ip = parse_ip(&place).or_else(|| self.cx.known_ip(&place));
-            Addr::named(&place, ip, port).or_else(|| Addr::new(ip?, port))
-        });
+        let addr = self.asked_addr(place, port);
         let cx = &mut self.cx;
         let master = self
             .masters
@@ -140,6 +137,28 @@ impl Monitor {
             cx.reply_if_saved(client, saved.reply(), unsaved.reply());
         }
         None
+    }
+
+    /// The address that another sentinel asks about.
+    fn asked_addr(&self, place: &[u8], port: i64) -> Option<Addr> {
+        let place = String::from_utf8_lossy(place);
+        let port = u16::try_from(port).ok()?;
+        let ip = parse_ip(&place).or_else(|| self.cx.known_ip(&place));
+        Addr::named(&place, ip, port).or_else(|| Addr::new(ip?, port))
+    }
+
+    /// `ip port`: another sentinel asks whether a master is saturated. In TILT none is.
+    fn is_master_saturated(&self, args: &[Vec<u8>]) -> Reply {
+        let [place, port] = args else {
+            return sentinel_help();
+        };
+        let addr = parse_integer(port).and_then(|port| self.asked_addr(place, port));
+        let master = self
+            .masters
+            .iter()
+            .find(|master| addr.as_ref().is_some_and(|addr| master.node.addr.is(addr)));
+        let saturated = master.is_some_and(|master| master.saturation.is) && !self.cx.tilt();
+        Reply::Integer(i64::from(saturated))
     }
 
     fn reset_matching(&mut self, pattern: &[u8]) -> Reply {
@@ -422,7 +441,32 @@ fn describe(cx: &Context, master: &Master, who: Who) -> Reply {
             fields.add("voted-leader-epoch", peer.leader_epoch);
         }
     }
+    if let Some(ms) = node.answers.round_trip() {
+        fields.add("ping-round-trip", ms);
+    }
+    if who == Who::Master {
+        describe_saturation(cx, master, &mut fields);
+    }
     Reply::Map(fields.0)
+}
+
+/// What there is to tell where saturation is looked for.
+fn describe_saturation(cx: &Context, master: &Master, fields: &mut Fields) {
+    let (options, saturation) = (&master.options, &master.saturation);
+    if options.saturation_threshold_ms == 0 {
+        return;
+    }
+    if saturation.is {
+        let ms = cx.mono().saturating_sub(saturation.since);
+        fields.add("saturated-time", ms);
+    }
+    fields.add("saturation-threshold", options.saturation_threshold_ms);
+    let failover = if options.saturation_failover {
+        "yes"
+    } else {
+        "no"
+    };
+    fields.add("saturation-failover", failover);
 }
 
 fn describe_role(cx: &Context, node: &Instance, fields: &mut Fields) {
@@ -498,6 +542,7 @@ fn flags(master: &Master, who: Who) -> String {
         ),
         (node.script_kill_sent, "script_kill_sent"),
         (is_master && node.rebooting_since.is_some(), "master_reboot"),
+        (is_master && master.saturation.is, "saturated"),
     ];
     let set: Vec<&str> = flags
         .into_iter()
@@ -507,74 +552,78 @@ fn flags(master: &Master, who: Who) -> String {
 }
 
 fn sentinel_help() -> Reply {
-    help(
-        "SENTINEL",
-        &[
-            (
-                "CKQUORUM <primary-name>",
-                "Check whether enough Sentinels are reachable for the quorum and the majority.",
-            ),
-            (
-                "CONFIG SET <param> <value> [<param> <value> ...]",
-                "Set parameters that are not of one primary.",
-            ),
-            (
-                "CONFIG GET <param> [<param> ...]",
-                "Get parameters that are not of one primary.",
-            ),
-            (
-                "DEBUG [<param> <value> ...]",
-                "Show or set the periods of the protocol, in milliseconds.",
-            ),
-            (
-                "GET-PRIMARY-ADDR-BY-NAME <primary-name>",
-                "Return the address of the primary with this name.",
-            ),
-            (
-                "FAILOVER <primary-name> [COORDINATED]",
-                "Fail a primary over without asking other Sentinels; COORDINATED lets it hand over by itself.",
-            ),
-            (
-                "FLUSHCONFIG",
-                "Write the configuration file, with the state.",
-            ),
-            (
-                "INFO-CACHE <primary-name>",
-                "Return the last INFO of the primary and its replicas.",
-            ),
-            (
-                "IS-PRIMARY-DOWN-BY-ADDR <ip> <port> <current-epoch> <runid>",
-                "Tell whether the primary at this address is down for this Sentinel, and vote.",
-            ),
-            ("PRIMARY <primary-name>", "Describe the primary."),
-            ("PRIMARIES", "Describe all primaries."),
-            (
-                "MONITOR <name> <ip> <port> <quorum>",
-                "Watch another primary.",
-            ),
-            ("MYID", "Return the id of this Sentinel."),
-            ("PENDING-SCRIPTS", "List the scripts that run or wait."),
-            ("REMOVE <primary-name>", "Watch the primary no more."),
-            (
-                "REPLICAS <primary-name>",
-                "Describe the replicas of the primary.",
-            ),
-            (
-                "RESET <pattern>",
-                "Find replicas and Sentinels of matching primaries anew.",
-            ),
-            (
-                "SENTINELS <primary-name>",
-                "Describe the other Sentinels of the primary.",
-            ),
-            (
-                "SET <primary-name> <option> <value> [<option> <value> ...]",
-                "Change how a primary is watched.",
-            ),
-            (
-                "SIMULATE-FAILURE [CRASH-AFTER-ELECTION] [CRASH-AFTER-PROMOTION] [HELP]",
-                "Let this Sentinel crash at a chosen moment.",
-            ),
-        ],
-    )
+    help("SENTINEL", HELP)
 }
+
+/// The subcommands and what they do.
+const HELP: &[(&str, &str)] = &[
+    (
+        "CKQUORUM <primary-name>",
+        "Check whether enough Sentinels are reachable for the quorum and the majority.",
+    ),
+    (
+        "CONFIG SET <param> <value> [<param> <value> ...]",
+        "Set parameters that are not of one primary.",
+    ),
+    (
+        "CONFIG GET <param> [<param> ...]",
+        "Get parameters that are not of one primary.",
+    ),
+    (
+        "DEBUG [<param> <value> ...]",
+        "Show or set the periods of the protocol, in milliseconds.",
+    ),
+    (
+        "GET-PRIMARY-ADDR-BY-NAME <primary-name>",
+        "Return the address of the primary with this name.",
+    ),
+    (
+        "FAILOVER <primary-name> [COORDINATED]",
+        "Fail a primary over without asking other Sentinels; COORDINATED lets it hand over by itself.",
+    ),
+    (
+        "FLUSHCONFIG",
+        "Write the configuration file, with the state.",
+    ),
+    (
+        "INFO-CACHE <primary-name>",
+        "Return the last INFO of the primary and its replicas.",
+    ),
+    (
+        "IS-PRIMARY-DOWN-BY-ADDR <ip> <port> <current-epoch> <runid>",
+        "Tell whether the primary at this address is down for this Sentinel, and vote.",
+    ),
+    (
+        "IS-PRIMARY-SATURATED-BY-ADDR <ip> <port>",
+        "Tell whether the primary at this address is saturated for this Sentinel.",
+    ),
+    ("PRIMARY <primary-name>", "Describe the primary."),
+    ("PRIMARIES", "Describe all primaries."),
+    (
+        "MONITOR <name> <ip> <port> <quorum>",
+        "Watch another primary.",
+    ),
+    ("MYID", "Return the id of this Sentinel."),
+    ("PENDING-SCRIPTS", "List the scripts that run or wait."),
+    ("REMOVE <primary-name>", "Watch the primary no more."),
+    (
+        "REPLICAS <primary-name>",
+        "Describe the replicas of the primary.",
+    ),
+    (
+        "RESET <pattern>",
+        "Find replicas and Sentinels of matching primaries anew.",
+    ),
+    (
+        "SENTINELS <primary-name>",
+        "Describe the other Sentinels of the primary.",
+    ),
+    (
+        "SET <primary-name> <option> <value> [<option> <value> ...]",
+        "Change how a primary is watched.",
+    ),
+    (
+        "SIMULATE-FAILURE [CRASH-AFTER-ELECTION] [CRASH-AFTER-PROMOTION] [HELP]",
+        "Let this Sentinel crash at a chosen moment.",
+    ),
+];

@@ -250,6 +250,11 @@ fn set_option(
             .filter(|&number| number > 0)
             .ok_or_else(|| bad(&text))
     };
+    let unsigned = || {
+        parse_integer(value)
+            .and_then(|ms| u64::try_from(ms).ok())
+            .ok_or_else(|| bad(&text))
+    };
     let script = |kind: &str| {
         if text.is_empty() {
             Ok(None)
@@ -274,8 +279,11 @@ fn set_option(
         "auth-pass" => options.auth_pass = given,
         "auth-user" => options.auth_user = given,
         "primary-reboot-down-after-period" | "master-reboot-down-after-period" => {
-            let ms = parse_integer(value).and_then(|ms| u64::try_from(ms).ok());
-            options.reboot_down_after_ms = ms.ok_or_else(|| bad(&text))?;
+            options.reboot_down_after_ms = unsigned()?;
+        }
+        "saturation-threshold" => options.saturation_threshold_ms = unsigned()?,
+        "saturation-failover" => {
+            options.saturation_failover = yes_or_no(&text).map_err(|_| bad(&text))?;
         }
         "rename-command" => {
             let new = text_of(values.get(1).map_or(&[][..], Vec::as_slice));

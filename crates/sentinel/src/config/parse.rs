@@ -220,6 +220,8 @@ const OF_MASTER: &[(&str, RangeInclusive<usize>)] = &[
     ("rename-command", 2..=2),
     ("primary-reboot-down-after-period", 1..=1),
     ("master-reboot-down-after-period", 1..=1),
+    ("saturation-threshold", 1..=1),
+    ("saturation-failover", 1..=1),
 ];
 
 fn takes(statement: &str, words: usize) -> bool {
@@ -405,6 +407,13 @@ fn master_statement(
             .filter(|&ms: &u64| ms > 0 && ms <= MAX_EPOCH)
             .ok_or(BAD_TIME)
     };
+    let time_or_zero = || {
+        value
+            .parse()
+            .ok()
+            .filter(|&ms: &u64| ms <= MAX_EPOCH)
+            .ok_or("negative time parameter.")
+    };
     let options = &mut master.options;
     match statement {
         "down-after-milliseconds" => options.down_after_ms = time()?,
@@ -442,11 +451,15 @@ fn master_statement(
             }
         }
         "primary-reboot-down-after-period" | "master-reboot-down-after-period" => {
-            options.reboot_down_after_ms = value
-                .parse()
-                .ok()
-                .filter(|&ms: &u64| ms <= MAX_EPOCH)
-                .ok_or("negative time parameter.")?;
+            options.reboot_down_after_ms = time_or_zero()?;
+        }
+        "saturation-threshold" => options.saturation_threshold_ms = time_or_zero()?,
+        "saturation-failover" => {
+            options.saturation_failover = match value {
+                _ if value.eq_ignore_ascii_case("yes") => true,
+                _ if value.eq_ignore_ascii_case("no") => false,
+                _ => return Err("Please specify yes or no for the saturation-failover option."),
+            };
         }
         "known-sentinel" => {
             let addr = addr(value, second, names, host)?;
@@ -573,7 +586,7 @@ pub(crate) mod tests {
     #[test]
     fn what_todays_sentinels_write_is_read() {
         let text = "port 26379\nsentinel known-replica m replica.example 6380\n\
-            sentinel auth-user m admin\nsentinel monitor m master.example 6379 2\n\
+            sentinel auth-user m admin\nsentinel saturation-threshold m 500\nsentinel saturation-failover m yes\nsentinel monitor m master.example 6379 2\n\
             sentinel rename-command m PING \"Po ng\"\nsentinel primary-reboot-down-after-period m 5\n\
             sentinel myid 46c4e8095e87ae3da36051818063f69fa7ca0419\nsentinel deny-scripts-reconfig no\n\
             sentinel sentinel-user u\nsentinel sentinel-pass \"p w\"\nsentinel announce-hostnames yes\n\
@@ -588,6 +601,8 @@ pub(crate) mod tests {
         assert_eq!(m.options.auth_user.as_deref(), Some(&b"admin"[..]));
         assert_eq!(m.options.renamed["ping"], "Po ng");
         assert_eq!(m.options.reboot_down_after_ms, 5);
+        assert_eq!(m.options.saturation_threshold_ms, 500);
+        assert!(m.options.saturation_failover);
         assert_eq!(
             file.myid.as_deref(),
             Some("46c4e8095e87ae3da36051818063f69fa7ca0419")
@@ -660,6 +675,10 @@ pub(crate) mod tests {
         (
             "sentinel master-reboot-down-after-period m -1",
             "negative time parameter.",
+        ),
+        (
+            "sentinel saturation-failover m maybe",
+            "Please specify yes or no for the saturation-failover option.",
         ),
         (
             "port 70000",

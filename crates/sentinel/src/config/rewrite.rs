@@ -114,6 +114,8 @@ const DIRECTIVES: &[&str] = &[
     "sentinel auth-user",
     "sentinel primary-reboot-down-after-period",
     "sentinel master-reboot-down-after-period",
+    "sentinel saturation-threshold",
+    "sentinel saturation-failover",
     "sentinel rename-command",
     "sentinel config-epoch",
     "sentinel leader-epoch",
@@ -191,6 +193,13 @@ fn master_lines(master: &SavedMaster, lines: &mut Vec<(&'static str, Vec<u8>)>) 
     if master.options.reboot_down_after_ms != 0 {
         let ms = master.options.reboot_down_after_ms.to_string();
         put("sentinel primary-reboot-down-after-period", ms.as_bytes());
+    }
+    if master.options.saturation_threshold_ms != 0 {
+        let ms = master.options.saturation_threshold_ms.to_string();
+        put("sentinel saturation-threshold", ms.as_bytes());
+    }
+    if master.options.saturation_failover {
+        put("sentinel saturation-failover", b"yes");
     }
     for (old, new) in &master.options.renamed {
         let names = [quoted(old.as_bytes()), quoted(new.as_bytes())];

@@ -8,7 +8,9 @@ use std::cmp::Ordering;
 use crate::Addr;
 use crate::config::MAX_EPOCH;
 use crate::context::Context;
-use crate::instance::{BeforeReset, Expect, Master, Reconf, Role, Slave, Stage, Who};
+use crate::instance::{
+    Answers, BeforeReset, Expect, Master, Reconf, Role, Saturation, Slave, Stage, Who,
+};
 use crate::io::{Level, Output};
 use crate::timing::{HAND_OVER_TIME, MAX_DESYNC, MAX_KNOWN_PER_MASTER};
 
@@ -54,6 +56,7 @@ impl Master {
 
     /// Takes the failover one step on, if one runs.
     pub(crate) fn step_failover(&mut self, cx: &mut Context) {
+        self.go_on_without_master(cx);
         match self.failover.stage {
             Stage::WaitStart => self.wait_start(cx),
             Stage::SelectSlave => self.select_slave(cx),
@@ -63,6 +66,33 @@ impl Master {
             Stage::ReconfSlaves => self.reconf_next_slaves(cx),
             Stage::None | Stage::UpdateConfig => {}
         }
+    }
+
+    /// A master that goes down while it is to hand over is failed over instead, in the same election.
+    fn go_on_without_master(&mut self, cx: &mut Context) {
+        let failover = &mut self.failover;
+        if !failover.coordinated || !self.odown || failover.stage >= Stage::ReconfSlaves {
+            return;
+        }
+        failover.coordinated = false;
+        failover.relieves = false;
+        if failover.stage > Stage::SelectSlave {
+            for slave in &mut self.slaves {
+                slave.promoted = false;
+            }
+            self.enter_select_slave(cx);
+        }
+    }
+
+    fn enter_select_slave(&mut self, cx: &mut Context) {
+        self.enter(cx, Stage::SelectSlave);
+        self.event(
+            cx,
+            Level::Warning,
+            "+failover-state-select-slave",
+            Who::Master,
+            "",
+        );
     }
 
     pub(crate) fn enter(&mut self, cx: &Context, stage: Stage) {
@@ -76,14 +106,7 @@ impl Master {
             if cx.simulate.crash_after_election {
                 return cx.crash();
             }
-            self.enter(cx, Stage::SelectSlave);
-            return self.event(
-                cx,
-                Level::Warning,
-                "+failover-state-select-slave",
-                Who::Master,
-                "",
-            );
+            return self.enter_select_slave(cx);
         }
         let timeout = cx
             .periods
@@ -106,7 +129,12 @@ impl Master {
     }
 
     fn select_slave(&mut self, cx: &mut Context) {
-        let Some(index) = self.best_slave(cx) else {
+        let best = if self.failover.relieves {
+            self.best_relief(cx)
+        } else {
+            self.best_slave(cx)
+        };
+        let Some(index) = best else {
             self.event(
                 cx,
                 Level::Warning,
@@ -222,19 +250,25 @@ impl Master {
         self.enter(cx, Stage::None);
         self.failover.forced = false;
         self.failover.coordinated = false;
+        self.failover.relieves = false;
         for slave in &mut self.slaves {
             slave.promoted = false;
         }
     }
 
-    /// The slave to promote: the best of those that are reachable, fresh, and not too far behind.
+    /// The slave to promote.
+    pub(crate) fn best_slave(&self, cx: &Context) -> Option<usize> {
+        self.best_of(cx, |_| true)
+    }
+
+    /// The slave to promote, among those that fit: the best of those that are reachable, fresh, and not too far behind.
     ///
     /// How far behind is told by how long its link to the master is down, beyond the time that the master is. A master
     /// that says it is a slave serves no slaves, so there the link says nothing and is not looked at. (Redis looks, and
     /// with a `down-after-milliseconds` of two seconds or less it never fails such a master over.) And who has not seen
     /// the master up since it watches cannot know how long it is down: then the slave that lost it last tells. (In Redis
     /// such a group, all restarted after a failure of everything, stays without a master for ever.)
-    pub(crate) fn best_slave(&self, cx: &Context) -> Option<usize> {
+    pub(super) fn best_of(&self, cx: &Context, fits: impl Fn(&Slave) -> bool) -> Option<usize> {
         let now = cx.mono();
         let since = |at: u64| now.saturating_sub(at);
         let millis = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -259,7 +293,7 @@ impl Master {
             .slaves
             .iter()
             .enumerate()
-            .filter(|(_, slave)| reachable(slave))
+            .filter(|(_, slave)| reachable(slave) && fits(slave))
             .collect();
         let down_for = self
             .node
@@ -433,6 +467,7 @@ impl Master {
             slaves.push((old, true));
         }
         self.reset(cx, true);
+        self.switched_at = Some(cx.mono());
         self.node.addr = new.clone();
         self.node.sdown_since = None;
         self.odown_since = None;
@@ -476,6 +511,8 @@ impl Master {
         self.failover.started_at = None;
         self.failover.forced = false;
         self.failover.coordinated = false;
+        self.failover.relieves = false;
+        self.saturation = Saturation::default();
         self.seen_up = false;
         self.before_reset = None;
         let node = &mut self.node;
@@ -489,6 +526,7 @@ impl Master {
         node.info.clear();
         node.rebooting_since = None;
         node.handing_over = None;
+        node.answers = Answers::default();
         node.role = Role::Master;
         node.role_since = now;
     }

@@ -28,6 +28,26 @@ struct InfoText {
     /// Copies of its master are refused, since they lack the data that it has.
     refuses_empty: bool,
     handing_over: Option<bool>,
+    memory: Memory,
+    /// The append-only file cannot be written.
+    aof_fails: bool,
+}
+
+/// What INFO tells of memory.
+#[derive(Debug, Default, PartialEq)]
+struct Memory {
+    used: u64,
+    /// What of it does not count.
+    uncounted: u64,
+    limit: u64,
+    evicts: bool,
+}
+
+impl Memory {
+    fn is_full(&self) -> bool {
+        let counted = self.used.saturating_sub(self.uncounted);
+        self.limit > 0 && !self.evicts && counted > self.limit
+    }
 }
 
 impl InfoText {
@@ -76,6 +96,11 @@ impl InfoText {
                 self.master_link_down_s = value.parse().unwrap_or(0);
             }
             "uptime_in_seconds" => self.uptime_s = value.parse().ok(),
+            "used_memory" => self.memory.used = value.parse().unwrap_or(0),
+            "mem_not_counted_for_evict" => self.memory.uncounted = value.parse().unwrap_or(0),
+            "maxmemory" => self.memory.limit = value.parse().unwrap_or(0),
+            "maxmemory_policy" => self.memory.evicts = value != "noeviction",
+            "aof_last_write_status" => self.aof_fails = value == "err",
             "master_failover_state" => self.handing_over = Some(value != "no-failover"),
             "master_host" if is_slave => self.master_host = Some(value.to_owned()),
             "master_port" if is_slave => self.master_port = value.parse().ok(),
@@ -133,6 +158,7 @@ impl Master {
         let now = cx.mono();
         let node = self.node_mut(who);
         node.info_at = Some(now);
+        node.answers.info_refuses = info.aof_fails || info.memory.is_full();
         text.get(..MAX_INFO_BYTES)
             .unwrap_or(text)
             .clone_into(&mut node.info);
@@ -405,6 +431,26 @@ mod tests {
             info.priority, None,
             "a slave's fields count only behind role:slave"
         );
+    }
+
+    #[test]
+    fn memory_is_full_where_nothing_goes_out_of_it() {
+        let text = |used, uncounted, limit, policy| {
+            format!(
+                "used_memory:{used}\r\nused_memory_rss:9000\r\nmaxmemory:{limit}\r\nmaxmemory_policy:{policy}\r\n\
+                 mem_not_counted_for_evict:{uncounted}\r\n"
+            )
+        };
+        for (text, full) in [
+            (text(101, 0, 100, "noeviction"), true),
+            (text(101, 1, 100, "noeviction"), false),
+            (text(101, 0, 100, "allkeys-lru"), false),
+            (text(101, 0, 0, "noeviction"), false),
+            (String::new(), false),
+        ] {
+            let info = InfoText::read(text.as_bytes());
+            assert_eq!(info.memory.is_full(), full, "{text}");
+        }
     }
 
     #[test]

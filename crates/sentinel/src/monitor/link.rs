@@ -74,13 +74,14 @@ impl Monitor {
         let node = master.node_mut(who);
         if let Some(link) = node.command.as_mut().filter(|link| link.id == id) {
             match link.pending.pop_front() {
-                Some(Expect::Pong) => master.pong(cx, who, &reply),
+                Some(Expect::Pong(sent)) => master.pong(cx, who, sent, &reply),
                 Some(Expect::Info) => master.info(cx, who, &reply),
                 // Only a hello that was published counts as sent; else it is tried again at the next tick.
                 Some(Expect::Hello) if !matches!(reply, Reply::Error(_)) => {
                     node.last_hello_sent = now;
                 }
                 Some(Expect::DownState) => master.down_state(cx, who, reply),
+                Some(Expect::Saturation) => master.saturation_told(cx, who, &reply),
                 Some(Expect::Identity) => master.identified(cx, who, &reply),
                 Some(Expect::Hello | Expect::Nothing) | None => {}
             }

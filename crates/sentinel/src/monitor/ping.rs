@@ -64,24 +64,29 @@ impl Master {
     /// Pings an instance. The wait for an answer counts from the first ping that got none.
     pub(crate) fn send_ping(&mut self, cx: &mut Context, who: Who) {
         let now = cx.mono();
-        self.send(cx, who, &[b"PING"], Expect::Pong);
+        self.send(cx, who, &[b"PING"], Expect::Pong(now));
         let node = self.node_mut(who);
         node.last_ping_sent = now;
         node.ping_waits_since.get_or_insert(now);
     }
 
-    /// Takes the reply to a ping. A server that loads its data, or a slave that lost its master, is alive.
-    pub(super) fn pong(&mut self, cx: &mut Context, who: Who, reply: &Reply) {
+    /// Takes the reply to a ping that was sent at `sent`. A server that loads its data, or a slave that lost its master, is
+    /// alive; so is a master that refuses writes where it hands over for that.
+    pub(super) fn pong(&mut self, cx: &mut Context, who: Who, sent: u64, reply: &Reply) {
         let now = cx.mono();
+        let relieved = who == Who::Master && self.can_be_relieved();
         let node = self.node_mut(who);
         node.last_pong = now;
+        node.answers.ping_took(now.saturating_sub(sent));
         let (Reply::Status(text) | Reply::Error(text)) = reply else {
             return;
         };
-        if ["PONG", "LOADING", "MASTERDOWN"]
+        let misconfigured = text.starts_with("MISCONF");
+        node.answers.ping_refused = misconfigured;
+        let alive = ["PONG", "LOADING", "MASTERDOWN"]
             .iter()
-            .any(|word| text.starts_with(word))
-        {
+            .any(|word| text.starts_with(word));
+        if alive || (misconfigured && relieved) {
             node.last_ok_pong = now;
             node.ping_waits_since = None;
             if text.starts_with("PONG") {

@@ -92,6 +92,13 @@ pub(crate) struct Redis {
     pub(crate) ping: Option<Reply>,
     /// SLAVEOF commands that are accepted and not obeyed.
     pub(crate) deaf: bool,
+    /// Its answers come so much later.
+    pub(crate) late_ms: u64,
+    answers_until: u64,
+    /// It knows FAILOVER.
+    pub(crate) hands_over: bool,
+    /// More lines of its INFO.
+    pub(crate) more_info: String,
     /// Who subscribed to hello messages.
     subscribers: Vec<(usize, LinkId)>,
     pub(crate) log: Vec<String>,
@@ -149,6 +156,10 @@ impl Redis {
             refuses_empty: false,
             ping: None,
             deaf: false,
+            late_ms: 0,
+            answers_until: 0,
+            hands_over: false,
+            more_info: String::new(),
             subscribers: Vec::new(),
             log: Vec::new(),
         }
@@ -396,7 +407,12 @@ impl World {
     }
 
     fn later(&mut self, event: Event) {
-        self.queue.push_back((self.now_ms + 1, event));
+        self.at(self.now_ms + 1, event);
+    }
+
+    fn at(&mut self, at: u64, event: Event) {
+        let place = self.queue.partition_point(|(other, _)| *other <= at);
+        self.queue.insert(place, (at, event));
     }
 
     fn tell(&mut self, index: usize, input: Input) {
@@ -604,6 +620,7 @@ impl World {
     }
 
     /// What a Redis server answers.
+    #[expect(clippy::too_many_lines, reason = "one arm per command")]
     fn serve(&mut self, index: usize, link: LinkId, port: u16, command: &[Vec<u8>]) {
         let text: Vec<String> = command
             .iter()
@@ -656,21 +673,39 @@ impl World {
                 queued
             }
             "CONFIG" | "MULTI" => queued,
-            "CLIENT" | "SCRIPT" | "FAILOVER" | "AUTH" => {
+            "FAILOVER" => {
+                server.log.push(line);
+                if !server.deaf {
+                    let target = Addr::parse(&text[2], &text[3]).unwrap();
+                    server.master = Some(target.clone());
+                    self.servers.get_mut(&target.port).unwrap().master = None;
+                }
+                queued
+            }
+            "CLIENT" | "SCRIPT" | "AUTH" => {
                 server.log.push(line);
                 Reply::ok()
             }
             _ => Reply::ok(),
         };
-        self.tell(index, Input::Received { link, reply });
+        let server = self.servers.get_mut(&port).unwrap();
+        let at = (self.now_ms + 1 + server.late_ms).max(server.answers_until);
+        server.answers_until = at;
+        let start = self.sentinels[index].starts;
+        let event = Event::ToSentinel(index, start, Input::Received { link, reply });
+        self.at(at, event);
     }
 
     fn info(&self, port: u16) -> String {
         let server = &self.servers[&port];
         let mut text = format!(
-            "# Server\r\nrun_id:{}\r\n# Replication\r\n",
-            runid(port, server.starts)
+            "# Server\r\nrun_id:{}\r\n{}# Replication\r\n",
+            runid(port, server.starts),
+            server.more_info
         );
+        if server.hands_over {
+            text += "master_failover_state:no-failover\r\n";
+        }
         let slaves: BTreeSet<u16> = self
             .servers
             .iter()

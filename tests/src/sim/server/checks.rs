@@ -84,6 +84,8 @@ pub struct Checks {
     floors: BTreeMap<(u64, u64), Floor>,
     /// By client and key.
     pub confirmed: BTreeMap<(u64, u64), Confirmed>,
+    /// The last value of each client and key that was acknowledged, by whom ever.
+    pub acknowledged: BTreeMap<(u64, u64), u64>,
     /// How many writes were acknowledged, how many reads were looked at, how many writes WAIT confirmed.
     pub writes: u64,
     /// See above.
@@ -137,6 +139,7 @@ impl Checks {
     /// A write was acknowledged.
     pub fn written(&mut self, at: (u64, u64), host: usize, generation: u64, value: u64) {
         self.writes += 1;
+        self.acknowledged.insert(at, value);
         if self.is_same(at.0, host, generation) {
             self.raise(at, host, generation, value);
         }

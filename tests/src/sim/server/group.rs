@@ -170,14 +170,19 @@ impl Group {
 }
 
 /// The sentinel.conf of a sentinel's first start.
-pub fn sentinel_config(rng: &mut Rng) -> String {
+pub fn sentinel_config(rng: &mut Rng, saturation: bool) -> String {
     let down_after_ms = [1_000, 2_000, 4_000][rng.index(3)];
     let failover_timeout_ms = [6_000, 20_000][rng.index(2)];
     let primary = address(0).ip();
+    let saturation = if saturation {
+        "sentinel saturation-threshold mymaster 300\nsentinel saturation-failover mymaster yes\n"
+    } else {
+        ""
+    };
     format!(
         "port {SENTINEL_PORT}\nsentinel monitor mymaster {primary} {PORT} 2\n\
          sentinel down-after-milliseconds mymaster {down_after_ms}\n\
          sentinel failover-timeout mymaster {failover_timeout_ms}\n\
-         sentinel vote-without-disk no\n"
+         sentinel vote-without-disk no\n{saturation}"
     )
 }

@@ -29,6 +29,8 @@ pub struct Wanted {
     pub bug: Bug,
     /// Who the servers are to one another; the seed decides where nothing is said.
     pub kind: Option<Kind>,
+    /// Sentinels look for saturation, and let a saturated primary hand over. One seed of four does so anyway.
+    pub saturation: bool,
 }
 
 /// What a run was like, for tests that want to know that something has happened at all.
@@ -139,7 +141,8 @@ impl Run {
         for setup in &setups {
             world.add_host(Setup::Server(setup.clone()));
         }
-        let config = sentinel_config(&mut rng);
+        let saturation = wanted.saturation || seed.is_multiple_of(4);
+        let config = sentinel_config(&mut rng, saturation);
         for _ in 0..group.sentinels() {
             world.add_host(Setup::Sentinel(config.clone(), wanted.bug));
         }
@@ -191,6 +194,25 @@ impl Run {
     #[must_use]
     pub fn primaries(&self) -> usize {
         self.group.primaries
+    }
+
+    /// Who is the primary, as far as operators and sentinels know.
+    #[must_use]
+    pub fn primary(&self) -> usize {
+        self.primary
+    }
+
+    /// Writes that were acknowledged and that the primary lacks.
+    pub fn lost_writes(&mut self) -> Vec<String> {
+        let acknowledged = self.checks.acknowledged.clone();
+        let lacks = |(at, value): ((u64, u64), u64)| {
+            let held = self.held(self.primary, at)?;
+            let is_lost = held < Some(value);
+            let (written, held) = (shown(Some(value)), shown(held));
+            let (client, key) = at;
+            is_lost.then(|| format!("key {key} of client {client}: {held}, not {written}"))
+        };
+        acknowledged.into_iter().filter_map(lacks).collect()
     }
 
     pub(super) fn servers(&self) -> std::ops::Range<usize> {
