@@ -267,6 +267,33 @@ fn reports_of_one_master_are_no_majority_and_grow_old() {
     );
 }
 
+/// The link that was dialled to it while nothing came through hangs, though it is well and says so.
+#[test]
+fn a_node_that_is_heard_is_not_suspected_for_a_link_that_hangs() {
+    let mut world = cluster(3, 3, &quick());
+    for cut in [true, false] {
+        if cut {
+            world.partition(&[0], &[1]);
+        } else {
+            world.heal();
+        }
+        world.kill(1);
+        world.restart(1);
+        world.run_ms(300);
+    }
+    for _ in 0..50 {
+        world.run_ms(100);
+        assert!(!world.flags(0, 1).has(NodeFlags::PFAIL));
+    }
+    // Silence is what it was.
+    world.kill(1);
+    world.run_until("suspected", 6000, |world| {
+        world
+            .flags(0, 1)
+            .has(NodeFlags::PFAIL.with(NodeFlags::FAIL))
+    });
+}
+
 #[test]
 fn fail_is_told_to_everyone_at_once() {
     let mut world = cluster(3, 6, &quick());

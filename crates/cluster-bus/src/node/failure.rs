@@ -145,13 +145,15 @@ impl Node {
         }
     }
 
-    /// A pong that does not come: after half the node timeout try another connection, after all of it suspect the node.
+    /// Suspects a node whose pong does not come for the node timeout, unless packets of its own come: the link to it may hang while it
+    /// is well, such as one that was dialled to it while a partition swallowed the packets.
     pub(super) fn suspect_if_silent(&mut self, now: Now, peer: PeerKey) {
         let timeout_ms = self.config.node_timeout_ms;
         let Some(ping) = self.table[peer].ping_sent else {
             return;
         };
-        if now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms {
+        let silent_since_ms = ping.mono_ms.max(self.table[peer].heard_ms);
+        if now.mono_ms.saturating_sub(silent_since_ms) > timeout_ms {
             self.suspect(now, peer);
         }
     }

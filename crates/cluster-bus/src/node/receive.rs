@@ -64,6 +64,7 @@ impl Node {
         }
         if let Some(sender) = sender {
             self.note_inbound(now, sender, link);
+            self.table[sender].heard_ms = now.mono_ms;
             self.note_epochs(sender, &header);
             self.table[sender].repl_offset = header.repl_offset;
             self.note_flags(sender, header.flags);

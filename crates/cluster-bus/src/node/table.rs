@@ -71,6 +71,8 @@ pub(super) struct Peer {
     /// When the ping was sent that is not answered yet.
     pub(super) ping_sent: Option<Now>,
     pub(super) pong_received: Option<Now>,
+    /// When any packet of it came last, over whatever link.
+    pub(super) heard_ms: u64,
     pub(super) failed_ms: u64,
     pub(super) repl_offset: u64,
     pub(super) orphaned_since_ms: Option<u64>,
@@ -115,6 +117,7 @@ impl Peer {
             replicas: Vec::new(),
             ping_sent: None,
             pong_received: None,
+            heard_ms: 0,
             failed_ms: 0,
             repl_offset: 0,
             orphaned_since_ms: None,
