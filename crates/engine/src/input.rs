@@ -373,7 +373,9 @@ fn big_argument(shared: &Bytes, args: &[&[u8]]) -> Option<(usize, Bytes)> {
         return None;
     }
     let (index, word) = args.iter().enumerate().max_by_key(|(_, word)| word.len())?;
-    (word.len() >= HAND_OVER_BYTES && word.len() / 3 >= shared.len() / 4)
+    // The words of an inline request are unquoted into a buffer of their own.
+    let lies_there = shared.as_ptr_range().contains(&word.as_ptr());
+    (lies_there && word.len() >= HAND_OVER_BYTES && word.len() / 3 >= shared.len() / 4)
         .then(|| (index, shared.slice_ref(word)))
 }
 /// Bytes for the log: those at both ends where there are many, and dots for what cannot be printed.

@@ -163,3 +163,26 @@ fn long_pipelines_are_asked_for_ahead_and_answered_in_order() {
     server.engine.run_cut(a, &gets, &mut requests);
     assert_eq!(taken(&mut server.engine, a), answers);
 }
+
+#[test]
+fn a_long_inline_request_may_come_in_pieces() {
+    for length in [32 * 1024, 40_000, 60_000] {
+        let mut server = Server::new();
+        let a = server.a;
+        let line = format!("ECHO {}\r\n", "x".repeat(length));
+        let (first, rest) = line.as_bytes().split_at(length / 2);
+        server.engine.receive(a, first);
+        assert_eq!(taken(&mut server.engine, a), "");
+        server.engine.receive(a, rest);
+        let reply = taken(&mut server.engine, a);
+        assert_eq!(reply.len(), format!("${length}\r\n").len() + length + 2);
+        // So may one whose words are in quotes.
+        let line = format!("SET k \"{}\"\r\n", "\\x41".repeat(length / 4));
+        let (first, rest) = line.as_bytes().split_at(length / 2);
+        server.engine.receive(a, first);
+        server.engine.receive(a, rest);
+        assert_eq!(taken(&mut server.engine, a), "+OK\r\n");
+        let kept = server.run(a, &["STRLEN", "k"]);
+        assert_eq!(kept, format!(":{}\r\n", length / 4));
+    }
+}
