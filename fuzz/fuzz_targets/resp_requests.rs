@@ -58,10 +58,9 @@ fn plainly(mut bytes: &[u8], limits: &Limits) -> (Requests, bool) {
                 return (found, bytes.len() > LINE_BYTES);
             };
             let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-            let Some(mut words) = resp::args::split(line) else {
+            let Some(words) = resp::args::split(line) else {
                 return (found, true);
             };
-            words.retain(|word| !word.is_empty());
             if !words.is_empty() {
                 found.push(words);
             }

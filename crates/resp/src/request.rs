@@ -54,9 +54,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of Redis 3.0.
+    /// The limits of today.
     pub const NORMAL: Limits = Limits {
-        arguments: 1024 * 1024,
+        arguments: i32::MAX.unsigned_abs(),
         bulk_bytes: 512 * 1024 * 1024,
         unauthenticated: false,
     };
@@ -80,7 +80,7 @@ pub enum ProtocolError {
     /// No end of line within 64 KB where `$` was expected.
     #[error("Protocol error: too big bulk count string")]
     TooBigBulkString,
-    /// The number after `*` is none, or is above 1024 * 1024.
+    /// The number after `*` is none, or is above 2^31 - 1.
     #[error("Protocol error: invalid multibulk length")]
     InvalidMultibulkLength,
     /// The number after `$` is none, is negative, or is above 512 MB.
@@ -338,11 +338,8 @@ impl Parser {
         let line = &bytes[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Batch { spans, side, .. } = batch;
-        // An empty argument, even a quoted one, is dropped from an inline request.
         args::split_into(line, side, |_, range| {
-            if !range.is_empty() {
-                spans.push(Span::new(range.start, range.len()));
-            }
+            spans.push(Span::new(range.start, range.len()));
         })
         .ok_or_else(|| {
             spans.truncate(batch.complete_spans);
@@ -804,7 +801,7 @@ mod tests {
         let expected = [
             request(&["PING"]),
             request(&["GET", ""]),
-            request(&["set", "k", "a bA"]),
+            request(&["set", "k", "a bA", ""]),
             request(&["QUIT"]),
         ];
         assert_eq!(requests, expected);
@@ -824,6 +821,18 @@ mod tests {
     }
 
     #[test]
+    fn a_request_may_have_more_than_a_million_arguments() {
+        let count = 1_500_000;
+        let mut bytes = format!("*{count}\r\n").into_bytes();
+        bytes.extend_from_slice(&b"$1\r\nx\r\n".repeat(count));
+        let (mut parser, mut batch) = (Parser::new(), Batch::default());
+        assert_eq!(parser.cut_all(&bytes, &mut batch), Ok(bytes.len()));
+        let mut args = Vec::new();
+        batch.args(0, &bytes, &mut args);
+        assert_eq!((batch.len(), args.len()), (1, count));
+    }
+
+    #[test]
     fn refuses_with_the_texts_of_redis() {
         let long = |head: &str| [head.as_bytes(), &[b'1'; 70_000]].concat();
         let cases: Vec<(Vec<u8>, &str)> = vec![
@@ -834,8 +843,8 @@ mod tests {
             ),
             (long("*"), "too big mbulk count string"),
             (long("*1\r\n$"), "too big bulk count string"),
-            (b"*1000000000\r\n".to_vec(), "invalid multibulk length"),
-            (b"*1048577\r\n".to_vec(), "invalid multibulk length"),
+            (b"*3000000000\r\n".to_vec(), "invalid multibulk length"),
+            (b"*2147483648\r\n".to_vec(), "invalid multibulk length"),
             (
                 b"*99999999999999999999\r\n".to_vec(),
                 "invalid multibulk length",
@@ -888,6 +897,10 @@ mod tests {
         );
         assert_eq!(
             feed(b"*1048577\r\n", &[], limits).1,
+            Some(ProtocolError::UnauthenticatedMultibulkLength)
+        );
+        assert_eq!(
+            feed(b"*2147483648\r\n", &[], limits).1,
             Some(ProtocolError::InvalidMultibulkLength)
         );
         // The first request may be the AUTH that lifts the limits for the second.
