@@ -47,7 +47,8 @@ pub(crate) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     for (key, id) in found {
         begin_stream(ctx, key);
         let most = wanted.count.unwrap_or(usize::MAX);
-        if let Some(Value::Stream(stream)) = ctx.keyspace.db(ctx.db).read(key) {
+        // That it is there was counted above.
+        if let Some(Value::Stream(stream)) = ctx.keyspace.db_ref(ctx.db).peek(key) {
             let from = id.next().unwrap_or(StreamId::MAX);
             reply_entries(ctx.reply, stream.range(from, StreamId::MAX).take(most));
         }

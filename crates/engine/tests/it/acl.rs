@@ -133,6 +133,12 @@ fn scripts_may_do_what_their_caller_may() {
     );
     let asks = "return {redis.acl_check_cmd('get', 'k'), redis.acl_check_cmd('get', 'x')}";
     assert_eq!(server.run(b, &["EVAL", asks, "0"]), "*2\r\n:1\r\n$-1\r\n");
+    // How many words there are is no matter of what is allowed.
+    let asks = "return {redis.acl_check_cmd('get'), redis.acl_check_cmd('get', 'k', 'l'), redis.acl_check_cmd('eval', 'x', '9')}";
+    assert_eq!(
+        server.run(a, &["EVAL", asks, "0"]),
+        "*3\r\n:1\r\n:1\r\n:1\r\n"
+    );
     let log = server.run(a, &["ACL", "LOG"]);
     assert!(
         log.contains("$3\r\nlua\r\n") && log.contains("user=u"),

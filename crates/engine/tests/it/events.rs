@@ -128,6 +128,8 @@ const RECORDED: &[(&str, &str, &str)] = &[
     ("XADD none 1-1 f v", "new none, xadd none", "0 0 1"),
     ("XLEN none", "keymiss none", "0 1 0"),
     ("XRANGE none - +", "keymiss none", "0 1 0"),
+    ("XREAD STREAMS x 0", "", "2 0 0"),
+    ("XREAD STREAMS x $", "", "2 0 0"),
     ("XTRIM none MAXLEN 0", "", "0 0 0"),
     ("XDEL none 1-1", "", "0 0 0"),
     (

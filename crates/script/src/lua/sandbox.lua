@@ -114,7 +114,7 @@ function native.unpack(...)
   if type(t) ~= "table" then
     bad_argument(1, "unpack", "table", ...)
   end
-  local i, j = tonumber(first or 1), tonumber(last or #t)
+  local i, j = first == nil and 1 or tonumber(first), last == nil and #t or tonumber(last)
   if i and j and not (j - i < 8000 and i >= -2147483648 and i <= 2147483647 and j >= -2147483648 and j <= 2147483647) then
     error("too many results to unpack", 2)
   end
@@ -223,6 +223,9 @@ function table.sort(...)
   local t, before = ...
   if type(t) ~= "table" then
     bad_argument(1, "sort", "table", ...)
+  end
+  if before ~= nil and type(before) ~= "function" then
+    bad_argument(2, "sort", "function", before)
   end
   if before == nil and #t > PIECE then
     before = less
