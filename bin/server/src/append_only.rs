@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::gathered::Gathered;
 use crate::pace::Paced;
+use crate::progress::Teller;
 
 /// A child that is to sync often does it after so many bytes (Redis 3.0: `REDIS_AOF_AUTOSYNC_BYTES`).
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
@@ -238,7 +239,9 @@ fn write_base(
         Some(gathered) => Paced::of_child(file, gathered),
         None => Paced::free(file),
     };
+    let mut teller = Teller::new(pace);
     let mut sync_at = |written: u64| -> io::Result<()> {
+        teller.key();
         if request.sync_often && written - synced >= SYNC_BYTES {
             synced = written;
             handle.sync_data()?;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::gathered::Gathered;
 use crate::pace::Paced;
+use crate::progress::Teller;
 
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
@@ -55,11 +56,13 @@ pub(crate) fn save(keyspace: &Keyspace, request: &SaveRequest, who: Who<'_>) -> 
         reserved: 0,
         expected: request.expected_bytes,
     };
-    let file = match who {
-        Who::Server => Paced::free(file),
-        Who::Child(gathered) => Paced::of_child(file, gathered),
+    let (file, told) = match who {
+        Who::Server => (Paced::free(file), None),
+        Who::Child(gathered) => (Paced::of_child(file, gathered), Some(gathered)),
     };
+    let mut teller = Teller::new(told);
     let written = rdb::save(keyspace, file, options(keyspace, request), |saved| {
+        teller.key();
         dawdle(request.key_delay_us, saved.keys);
         Ok(())
     })
@@ -154,8 +157,13 @@ fn dawdle(delay_us: i64, keys: u64) {
 }
 
 /// Writes a dump into a pipe.
-pub(crate) fn stream(keyspace: &Keyspace, request: &SaveRequest, pipe: OwnedFd) -> io::Result<()> {
-    write(keyspace, request, File::from(pipe)).map(drop)
+pub(crate) fn stream(
+    keyspace: &Keyspace,
+    request: &SaveRequest,
+    pipe: OwnedFd,
+    gathered: &Gathered,
+) -> io::Result<()> {
+    write(keyspace, request, File::from(pipe), gathered).map(drop)
 }
 
 /// Writes a dump; gives back where to.
@@ -163,8 +171,11 @@ pub(crate) fn write<W: Write>(
     keyspace: &Keyspace,
     request: &SaveRequest,
     sink: W,
+    gathered: &Gathered,
 ) -> io::Result<W> {
+    let mut teller = Teller::new(Some(gathered));
     let dawdling = |saved: Saved| {
+        teller.key();
         dawdle(request.key_delay_us, saved.keys);
         Ok(())
     };
@@ -172,11 +183,18 @@ pub(crate) fn write<W: Write>(
 }
 
 /// Writes slots as commands into a pipe. What was written is not kept from its reader for long.
-pub(crate) fn slots(keyspace: &Keyspace, request: &SlotsRequest, pipe: OwnedFd) -> io::Result<()> {
+pub(crate) fn slots(
+    keyspace: &Keyspace,
+    request: &SlotsRequest,
+    pipe: OwnedFd,
+    gathered: &Gathered,
+) -> io::Result<()> {
     const KEPT: Duration = Duration::from_millis(100);
     let mut rewriter = aof::Rewriter::new(File::from(pipe));
     let mut flushed = Instant::now();
+    let mut teller = Teller::new(Some(gathered));
     rewriter.slots(keyspace, &request.slots, |_| {
+        teller.key();
         if request.delay_us > 0 {
             std::thread::sleep(Duration::from_micros(request.delay_us));
         }

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use engine::ChildProgress;
 use nix::libc;
 
 /// What lies in that page.
@@ -16,6 +17,14 @@ struct Page {
     sent: AtomicU64,
     /// The child has sent all but the last of it.
     whole: AtomicBool,
+    /// How many keys the child has written.
+    keys: AtomicU64,
+    /// How much memory the child had for itself when it looked last, bytes.
+    own: AtomicU64,
+    /// The most that it ever had.
+    most_own: AtomicU64,
+    /// When it looked, nanoseconds of the clock that all processes of the machine have.
+    looked: AtomicU64,
 }
 
 /// The page. Cheap to clone.
@@ -53,7 +62,43 @@ impl Gathered {
         if let Some(page) = self.page() {
             page.sent.store(0, Ordering::Relaxed);
             page.whole.store(false, Ordering::Relaxed);
+            page.keys.store(0, Ordering::Relaxed);
+            page.own.store(0, Ordering::Relaxed);
+            page.most_own.store(0, Ordering::Relaxed);
+            page.looked.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// For the child: it has written so many keys.
+    pub(crate) fn set_keys(&self, keys: u64) {
+        if let Some(page) = self.page() {
+            page.keys.store(keys, Ordering::Relaxed);
+        }
+    }
+
+    /// For the child: it has so much memory for itself at this time.
+    pub(crate) fn set_own(&self, bytes: u64, now_ns: u64) {
+        if let Some(page) = self.page() {
+            page.own.store(bytes, Ordering::Relaxed);
+            page.most_own.fetch_max(bytes, Ordering::Relaxed);
+            page.looked.store(now_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// What the child has told of itself until this time.
+    pub(crate) fn progress(&self, now_ns: u64) -> ChildProgress {
+        self.page().map_or_else(ChildProgress::default, |page| {
+            let ago = match page.looked.load(Ordering::Relaxed) {
+                0 => 0,
+                looked => now_ns.saturating_sub(looked),
+            };
+            ChildProgress {
+                keys: page.keys.load(Ordering::Relaxed),
+                own_bytes: page.own.load(Ordering::Relaxed),
+                most_own_bytes: page.most_own.load(Ordering::Relaxed),
+                told_s: ago / 1_000_000_000,
+            }
+        })
     }
 
     /// For the child: it has sent so many bytes more.

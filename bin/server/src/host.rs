@@ -16,17 +16,19 @@ use anyhow::Context as _;
 use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
-    AppendFile, Child, ChildEnd, Children, Crash, Files, Job, LinkId, Meanwhile, Now, PlaceFile,
-    Process, RewriteRequest, Running, SaveRequest, ShownCertificate, SlotsRequest, Source, System,
+    AppendFile, Child, ChildEnd, ChildProgress, Children, Crash, Files, Job, LinkId, Meanwhile,
+    Now, PlaceFile, Process, RewriteRequest, Running, SaveRequest, ShownCertificate, SlotsRequest,
+    Source, System,
 };
 use logline::{Log, Role};
+use nix::time::ClockId;
 use socket2::Socket;
 use store::{Keyspace, Limits};
 use tls::Settings;
 use tokio::sync::Notify;
 
 use crate::append_only::{self, AppendOnlyFile};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::dump::Who;
 use crate::fork::Apart;
 use crate::gathered::Gathered;
@@ -37,7 +39,7 @@ use crate::oom_score::OomScore;
 use crate::relay::{Fate, Piped};
 use crate::straight;
 use crate::watchdog::{self, Watchdog};
-use crate::{crash, dump, fork, sched};
+use crate::{crash, dump, fork, progress, sched};
 
 /// Who has the doors.
 pub(crate) trait Doors: std::fmt::Debug {
@@ -196,7 +198,9 @@ impl Machine {
         // The ends that are the parent's: a pipe that nobody else reads has to break, not to fill.
         drop((self.pipe.take(), self.report.take()));
         let done = match (job, pipe) {
-            (Job::Stream(request), Some(pipe)) => dump::stream(keyspace, request, pipe),
+            (Job::Stream(request), Some(pipe)) => {
+                dump::stream(keyspace, request, pipe, &self.gathered)
+            }
             (Job::Send(request), _) => straight::send(keyspace, request, &self.gathered),
             (Job::Save(request) | Job::Stream(request), _) => {
                 dump::save(keyspace, request, Who::Child(&self.gathered))
@@ -204,7 +208,9 @@ impl Machine {
             (Job::Rewrite(request), _) => {
                 return rewrite(keyspace, request, &self.gathered, report);
             }
-            (Job::Slots(request), pipe) => return send_slots(keyspace, request, pipe, report),
+            (Job::Slots(request), pipe) => {
+                return send_slots(keyspace, request, pipe, &self.gathered, report);
+            }
         };
         match done {
             Ok(()) => {
@@ -270,10 +276,11 @@ fn send_slots(
     keyspace: &Keyspace,
     request: &SlotsRequest,
     pipe: Option<OwnedFd>,
+    gathered: &Gathered,
     report: Option<OwnedFd>,
 ) -> bool {
     let Some(pipe) = pipe else { return false };
-    match dump::slots(keyspace, request, pipe) {
+    match dump::slots(keyspace, request, pipe, gathered) {
         Ok(()) => {
             tell_own_bytes("Slot migration", report);
             true
@@ -287,25 +294,12 @@ fn send_slots(
 
 /// The child's last words: how much memory it had for itself, in the log and to its parent.
 fn tell_own_bytes(what: &str, report: Option<OwnedFd>) {
-    let bytes = private_dirty_bytes();
+    let bytes = progress::own_bytes();
     tracing::info!("{what}: {} MB of memory used by copy-on-write", bytes >> 20);
     if let Some(report) = report {
         // A parent that is gone has no use for it.
         let _ = File::from(report).write_all(&bytes.to_ne_bytes());
     }
-}
-
-/// Memory of this process that it shares with nobody (`Private_Dirty`); 0 where the kernel does not tell.
-fn private_dirty_bytes() -> u64 {
-    let Ok(text) = std::fs::read_to_string("/proc/self/smaps_rollup") else {
-        return 0;
-    };
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Private_Dirty:"));
-    line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
 }
 
 /// Fills `bytes` from the operating system.
@@ -621,6 +615,11 @@ impl Children for Machine {
 
     fn child_own_bytes(&self) -> u64 {
         self.child_own_bytes.get()
+    }
+
+    fn child_progress(&self) -> ChildProgress {
+        self.gathered
+            .progress(clock::clock_ns(ClockId::CLOCK_MONOTONIC))
     }
 
     fn can_send(&self) -> bool {

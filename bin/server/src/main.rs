@@ -7,7 +7,7 @@
 //! | who looks on | `figures` |
 //! | other servers | `link`, `links`, `relay`, `idle_sockets`, `transfer`, `bus`, `nodes_file` |
 //! | files | `dump`, `load`, `append_only`, `replay`, `manifests`, `check`, `config` |
-//! | children that save | `fork`, `pace`, `gathered`, `sched`, `handlers` |
+//! | children that save | `fork`, `pace`, `gathered`, `progress`, `sched`, `handlers` |
 //! | trouble | `watchdog`, `crash`, `stack` |
 //! | the start | `main`, `daemonise`, `title` |
 
@@ -42,6 +42,7 @@ mod memory;
 mod nodes_file;
 mod oom_score;
 mod pace;
+mod progress;
 mod reads;
 mod relay;
 mod replay;

@@ -30,7 +30,7 @@ pub(crate) fn send(
     };
     let before: Vec<&[u8]> = receivers.map(|(_, before)| &before[..]).collect();
     sockets.write_each(&before)?;
-    let mut sockets = dump::write(keyspace, &request.dump, sockets)?;
+    let mut sockets = dump::write(keyspace, &request.dump, sockets, gathered)?;
     gathered.note_whole();
     sockets.write_all(&request.after)
 }

@@ -216,6 +216,7 @@ impl Engine {
     /// All of a client's output was sent: its memory goes to the next one.
     pub fn output_done(&mut self, id: ClientId) {
         if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.buffers.stuck = false;
             client.out.leave_memory(&mut self.intake.spare);
         }
     }

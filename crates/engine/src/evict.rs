@@ -56,11 +56,30 @@ impl Engine {
         let limit = self.config.maxmemory;
         let paused = self.sessions.paused_until_ms.is_some();
         if limit == 0 || paused || self.is_slave() && self.journal.replaying {
+            self.note_over_limit(false);
             return Ok(());
         }
         if self.has_room() {
+            self.note_over_limit(false);
             return Ok(());
         }
+        let made = self.evict();
+        let over = made.is_err() || !self.has_room();
+        self.note_over_limit(over);
+        made
+    }
+
+    /// Notes since when memory is above `maxmemory`, and for how long it was.
+    fn note_over_limit(&mut self, over: bool) {
+        if over || self.meter.stats.removed.over_limit.is_over() {
+            let now_us = self.host.mono_us();
+            self.meter.stats.removed.over_limit.note(over, now_us);
+        }
+    }
+
+    /// Evicts as the policy says and as long as it may take.
+    fn evict(&mut self) -> Result<(), Error> {
+        let limit = self.config.maxmemory;
         let importing = self.config.import_mode && !self.is_slave();
         if importing || self.config.maxmemory_policy == MaxmemoryPolicy::NoEviction {
             return Err(OUT_OF_MEMORY);

@@ -89,12 +89,17 @@ impl Engine {
         self.expire_keys_slice(start_us + slice_us);
         let elapsed_us = self.host.mono_us().saturating_sub(start_us);
         self.note_latency("expire-cycle", elapsed_us);
+        let left = self.is_expiring();
+        let cycle = &mut self.meter.stats.removed.cycle;
+        cycle.us += elapsed_us;
+        cycle.cut_short += u64::from(left);
         self.settle();
         self.serve_blocked();
     }
 
     /// Deletes keys whose time has come, until the slice ends or all databases have been looked at.
     fn expire_keys_slice(&mut self, until_us: u64) {
+        let (mut seen, mut deleted) = (0, 0);
         while self.shard.expire.has_keys() {
             if self.shard.expire.positions == 0 {
                 self.shard.expire.databases -= 1;
@@ -108,13 +113,15 @@ impl Engine {
                 self.shard.expire.positions = 0;
                 continue;
             }
-            self.shard.keyspace.db(db).expire_step(STEP);
+            let step = self.shard.keyspace.db(db).expire_step(STEP);
+            (seen, deleted) = (seen + step.0, deleted + step.1);
             self.propagate_expired();
             self.shard.expire.positions = self.shard.expire.positions.saturating_sub(STEP);
             if self.host.mono_us() >= until_us {
                 break;
             }
         }
+        self.meter.stats.removed.cycle.note_stale(seen, deleted);
     }
 
     /// Deletes fields of hashes whose time has come, until the slice ends; whether some are left for the next one.

@@ -8,7 +8,7 @@ mod children;
 mod files;
 mod system;
 
-pub use children::{Child, ChildEnd, Children, Job, SendRequest, SlotsRequest};
+pub use children::{Child, ChildEnd, ChildProgress, Children, Job, SendRequest, SlotsRequest};
 pub use files::{
     AppendFile, Files, PlaceFile, RewriteRequest, SaveRequest, Source, SyncState, WriteError,
     write_blocks,

@@ -9,7 +9,7 @@ use conf::{Choice as _, Supervised};
 use crate::accounts::{percent, ratio};
 use crate::keeper::persistence::{Purpose, Running};
 use crate::sessions::client::Waiting;
-use crate::{ClientId, Engine};
+use crate::{ChildProgress, ClientId, Engine};
 
 /// Appends lines to a string; that does not fail.
 macro_rules! lines {
@@ -72,7 +72,7 @@ const fn section(
 }
 
 /// The sections in their order. `memorystats` and `turnstats` are ours.
-static SECTIONS: [Section; 16] = [
+static SECTIONS: [Section; 18] = [
     section("server", "Server", Shown::Always, |engine, text| {
         engine.info_server(text);
     }),
@@ -119,6 +119,22 @@ static SECTIONS: [Section; 16] = [
     section("cluster", "Cluster", Shown::Always, |engine, text| {
         lines!(text, "cluster_enabled:{}", u8::from(engine.shard.settings.cluster););
     }),
+    section(
+        "cluster_info",
+        "Cluster Info",
+        Shown::WithAll,
+        |engine, text| {
+            if let Some(node) = &engine.keeper.cluster {
+                text.push_str(&node.cluster_info());
+            }
+        },
+    ),
+    section(
+        "scriptingengines",
+        "Scripting Engines",
+        Shown::WithAll,
+        Engine::info_engines,
+    ),
     section("keyspace", "Keyspace", Shown::Always, |engine, text| {
         engine.info_keyspace(text);
     }),
@@ -402,12 +418,24 @@ impl Engine {
         let saving = state
             .running
             .filter(|running| running.purpose.writes_dump());
+        let keys = state.running.map_or(0, |running| running.keys);
+        let child = match state.running {
+            Some(_) => self.host.child_progress(),
+            None => ChildProgress::default(),
+        };
+        let amount = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let ok = |failed: bool| if failed { "err" } else { "ok" };
         let seconds =
             |time: Option<u64>| time.map_or(-1, |time| i64::try_from(time).unwrap_or(i64::MAX));
         lines!(text,
             "loading:{}", u8::from(state.loading.is_some() && !beside);
             "async_loading:{}", u8::from(beside);
+            "current_cow_peak:{}", child.most_own_bytes;
+            "current_cow_size:{}", child.own_bytes;
+            "current_cow_size_age:{}", child.told_s;
+            "current_fork_perc:{:.2}", percent(amount(child.keys), amount(keys));
+            "current_save_keys_processed:{}", child.keys;
+            "current_save_keys_total:{}", keys;
             "rdb_changes_since_last_save:{}", self.journal.dirty;
             "rdb_bgsave_in_progress:{}", u8::from(saving.is_some());
             "rdb_last_save_time:{}", state.last_save;
@@ -447,12 +475,13 @@ impl Engine {
         let stats = &self.meter.stats;
         let (hits, misses) = self.shard.keyspace.clock().lookups();
         let [tracked_keys, tracked_items, tracked_prefixes] = self.sessions.tracking.totals();
+        let [exceeded, exceeds] = stats.removed.over_limit.ms(self.host.mono_us());
         lines!(text,
             "total_connections_received:{}", stats.connections;
             "total_commands_processed:{}", stats.commands;
             "instantaneous_ops_per_sec:{}", stats.rates.commands.per_second();
-            "total_net_input_bytes:{}", stats.input_bytes;
-            "total_net_output_bytes:{}", stats.output_bytes;
+            "total_net_input_bytes:{}", stats.traffic.input_bytes;
+            "total_net_output_bytes:{}", stats.traffic.output_bytes;
             "total_net_repl_input_bytes:{}", stats.replication.input_bytes;
             "total_net_repl_output_bytes:{}", stats.replication.output_bytes;
             "total_net_cluster_slot_import_bytes:{}", self.keeper.migrations.imported_bytes;
@@ -468,9 +497,14 @@ impl Engine {
             "slave_expires_tracked_keys:{}", self.shard.own_keys.len();
             "expired_keys:{}", stats.removed.expired;
             "expired_fields:{}", stats.removed.expired_fields;
+            "expired_stale_perc:{:.2}", stats.removed.cycle.stale * 100.0;
+            "expired_time_cap_reached_count:{}", stats.removed.cycle.cut_short;
+            "expire_cycle_cpu_milliseconds:{}", stats.removed.cycle.us / 1000;
             "evicted_keys:{}", stats.removed.evicted;
             "evicted_clients:{}", stats.removed.evicted_clients;
             "evicted_scripts:{}", stats.removed.evicted_scripts;
+            "total_eviction_exceeded_time:{}", exceeded;
+            "current_eviction_exceeded_time:{}", exceeds;
             "keyspace_hits:{}", hits - stats.lookups_before.0;
             "keyspace_misses:{}", misses - stats.lookups_before.1;
             "pubsub_channels:{}", self.sessions.pubsub.channels.len();
@@ -484,6 +518,8 @@ impl Engine {
             "tracking_total_prefixes:{}", tracked_prefixes;
             "unexpected_error_replies:{}", stats.errors.unexpected;
             "total_error_replies:{}", stats.errors.replies;
+            "total_reads_processed:{}", stats.traffic.reads;
+            "total_writes_processed:{}", stats.traffic.writes;
             "client_query_buffer_limit_disconnections:{}", stats.removed.query_buffer_closed;
             "client_output_buffer_limit_disconnections:{}", stats.removed.output_buffer_closed;
             "eventloop_cycles:{}", stats.turns.histogram.count();
@@ -496,6 +532,17 @@ impl Engine {
             // Writing to a string does not fail.
             let _ = write!(text, "{name}:{count}\r\n");
         }
+    }
+
+    /// What runs scripts and functions: Lua alone.
+    fn info_engines(&mut self, text: &mut String) {
+        self.tidy_scripts();
+        let used = self.scripting.counts.scripts_vm + self.scripting.counts.functions_vm;
+        lines!(text,
+            "engines_count:1";
+            "engines_total_used_memory:{}", used;
+            "engine_0:name=LUA,used_memory={}", used;
+        );
     }
 
     /// How long the parts of turns took: for developers.

@@ -332,7 +332,7 @@ impl Engine {
     }
 
     fn note_input(&mut self, id: ClientId, count: usize) {
-        self.meter.stats.input_bytes += count as u64;
+        self.meter.stats.traffic.came(count);
         let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.times.active_ms = now_ms;

@@ -86,9 +86,9 @@ pub use action::{Action, LinkId};
 pub use engine::Engine;
 pub use figures::{Durations, Figures};
 pub use host::{
-    AppendFile, Child, ChildEnd, Children, Crash, Files, Host, Job, Meanwhile, PlaceFile, Process,
-    RewriteRequest, SaveRequest, SendRequest, ShownCertificate, SlotsRequest, Source, SyncState,
-    System, WriteError, write_blocks,
+    AppendFile, Child, ChildEnd, ChildProgress, Children, Crash, Files, Host, Job, Meanwhile,
+    PlaceFile, Process, RewriteRequest, SaveRequest, SendRequest, ShownCertificate, SlotsRequest,
+    Source, SyncState, System, WriteError, write_blocks,
 };
 pub use intake::Requests;
 pub use journal::refusal::Refusal;

@@ -136,7 +136,7 @@ impl Engine {
 
     /// So many bytes went to a client: it is not idle.
     pub fn sent(&mut self, id: ClientId, count: usize) {
-        self.meter.stats.output_bytes += count as u64;
+        self.meter.stats.traffic.went(count);
         let now_ms = self.now.mono_ms;
         if let Some(client) = self.sessions.clients.get_mut(id) {
             client.times.active_ms = now_ms;

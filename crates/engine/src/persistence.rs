@@ -131,7 +131,6 @@ impl Engine {
                     purpose.words().0,
                     child.pid
                 );
-                self.keeper.persistence.forks += 1;
                 self.meter.stats.saves += u64::from(purpose == Purpose::Save);
                 self.note_child(&child, purpose);
                 Ok(())
@@ -148,9 +147,14 @@ impl Engine {
     pub(crate) fn note_child(&mut self, child: &Child, purpose: Purpose) {
         self.note_latency("fork", child.fork_us);
         self.keeper.persistence.fork_us = child.fork_us;
+        self.keeper.persistence.forks += 1;
+        let keys = (0..self.shard.keyspace.databases())
+            .map(|db| self.shard.keyspace.db_ref(db).total_len() as u64)
+            .sum();
         self.set_child(Some(Running {
             purpose,
             pid: child.pid,
+            keys,
             since_ms: self.now.unix_ms(),
             dirty: self.journal.dirty,
             for_copies: false,

@@ -388,7 +388,7 @@ impl Engine {
     }
 
     fn count_received(&mut self, bytes: usize) {
-        self.meter.stats.input_bytes += bytes as u64;
+        self.meter.stats.traffic.came(bytes);
         self.meter.stats.replication.input_bytes += bytes as u64;
     }
 

@@ -79,7 +79,6 @@ impl Engine {
             "Background append only file rewriting started by pid {}",
             child.pid
         );
-        self.keeper.persistence.forks += 1;
         self.meter.stats.rewrites += 1;
         self.note_child(&child, Purpose::Rewrite);
         self.note_forked();

@@ -54,6 +54,19 @@ pub enum ChildEnd {
     Killed(i32),
 }
 
+/// How far a child that runs has come, as it has told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChildProgress {
+    /// How many keys it has written.
+    pub keys: u64,
+    /// How much memory it had for itself when it looked last, bytes: what was copied on writing.
+    pub own_bytes: u64,
+    /// The most that it ever had.
+    pub most_own_bytes: u64,
+    /// How long ago it looked, seconds.
+    pub told_s: u64,
+}
+
 /// Children. There is at most one at a time.
 pub trait Children: fmt::Debug {
     /// Starts a child.
@@ -68,6 +81,11 @@ pub trait Children: fmt::Debug {
     /// How much memory the last child that did its job had for itself at its end, bytes: what was copied on writing.
     fn child_own_bytes(&self) -> u64 {
         0
+    }
+
+    /// How far the child that runs has come.
+    fn child_progress(&self) -> ChildProgress {
+        ChildProgress::default()
     }
 
     /// Whether a child can send a dump by itself ([`Job::Send`]).

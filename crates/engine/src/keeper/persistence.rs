@@ -21,6 +21,8 @@ pub(crate) struct Running {
     pub(crate) purpose: Purpose,
     pub(crate) pid: i32,
     pub(crate) since_ms: u64,
+    /// How many keys there were when it was started.
+    pub(crate) keys: u64,
     /// [`crate::journal::Journal::dirty`] when it was started.
     pub(crate) dirty: u64,
     /// It saves a dump that nobody wanted but replicas.

@@ -115,7 +115,7 @@ impl Engine {
             return;
         }
         let (bytes, _) = self.host.child_sent();
-        self.meter.stats.output_bytes += bytes;
+        self.meter.stats.traffic.output_bytes += bytes;
         self.meter.stats.replication.output_bytes += bytes;
         for id in direct {
             self.dump_sent(id, ok);

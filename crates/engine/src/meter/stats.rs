@@ -55,6 +55,30 @@ impl Rate {
     }
 }
 
+/// What came from connections and went to them.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) input_bytes: u64,
+    pub(crate) output_bytes: u64,
+    /// How often something was read, and how often written.
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+}
+
+impl Traffic {
+    /// One read brought so many bytes.
+    pub(crate) fn came(&mut self, bytes: usize) {
+        self.input_bytes += bytes as u64;
+        self.reads += 1;
+    }
+
+    /// One write took so many bytes.
+    pub(crate) fn went(&mut self, bytes: usize) {
+        self.output_bytes += bytes as u64;
+        self.writes += 1;
+    }
+}
+
 /// Of all that came and went: what was between primaries and their replicas.
 #[derive(Debug, Default)]
 pub(crate) struct OfReplication {
@@ -81,6 +105,64 @@ pub(crate) struct Removed {
     pub(crate) output_buffer_closed: u64,
     /// Values that another thread was given to free.
     pub(crate) freed_later: u64,
+    pub(crate) cycle: Cycle,
+    pub(crate) over_limit: OverLimit,
+}
+
+/// How the cycle works that deletes keys whose time has come.
+#[derive(Debug, Default)]
+pub(crate) struct Cycle {
+    /// How long its slices took together, microseconds.
+    pub(crate) us: u64,
+    /// How many slices ended by their time, with something left to do.
+    pub(crate) cut_short: u64,
+    /// Which part of the keys with an expiry was found to be over: mostly what was known, a little of the last slice.
+    pub(crate) stale: f64,
+}
+
+impl Cycle {
+    /// A slice looked at so many keys with an expiry, and deleted some of them.
+    pub(crate) fn note_stale(&mut self, seen: usize, deleted: usize) {
+        let part = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        let found = if seen == 0 {
+            0.0
+        } else {
+            part(deleted) / part(seen)
+        };
+        self.stale = self.stale * 0.95 + found * 0.05;
+    }
+}
+
+/// For how long memory was above `maxmemory` although eviction had its turn.
+#[derive(Debug, Default)]
+pub(crate) struct OverLimit {
+    /// Until it was below it last, microseconds.
+    us: u64,
+    since_us: Option<u64>,
+}
+
+impl OverLimit {
+    /// Whether it is so at this time.
+    pub(crate) fn note(&mut self, over: bool, now_us: u64) {
+        if over {
+            self.since_us.get_or_insert(now_us);
+        } else if let Some(since_us) = self.since_us.take() {
+            self.us += now_us.saturating_sub(since_us);
+        }
+    }
+
+    /// Whether it was so when it was noted last.
+    pub(crate) fn is_over(&self) -> bool {
+        self.since_us.is_some()
+    }
+
+    /// All together, and without a break until now; milliseconds.
+    pub(crate) fn ms(&self, now_us: u64) -> [u64; 2] {
+        let current = self
+            .since_us
+            .map_or(0, |since_us| now_us.saturating_sub(since_us));
+        [(self.us + current) / 1000, current / 1000]
+    }
 }
 
 /// How replicas that asked were served.
@@ -117,8 +199,7 @@ pub(crate) struct Rates {
 pub(crate) struct Stats {
     pub(crate) connections: u64,
     pub(crate) commands: u64,
-    pub(crate) input_bytes: u64,
-    pub(crate) output_bytes: u64,
+    pub(crate) traffic: Traffic,
     pub(crate) replication: OfReplication,
     pub(crate) rejected: u64,
     /// What access control refused; not reset.
@@ -216,8 +297,8 @@ impl Stats {
     /// Part of each tick.
     pub(crate) fn sample(&mut self, now_ms: u64) {
         self.rates.commands.sample(now_ms, self.commands);
-        self.rates.input.sample(now_ms, self.input_bytes);
-        self.rates.output.sample(now_ms, self.output_bytes);
+        self.rates.input.sample(now_ms, self.traffic.input_bytes);
+        self.rates.output.sample(now_ms, self.traffic.output_bytes);
         let replication = &mut self.replication;
         replication
             .input_rate
@@ -229,5 +310,34 @@ impl Stats {
             .turns
             .sample(now_ms, self.turns.histogram.count());
         self.rates.turn_ns.sample(now_ms, self.turns.ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cycle, OverLimit};
+
+    #[test]
+    fn time_above_the_limit_adds_up() {
+        let mut over = OverLimit::default();
+        assert_eq!(over.ms(9_000), [0, 0]);
+        over.note(true, 10_000);
+        over.note(true, 12_000);
+        assert!(over.is_over());
+        assert_eq!(over.ms(15_000), [5, 5]);
+        over.note(false, 20_000);
+        over.note(true, 30_000);
+        assert_eq!(over.ms(31_000), [11, 1]);
+        over.note(false, 31_000);
+        assert_eq!(over.ms(99_000), [11, 0]);
+    }
+
+    #[test]
+    fn stale_keys_are_a_running_mean() {
+        let mut cycle = Cycle::default();
+        cycle.note_stale(100, 50);
+        assert!((cycle.stale - 0.025).abs() < 1e-9);
+        cycle.note_stale(0, 0);
+        assert!((cycle.stale - 0.02375).abs() < 1e-9);
     }
 }

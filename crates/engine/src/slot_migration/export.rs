@@ -176,7 +176,7 @@ impl Engine {
         let Some(id) = self.export_on(link) else {
             return false;
         };
-        self.meter.stats.input_bytes += bytes.len() as u64;
+        self.meter.stats.traffic.came(bytes.len());
         if let Some(export) = self.export_mut(id) {
             export.came.extend_from_slice(bytes);
         }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use cluster_bus::{NodesConf, nodes_conf};
 use conf::ServerConfig;
 use engine::{
-    AppendFile, Child, ChildEnd, Children, ClientId, Engine, Files, Job, Meanwhile, Now, Peer,
-    Process, RewriteRequest, SaveRequest, Source, System,
+    AppendFile, Child, ChildEnd, ChildProgress, Children, ClientId, Engine, Files, Job, Meanwhile,
+    Now, Peer, Process, RewriteRequest, SaveRequest, Source, System,
 };
 use store::{Keyspace, Limits};
 
@@ -242,6 +242,15 @@ impl Children for World {
         let end = self.talk.child.take();
         self.talk.forked.set(end.is_none());
         end
+    }
+
+    fn child_progress(&self) -> ChildProgress {
+        ChildProgress {
+            keys: 2,
+            own_bytes: 4096,
+            most_own_bytes: 8192,
+            told_s: 3,
+        }
     }
 
     fn kill_child(&mut self) {

@@ -21,7 +21,7 @@ fn info_shows_the_sections_that_are_asked_for() {
     };
     let default =
         "Server Clients Memory Persistence Stats Replication CPU Errorstats Cluster Keyspace";
-    let all = "Server TLS Clients Memory Persistence Stats Replication CPU Commandstats Errorstats Latencystats Cluster Keyspace";
+    let all = "Server TLS Clients Memory Persistence Stats Replication CPU Commandstats Errorstats Latencystats Cluster Cluster Info Scripting Engines Keyspace";
     assert_eq!(titles(&info(&mut server, &[])), default);
     assert_eq!(titles(&info(&mut server, &["default"])), default);
     assert_eq!(titles(&info(&mut server, &["ALL"])), all);
@@ -39,6 +39,149 @@ fn info_shows_the_sections_that_are_asked_for() {
     ] {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}");
     }
+}
+
+/// Whether INFO has these lines.
+fn assert_tells(server: &mut Server, section: &str, lines: &[&str]) {
+    let text = info(server, &[section]);
+    for line in lines {
+        assert!(
+            text.contains(&format!("\r\n{line}\r\n")),
+            "{line} in {text}"
+        );
+    }
+}
+
+#[test]
+fn a_child_that_saves_tells_how_far_it_is() {
+    let mut server = Server::new();
+    let a = server.a;
+    let nothing = [
+        "current_cow_peak:0",
+        "current_cow_size:0",
+        "current_cow_size_age:0",
+        "current_fork_perc:0.00",
+        "current_save_keys_processed:0",
+        "current_save_keys_total:0",
+    ];
+    server.run(a, &["MSET", "a", "1", "b", "2", "c", "3", "d", "4"]);
+    assert_tells(&mut server, "persistence", &nothing);
+    server.talk.child.set(Some(ChildEnd::Done));
+    server.run(a, &["BGSAVE"]);
+    let half = [
+        "current_cow_peak:8192",
+        "current_cow_size:4096",
+        "current_cow_size_age:3",
+        "current_fork_perc:50.00",
+        "current_save_keys_processed:2",
+        "current_save_keys_total:4",
+    ];
+    assert_tells(&mut server, "persistence", &half);
+    server.engine.tick();
+    assert_tells(&mut server, "persistence", &nothing);
+    assert_tells(&mut server, "stats", &["total_forks:1"]);
+}
+
+#[test]
+fn a_wait_that_ends_in_vain_is_noted_and_counted() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
+    server.run(b, &["CONFIG", "SET", "commandlog-reply-larger-than", "0"]);
+    assert_eq!(server.run(a, &["BLPOP", "none", "0"]), "");
+    server.run(b, &["SLOWLOG", "RESET"]);
+    let id = server.run(b, &["CLIENT", "LIST", "FLAGS", "b"]);
+    let id = id
+        .split("id=")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    server.run(b, &["CLIENT", "UNBLOCK", id.expect("a client")]);
+    assert_eq!(taken(&mut server.engine, a), "*-1\r\n");
+    for kind in ["slow", "large-reply"] {
+        let log = server.run(b, &["COMMANDLOG", "GET", "-1", kind]);
+        let noted = "*3\r\n$5\r\nBLPOP\r\n$4\r\nnone\r\n$1\r\n0\r\n";
+        assert!(log.contains(noted), "{kind}: {log}");
+    }
+    let text = info(&mut server, &["commandstats"]);
+    assert!(text.contains("cmdstat_blpop:calls=1,"), "{text}");
+    // A try takes two looks at the made-up clock.
+    let text = info(&mut server, &["latencystats"]);
+    assert!(
+        text.contains("latency_percentiles_usec_blpop:p50="),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_refused_late_or_in_a_script_is_counted() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["CONFIG", "RESETSTAT"]);
+    assert_eq!(server.run(a, &["WAIT", "1", "0"]), "");
+    let id = server.run(b, &["CLIENT", "LIST", "FLAGS", "b"]);
+    let id = id
+        .split("id=")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let unblock = ["CLIENT", "UNBLOCK", id.expect("a client"), "ERROR"];
+    assert_eq!(server.run(b, &unblock), ":1\r\n");
+    assert_eq!(
+        taken(&mut server.engine, a),
+        "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+    );
+    server.engine.end_turn();
+    assert_eq!(server.run(a, &["PING"]), "+PONG\r\n");
+    assert_tells(&mut server, "errorstats", &["errorstat_UNBLOCKED:count=1"]);
+    server.eval(&["return redis.pcall('GET')", "0"]);
+    server.run(a, &["EVAL_RO", "return redis.pcall('SET', 'k', 'v')", "0"]);
+    let text = info(&mut server, &["commandstats"]);
+    for (name, counts) in [
+        ("wait", "rejected_calls=1,failed_calls=0"),
+        ("client|unblock", "rejected_calls=0,failed_calls=1"),
+        ("get", "rejected_calls=1,failed_calls=0"),
+        ("set", "rejected_calls=1,failed_calls=0"),
+    ] {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+        assert!(
+            line.is_some_and(|line| line.ends_with(counts)),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[test]
+fn reads_and_writes_are_counted() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["CONFIG", "RESETSTAT"]);
+    server.run(a, &["PING"]);
+    server.engine.sent(a, 7);
+    // Asking is a read too.
+    let lines = ["total_reads_processed:2", "total_writes_processed:1"];
+    assert_tells(&mut server, "stats", &lines);
+}
+
+#[test]
+fn time_above_maxmemory_is_told() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["CONFIG", "SET", "maxmemory", "1"]);
+    server.run(a, &["SET", "k", "v"]);
+    let text = info(&mut server, &["stats"]);
+    assert!(
+        !text.contains("total_eviction_exceeded_time:0\r\n"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("current_eviction_exceeded_time:0\r\n"),
+        "{text}"
+    );
+    server.run(a, &["CONFIG", "SET", "maxmemory", "0"]);
+    server.engine.end_turn();
+    server.engine.tick();
+    assert_tells(&mut server, "stats", &["current_eviction_exceeded_time:0"]);
 }
 
 #[test]
