@@ -68,7 +68,7 @@ fn broken_requests_get_an_error_and_the_connection_ends() {
     let pid = server.pid();
     let before = used_memory(&server);
     for (bytes, error) in [
-        (&b"*1000000000\r\n"[..], "invalid multibulk length"),
+        (&b"*3000000000\r\n"[..], "invalid multibulk length"),
         (b"*1\r\n$-5\r\n", "invalid bulk length"),
         (b"*1\r\n$1000000000\r\n", "invalid bulk length"),
         (b"*1\r\n:1\r\n", "expected '$', got ':'"),

@@ -192,8 +192,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static> Connection<S> {
                 Poll::Ready(Ok(())) => true,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {
-                    // It does not read as fast as it asks: now its limits count, not at the next tick.
-                    if engine.limit_output(self.id) {
+                    // It does not read as fast as it asks.
+                    if engine.output_stuck(self.id) {
                         shell.after_turn(&mut engine);
                     }
                     false

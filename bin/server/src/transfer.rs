@@ -16,8 +16,7 @@ const MOST_LINE_BYTES: usize = 64 * 1024;
 
 /// Where an attempt failed.
 enum Failure {
-    /// There is no address to try.
-    Address(std::io::Error),
+    /// There is no address to try, or nobody answers there.
     Connect,
     Write(Fault),
     Read(Fault),
@@ -35,12 +34,6 @@ enum Fault {
 impl Failure {
     fn reply(&self) -> String {
         match self {
-            Self::Address(error) => {
-                // What the resolver said stands behind its own heading.
-                let text = error.to_string();
-                let reason = text.rsplit(": ").next().unwrap_or_default();
-                format!("ERR Can't connect to target node: {reason}")
-            }
             Self::Connect => "IOERR error or timeout connecting to the client".to_owned(),
             Self::Write(_) => "IOERR error or timeout writing to target instance".to_owned(),
             Self::Read(_) => "IOERR error or timeout reading to target instance".to_owned(),
@@ -135,7 +128,7 @@ async fn connect(shell: &Shell, what: &Transfer, limit: Duration) -> Result<Sock
     let looking = tokio::net::lookup_host((what.host.as_str(), what.port));
     let addresses: Vec<_> = match tokio::time::timeout(limit, looking).await {
         Err(_) => return Err(Failure::Connect),
-        Ok(Err(error)) => return Err(Failure::Address(error)),
+        Ok(Err(_)) => return Err(Failure::Connect),
         Ok(Ok(addresses)) => addresses.collect(),
     };
     let connected = tokio::time::timeout(limit, TcpStream::connect(&addresses[..])).await;

@@ -61,6 +61,7 @@ impl Engine {
             keys: block.keys,
             db,
             until_ms,
+            tried_ns: 0,
         }));
         blocked.deadlines.extend(until_ms.map(|until| (until, id)));
         self.shard.effects.blocking = true;
@@ -182,26 +183,50 @@ impl Engine {
 
     /// Answers an error to a client that waits for keys, and ends its wait.
     pub(crate) fn unblock_with_error(&mut self, id: ClientId, error: &str) {
+        let unsent = self.sessions.clients[id].out.len();
         self.answer_late(id, |engine| engine.output_of(id).error(error));
         self.meter.stats.note_error(error.as_bytes());
-        self.count_unserved(id, true);
+        self.count_unserved(id, true, unsent);
         self.unblock(id);
     }
 
-    /// A request that waits ends without what it waited for: it counts as a call.
-    fn count_unserved(&mut self, id: ClientId, refused: bool) {
-        if let Waiting::Keys(on) = &self.sessions.clients[id].waiting {
-            let stats = &mut self.meter.stats.per_command[on.request.number];
-            stats.calls += 1;
-            stats.rejected += u64::from(refused);
-            self.meter.stats.commands += 1;
+    /// The request of a client that may wait now was tried for so long.
+    pub(crate) fn note_tried(&mut self, id: ClientId, ns: u64) {
+        let client = self.sessions.clients.get_mut(id);
+        if let Some(Waiting::Keys(on)) = client.map(|client| &mut client.waiting) {
+            on.tried_ns += ns;
         }
+    }
+
+    /// A request that waits ends without what it waited for: it counts as a call that took as long as it was tried. `unsent` bytes of
+    /// replies were there before its own.
+    fn count_unserved(&mut self, id: ClientId, refused: bool, unsent: usize) {
+        let client = &mut self.sessions.clients[id];
+        let Waiting::Keys(on) = &mut client.waiting else {
+            return;
+        };
+        let (request, ns) = (std::mem::take(&mut on.request.args), on.tried_ns);
+        let number = on.request.number;
+        client.traffic.commands += 1;
+        let stats = &mut self.meter.stats.per_command[number];
+        stats.calls += 1;
+        stats.rejected += u64::from(refused);
+        stats.ns += ns;
+        stats.times.add(ns);
+        self.meter.stats.commands += 1;
+        let entry = self.index.entry(number);
+        let words: Vec<&[u8]> = request.iter().map(AsRef::as_ref).collect();
+        if ns >= self.meter.noted_from_ns {
+            self.note_slow(id, entry, &words, ns / 1000);
+        }
+        self.note_sizes(id, entry, &words, unsent, true);
     }
 
     /// Answers a client that waits for keys as if its time were over.
     pub(crate) fn unblock_with_timeout(&mut self, id: ClientId) {
+        let unsent = self.sessions.clients[id].out.len();
         self.answer_late(id, |engine| engine.output_of(id).null_array());
-        self.count_unserved(id, false);
+        self.count_unserved(id, false, unsent);
         self.unblock(id);
     }
 

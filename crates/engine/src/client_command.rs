@@ -132,7 +132,7 @@ impl Engine {
             unread,
             client.unread.bytes.capacity() - client.unread.bytes.len(),
             client.out.len(),
-            if client.out.is_empty() { "r" } else { "rw" },
+            if client.buffers.stuck { "rw" } else { "r" },
             client.last_command,
             client.user_name(),
             client.tracking.as_deref().map_or(-1, Tracking::redirect_id),
@@ -365,8 +365,15 @@ impl Engine {
     /// Ends the wait of a blocked client before its time; false if it does not wait for anything that can be given up.
     fn end_wait(&mut self, id: ClientId, with_error: bool) -> bool {
         match &mut self.sessions.clients[id].waiting {
-            Waiting::Keys(_) if with_error => self.unblock_with_error(id, blocking::BY_CLIENT),
+            Waiting::Keys(_) if with_error => {
+                self.unblock_with_error(id, blocking::BY_CLIENT);
+                self.note_failed_here();
+            }
             Waiting::Keys(_) => self.unblock_with_timeout(id),
+            Waiting::Replicas(_) if with_error => {
+                self.unblock_waiter_with_error(id, blocking::BY_CLIENT);
+                self.note_failed_here();
+            }
             Waiting::Replicas(on) => {
                 on.until_ms = Some(0);
                 self.serve_waiters();
@@ -374,6 +381,13 @@ impl Engine {
             _ => return false,
         }
         true
+    }
+
+    /// An error that the running command gives to another client is its own as well.
+    fn note_failed_here(&mut self) {
+        if let Some(number) = self.meter.running.number() {
+            self.meter.stats.per_command[number].failed += 1;
+        }
     }
 }
 
@@ -420,6 +434,15 @@ impl Engine {
         if client.is_some_and(|client| self.beyond_first_buffer(client) > 0) {
             self.limit_output(id);
         }
+    }
+
+    /// A client's connection did not take all of its output: now its limits count, and not only at the next tick. Whether it is closed
+    /// because of them.
+    pub fn output_stuck(&mut self, id: ClientId) -> bool {
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.buffers.stuck = !client.out.is_empty();
+        }
+        self.limit_output(id)
     }
 
     /// `client-output-buffer-limit` for a client to which something was written; whether it is closed because of it. Replicas are looked

@@ -42,12 +42,13 @@ impl Engine {
             Err(error) => return self.request_unknown(id, args, Some(&error)),
         };
         if self.calm && self.is_plain(id, entry, args) && self.is_let_through(entry, args) {
+            self.sessions.clients[id].last_command = entry.command.name;
             if let Err(error) = self.gate_access(id, entry, args) {
+                self.meter.stats.per_command[entry.number].rejected += 1;
                 self.refuse(id, &error);
                 return true;
             }
             debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
-            self.sessions.clients[id].last_command = entry.command.name;
             self.call(id, entry, args);
             self.note_offset(id);
             if !self.calm {
@@ -62,10 +63,6 @@ impl Engine {
     /// There is no such command, or it has no such subcommand.
     #[cold]
     fn request_unknown(&mut self, id: ClientId, args: Args<'_>, error: Option<&Error>) -> bool {
-        if self.is_paused(id, None) {
-            self.hold(id);
-            return false;
-        }
         let lacks_password = self.lacks_password(id);
         let before = self.replica_output(id);
         let answer = |engine: &mut Self| {
@@ -177,7 +174,8 @@ impl Engine {
     }
 
     fn run_through_gates(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
-        if self.is_paused(id, Some((entry, args)))
+        self.sessions.clients[id].last_command = entry.command.name;
+        if self.awaits_primary(id, entry, args)
             || self.is_throttled(id, entry, args)
             || self.touches_moving(id, entry, args)
             || self.writes_moving_slot(id, entry, args)
@@ -185,9 +183,10 @@ impl Engine {
             self.hold(id);
             return false;
         }
-        self.sessions.clients[id].last_command = entry.command.name;
         let before = self.replica_output(id);
-        self.answer(id, entry, args);
+        if !self.answer(id, entry, args) {
+            return false;
+        }
         if let Some(before) = before {
             self.cut_off_talking_replica(id, before);
         }
@@ -201,9 +200,13 @@ impl Engine {
         true
     }
 
-    /// Refuses, queues or runs a request.
-    fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
+    /// Refuses, queues or runs a request. False where a pause holds it back, as it does with nothing that is refused.
+    fn answer(&mut self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         let gates = self.gates(id, entry, args);
+        if gates.is_ok() && self.is_paused(id, entry, args) {
+            self.hold(id);
+            return false;
+        }
         if self.is_audited(id, entry) {
             self.audit(id, entry, args, gates.as_ref().err());
         }
@@ -214,7 +217,7 @@ impl Engine {
             } else {
                 self.refuse(id, &error);
             }
-            return;
+            return true;
         }
         if self.sessions.clients[id].transaction.multi.is_some()
             && !entry.command.traits.has(Traits::NOT_QUEUED)
@@ -223,7 +226,7 @@ impl Engine {
             if let Some(slot) = self.counted_slot(id, entry, args) {
                 self.note_slot_usage(slot, entry, args, 0, QUEUED_BYTES);
             }
-            return;
+            return true;
         }
         self.calm = self.is_calm();
         self.call(id, entry, args);
@@ -231,6 +234,7 @@ impl Engine {
         if !entry.command.traits.has(Traits::KEEPS_OFFSET) {
             self.note_offset(id);
         }
+        true
     }
 
     /// Answers an error instead of running a request. An open transaction will not run.
@@ -507,7 +511,8 @@ impl Engine {
         let ns = now_ns.saturating_sub(start_ns);
         self.meter.last_ns = now_ns;
         // A request that waits is counted when it has been served.
-        if self.shard.effects.block.is_none() {
+        let waits = self.shard.effects.block.is_some();
+        if !waits {
             let stats = &mut self.meter.stats.per_command[entry.number];
             stats.calls += 1;
             stats.ns += ns;
@@ -531,7 +536,7 @@ impl Engine {
                 }
             }
         }
-        if self.shard.effects.block.is_none() {
+        if !waits {
             if ns >= self.meter.noted_from_ns {
                 self.note_slow(id, entry, args, ns / 1000);
             }
@@ -541,6 +546,9 @@ impl Engine {
             self.remember_reads(id, entry, args);
         }
         self.apply_effects(id, entry, db, args);
+        if waits {
+            self.note_tried(id, ns);
+        }
         if self.sessions.tracking.is_used() && self.journal.group.depth == 0 && !self.in_script() {
             self.send_invalidations();
         }
@@ -564,7 +572,7 @@ impl Engine {
 
     /// For a command that took as long as somebody may want to know of.
     #[cold]
-    fn note_slow(&mut self, id: ClientId, entry: Entry, args: Args<'_>, usec: u64) {
+    pub(crate) fn note_slow(&mut self, id: ClientId, entry: Entry, args: Args<'_>, usec: u64) {
         self.note_command(LogKind::Slow, id, entry, args, usec);
         if usec >= LATENCY_FROM_US {
             let event = if entry.command.flags.has(Flags::FAST) {
@@ -595,6 +603,7 @@ impl Engine {
                     && let Err(error) = self.gate_patterns(id, entry, args)
                 {
                     self.sessions.clients[id].out.error(error.line());
+                    self.meter.stats.fail(entry.number, &error.line(), false);
                     return;
                 }
                 let reads = entry.command.flags.has(Flags::READONLY);

@@ -190,6 +190,7 @@ impl Engine {
         }
         for id in self.stop_waiting_for_replicas() {
             self.output_of(id).error(FORCED);
+            self.meter.stats.note_error(FORCED.as_bytes());
             self.close_after_reply(id);
         }
     }

@@ -326,6 +326,7 @@ impl Engine {
         let reason = reason.trim_start_matches("Protocol error: ");
         tracing::debug!("Protocol error ({reason}) from client: {line}. Query buffer: {shown}");
         client.out.err(error.text());
+        self.meter.stats.note_error(b"ERR Protocol error");
         client.unread.bytes = BytesMut::new();
         client.unread.parser.reset();
         self.close_after_reply(id);

@@ -543,9 +543,9 @@ impl Engine {
             tracing::warn!("BGSAVE for replication failed");
             self.journal.replicas.direct.clear();
             for id in waiting {
-                self.sessions.clients[id]
-                    .out
-                    .error("ERR BGSAVE failed, replication can't continue");
+                const FAILED: &str = "ERR BGSAVE failed, replication can't continue";
+                self.sessions.clients[id].out.error(FAILED);
+                self.meter.stats.note_error(FAILED.as_bytes());
                 self.close_after_reply(id);
             }
             return;

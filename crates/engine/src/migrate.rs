@@ -85,13 +85,22 @@ impl Engine {
                 .answers
                 .iter()
                 .find_map(|answer| answer.as_ref().err());
-            match (refused, &result.failed) {
-                (Some(error), _) => client
-                    .out
-                    .error(format!("ERR Target instance replied with error: {error}")),
-                (None, Some(error)) => client.out.error(error),
-                (None, None) if kept => client.out.error(CHANGED),
-                (None, None) => client.out.ok(),
+            let failed = match (refused, &result.failed) {
+                (Some(error), _) => {
+                    Some(format!("ERR Target instance replied with error: {error}"))
+                }
+                (None, Some(error)) => Some(error.clone()),
+                (None, None) => kept.then(|| CHANGED.to_owned()),
+            };
+            match &failed {
+                Some(error) => client.out.error(error),
+                None => client.out.ok(),
+            }
+            if let Some(error) = failed {
+                self.meter.stats.note_error(error.as_bytes());
+                if let Some(stats) = self.stats_of_last(running.client) {
+                    stats.failed += 1;
+                }
             }
             self.hold_unacknowledged(running.client, before);
             self.wake(running.client);
@@ -194,7 +203,7 @@ pub(crate) fn migrate(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         return Err(Error::text("ERR MIGRATE is not allowed in a transaction"));
     }
     let port = port(args[2]).ok_or(Error::text(
-        "ERR Can't connect to target node: Servname not supported for ai_socktype",
+        "IOERR error or timeout connecting to the client",
     ))?;
     engine.shard.effects.propagate_nothing();
     engine.keeper.transfers.next += 1;

@@ -7,7 +7,7 @@ use conf::ServerConfig;
 
 use crate::entry::Entry;
 use crate::meter::command_logs::{LogKind, Noted};
-use crate::sessions::client::Client;
+use crate::sessions::client::{Client, Quiet};
 use crate::{ClientId, Engine};
 
 /// Words of a command that a log keeps.
@@ -157,7 +157,12 @@ impl Engine {
         }
         line.extend_from_slice(b"\r\n");
         for monitor in self.sessions.monitors.clone() {
-            self.output_of(monitor).raw(&line);
+            // Who said QUIT has its last reply; CLIENT REPLY OFF is for this too.
+            let flags = self.sessions.clients.get(monitor);
+            let flags = flags.map(|client| client.flags);
+            if flags.is_some_and(|flags| !flags.closing && flags.quiet != Quiet::Yes) {
+                self.output_of(monitor).raw(&line);
+            }
         }
     }
 }

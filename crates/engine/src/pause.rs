@@ -62,19 +62,27 @@ impl Engine {
         }
     }
 
+    /// Whether a request has to wait until it is known who the primary is: nobody is sent to it, or refused as by a replica, before.
+    pub(crate) fn awaits_primary(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
+        let flags = self.sessions.clients[id].flags;
+        self.is_handing_over()
+            && !flags.replica
+            && !flags.internal
+            && (self.redirects(id, entry, args) || self.is_paused(id, entry, args))
+    }
+
     /// Whether a request of this client has to wait because of a pause. Our replicas are served, our primary waits.
-    pub(crate) fn is_paused(&self, id: ClientId, request: Option<(Entry, Args<'_>)>) -> bool {
+    pub(crate) fn is_paused(&self, id: ClientId, entry: Entry, args: Args<'_>) -> bool {
         let client = &self.sessions.clients[id];
         let flags = client.flags;
         let paused = self.sessions.paused_until_ms.is_some();
         if !self.holds_writes() {
             return false;
         }
-        // Until it is known who the primary is, nobody is sent to it.
-        let redirected = |(entry, args)| self.is_handing_over() && self.redirects(id, entry, args);
+        let queued = client.transaction.multi.is_some();
         let concerned = paused && !self.sessions.paused_writes_only
-            || request.is_some_and(redirected)
-            || request.is_some_and(|(entry, args)| self.would_write(id, entry, args));
+            || queued && self.may_write(entry, args)
+            || self.would_write(id, entry, args);
         // Who hands the role over goes on following.
         let follows = flags.master && (!paused || self.is_handing_over());
         concerned && !follows && !flags.replica && !flags.internal

@@ -565,7 +565,12 @@ impl script::Host for Caller<'_> {
         let entry = match self.engine.gates_for_script(self.id, args) {
             Ok(entry) => entry,
             Err(error) => {
-                self.engine.meter.stats.note_error(&error.line());
+                let stats = &mut self.engine.meter.stats;
+                stats.note_error(&error.line());
+                let entry = self.engine.index.find(args[0]);
+                if let Some(Ok(entry)) = entry.map(|entry| entry::resolve(entry, args)) {
+                    stats.per_command[entry.number].rejected += 1;
+                }
                 return reply.error(error.line());
             }
         };

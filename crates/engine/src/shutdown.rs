@@ -175,6 +175,7 @@ impl Engine {
             if let Some(client) = client.filter(|client| client.waiting == Waiting::Shutdown) {
                 client.waiting = Waiting::No;
                 self.output_of(id).error(FAILED.line());
+                self.meter.stats.note_error(&FAILED.line());
                 self.resume(id);
             }
         }

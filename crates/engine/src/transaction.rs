@@ -30,6 +30,11 @@ impl Engine {
         let selected = self.selected_by(args).filter(|_| selects);
         let client = &mut self.sessions.clients[id];
         if let Some(multi) = &mut client.transaction.multi {
+            if multi.broken || client.transaction.broken {
+                // It will not run: nothing of it need be kept.
+                client.out.status("QUEUED");
+                return;
+            }
             multi.db = selected.unwrap_or(multi.db);
             multi.any = multi.any.with(wants);
             for flag in [Flags::STALE, Flags::LOADING] {
@@ -61,8 +66,12 @@ impl Engine {
     }
 
     pub(crate) fn forget_watches(&mut self, id: ClientId) {
+        self.sessions.clients[id].transaction.broken = false;
+        self.drop_watches(id);
+    }
+
+    fn drop_watches(&mut self, id: ClientId) {
         let client = &mut self.sessions.clients[id];
-        client.transaction.broken = false;
         for Watched { at, .. } in std::mem::take(&mut client.transaction.watched) {
             if let Some(ids) = self.sessions.watchers.get_mut(&at) {
                 ids.retain(|other| *other != id);
@@ -106,6 +115,7 @@ impl Engine {
             return;
         };
         let gone = self.shard.keyspace.db_ref(at.0).peek(&at.1).is_none();
+        let mut broken = Vec::new();
         for id in ids {
             let client = &mut self.sessions.clients[*id];
             let watched = client
@@ -115,8 +125,13 @@ impl Engine {
                 .find(|watched| watched.at == *at);
             let was_expired =
                 watched.is_some_and(|watched| std::mem::take(&mut watched.expired) && gone);
-            client.transaction.broken |= !was_expired;
+            if !was_expired {
+                client.transaction.broken = true;
+                broken.push(*id);
+            }
         }
+        // Its EXEC fails whatever becomes of the rest.
+        broken.into_iter().for_each(|id| self.drop_watches(id));
     }
 
     fn there(&self, (db, key): &(usize, Box<[u8]>)) -> There {

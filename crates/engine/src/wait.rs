@@ -5,6 +5,7 @@ use conf::WriteAcknowledge;
 
 use crate::journal::replicas::ReplicaState;
 use crate::master::TOO_FEW_REPLICAS;
+use crate::meter::stats::CommandStats;
 use crate::sessions::client::Waiting;
 use crate::sessions::on_replicas::OnReplicas;
 use crate::{ClientId, Engine};
@@ -188,6 +189,7 @@ impl Engine {
             self.answer_late(id, |engine| match waiting {
                 Waiting::Replicas(_) if no_file => {
                     engine.sessions.clients[id].out.error(NO_FILE.line());
+                    engine.meter.stats.note_error(&NO_FILE.line());
                 }
                 Waiting::Replicas(on) => engine.answer_wait(id, &on, holders),
                 _ => {}
@@ -196,6 +198,30 @@ impl Engine {
             self.wake(id);
             self.resume(id);
         }
+    }
+
+    /// Answers an error to a client that waits for replicas, and ends its wait: one more call, which was refused.
+    pub(crate) fn unblock_waiter_with_error(&mut self, id: ClientId, error: &str) {
+        self.sessions.clients[id].waiting = Waiting::No;
+        self.journal.replicas.waiters.retain(|other| *other != id);
+        self.answer_late(id, |engine| engine.output_of(id).error(error));
+        self.meter.stats.note_error(error.as_bytes());
+        self.meter.stats.commands += 1;
+        self.sessions.clients[id].traffic.commands += 1;
+        if let Some(stats) = self.stats_of_last(id) {
+            stats.calls += 1;
+            stats.rejected += 1;
+            stats.times.add(0);
+        }
+        self.wake(id);
+        self.resume(id);
+    }
+
+    /// What is counted of the command that a client ran last.
+    pub(crate) fn stats_of_last(&mut self, id: ClientId) -> Option<&mut CommandStats> {
+        let name = self.sessions.clients.get(id)?.last_command;
+        let entry = self.index.find(name.as_bytes())?;
+        self.meter.stats.per_command.get_mut(entry.number)
     }
 
     /// Nobody waits for replicas any more: who did.

@@ -26,6 +26,11 @@ impl Running {
         self.names.get(number).copied()
     }
 
+    /// The command's number, if one runs.
+    pub(crate) fn number(&self) -> Option<usize> {
+        self.place.load(Ordering::Relaxed).checked_sub(1)
+    }
+
     /// The command of this number begins.
     pub(crate) fn begin(&self, number: usize) {
         self.place.store(number + 1, Ordering::Relaxed);

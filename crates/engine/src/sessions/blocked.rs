@@ -17,6 +17,8 @@ pub struct OnKeys {
     pub(crate) db: usize,
     /// [`crate::Now::mono_ms`]; none waits for ever.
     pub(crate) until_ms: Option<u64>,
+    /// How long its tries took, nanoseconds.
+    pub(crate) tried_ns: u64,
 }
 
 impl OnKeys {

@@ -246,6 +246,8 @@ pub(crate) struct Buffers {
     pub(crate) over_soft_since_ms: Option<u64>,
     /// What it counted for when its memory was last counted, bytes.
     pub(crate) counted: usize,
+    /// Its connection did not take all of its output.
+    pub(crate) stuck: bool,
 }
 
 /// What came and was not run yet.

@@ -147,6 +147,23 @@ fn scripts_may_do_what_their_caller_may() {
 }
 
 #[test]
+fn a_refused_command_is_the_last_one_and_counted() {
+    let mut server = server_with("+get ~l");
+    let b = server.b;
+    run(&mut server, "GET l");
+    assert!(run(&mut server, "SET l v").starts_with("-NOPERM"));
+    let log = admin(&mut server, "ACL LOG");
+    assert!(log.contains(" cmd=set "), "{log}");
+    let text = admin(&mut server, "INFO commandstats");
+    let line = text.lines().find(|line| line.starts_with("cmdstat_set:"));
+    assert!(
+        line.is_some_and(|line| line.contains("rejected_calls=1,")),
+        "{text}"
+    );
+    assert!(server.engine.output(b).is_some());
+}
+
+#[test]
 fn a_client_that_waited_is_checked_again() {
     let mut server = server_with("+blpop ~l");
     let b = server.b;

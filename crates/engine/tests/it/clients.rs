@@ -128,6 +128,113 @@ fn swapdb_breaks_watches_on_keys_that_are_others_now() {
 }
 
 #[test]
+fn a_pause_holds_back_nothing_that_is_refused() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    run(&mut server, b, "CLIENT PAUSE 1000 ALL");
+    for (line, reply) in [
+        (
+            "GET",
+            "-ERR wrong number of arguments for 'get' command\r\n",
+        ),
+        (
+            "nope",
+            "-ERR unknown command 'nope', with args beginning with: \r\n",
+        ),
+        (
+            "CLIENT nope",
+            "-ERR unknown subcommand 'nope'. Try CLIENT HELP.\r\n",
+        ),
+        ("PING", ""),
+    ] {
+        assert_eq!(run(&mut server, a, line), reply, "{line}");
+    }
+    server.engine.set_now(Now {
+        mono_ms: 2_000,
+        unix_us: 1_000_002_000_000,
+    });
+    server.engine.tick();
+    server.engine.end_turn();
+    assert_eq!(taken(&mut server.engine, a), "+PONG\r\n");
+    let subscriber = server.engine.accept(peer()).expect("a place");
+    let subscribed = run(&mut server, subscriber, "SUBSCRIBE ch");
+    assert!(subscribed.ends_with(":1\r\n"), "{subscribed}");
+    run(&mut server, b, "CLIENT PAUSE 1000 WRITE");
+    let refused = run(&mut server, subscriber, "SET k v");
+    assert!(refused.starts_with("-ERR Can't execute 'set'"), "{refused}");
+    // What is put into a queue waits as if it ran now.
+    assert_eq!(run(&mut server, a, "MULTI"), "+OK\r\n");
+    assert_eq!(run(&mut server, a, "GET k"), "+QUEUED\r\n");
+    assert_eq!(run(&mut server, a, "SET k v"), "");
+    run(&mut server, b, "CLIENT UNPAUSE");
+    server.engine.end_turn();
+    assert_eq!(taken(&mut server.engine, a), "+QUEUED\r\n");
+}
+
+#[test]
+fn a_broken_transaction_keeps_nothing() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    for line in ["MULTI", "GET k", "nope", "GET k"] {
+        run(&mut server, a, line);
+    }
+    assert_eq!(run(&mut server, a, "GET k"), "+QUEUED\r\n");
+    let listed = run(&mut server, b, "CLIENT LIST FLAGS x");
+    assert!(listed.contains(" multi=1 "), "{listed}");
+    assert!(run(&mut server, a, "EXEC").starts_with("-EXECABORT"));
+}
+
+#[test]
+fn monitors_that_want_no_reply_or_said_quit_are_shown_nothing() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    run(&mut server, a, "MONITOR");
+    run(&mut server, b, "PING");
+    assert!(taken(&mut server.engine, a).contains("\"PING\""));
+    run(&mut server, a, "CLIENT REPLY OFF");
+    run(&mut server, b, "PING");
+    assert_eq!(taken(&mut server.engine, a), "");
+    let shown = run(&mut server, a, "CLIENT REPLY ON");
+    assert!(shown.starts_with("+OK\r\n"), "{shown}");
+    assert_eq!(run(&mut server, a, "QUIT"), "+OK\r\n");
+}
+
+#[test]
+fn nothing_is_watched_any_more_once_a_watched_key_was_changed() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    run(&mut server, a, "WATCH k l");
+    assert!(info(&mut server, "clients").contains("total_watched_keys:2\r\n"));
+    run(&mut server, b, "SET k v");
+    let shown = run(&mut server, a, "CLIENT INFO");
+    assert!(shown.contains(" watch=0 "), "{shown}");
+    assert!(info(&mut server, "clients").contains("total_watched_keys:0\r\n"));
+    run(&mut server, a, "MULTI");
+    assert_eq!(run(&mut server, a, "EXEC"), "*-1\r\n");
+    run(&mut server, a, "WATCH k");
+    run(&mut server, a, "MULTI");
+    assert_eq!(run(&mut server, a, "EXEC"), "*0\r\n");
+}
+
+#[test]
+fn a_client_is_to_be_written_to_once_its_connection_did_not_take_all() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let shown = |server: &mut Server| {
+        let line = run(server, b, "CLIENT LIST FLAGS N NOT-NAME b");
+        let own = line.lines().find(|line| line.contains("cmd=ping"));
+        own.unwrap_or_default().to_owned()
+    };
+    server.engine.receive(a, b"PING\r\n");
+    assert!(shown(&mut server).contains(" events=r "));
+    server.engine.output_stuck(a);
+    assert!(shown(&mut server).contains(" events=rw "));
+    taken(&mut server.engine, a);
+    server.engine.output_done(a);
+    assert!(shown(&mut server).contains(" events=r "));
+}
+
+#[test]
 fn who_is_held_back_counts_as_blocked() {
     let mut server = Server::new();
     let (a, b) = (server.a, server.b);

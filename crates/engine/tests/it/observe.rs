@@ -1,6 +1,6 @@
 //! What the server tells of its work: INFO, the command logs, MONITOR, LATENCY, MEMORY; and that it keeps secrets.
 
-use engine::ChildEnd;
+use engine::{ChildEnd, Now};
 
 use crate::harness::{Server, taken};
 
@@ -179,7 +179,10 @@ fn time_above_maxmemory_is_told() {
         "{text}"
     );
     server.run(a, &["CONFIG", "SET", "maxmemory", "0"]);
-    server.engine.end_turn();
+    server.engine.set_now(Now {
+        mono_ms: 5_000,
+        unix_us: 1_000_005_000_000,
+    });
     server.engine.tick();
     assert_tells(&mut server, "stats", &["current_eviction_exceeded_time:0"]);
 }
