@@ -108,7 +108,7 @@ pub(crate) fn bitfield_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 }
 
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_write: bool) -> Done {
-    let operations = operations(args, may_write)?;
+    let operations = operations(args, may_write, ctx.longest_string())?;
     let key = args[1];
     let last_written = operations
         .iter()
@@ -176,7 +176,7 @@ fn read_all(ctx: &mut Ctx<'_>, key: &[u8], operations: &[Operation]) -> Done {
     Ok(())
 }
 
-fn operations(args: Args<'_>, may_write: bool) -> Result<Vec<Operation>, Error> {
+fn operations(args: Args<'_>, may_write: bool, most: usize) -> Result<Vec<Operation>, Error> {
     let mut reader = Reader::from(args, 2);
     let mut all = Vec::new();
     let mut overflow = Overflow::Wrap;
@@ -200,7 +200,7 @@ fn operations(args: Args<'_>, may_write: bool) -> Result<Vec<Operation>, Error> 
             return Err(Error::Syntax);
         };
         let width = Width::read(reader.word()?)?;
-        let offset = offset(reader.word()?, width.bits)?;
+        let offset = offset(reader.word()?, width.bits, most)?;
         let action = match kind {
             0 => Action::Get,
             1 => Action::Set(reader.int()?),
@@ -227,8 +227,8 @@ fn operations(args: Args<'_>, may_write: bool) -> Result<Vec<Operation>, Error> 
 
 const OUT_OF_RANGE: Error = Error::text("ERR bit offset is not an integer or out of range");
 
-/// A bit's position, or `#n` for the n-th integer of this width. It begins within the longest string.
-fn offset(word: &[u8], bits: u32) -> Result<usize, Error> {
+/// A bit's position, or `#n` for the n-th integer of this width. It begins within the longest string, which has `most` bytes.
+fn offset(word: &[u8], bits: u32, most: usize) -> Result<usize, Error> {
     let (number, unit) = match word {
         [b'#', number @ ..] => (number, bits as usize),
         number => (number, 1),
@@ -238,7 +238,7 @@ fn offset(word: &[u8], bits: u32) -> Result<usize, Error> {
         .and_then(|number| usize::try_from(number).ok());
     number
         .and_then(|number| number.checked_mul(unit))
-        .filter(|offset| offset / 8 < MAX_STRING_BYTES)
+        .filter(|offset| offset / 8 < most)
         .ok_or(OUT_OF_RANGE)
 }
 

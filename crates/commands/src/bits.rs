@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store::{Db, Owned, Value, ValueMut};
 
 use crate::args::{int, is};
-use crate::string::{MAX_STRING_BYTES, byte_range};
+use crate::string::byte_range;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// Bytes handled at once.
@@ -20,20 +20,18 @@ pub(crate) fn empty_raw() -> Owned {
     }
 }
 
-/// Byte and mask of a bit within the longest string.
-fn parse_offset(word: &[u8]) -> Result<(usize, u8), Error> {
+/// Byte and mask of a bit within the longest string, which has `most` bytes.
+fn parse_offset(word: &[u8], most: usize) -> Result<(usize, u8), Error> {
     let out_of_range = Error::text("ERR bit offset is not an integer or out of range");
     let bit = int(word).ok().and_then(|bit| usize::try_from(bit).ok());
-    let bit = bit
-        .filter(|bit| bit / 8 < MAX_STRING_BYTES)
-        .ok_or(out_of_range)?;
+    let bit = bit.filter(|bit| bit / 8 < most).ok_or(out_of_range)?;
     Ok((bit / 8, 0x80 >> (bit % 8)))
 }
 
 /// SETBIT key offset bit
 pub(crate) fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
-    let (byte, mask) = parse_offset(args[2])?;
+    let (byte, mask) = parse_offset(args[2], ctx.longest_string())?;
     let on = match int(args[3]) {
         Ok(0) => false,
         Ok(1) => true,
@@ -59,7 +57,7 @@ pub(crate) fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// GETBIT key offset
 pub(crate) fn getbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    let (byte, mask) = parse_offset(args[2])?;
+    let (byte, mask) = parse_offset(args[2], ctx.longest_string())?;
     let bit = match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => false,
         Some(Value::Str(string)) => string

@@ -21,6 +21,8 @@ pub type Done = Result<(), Error>;
 pub struct Settings {
     /// Thresholds between compact and large encodings.
     pub limits: Limits,
+    /// The longest string that a command makes of a shorter one (`proto-max-bulk-len`), bytes.
+    pub string_bytes: usize,
     /// `hll-sparse-max-bytes`
     pub hll_sparse_max_bytes: usize,
     /// `rdbcompression`, for DUMP.
@@ -40,6 +42,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            string_bytes: crate::string::MAX_STRING_BYTES,
             hll_sparse_max_bytes: 3000,
             compress: true,
             trust: Trust::default(),
@@ -83,6 +86,15 @@ pub struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
+    /// The longest string that the command may make, bytes. Who applies what others have done takes it as it is.
+    pub(crate) fn longest_string(&self) -> usize {
+        if self.replaying {
+            crate::string::MAX_STRING_BYTES
+        } else {
+            self.settings.string_bytes
+        }
+    }
+
     /// Argument `index` as a string value to be stored, as it is; its buffer is handed over where it is big.
     #[must_use]
     pub fn take_str<'b>(&mut self, args: Args<'b>, index: usize) -> StrNew<'b> {

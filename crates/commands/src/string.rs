@@ -12,13 +12,11 @@ use crate::{Args, Ctx, Done, Error, EventClass};
 /// The longest string, bytes.
 pub(crate) const MAX_STRING_BYTES: usize = 512 * 1024 * 1024;
 
-/// Whether a string may have this length.
-pub(crate) fn check_length(bytes: Option<usize>) -> Result<usize, Error> {
-    bytes
-        .filter(|bytes| *bytes <= MAX_STRING_BYTES)
-        .ok_or(Error::text(
-            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-        ))
+/// Whether a string may have this length, where the longest one has `most` bytes.
+pub(crate) fn check_length(bytes: Option<usize>, most: usize) -> Result<usize, Error> {
+    bytes.filter(|bytes| *bytes <= most).ok_or(Error::text(
+        "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+    ))
 }
 
 /// The string at `key`, for reading.
@@ -516,10 +514,11 @@ pub(crate) fn sum_text(a: LongDouble, b: LongDouble) -> Result<String, Error> {
 pub(crate) fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let key = args[1];
     let value = ctx.take_str(args, 2);
+    let most = ctx.longest_string();
     let db = ctx.keyspace.db(ctx.db);
     let length = match db.write(key) {
         Some(ValueMut::Str(mut string)) => {
-            check_length(string.see().len().checked_add(args[2].len()))?;
+            check_length(string.see().len().checked_add(args[2].len()), most)?;
             string.append(args[2])
         }
         Some(_) => return Err(Error::WrongType),
@@ -545,6 +544,7 @@ pub(crate) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, value) = (args[1], args[3]);
     let offset =
         usize::try_from(int(args[2])?).map_err(|_| Error::text("ERR offset is out of range"))?;
+    let most = ctx.longest_string();
     let db = ctx.keyspace.db(ctx.db);
     let old = match db.write(key) {
         None => None,
@@ -555,7 +555,7 @@ pub(crate) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.reply.count(old.unwrap_or(0));
         return Ok(());
     }
-    check_length(offset.checked_add(value.len()))?;
+    check_length(offset.checked_add(value.len()), most)?;
     let empty = || Owned::Bytes {
         bytes: bytes::Bytes::new(),
         raw: true,

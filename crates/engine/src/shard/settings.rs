@@ -4,6 +4,9 @@ use commands::Settings;
 use conf::ServerConfig;
 use store::Limits;
 
+/// No command makes a longer string, whatever `proto-max-bulk-len` is: an append-only file could not be read with it.
+const LONGEST_STRING_BYTES: usize = 512 * 1024 * 1024;
+
 /// What data commands see of the configuration.
 pub(crate) fn settings(config: &ServerConfig) -> Settings {
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
@@ -20,6 +23,7 @@ pub(crate) fn settings(config: &ServerConfig) -> Settings {
             stream_node_bytes: size(config.stream_node_max_bytes),
             stream_node_entries: size(config.stream_node_max_entries),
         },
+        string_bytes: size(config.proto_max_bulk_len).min(LONGEST_STRING_BYTES),
         hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
         trust: rdb::Trust {
             any_version: config.rdb_version_check == conf::VersionCheck::Relaxed,

@@ -33,6 +33,36 @@ fn protected_mode_lets_nobody_in_from_elsewhere() {
 }
 
 #[test]
+fn no_command_makes_a_string_longer_than_an_argument_may_be() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["CONFIG", "SET", "proto-max-bulk-len", "1mb"]);
+    let text = "x".repeat(1 << 20);
+    assert_eq!(server.run(a, &["SET", "k", &text]), "+OK\r\n");
+    let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+    let beyond = "-ERR bit offset is not an integer or out of range\r\n";
+    for (words, reply) in [
+        (&["APPEND", "k", "y"][..], too_long),
+        (&["SETRANGE", "k", "1048576", "y"], too_long),
+        (&["SETRANGE", "k", "1048575", "y"], ":1048576\r\n"),
+        (&["SETBIT", "b", "8388608", "1"], beyond),
+        (&["SETBIT", "b", "8388607", "1"], ":0\r\n"),
+        (&["GETBIT", "b", "8388608"], beyond),
+        (&["BITFIELD", "b", "SET", "u8", "8388608", "1"], beyond),
+        (&["BITFIELD", "b", "GET", "u8", "8388600"], "*1\r\n:1\r\n"),
+        (&["STRLEN", "k"], ":1048576\r\n"),
+    ] {
+        assert_eq!(server.run(a, words), reply, "{words:?}");
+    }
+    server.run(a, &["CONFIG", "SET", "proto-max-bulk-len", "2gb"]);
+    assert_eq!(server.run(a, &["APPEND", "k", "y"]), ":1048577\r\n");
+    assert_eq!(
+        server.run(a, &["SETRANGE", "k", "536870912", "y"]),
+        too_long
+    );
+}
+
+#[test]
 fn debug_and_modules_have_to_be_enabled() {
     let mut server = Server::with(ServerConfig {
         enable_debug_command: Permission::No,
