@@ -1,6 +1,8 @@
 //! Requests on their way to a command: gates that close, and reads that are cut before others run.
 
 use engine::Requests;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use crate::harness::{Server, request, taken};
 
@@ -184,5 +186,70 @@ fn a_long_inline_request_may_come_in_pieces() {
         assert_eq!(taken(&mut server.engine, a), "+OK\r\n");
         let kept = server.run(a, &["STRLEN", "k"]);
         assert_eq!(kept, format!(":{}\r\n", length / 4));
+    }
+}
+
+/// A request, written inline or not. Words have up to 150 KB, small ones are more frequent.
+fn some_request() -> impl Strategy<Value = Vec<u8>> {
+    let word = || {
+        let lengths = prop_oneof![
+            0..9_usize,
+            0..2_000_usize,
+            0..40_000_usize,
+            30_000..150_000_usize
+        ];
+        (lengths, any::<[u8; 7]>()).prop_map(|(length, some)| {
+            some.iter()
+                .copied()
+                .cycle()
+                .take(length)
+                .collect::<Vec<u8>>()
+        })
+    };
+    (0..6, word(), word(), any::<bool>()).prop_map(|(which, key, value, inline)| {
+        let words: &[&[u8]] = match which {
+            0 => &[b"SET", &key, &value],
+            1 => &[b"APPEND", b"k", &value],
+            2 => &[b"LPUSH", b"l", &value],
+            3 => &[b"HINCRBY", &key, &value],
+            4 => &[b"ECHO", &value],
+            _ => &[b"GETRANGE", b"k", b"0", b"-1"],
+        };
+        if inline && key.len() + value.len() < 60_000 {
+            let letter = |byte: &u8| char::from(b'a' + byte % 26);
+            let line: Vec<String> = words
+                .iter()
+                .map(|word| {
+                    let inside: String = word.iter().map(letter).collect();
+                    format!("\"{inside}\"")
+                })
+                .collect();
+            return (line.join(" ") + "\r\n").into_bytes();
+        }
+        request(words)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn requests_are_answered_alike_wherever_they_are_cut(
+        requests in vec(some_request(), 1..12),
+        cuts in vec(prop_oneof![1..3_usize, 1..5_000_usize, 1..200_000_usize], 1..40),
+    ) {
+        let sent = requests.concat();
+        let mut whole = Server::new();
+        whole.engine.receive(whole.a, &sent);
+        let expected = taken(&mut whole.engine, whole.a);
+        let mut cut = Server::new();
+        let (mut answered, mut rest) = (String::new(), &sent[..]);
+        for length in cuts.into_iter().chain([usize::MAX]) {
+            let (piece, later) = rest.split_at(length.min(rest.len()));
+            cut.engine.receive(cut.a, piece);
+            answered += &taken(&mut cut.engine, cut.a);
+            rest = later;
+        }
+        prop_assert!(answered == expected && !answered.is_empty());
     }
 }
