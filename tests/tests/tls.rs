@@ -270,6 +270,26 @@ fn nodes_meet_over_tls_and_trib_sees_them() {
         "{}",
         checked.out
     );
+    // A user that may only look sees all of it.
+    let rules = "on >looks +ping +info +cluster|nodes +cluster|info";
+    for (node, _) in &nodes {
+        assert_eq!(node.text(&format!("ACL SETUSER looker {rules}")), "OK");
+    }
+    let mut watch: Vec<&str> = tls.to_vec();
+    watch.extend(["--user", "looker", "-a", "looks", "watch", "--text"]);
+    watch.extend(["--count", "2", "--interval", "0.1", &addresses[0]]);
+    let watched = run(&binary("trib"), &watch, "");
+    assert_eq!(watched.code, Some(0), "{}", watched.out);
+    let whole = "3 nodes, 3 masters; 16384 of 16384 slots covered";
+    assert_eq!(watched.out.matches(whole).count(), 2, "{}", watched.out);
+    for address in &addresses {
+        assert!(watched.out.contains(address), "{}", watched.out);
+    }
+    let wrong: Vec<&str> = watch
+        .iter()
+        .map(|word| if *word == "looks" { "other" } else { word })
+        .collect();
+    assert_eq!(run(&binary("trib"), &wrong, "").code, Some(1));
     let refused = run(
         &binary("trib"),
         &["--tls", "--cacert", &ca, "check", &addresses[0]],
