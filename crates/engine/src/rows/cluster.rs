@@ -231,7 +231,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
-            .traits("from_master")
+            .traits("from_master may_replicate")
             .args(
                 "slot:int subcommand{importing/node-id=IMPORTING \
                 migrating/node-id=MIGRATING node/node-id=NODE stable:token=STABLE} \
@@ -272,7 +272,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
-            .traits("internal from_master replayed")
+            .traits("internal from_master replayed may_replicate")
             .about("9.0.0", "What nodes say to each other while slots move")
             .run(slot_migration::sync),
         ]),

@@ -175,6 +175,11 @@ fn scripts_are_refused_by_what_they_declare() {
         let reply = server.run(a, &[command, &script, "0"]);
         assert!(reply.contains(read_only), "{script}: {reply}");
     }
+    // What is replicated without being a write to keys.
+    for words in ["'publish','c','m'", "'cluster','setslot','1','stable'"] {
+        let reply = server.run(a, &["EVAL_RO", &format!("return redis.call({words})"), "0"]);
+        assert!(reply.contains(read_only), "{words}: {reply}");
+    }
     let undeclared = server.run(a, &["EVAL_RO", &format!("#!lua\n{write}"), "0"]);
     assert_eq!(
         undeclared,
