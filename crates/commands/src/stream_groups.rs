@@ -83,6 +83,26 @@ impl<'a> Claims<'a> {
         ]);
     }
 
+    /// As [`Claims::propagate`], where this consumer was made: who has claimed nothing is told of too.
+    fn propagate_with(self, effects: &mut Effects, made: Option<&[u8]>) {
+        let told = |name: &&[u8]| {
+            self.commands
+                .iter()
+                .any(|[consumer, ..]| **consumer == **name)
+        };
+        if let Some(name) = made.filter(|name| !told(name)) {
+            let command = [
+                b"XGROUP",
+                &b"CREATECONSUMER"[..],
+                self.key,
+                self.group,
+                name,
+            ];
+            effects.propagate_instead(&command);
+        }
+        self.propagate(effects);
+    }
+
     pub(crate) fn propagate(self, effects: &mut Effects) {
         for [consumer, id, time, count, last_id] in &self.commands {
             effects.propagate_instead(&[
@@ -451,8 +471,8 @@ fn claimed_group(ctx: &mut Ctx<'_>, key: &[u8], name: &[u8]) -> Done {
     group.map(|_| ()).ok_or_else(|| no_group(key, name, ""))
 }
 
-/// The consumer that claims; made where there is none.
-fn claimer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Option<ConsumerId> {
+/// The consumer that claims, and whether it was made: where there is none it is.
+fn claimer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Option<(ConsumerId, bool)> {
     let (key, now_ms) = (args[1], ctx.unix_ms());
     let stream = stream::write(ctx, key).ok()??;
     let group = stream.group_mut(args[2])?;
@@ -462,7 +482,7 @@ fn claimer(ctx: &mut Ctx<'_>, args: Args<'_>) -> Option<ConsumerId> {
         ctx.effects.dirty += 1;
         ctx.event(key, EventClass::Stream, "xgroup-createconsumer");
     }
-    Some(id)
+    Some((id, made))
 }
 
 /// An entry is gone from the stream: it is pending no more.
@@ -482,7 +502,7 @@ pub(crate) fn xclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     claimed_group(ctx, key, name)?;
     let claiming = Claiming::read(args, now_ms.cast_signed())?;
     ctx.effects.propagate_nothing();
-    let Some(consumer) = claimer(ctx, args) else {
+    let Some((consumer, made)) = claimer(ctx, args) else {
         return Ok(());
     };
     let Some(ValueMut::Stream(stream)) = ctx.keyspace.db(ctx.db).write(key) else {
@@ -525,7 +545,7 @@ pub(crate) fn xclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         ctx.effects.dirty += 1;
         propagate_group_id(ctx.effects, key, name, group.last_id, group.entries_read);
     }
-    claims.propagate(ctx.effects);
+    claims.propagate_with(ctx.effects, made.then_some(args[3]));
     Ok(())
 }
 
@@ -615,7 +635,7 @@ pub(crate) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let sweep = Sweep::read(args)?;
     group?;
     ctx.effects.propagate_nothing();
-    let Some(consumer) = claimer(ctx, args) else {
+    let Some((consumer, made)) = claimer(ctx, args) else {
         return Ok(());
     };
     let Some(ValueMut::Stream(stream)) = ctx.keyspace.db(ctx.db).write(key) else {
@@ -638,7 +658,7 @@ pub(crate) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
         reply_id(ctx.reply, id);
     }
     ctx.effects.dirty += claims.commands.len() as u64;
-    claims.propagate(ctx.effects);
+    claims.propagate_with(ctx.effects, made.then_some(args[3]));
     Ok(())
 }
 

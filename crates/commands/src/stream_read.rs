@@ -72,7 +72,9 @@ pub(crate) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             After::Id(id) => (Some(id), true),
             After::Delivered => (undelivered(ctx, key, name), false),
         };
-        see_consumer(ctx, key, (name, consumer), wanted.no_ack);
+        // What is delivered and pending tells of the consumer too.
+        let alone = wanted.no_ack || history || id.is_none();
+        see_consumer(ctx, key, (name, consumer), alone);
         let Some(id) = id else { continue };
         streams.get_or_insert_with(|| ctx.reply.begin_array());
         length += 1;
@@ -267,8 +269,8 @@ fn undelivered(ctx: &mut Ctx<'_>, key: &[u8], group: &[u8]) -> Option<StreamId> 
     (stream.last()?.id() > delivered).then_some(delivered)
 }
 
-/// The consumer has asked; it is made where there is none.
-fn see_consumer(ctx: &mut Ctx<'_>, key: &[u8], (group, name): (&[u8], &[u8]), no_ack: bool) {
+/// The consumer has asked; it is made where there is none. `alone`: nothing else will tell of it.
+fn see_consumer(ctx: &mut Ctx<'_>, key: &[u8], (group, name): (&[u8], &[u8]), alone: bool) {
     let now_ms = ctx.unix_ms();
     let Some(ValueMut::Stream(stream)) = ctx.keyspace.db(ctx.db).write(key) else {
         return;
@@ -281,7 +283,7 @@ fn see_consumer(ctx: &mut Ctx<'_>, key: &[u8], (group, name): (&[u8], &[u8]), no
     if made {
         ctx.effects.dirty += 1;
         ctx.event(key, EventClass::Stream, "xgroup-createconsumer");
-        if no_ack {
+        if alone {
             let command = [b"XGROUP", &b"CREATECONSUMER"[..], key, group, name];
             ctx.effects.propagate_instead(&command);
         }

@@ -158,3 +158,23 @@ fn a_reader_waits_for_what_comes_after_now() {
         ("XREAD STREAMS s +", r#"[["s" [["3-1" ["a" "1"]]]]]"#),
     ]);
 }
+
+#[test]
+fn a_consumer_that_gets_nothing_is_told_of() {
+    for line in [
+        "XREADGROUP GROUP g c STREAMS s >",
+        "XREADGROUP GROUP g c STREAMS s 0",
+        "XAUTOCLAIM s g c 0 -",
+        "XCLAIM s g c 0 1-0",
+    ] {
+        let mut server = Server::new();
+        server.check(&[
+            ("XADD s 1-0 a 1", r#""1-0""#),
+            ("XGROUP CREATE s g $", "OK"),
+        ]);
+        let effects = server.effects(line);
+        let expected = "stream xgroup-createconsumer s, as XGROUP CREATECONSUMER s g c";
+        assert!(effects.contains(expected), "{line}: {effects}");
+        assert!(!server.effects(line).contains("CREATECONSUMER"), "{line}");
+    }
+}
