@@ -26,6 +26,7 @@ mod hyperloglog;
 mod keys;
 mod lcs;
 mod list;
+pub mod older;
 pub mod rng;
 pub mod rows;
 mod scan;

@@ -321,6 +321,9 @@ impl Engine {
                 self.check_migrations();
                 self.delete_some_of_slot(slot, u64::MAX, Deletion::Moved);
             }
+            Event::FlushSlot(slot) if self.journal.replicas.older.level.is_some() => {
+                self.delete_some_of_slot(slot, u64::MAX, Deletion::Moved);
+            }
             Event::FlushSlot(slot) => {
                 self.delete_some_of_slot(slot, u64::MAX, Deletion::Flushed);
                 let slot = slot.to_string();

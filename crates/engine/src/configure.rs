@@ -220,6 +220,7 @@ impl Engine {
             .users
             .set_all_channels(crate::sessions::access::all_channels(&self.config));
         self.shard.dumper.version = crate::engine::rdb_version(&self.config);
+        self.set_stream_level();
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);
         self.apply_notify();

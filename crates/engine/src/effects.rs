@@ -54,14 +54,7 @@ impl Engine {
             Propagation::AsIs if dirty == 0 => {}
             Propagation::AsIs | Propagation::Forced => self.propagate(db, args),
             Propagation::Replicas => self.propagate_to_replicas(db, args),
-            Propagation::Instead(commands) => {
-                self.begin_group();
-                for command in commands {
-                    let words: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
-                    self.propagate(db, &words);
-                }
-                self.end_group();
-            }
+            Propagation::Instead(commands) => self.propagate_all(db, &commands),
         }
         if !self.shard.effects.ready.is_empty() {
             self.sessions.ready.append(&mut self.shard.effects.ready);
@@ -85,11 +78,6 @@ impl Engine {
         }
     }
 
-    /// The command that tells files and replicas of a removal. A replica that may be older than UNLINK is told DEL.
-    pub(crate) fn removal(&self, lazy: bool) -> &'static [u8] {
-        commands::removal(lazy && !self.journal.replicas.is_any_old)
-    }
-
     fn propagate_noted(&mut self) {
         // They happened before what the command did.
         let later = std::mem::take(&mut self.shard.effects.events);
@@ -100,7 +88,10 @@ impl Engine {
                 if self.sessions.tracking.is_used() {
                     self.key_changed(None, &key);
                 }
-                self.propagate(db, &[self.removal(self.config.lazyfree_lazy_expire), &key]);
+                self.propagate(
+                    db,
+                    &[commands::removal(self.config.lazyfree_lazy_expire), &key],
+                );
                 self.shard
                     .effects
                     .event(db, &key, EventClass::Expired, "expired");
@@ -132,7 +123,7 @@ impl Engine {
 
     /// Fields that a cycle deleted: an HDEL for each hash, and a DEL where nothing is left of it.
     fn propagate_expired_fields(&mut self, db: usize) {
-        let removal = self.removal(self.config.lazyfree_lazy_expire);
+        let removal = commands::removal(self.config.lazyfree_lazy_expire);
         for gone in self.shard.keyspace.db(db).take_expired_fields() {
             let key = &gone.key;
             self.meter.stats.removed.expired_fields += gone.fields.len() as u64;

@@ -137,7 +137,7 @@ impl Engine {
             self.meter.stats.removed.evicted += 1;
             self.propagate(
                 db,
-                &[self.removal(self.config.lazyfree_lazy_eviction), &key],
+                &[commands::removal(self.config.lazyfree_lazy_eviction), &key],
             );
             self.shard.effects.touch(db, &key);
             self.shard

@@ -3,6 +3,7 @@
 pub(crate) mod append_only;
 pub(crate) mod durable;
 pub(crate) mod group;
+pub(crate) mod older;
 pub(crate) mod place;
 pub(crate) mod refusal;
 pub(crate) mod replicas;

@@ -62,6 +62,7 @@ mod module;
 mod nodes_file;
 mod now;
 mod observe;
+mod older;
 mod pause;
 mod persistence;
 mod propagate;

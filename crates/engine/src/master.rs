@@ -254,6 +254,13 @@ impl Engine {
         if !self.names_stream(&name, stream, from) {
             return false;
         }
+        if from.is_some_and(|from| !self.understands_from(id, from)) {
+            tracing::info!(
+                "Partial resynchronization not accepted: behind offset {} the stream has commands that replica {name} does not know",
+                from.map_or(0, |from| from.saturating_add(1))
+            );
+            return false;
+        }
         // What is kept for those who read it or are to ask for it counts, from now on.
         self.trim_backlog();
         let kept = from.filter(|from| {
@@ -300,7 +307,7 @@ impl Engine {
     }
 
     /// What a replica has told of itself.
-    fn announced(&self, id: ClientId) -> Announced {
+    pub(crate) fn announced(&self, id: ClientId) -> Announced {
         let client = self.sessions.clients.get(id);
         client
             .and_then(|client| client.announced.as_deref())
@@ -337,6 +344,8 @@ impl Engine {
         replicas.selected = selected;
         replicas.fork_offset = None;
         replicas.none_since_ms = self.now.mono_ms;
+        // Nothing is kept of what came before.
+        replicas.older.since = replicas.older.since.min(offset);
         replicas.backlog = Some(Backlog::new(offset, self.config.repl_backlog_size));
     }
 
@@ -352,6 +361,7 @@ impl Engine {
         self.journal.replicas.most = 0;
         self.journal.replicas.selected = None;
         self.journal.replicas.none_since_ms = self.now.mono_ms;
+        self.note_own_level();
     }
 
     fn add_replica(&mut self, id: ClientId, state: ReplicaState, psync: bool, sent: u64) {
@@ -375,9 +385,6 @@ impl Engine {
             over_soft_since_ms: None,
         };
         client.replica = Some(Box::new(replica));
-        // A reader that names no port of its own is no server.
-        let knows_streams = client.announced.as_ref().is_some_and(|told| told.psync2);
-        self.journal.replicas.is_any_old |= client.listening_port != 0 && !knows_streams;
         if !self.journal.replicas.ids.contains(&id) {
             self.journal.replicas.ids.push(id);
         }
@@ -498,7 +505,11 @@ impl Engine {
         !told.rdb_channel
             && self.copies_left() > 0
             && (told.psync2 || self.keeper.persistence.dump_is_old)
-            && self.journal.replicas.fork_offset.is_some()
+            && self
+                .journal
+                .replicas
+                .fork_offset
+                .is_some_and(|fork| self.understands_from(id, fork))
             && !self.is_lost(self.stream_since_fork().saturating_mul(2))
     }
 
@@ -821,6 +832,7 @@ impl Engine {
         self.journal.replicas.backlog = None;
         self.journal.replicas.selected = None;
         self.rename_stream();
+        self.forget_old_replicas();
     }
 
     /// `client-output-buffer-limit replica`, but not less than the part of the stream that is kept anyway: who is cut off within that
@@ -1010,6 +1022,7 @@ pub(crate) fn sync(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         );
         return Err(error);
     }
+    engine.meet_replica(id)?;
     if let Some(parts) = engine.announced(id).parts {
         return engine.send_filtered_dump(id, parts, psync);
     }

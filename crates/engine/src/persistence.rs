@@ -106,6 +106,9 @@ impl Engine {
         let mut request = self.save_request();
         // A replica that comes meanwhile may be sent it, too.
         request.any_reader = purpose == Purpose::Sync || self.has_stream();
+        if self.keeper.persistence.dump_is_old && purpose != Purpose::Rewrite {
+            request.version = request.version.or(Some(rdb::Version::OLDEST_WRITTEN));
+        }
         if let Some(node) = self.keeper.cluster.as_ref().filter(|_| request.any_reader) {
             request.facts.open_slots = node.open_slots();
         }
@@ -182,6 +185,7 @@ impl Engine {
             return;
         }
         if std::mem::take(&mut self.keeper.persistence.save_scheduled) {
+            self.keeper.persistence.dump_is_old = false;
             // Where it cannot be forked, that was logged.
             let _ = self.start_child(Purpose::Save);
             return;
@@ -206,6 +210,7 @@ impl Engine {
         } else if rested && self.refuses_writes() {
             // No write will ever make a save point due again.
             tracing::info!("Writes are refused since the last save failed. Saving again...");
+            self.keeper.persistence.dump_is_old = false;
             let _ = self.start_child(Purpose::Save);
         } else {
             self.start_automatic_rewrite();
@@ -263,7 +268,10 @@ impl Engine {
         let (started, failed) = running.purpose.words();
         match end {
             ChildEnd::Done => tracing::info!("Background {started} terminated with success"),
-            ChildEnd::Failed => tracing::warn!("Background {failed} error"),
+            ChildEnd::Failed => {
+                tracing::warn!("Background {failed} error");
+                self.note_failed_copy();
+            }
             // It was not wanted any more.
             ChildEnd::Killed(SIGUSR1) if running.purpose == Purpose::Sync => {
                 tracing::warn!("Background {failed} error");

@@ -612,10 +612,16 @@ impl Engine {
                     }
                     self.act(Action::WriteSyncFile { bytes });
                 }
-                Output::Load(from) => self.load_dump(from),
+                Output::Load(from) => {
+                    self.note_primary_level();
+                    self.load_dump(from);
+                }
                 Output::CopyFrom { host, port } => self.copy_from(host, port),
                 Output::HandedOver(accepted) => self.failover_answered(accepted),
-                Output::Continued(renamed) => self.continue_stream(renamed),
+                Output::Continued(renamed) => {
+                    self.note_primary_level();
+                    self.continue_stream(renamed);
+                }
                 Output::Discard => self.discard_master(),
                 Output::Stream(bytes) => self.apply_stream(&bytes),
                 of_two => self.perform_dual(of_two),

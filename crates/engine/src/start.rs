@@ -68,6 +68,7 @@ impl Engine {
         engine.note_saved();
         engine.shard.configure(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
+        engine.set_stream_level();
         engine.apply_expiry_rule();
         if let Err(error) = engine.host.set_oom_score(&engine.config, false) {
             tracing::warn!("{error}");

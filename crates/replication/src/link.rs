@@ -207,7 +207,45 @@ pub struct Link {
     active_ms: u64,
     /// When a lost link was last made anew at once. Milliseconds.
     hurried_ms: Option<u64>,
+    /// What the stream is known to be like.
+    old: Old,
     outputs: VecDeque<Output>,
+}
+
+/// Whether the primary is of a release before 4.0, whose replicas understand its stream whatever they are.
+#[derive(Debug, Default)]
+struct Old {
+    /// It did not refuse to hear our version.
+    knows_version: bool,
+    /// How the dump that comes begins.
+    head: Vec<u8>,
+    is_old: bool,
+}
+
+/// What such a dump begins with, but for the last digit.
+const OLD_MAGIC: &[u8] = b"REDIS000";
+
+impl Old {
+    /// The primary continues the stream, and names it, or does not.
+    fn continued(&mut self, named: bool) {
+        self.is_old = !named && !self.knows_version;
+    }
+
+    fn dump_begins(&mut self) {
+        self.head.clear();
+        self.is_old = false;
+    }
+
+    fn dump_goes_on(&mut self, bytes: &[u8]) {
+        let room = OLD_MAGIC.len() + 1 - self.head.len();
+        self.head.extend_from_slice(&bytes[..room.min(bytes.len())]);
+    }
+
+    /// Redis 3.2 writes version 7.
+    fn dump_is_whole(&mut self) {
+        let old = matches!(self.head.strip_prefix(OLD_MAGIC), Some([b'1'..=b'7']));
+        self.is_old = old && !self.knows_version;
+    }
 }
 
 impl Link {
@@ -226,8 +264,15 @@ impl Link {
             announced: None,
             active_ms: now_ms,
             hurried_ms: None,
+            old: Old::default(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// Whether the primary whose stream comes, or whose dump has just come, is of a release before 4.0.
+    #[must_use]
+    pub fn is_primary_old(&self) -> bool {
+        self.old.is_old
     }
 
     /// Where it stands.
@@ -467,6 +512,7 @@ impl Link {
             }
             Step::Version => {
                 self.note_refusal(refused, "version", &text);
+                self.old.knows_version = !refused;
                 self.send_node_id();
             }
             Step::NodeId => {
@@ -539,6 +585,7 @@ impl Link {
     /// The primary continues the stream; from 4.0 on it tells the stream's name.
     fn continued(&mut self, named: Option<&str>) {
         self.note("Successful partial resynchronization with primary.");
+        self.old.continued(named.is_some());
         let known = self.place.as_ref().map(|(id, _)| id.as_str());
         let renamed = named
             .filter(|id| id.len() == ID_BYTES && known != Some(*id))
@@ -582,6 +629,7 @@ impl Link {
         self.place = None;
         self.announced = None;
         self.outputs.push_back(Output::Discard);
+        self.old.dump_begins();
         if self.config.dual_channel && line == "+DUALCHANNELSYNC" {
             return self.begin_dual();
         }
@@ -644,10 +692,14 @@ impl Link {
                     Some(bytes) => format!("PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to disk"),
                     None => "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to disk".to_owned(),
                 });
+                self.old.dump_begins();
                 self.outputs.push_back(Output::BeginTransfer(length));
             }
-            DumpPart::Bytes(bytes) => self.outputs.push_back(Output::Dump(bytes)),
-            DumpPart::Whole => {}
+            DumpPart::Bytes(bytes) => {
+                self.old.dump_goes_on(&bytes);
+                self.outputs.push_back(Output::Dump(bytes));
+            }
+            DumpPart::Whole => self.old.dump_is_whole(),
         }
     }
 

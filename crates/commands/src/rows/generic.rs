@@ -1,7 +1,7 @@
 //! Rows of the group "generic".
 
 use crate::table::{Begin, DataFn, Databases, Find, Group, Row, index, key, range, row, sort_keys};
-use crate::{keys, scan, sort};
+use crate::{keys, older, scan, sort};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("del", -2, "write", Group::Generic)
@@ -49,6 +49,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW access update", index(1), range(0, 1, 0))])
         .args("key:key0 db:int")
         .about("1.0.0", "Moves a key to another database")
+        .older(older::move_key)
         .run(keys::move_key),
     row("object", -2, "", Group::Generic)
         .categories("")
@@ -142,6 +143,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 frequency:int=FREQ@5.0.0?",
         )
         .about("2.6.0", "Creates a key from a serialized value")
+        .older(older::state)
         .run(keys::restore),
     row("scan", -2, "readonly", Group::Generic)
         .tips(&[
@@ -171,6 +173,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "1.0.0",
             "Sorts a list, a set or a sorted set, optionally into a key",
         )
+        .older(older::sort)
         .run(sort::sort),
     row("ttl", 2, "readonly fast", Group::Generic)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -194,6 +197,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 replace:token=REPLACE?",
         )
         .about("6.2.0", "Copies the value of a key to another key")
+        .older(older::copy)
         .run(keys::copy),
     row("expiretime", 2, "readonly fast", Group::Generic)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -238,5 +242,6 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "4.0.0",
             "Removes keys; their memory is freed in the background",
         )
+        .older(older::unlink)
         .run(keys::unlink),
 ];

@@ -1,7 +1,7 @@
 //! Rows of the group "hash".
 
 use crate::table::{DataFn, Group, Row, index, key, range, row};
-use crate::{hash, hash_expiry, scan};
+use crate::{hash, hash_expiry, older, scan};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("hdel", -3, "write fast", Group::Hash)
@@ -68,6 +68,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
         .args("key:key0 data(field value)*")
         .about("2.0.0", "Sets fields of a hash")
+        .older(older::hset)
         .run(hash::hset),
     row("hsetnx", 4, "write denyoom fast", Group::Hash)
         .keys(&[key("RW insert", index(1), range(0, 1, 0))])
@@ -116,6 +117,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
         .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.1.0", "Returns fields of a hash and removes them")
+        .older(older::hgetdel)
         .run(hash_expiry::hgetdel),
     row("hgetex", -5, "write fast", Group::Hash)
         .keys(&[key("RW access update", index(1), range(0, 1, 0))])

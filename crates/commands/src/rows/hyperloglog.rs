@@ -1,7 +1,7 @@
 //! Rows of the group "hyperloglog".
 
-use crate::hyperloglog;
 use crate::table::{DataFn, Group, Row, index, key, range, row};
+use crate::{hyperloglog, older};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("pfadd", -2, "write denyoom fast", Group::HyperLogLog)
@@ -32,6 +32,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         ])
         .args("destkey:key0 sourcekey:key1?*")
         .about("2.8.9", "Merges HyperLogLogs into one")
+        .older(older::pfmerge)
         .run(hyperloglog::pfmerge),
     row("pfselftest", 1, "admin", Group::HyperLogLog)
         .traits("internal")

@@ -1,7 +1,7 @@
 //! Rows of the group "list".
 
-use crate::list;
 use crate::table::{DataFn, Group, Row, index, key, keynum, range, row};
+use crate::{list, older};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("blpop", -3, "write blocking", Group::List)
@@ -50,6 +50,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
         .args("key:key0 count:int@6.2.0?")
         .about("1.0.0", "Pops elements from the head of a list")
+        .older(older::lpop)
         .run(list::lpop),
     row("lpush", -3, "write denyoom fast", Group::List)
         .keys(&[key("RW insert", index(1), range(0, 1, 0))])
@@ -60,6 +61,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW insert", index(1), range(0, 1, 0))])
         .args("key:key0 element*")
         .about("2.2.0", "Adds elements at the head of a list that exists")
+        .older(older::lpushx)
         .run(list::lpushx),
     row("lrange", 4, "readonly", Group::List)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -85,6 +87,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
         .args("key:key0 count:int@6.2.0?")
         .about("1.0.0", "Pops elements from the tail of a list")
+        .older(older::rpop)
         .run(list::rpop),
     row("rpoplpush", 3, "write denyoom", Group::List)
         .keys(&[
@@ -106,6 +109,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW insert", index(1), range(0, 1, 0))])
         .args("key:key0 element*")
         .about("2.2.0", "Adds elements at the tail of a list that exists")
+        .older(older::rpushx)
         .run(list::rpushx),
     row("blmove", 6, "write denyoom blocking", Group::List)
         .keys(&[
@@ -140,6 +144,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 right:token=RIGHT} whereto{left:token=LEFT right:token=RIGHT}",
         )
         .about("6.2.0", "Moves an element between lists")
+        .older(older::lmove)
         .run(list::lmove),
     row("lmpop", -4, "write movablekeys", Group::List)
         .keys(&[key("RW access delete", index(1), keynum(0, 1, 1))])

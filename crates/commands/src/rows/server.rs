@@ -1,7 +1,7 @@
 //! Rows of the group "server".
 
-use crate::keys;
 use crate::table::{DataFn, Databases, Group, Row, index, key, range, row};
+use crate::{keys, older};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("dbsize", 1, "readonly fast", Group::Server)
@@ -16,6 +16,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args("flush-type{async:token=ASYNC@4.0.0 sync:token=SYNC@6.2.0}?")
         .about("1.0.0", "Removes all keys of all databases")
+        .older(older::flush)
         .run(keys::flushall),
     row("flushdb", -1, "write", Group::Server)
         .categories("dangerous keyspace")
@@ -23,6 +24,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args("flush-type{async:token=ASYNC@4.0.0 sync:token=SYNC@6.2.0}?")
         .about("1.0.0", "Removes all keys of the database")
+        .older(older::flush)
         .run(keys::flushdb),
     row("restore-asking", -4, "write denyoom asking", Group::Server)
         .categories("dangerous keyspace")
@@ -34,6 +36,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         )
         .traits("internal")
         .about("3.0.0", "RESTORE into a slot that is being imported")
+        .older(older::state)
         .run(keys::restore),
     row("swapdb", 3, "write fast", Group::Server)
         .databases(Databases::At(&[1, 2]))

@@ -1,7 +1,7 @@
 //! Rows of the group "sorted-set".
 
 use crate::table::{DataFn, Group, Row, index, key, keynum, range, row};
-use crate::{scan, zset, zset_pop, zset_store};
+use crate::{older, scan, zset, zset_pop, zset_store};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("zadd", -4, "write denyoom fast", Group::SortedSet)
@@ -12,6 +12,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 increment:token=INCR@3.0.2? data(score:double member)*",
         )
         .about("1.2.0", "Adds members with scores to a sorted set")
+        .older(older::zadd)
         .run(zset::zadd),
     row("zcard", 2, "readonly fast", Group::SortedSet)
         .keys(&[key("RO", index(1), range(0, 1, 0))])
@@ -43,6 +44,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}?",
     )
     .about("2.0.0", "Intersects sorted sets into a key")
+    .older(older::state)
     .run(zset_store::zinterstore),
     row("zlexcount", 4, "readonly fast", Group::SortedSet)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -154,6 +156,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 aggregate=AGGREGATE{sum:token=SUM min:token=MIN max:token=MAX}?",
     )
     .about("2.0.0", "Unites sorted sets into a key")
+    .older(older::state)
     .run(zset_store::zunionstore),
     row("bzmpop", -5, "write blocking movablekeys", Group::SortedSet)
         .keys(&[key("RW access delete", index(2), keynum(0, 1, 1))])
@@ -237,11 +240,13 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
         .args("key:key0 count:int?")
         .about("5.0.0", "Pops the members with the highest scores")
+        .older(older::zpopmax)
         .run(zset_pop::zpopmax),
     row("zpopmin", -2, "write fast", Group::SortedSet)
         .keys(&[key("RW access delete", index(1), range(0, 1, 0))])
         .args("key:key0 count:int?")
         .about("5.0.0", "Pops the members with the lowest scores")
+        .older(older::zpopmin)
         .run(zset_pop::zpopmin),
     row("zrandmember", -2, "readonly", Group::SortedSet)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])

@@ -1,7 +1,7 @@
 //! Rows of the group "stream".
 
 use crate::table::{DataFn, Group, Row, index, key, keyword, range, row};
-use crate::{stream, stream_groups, stream_info, stream_read};
+use crate::{older, stream, stream_groups, stream_info, stream_read};
 
 const TRIM: &[&str] = &["nondeterministic_output"];
 
@@ -111,6 +111,7 @@ static GROUP_ROWS: &[Row<DataFn>] = &[
                 entriesread/entries-read:int=ENTRIESREAD?",
         )
         .about("5.0.0", "Creates a consumer group")
+        .older(older::xgroup)
         .run(stream_groups::create),
     row("xgroup|createconsumer", 5, "write denyoom", Group::Stream)
         .keys(&[key("RW insert", index(2), range(0, 1, 0))])
@@ -133,6 +134,7 @@ static GROUP_ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW update", index(2), range(0, 1, 0))])
         .args("key:key0 group id-selector{id new-id:token=$} entriesread/entries-read:int=ENTRIESREAD?")
         .about("5.0.0", "Sets up to where a consumer group has read")
+        .older(older::xgroup)
         .run(stream_groups::set_id),
 ];
 

@@ -1,7 +1,7 @@
 //! Rows of the group "string".
 
 use crate::table::{DataFn, Group, Row, delex_keys, index, key, keynum, range, row, set_keys};
-use crate::{condition, lcs, string};
+use crate::{condition, lcs, older, string};
 
 pub(super) static ROWS: &[Row<DataFn>] = &[
     row("append", 3, "write denyoom fast", Group::String)
@@ -93,6 +93,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 keepttl:token=KEEPTTL@6.0.0}?",
         )
         .about("1.0.0", "Sets a string")
+        .older(older::set)
         .run(string::set),
     row("setex", 4, "write denyoom", Group::String)
         .keys(&[key("OW update", index(1), range(0, 1, 0))])

@@ -7,6 +7,7 @@ use super::categories::Categories;
 use super::flags::{Flags, Traits};
 use super::keys::{Key, KeySpec};
 use super::secrets::SecretFinder;
+use crate::older::OlderFn;
 use crate::{Args, Ctx, Done};
 
 /// What stands for a secret.
@@ -162,6 +163,8 @@ pub struct Facts {
     pub summary: &'static str,
     /// Since when another command is to be used, and which.
     pub replaced: Option<(&'static str, &'static str)>,
+    /// What servers of older releases are told instead.
+    pub older: Option<OlderFn>,
 }
 
 impl Facts {
@@ -257,6 +260,7 @@ pub const fn row<F: Copy + 'static>(
             since: "",
             summary: "",
             replaced: None,
+            older: None,
         },
         run: None,
         subs: &[],
@@ -339,6 +343,13 @@ impl<F: Copy> Row<F> {
     #[must_use]
     pub const fn replaced(mut self, since: &'static str, by: &'static str) -> Self {
         self.facts.replaced = Some((since, by));
+        self
+    }
+
+    /// What servers of older releases are told instead.
+    #[must_use]
+    pub const fn older(mut self, tell: OlderFn) -> Self {
+        self.facts.older = Some(tell);
         self
     }
 

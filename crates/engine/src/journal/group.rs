@@ -2,6 +2,8 @@
 
 use script::Targets;
 
+use crate::journal::older::Told;
+
 /// Commands that belong together (EXEC, a script): framed by MULTI and EXEC if they are more than one.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
@@ -17,4 +19,6 @@ pub(crate) struct Held {
     pub(crate) db: usize,
     pub(crate) targets: Targets,
     pub(crate) words: Vec<Box<[u8]>>,
+    /// What the replicas are told of it.
+    pub(crate) told: Told,
 }

@@ -3,6 +3,7 @@
 use replication::Backlog;
 
 use crate::ClientId;
+use crate::journal::older::Older;
 
 /// Where a replica stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,8 +131,7 @@ pub(crate) struct Replicas {
     pub(crate) fork_offset: Option<u64>,
     /// Up to which offset it was seen whether limits are kept.
     pub(crate) looked_at: u64,
-    /// A replica was here that did not say that it knows the stream of 4.0 or later, and with it UNLINK.
-    pub(crate) is_any_old: bool,
+    pub(crate) older: Older,
     /// The replicas were woken, and will see all that is in the stream.
     pub(crate) woken: bool,
     /// How many replicas have followed this primary at once, at the most.

@@ -50,7 +50,7 @@ fn send(server: &mut Server, id: ClientId, requests: &[&[&str]]) {
     server.engine.end_turn();
 }
 
-fn closed(server: &mut Server, client: ClientId) -> bool {
+pub(crate) fn closed(server: &mut Server, client: ClientId) -> bool {
     let mut actions = std::iter::from_fn(|| server.engine.poll_action());
     actions.any(
         |action| matches!(action, Action::CloseClient { id, after_reply: false } if id == client),

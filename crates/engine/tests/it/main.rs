@@ -18,6 +18,7 @@ mod following;
 mod harness;
 mod limits;
 mod observe;
+mod older;
 mod replicas;
 mod requests;
 mod rows;

@@ -1,0 +1,247 @@
+//! Replicas of older releases: in which words they are told of changes, how far they may follow, and when they are refused.
+
+use conf::ServerConfig;
+use engine::{ChildEnd, ClientId};
+
+use crate::harness::{Server, peer};
+use crate::replicas::field;
+
+fn server(rdb_version: Option<u16>) -> Server {
+    Server::with(ServerConfig {
+        repl_diskless_sync: false,
+        rdb_version: conf::RdbVersion(rdb_version),
+        ..ServerConfig::default()
+    })
+}
+
+/// A replica of 2.8 to 3.2, as it comes.
+fn comes(server: &mut Server) -> ClientId {
+    let id = server.engine.accept(peer()).expect("room");
+    server.run(id, &["REPLCONF", "listening-port", "7003"]);
+    id
+}
+
+/// One that reads the stream.
+fn follows(server: &mut Server) -> ClientId {
+    let id = comes(server);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let answer = server.run(id, &["PSYNC", "?", "-1"]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+    server.engine.look_after_child();
+    server.engine.dump_sent(id, true);
+    id
+}
+
+/// The commands of the stream that it has not read, without the first SELECT. What is no text is left out.
+fn told(server: &mut Server, id: ClientId) -> Vec<String> {
+    let bytes = server.engine.stream(id).to_vec();
+    server.engine.stream_sent(id, bytes.len());
+    let mut rest = bytes.as_slice();
+    let mut take = |length: Option<usize>| {
+        let line = || rest.windows(2).position(|end| end == b"\r\n");
+        let length = length.or_else(line)?;
+        let (word, behind) = rest.split_at(length);
+        rest = &behind[2..];
+        Some(word.to_vec())
+    };
+    let number = |line: &[u8]| -> usize { String::from_utf8_lossy(&line[1..]).parse().unwrap() };
+    let mut all = Vec::new();
+    while let Some(head) = take(None) {
+        let words = (0..number(&head)).map(|_| {
+            let length = number(&take(None).unwrap());
+            let word = take(Some(length)).unwrap();
+            String::from_utf8(word).unwrap_or_else(|_| "…".to_owned())
+        });
+        all.push(words.collect::<Vec<_>>().join(" "));
+    }
+    all.retain(|command| command != "SELECT 0");
+    all
+}
+
+#[test]
+fn an_old_replica_is_told_of_changes_in_words_that_it_knows() {
+    let mut server = server(None);
+    let (a, old) = (server.a, follows(&mut server));
+    for (line, expected) in [
+        ("SET s v", &["SET s v"][..]),
+        (
+            "SET s w PXAT 2000000000000",
+            &["MULTI", "SET s w", "PEXPIREAT s 2000000000000", "EXEC"],
+        ),
+        (
+            "SET s 5 KEEPTTL",
+            &["MULTI", "SET s 5", "PEXPIREAT s 2000000000000", "EXEC"],
+        ),
+        (
+            "INCRBYFLOAT s 0.5",
+            &["MULTI", "SET s 5.5", "PEXPIREAT s 2000000000000", "EXEC"],
+        ),
+        ("GETDEL s", &["DEL s"]),
+        ("HSET h f 1 g 2", &["HMSET h f 1 g 2"]),
+        ("HGETDEL h FIELDS 1 g", &["HDEL h g"]),
+        ("RPUSH l a b c d e", &["RPUSH l a b c d e"]),
+        ("LPOP l 2", &["LTRIM l 2 -1"]),
+        (
+            "LMOVE l l LEFT RIGHT",
+            &["MULTI", "RPUSH l c", "LPOP l", "EXEC"],
+        ),
+        (
+            "LMOVE l m LEFT RIGHT",
+            &["MULTI", "RPUSH m d", "LPOP l", "EXEC"],
+        ),
+        ("LMOVE l m RIGHT LEFT", &["RPOPLPUSH l m"]),
+        ("LMPOP 2 none l LEFT COUNT 5", &["LTRIM l 1 -1"]),
+        ("ZADD z GT 2 a 3 b", &["ZADD z 2 a 3 b"]),
+        ("ZADD z XX INCR 0.5 a", &["ZADD z 2.5 a"]),
+        ("ZPOPMAX z", &["ZREMRANGEBYRANK z -1 -1"]),
+        ("UNLINK h nothing", &["DEL h nothing"]),
+        (
+            "COPY m k DB 3",
+            &["SELECT 3", "MULTI", "DEL k", "RESTORE k 0 …", "EXEC"],
+        ),
+        ("MOVE m 3", &["MOVE m 3"]),
+        ("SPUBLISH c m", &[]),
+        ("PUBLISH c m", &["PUBLISH c m"]),
+        ("FLUSHALL ASYNC", &["FLUSHALL"]),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = server.run(a, &words);
+        assert!(!answer.starts_with('-'), "{line}: {answer}");
+        let mut told = told(&mut server, old);
+        if let [first, second, ..] = &mut told[..]
+            && second == "SELECT 3"
+        {
+            std::mem::swap(first, second);
+        }
+        assert_eq!(told, expected, "{line}");
+    }
+}
+
+#[test]
+fn what_is_told_whole_is_as_the_command_left_it_within_a_transaction_too() {
+    let mut server = server(None);
+    let (a, old) = (server.a, follows(&mut server));
+    for line in [
+        "MULTI",
+        "BITFIELD b SET u8 0 65",
+        "BITFIELD b SET u8 0 66",
+        "SET s x EX 100",
+        "EXEC",
+    ] {
+        server.run(a, &line.split(' ').collect::<Vec<_>>());
+    }
+    let told = told(&mut server, old);
+    let (last, rest) = told.split_last().unwrap();
+    assert_eq!(rest[..4], ["MULTI", "SET b A", "SET b B", "SET s x"]);
+    assert!(rest[4].starts_with("PEXPIREAT s "), "{told:?}");
+    assert_eq!((last.as_str(), rest.len()), ("EXEC", 5));
+    let script = "redis.call('SET', KEYS[1], 'y', 'EX', 9) redis.call('APPEND', KEYS[1], 'z')";
+    server.run(a, &["EVAL", script, "1", "s"]);
+    let told = told_without_expiry(&mut server, old);
+    assert_eq!(told, ["MULTI", "SET s y", "APPEND s z", "EXEC"]);
+}
+
+fn told_without_expiry(server: &mut Server, id: ClientId) -> Vec<String> {
+    let mut told = told(server, id);
+    told.retain(|command| !command.starts_with("PEXPIREAT"));
+    told
+}
+
+#[test]
+fn the_append_only_file_and_other_streams_say_what_they_ever_said() {
+    for (version, expected) in [
+        (None, "SET s v PXAT 2000000000000"),
+        (Some(12), "SET s v PXAT 2000000000000"),
+    ] {
+        let mut server = server(version);
+        let a = server.a;
+        let modern = crate::replicas::attach(&mut server, 7001);
+        server.run(a, &["SET", "s", "v", "PXAT", "2000000000000"]);
+        assert_eq!(told(&mut server, modern), [expected]);
+    }
+}
+
+#[test]
+fn the_configured_version_is_what_the_stream_says_whoever_reads_it() {
+    let mut server = server(Some(9));
+    let a = server.a;
+    let modern = crate::replicas::attach(&mut server, 7001);
+    server.run(a, &["HSET", "h", "f", "1", "g", "2"]);
+    server.run(a, &["SET", "s", "v", "KEEPTTL"]);
+    server.run(a, &["XADD", "x", "1-1", "f", "v"]);
+    server.run(a, &["XGROUP", "CREATE", "x", "g", "0", "ENTRIESREAD", "1"]);
+    let expected = [
+        "HSET h f 1 g 2",
+        "SET s v",
+        "XADD x 1-1 f v",
+        "XGROUP CREATE x g 0",
+    ];
+    assert_eq!(told(&mut server, modern), expected);
+    server.run(a, &["CONFIG", "SET", "rdb-version", "auto"]);
+    server.run(a, &["SET", "s", "v", "KEEPTTL"]);
+    assert_eq!(told(&mut server, modern), ["SET s v KEEPTTL"]);
+}
+
+#[test]
+fn who_cannot_be_told_is_disconnected_and_does_not_go_on_behind_it() {
+    let mut server = server(None);
+    let (a, old) = (server.a, follows(&mut server));
+    let modern = crate::replicas::attach(&mut server, 7001);
+    let id = field(&mut server, "master_replid");
+    let before = field(&mut server, "master_repl_offset");
+    told(&mut server, modern);
+    server.run(a, &["XADD", "x", "1-1", "f", "v"]);
+    assert_eq!(told(&mut server, modern), ["XADD x 1-1 f v"]);
+    assert!(crate::acknowledged::closed(&mut server, old));
+    server.run(a, &["DEL", "x"]);
+    server.engine.close(old);
+    let next: u64 = before.parse::<u64>().unwrap() + 1;
+    let again = comes(&mut server);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let answer = server.run(again, &["PSYNC", &id, &next.to_string()]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+    server.engine.look_after_child();
+    server.engine.dump_sent(again, true);
+    server.run(a, &["SET", "s", "v"]);
+    let from = field(&mut server, "master_repl_offset")
+        .parse::<u64>()
+        .unwrap()
+        + 1;
+    server.engine.close(again);
+    server.run(a, &["HSET", "h", "f", "1", "g", "2"]);
+    let again = comes(&mut server);
+    let answer = server.run(again, &["PSYNC", &id, &from.to_string()]);
+    assert_eq!(answer, "+CONTINUE\r\n");
+    assert_eq!(told(&mut server, again), ["HMSET h f 1 g 2"]);
+}
+
+#[test]
+fn a_stream_of_today_is_not_continued_for_an_old_replica() {
+    let mut server = server(None);
+    let a = server.a;
+    crate::replicas::attach(&mut server, 7001);
+    let id = field(&mut server, "master_replid");
+    let from: u64 = field(&mut server, "master_repl_offset").parse().unwrap();
+    server.run(a, &["HSET", "h", "f", "1", "g", "2"]);
+    let old = comes(&mut server);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let answer = server.run(old, &["PSYNC", &id, &(from + 1).to_string()]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_is_not_tried_each_second() {
+    let mut server = server(None);
+    let first = comes(&mut server);
+    server.talk.child.set(Some(ChildEnd::Failed));
+    server.run(first, &["PSYNC", "?", "-1"]);
+    server.engine.look_after_child();
+    assert!(crate::acknowledged::closed(&mut server, first));
+    server.engine.close(first);
+    let again = comes(&mut server);
+    let answer = server.run(again, &["PSYNC", "?", "-1"]);
+    assert!(
+        answer.starts_with("-ERR The data can't be dumped"),
+        "{answer}"
+    );
+}
