@@ -480,7 +480,8 @@ impl Engine {
             Some(_) => tracing::info!("Waiting for next BGSAVE for SYNC"),
             None if self.config.repl_diskless_sync
                 && self.config.repl_diskless_sync_delay > 0
-                && !self.are_enough_waiting() =>
+                && !self.are_enough_waiting()
+                && !self.wants_dump_alone(id) =>
             {
                 tracing::info!("Delay next BGSAVE for diskless SYNC");
                 self.journal
@@ -496,6 +497,13 @@ impl Engine {
     fn are_enough_waiting(&self) -> bool {
         let most = usize::try_from(self.config.repl_diskless_sync_max_replicas).unwrap_or(0);
         most > 0 && self.replicas_in(ReplicaState::WaitStart).len() >= most
+    }
+
+    /// Whether a client that wants nothing but a dump is the only one that waits: a backup is not put off for replicas that may come.
+    fn wants_dump_alone(&self, id: ClientId) -> bool {
+        let told = self.announced(id);
+        let alone = self.replicas_in(ReplicaState::WaitStart).len() == 1;
+        told.rdb_only && !told.rdb_channel && alone
     }
 
     /// Whether the dump that is being made, and the stream behind it, are of use to one more replica: it has still to be sent the dump,

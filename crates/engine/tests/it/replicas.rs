@@ -667,3 +667,25 @@ fn nobody_waits_for_a_replica_that_has_nothing_to_catch_up_with() {
         assert_eq!(server.engine.is_ending(), ends);
     }
 }
+
+#[test]
+fn a_backup_is_not_put_off_for_replicas_that_may_come() {
+    for (words, at_once) in [
+        (&["REPLCONF", "capa", "eof", "rdb-only", "1"][..], true),
+        (
+            &["REPLCONF", "capa", "eof", "listening-port", "7001"],
+            false,
+        ),
+    ] {
+        let mut server = Server::with(ServerConfig {
+            repl_diskless_sync: true,
+            repl_diskless_sync_delay: 5,
+            ..ServerConfig::default()
+        });
+        server.talk.child.set(Some(ChildEnd::Done));
+        let id = server.engine.accept(peer()).expect("room");
+        server.run(id, words);
+        server.run(id, &["PSYNC", "?", "-1"]);
+        assert_eq!(server.talk.forked.get(), at_once, "{words:?}");
+    }
+}
