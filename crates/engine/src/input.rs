@@ -53,7 +53,10 @@ impl Engine {
             return;
         };
         if !client.is_running() || !client.unread.bytes.is_empty() {
-            client.unread.parser.reset();
+            // Where they were cut, the parser stands somewhere in them; otherwise at the end of what has come before.
+            if requests.cut.take().is_some() {
+                client.unread.parser.reset();
+            }
             client.unread.bytes.extend_from_slice(bytes);
             self.run_pending(id);
             return;
