@@ -164,10 +164,7 @@ impl Engine {
         }
         if policy == AppendFsync::Always {
             if let Err(reason) = file.sync() {
-                tracing::warn!(
-                    "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {reason}. Exiting..."
-                );
-                return self.give_up();
+                return self.give_up_sync(&reason);
             }
             (aof.unsynced, aof.last_sync) = (0, now);
             self.note_synced();
@@ -284,11 +281,22 @@ impl Engine {
     }
 
     /// The system drops what it could not write, and a second try would report success: until there is a new base nobody is to rely on
-    /// what the file holds, nor on the place in the stream at which it seems to stand.
+    /// what the file holds, nor on the place in the stream at which it seems to stand. Under `always` the server ends, on whichever thread
+    /// it was synced.
     fn sync_failed(&mut self, reason: String) {
-        let aof = &mut self.journal.append_only;
-        aof.trouble.sync = Some(reason);
+        let always = self.config.appendfsync == AppendFsync::Always;
+        if always && self.journal.append_only.state == State::On {
+            return self.give_up_sync(&reason);
+        }
+        self.journal.append_only.trouble.sync = Some(reason);
         self.retract_place();
+    }
+
+    fn give_up_sync(&mut self, reason: &str) {
+        tracing::warn!(
+            "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {reason}. Exiting..."
+        );
+        self.give_up();
     }
 
     /// The periodic work: what was postponed or failed is tried again, and the last writes of a quiet server are synced.

@@ -100,6 +100,9 @@ impl Engine {
                 return Err("Can't rewrite the AOF while it cannot be written".to_owned());
             }
             self.finish_increment();
+            if self.journal.append_only.given_up {
+                return Err("Can't rewrite the AOF: the server ends".to_owned());
+            }
         }
         let mut manifest = self.journal.append_only.manifest.clone();
         let name = if on {

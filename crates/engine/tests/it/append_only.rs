@@ -454,3 +454,24 @@ fn an_old_file_that_could_not_be_synced_is_made_up_for_by_another_rewrite() {
     ticks(&mut server, 30..32);
     assert_eq!(server.run(a, &["SET", "k", "x"]), "+OK\r\n");
 }
+
+#[test]
+fn a_sync_that_fails_under_always_ends_the_server_on_whichever_thread() {
+    let mut server = Server::with(ServerConfig {
+        appendonly: true,
+        appendfsync: conf::AppendFsync::Everysec,
+        ..ServerConfig::default()
+    });
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    tick_at(&mut server, 10);
+    server.run(a, &["SET", "k", "v"]);
+    // A sync is under way when the policy changes.
+    assert!(server.engine.flush_append_only());
+    server.talk.full.store(true, Ordering::Relaxed);
+    server.run(a, &["CONFIG", "SET", "appendfsync", "always"]);
+    tick_at(&mut server, 11);
+    assert!(!server.engine.flush_append_only());
+    let told = server.run(a, &["BGREWRITEAOF"]);
+    assert!(!server.talk.forked.get(), "{told}");
+}
