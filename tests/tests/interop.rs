@@ -156,3 +156,186 @@ fn redis_cli_follows_our_cluster() {
         assert!(slots.contains(&node.port.to_string()), "{slots}");
     }
 }
+
+/// Changes in today's forms, of all types that Redis 3.0 has. `{n}` is a number.
+const FORMS: &[&str] = &[
+    "SET s{n} v EX 1000",
+    "SET s{n} w KEEPTTL",
+    "SET s{n} x PXAT 4102444800000 GET",
+    "SET t{n} 10",
+    "SET t{n} 11 IFEQ 10",
+    "INCRBYFLOAT t{n} 0.25",
+    "GETEX t{n} PXAT 4102444800000",
+    "MSETEX 2 a{n} 1 b{n} 2 EX 1000",
+    "DELIFEQ a{n} 1",
+    "GETDEL b{n}",
+    "BITFIELD bits SET u8 {n} 77 INCRBY i5 100 3",
+    "EXPIRE s{n} 5000 GT",
+    "RPUSH l{n} a b c d e f g h",
+    "LPUSHX l{n} y z",
+    "LPOP l{n} 2",
+    "RPOP l{n} 1",
+    "LMOVE l{n} m{n} LEFT RIGHT",
+    "LMOVE l{n} l{n} LEFT LEFT",
+    "LMOVE l{n} m{n} RIGHT LEFT",
+    "LMPOP 2 none l{n} RIGHT COUNT 2",
+    "BLMOVE l{n} m{n} RIGHT RIGHT 1",
+    "HSET h{n} a 1 b 2 c 3 d 4",
+    "HINCRBYFLOAT h{n} a 0.5",
+    "HGETDEL h{n} FIELDS 2 b nothing",
+    "HSETEX h{n} FIELDS 1 e 5",
+    "SADD set{n} a b c d e f",
+    "SPOP set{n} 2",
+    "ZADD z{n} 1 a 2 b 3 c 4 d 5 e",
+    "ZADD z{n} GT CH 9 a 0 b",
+    "ZADD z{n} XX INCR 0.5 c",
+    "ZPOPMIN z{n} 2",
+    "BZPOPMAX z{n} 1",
+    "ZMPOP 1 z{n} MIN",
+    "ZADD y{n} 0.1 a 0.2 b 0.3 c",
+    "ZUNIONSTORE u{n} 2 z{n} y{n} WEIGHTS 0.7 1.1",
+    "ZRANGESTORE r{n} y{n} 0 1",
+    "ZDIFFSTORE d{n} 2 y{n} r{n}",
+    "GEOADD g{n} 13.361389 38.115556 Palermo",
+    "GEOSEARCHSTORE gs{n} g{n} FROMLONLAT 15 37 BYRADIUS 500 km",
+    "SORT l{n} ALPHA STORE sorted{n}",
+    "COPY h{n} copy{n}",
+    "COPY z{n} copy{n} DB 3 REPLACE",
+    "MOVE s{n} 3",
+    "RENAME y{n} renamed",
+    "PFADD p{n} a b c",
+    "PFMERGE q{n} p{n}",
+    "UNLINK u{n} none",
+    "SPUBLISH c m",
+];
+
+/// What databases 0 and 3 hold, each key with its value and when it expires, in seconds.
+fn held(server: &Daemon) -> Vec<String> {
+    let mut client = server.client();
+    let mut all = Vec::new();
+    for database in [0, 3] {
+        assert_eq!(client.text(&format!("SELECT {database}")), "OK");
+        let keys = client.text("KEYS *");
+        for key in keys.lines() {
+            let (line, ordered) = match client.text(&format!("TYPE {key}")).as_str() {
+                "string" => (format!("GET {key}"), true),
+                "list" => (format!("LRANGE {key} 0 -1"), true),
+                "set" => (format!("SMEMBERS {key}"), false),
+                "zset" => (format!("ZRANGE {key} 0 -1 WITHSCORES"), true),
+                _ => (format!("HGETALL {key}"), false),
+            };
+            let value = client.call(&line);
+            let mut value = match value.as_bytes() {
+                // What a HyperLogLog remembers of its last count is not told.
+                Some(bytes) if bytes.starts_with(b"HYLL") => {
+                    vec![
+                        [&bytes[..8], &bytes[16..]]
+                            .concat()
+                            .escape_ascii()
+                            .to_string(),
+                    ]
+                }
+                Some(bytes) => vec![bytes.escape_ascii().to_string()],
+                None => client.text(&line).lines().map(str::to_owned).collect(),
+            };
+            if !ordered {
+                value.sort();
+            }
+            // Scores are printed with more digits by some.
+            for word in &mut value {
+                if let Ok(number) = word.parse::<f64>() {
+                    *word = number.to_string();
+                }
+            }
+            let expires = client.call(&format!("TTL {key}")).as_int().unwrap() / 20;
+            all.push(format!("{database} {key} {} {expires}", value.join(" ")));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// A replica of ours that knows less than ours holds what ours does, whatever is written, and though its link is cut.
+fn follows_in_older_words(config: &str, program: &str) {
+    let master = Daemon::server(&format!("save \"\"\n{config}"));
+    let replica = format!("save \"\"\nslaveof 127.0.0.1 {}", master.port);
+    let replica = Daemon::other(program, &replica);
+    wait_until("the copy is done", || {
+        replica.info_field("replication", "master_link_status") == "up"
+    });
+    let mut client = master.client();
+    for round in 0..4 {
+        for form in FORMS {
+            let line = form.replace("{n}", &round.to_string());
+            let answer = client.call(&line).into_result();
+            assert!(answer.is_ok(), "{line}: {answer:?}");
+        }
+        let script = "redis.call('HSET', KEYS[1], 'a', 1, 'b', 2) redis.call('SET', KEYS[2], 'x', 'EX', 1000)";
+        let words: [&[u8]; 5] = [b"EVAL", script.as_bytes(), b"2", b"inner", b"lua"];
+        assert!(client.call_words(&words).into_result().is_ok());
+        for line in [
+            "MULTI",
+            "HSET tx a 1 b 2",
+            "GETEX lua PX 2000000",
+            "LPUSH txl a b c",
+            "LPOP txl 2",
+            "EXEC",
+        ] {
+            assert!(client.call(line).into_result().is_ok(), "{line}");
+        }
+        if round % 2 == 0 {
+            assert_eq!(client.text("CLIENT KILL TYPE replica"), "1");
+        }
+        wait_until("all has arrived", || held(&replica) == held(&master));
+    }
+    assert_eq!(master.info_field("stats", "sync_full"), "1");
+}
+
+#[test]
+fn a_redis_follows_ours_in_the_words_of_its_release() {
+    if in_path("redis-server") {
+        follows_in_older_words("rdb-version 9", "redis-server");
+    }
+}
+
+/// `TERN_OLD_REDIS` names the `redis-server` of a release from 2.8 to 3.2.
+#[test]
+fn a_redis_of_long_ago_follows_ours() {
+    let Some(program) = std::env::var_os("TERN_OLD_REDIS") else {
+        eprintln!("skipped: TERN_OLD_REDIS names no redis-server of 2.8 to 3.2");
+        return;
+    };
+    let program = program.into_string().unwrap();
+    follows_in_older_words("", &program);
+    // The stream is one for all: a replica of today understands it too. What has no words ends the following, and is told.
+    let master = Daemon::server("save \"\"");
+    let config = format!("save \"\"\nslaveof 127.0.0.1 {}", master.port);
+    let old = Daemon::other(&program, &config);
+    let today = Daemon::server(&config);
+    let up = |replica: &Daemon| replica.info_field("replication", "master_link_status") == "up";
+    wait_until("both follow", || up(&old) && up(&today));
+    assert_eq!(master.text("HSET h a 1 b 2"), "2");
+    wait_until("both have it", || {
+        [&old, &today]
+            .iter()
+            .all(|replica| replica.text("HLEN h") == "2")
+    });
+    assert_eq!(master.text("XADD x 1-1 f v"), "1-1");
+    wait_until("the one that cannot be told is refused", || !up(&old));
+    wait_until("the other has it", || today.text("XLEN x") == "1");
+    assert!(
+        master
+            .log()
+            .contains("XADD can't be told to replicas of older releases")
+    );
+    assert_eq!(master.text("DEL x"), "1");
+    wait_until("it follows again", || up(&old) && old.text("HLEN h") == "2");
+    // Below a replica of a primary of today it cannot be served.
+    let below = Daemon::other(&program, &format!("slaveof 127.0.0.1 {}", today.port));
+    wait_until("it is refused by name", || {
+        today
+            .log()
+            .contains("announces nothing of a release from 4.0 on, and is refused")
+    });
+    assert!(!up(&below));
+}
