@@ -391,6 +391,74 @@ fn the_same_command_goes_on_where_it_was_stopped() {
     );
 }
 
+/// Writes so many keys into each of thirty slots that a node has.
+fn load(cluster: &Cluster, node: &Daemon, name: &str, count: usize) {
+    let mut router = cluster.router();
+    for tag in 0..30 {
+        let tag = key_of(node, &format!("{name}:{tag}"));
+        for number in 0..count {
+            let key = format!("{{{tag}}}:{number}");
+            router.call(&key, &[b"SET", key.as_bytes(), b"1"]).unwrap();
+        }
+    }
+}
+
+/// A process that does not outlive its test, however that ends.
+struct EndsWithTest(std::process::Child);
+
+impl Drop for EndsWithTest {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_rebalance_that_watches_keeps_the_balance() {
+    let cluster = Cluster::joined(3, 0);
+    let keys = || -> Vec<i64> {
+        let nodes = cluster.nodes.iter();
+        nodes
+            .map(|node| node.call("DBSIZE").as_int().unwrap())
+            .collect()
+    };
+    let balanced = |total: i64| {
+        let keys = keys();
+        let part = total / 3;
+        keys.iter().sum::<i64>() == total
+            && keys
+                .iter()
+                .all(|keys| (part * 8 / 10..=part * 12 / 10).contains(keys))
+    };
+    load(&cluster, &cluster.nodes[0], "first", 20);
+    let child = std::process::Command::new(binary("trib"))
+        .args(["rebalance", "--by", "keys", "--watch", "1"])
+        .arg(cluster.nodes[1].address())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let mut child = EndsWithTest(child.unwrap());
+    wait_until("what was on one node is on all", || balanced(600));
+    // The load moves; nobody has started anything anew.
+    load(&cluster, &cluster.nodes[1], "second", 30);
+    wait_until("the balance is kept", || balanced(1500));
+    assert_eq!(child.0.try_wait().unwrap(), None, "it goes on");
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &child.0.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    let mut code = None;
+    wait_until("it ends when it is told to", || {
+        code = child.0.try_wait().unwrap();
+        code.is_some()
+    });
+    // As other programs, or by itself where it was moving something.
+    let code = code.and_then(|status| status.code());
+    assert!(matches!(code, Some(130 | 1 | 0)), "{code:?}");
+    cluster.wait_clean(&cluster.nodes[0]);
+}
+
 #[test]
 fn the_doctor_says_what_is_wrong() {
     let mut cluster = Cluster::joined(3, 0);

@@ -63,6 +63,12 @@ impl Interrupt {
     pub fn request_stop(&self) -> bool {
         self.moving.load(Ordering::Relaxed) && !self.stop.swap(true, Ordering::Relaxed)
     }
+
+    /// Whether a move was asked to stop, though it may have had nothing left to leave undone.
+    #[must_use]
+    pub fn was_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 /// How often the progress of a move is printed where no terminal draws it.

@@ -300,6 +300,8 @@ pub async fn rebalance(app: &mut App, entry: &str, args: &RebalanceArgs) -> Resu
     loop {
         match rebalance_once(app, entry, args).await {
             Err(error @ Error::Interrupted { .. }) => return Err(error),
+            // It came when the last slot was on its way.
+            done if app.interrupt.was_requested() => return done,
             Err(error) => app.console.line(&error.to_string()),
             Ok(()) => {}
         }
