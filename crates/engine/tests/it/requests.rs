@@ -206,13 +206,14 @@ fn some_request() -> impl Strategy<Value = Vec<u8>> {
                 .collect::<Vec<u8>>()
         })
     };
-    (0..6, word(), word(), any::<bool>()).prop_map(|(which, key, value, inline)| {
+    (0..7, word(), word(), any::<bool>()).prop_map(|(which, key, value, inline)| {
         let words: &[&[u8]] = match which {
             0 => &[b"SET", &key, &value],
             1 => &[b"APPEND", b"k", &value],
             2 => &[b"LPUSH", b"l", &value],
             3 => &[b"HINCRBY", &key, &value],
             4 => &[b"ECHO", &value],
+            5 => &[b"BLPOP", b"queue", b"0"],
             _ => &[b"GETRANGE", b"k", b"0", b"-1"],
         };
         if inline && key.len() + value.len() < 60_000 {
@@ -231,25 +232,42 @@ fn some_request() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn requests_are_answered_alike_wherever_they_are_cut(
         requests in vec(some_request(), 1..12),
-        cuts in vec(prop_oneof![1..3_usize, 1..5_000_usize, 1..200_000_usize], 1..40),
+        cuts in vec((prop_oneof![1..3_usize, 1..5_000_usize, 1..200_000_usize], any::<bool>()), 1..40),
     ) {
+        // Who waits for an element gets it before, between or after all pieces.
+        let mut elements: Vec<String> = (0..requests.len()).map(|number| number.to_string()).collect();
+        elements.reverse();
+        let push = |server: &mut Server, elements: &mut Vec<String>| {
+            let element = elements.pop()?;
+            let b = server.b;
+            server.run(b, &["RPUSH", "queue", &element]);
+            server.engine.end_turn();
+            Some(())
+        };
         let sent = requests.concat();
         let mut whole = Server::new();
         whole.engine.receive(whole.a, &sent);
+        let mut left = elements.clone();
+        while push(&mut whole, &mut left).is_some() {}
         let expected = taken(&mut whole.engine, whole.a);
         let mut cut = Server::new();
         let (mut answered, mut rest) = (String::new(), &sent[..]);
-        for length in cuts.into_iter().chain([usize::MAX]) {
+        for (length, pushes) in cuts.into_iter().chain([(usize::MAX, false)]) {
             let (piece, later) = rest.split_at(length.min(rest.len()));
             cut.engine.receive(cut.a, piece);
+            if pushes {
+                push(&mut cut, &mut elements);
+            }
             answered += &taken(&mut cut.engine, cut.a);
             rest = later;
         }
+        while push(&mut cut, &mut elements).is_some() {}
+        answered += &taken(&mut cut.engine, cut.a);
         prop_assert!(answered == expected && !answered.is_empty());
     }
 }
