@@ -52,7 +52,6 @@ fn snapshot(figures: Figures) -> Snapshot {
     ];
     Snapshot {
         info: figures.info,
-        cluster_info: figures.cluster_info,
         cluster_nodes: figures.cluster_nodes,
         durations: ours.into_iter().chain(commands).collect(),
         numbers: numbers.to_vec(),

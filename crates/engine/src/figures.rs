@@ -22,8 +22,6 @@ const ENDS: [u64; 12] = {
 pub struct Figures {
     /// INFO with all its sections.
     pub info: String,
-    /// CLUSTER INFO of a node of a cluster; otherwise empty.
-    pub cluster_info: String,
     /// CLUSTER NODES of a node of a cluster, where it was asked for; otherwise empty.
     pub cluster_nodes: String,
     /// How long turns took: all that is done before other clients have theirs.
@@ -81,7 +79,6 @@ impl Engine {
         let cluster = self.keeper.cluster.as_ref();
         Figures {
             info,
-            cluster_info: cluster.map_or_else(String::new, |node| node.cluster_info()),
             cluster_nodes: cluster
                 .filter(|_| nodes)
                 .map_or_else(String::new, |node| node.cluster_nodes(Caller::default())),

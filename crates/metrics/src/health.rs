@@ -21,9 +21,7 @@ pub fn unready(snapshot: &Snapshot) -> Vec<String> {
             reasons.push("no link to its master".to_owned());
         }
     }
-    let cluster = format!("# Cluster\r\n{}", snapshot.cluster_info);
-    if let Some(state) = field(&sections(&cluster), "cluster_state").filter(|state| *state != "ok")
-    {
+    if let Some(state) = field(&info, "cluster_state").filter(|state| *state != "ok") {
         reasons.push(format!("the cluster's state is {state}"));
     }
     if is("sentinel_tilt", "1") {
@@ -38,8 +36,7 @@ mod tests {
 
     fn reasons(info: &str, cluster: &str) -> Vec<String> {
         unready(&Snapshot {
-            info: format!("# All\r\n{info}"),
-            cluster_info: cluster.to_owned(),
+            info: format!("# All\r\n{info}# Cluster Info\r\n{cluster}"),
             ..Snapshot::default()
         })
     }

@@ -240,16 +240,17 @@ struct State<'a> {
 
 impl<'a> State<'a> {
     fn of(snapshot: &'a Snapshot) -> Self {
-        let sections = sections(&snapshot.info);
+        let (cluster, info): (Vec<_>, Vec<_>) = sections(&snapshot.info)
+            .into_iter()
+            .partition(|section| section.title == "Cluster Info");
         Self {
-            info: sections
+            info: info
                 .into_iter()
                 .map(|section| (section.title, section.fields))
                 .collect(),
-            cluster: snapshot
-                .cluster_info
-                .lines()
-                .filter_map(|line| line.split_once(':'))
+            cluster: cluster
+                .into_iter()
+                .flat_map(|section| section.fields)
                 .collect(),
             nodes: &snapshot.cluster_nodes,
             unready: health::unready(snapshot),

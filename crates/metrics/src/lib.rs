@@ -26,8 +26,6 @@ pub use text::prometheus;
 pub struct Snapshot {
     /// INFO with all its sections.
     pub info: String,
-    /// CLUSTER INFO of a node of a cluster; otherwise empty.
-    pub cluster_info: String,
     /// CLUSTER NODES of a node of a cluster; otherwise empty.
     pub cluster_nodes: String,
     /// How long things took.

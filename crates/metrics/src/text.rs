@@ -26,7 +26,6 @@ pub fn prometheus(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
     let mut all = Families::default();
     all.gauge("up", "Whether the server answers", &[], 1.0);
     all.info(&snapshot.info);
-    all.cluster(&snapshot.cluster_info);
     for number in &snapshot.numbers {
         let labels: Vec<Label<'_>> = number
             .labels
@@ -101,6 +100,7 @@ impl Families {
                     "Errorstats" => self.error(field, value),
                     "Latencystats" => self.percentiles(field, value, get),
                     "Keyspace" => self.database(field, value),
+                    "Cluster Info" => self.cluster(field, value),
                     "Sentinel" if is_numbered(field, "master") => self.watched(value),
                     "Replication" if is_numbered(field, "slave") => {
                         self.replica(value, number(get("master_repl_offset")));
@@ -369,16 +369,11 @@ impl Families {
     }
 
     /// CLUSTER INFO: its fields have names of their own in Prometheus, or the same ones.
-    fn cluster(&mut self, text: &str) {
-        let text = format!("# Cluster\r\n{text}");
-        for section in sections(&text) {
-            for (field, value) in section.fields {
-                if find(field).is_some() {
-                    self.field(field, value);
-                } else if let Some(value) = number(value) {
-                    self.gauge(field, "As in CLUSTER INFO", &[], value);
-                }
-            }
+    fn cluster(&mut self, field: &str, value: &str) {
+        if find(field).is_some() {
+            self.field(field, value);
+        } else if let Some(value) = number(value) {
+            self.gauge(field, "As in CLUSTER INFO", &[], value);
         }
     }
 
@@ -448,10 +443,8 @@ mod tests {
     #[test]
     fn a_master_by_the_exporters_names() {
         let snapshot = Snapshot {
-            info: INFO.to_owned(),
-            cluster_info:
-                "cluster_state:fail\r\ncluster_known_nodes:6\r\ncluster_stats_messages_sent:9\r\n"
-                    .to_owned(),
+            info: INFO.to_owned()
+                + "# Cluster Info\r\ncluster_state:fail\r\ncluster_known_nodes:6\r\ncluster_stats_messages_sent:9\r\n",
             durations: vec![Durations {
                 of: Timed::Command("get".to_owned()),
                 within: vec![(1024, 1), (4096, 3)],
