@@ -11,6 +11,7 @@ mod flags;
 mod keys;
 mod row;
 mod secrets;
+mod words;
 
 pub use access::{Channels, Databases};
 pub use arguments::{Argument, Kind, parse_arguments, syntax};
@@ -23,3 +24,4 @@ pub use keys::{
 pub use keys::{bitfield_keys, delex_keys, migrate_keys, radius_keys, set_keys, sort_keys};
 pub use row::{DataFn, Facts, Group, KeyFinder, Row, row};
 pub use secrets::{SecretFinder, auth_secrets, hello_secrets, migrate_secrets, setuser_secrets};
+pub use words::{OlderFn, Piece, Release};

@@ -7,7 +7,7 @@ use super::categories::Categories;
 use super::flags::{Flags, Traits};
 use super::keys::{Key, KeySpec};
 use super::secrets::SecretFinder;
-use crate::older::OlderFn;
+use super::words::OlderFn;
 use crate::{Args, Ctx, Done};
 
 /// What stands for a secret.
