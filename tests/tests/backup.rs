@@ -144,8 +144,8 @@ fn a_cluster_comes_back_as_one_server_and_again_as_a_cluster() {
 #[test]
 fn a_backup_that_was_killed_is_none() {
     let root = tempfile::tempdir().unwrap();
-    // It waits for more replicas before it makes a dump.
-    let server = Daemon::server("repl-diskless-sync-delay 600");
+    // Its dump takes a minute for each key.
+    let server = Daemon::server("rdb-key-save-delay 60000000");
     assert_eq!(server.text("SET key value"), "OK");
     let target = root.path().join("target");
     let partial = root.path().join("target.partial");

@@ -513,6 +513,7 @@ impl Engine {
         !told.rdb_channel
             && self.copies_left() > 0
             && (told.psync2 || self.keeper.persistence.dump_is_old)
+            && (self.journal.replicas.older.copies || !self.is_old_replica(id))
             && self
                 .journal
                 .replicas
@@ -555,6 +556,8 @@ impl Engine {
         };
         tracing::info!("Starting BGSAVE for SYNC with target: {target} using: {how}");
         self.keeper.persistence.dump_is_old = !psync2;
+        // Others that do not say what they read are given the lowest version that holds the data.
+        self.journal.replicas.older.copies = waiting.iter().any(|id| self.is_old_replica(*id));
         if purpose == Purpose::Sync && self.can_send_directly(&waiting) {
             self.journal.replicas.direct.clone_from(&waiting);
         }

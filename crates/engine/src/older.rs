@@ -51,7 +51,7 @@ impl Engine {
 
     /// Whether a client is a replica that did not say that it knows the stream of 4.0 or later. A reader that names no port of its own is
     /// no server.
-    fn is_old_replica(&self, id: ClientId) -> bool {
+    pub(crate) fn is_old_replica(&self, id: ClientId) -> bool {
         let port = self
             .sessions
             .clients
@@ -110,9 +110,14 @@ impl Engine {
         self.set_stream_level();
     }
 
+    /// Whether the last dump that was begun is for replicas of old releases.
+    pub(crate) fn dumps_for_old_replicas(&self) -> bool {
+        self.keeper.persistence.dump_is_old && self.journal.replicas.older.copies
+    }
+
     /// The dump that was to be for replicas of old releases has failed.
     pub(crate) fn note_failed_copy(&mut self) {
-        if self.keeper.persistence.dump_is_old {
+        if self.dumps_for_old_replicas() {
             self.journal.replicas.older.refused_until_ms = self.now.mono_ms + REST_MS;
         }
     }

@@ -106,7 +106,7 @@ impl Engine {
         let mut request = self.save_request();
         // A replica that comes meanwhile may be sent it, too.
         request.any_reader = purpose == Purpose::Sync || self.has_stream();
-        if self.keeper.persistence.dump_is_old && purpose != Purpose::Rewrite {
+        if self.dumps_for_old_replicas() && purpose != Purpose::Rewrite {
             request.version = request.version.or(Some(rdb::Version::OLDEST_WRITTEN));
         }
         if let Some(node) = self.keeper.cluster.as_ref().filter(|_| request.any_reader) {
