@@ -299,7 +299,12 @@ impl Sentinel {
 
     /// An election tells two things: who leads, and that this sentinel's own vote was counted.
     fn event(&mut self, kind: &str, text: &str) {
-        if kind == "+selected-slave" {
+        match kind {
+            "+saturated" => self.followers.relieve = true,
+            "-saturated" | "+odown" | "+switch-master" => self.followers.relieve = false,
+            _ => {}
+        }
+        if kind == "+selected-slave" && !self.followers.relieve {
             let passed = self.followers.passed_over(text, self.now.mono_ms);
             self.ready
                 .extend(passed.map(Note::PassedOver).map(Output::Note));

@@ -8,6 +8,8 @@ use sentinel_core::{LinkId, Reply};
 /// What a sentinel was told of the replicas that it watches.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
+    /// The primary is saturated, and waits for the replica to which it hands over: that one needs to be in good health, and has all then.
+    pub(super) relieve: bool,
     /// Links, where they lead, and whether they are up.
     pub(super) links: BTreeMap<LinkId, (SocketAddr, bool)>,
     told: BTreeMap<SocketAddr, Told>,
