@@ -100,7 +100,10 @@ impl Engine {
         if self.journal.append_only.given_up {
             return;
         }
-        if self.left_to_other_thread(force) || self.journal.append_only.given_up {
+        let Some(syncing) = self.leave_to_other_thread(force) else {
+            return;
+        };
+        if self.journal.append_only.given_up {
             return;
         }
         if self.journal.append_only.unwritten.is_empty() {
@@ -108,7 +111,6 @@ impl Engine {
             self.note_written();
             return;
         }
-        let syncing = self.poll_sync();
         self.note_place();
         let start_us = self.host.mono_us();
         let aof = &mut self.journal.append_only;

@@ -15,22 +15,23 @@ const POSTPONE_SECONDS: u64 = 2;
 const MUCH_BYTES: usize = 64 * 1024;
 
 impl Engine {
-    /// Whether what is to be written is left to the other thread, now or later.
-    pub(super) fn left_to_other_thread(&mut self, force: bool) -> bool {
+    /// Leaves what is to be written to the other thread, now or later: then there is no answer. Otherwise whether a sync is under way.
+    pub(super) fn leave_to_other_thread(&mut self, force: bool) -> Option<bool> {
         let may_wait = self.config.appendfsync == AppendFsync::Everysec && !force;
         let was_beside = self.journal.append_only.beside.is_some();
         if !self.poll_write(false) {
             if may_wait && self.waits_for_write() {
-                return true;
+                return None;
             }
             self.poll_write(true);
         }
         let syncing = self.poll_sync();
         let aof = &self.journal.append_only;
-        may_wait
+        let left = may_wait
             && !aof.given_up
             && !aof.unwritten.is_empty()
-            && (syncing && self.waits_for_sync() || self.write_beside(was_beside))
+            && (syncing && self.waits_for_sync() || self.write_beside(was_beside));
+        (!left).then_some(syncing)
     }
 
     /// A sync is under way: whether the write waits for it, since the system would make it wait in any case.
