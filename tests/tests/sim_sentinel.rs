@@ -68,17 +68,23 @@ fn without_the_fsync_before_the_vote_the_simulator_sees_a_second_one() {
     assert!(violation.is_some(), "no seed noticed");
 }
 
+/// A group whose sentinels look for saturation, and let the primary hand over then.
+fn looking_for_saturation(seed: u64) -> Run {
+    let wanted = Wanted {
+        kind: Some(Kind::Watched),
+        saturation: true,
+        ..Wanted::default()
+    };
+    let mut run = Run::new(seed, wanted, Options::default());
+    run.form().unwrap();
+    run
+}
+
 /// The primary answers late, and is not dead: it hands over to a replica that is not late, and nothing that it acknowledged is missing.
 #[test]
 fn a_saturated_primary_hands_over_without_losing_a_write() {
     for seed in 1..9 {
-        let wanted = Wanted {
-            kind: Some(Kind::Watched),
-            saturation: true,
-            ..Wanted::default()
-        };
-        let mut run = Run::new(seed, wanted, Options::default());
-        run.form().unwrap();
+        let mut run = looking_for_saturation(seed);
         // Replicas are known to answer in time.
         run.run_to(run.world.now_ms() + 8_000).unwrap();
         let elections = run.sentinels.elections();
@@ -104,13 +110,7 @@ fn a_saturated_primary_hands_over_without_losing_a_write() {
 #[test]
 fn a_primary_keeps_its_role_where_its_replicas_are_as_late() {
     for seed in 1..5 {
-        let wanted = Wanted {
-            kind: Some(Kind::Watched),
-            saturation: true,
-            ..Wanted::default()
-        };
-        let mut run = Run::new(seed, wanted, Options::default());
-        run.form().unwrap();
+        let mut run = looking_for_saturation(seed);
         let elections = run.sentinels.elections();
         for server in SERVERS {
             run.world.hosts[server].late_ms = 400;

@@ -88,8 +88,8 @@ fn what_waited_for_a_sync_is_written_while_clients_are_served() {
     );
 }
 
-#[test]
-fn what_the_other_thread_could_not_write_is_written_later_and_in_order() {
+/// A server whose other thread writes what has waited for a sync, at second 12.
+fn writing_beside() -> Server {
     let mut server = keeping();
     server.engine.start_append_only(0).unwrap();
     let a = server.a;
@@ -102,6 +102,13 @@ fn what_the_other_thread_could_not_write_is_written_later_and_in_order() {
     assert!(server.engine.flush_append_only());
     server.talk.syncing.store(false, Ordering::Relaxed);
     assert!(server.engine.flush_append_only());
+    server
+}
+
+#[test]
+fn what_the_other_thread_could_not_write_is_written_later_and_in_order() {
+    let mut server = writing_beside();
+    let a = server.a;
     server.run(a, &["SET", "k", "x"]);
     let both = waiting(&mut server);
     server.talk.full.store(true, Ordering::Relaxed);
@@ -117,18 +124,7 @@ fn what_the_other_thread_could_not_write_is_written_later_and_in_order() {
 
 #[test]
 fn a_write_that_takes_too_long_is_waited_for() {
-    let mut server = keeping();
-    server.engine.start_append_only(0).unwrap();
-    let a = server.a;
-    tick_at(&mut server, 10);
-    server.run(a, &["SET", "k", "v"]);
-    assert!(server.engine.flush_append_only());
-    tick_at(&mut server, 12);
-    server.talk.syncing.store(true, Ordering::Relaxed);
-    server.run(a, &["SET", "k", "w"]);
-    assert!(server.engine.flush_append_only());
-    server.talk.syncing.store(false, Ordering::Relaxed);
-    assert!(server.engine.flush_append_only());
+    let mut server = writing_beside();
     server.talk.syncing.store(true, Ordering::Relaxed);
     tick_at(&mut server, 13);
     assert!(waiting(&mut server) > 0);
