@@ -9,7 +9,7 @@ use conf::{ClientClass, OutputLimit};
 use replication::Backlog;
 
 use crate::journal::replicas::{Replica, ReplicaState, Replicas};
-use crate::keeper::persistence::Purpose;
+use crate::keeper::persistence::{DumpReader, Purpose};
 use crate::sessions::client::Announced;
 use crate::{Action, ClientId, Engine, filtered_dump};
 
@@ -512,8 +512,7 @@ impl Engine {
         let told = self.announced(id);
         !told.rdb_channel
             && self.copies_left() > 0
-            && (told.psync2 || self.keeper.persistence.dump_is_old)
-            && (self.journal.replicas.older.copies || !self.is_old_replica(id))
+            && self.dump_reader(id) <= self.keeper.persistence.dump_reader
             && self
                 .journal
                 .replicas
@@ -555,9 +554,8 @@ impl Engine {
             "disk"
         };
         tracing::info!("Starting BGSAVE for SYNC with target: {target} using: {how}");
-        self.keeper.persistence.dump_is_old = !psync2;
-        // Others that do not say what they read are given the lowest version that holds the data.
-        self.journal.replicas.older.copies = waiting.iter().any(|id| self.is_old_replica(*id));
+        let readers = waiting.iter().map(|id| self.dump_reader(*id));
+        self.keeper.persistence.dump_reader = readers.max().unwrap_or_default();
         if purpose == Purpose::Sync && self.can_send_directly(&waiting) {
             self.journal.replicas.direct.clone_from(&waiting);
         }
@@ -614,7 +612,7 @@ impl Engine {
     fn missing_select(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let db = self.journal.replicas.selected.unwrap_or(0);
-        if self.is_slave() && self.keeper.persistence.dump_is_old && db != 0 {
+        if self.is_slave() && self.keeper.persistence.dump_reader != DumpReader::Today && db != 0 {
             let mut digits = itoa::Buffer::new();
             aof::encode_command(&mut out, [&b"SELECT"[..], digits.format(db).as_bytes()]);
         }

@@ -11,6 +11,7 @@ use store::Value;
 use crate::engine::rdb_version;
 use crate::entry::{Entry, resolve};
 use crate::journal::older::{Command, Level, Told};
+use crate::keeper::persistence::DumpReader;
 use crate::{ClientId, Engine};
 
 /// A payload of more bytes is an argument that no release before 7.0 takes.
@@ -110,14 +111,20 @@ impl Engine {
         self.set_stream_level();
     }
 
-    /// Whether the last dump that was begun is for replicas of old releases.
-    pub(crate) fn dumps_for_old_replicas(&self) -> bool {
-        self.keeper.persistence.dump_is_old && self.journal.replicas.older.copies
+    /// What kind of dump a client needs as its copy.
+    pub(crate) fn dump_reader(&self, id: ClientId) -> DumpReader {
+        if self.announced(id).psync2 {
+            DumpReader::Today
+        } else if self.is_old_replica(id) {
+            DumpReader::Old
+        } else {
+            DumpReader::Plain
+        }
     }
 
     /// The dump that was to be for replicas of old releases has failed.
     pub(crate) fn note_failed_copy(&mut self) {
-        if self.dumps_for_old_replicas() {
+        if self.keeper.persistence.dump_reader == DumpReader::Old {
             self.journal.replicas.older.refused_until_ms = self.now.mono_ms + REST_MS;
         }
     }

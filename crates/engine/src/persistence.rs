@@ -6,7 +6,7 @@ use rdb::{Loader, Progress};
 use store::ExpiryMode;
 
 use crate::host::{Child, ChildEnd, Job, SaveRequest};
-use crate::keeper::persistence::{Loading, Purpose, Running};
+use crate::keeper::persistence::{DumpReader, Loading, Purpose, Running};
 use crate::{ClientId, Engine};
 
 /// Seconds between two tries when a background save failed (Redis 3.0: `REDIS_BGSAVE_RETRY_DELAY`).
@@ -21,9 +21,10 @@ impl Engine {
             .memory_estimate()
             .saturating_sub(self.meter.started_bytes);
         // Servers before 4.0 know no such facts.
-        let replication = (!self.keeper.persistence.dump_is_old)
-            .then(|| self.stream_place())
-            .flatten();
+        let replication = match self.keeper.persistence.dump_reader {
+            DumpReader::Today => self.stream_place(),
+            DumpReader::Plain | DumpReader::Old => None,
+        };
         SaveRequest {
             path: self.config.dbfilename.clone(),
             compress: self.config.rdbcompression,
@@ -68,7 +69,7 @@ impl Engine {
 
     /// Saves while everything waits.
     pub(crate) fn save_now(&mut self) -> Result<(), String> {
-        self.keeper.persistence.dump_is_old = false;
+        self.keeper.persistence.dump_reader = DumpReader::Today;
         self.meter.stats.saves += 1;
         let request = self.save_request();
         self.host.save(&self.shard.keyspace, &request)?;
@@ -106,7 +107,7 @@ impl Engine {
         let mut request = self.save_request();
         // A replica that comes meanwhile may be sent it, too.
         request.any_reader = purpose == Purpose::Sync || self.has_stream();
-        if self.dumps_for_old_replicas() && purpose != Purpose::Rewrite {
+        if self.keeper.persistence.dump_reader == DumpReader::Old && purpose != Purpose::Rewrite {
             request.version = request.version.or(Some(rdb::Version::OLDEST_WRITTEN));
         }
         if let Some(node) = self.keeper.cluster.as_ref().filter(|_| request.any_reader) {
@@ -185,7 +186,7 @@ impl Engine {
             return;
         }
         if std::mem::take(&mut self.keeper.persistence.save_scheduled) {
-            self.keeper.persistence.dump_is_old = false;
+            self.keeper.persistence.dump_reader = DumpReader::Today;
             // Where it cannot be forked, that was logged.
             let _ = self.start_child(Purpose::Save);
             return;
@@ -204,13 +205,13 @@ impl Engine {
                 point.changes,
                 point.seconds
             );
-            self.keeper.persistence.dump_is_old = false;
+            self.keeper.persistence.dump_reader = DumpReader::Today;
             // It has been logged, and will be tried again.
             let _ = self.start_child(Purpose::Save);
         } else if rested && self.refuses_writes() {
             // No write will ever make a save point due again.
             tracing::info!("Writes are refused since the last save failed. Saving again...");
-            self.keeper.persistence.dump_is_old = false;
+            self.keeper.persistence.dump_reader = DumpReader::Today;
             let _ = self.start_child(Purpose::Save);
         } else {
             self.start_automatic_rewrite();
@@ -548,7 +549,7 @@ pub(crate) fn bgsave(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
         Some(_) => return Err(Error::text("ERR Background save already in progress")),
         None => {}
     }
-    engine.keeper.persistence.dump_is_old = false;
+    engine.keeper.persistence.dump_reader = DumpReader::Today;
     engine
         .start_child(Purpose::Save)
         .map_err(|_| Error::text("ERR"))?;

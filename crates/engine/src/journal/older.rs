@@ -14,8 +14,6 @@ pub(crate) struct Older {
     pub(crate) met: bool,
     /// The primary that we follow writes a stream of that kind.
     pub(crate) primary_is_old: bool,
-    /// The dump that was last begun for copies goes to such a replica.
-    pub(crate) copies: bool,
     /// Until when replicas of that kind need not ask for a copy again, on the monotonic clock, milliseconds: the last one failed.
     pub(crate) refused_until_ms: u64,
 }

@@ -15,6 +15,18 @@ pub(crate) enum Purpose {
     Slots,
 }
 
+/// Whom a dump is for. Each can read what is written for those behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DumpReader {
+    /// This server, and replicas of 4.0 or later. The dump tells its place in the stream.
+    #[default]
+    Today,
+    /// One that did not say that it knows such facts, a backup for example.
+    Plain,
+    /// A replica of a release before 4.0. The dump has the lowest version that holds the data.
+    Old,
+}
+
 /// A running child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Running {
@@ -61,8 +73,8 @@ pub(crate) struct Persistence {
     /// How many keys the dump that was loaded at the start held, and how many of them had expired.
     pub(crate) loaded_keys: u64,
     pub(crate) expired_keys: u64,
-    /// The last dump that was begun is one that servers before 4.0 can read: it does not tell its place in the stream.
-    pub(crate) dump_is_old: bool,
+    /// Whom the last dump that was begun is for.
+    pub(crate) dump_reader: DumpReader,
     /// The child that saved was killed, by FLUSHALL or BGSAVE CANCEL: its end is still to be noted.
     pub(crate) killed: bool,
     /// The process is about to end.
