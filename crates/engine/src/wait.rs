@@ -4,7 +4,7 @@ use commands::{Args, Done, Error, args};
 use conf::WriteAcknowledge;
 
 use crate::journal::replicas::ReplicaState;
-use crate::master::TOO_FEW_REPLICAS;
+use crate::master::health::TOO_FEW_REPLICAS;
 use crate::meter::stats::CommandStats;
 use crate::sessions::client::Waiting;
 use crate::sessions::on_replicas::OnReplicas;

@@ -3,9 +3,10 @@
 use commands::table::{Group, Row, index, key, range, row, setuser_secrets};
 
 use crate::entry::EngineFn;
+use crate::master::requests;
 use crate::{
     acl_command, append_only, configure, connection, debug, describe, failover, info, latency,
-    lolwut, master, memory, module, observe, persistence, shutdown, slave,
+    lolwut, memory, module, observe, persistence, shutdown, slave,
 };
 
 pub(super) static ROWS: &[Row<EngineFn>] = &[
@@ -355,7 +356,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .args("replicationid offset:int")
     .about("2.8.0", "Starts replication, continuing where possible")
-    .run(master::sync),
+    .run(requests::sync),
     row(
         "replconf",
         -1,
@@ -364,7 +365,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .traits("internal from_master")
     .about("3.0.0", "Exchanges facts between a primary and its replica")
-    .run(master::replconf),
+    .run(requests::replconf),
     row(
         "replicaof",
         3,
@@ -446,7 +447,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         Group::Server,
     )
     .about("1.0.0", "Starts replication with a full copy")
-    .run(master::sync),
+    .run(requests::sync),
     row("time", 1, "loading stale fast", Group::Server)
         .traits("plain")
         .tips(&["nondeterministic_output"])
