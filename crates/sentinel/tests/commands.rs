@@ -44,13 +44,7 @@ fn normal(lines: &[String]) -> Vec<String> {
         "last-ping-sent",
     ];
     let mut out: Vec<String> = Vec::new();
-    let mut lines = lines.iter();
-    while let Some(line) = lines.next() {
-        // A field that Redis does not have, and its value.
-        if line == "ping-round-trip" {
-            lines.next();
-            continue;
-        }
+    for line in lines {
         let varies = out
             .last()
             .is_some_and(|last| VARIES.contains(&last.as_str()));

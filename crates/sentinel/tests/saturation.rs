@@ -88,6 +88,8 @@ fn nobody_looks_for_saturation_unless_asked_to() {
     world.run(60_000);
     assert_eq!(world.count_events("+saturated"), 0);
     assert_eq!(world.count_events("+try-failover"), 0);
+    let shown = field(&mut world, 0, "ping-round-trip");
+    assert_eq!(shown, None, "the fields are those of other sentinels");
 }
 
 #[test]

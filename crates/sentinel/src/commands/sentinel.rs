@@ -441,21 +441,21 @@ fn describe(cx: &Context, master: &Master, who: Who) -> Reply {
             fields.add("voted-leader-epoch", peer.leader_epoch);
         }
     }
-    if let Some(ms) = node.answers.round_trip() {
-        fields.add("ping-round-trip", ms);
-    }
-    if who == Who::Master {
-        describe_saturation(cx, master, &mut fields);
+    if master.options.saturation_threshold_ms > 0 {
+        describe_saturation(cx, master, who, &mut fields);
     }
     Reply::Map(fields.0)
 }
 
 /// What there is to tell where saturation is looked for.
-fn describe_saturation(cx: &Context, master: &Master, fields: &mut Fields) {
-    let (options, saturation) = (&master.options, &master.saturation);
-    if options.saturation_threshold_ms == 0 {
+fn describe_saturation(cx: &Context, master: &Master, who: Who, fields: &mut Fields) {
+    if let Some(ms) = master.node(who).answers.round_trip() {
+        fields.add("ping-round-trip", ms);
+    }
+    if who != Who::Master {
         return;
     }
+    let (options, saturation) = (&master.options, &master.saturation);
     if saturation.is {
         let ms = cx.mono().saturating_sub(saturation.since);
         fields.add("saturated-time", ms);
