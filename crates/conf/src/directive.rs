@@ -396,6 +396,12 @@ impl Directive {
         self.alias
     }
 
+    /// The release of Redis that brought it, or the other program and its release.
+    #[must_use]
+    pub fn since(&self) -> &'static str {
+        crate::since::since(self.name).unwrap_or("Tern")
+    }
+
     /// Its name and its alias.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.alias)

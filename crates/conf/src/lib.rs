@@ -8,6 +8,7 @@
 //! # Layout
 //!
 //! - [`server`]: the parameters, their types and defaults, and their directives.
+//! - `since`: which release brought each.
 //! - `unused`: directives of Redis and Valkey that are accepted without effect.
 //! - [`directive`]: what a directive is. `table`: all of them, by name.
 //! - [`load`]: from text to a filled struct, with `include`, and the fatal message.
@@ -22,6 +23,7 @@ pub mod load;
 pub mod rewrite;
 pub mod server;
 pub mod set;
+mod since;
 mod table;
 mod unused;
 pub mod value;

@@ -17,6 +17,7 @@ written from the table that the server itself uses; `CONFIG GET *` shows what is
 - Memory may be written with a unit: `1k` is 1000 bytes, `1kb` is 1024, and so `m`, `mb`, `g`, `gb`.
 - Names, ranges and defaults are those of Valkey 9.1. Old names, in brackets below, work everywhere; `CONFIG REWRITE` writes the new one.
 - Files of Redis 2.8 to 8.0 and Valkey are taken as they are, with one exception: `loadmodule` is refused, since there is no module interface.
+- *Since* is the release of Redis that brought it, under this name or an old one, or the other program that did.
 - *Set* says whether `CONFIG SET` can change it: `yes`; `no`, at start only; `protected`, where `enable-protected-configs` allows it.
 
 Defaults that are not those of Redis 3.0 any more: `save` is `3600 1 300 100 60 10000` also where a file is given (`save \"\"` for
@@ -69,9 +70,9 @@ fn page() -> String {
     };
     row(
         &mut text,
-        &cells(&["name", "default", "values", "set", "what it does"]),
+        &cells(&["name", "default", "values", "set", "since", "what it does"]),
     );
-    row(&mut text, &cells(&["---"; 5]));
+    row(&mut text, &cells(&["---"; 6]));
     for known in all.iter().filter(|known| known.unused_because().is_none()) {
         let set = match known {
             known if !known.is_parameter() || known.is_fixed() => "no",
@@ -86,16 +87,21 @@ fn page() -> String {
                 default(known),
                 known.values(),
                 set.to_owned(),
+                known.since().to_owned(),
                 about,
             ],
         );
     }
     text.push_str(UNUSED);
-    row(&mut text, &cells(&["name", "default", "why"]));
-    row(&mut text, &cells(&["---"; 3]));
+    row(&mut text, &cells(&["name", "default", "since", "why"]));
+    row(&mut text, &cells(&["---"; 4]));
     for known in &all {
         if let Some(why) = known.unused_because() {
-            row(&mut text, &[name(known), default(known), why.to_owned()]);
+            let since = known.since().to_owned();
+            row(
+                &mut text,
+                &[name(known), default(known), since, why.to_owned()],
+            );
         }
     }
     text
