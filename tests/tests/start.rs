@@ -63,7 +63,7 @@ fn w1_a_daemon_returns_to_the_prompt_and_a_second_one_is_refused() {
     let second = run(&binary("server"), &[&config(2)], "");
     assert_ne!(second.code, Some(0), "{}", second.out);
     let reason = format!(
-        "Creating Server TCP listening socket 127.0.0.1:{port}: bind: Address already in use"
+        "Failed listening on port {port}: Could not create server TCP listening socket 127.0.0.1:{port}: bind: Address already in use"
     );
     assert!(log(2).contains(&format!("# {reason}")), "{}", log(2));
     assert!(second.out.contains(&reason), "{}", second.out);

@@ -156,7 +156,7 @@ fn a_port_in_use_is_told_even_by_a_daemon() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     let expected = format!(
-        "Creating Server TCP listening socket 127.0.0.1:{port}: bind: Address already in use"
+        "Failed listening on port {port}: Could not create server TCP listening socket 127.0.0.1:{port}: bind: Address already in use"
     );
     assert!(String::from_utf8_lossy(&output.stderr).contains(&expected));
     assert!(

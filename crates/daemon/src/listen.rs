@@ -19,7 +19,7 @@ use crate::reason;
 /// A listening socket, not blocking, for `port` at each bound address; none for port 0.
 ///
 /// # Errors
-/// Redis's words for an address that cannot be had.
+/// Valkey's words for an address that cannot be had.
 pub fn tcp(config: &ServerConfig, port: u16) -> anyhow::Result<Vec<TcpListener>> {
     tcp_at(
         config.bind.iter().map(String::as_str),
@@ -31,7 +31,7 @@ pub fn tcp(config: &ServerConfig, port: u16) -> anyhow::Result<Vec<TcpListener>>
 /// The same at other addresses, in the words of `bind`.
 ///
 /// # Errors
-/// Redis's words for an address that cannot be had.
+/// Valkey's words for an address that cannot be had.
 pub fn tcp_at<'a>(
     bind: impl IntoIterator<Item = &'a str>,
     port: u16,
@@ -52,8 +52,7 @@ pub fn tcp_at<'a>(
             // A machine that lacks one address family listens on the other.
             Err(error) if optional && is_unsupported(&error) => {}
             Err(error) => {
-                let why = reason(&error);
-                anyhow::bail!("Creating Server TCP listening socket {host}:{port}: bind: {why}");
+                return Err(refused(host, port, &format!("bind: {}", reason(&error))));
             }
         }
     }
@@ -103,6 +102,13 @@ pub async fn accept_failed(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(10)).await;
 }
 
+/// Valkey's two lines about it in one, as a start ends with one line: supervisors look for either.
+fn refused(host: &str, port: u16, why: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "Failed listening on port {port}: Could not create server TCP listening socket {host}:{port}: {why}"
+    )
+}
+
 /// What a word of `bind` stands for: `*` and `::*` are all addresses of one family.
 fn address(name: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let any: IpAddr = match name {
@@ -116,7 +122,7 @@ fn address(name: &str, port: u16) -> anyhow::Result<SocketAddr> {
                 Err(error) => reason(&error),
             };
             let why = why.trim_start_matches("failed to lookup address information: ");
-            anyhow::bail!("Creating Server TCP listening socket {name}:{port}: {why}")
+            return Err(refused(name, port, why));
         }
     };
     Ok(SocketAddr::new(any, port))
