@@ -71,6 +71,11 @@ impl Version {
         self.0 >= Self::VALKEY.0
     }
 
+    /// Whether its opcode 243 is Valkey's, which Valkey reads in any file; later files of Redis mean another thing by it.
+    pub(crate) fn may_import_slots(self) -> bool {
+        self.is_valkey() || self.0 < 12
+    }
+
     /// How it stands to what is known here.
     #[must_use]
     pub fn origin(self) -> Origin {

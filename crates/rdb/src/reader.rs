@@ -384,7 +384,7 @@ impl<R: Read> Reader<R> {
                 })
             }
             opcode::FUNCTION => self.values.decoder.string().map(Record::Function),
-            opcode::SLOT_IMPORT if self.version.is_valkey() => {
+            opcode::SLOT_IMPORT if self.version.may_import_slots() => {
                 self.slot_import().map(Record::SlotImport)
             }
             opcode::FUNCTION_PRE_GA => {
@@ -422,7 +422,7 @@ impl<R: Read> Reader<R> {
         let name = decoder.string()?.to_vec();
         let job = String::from_utf8(name).ok();
         let Some(job) = job.filter(|job| job.len() == NAME_BYTES) else {
-            return Err(decoder.corrupt("an import of slots without a name"));
+            return Err(decoder.corrupt("Invalid slot import job name length"));
         };
         let mut slots = Vec::new();
         for _ in 0..decoder.length()? {
@@ -430,7 +430,7 @@ impl<R: Read> Reader<R> {
             let slot = |number: u64| u16::try_from(number).ok().filter(|_| number < SLOTS);
             match (slot(first), slot(last)) {
                 (Some(first), Some(last)) if first <= last => slots.push((first, last)),
-                _ => return Err(decoder.corrupt("an import of slots that there are not")),
+                _ => return Err(decoder.corrupt("Invalid slot import range")),
             }
         }
         Ok(SlotImport { job, slots })

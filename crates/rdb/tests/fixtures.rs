@@ -251,15 +251,24 @@ fn newer_versions_are_read_as_far_as_their_types_are_known_where_that_is_asked_f
 
 #[test]
 fn an_import_of_slots_is_told() {
-    let import = [b"VALKEY080\xf3\x28", &[b'j'; 40][..], b"\x01\x05\x47\xd0"].concat();
-    let bytes = [&import[..], b"\xff", &[0; 8]].concat();
-    let mut reader = Reader::open(Input::new(&bytes[..]), SKIP).unwrap();
-    let Some(Record::SlotImport(import)) = reader.next_record().unwrap() else {
-        panic!("no import");
-    };
-    assert_eq!(
-        (import.job.len(), &import.slots[..]),
-        (40, &[(5, 2000)][..])
+    // Valkey reads one in files of a version that Redis has too.
+    for header in [&b"VALKEY080"[..], b"REDIS0011"] {
+        let import = [header, b"\xf3\x28", &[b'j'; 40][..], b"\x01\x05\x47\xd0"].concat();
+        let bytes = [&import[..], b"\xff", &[0; 8]].concat();
+        let mut reader = Reader::open(Input::new(&bytes[..]), SKIP).unwrap();
+        let Some(Record::SlotImport(import)) = reader.next_record().unwrap() else {
+            panic!("no import");
+        };
+        assert_eq!(
+            (import.job.len(), &import.slots[..]),
+            (40, &[(5, 2000)][..])
+        );
+    }
+    let short = b"REDIS0011\xf3\x01A\x01\x00\x00\xff\0\0\0\0\0\0\0\0";
+    let report = rdb::check::check_rdb("dump.rdb", &short[..], 0).text;
+    assert!(
+        report.contains("Invalid slot import job name length"),
+        "{report}"
     );
     for bad in [
         // A name that is none, slots that are none, and a record of another vendor's file.
