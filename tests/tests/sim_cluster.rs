@@ -67,11 +67,11 @@ fn few_masters_are_replaced_where_their_replicas_vote() {
 }
 
 /// Two replicas of a dead master ask for votes in one epoch, and the voter's host loses power right after its first
-/// vote. Neither candidate hears of the other one, so that the second, who is late, draws the same epoch.
-/// Returns the epochs in which it voted.
-fn vote_with_power_loss(fsync: bool) -> Result<Vec<u64>, String> {
-    let mut tries = (1..50).filter_map(|seed| vote_of_seed(seed, fsync).transpose());
-    tries.next().expect("nobody asked for a vote")
+/// vote. Neither candidate hears of the other one, so that the second, who is late, draws the same epoch if nobody tells it of the first.
+/// For each seed the epochs in which it voted, or what the simulator found.
+fn votes_with_power_loss(fsync: bool) -> Vec<Result<Vec<u64>, String>> {
+    let tries = (1..50).filter_map(|seed| vote_of_seed(seed, fsync).transpose());
+    tries.collect()
 }
 
 /// `None` where the candidates slept through the news that their master is down.
@@ -123,24 +123,29 @@ fn vote_of_seed(seed: u64, fsync: bool) -> Result<Option<Vec<u64>>, String> {
     run.world.crash(VOTER, true);
     run.world.crash(candidates[0], true);
     run.world.start(VOTER);
-    run.run_to(run.world.now_ms() + 6_000)?;
+    let end_ms = run.world.now_ms() + 20_000;
+    while run.checks.votes_of(voter).len() < 2 && run.world.now_ms() < end_ms {
+        run.run_to(run.world.now_ms() + 1)?;
+    }
     Ok(Some(run.checks.votes_of(voter)))
 }
 
 #[test]
 fn a_vote_survives_a_power_loss() {
-    let epochs = vote_with_power_loss(true).unwrap();
-    assert_eq!(
-        epochs.len(),
-        2,
-        "the second candidate got its vote in an epoch of its own: {epochs:?}"
+    let votes: Result<Vec<_>, _> = votes_with_power_loss(true).into_iter().collect();
+    let votes = votes.unwrap();
+    assert!(
+        votes.iter().any(|epochs| epochs.len() == 2),
+        "a second candidate got its vote in an epoch of its own: {votes:?}"
     );
 }
 
 #[test]
 fn without_the_fsync_before_the_vote_the_simulator_sees_a_second_one() {
-    let violation = vote_with_power_loss(false).unwrap_err();
-    assert!(violation.contains("voted twice in epoch"), "{violation}");
+    let votes = votes_with_power_loss(false);
+    let found = votes.iter().filter_map(|votes| votes.as_ref().err());
+    let mut found = found.filter(|violation| violation.contains("voted twice in epoch"));
+    assert!(found.next().is_some(), "{votes:?}");
 }
 
 #[test]

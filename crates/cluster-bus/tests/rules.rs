@@ -353,6 +353,18 @@ fn nothing_is_claimed_without_a_vote_in_an_epoch_of_elections() {
 }
 
 #[test]
+fn an_epoch_that_is_claimed_without_a_vote_is_told_at_once() {
+    let mut world = cluster(3, 3, &quick());
+    let (bumped, epoch) = world.call(0, |node, now| node.bump_epoch(now));
+    assert!(bumped);
+    // The way of one packet; the next PING is much later.
+    world.run_ms(5);
+    for other in [1, 2] {
+        assert_eq!(world.hosts[other].node.current_epoch(), epoch);
+    }
+}
+
+#[test]
 fn a_made_up_epoch_is_refused_and_logged_and_elections_go_on() {
     let mut world = cluster(3, 6, &quick());
     let known = world.hosts[0].node.current_epoch();

@@ -364,7 +364,7 @@ impl Node {
                     format_args!("ConfigEpoch updated after importing slot {slot}"),
                 );
             }
-            self.broadcast_pong(now, false);
+            self.todo.broadcast = true;
         }
     }
 
@@ -453,7 +453,7 @@ impl Node {
             self.election.reset();
             self.todo.save = true;
             self.todo.update_state = true;
-            self.broadcast_pong(now, false);
+            self.todo.broadcast = true;
         }
         self.end_call(now);
     }

@@ -122,12 +122,18 @@ impl Node {
         let Some(epoch) = self.next_epoch() else {
             return false;
         };
-        self.table.me_mut().config_epoch = epoch;
+        self.claim_epoch(epoch);
         self.log(
             LogLevel::Warning,
             format_args!("New configEpoch set to {epoch}"),
         );
         true
+    }
+
+    /// A config epoch that no vote has given: all hear of it at once, since what is decided next may depend on who has the highest.
+    pub(super) fn claim_epoch(&mut self, epoch: u64) {
+        self.table.me_mut().config_epoch = epoch;
+        self.todo.broadcast = true;
     }
 
     /// Gives this node a new config epoch above all that are known here, without asking, also where its own is the highest: others may
@@ -136,7 +142,7 @@ impl Node {
         if !self.bump_config_epoch()
             && let Some(epoch) = self.next_epoch()
         {
-            self.table.me_mut().config_epoch = epoch;
+            self.claim_epoch(epoch);
         }
     }
 
@@ -157,7 +163,7 @@ impl Node {
         let Some(epoch) = self.next_epoch() else {
             return;
         };
-        self.table.me_mut().config_epoch = epoch;
+        self.claim_epoch(epoch);
         let text =
             format_args!("configEpoch collision with node {label}. configEpoch set to {epoch}");
         self.log(LogLevel::Notice, text);

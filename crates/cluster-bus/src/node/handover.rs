@@ -81,11 +81,10 @@ impl Node {
         if self.is_master()
             && let Some(epoch) = self.next_term().and_then(|_| self.next_epoch())
         {
-            self.table.me_mut().config_epoch = epoch;
+            self.claim_epoch(epoch);
             let text =
                 format_args!("Slots that were not taken over stay here in config epoch {epoch}");
             self.log(LogLevel::Notice, text);
-            self.broadcast_pong(now, false);
         }
         self.end_call(now);
     }
@@ -118,7 +117,7 @@ impl Node {
         self.log(LogLevel::Notice, text);
         self.todo.save = true;
         self.todo.update_state = true;
-        self.broadcast_pong(now, false);
+        self.todo.broadcast = true;
         self.end_call(now);
     }
 }

@@ -324,7 +324,7 @@ impl Node {
         self.todo.save = true;
         self.update_state(now);
         // All nodes hear it at once, so that clients are sent here and the other replicas come along.
-        self.broadcast_pong(now, false);
+        self.todo.broadcast = true;
         self.reset_manual_failover();
     }
 

@@ -56,7 +56,7 @@ pub(super) struct Todo {
     pub(super) save: bool,
     pub(super) update_state: bool,
     pub(super) failover: bool,
-    /// All are told of our new role.
+    /// All are told of our new role, slots or config epoch.
     pub(super) broadcast: bool,
 }
 
