@@ -219,6 +219,10 @@ impl Engine {
         if ns >= self.meter.noted_from_ns {
             self.note_slow(id, entry, &words, ns / 1000);
         }
+        if let Some(slot) = self.counted_slot(id, entry, &words) {
+            let reply_bytes = self.sessions.clients[id].out.len().saturating_sub(unsent);
+            self.note_slot_usage(slot, entry, &words, ns, reply_bytes);
+        }
         self.note_sizes(id, entry, &words, unsent, true);
     }
 

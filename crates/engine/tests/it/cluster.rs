@@ -89,6 +89,15 @@ fn a_slot_knows_what_it_is_used_for() {
     server.run(a, &["EXEC"]);
     // With MULTI and EXEC themselves.
     assert_eq!(stats(&mut server), (1, true, 22 + 15 + 14, 9 + 4 + 9));
+    // Who waits in vain has used the slot as well.
+    server.run(a, &["DEL", "foo"]);
+    server.run(a, &["CONFIG", "RESETSTAT"]);
+    server.run(a, &["BLPOP", "foo", "0"]);
+    assert_eq!(stats(&mut server), (0, false, 0, 0));
+    let who = server.run(b, &["CLIENT", "LIST", "FLAGS", "b"]);
+    let who = who.split_once("id=").unwrap().1.split_once(' ').unwrap().0;
+    assert_eq!(server.run(b, &["CLIENT", "UNBLOCK", who]), ":1\r\n");
+    assert_eq!(stats(&mut server), (0, true, 31, 5));
     server.run(a, &["CONFIG", "SET", "cluster-slot-stats-enabled", "no"]);
     let by = ["CLUSTER", "SLOT-STATS", "ORDERBY", "cpu-usec"];
     assert!(server.run(a, &by).starts_with("-ERR "));
