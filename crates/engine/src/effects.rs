@@ -23,7 +23,10 @@ impl Engine {
         if !apart {
             self.begin_group();
         }
+        // It happened before what the command did.
+        let later = std::mem::take(&mut self.shard.effects.events);
         self.propagate_noted();
+        self.shard.effects.events.extend(later);
         let changed = self.apply_own_effects(id, entry, db, args);
         if !apart {
             self.end_group();
@@ -79,8 +82,6 @@ impl Engine {
     }
 
     fn propagate_noted(&mut self) {
-        // They happened before what the command did.
-        let later = std::mem::take(&mut self.shard.effects.events);
         for db in 0..self.shard.keyspace.databases() {
             self.propagate_expired_fields(db);
             for key in self.shard.keyspace.db(db).take_expired() {
@@ -99,7 +100,6 @@ impl Engine {
             }
             self.note_new_and_missed(db);
         }
-        self.shard.effects.events.extend(later);
     }
 
     /// Keys that are new, and keys that were to be read and are not there: events for who asked for them.

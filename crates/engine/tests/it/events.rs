@@ -240,3 +240,24 @@ fn a_key_that_is_read_after_its_time_has_expired_before_it_is_missed() {
         "expired k, new k, set k"
     );
 }
+
+#[test]
+fn a_cycle_tells_what_expired_in_the_order_in_which_it_did() {
+    let mut server = Server::new();
+    run(&mut server, "CONFIG SET notify-keyspace-events KEA");
+    run(&mut server, "HSET h f 1");
+    run(&mut server, "HPEXPIRE h 5 FIELDS 1 f");
+    run(&mut server, "SET k v PX 5");
+    let b = server.b;
+    server.run(b, &["PSUBSCRIBE", "__keyevent@*"]);
+    server.engine.set_now(Now {
+        mono_ms: 100,
+        unix_us: 1_000_000_100_000,
+    });
+    // Fields in the first step of the slice, keys in the second.
+    server.engine.tick();
+    assert_eq!(
+        events(&taken(&mut server.engine, b)),
+        "hexpired h, del h, expired k"
+    );
+}
