@@ -125,9 +125,13 @@ impl Engine {
         self.let_writes_go();
     }
 
+    /// Requests that a pause holds back as well go on waiting: whoever asked for it, as sentinels do, sends their clients elsewhere
+    /// before it ends, and none is to be refused meanwhile.
     fn let_writes_go(&mut self) {
         self.apply_expiry_rule();
-        self.resume_held();
+        if self.sessions.paused_until_ms.is_none() {
+            self.resume_held();
+        }
     }
 
     // ---- clients that can be sent to the primary ---------------------------------------------------------------------------

@@ -320,6 +320,21 @@ fn a_failover_hands_the_place_over_once_the_replica_has_everything() {
 }
 
 #[test]
+fn a_pause_outlives_the_failover_in_it() {
+    let (mut server, link) = handing_over();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["CLIENT", "PAUSE", "10000", "WRITE"]);
+    server.engine.link_received(link, b"+CONTINUE\r\n");
+    server.engine.end_turn();
+    assert_eq!(state(&mut server), "no-failover");
+    assert!(server.engine.is_slave());
+    assert_eq!(taken(&mut server.engine, a), "");
+    server.run(b, &["CLIENT", "UNPAUSE"]);
+    server.engine.end_turn();
+    assert!(taken(&mut server.engine, a).starts_with("-READONLY"));
+}
+
+#[test]
 fn a_failover_that_is_rejected_leaves_the_primary_in_its_place() {
     let (mut server, link) = handing_over();
     let a = server.a;
