@@ -83,6 +83,8 @@ pub struct Ctx<'a> {
     pub replaying: bool,
     /// Whether the client may be made to wait (not in MULTI, not in a script).
     pub may_block: bool,
+    /// Whether a script calls it.
+    pub in_script: bool,
 }
 
 impl Ctx<'_> {

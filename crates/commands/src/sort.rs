@@ -39,8 +39,10 @@ fn sort_value(ctx: &mut Ctx<'_>, args: Args<'_>, may_store: bool) -> Done {
         zset.forget_compact();
     }
     let mut sorter = Sorter::default();
+    // What is stored, and what a script sees, has a definite order.
+    let definite = plan.store.is_some() || ctx.in_script;
     let window = match db.peek_alive(key) {
-        Some(value) => sorter.load(value, &mut plan),
+        Some(value) => sorter.load(value, &mut plan, definite),
         None => 0..0,
     };
     if !plan.unsorted {
@@ -243,7 +245,7 @@ impl Sorter {
     }
 
     /// Takes the elements in the value's own order; answers which of them the reply shows. Without sorting only those are taken.
-    fn load(&mut self, value: Value<'_>, plan: &mut Plan<'_>) -> Range<usize> {
+    fn load(&mut self, value: Value<'_>, plan: &mut Plan<'_>, definite: bool) -> Range<usize> {
         match value {
             Value::List(list) => {
                 let window = plan.window(list.len());
@@ -264,9 +266,9 @@ impl Sorter {
                 window
             }
             Value::Set(set) => {
-                // The order of a table means nothing. What is stored has a definite order.
+                // The order of a table means nothing.
                 let is_table = set.encoding() == Encoding::Hashtable;
-                if plan.unsorted && (plan.store.is_some() || is_table) {
+                if plan.unsorted && (definite || is_table) {
                     (plan.unsorted, plan.alpha, plan.by) = (false, true, None);
                 }
                 let mut scratch = [0; 20];

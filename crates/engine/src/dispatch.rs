@@ -608,8 +608,9 @@ impl Engine {
                 }
                 let reads = entry.command.flags.has(Flags::READONLY);
                 self.shard.effects.unheard = !reads && self.nobody_listens();
+                let in_script = self.in_script();
                 let may_block =
-                    self.journal.group.depth == 0 && !self.in_script() && !self.journal.replaying;
+                    self.journal.group.depth == 0 && !in_script && !self.journal.replaying;
                 // A master's stream is applied under this mode too.
                 let replaying = self.shard.keyspace.clock().expiry() == ExpiryMode::Ignore;
                 let mut ctx = Ctx {
@@ -623,6 +624,7 @@ impl Engine {
                     big: &mut self.shard.big,
                     replaying: self.journal.replaying || replaying,
                     may_block,
+                    in_script,
                 };
                 let done = run(&mut ctx, args);
                 if matches!(self.shard.effects.propagation, Propagation::Forced)

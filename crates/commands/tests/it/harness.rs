@@ -73,6 +73,7 @@ impl Server {
             big: &mut None,
             replaying: false,
             may_block: true,
+            in_script: false,
         };
         if let Err(error) = run(&mut ctx, args) {
             reply.error(error.to_string());

@@ -403,3 +403,15 @@ fn libraries_are_dumped_without_the_data() {
         "{stream}"
     );
 }
+
+#[test]
+fn sort_without_an_order_gives_scripts_the_same_one_everywhere() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["SADD", "s", "c", "a", "bb", "b"]);
+    let script = "return redis.call('sort',KEYS[1],'by','_')";
+    let sorted = "*4\r\n$1\r\na\r\n$1\r\nb\r\n$2\r\nbb\r\n$1\r\nc\r\n";
+    assert_eq!(server.run(a, &["EVAL", script, "1", "s"]), sorted);
+    let own = "*4\r\n$1\r\nc\r\n$1\r\na\r\n$2\r\nbb\r\n$1\r\nb\r\n";
+    assert_eq!(server.run(a, &["SORT", "s", "BY", "_"]), own);
+}
