@@ -83,6 +83,27 @@ fn who_asked_at_the_same_moment_as_an_endless_script_is_told_that_the_server_is_
 }
 
 #[test]
+fn a_script_sees_that_a_replica_has_gone() {
+    let server = Daemon::server("save ''\nlua-time-limit 10");
+    let primary = server.address().replace(':', " ");
+    let replica = Daemon::server(&format!("save ''\nreplicaof {primary}"));
+    wait_until("the replica is there", || {
+        server.info_field("replication", "connected_slaves") == "1"
+            && replica.info_field("replication", "master_link_status") == "up"
+    });
+    let script =
+        "while not redis.call('info','replication'):find('connected_slaves:0') do end return 1";
+    let mut stream = connect(&server);
+    let request = format!("EVAL \"{script}\" 0\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    wait_until("the script takes long", || {
+        server.text("PING").starts_with("BUSY")
+    });
+    assert_eq!(replica.text("REPLICAOF NO ONE"), "OK");
+    expect(&mut stream, ":1\r\n");
+}
+
+#[test]
 fn clients_that_send_at_once_are_each_answered_in_order() {
     let server = Daemon::server("save ''");
     let mut streams: Vec<TcpStream> = (0..40).map(|_| connect(&server)).collect();

@@ -7,6 +7,7 @@
 //! thread of its own.
 
 use std::cell::Ref;
+use std::io::ErrorKind::{Interrupted, WouldBlock};
 use std::io::{self, IoSlice};
 use std::rc::{Rc, Weak};
 
@@ -188,11 +189,13 @@ fn answer_now(shell: &Shell, engine: &mut Engine, id: ClientId) {
     }
 }
 
-/// One read, and what is answered. The end of a connection is left to its task.
+/// One read, and what is answered. The end of a connection is told, and then left to its task.
 pub(crate) fn serve(shell: &Shell, engine: &mut Engine, id: ClientId, socket: &mut dyn Socket) {
     let mut buffer = [0; READ_BYTES];
-    let Ok(count @ 1..) = socket.read_now(&mut buffer) else {
-        return;
+    let count = match socket.read_now(&mut buffer) {
+        Ok(count @ 1..) => count,
+        Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => return,
+        Ok(_) | Err(_) => return engine.ended_meanwhile(id),
     };
     engine.receive_meanwhile(id, &buffer[..count]);
     if socket.has_input() {

@@ -69,6 +69,16 @@ impl Engine {
         }
     }
 
+    /// The connection of a client has ended while a script runs. What the script can see of a replica goes at once.
+    pub fn ended_meanwhile(&mut self, id: ClientId) {
+        if let Some(client) = self.sessions.clients.get_mut(id)
+            && client.replica.is_some()
+        {
+            client.flags.closing = true;
+            self.forget_replica(id);
+        }
+    }
+
     /// The process is asked to end: a script that has changed nothing is not waited for.
     pub fn end_script(&mut self) {
         if let Some(running) = &mut self.scripting.running
