@@ -1,10 +1,12 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
+use std::collections::btree_map;
+
 use commands::{Args, Done, Error, Flags, Traits, args};
 
 use crate::entry::Entry;
 use crate::sessions::client::Client;
-use crate::sessions::transaction::{Multi, Queued, Watched};
+use crate::sessions::transaction::{Multi, Queued};
 use crate::{ClientId, Engine};
 
 /// What there is at a key.
@@ -72,7 +74,7 @@ impl Engine {
 
     fn drop_watches(&mut self, id: ClientId) {
         let client = &mut self.sessions.clients[id];
-        for Watched { at, .. } in std::mem::take(&mut client.transaction.watched) {
+        for (at, _) in std::mem::take(&mut client.transaction.watched) {
             if let Some(ids) = self.sessions.watchers.get_mut(&at) {
                 ids.retain(|other| *other != id);
                 if ids.is_empty() {
@@ -118,13 +120,8 @@ impl Engine {
         let mut broken = Vec::new();
         for id in ids {
             let client = &mut self.sessions.clients[*id];
-            let watched = client
-                .transaction
-                .watched
-                .iter_mut()
-                .find(|watched| watched.at == *at);
-            let was_expired =
-                watched.is_some_and(|watched| std::mem::take(&mut watched.expired) && gone);
+            let expired = client.transaction.watched.get_mut(at);
+            let was_expired = expired.is_some_and(|expired| std::mem::take(expired) && gone);
             if !was_expired {
                 client.transaction.broken = true;
                 broken.push(*id);
@@ -147,7 +144,7 @@ impl Engine {
     /// Whether the time of a watched key has come since WATCH.
     fn watches_expired(&self, id: ClientId) -> bool {
         let mut watched = self.sessions.clients[id].transaction.watched.iter();
-        watched.any(|watched| !watched.expired && self.there(&watched.at) == There::Expired)
+        watched.any(|(at, expired)| !expired && self.there(at) == There::Expired)
     }
 
     /// Watched keys of some databases are others now: breaks the watches on those that are not as they were.
@@ -165,18 +162,13 @@ impl Engine {
             }
             for id in self.sessions.watchers.get(&at).into_iter().flatten() {
                 let client = &mut self.sessions.clients[*id];
-                let Some(watched) = client
-                    .transaction
-                    .watched
-                    .iter_mut()
-                    .find(|watched| watched.at == at)
-                else {
+                let Some(expired) = client.transaction.watched.get_mut(&at) else {
                     continue;
                 };
                 match after {
-                    There::Nothing if watched.expired => watched.expired = false,
-                    There::Expired if watched.expired => {}
-                    There::Expired if before == There::Nothing => watched.expired = true,
+                    There::Nothing if *expired => *expired = false,
+                    There::Expired if *expired => {}
+                    There::Expired if before == There::Nothing => *expired = true,
                     _ => client.transaction.broken = true,
                 }
             }
@@ -283,19 +275,10 @@ pub(crate) fn watch(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         let at = (engine.sessions.clients[id].db, Box::from(key));
         let expired = engine.there(&at) == There::Expired;
         let client: &mut Client = &mut engine.sessions.clients[id];
-        if !client
-            .transaction
-            .watched
-            .iter()
-            .any(|watched| watched.at == at)
-        {
-            engine
-                .sessions
-                .watchers
-                .entry(at.clone())
-                .or_default()
-                .push(id);
-            client.transaction.watched.push(Watched { at, expired });
+        if let btree_map::Entry::Vacant(free) = client.transaction.watched.entry(at) {
+            let watchers = engine.sessions.watchers.entry(free.key().clone());
+            watchers.or_default().push(id);
+            free.insert(expired);
         }
     }
     engine.sessions.clients[id].out.ok();

@@ -234,7 +234,7 @@ pub struct Transaction {
     /// Open MULTI.
     pub multi: Option<Box<Multi>>,
     /// Keys that are watched.
-    pub watched: Vec<Watched>,
+    pub watched: Watched,
     /// A watched key was changed: EXEC will fail.
     pub broken: bool,
 }
@@ -400,7 +400,7 @@ impl Client {
             let sharded = all.sharded.iter();
             all.channels.iter().chain(&all.patterns).chain(sharded)
         });
-        let watched = self.transaction.watched.iter().map(|watched| &watched.at.1);
+        let watched = self.transaction.watched.keys().map(|(_, key)| key);
         let names: usize = words.chain(watched).map(|word| word.len() + AROUND).sum();
         let tracking = self.tracking.as_ref().map_or(0, |all| all.memory());
         size_of::<Self>()

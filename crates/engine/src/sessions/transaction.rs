@@ -29,14 +29,8 @@ impl Multi {
     }
 }
 
-/// A key that a client watches.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Watched {
-    /// The database, and the key in it.
-    pub(crate) at: (usize, Box<[u8]>),
-    /// Its time had come before WATCH: that it goes is no change.
-    pub(crate) expired: bool,
-}
+/// The keys that a client watches, each with its database, and whether its time had come before WATCH: that such a key goes is no change.
+pub(crate) type Watched = BTreeMap<(usize, Box<[u8]>), bool>;
 
 /// A queued command.
 #[derive(Debug, PartialEq, Eq)]

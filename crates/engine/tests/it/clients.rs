@@ -528,3 +528,21 @@ fn debug_hands_out_sums_of_values_and_writes_all_parameters() {
     let text = server.talk.files.borrow()[&b"conf"[..]].clone();
     assert!(String::from_utf8_lossy(&text).contains("\nmaxmemory-samples 5\n"));
 }
+
+#[test]
+fn many_keys_are_watched_once_each() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let keys: Vec<String> = (0..50_000).map(|number| format!("k{number}")).collect();
+    let mut words = vec!["WATCH"];
+    words.extend(keys.iter().map(String::as_str));
+    // Each key looked for among all others, this would take minutes.
+    for _ in 0..2 {
+        assert_eq!(server.run(a, &words), "+OK\r\n");
+    }
+    run(&mut server, b, "SWAPDB 0 1");
+    let shown = run(&mut server, a, "CLIENT INFO");
+    assert!(shown.contains(" watch=50000 "), "{shown}");
+    run(&mut server, a, "UNWATCH");
+    assert!(info(&mut server, "clients").contains("total_watched_keys:0\r\n"));
+}
