@@ -384,10 +384,7 @@ impl Engine {
         self.gate_redirect(id, entry, args)?;
         let wants = self.wants(id, entry, args);
         let from_source = flags.imports;
-        let queues = self.sessions.clients[id].transaction.multi.is_some()
-            && !command.traits.has(Traits::NOT_QUEUED);
-        // A queue grows too, whatever is put into it.
-        if self.config.maxmemory > 0 && (wants.has(Flags::DENYOOM) || queues) {
+        if self.config.maxmemory > 0 && wants.has(Flags::DENYOOM) {
             self.make_room().map_err(|_| {
                 Error::text("OOM command not allowed when used memory > 'maxmemory'.")
             })?;

@@ -546,3 +546,27 @@ fn many_keys_are_watched_once_each() {
     run(&mut server, a, "UNWATCH");
     assert!(info(&mut server, "clients").contains("total_watched_keys:0\r\n"));
 }
+
+#[test]
+fn a_transaction_is_queued_while_memory_is_full() {
+    let mut server = Server::new();
+    let a = server.a;
+    for (line, expected) in [
+        ("CONFIG SET maxmemory 1", "+OK\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("GET k", "+QUEUED\r\n"),
+        ("DEL k", "+QUEUED\r\n"),
+        ("EXEC", "*2\r\n$-1\r\n:0\r\n"),
+        ("MULTI", "+OK\r\n"),
+        (
+            "SET k v",
+            "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+        ),
+        (
+            "EXEC",
+            "-EXECABORT Transaction discarded because of previous errors.\r\n",
+        ),
+    ] {
+        assert_eq!(run(&mut server, a, line), expected, "{line}");
+    }
+}
