@@ -48,15 +48,10 @@ impl Engine {
                 }
             }
         }
-        let request = match block.instead {
-            Some(args) => Queued {
-                number: entry.number,
-                args,
-            },
-            None => Queued::new(entry.number, args),
-        };
+        let request = Queued::new(entry.number, args);
         client.waiting = Waiting::Keys(Box::new(OnKeys {
             request,
+            instead: block.instead,
             awaited: block.awaited,
             keys: block.keys,
             db,
@@ -147,8 +142,10 @@ impl Engine {
             return;
         };
         let entry = self.index.entry(on.request.number);
-        let args = std::mem::take(&mut on.request.args);
-        let words: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+        let (said, instead) = (std::mem::take(&mut on.request.args), on.instead.take());
+        let words = instead.as_ref().unwrap_or(&said);
+        let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+        self.meter.command_logs.said = instead.is_some().then(|| said.clone());
         self.sessions.blocked.again = Some((id, false));
         let before = self.journal.replicas.offset();
         self.answer_late(id, |engine| match engine.gates(id, entry, &words) {
@@ -158,6 +155,7 @@ impl Engine {
                 engine.refuse(id, &error);
             }
         });
+        self.meter.command_logs.said = None;
         let goes_on = self
             .sessions
             .blocked
@@ -170,7 +168,7 @@ impl Engine {
             .get_mut(id)
             .map(|client| &mut client.waiting)
         {
-            Some(Waiting::Keys(on)) if goes_on => on.request.args = args,
+            Some(Waiting::Keys(on)) if goes_on => (on.request.args, on.instead) = (said, instead),
             Some(_) => {
                 self.note_offset(id);
                 self.hold_unacknowledged(id, before);

@@ -8,6 +8,7 @@ use conf::ServerConfig;
 use crate::entry::Entry;
 use crate::meter::command_logs::{LogKind, Noted};
 use crate::sessions::client::{Client, Quiet};
+use crate::slot_usage::request_bytes;
 use crate::{ClientId, Engine};
 
 /// Words of a command that a log keeps.
@@ -37,8 +38,7 @@ impl Engine {
         (most > 0).then_some((threshold, most))
     }
 
-    /// Notes a command with this value, if that is as much as somebody wants to know of. What a script runs is noted as its caller's;
-    /// its requests and replies are in no protocol, and have no size.
+    /// Notes a command with this value, if that is as much as somebody wants to know of. What a script runs is noted as its caller's.
     pub(crate) fn note_command(
         &mut self,
         kind: LogKind,
@@ -53,15 +53,14 @@ impl Engine {
         if entry.command.flags.has(Flags::SKIP_COMMANDLOG) {
             return;
         }
-        let internal = |id| {
-            let client = self.sessions.clients.get(id);
-            client.is_some_and(|client: &Client| client.flags.internal)
-        };
         let id = match self.scripting_caller() {
-            Some(caller) if internal(id) && kind == LogKind::Slow => caller,
-            _ if internal(id) => return,
+            Some(caller) if self.is_internal(id) => caller,
+            _ if self.is_internal(id) => return,
             _ => id,
         };
+        let said = self.meter.command_logs.said.as_ref();
+        let said = said.map(|words| words.iter().map(AsRef::as_ref).collect::<Vec<&[u8]>>());
+        let args = said.as_deref().unwrap_or(args);
         let client = self.sessions.clients.get(id);
         let addr = client.map(|client| client.peer.addr.clone());
         let name = client.and_then(|client| client.told.name.clone());
@@ -78,6 +77,11 @@ impl Engine {
         log.next += 1;
         log.entries.push_front(Noted { number, ..noted });
         log.entries.truncate(most);
+    }
+
+    fn is_internal(&self, id: ClientId) -> bool {
+        let client = self.sessions.clients.get(id);
+        client.is_some_and(|client: &Client| client.flags.internal)
     }
 
     /// Notes a command whose request or reply is large. `unsent` bytes of replies were there before it. The request is looked at
@@ -97,19 +101,48 @@ impl Engine {
             .clients
             .get(id)
             .map_or(0, |client| client.out.len());
-        let reply = out.saturating_sub(unsent) as u64;
+        let before = self.meter.command_logs.before_exec.unwrap_or(unsent);
+        // The reply to what a script runs is its own.
+        let reply = out.saturating_sub(before.min(unsent)) as u64;
         if reply >= least || may_be_large || least < SMALL_BYTES {
-            self.note_large(id, entry, args, reply);
+            self.note_large(id, entry, args, unsent);
         }
     }
 
+    /// In a transaction the request is EXEC, and the reply what EXEC has answered so far; what a script runs has no request. A reply
+    /// that is left out has no size.
     #[cold]
-    fn note_large(&mut self, id: ClientId, entry: Entry, args: Args<'_>, reply: u64) {
+    fn note_large(&mut self, id: ClientId, entry: Entry, args: Args<'_>, unsent: usize) {
         if self.meter.sizes_from == u64::MAX {
             return;
         }
-        self.note_command(LogKind::LargeRequest, id, entry, args, request_bytes(args));
+        let Some(client) = self.sessions.clients.get(id) else {
+            return;
+        };
+        let (out, is_quiet) = (client.out.len(), client.flags.quiet != Quiet::No);
+        let (request, before) = match self.meter.command_logs.before_exec {
+            _ if client.flags.internal => (0, unsent),
+            Some(before) => (request_bytes(&[b"EXEC"]), before),
+            None => (self.bytes_said(args), unsent),
+        };
+        let reply = if is_quiet {
+            0
+        } else {
+            out.saturating_sub(before) as u64
+        };
+        self.note_command(LogKind::LargeRequest, id, entry, args, request);
         self.note_command(LogKind::LargeReply, id, entry, args, reply);
+    }
+
+    /// The bytes of a request as its client sent it.
+    fn bytes_said(&self, args: Args<'_>) -> u64 {
+        match &self.meter.command_logs.said {
+            None => request_bytes(args),
+            Some(words) => {
+                let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+                request_bytes(&words)
+            }
+        }
     }
 
     /// Shows a command to the monitors.
@@ -176,13 +209,6 @@ pub(crate) fn sizes_from(config: &ServerConfig) -> u64 {
     // A negative threshold turns a log off.
     let limits = limits.map(|limit| u64::try_from(limit).unwrap_or(u64::MAX));
     limits[0].min(limits[1])
-}
-
-/// The bytes that a request takes in the protocol.
-fn request_bytes(args: Args<'_>) -> u64 {
-    let header = |length: usize| length.checked_ilog10().unwrap_or(0) as usize + 4;
-    let words = args.iter().map(|word| header(word.len()) + word.len() + 2);
-    (header(args.len()) + words.sum::<usize>()) as u64
 }
 
 /// CONFIG SET's secrets: the values of passwords.

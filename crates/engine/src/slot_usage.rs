@@ -114,7 +114,7 @@ fn first_slot(entry: Entry, args: Args<'_>) -> Option<Slot> {
 }
 
 /// The bytes of a request as an array of bulk strings.
-fn request_bytes(args: Args<'_>) -> u64 {
+pub(crate) fn request_bytes(args: Args<'_>) -> u64 {
     let header = |length: usize| 3 + digits(length);
     let words = args.iter().map(|arg| header(arg.len()) + arg.len() + 2);
     (header(args.len()) + words.sum::<usize>()) as u64

@@ -246,7 +246,9 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         engine.sessions.clients[id].out.null_array();
         return Ok(());
     }
-    engine.sessions.clients[id].out.array(multi.queue.len());
+    let out = &mut engine.sessions.clients[id].out;
+    engine.meter.command_logs.before_exec = Some(out.len());
+    out.array(multi.queue.len());
     engine.begin_group();
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
@@ -260,6 +262,7 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         }
     }
     engine.end_group();
+    engine.meter.command_logs.before_exec = None;
     Ok(())
 }
 

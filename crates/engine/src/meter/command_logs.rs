@@ -50,16 +50,22 @@ pub(crate) struct Log {
 
 /// One log per [`LogKind`].
 #[derive(Debug, Default)]
-pub(crate) struct CommandLogs([Log; 3]);
+pub(crate) struct CommandLogs {
+    logs: [Log; 3],
+    /// While a transaction runs: bytes of replies that were there before that of EXEC.
+    pub(crate) before_exec: Option<usize>,
+    /// While a request that waited is run again in other words: its own.
+    pub(crate) said: Option<Vec<Box<[u8]>>>,
+}
 
 impl CommandLogs {
     pub(crate) fn of(&mut self, kind: LogKind) -> &mut Log {
-        &mut self.0[kind as usize]
+        &mut self.logs[kind as usize]
     }
 
     /// What the log of slow commands holds.
     pub(crate) fn slow(&self) -> crate::SlowCommands {
-        let log = &self.0[LogKind::Slow as usize];
+        let log = &self.logs[LogKind::Slow as usize];
         crate::SlowCommands {
             count: log.entries.len(),
             last_id: log.next.saturating_sub(1),

@@ -12,6 +12,8 @@ use crate::sessions::transaction::Queued;
 pub struct OnKeys {
     /// Run again when a key is ready.
     pub(crate) request: Queued,
+    /// The words that it is run again with, where they are not its own.
+    pub(crate) instead: Option<Vec<Box<[u8]>>>,
     pub(crate) awaited: Awaited,
     pub(crate) keys: Vec<Box<[u8]>>,
     pub(crate) db: usize,

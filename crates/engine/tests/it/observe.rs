@@ -349,3 +349,99 @@ fn latency_and_memory_answer() {
     );
     assert!(server.run(a, &["LOLWUT"]).contains("Tern ver. "));
 }
+
+/// The log's sizes, newest first, each with its command.
+fn sizes(server: &mut Server, kind: &str) -> Vec<(u64, String)> {
+    let b = server.b;
+    let text = server.run(b, &["COMMANDLOG", "GET", "-1", kind]);
+    server.run(b, &["COMMANDLOG", "RESET", kind]);
+    let mut entries = Vec::new();
+    for entry in text.split("*6\r\n:").skip(1) {
+        let mut lines = entry.split("\r\n").skip(2);
+        let size = lines.next().and_then(|line| line.strip_prefix(':'));
+        let words = lines.next().and_then(|line| line.strip_prefix('*'));
+        let count: usize = words.and_then(|count| count.parse().ok()).unwrap();
+        let words: Vec<&str> = lines.skip(1).step_by(2).take(count).collect();
+        entries.push((
+            size.and_then(|size| size.parse().ok()).unwrap(),
+            words.join(" "),
+        ));
+    }
+    entries.retain(|(_, command)| !command.starts_with("COMMANDLOG"));
+    entries
+}
+
+#[test]
+fn sizes_within_transactions_and_scripts_are_those_of_valkey() {
+    let mut server = Server::new();
+    let a = server.a;
+    for name in ["request", "reply"] {
+        let name = format!("commandlog-{name}-larger-than");
+        server.run(a, &["CONFIG", "SET", &name, "0"]);
+    }
+    let run = |server: &mut Server, lines: &[&str]| {
+        for kind in ["large-request", "large-reply"] {
+            sizes(server, kind);
+        }
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            server.run(a, &words);
+        }
+        let all = ["large-request", "large-reply"].map(|kind| sizes(server, kind));
+        let [requests, replies] = all.map(|all| {
+            let all = all.into_iter().rev();
+            all.filter(|(_, command)| command != "MULTI")
+                .collect::<Vec<_>>()
+        });
+        let sizes = requests.into_iter().zip(replies);
+        sizes
+            .map(|((request, command), (reply, same))| {
+                assert_eq!(command, same);
+                format!("{command} {request} {reply}")
+            })
+            .collect::<Vec<_>>()
+    };
+    // The request is EXEC, the reply what it has answered so far.
+    let lines = ["MULTI", "SET k v", "GET k", "EXEC"];
+    let expected = ["SET k v 14 9", "GET k 14 16"];
+    assert_eq!(run(&mut server, &lines), expected);
+    // What a script runs has no request, and a reply of its own.
+    let lines = ["EVAL redis.call('set','k','vw')return{redis.call('get','k')} 0"];
+    let eval = "EVAL redis.call('set','k','vw')return{redis.call('get','k')} 0 83 12";
+    assert_eq!(
+        run(&mut server, &lines),
+        ["set k vw 0 5", "get k 0 8", eval]
+    );
+    // What a reader waited with is told as it was said.
+    server.run(a, &["XADD", "x", "1-1", "f", "v"]);
+    let wait = "XREAD COUNT 5 BLOCK 5 STREAMS x $";
+    let waited = |server: &mut Server, ends: &dyn Fn(&mut Server)| {
+        for kind in ["large-request", "large-reply"] {
+            sizes(server, kind);
+        }
+        let words: Vec<&str> = wait.split(' ').collect();
+        assert_eq!(server.run(a, &words), "");
+        ends(server);
+        assert_ne!(taken(&mut server.engine, a), "");
+        let all = ["large-request", "large-reply"].map(|kind| sizes(server, kind));
+        all.map(|all| {
+            all.into_iter()
+                .find(|(_, command)| command == wait)
+                .map(|(size, _)| size)
+        })
+    };
+    let ends = |server: &mut Server| {
+        server.engine.set_now(Now {
+            mono_ms: 1000,
+            unix_us: 1_000_001_000_000,
+        });
+        server.engine.tick();
+    };
+    assert_eq!(waited(&mut server, &ends), [Some(78), Some(5)]);
+    let ends = |server: &mut Server| {
+        let b = server.b;
+        server.run(b, &["XADD", "x", "2-1", "f", "v"]);
+        server.engine.end_turn();
+    };
+    assert_eq!(waited(&mut server, &ends), [Some(78), Some(50)]);
+}
