@@ -35,13 +35,15 @@ impl Engine {
         let met = self.journal.replicas.older.met;
         let version = set.or(met.then_some(rdb::Version::OLDEST_WRITTEN));
         let level = version.and_then(|version| Level::of(version, self.index.facts()));
-        let offset = self.journal.replicas.offset();
-        let older = &mut self.journal.replicas.older;
         let release = |level: &Option<Level>| level.as_ref().map(|level| level.release);
-        let (before, now) = (release(&older.level), release(&level));
+        let (before, now) = (release(&self.journal.replicas.older.level), release(&level));
         if before == now {
             return;
         }
+        // What a transaction has held back is in the words of before, and belongs in front of the change.
+        self.open_group();
+        let offset = self.journal.replicas.offset();
+        let older = &mut self.journal.replicas.older;
         let lower = now.is_some_and(|now| before.is_none_or(|before| now < before));
         // What a stream handed on from such a primary said counts.
         if lower && !older.primary_is_old {

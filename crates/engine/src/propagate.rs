@@ -88,7 +88,7 @@ impl Engine {
     }
 
     /// Holds nothing back any more: what was is in the stream, framed, as that which follows will be.
-    fn open_group(&mut self) {
+    pub(crate) fn open_group(&mut self) {
         if let Some(first) = self.journal.group.first.take() {
             self.journal.group.opened = true;
             self.feed_frame(b"MULTI");

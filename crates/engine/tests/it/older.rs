@@ -245,3 +245,37 @@ fn a_copy_that_cannot_be_made_is_not_tried_each_second() {
         "{answer}"
     );
 }
+
+#[test]
+fn a_version_that_a_transaction_sets_counts_from_there_on() {
+    let mut server = server(None);
+    let a = server.a;
+    let modern = crate::replicas::attach(&mut server, 7001);
+    let id = field(&mut server, "master_replid");
+    let from: u64 = field(&mut server, "master_repl_offset").parse().unwrap();
+    for line in [
+        "MULTI",
+        "SET s v PXAT 2000000000000",
+        "CONFIG SET rdb-version 9",
+        "HSET h f 1 g 2",
+        "SET s w KEEPTTL",
+        "EXEC",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        server.run(a, &words);
+    }
+    let expected = [
+        "MULTI",
+        "SET s v PXAT 2000000000000",
+        "HSET h f 1 g 2",
+        "SET s w",
+        "PEXPIREAT s 2000000000000",
+        "EXEC",
+    ];
+    assert_eq!(told(&mut server, modern), expected);
+    // Who does not know the first of them does not go on in front of it.
+    let old = comes(&mut server);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let answer = server.run(old, &["PSYNC", &id, &(from + 1).to_string()]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+}
