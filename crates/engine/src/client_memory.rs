@@ -21,8 +21,10 @@ impl Client {
 }
 
 impl Engine {
-    /// The limit in bytes, where there is one. A percentage is one of `maxmemory`.
+    /// The limit in bytes, where there is one, but never so low that nobody could set it right again. A percentage is one of
+    /// `maxmemory`.
     fn client_memory_limit(&self) -> Option<usize> {
+        const LEAST: usize = 128 << 10;
         let limit = match u64::try_from(self.config.maxmemory_clients) {
             Ok(bytes) => bytes,
             Err(_) => {
@@ -31,7 +33,7 @@ impl Engine {
                 u64::try_from(bytes).unwrap_or(u64::MAX)
             }
         };
-        (limit > 0).then(|| usize::try_from(limit).unwrap_or(usize::MAX))
+        (limit > 0).then(|| usize::try_from(limit).unwrap_or(usize::MAX).max(LEAST))
     }
 
     /// A client may have grown: it, or a bigger one, has to go if all of them are too big now.

@@ -166,6 +166,18 @@ fn the_biggest_clients_have_to_go() {
 }
 
 #[test]
+fn a_limit_that_nobody_could_talk_under_is_raised() {
+    let mut server = Server::new();
+    let a = server.a;
+    for limit in ["1", "1mb"] {
+        let set = ["CONFIG", "SET", "maxmemory-clients", limit];
+        assert_eq!(server.run(a, &set), "+OK\r\n");
+        server.engine.tick();
+        assert!(server.engine.wants_input(a), "{limit}");
+    }
+}
+
+#[test]
 fn a_shutdown_waits_for_replicas_and_can_be_given_up() {
     let mut server = Server::new();
     let (a, b) = (server.a, server.b);
