@@ -167,9 +167,13 @@ pub(crate) fn pfmerge(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 
 /// PFDEBUG GETREG|DECODE|ENCODING|TODENSE key
 pub(crate) fn pfdebug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    if is(args[1], "SIMD") && (is(args[2], "ON") || is(args[2], "OFF")) {
+    if is(args[1], "SIMD") {
         // There is one way to count, and the compiler chose its instructions.
-        ctx.reply.ok();
+        ctx.reply.status(match args[2] {
+            word if is(word, "ON") => "enabled",
+            word if is(word, "OFF") => "disabled",
+            _ => return Err(Error::text("ERR Argument must be ON or OFF")),
+        });
         return Ok(());
     }
     let mut string = match ctx.keyspace.db(ctx.db).write(args[2]) {

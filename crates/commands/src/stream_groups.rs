@@ -165,16 +165,16 @@ fn group<'a>(ctx: &'a mut Ctx<'_>, key: &[u8], name: &[u8]) -> Result<&'a mut Gr
 /// XGROUP CREATE key group id|$ [MKSTREAM] [ENTRIESREAD entries-read]
 pub(crate) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (key, name) = (args[2], args[3]);
-    // Room for each option once.
-    if args.len() > 8 {
-        return Err(Error::subcommand("XGROUP", args[1]));
-    }
     let (make, entries_read) = group_options(args, true)?;
     let last_id = if make {
         stream::write(ctx, key)?.map(|stream| stream.last_id())
     } else {
         Some(stream_of_group(ctx, key)?.last_id())
     };
+    // Room for each option once.
+    if args.len() > 8 {
+        return Err(Error::subcommand("XGROUP", args[1]));
+    }
     let id = match args[4] {
         b"$" => last_id.unwrap_or(StreamId::MIN),
         word => strict_id(word, 0)?,
@@ -200,6 +200,10 @@ pub(crate) fn set_id(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (_, entries_read) = group_options(args, false)?;
     let last_id = stream_of_group(ctx, key)?.last_id();
     let group = group(ctx, key, name)?;
+    // The option once.
+    if args.len() > 7 {
+        return Err(Error::subcommand("XGROUP", args[1]));
+    }
     group.last_id = match args[4] {
         b"$" => last_id,
         word => id_or_end(word, 0)?,

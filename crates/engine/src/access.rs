@@ -215,7 +215,8 @@ impl Engine {
     // ---- what was refused ------------------------------------------------------------------------------------------------
 
     fn context_of(&self, id: ClientId) -> Context {
-        if self.sessions.clients[id].transaction.multi.is_some() {
+        let queued = self.sessions.clients[id].transaction.multi.is_some();
+        if queued || self.journal.group.depth > 0 {
             Context::Multi
         } else {
             Context::TopLevel

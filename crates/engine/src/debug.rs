@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use commands::{Args, Done, Error, args};
+use resp::Protocol;
 use resp::number::{DoubleBuffer, scan_double};
-use resp::{Protocol, Reply};
 use sha1::{Digest as _, Sha1};
 use store::{Db, StrNew, StreamId, Type, Value};
 
@@ -124,7 +124,7 @@ fn tell(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Optio
             digest_values(engine, id, &args[2..]);
             Ok(())
         }
-        (b"protocol", [_, _, kind]) => protocol(&mut engine.sessions.clients[id].out, kind),
+        (b"protocol", [_, _, kind]) => protocol(engine, id, kind),
         (b"restart", [_, _]) => restart(engine, b"0"),
         (b"restart", [_, _, delay]) => restart(engine, delay),
         (b"error", [_, _, text]) => {
@@ -200,7 +200,7 @@ fn act(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Option
         (b"loadaof", _) => {
             return Some(engine.reload_append_only().map_err(|error| {
                 tracing::warn!("DEBUG LOADAOF: {error}");
-                Error::text("ERR")
+                Error::text("ERR Error trying to load the AOF files, check server logs.")
             }));
         }
         (b"populate", [_, _, count]) => return Some(populate(engine, id, count, b"key", None)),
@@ -585,7 +585,8 @@ fn add_value(sum: &mut Sum, value: Value<'_>) {
 }
 
 /// DEBUG PROTOCOL kind: a reply of each kind that there is.
-fn protocol(out: &mut Reply, kind: &[u8]) -> Done {
+fn protocol(engine: &mut Engine, id: ClientId, kind: &[u8]) -> Done {
+    let out = &mut engine.sessions.clients[id].out;
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => out.bulk("Hello World"),
         b"integer" => out.int(12345),
@@ -618,10 +619,12 @@ fn protocol(out: &mut Reply, kind: &[u8]) -> Done {
             return Err(Error::text("ERR RESP2 is not supported by this command"));
         }
         b"push" => {
-            out.push(2);
-            out.bulk("server-cpu-usage");
-            out.int(42);
             out.bulk("Some real reply following the push reply");
+            // What is pushed while a request runs comes behind its reply.
+            let messages = engine.messages_of(id);
+            messages.push(2);
+            messages.bulk("server-cpu-usage");
+            messages.int(42);
         }
         b"true" => out.bool(true),
         b"false" => out.bool(false),

@@ -250,6 +250,9 @@ impl Engine {
         self.forget_imports("A new RDB is being loaded");
         self.empty_keyspace();
         self.forget_libraries();
+        if parts.is_empty() {
+            return Err(String::from("there is no append-only file"));
+        }
         for (name, source, bytes) in parts {
             if let Err(error) = self.replay_now(source, bytes) {
                 self.exit(1);

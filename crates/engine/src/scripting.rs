@@ -323,13 +323,12 @@ impl Engine {
         if let Some(id) = self.scripting.client {
             return id;
         }
-        let id = self.add_client(Peer {
-            addr: String::new(),
-            local_addr: String::new(),
+        let peer = Peer {
             fd: -1,
-            unix: false,
             ..Peer::default()
-        });
+        };
+        let now_ms = self.now.mono_ms;
+        let id = self.sessions.clients.add_for_scripts(peer, now_ms);
         let flags = &mut self.sessions.clients[id].flags;
         (flags.internal, flags.authenticated) = (true, true);
         self.scripting.client = Some(id);

@@ -945,6 +945,7 @@ pub(crate) fn role(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
     if let Some(slave) = &engine.keeper.slave {
         let offset = engine
             .applied_offset()
+            .filter(|_| slave.link.state() == State::Connected)
             .and_then(|offset| i64::try_from(offset).ok())
             .unwrap_or(-1);
         let out = &mut engine.sessions.clients[id].out;

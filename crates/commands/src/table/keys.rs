@@ -359,10 +359,10 @@ pub fn migrate_keys(args: Args<'_>, keys: &mut Vec<Key>) {
     }
 }
 
-/// SET: with GET it also reads.
+/// SET: with GET it also reads. That a condition tells whether the string is a known one does not count.
 pub fn set_keys(args: Args<'_>, keys: &mut Vec<Key>) {
     const READ_TOO: KeyFlags = KeyFlags::parse("RW access update");
-    let reads = |word: &&[u8]| word.eq_ignore_ascii_case(b"get") || is_comparison(word);
+    let reads = |word: &&[u8]| word.eq_ignore_ascii_case(b"get");
     let flags = if args.iter().skip(3).any(reads) {
         READ_TOO
     } else {

@@ -103,7 +103,9 @@ fn the_first_fault_is_told() {
             "SORT list",
             "ERR One or more scores can't be converted into double",
         ),
-        ("PFDEBUG SIMD off", "OK"),
+        ("PFDEBUG SIMD off", "disabled"),
+        ("PFDEBUG SIMD on", "enabled"),
+        ("PFDEBUG SIMD x", "ERR Argument must be ON or OFF"),
     ]);
 }
 

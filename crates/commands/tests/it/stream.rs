@@ -116,6 +116,15 @@ fn groups_deliver_what_is_new() {
         ("XINFO GROUPS s", r#"[["name" "g" "consumers" 2 "pending" 0 "last-delivered-id" "2-0" "entries-read" 2 "lag" 0]]"#),
         ("XGROUP DELCONSUMER s g c", "0"),
         ("XGROUP SETID s g 0 ENTRIESREAD -2", "ERR value for ENTRIESREAD must be positive or -1"),
+        (
+            "XGROUP SETID s g 0 ENTRIESREAD 1 ENTRIESREAD 2",
+            "ERR unknown subcommand or wrong number of arguments for 'SETID'. Try XGROUP HELP.",
+        ),
+        ("XGROUP SETID s none 0 ENTRIESREAD 1 ENTRIESREAD 2", "NOGROUP No such consumer group 'none' for key name 's'"),
+        (
+            "XGROUP CREATE s h 0 MKSTREAM ENTRIESREAD 1 ENTRIESREAD -2",
+            "ERR value for ENTRIESREAD must be positive or -1",
+        ),
         ("XGROUP DESTROY s g", "1"),
         ("XREADGROUP GROUP g c STREAMS s >", "NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option"),
         ("XGROUP SETID s g 0", "NOGROUP No such consumer group 'g' for key name 's'"),

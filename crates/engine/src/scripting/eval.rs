@@ -156,6 +156,14 @@ pub(crate) fn kill(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
 
 /// SCRIPT DEBUG YES | SYNC | NO [engine]
 pub(crate) fn debug(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
+    if args.len() > 4 {
+        return Err(Error::subcommand("SCRIPT", args[1]));
+    }
+    if !engine.sessions.clients[id].out.is_empty() {
+        return Err(Error::text(
+            "ERR SCRIPT DEBUG must be called outside a pipeline",
+        ));
+    }
     if !args.get(3).is_none_or(|engine| args::is(engine, "LUA")) {
         let before = "ERR No scripting engine found with name '";
         return Err(Error::quoting(before, args[3], "' to enable debug"));

@@ -7,6 +7,10 @@ use slab::Slab;
 use crate::sessions::client_id::ClientId;
 use crate::{Client, Peer};
 
+/// The number of the one client through which scripts call commands. Valkey has two such, and gives others numbers from 3 on.
+const SCRIPTS_SERIAL: u64 = 1;
+const FIRST_SERIAL: u64 = 3;
+
 /// All clients. Indexing with the name of a client that is gone panics; [`Clients::get`] answers `None`.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -19,13 +23,22 @@ impl Clients {
     pub(crate) fn new() -> Self {
         Self {
             slab: Slab::new(),
-            next_serial: 1,
+            next_serial: FIRST_SERIAL,
         }
     }
 
     pub(crate) fn add(&mut self, peer: Peer, now_ms: u64) -> ClientId {
         let serial = self.next_serial;
         self.next_serial += 1;
+        self.put(serial, peer, now_ms)
+    }
+
+    /// The client of scripts.
+    pub(crate) fn add_for_scripts(&mut self, peer: Peer, now_ms: u64) -> ClientId {
+        self.put(SCRIPTS_SERIAL, peer, now_ms)
+    }
+
+    fn put(&mut self, serial: u64, peer: Peer, now_ms: u64) -> ClientId {
         let place = self
             .slab
             .insert(Box::new(Client::new(serial, peer, now_ms)));

@@ -419,3 +419,26 @@ fn the_configuration_declares_users_and_keeps_them() {
         assert!(error.starts_with(why), "{error}");
     }
 }
+
+#[test]
+fn a_login_that_fails_in_a_transaction_is_logged_as_of_one() {
+    let mut server = server_with("+@all");
+    for line in ["MULTI", "AUTH u wrong", "EXEC"] {
+        run(&mut server, line);
+    }
+    let log = admin(&mut server, "ACL LOG 1");
+    assert!(log.contains("context\r\n$5\r\nmulti\r\n"), "{log}");
+}
+
+#[test]
+fn set_reads_where_it_answers_the_value() {
+    let mut server = server_with("+set %W~k");
+    admin(&mut server, "SET k v");
+    assert_eq!(run(&mut server, "SET k w IFEQ v"), OK);
+    assert_eq!(
+        run(&mut server, "SET k x GET"),
+        "-NOPERM No permissions to access a key\r\n"
+    );
+    let keys = admin(&mut server, "COMMAND GETKEYSANDFLAGS SET k w IFEQ v");
+    assert_eq!(keys, "*1\r\n*2\r\n$1\r\nk\r\n*2\r\n+OW\r\n+update\r\n");
+}

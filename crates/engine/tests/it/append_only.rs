@@ -471,3 +471,13 @@ fn a_sync_that_fails_under_always_ends_the_server_on_whichever_thread() {
     let told = server.run(a, &["BGREWRITEAOF"]);
     assert!(!server.talk.forked.get(), "{told}");
 }
+
+#[test]
+fn no_file_is_nothing_to_load() {
+    let mut server = Server::new();
+    let a = server.a;
+    assert_eq!(
+        server.run(a, &["DEBUG", "LOADAOF"]),
+        "-ERR Error trying to load the AOF files, check server logs.\r\n"
+    );
+}

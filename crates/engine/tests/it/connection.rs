@@ -259,3 +259,32 @@ fn help_is_made_from_the_rows() {
     let unknown = "-ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' \r\n";
     assert_eq!(server.run(a, &["NOSUCH", "a", "b"]), unknown);
 }
+
+#[test]
+fn what_is_pushed_while_a_request_runs_comes_behind_its_reply() {
+    let mut server = Server::new();
+    let a = server.a;
+    server.run(a, &["HELLO", "3"]);
+    let pushed = ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n";
+    let reply = "$40\r\nSome real reply following the push reply\r\n";
+    let protocol = ["DEBUG", "PROTOCOL", "push"];
+    assert_eq!(server.run(a, &protocol), format!("{reply}{pushed}"));
+    for words in [&["MULTI"] as &[&str], &protocol, &["PING"]] {
+        server.run(a, words);
+    }
+    assert_eq!(
+        server.run(a, &["EXEC"]),
+        format!("*2\r\n{reply}+PONG\r\n{pushed}")
+    );
+}
+
+#[test]
+fn the_first_two_numbers_of_clients_are_not_given() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    assert_eq!(server.run(a, &["CLIENT", "ID"]), ":3\r\n");
+    assert_eq!(server.run(b, &["CLIENT", "ID"]), ":4\r\n");
+    server.eval(&["return redis.call('PING')", "0"]);
+    let c = server.engine.accept(peer()).expect("room");
+    assert_eq!(server.run(c, &["CLIENT", "ID"]), ":5\r\n");
+}

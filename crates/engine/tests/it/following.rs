@@ -112,6 +112,17 @@ fn a_primary_hears_at_once_how_far_a_replica_is_that_goes_on() {
     assert!(actions(&mut server).iter().any(acks));
 }
 
+#[test]
+fn role_tells_an_offset_while_the_stream_comes() {
+    let (mut server, link) = following(ServerConfig::default());
+    let a = server.a;
+    let role = server.run(a, &["ROLE"]);
+    assert!(role.contains("connected\r\n:1"), "{role}");
+    server.engine.link_closed(link);
+    let role = server.run(a, &["ROLE"]);
+    assert!(role.ends_with("\r\n:-1\r\n"), "{role}");
+}
+
 fn info(server: &mut Server) -> String {
     let a = server.a;
     server.run(a, &["INFO", "replication"])

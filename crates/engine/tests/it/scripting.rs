@@ -415,3 +415,24 @@ fn sort_without_an_order_gives_scripts_the_same_one_everywhere() {
     let own = "*4\r\n$1\r\nc\r\n$1\r\na\r\n$2\r\nbb\r\n$1\r\nb\r\n";
     assert_eq!(server.run(a, &["SORT", "s", "BY", "_"]), own);
 }
+
+#[test]
+fn the_debugger_is_not_asked_for_in_a_pipeline() {
+    let mut server = Server::new();
+    let a = server.a;
+    let run = |server: &mut Server, line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        server.run(a, &words)
+    };
+    assert_eq!(run(&mut server, "SCRIPT DEBUG NO lua"), "+OK\r\n");
+    assert_eq!(
+        run(&mut server, "SCRIPT DEBUG NO lua x"),
+        "-ERR unknown subcommand or wrong number of arguments for 'DEBUG'. Try SCRIPT HELP.\r\n"
+    );
+    run(&mut server, "MULTI");
+    run(&mut server, "SCRIPT DEBUG NO");
+    assert_eq!(
+        run(&mut server, "EXEC"),
+        "*1\r\n-ERR SCRIPT DEBUG must be called outside a pipeline\r\n"
+    );
+}
