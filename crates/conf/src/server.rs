@@ -382,13 +382,13 @@ parameters! {
     /// Serve sharded channels while the cluster is down.
     cluster_allow_pubsubshard_when_down: bool = true, plain: word("cluster-allow-pubsubshard-when-down").tells(Effect::Cluster);
     /// Milliseconds without an answer after which a node counts as failing.
-    cluster_node_timeout: u64 = 15_000, plain: int("cluster-node-timeout", 0, i64::MAX).clamped(1, i64::MAX).tells(Effect::Cluster);
+    cluster_node_timeout: u64 = 15_000, plain: int("cluster-node-timeout", 0, i64::MAX).tells(Effect::Cluster);
     /// Milliseconds after which a node that was not heard is pinged; 0 for half the node timeout.
     cluster_ping_interval: u64 = 0, plain: int("cluster-ping-interval", 0, i64::MAX).hidden().tells(Effect::Cluster);
     /// Milliseconds that a manual failover may take.
     cluster_manual_failover_timeout: u64 = 5000, plain: int("cluster-manual-failover-timeout", 1, INT_MAX).tells(Effect::Cluster);
-    /// Seconds for which a node that was forgotten is not taken in again.
-    cluster_blacklist_ttl: u64 = 60, plain: int("cluster-blacklist-ttl", 0, i64::MAX).tells(Effect::Cluster);
+    /// Seconds for which a node that was forgotten is not taken in again. Less than 0 is 0.
+    cluster_blacklist_ttl: i64 = 60, plain: int("cluster-blacklist-ttl", i64::MIN, i64::MAX).tells(Effect::Cluster);
     /// How many working replicas a master keeps when one of them moves to a master without any.
     cluster_migration_barrier: u32 = 1, plain: int("cluster-migration-barrier", 0, INT_MAX).tells(Effect::Cluster);
     /// A replica may move to a master without any.

@@ -22,7 +22,7 @@ pub(crate) fn of(config: &ServerConfig) -> Config {
     );
     let announce_ip = text(config.cluster_announce_ip.as_deref());
     Config {
-        node_timeout_ms: config.cluster_node_timeout,
+        node_timeout_ms: config.cluster_node_timeout.max(1),
         ping_interval_ms: Some(config.cluster_ping_interval).filter(|interval| *interval > 0),
         slave_validity_factor: u64::from(config.cluster_slave_validity_factor),
         migration_barrier: u64::from(config.cluster_migration_barrier),
@@ -45,7 +45,9 @@ pub(crate) fn of(config: &ServerConfig) -> Config {
         allow_reads_when_down: config.cluster_allow_reads_when_down,
         allow_pubsubshard_when_down: config.cluster_allow_pubsubshard_when_down,
         allow_replica_migration: config.cluster_allow_replica_migration,
-        blacklist_ttl_ms: config.cluster_blacklist_ttl.saturating_mul(1000),
+        blacklist_ttl_ms: u64::try_from(config.cluster_blacklist_ttl)
+            .unwrap_or(0)
+            .saturating_mul(1000),
         manual_failover_timeout_ms: config.cluster_manual_failover_timeout,
         replica_no_failover: config.cluster_replica_no_failover,
         replicas_vote: config.cluster_replicas_vote,

@@ -222,8 +222,10 @@ pub(super) const NOTIFY_KEYSPACE_EVENTS: Special = Special {
 /// `client-output-buffer-limit class hard soft seconds …`
 pub(super) const CLIENT_OUTPUT_BUFFER_LIMIT: Special = Special {
     set: |config, words| {
+        // An empty text changes nothing.
+        let words = if let [b""] = words { &[] } else { words };
         let (groups, rest) = words.as_chunks::<4>();
-        if !rest.is_empty() || groups.is_empty() {
+        if !rest.is_empty() {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         let mut limits = config.client_output_buffer_limit;
