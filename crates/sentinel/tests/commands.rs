@@ -150,6 +150,10 @@ fn errors_have_valkeys_texts() {
             "Unknown failover option specified",
         ),
         (
+            "SENTINEL failover taotaoMaster coordinated x",
+            "wrong number of arguments for 'sentinel|failover' command",
+        ),
+        (
             "SENTINEL config get",
             "wrong number of arguments for 'sentinel|config' command",
         ),

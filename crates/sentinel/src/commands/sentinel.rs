@@ -63,7 +63,7 @@ impl Monitor {
             "info-cache" => self.info_cache(args),
             "flushconfig" => return self.reply_when_saved(client),
             "reset" => self.reset_matching(first),
-            "failover" => self.failover(&name, args.get(1).map(Vec::as_slice)),
+            "failover" => self.failover(&name, args.get(1..).unwrap_or_default()),
             "remove" => return self.remove(client, &name),
             "ckquorum" => self.of_master(&name, |_, master| tell_quorum(master)),
             "monitor" => return self.monitor(client, &name, args),
@@ -181,11 +181,14 @@ impl Monitor {
     }
 
     /// `[COORDINATED]`: without it a slave is promoted whatever the master still takes; with it the master hands over.
-    fn failover(&mut self, name: &str, option: Option<&[u8]>) -> Reply {
+    fn failover(&mut self, name: &str, options: &[Vec<u8>]) -> Reply {
+        if options.len() > 1 {
+            return Reply::err("wrong number of arguments for 'sentinel|failover' command");
+        }
         let Some(master) = self.masters.iter_mut().find(|master| master.name == name) else {
             return Reply::err(NO_SUCH_MASTER);
         };
-        let coordinated = match option {
+        let coordinated = match options.first() {
             None => false,
             Some(option) if option.eq_ignore_ascii_case(b"coordinated") => true,
             Some(_) => return Reply::err("Unknown failover option specified"),
