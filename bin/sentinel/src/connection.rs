@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
 use resp::{Batch, Parser, Protocol};
-use sentinel_core::{ClientId, Command, Input, Reply};
+use sentinel_core::{ClientId, Command, Input, Reply, Traffic};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
@@ -30,6 +30,7 @@ pub(crate) struct Clients {
     inputs: mpsc::Sender<Input>,
     /// No request is taken before this moment (CLIENT PAUSE).
     paused_until: Cell<Option<Instant>>,
+    traffic: Cell<Traffic>,
 }
 
 /// What waits to be sent to a client.
@@ -73,7 +74,19 @@ impl Clients {
             max: usize::try_from(max).unwrap_or(usize::MAX),
             inputs,
             paused_until: Cell::new(None),
+            traffic: Cell::default(),
         }
+    }
+
+    /// What was carried so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    fn count(&self, what: impl FnOnce(&mut Traffic)) {
+        let mut traffic = self.traffic.get();
+        what(&mut traffic);
+        self.traffic.set(traffic);
     }
 
     /// Queues a reply, in the protocol that the client speaks.
@@ -94,6 +107,7 @@ impl Clients {
                 client.0
             );
             outgoing.close();
+            self.count(|traffic| traffic.long_replies += 1);
         }
     }
 
@@ -125,6 +139,10 @@ impl Clients {
     }
 }
 
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 /// Between whom a connection is.
 #[derive(Debug)]
 pub(crate) struct Ends {
@@ -140,6 +158,7 @@ where
 {
     let clients = Rc::clone(clients);
     if clients.connected.borrow().len() >= clients.max {
+        clients.count(|traffic| traffic.refused += 1);
         tokio::task::spawn_local(async move {
             // The client may be gone already; there is nobody else to tell.
             let _ = stream
@@ -184,7 +203,10 @@ where
                 outgoing.sent.notified().await;
             }
             match reader.read_buf(&mut requests.buffer).await {
-                Ok(read) if read > 0 => {}
+                Ok(read) if read > 0 => clients.count(|traffic| {
+                    traffic.reads += 1;
+                    traffic.bytes_in += length(read);
+                }),
                 // Behind the last request in the queue: its reply is still sent.
                 _ => {
                     let _ = clients.inputs.send(Input::ClientClosed { client }).await;
@@ -204,6 +226,10 @@ where
                 if writer.write_all(&bytes).await.is_err() {
                     return;
                 }
+                clients.count(|traffic| {
+                    traffic.writes += 1;
+                    traffic.bytes_out += length(bytes.len());
+                });
                 outgoing.unsent.set(outgoing.unsent.get() - bytes.len());
                 outgoing.sent.notify_one();
             } else if outgoing.closing.get() {
@@ -273,6 +299,7 @@ impl Requests {
                 client.0
             );
             outgoing.close();
+            clients.count(|traffic| traffic.long_requests += 1);
         }
         !too_big
     }

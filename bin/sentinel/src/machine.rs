@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use daemon::{as_path, files, reason};
 use sentinel_core::Now;
-use sentinel_core::config::{Facts, World};
+use sentinel_core::config::{CpuTime, CpuUsed, Facts, World};
 
 use crate::config;
 
@@ -75,10 +75,14 @@ impl Machine {
             build: vec![
                 ("server_name", "tern".to_owned()),
                 ("tern_version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("redis_git_sha1", "00000000".to_owned()),
+                ("redis_git_dirty", "0".to_owned()),
+                ("redis_build_id", "0".to_owned()),
                 ("redis_mode", "sentinel".to_owned()),
                 ("server_mode", "sentinel".to_owned()),
                 ("os", os),
                 ("arch_bits", usize::BITS.to_string()),
+                ("monotonic_clock", "POSIX clock_gettime".to_owned()),
                 ("multiplexing_api", "epoll".to_owned()),
             ],
             process_id: std::process::id(),
@@ -86,7 +90,7 @@ impl Machine {
             executable: std::env::current_exe()
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
-            cpu: Some(cpu_time),
+            cpu: Some(cpu_used),
             config_file: config_file.display().to_string(),
         }
     }
@@ -114,12 +118,21 @@ fn entropy<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// The processor time that this process has used in the kernel and outside, in microseconds.
-fn cpu_time() -> (u64, u64) {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {
-        return (0, 0);
-    };
-    // The program's name stands in parentheses and may have blanks; the twelfth field behind it is the first of the two.
+/// The processor time that was used so far. The thread that asks is the one that serves.
+fn cpu_used() -> CpuUsed {
+    let [process, children] = cpu_times("/proc/self/stat");
+    let [main_thread, _] = cpu_times("/proc/thread-self/stat");
+    CpuUsed {
+        process,
+        children,
+        main_thread,
+    }
+}
+
+/// What a process or thread has used, and the children that it waited for.
+fn cpu_times(stat: &str) -> [CpuTime; 2] {
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    // The program's name stands in parentheses and may have blanks; the twelfth field behind it is the first of the four.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut ticks = fields
         .split_whitespace()
@@ -129,8 +142,13 @@ fn cpu_time() -> (u64, u64) {
         let ticks: u64 = ticks.next().unwrap_or(0);
         ticks.saturating_mul(1_000_000) / rustix::param::clock_ticks_per_second().max(1)
     };
-    let user = next();
-    (next(), user)
+    [(); 2].map(|()| {
+        let user_us = next();
+        CpuTime {
+            kernel_us: next(),
+            user_us,
+        }
+    })
 }
 
 fn millis(time: Duration) -> u64 {

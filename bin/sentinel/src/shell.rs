@@ -100,7 +100,10 @@ pub(crate) async fn run(
                 daemon::log_signal(&text, shell.machine.now().unix_ms / 1000);
                 shell.ends = true;
             }
-            () = timeout => shell.monitor.handle_timeout(shell.machine.now()),
+            () = timeout => {
+                shell.monitor.carried(shell.clients.traffic());
+                shell.monitor.handle_timeout(shell.machine.now());
+            }
             Some(question) = asked(&mut questions) => question.answer(figures::snapshot(shell.monitor.figures())),
             Some(input) = queue.recv() => shell.take(input),
         }
@@ -140,6 +143,7 @@ impl Shell {
             }
             _ => {}
         }
+        self.monitor.carried(self.clients.traffic());
         let resolved = matches!(input, Input::Resolved { .. });
         self.monitor.handle_input(self.machine.now(), input);
         if resolved {

@@ -91,8 +91,28 @@ pub struct Facts {
     pub executable: String,
     /// The absolute path of the configuration file.
     pub config_file: String,
-    /// The processor time that this process has used so far: in the kernel and outside, in microseconds.
-    pub cpu: Option<fn() -> (u64, u64)>,
+    /// The processor time that was used so far.
+    pub cpu: Option<fn() -> CpuUsed>,
+}
+
+/// Processor time, microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTime {
+    /// In the kernel.
+    pub kernel_us: u64,
+    /// Outside of it.
+    pub user_us: u64,
+}
+
+/// Who used how much processor time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuUsed {
+    /// This process.
+    pub process: CpuTime,
+    /// The scripts that have ended.
+    pub children: CpuTime,
+    /// The thread that serves.
+    pub main_thread: CpuTime,
 }
 
 /// What is remembered across restarts.

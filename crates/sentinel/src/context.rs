@@ -13,6 +13,7 @@ use crate::io::{ClientId, Level, LinkId, LinkKind, Now, Output, Reply};
 use crate::rng::Rng;
 use crate::script_queue::Scripts;
 use crate::timing::{MAX_NAMES, NAME_VALIDITY, Periods, SAVE_LOG_PERIOD, SAVE_RETRY_PERIOD};
+use crate::traffic::{Rates, Traffic};
 use crate::users::Access;
 
 /// The state that is not of one master.
@@ -41,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) access: Access,
     /// Errors that clients got.
     pub(crate) errors: u64,
+    pub(crate) traffic: Traffic,
+    pub(crate) rates: Rates,
     pub(crate) outbox: Outbox,
     next_link: u64,
 }
@@ -115,6 +118,8 @@ impl Context {
             scripts: Scripts::default(),
             sessions: Sessions::default(),
             errors: 0,
+            traffic: Traffic::default(),
+            rates: Rates::default(),
             outbox: Outbox::default(),
             next_link: 1,
         }

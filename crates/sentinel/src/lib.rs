@@ -20,6 +20,7 @@
 //! | `access` | users, and what each of them may ask |
 //! | `commands` | what clients may ask: the SENTINEL family, INFO, pub/sub, CLIENT |
 //! | `figures` | what is told to those who are no clients |
+//! | `traffic` | what clients and this sentinel sent each other, and how fast |
 //! | [`config`] | sentinel.conf: reading it, and writing the state back into it |
 //!
 //! Where the rules come from: Redis 3.0.7's sentinel. Where this core differs on purpose, the function says so.
@@ -36,6 +37,7 @@ pub mod monitor;
 mod rng;
 mod script_queue;
 mod timing;
+mod traffic;
 mod users;
 
 pub use addr::Addr;
@@ -43,3 +45,4 @@ pub use config::{Config, Saved};
 pub use figures::{Figures, MasterFigures};
 pub use io::{ClientId, Command, Input, JobId, Level, LinkId, LinkKind, Now, Output, Reply};
 pub use monitor::Monitor;
+pub use traffic::Traffic;

@@ -19,6 +19,7 @@ use crate::context::{Context, Item};
 use crate::instance::{Master, Stage, Who};
 use crate::io::{Input, Level, Now, Output};
 use crate::timing::MIN_HZ;
+use crate::traffic::Traffic;
 
 /// One sentinel.
 #[derive(Debug)]
@@ -99,12 +100,19 @@ impl Monitor {
             self.tick_master(index);
         }
         self.drop_idle_clients();
+        let (commands, traffic) = (self.cx.sessions.requests, self.cx.traffic);
+        self.cx.rates.sample(now.mono_ms, commands, traffic);
         self.cx.retry_persist();
         self.cx.run_scripts();
         // The tick's length changes all the time, so that sentinels which started together do not stay in step and
         // split the votes for ever.
         self.cx.hz = MIN_HZ + self.cx.rng.below(MIN_HZ);
         self.next_tick = now.mono_ms + 1_000 / self.cx.hz;
+    }
+
+    /// What the shell has carried for clients by now. It may say so before each input.
+    pub const fn carried(&mut self, traffic: Traffic) {
+        self.cx.traffic = traffic;
     }
 
     /// When [`Monitor::handle_timeout`] wants to be called, on the monotonic clock.

@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::{World, words};
-use sentinel_core::{ClientId, Input, Reply};
+use sentinel_core::{ClientId, Input, Reply, Traffic};
 
 const CONFIG: &str = "sentinel monitor taotaoMaster 127.0.0.1 6379 1\nsentinel down-after-milliseconds taotaoMaster 3000\n";
 
@@ -565,6 +565,56 @@ fn info_has_its_sections() {
     );
     assert!(some.ends_with(&format!("\r\n\r\n{sentinel}")), "{some}");
     assert_eq!(text(world.ask(0, "INFO keyspace")), "");
+}
+
+#[test]
+fn info_tells_what_was_carried_and_how_fast() {
+    let mut world = world();
+    let fields = |world: &mut World, commands| {
+        let Reply::Bulk(text) = world.ask(0, "INFO stats") else {
+            panic!()
+        };
+        let text = String::from_utf8(text).unwrap();
+        for line in [
+            "total_net_input_bytes:4096",
+            "total_net_output_bytes:8192",
+            "total_reads_processed:3",
+            "total_writes_processed:4",
+            "rejected_connections:5",
+            "client_query_buffer_limit_disconnections:6",
+            "client_output_buffer_limit_disconnections:7",
+            commands,
+        ] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}: {text}");
+        }
+        text
+    };
+    world.run(3_000);
+    let monitor = world.sentinels[0].monitor.as_mut().unwrap();
+    monitor.carried(Traffic {
+        bytes_in: 4096,
+        bytes_out: 8192,
+        reads: 3,
+        writes: 4,
+        refused: 5,
+        long_requests: 6,
+        long_replies: 7,
+    });
+    world.ask(0, "NOSUCH");
+    let text = fields(&mut world, "total_commands_processed:1");
+    assert!(text.contains("instantaneous_input_kbps:0.00\r\n"), "{text}");
+    world.run(500);
+    let text = fields(&mut world, "total_commands_processed:2");
+    assert!(
+        !text.contains("instantaneous_input_kbps:0.00\r\n"),
+        "{text}"
+    );
+    world.run(5_000);
+    let text = fields(&mut world, "instantaneous_ops_per_sec:0");
+    assert!(
+        text.contains("instantaneous_output_kbps:0.00\r\n"),
+        "{text}"
+    );
 }
 
 #[test]

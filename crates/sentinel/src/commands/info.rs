@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use conf::ServerConfig;
+
 use crate::Monitor;
 use crate::context::Context;
 use crate::instance::Master;
@@ -72,6 +74,9 @@ impl Monitor {
         section.line("lru_clock", (now.unix_ms / 1_000) & 0xFF_FFFF);
         section.line("executable", &config.facts.executable);
         section.line("config_file", &config.facts.config_file);
+        for (number, listener) in listeners(&config.server).iter().enumerate() {
+            section.line(&format!("listener{number}"), listener);
+        }
         section.0
     }
 
@@ -93,9 +98,27 @@ impl Monitor {
         let mut section = Section::new("Stats");
         section.line("total_connections_received", sessions.connections);
         section.line("total_commands_processed", sessions.requests);
+        let (traffic, rates) = (self.cx.traffic, self.cx.rates.per_second());
+        section.line("instantaneous_ops_per_sec", rates.commands);
+        section.line("total_net_input_bytes", traffic.bytes_in);
+        section.line("total_net_output_bytes", traffic.bytes_out);
+        let kilobytes = |rate: f64| format!("{rate:.2}");
+        section.line("instantaneous_input_kbps", kilobytes(rates.kilobytes_in));
+        section.line("instantaneous_output_kbps", kilobytes(rates.kilobytes_out));
+        section.line("rejected_connections", traffic.refused);
         section.line("pubsub_channels", channels);
         section.line("pubsub_patterns", patterns);
         section.line("total_error_replies", self.cx.errors);
+        section.line("total_reads_processed", traffic.reads);
+        section.line("total_writes_processed", traffic.writes);
+        section.line(
+            "client_query_buffer_limit_disconnections",
+            traffic.long_requests,
+        );
+        section.line(
+            "client_output_buffer_limit_disconnections",
+            traffic.long_replies,
+        );
         for (name, count) in self.cx.access.denials.fields() {
             section.line(name, count);
         }
@@ -105,10 +128,16 @@ impl Monitor {
     fn cpu_section(&self) -> String {
         let mut section = Section::new("CPU");
         if let Some(cpu) = self.cx.config.facts.cpu {
-            let (kernel_us, user_us) = cpu();
-            let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
-            section.line("used_cpu_sys", seconds(kernel_us));
-            section.line("used_cpu_user", seconds(user_us));
+            let used = cpu();
+            for (of, time) in [
+                ("", used.process),
+                ("_children", used.children),
+                ("_main_thread", used.main_thread),
+            ] {
+                let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+                section.line(&format!("used_cpu_sys{of}"), seconds(time.kernel_us));
+                section.line(&format!("used_cpu_user{of}"), seconds(time.user_us));
+            }
         }
         section.0
     }
@@ -135,6 +164,19 @@ impl Monitor {
         }
         section.0
     }
+}
+
+/// What is listened to.
+fn listeners(config: &ServerConfig) -> Vec<String> {
+    let binds = config.bind.iter().map(|bind| format!(",bind={bind}"));
+    let binds: String = binds.collect();
+    let tcp = (config.port > 0).then(|| format!("name=tcp{binds},port={}", config.port));
+    let unix = config.unixsocket.as_ref().map(|path| {
+        let path = String::from_utf8_lossy(path);
+        format!("name=unix,bind={path}")
+    });
+    let tls = (config.tls_port > 0).then(|| format!("name=tls{binds},port={}", config.tls_port));
+    [tcp, unix, tls].into_iter().flatten().collect()
 }
 
 fn summary(cx: &Context, master: &Master) -> String {

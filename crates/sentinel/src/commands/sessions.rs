@@ -13,8 +13,9 @@ use crate::io::{ClientId, Now, Reply};
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     clients: BTreeMap<ClientId, Session>,
-    /// Connections and requests so far.
+    /// Connections so far.
     pub(crate) connections: u64,
+    /// Requests so far that were not refused.
     pub(crate) requests: u64,
 }
 
@@ -226,15 +227,15 @@ impl Sessions {
 
     /// A request came.
     pub(super) fn begin(&mut self, now: Now, client: ClientId) {
-        self.requests += 1;
         if let Some(session) = self.get_mut(client) {
             session.active_ms = now.mono_ms;
             session.commands += 1;
         }
     }
 
-    /// Remembers what a client did last.
+    /// Remembers what a client did last, and that it is done.
     pub(super) fn note(&mut self, client: ClientId, command: &'static str) {
+        self.requests += 1;
         if let Some(session) = self.get_mut(client) {
             session.last_command = command;
         }
