@@ -261,6 +261,7 @@ fn document(out: &mut Reply, entry: Entry) {
     let internal = facts.traits.has(Traits::INTERNAL);
     let mark = if internal { "syscmd" } else { "deprecated" };
     let fields = [
+        !facts.costs.is_empty(),
         internal || facts.replaced.is_some(),
         facts.replaced.is_some(),
         facts.replaced.is_some(),
@@ -277,6 +278,10 @@ fn document(out: &mut Reply, entry: Entry) {
         out.bulk(text);
     }
     if fields[0] {
+        out.bulk("complexity");
+        out.bulk(facts.costs);
+    }
+    if fields[1] {
         out.bulk("doc_flags");
         words(out, std::iter::once(mark));
     }

@@ -11,6 +11,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 change:token=CH@6.2.0? data(longitude:double latitude:double member)*",
         )
         .about("3.2.0", "Adds members with positions to a geospatial index")
+        .costs("O(log(N)) for each member added, N the size of the sorted set")
         .run(geo::geoadd),
     row("geodist", -4, "readonly", Group::Geo)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -19,6 +20,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 mi:token=MI}?",
         )
         .about("3.2.0", "Returns the distance between two members")
+        .costs("O(1)")
         .run(geo::geodist),
     row("geohash", -2, "readonly", Group::Geo)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -27,11 +29,13 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "3.2.0",
             "Returns the positions of members as geohash strings",
         )
+        .costs("O(1) for each member asked for")
         .run(geo::geohash),
     row("geopos", -2, "readonly", Group::Geo)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
         .args("key:key0 member?*")
         .about("3.2.0", "Returns the positions of members")
+        .costs("O(1) for each member asked for")
         .run(geo::geopos),
     row("georadius", -6, "write denyoom movablekeys", Group::Geo)
         .keys(&[
@@ -60,6 +64,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "3.2.0",
             "Finds members within a distance of a position, optionally into a key",
         )
+        .costs("O(N+log(M)), N the members around the area, M the size of the sorted set")
         .run(geo::georadius),
     row("georadius_ro", -6, "readonly", Group::Geo)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -71,6 +76,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 desc:token=DESC}?",
         )
         .about("3.2.10", "Finds members within a distance of a position")
+        .costs("O(N+log(M)), N the members around the area, M the size of the sorted set")
         .run(geo::georadius_ro),
     row(
         "georadiusbymember",
@@ -103,6 +109,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         "3.2.0",
         "Finds members within a distance of a member, optionally into a key",
     )
+    .costs("O(N+log(M)), N the members around the area, M the size of the sorted set")
     .run(geo::georadiusbymember),
     row("georadiusbymember_ro", -5, "readonly", Group::Geo)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -113,6 +120,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 order{asc:token=ASC desc:token=DESC}?",
         )
         .about("3.2.10", "Finds members within a distance of a member")
+        .costs("O(N+log(M)), N the members around the area, M the size of the sorted set")
         .run(geo::georadiusbymember_ro),
     row("geosearch", -7, "readonly", Group::Geo)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -127,6 +135,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 withdist:token=WITHDIST? withhash:token=WITHHASH?",
         )
         .about("6.2.0", "Finds members within a circle, a box or a polygon")
+        .costs("O(N+log(M)), N the members around the area, M those within it")
         .run(geo::geosearch),
     row("geosearchstore", -8, "write denyoom", Group::Geo)
         .keys(&[
@@ -147,5 +156,6 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "6.2.0",
             "Finds members within a circle, a box or a polygon, into a key",
         )
+        .costs("O(N+log(M)), N the members around the area, M those within it")
         .run(geo::geosearchstore),
 ];

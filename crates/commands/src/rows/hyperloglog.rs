@@ -8,6 +8,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW insert", index(1), range(0, 1, 0))])
         .args("key:key0 element?*")
         .about("2.8.9", "Adds elements to a HyperLogLog")
+        .costs("O(1) for each element")
         .run(hyperloglog::pfadd),
     row("pfcount", -2, "readonly", Group::HyperLogLog)
         .traits("may_replicate")
@@ -17,6 +18,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             "2.8.9",
             "Estimates how many distinct elements HyperLogLogs have seen",
         )
+        .costs("O(1) for one key; O(N) for N keys")
         .traits("may_replicate")
         .run(hyperloglog::pfcount),
     row("pfdebug", 3, "write denyoom admin", Group::HyperLogLog)
@@ -32,6 +34,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         ])
         .args("destkey:key0 sourcekey:key1?*")
         .about("2.8.9", "Merges HyperLogLogs into one")
+        .costs("O(N), N the keys given")
         .older(older::pfmerge)
         .run(hyperloglog::pfmerge),
     row("pfselftest", 1, "admin", Group::HyperLogLog)

@@ -161,6 +161,8 @@ pub struct Facts {
     pub since: &'static str,
     /// One line for the documentation.
     pub summary: &'static str,
+    /// How its time grows with what it works on; empty where that depends on something else.
+    pub costs: &'static str,
     /// Since when another command is to be used, and which.
     pub replaced: Option<(&'static str, &'static str)>,
     /// What servers of older releases are told instead.
@@ -259,6 +261,7 @@ pub const fn row<F: Copy + 'static>(
             arguments: "",
             since: "",
             summary: "",
+            costs: "",
             replaced: None,
             older: None,
         },
@@ -336,6 +339,13 @@ impl<F: Copy> Row<F> {
     pub const fn about(mut self, since: &'static str, summary: &'static str) -> Self {
         self.facts.since = since;
         self.facts.summary = summary;
+        self
+    }
+
+    /// How its time grows with what it works on.
+    #[must_use]
+    pub const fn costs(mut self, complexity: &'static str) -> Self {
+        self.facts.costs = complexity;
         self
     }
 

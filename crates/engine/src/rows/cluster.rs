@@ -12,7 +12,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .about(
             "3.0.0",
             "Lets the next command reach a slot that is being imported",
-        )
+        ).costs("O(1)")
         .run(cluster::asking),
     row("cluster", -2, "", Group::Cluster)
         .about(
@@ -27,7 +27,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("slot:int*")
-            .about("3.0.0", "Assigns slots to this node")
+            .about("3.0.0", "Assigns slots to this node").costs("O(N), N the slots given")
             .run(cluster::cluster),
             row(
                 "cluster|addslotsrange",
@@ -36,7 +36,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("range(start-slot:int end-slot:int)*")
-            .about("7.0.0", "Assigns ranges of slots to this node")
+            .about("7.0.0", "Assigns ranges of slots to this node").costs("O(N), N the slots in the ranges")
             .run(cluster::cluster),
             row(
                 "cluster|bumpepoch",
@@ -45,7 +45,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .tips(&["nondeterministic_output"])
-            .about("3.0.0", "Takes a new configuration epoch")
+            .about("3.0.0", "Takes a new configuration epoch").costs("O(1)")
             .run(cluster::cluster),
             row(
                 "cluster|cancelslotmigrations",
@@ -54,7 +54,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .databases(Databases::All)
-            .about("9.0.0", "Ends all migrations of whole slots from this node")
+            .about("9.0.0", "Ends all migrations of whole slots from this node").costs("O(N), N the migrations that are cancelled")
             .run(slot_migration::cancel),
             row(
                 "cluster|count-failure-reports",
@@ -64,11 +64,11 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .tips(&["nondeterministic_output"])
             .args("node-id")
-            .about("3.0.0", "Counts the nodes that report a node as failing")
+            .about("3.0.0", "Counts the nodes that report a node as failing").costs("O(N), N the reports")
             .run(cluster::cluster),
             row("cluster|countkeysinslot", 3, "stale", Group::Cluster)
                 .args("slot:int")
-                .about("3.0.0", "Counts the keys in a slot")
+                .about("3.0.0", "Counts the keys in a slot").costs("O(1)")
                 .run(cluster::cluster),
             row(
                 "cluster|delslots",
@@ -77,7 +77,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("slot:int*")
-            .about("3.0.0", "Takes slots from this node's map")
+            .about("3.0.0", "Takes slots from this node's map").costs("O(N), N the slots given")
             .run(cluster::cluster),
             row(
                 "cluster|delslotsrange",
@@ -86,7 +86,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("range(start-slot:int end-slot:int)*")
-            .about("7.0.0", "Takes ranges of slots from this node's map")
+            .about("7.0.0", "Takes ranges of slots from this node's map").costs("O(N), N the slots in the ranges")
             .run(cluster::cluster),
             row(
                 "cluster|failover",
@@ -96,7 +96,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .traits("from_master")
             .args("options{force:token=FORCE takeover:token=TAKEOVER}?")
-            .about("3.0.0", "Makes this replica the primary of its shard")
+            .about("3.0.0", "Makes this replica the primary of its shard").costs("O(1)")
             .run(cluster::cluster),
             row(
                 "cluster|flushslot",
@@ -108,7 +108,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .args("slot:int flush-type{async:token=ASYNC sync:token=SYNC}?")
             .databases(Databases::All)
             .traits("from_master replayed")
-            .about("9.0.0", "Deletes the keys of a slot")
+            .about("9.0.0", "Deletes the keys of a slot").costs("O(N), N the keys of the slot")
             .run(cluster::cluster),
             row(
                 "cluster|flushslots",
@@ -116,7 +116,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
-            .about("3.0.0", "Takes all slots from this node's map")
+            .about("3.0.0", "Takes all slots from this node's map").costs("O(1)")
             .run(cluster::cluster),
             row(
                 "cluster|forget",
@@ -125,12 +125,12 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("node-id")
-            .about("3.0.0", "Removes a node from this node's table")
+            .about("3.0.0", "Removes a node from this node's table").costs("O(1)")
             .run(cluster::cluster),
             row("cluster|getkeysinslot", 4, "stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .args("slot:int count:int")
-                .about("3.0.0", "Returns keys of a slot")
+                .about("3.0.0", "Returns keys of a slot").costs("O(N), N the keys asked for")
                 .run(cluster::cluster),
             row(
                 "cluster|getslotmigrations",
@@ -138,21 +138,21 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
-            .about("9.0.0", "Tells of migrations of whole slots from and to this node")
+            .about("9.0.0", "Tells of migrations of whole slots from and to this node").costs("O(N), N the migrations")
             .run(slot_migration::report),
             row("cluster|help", 2, "loading stale", Group::Cluster)
-                .about("5.0.0", "Describes the subcommands"),
+                .about("5.0.0", "Describes the subcommands").costs("O(1)"),
             row("cluster|info", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
-                .about("3.0.0", "Describes the state of the cluster")
+                .about("3.0.0", "Describes the state of the cluster").costs("O(1)")
                 .run(cluster::cluster),
             row("cluster|keyslot", 3, "stale", Group::Cluster)
                 .args("key")
-                .about("3.0.0", "Returns the slot of a key")
+                .about("3.0.0", "Returns the slot of a key").costs("O(N), N the bytes of the key")
                 .run(cluster::keyslot),
             row("cluster|links", 2, "stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
-                .about("7.0.0", "Shows the links to and from other nodes")
+                .about("7.0.0", "Shows the links to and from other nodes").costs("O(N), N the nodes")
                 .run(cluster::cluster),
             row(
                 "cluster|meet",
@@ -161,7 +161,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("ip port:int cluster-bus-port:int@4.0.0?")
-            .about("3.0.0", "Makes two nodes know each other")
+            .about("3.0.0", "Makes two nodes know each other").costs("O(1)")
             .run(cluster::cluster),
             row(
                 "cluster|migrateslots",
@@ -174,26 +174,26 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 node-token:token=NODE node-id)*",
             )
             .databases(Databases::All)
-            .about("9.0.0", "Moves whole slots to other nodes")
+            .about("9.0.0", "Moves whole slots to other nodes").costs("O(N), N the slots in the ranges")
             .run(slot_migration::migrate),
             row("cluster|myid", 2, "loading stale", Group::Cluster)
-                .about("3.0.0", "Returns the id of this node")
+                .about("3.0.0", "Returns the id of this node").costs("O(1)")
                 .run(cluster::cluster),
             row("cluster|myshardid", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
-                .about("7.2.0", "Returns the id of this node's shard")
+                .about("7.2.0", "Returns the id of this node's shard").costs("O(1)")
                 .run(cluster::cluster),
             row("cluster|nodes", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .about(
                     "3.0.0",
                     "Returns this node's view of the cluster, a line per node",
-                )
+                ).costs("O(N), N the nodes")
                 .run(cluster::cluster),
             row("cluster|replicas", 3, "admin stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .args("node-id")
-                .about("5.0.0", "Lists the replicas of a primary")
+                .about("5.0.0", "Lists the replicas of a primary").costs("O(N), N the replicas")
                 .run(cluster::cluster),
             row(
                 "cluster|replicate",
@@ -202,11 +202,11 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("args{node-id no-one@9.0.0(no:token=NO one:token=ONE)}")
-            .about("3.0.0", "Makes this node a replica of a primary")
+            .about("3.0.0", "Makes this node a replica of a primary").costs("O(1)")
             .run(cluster::cluster),
             row("cluster|reset", -2, "admin noscript stale", Group::Cluster)
                 .args("reset-type{hard:token=HARD soft:token=SOFT}?")
-                .about("3.0.0", "Makes this node forget the cluster")
+                .about("3.0.0", "Makes this node forget the cluster").costs("O(N), N the nodes known; a replica also empties itself")
                 .run(cluster::cluster),
             row(
                 "cluster|saveconfig",
@@ -214,7 +214,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "admin stale no_async_loading",
                 Group::Cluster,
             )
-            .about("3.0.0", "Writes the cluster's state to disk")
+            .about("3.0.0", "Writes the cluster's state to disk").costs("O(1)")
             .run(cluster::cluster),
             row(
                 "cluster|set-config-epoch",
@@ -223,7 +223,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Cluster,
             )
             .args("config-epoch:int")
-            .about("3.0.0", "Sets the configuration epoch of a new node")
+            .about("3.0.0", "Sets the configuration epoch of a new node").costs("O(1)")
             .run(cluster::cluster),
             row(
                 "cluster|setslot",
@@ -240,16 +240,16 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .about(
                 "3.0.0",
                 "Binds a slot to a node or changes its migration state",
-            )
+            ).costs("O(1)")
             .run(cluster::setslot),
             row("cluster|shards", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
-                .about("7.0.0", "Returns which nodes make which shards")
+                .about("7.0.0", "Returns which nodes make which shards").costs("O(N), N the nodes")
                 .run(cluster::cluster),
             row("cluster|slaves", 3, "admin stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
                 .args("node-id")
-                .replaced("5.0.0", "CLUSTER REPLICAS").about("3.0.0", "Lists the replicas of a primary")
+                .replaced("5.0.0", "CLUSTER REPLICAS").about("3.0.0", "Lists the replicas of a primary").costs("O(N), N the replicas")
                 .run(cluster::cluster),
             row("cluster|slot-stats", -4, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output", "request_policy:all_shards"])
@@ -260,11 +260,11 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 .about(
                     "8.0.0",
                     "Returns what the slots of this shard hold and cost",
-                )
+                ).costs("O(N), N the slots asked for; O(N*log(N)) with ORDERBY")
                 .run(cluster::cluster),
             row("cluster|slots", 2, "loading stale", Group::Cluster)
                 .tips(&["nondeterministic_output"])
-                .about("3.0.0", "Returns which nodes serve which slots")
+                .about("3.0.0", "Returns which nodes serve which slots").costs("O(N), N the nodes")
                 .run(cluster::cluster),
             row(
                 "cluster|syncslots",
@@ -287,14 +287,14 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .args(
             "cursor match-pattern:pattern=MATCH? count:int=COUNT? type=TYPE? slot:int=SLOT?",
         )
-        .about("9.1.0", "Iterates over the keys of the cluster")
+        .about("9.1.0", "Iterates over the keys of the cluster").costs("O(N), N the elements returned")
         .run(cluster::clusterscan),
     row("readonly", 1, "loading stale fast", Group::Cluster)
         .categories("connection")
-        .about("3.0.0", "Lets a replica in a cluster answer reads")
+        .about("3.0.0", "Lets a replica in a cluster answer reads").costs("O(1)")
         .run(cluster::readonly),
     row("readwrite", 1, "loading stale fast", Group::Cluster)
         .categories("connection")
-        .about("3.0.0", "Ends READONLY")
+        .about("3.0.0", "Ends READONLY").costs("O(1)")
         .run(cluster::readwrite),
 ];

@@ -14,6 +14,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .args("username@6.0.0? password")
     .about("1.0.0", "Authenticates the connection")
+    .costs("O(N), N the passwords of the user")
     .secrets(auth_secrets)
     .run(connection::auth),
     row("client", -2, "", Group::Connection)
@@ -28,6 +29,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("capability*")
             .about("8.0.0", "Declares what the client is capable of")
+            .costs("O(1)")
             .run(client_command::capa),
             row(
                 "client|getname",
@@ -37,6 +39,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .traits("plain")
             .about("2.6.9", "Returns the name of the connection")
+            .costs("O(1)")
             .run(client_command::getname),
             row(
                 "client|tracking",
@@ -53,6 +56,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "6.0.0",
                 "Turns invalidation messages for client-side caching on or off",
             )
+            .costs("O(1), and O(N) for N prefixes")
             .run(tracking::tracking),
             row(
                 "client|trackinginfo",
@@ -64,6 +68,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "6.2.0",
                 "Describes the state of client-side caching for the connection",
             )
+            .costs("O(1)")
             .run(tracking::trackinginfo),
             row(
                 "client|caching",
@@ -77,6 +82,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "6.0.0",
                 "Says whether the keys of the next command are tracked",
             )
+            .costs("O(1)")
             .run(tracking::caching),
             row(
                 "client|getredir",
@@ -88,9 +94,11 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "6.0.0",
                 "Returns the client that receives the invalidation messages",
             )
+            .costs("O(1)")
             .run(tracking::getredir),
             row("client|help", 2, "loading stale", Group::Connection)
-                .about("5.0.0", "Describes the subcommands"),
+                .about("5.0.0", "Describes the subcommands")
+                .costs("O(1)"),
             row(
                 "client|id",
                 2,
@@ -99,6 +107,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .traits("plain")
             .about("5.0.0", "Returns the id of the connection")
+            .costs("O(1)")
             .run(client_command::id),
             row(
                 "client|info",
@@ -108,6 +117,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .tips(&["nondeterministic_output"])
             .about("6.2.0", "Describes the connection")
+            .costs("O(1)")
             .run(client_command::info),
             row(
                 "client|kill",
@@ -135,6 +145,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?}*}",
             )
             .about("2.4.0", "Closes connections")
+            .costs("O(N), N the clients")
             .run(client_command::kill),
             row(
                 "client|list",
@@ -160,6 +171,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 not-db:int=NOT-DB@9.0.0? not-capa=NOT-CAPA@9.0.0? not-ip=NOT-IP@9.0.0?",
             )
             .about("2.4.0", "Describes the open connections")
+            .costs("O(N), N the clients")
             .run(client_command::list),
             row(
                 "client|import-source",
@@ -169,6 +181,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("enabled{on:token=ON off:token=OFF}")
             .about("8.1.0", "Marks the client as the source of an import")
+            .costs("O(1)")
             .run(client_command::import_source),
             row(
                 "client|no-evict",
@@ -178,6 +191,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("enabled{on:token=ON off:token=OFF}")
             .about("7.0.0", "Exempts the connection from client eviction")
+            .costs("O(1)")
             .run(client_command::no_evict),
             row(
                 "client|no-touch",
@@ -190,6 +204,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 "7.2.0",
                 "Keeps the connection's commands from changing when keys were last used",
             )
+            .costs("O(1)")
             .run(client_command::no_touch),
             row(
                 "client|pause",
@@ -199,6 +214,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("timeout:int mode@6.2.0{write:token=WRITE all:token=ALL}?")
             .about("3.0.0", "Suspends the commands of clients for a while")
+            .costs("O(1)")
             .run(client_command::pause),
             row(
                 "client|reply",
@@ -208,6 +224,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("action{on:token=ON off:token=OFF skip:token=SKIP}")
             .about("3.2.0", "Turns replies on or off")
+            .costs("O(1)")
             .run(client_command::reply),
             row(
                 "client|setinfo",
@@ -218,6 +235,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args("attr{libname=LIB-NAME libver=LIB-VER}")
             .about("7.2.0", "Names the client library and its version")
+            .costs("O(1)")
             .run(client_command::setinfo),
             row(
                 "client|setname",
@@ -228,6 +246,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .args("connection-name")
             .about("2.6.9", "Names the connection")
+            .costs("O(1)")
             .run(client_command::setname),
             row(
                 "client|unblock",
@@ -237,6 +256,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("client-id:int unblock-type{timeout:token=TIMEOUT error:token=ERROR}?")
             .about("5.0.0", "Ends the wait of a blocked client")
+            .costs("O(log(N)), N the clients")
             .run(client_command::unblock),
             row(
                 "client|unpause",
@@ -245,12 +265,14 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 Group::Connection,
             )
             .about("6.2.0", "Ends CLIENT PAUSE")
+            .costs("O(N), N the clients that are paused")
             .run(client_command::unpause),
         ]),
     row("echo", 2, "loading stale fast", Group::Connection)
         .traits("plain")
         .args("message")
         .about("1.0.0", "Returns its argument")
+        .costs("O(1)")
         .run(connection::echo),
     row(
         "hello",
@@ -266,6 +288,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         "6.0.0",
         "Greets the server and chooses the protocol's version",
     )
+    .costs("O(1)")
     .secrets(hello_secrets)
     .run(connection::hello),
     row("ping", -1, "fast", Group::Connection)
@@ -273,6 +296,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args("message?")
         .about("1.0.0", "Returns PONG, or its argument")
+        .costs("O(1)")
         .run(connection::ping),
     row(
         "quit",
@@ -282,6 +306,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .traits("in_subscribed not_queued")
     .about("1.0.0", "Closes the connection")
+    .costs("O(1)")
     .run(connection::quit),
     row(
         "reset",
@@ -291,6 +316,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .traits("in_subscribed not_queued")
     .about("6.2.0", "Brings the connection back to its first state")
+    .costs("O(1)")
     .run(connection::reset),
     row(
         "select",
@@ -302,5 +328,6 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("selects_db replayed")
     .args("index:int")
     .about("1.0.0", "Selects a database")
+    .costs("O(1)")
     .run(connection::select),
 ];

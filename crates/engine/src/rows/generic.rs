@@ -26,6 +26,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
                 auth2=AUTH2@6.0.0(username password)}? keys/key:key1=KEYS@3.0.6?*",
         )
         .about("2.6.0", "Moves keys to another server")
+        .costs("O(N), N the keys given, beside DUMP, RESTORE and DEL of each")
         .secrets(migrate_secrets)
         .run(migrate::migrate),
     row("wait", 3, "blocking", Group::Generic)
@@ -34,6 +35,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .args("numreplicas:int timeout:int")
         .about("3.0.0", "Waits until replicas have the connection's writes")
+        .costs("O(1)")
         .run(wait::wait),
     row("waitaof", 4, "blocking", Group::Generic)
         .categories("connection")
@@ -41,5 +43,6 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .args("numlocal:int numreplicas:int timeout:int")
         .about("7.2.0", "Waits until the connection's writes are on disks")
+        .costs("O(1)")
         .run(wait::waitaof),
 ];

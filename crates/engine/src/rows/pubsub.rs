@@ -16,12 +16,14 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed")
     .args("pattern:pattern*")
     .about("2.0.0", "Subscribes to channels by pattern")
+    .costs("O(N), N the patterns given")
     .run(pubsub::psubscribe),
     row("publish", 3, "pubsub loading stale fast", Group::PubSub)
         .channels(Channels::Published)
         .traits("replayed may_replicate")
         .args("channel message")
         .about("2.0.0", "Sends a message to a channel")
+        .costs("O(N+M), N the subscribers of the channel, M the patterns subscribed to")
         .run(pubsub::publish),
     row("pubsub", -2, "", Group::PubSub)
         .categories("")
@@ -30,16 +32,20 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             row("pubsub|channels", -2, "pubsub loading stale", Group::PubSub)
                 .args("pattern:pattern?")
                 .about("2.8.0", "Lists the channels with subscribers")
+                .costs("O(N), N the channels")
                 .run(pubsub::channels),
             row("pubsub|help", 2, "loading stale", Group::PubSub)
                 .categories("")
-                .about("6.2.0", "Describes the subcommands"),
+                .about("6.2.0", "Describes the subcommands")
+                .costs("O(1)"),
             row("pubsub|numpat", 2, "pubsub loading stale", Group::PubSub)
                 .about("2.8.0", "Counts the patterns with subscribers")
+                .costs("O(1)")
                 .run(pubsub::numpat),
             row("pubsub|numsub", -2, "pubsub loading stale", Group::PubSub)
                 .args("channel?*")
                 .about("2.8.0", "Counts the subscribers of channels")
+                .costs("O(N), N the channels given")
                 .run(pubsub::numsub),
             row(
                 "pubsub|shardchannels",
@@ -49,6 +55,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("pattern:pattern?")
             .about("7.0.0", "Lists the sharded channels with subscribers")
+            .costs("O(N), N the sharded channels")
             .run(pubsub::shardchannels),
             row(
                 "pubsub|shardnumsub",
@@ -58,6 +65,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
             )
             .args("shardchannel?*")
             .about("7.0.0", "Counts the subscribers of sharded channels")
+            .costs("O(N), N the channels given")
             .run(pubsub::shardnumsub),
         ]),
     row(
@@ -69,6 +77,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed")
     .args("pattern:pattern?*")
     .about("2.0.0", "Ends subscriptions by pattern")
+    .costs("O(N), N the patterns given")
     .run(pubsub::punsubscribe),
     row("spublish", 3, "pubsub loading stale fast", Group::PubSub)
         .channels(Channels::Published)
@@ -76,6 +85,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         .traits("replayed may_replicate")
         .args("shardchannel message")
         .about("7.0.0", "Sends a message to a sharded channel")
+        .costs("O(N), N the subscribers of the channel")
         .run(pubsub::spublish),
     row(
         "ssubscribe",
@@ -88,6 +98,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed")
     .args("shardchannel*")
     .about("7.0.0", "Subscribes to sharded channels")
+    .costs("O(N), N the channels given")
     .run(pubsub::ssubscribe),
     row(
         "subscribe",
@@ -99,6 +110,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed")
     .args("channel*")
     .about("2.0.0", "Subscribes to channels")
+    .costs("O(N), N the channels given")
     .run(pubsub::subscribe),
     row(
         "sunsubscribe",
@@ -110,6 +122,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed")
     .args("shardchannel?*")
     .about("7.0.0", "Ends subscriptions to sharded channels")
+    .costs("O(N), N the channels given")
     .run(pubsub::sunsubscribe),
     row(
         "unsubscribe",
@@ -120,5 +133,6 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("in_subscribed")
     .args("channel?*")
     .about("2.0.0", "Ends subscriptions to channels")
+    .costs("O(N), N the channels given")
     .run(pubsub::unsubscribe),
 ];

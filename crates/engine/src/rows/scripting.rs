@@ -65,26 +65,32 @@ static FUNCTION: &[Row<EngineFn>] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args("library-name")
         .about("7.0.0", "Removes a library with its functions")
+        .costs("O(1)")
         .run(function::delete),
     row("function|dump", 2, "noscript", Group::Scripting)
         .about("7.0.0", "Returns all libraries as one payload")
+        .costs("O(N), N the functions")
         .run(function::dump),
     row("function|flush", -2, "write noscript", Group::Scripting)
         .traits("replayed")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .args("flush-type{async:token=ASYNC sync:token=SYNC}?")
         .about("7.0.0", "Removes all libraries")
+        .costs("O(N), N the functions")
         .run(function::flush),
     row("function|help", 2, "loading stale", Group::Scripting)
-        .about("7.0.0", "Describes the subcommands"),
+        .about("7.0.0", "Describes the subcommands")
+        .costs("O(1)"),
     row("function|kill", 2, "noscript allow_busy", Group::Scripting)
         .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
         .about("7.0.0", "Ends the function that is running")
+        .costs("O(1)")
         .run(function::kill),
     row("function|list", -2, "noscript", Group::Scripting)
         .tips(&["nondeterministic_output_order"])
         .args("library-name-pattern=LIBRARYNAME? withcode:token=WITHCODE?")
         .about("7.0.0", "Tells about libraries and their functions")
+        .costs("O(N), N the functions")
         .run(function::list),
     row(
         "function|load",
@@ -96,6 +102,7 @@ static FUNCTION: &[Row<EngineFn>] = &[
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
     .args("replace:token=REPLACE? function-code")
     .about("7.0.0", "Loads a library")
+    .costs("O(N), N the bytes of the library")
     .run(function::load),
     row(
         "function|restore",
@@ -107,6 +114,7 @@ static FUNCTION: &[Row<EngineFn>] = &[
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
     .args("serialized-value policy{flush:token=FLUSH append:token=APPEND replace:token=REPLACE}?")
     .about("7.0.0", "Loads the libraries of a payload")
+    .costs("O(N), N the functions in the payload")
     .run(function::restore),
     row("function|stats", 2, "noscript allow_busy", Group::Scripting)
         .tips(&[
@@ -115,6 +123,7 @@ static FUNCTION: &[Row<EngineFn>] = &[
             "response_policy:special",
         ])
         .about("7.0.0", "Tells about the function that is running")
+        .costs("O(1)")
         .run(function::stats),
 ];
 
@@ -122,6 +131,7 @@ static SCRIPT: &[Row<EngineFn>] = &[
     row("script|debug", -3, "noscript", Group::Scripting)
         .args("mode{yes:token=YES sync:token=SYNC no:token=NO} engine@9.1.0?")
         .about("3.2.0", "Turns the debugger of scripts on and off")
+        .costs("O(1)")
         .run(eval::debug),
     row("script|exists", -3, "noscript stale", Group::Scripting)
         .traits("replayed")
@@ -131,27 +141,33 @@ static SCRIPT: &[Row<EngineFn>] = &[
         ])
         .args("sha1*")
         .about("2.6.0", "Says which scripts are cached")
+        .costs("O(N), N the scripts given")
         .run(eval::exists),
     row("script|flush", -2, "noscript stale", Group::Scripting)
         .traits("replayed")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .args("flush-type@6.2.0{async:token=ASYNC sync:token=SYNC}?")
         .about("2.6.0", "Empties the script cache")
+        .costs("O(N), N the scripts kept")
         .run(eval::flush),
     row("script|help", 2, "loading stale", Group::Scripting)
-        .about("5.0.0", "Describes the subcommands"),
+        .about("5.0.0", "Describes the subcommands")
+        .costs("O(1)"),
     row("script|kill", 2, "noscript allow_busy", Group::Scripting)
         .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
         .about("2.6.0", "Ends the script that is running")
+        .costs("O(1)")
         .run(eval::kill),
     row("script|load", 3, "noscript stale", Group::Scripting)
         .traits("replayed")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .args("script")
         .about("2.6.0", "Caches a script")
+        .costs("O(N), N the bytes of the script")
         .run(eval::load),
     row("script|show", 3, "noscript stale", Group::Scripting)
         .args("sha1")
         .about("8.0.0", "Shows a cached script")
+        .costs("O(1)")
         .run(eval::show),
 ];

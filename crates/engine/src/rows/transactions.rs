@@ -14,6 +14,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .traits("not_queued replayed")
     .about("2.0.0", "Drops the queued transaction")
+    .costs("O(N), N the commands queued")
     .run(transaction::discard),
     row(
         "exec",
@@ -32,6 +33,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     )
     .traits("not_queued replayed")
     .about("1.2.0", "Begins a transaction")
+    .costs("O(1)")
     .run(transaction::multi),
     row(
         "unwatch",
@@ -40,6 +42,7 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
         Group::Transactions,
     )
     .about("2.2.0", "Forgets all watched keys")
+    .costs("O(1)")
     .run(transaction::unwatch),
     row(
         "watch",
@@ -51,5 +54,6 @@ pub(super) static ROWS: &[Row<EngineFn>] = &[
     .traits("not_queued")
     .args("key:key0*")
     .about("2.2.0", "Makes EXEC fail if a key changes before it")
+    .costs("O(1) for each key")
     .run(transaction::watch),
 ];

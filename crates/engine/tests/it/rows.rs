@@ -8,6 +8,8 @@ use std::path::Path;
 use commands::Facts;
 use commands::table::{Begin, Find, Group, KeySpec, parse_arguments, syntax};
 
+use crate::harness::Server;
+
 /// Recorded: name, arity, flags, first key, last key, step, categories, tips, key specifications, since, group.
 const RECORDED: &str = include_str!("../data/commands-valkey-9.1.tsv");
 
@@ -168,4 +170,18 @@ fn the_command_reference_is_current() {
         written == page(),
         "docs/commands.md is not what the table says: run with UPDATE_DOCS=1"
     );
+}
+
+#[test]
+fn documentation_tells_how_the_time_of_a_command_grows() {
+    let mut server = Server::new();
+    let a = server.a;
+    let mut docs = |name: &str| server.run(a, &["COMMAND", "DOCS", name]);
+    let text = docs("get");
+    let fields =
+        "$5\r\ngroup\r\n$6\r\nstring\r\n$10\r\ncomplexity\r\n$4\r\nO(1)\r\n$9\r\narguments\r\n";
+    assert!(text.contains(fields), "{text}");
+    // What depends on something else is not told.
+    let text = docs("eval");
+    assert!(!text.contains("complexity"), "{text}");
 }
