@@ -196,9 +196,22 @@ fn a_server_tells_prometheus_what_dashboards_ask_for() {
         "tern_turn_duration_seconds_count",
         "tern_aof_fsync_duration_seconds_count",
         "tern_aof_fsync_duration_seconds_sum",
+        "tern_request_size_bytes_sum",
+        "tern_reply_size_bytes_sum",
+        "redis_total_reads_processed",
+        "redis_max_clients",
+        "redis_eventloop_cycles_total",
     ] {
         assert!(scrape.value(series) > 0.0, "{series}");
     }
+    // Each of the seven commands has a request and a reply.
+    let (requests, replies) = ("tern_request_size_bytes", "tern_reply_size_bytes");
+    for size in [requests, replies] {
+        let all = scrape.value(&format!("{size}_bucket{{le=\"+Inf\"}}"));
+        assert!(all > 5.5, "{size}: {all}");
+    }
+    let sum = scrape.value("tern_request_size_bytes_sum");
+    assert!(sum > 5.0 * 5.0 && sum < 500.0, "{sum}");
     let (instance, _) = scrape.one("redis_instance_info");
     assert!(instance.contains("role=\"master\"") && instance.contains("redis_mode=\"standalone\""));
 }
@@ -289,6 +302,9 @@ fn a_node_is_ready_once_the_slots_are_served() {
     let scrape = Scrape::of(port);
     assert!((scrape.value("redis_cluster_slots_ok") - 16384.0).abs() < 0.5);
     assert!((scrape.value("redis_cluster_state") - 1.0).abs() < 0.5);
+    let migrations = "tern_slot_migrations{operation=\"export\",state=\"running\"}";
+    assert!(scrape.value(migrations) < 0.5);
+    assert!(scrape.value("tern_slot_migration_behind_bytes") < 0.5);
     assert!(get(port, "/state").body.contains("myself,master"));
 }
 

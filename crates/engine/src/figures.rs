@@ -3,12 +3,24 @@
 use cluster_bus::Caller;
 
 use crate::Engine;
+use crate::keeper::migrations::{Export, Migrations, State};
 use crate::meter::command_logs::SlowCommands;
-use crate::meter::histogram::Times;
+use crate::meter::histogram::{Sizes, Times};
 
 /// Ends of the buckets that durations are told in: about a microsecond, and four times as much each.
 const ENDS: [u64; 12] = {
     let mut ends = [1 << 10; 12];
+    let mut index = 1;
+    while index < ends.len() {
+        ends[index] = ends[index - 1] << 2;
+        index += 1;
+    }
+    ends
+};
+
+/// The same of sizes: 64 bytes, and four times as much each.
+const SIZE_ENDS: [u64; 12] = {
+    let mut ends = [64; 12];
     let mut index = 1;
     while index < ends.len() {
         ends[index] = ends[index - 1] << 2;
@@ -25,32 +37,100 @@ pub struct Figures {
     /// CLUSTER NODES of a node of a cluster, where it was asked for; otherwise empty.
     pub cluster_nodes: String,
     /// How long turns took: all that is done before other clients have theirs.
-    pub turns: Durations,
+    pub turns: Distribution,
     /// How long it took to bring the append-only file to the disk.
-    pub syncs: Durations,
+    pub syncs: Distribution,
     /// The same of each command that was run.
-    pub commands: Vec<(&'static str, Durations)>,
+    pub commands: Vec<(&'static str, Distribution)>,
+    /// How large the arguments of requests were.
+    pub requests: Distribution,
+    /// How large replies were.
+    pub replies: Distribution,
     /// What the slow log holds.
     pub slow: SlowCommands,
+    /// Slots that move as a whole, on a node of a cluster.
+    pub migrations: Option<MigrationFigures>,
 }
 
-/// How long things took.
+/// Slots that move as a whole, as far as this server has part in it and remembers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MigrationFigures {
+    /// Those that leave this node.
+    pub exports: MigrationCounts,
+    /// Those that come.
+    pub imports: MigrationCounts,
+    /// Bytes that targets have still to be sent.
+    pub behind_bytes: u64,
+}
+
+/// How many migrations are how far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MigrationCounts {
+    /// Under way.
+    pub running: usize,
+    /// At their good end.
+    pub succeeded: usize,
+    /// Given up.
+    pub failed: usize,
+    /// Ended by somebody.
+    pub cancelled: usize,
+}
+
+impl MigrationCounts {
+    fn add(&mut self, state: State) {
+        let count = match state {
+            State::Success => &mut self.succeeded,
+            State::Failed => &mut self.failed,
+            State::Cancelled => &mut self.cancelled,
+            _ => &mut self.running,
+        };
+        *count += 1;
+    }
+}
+
+impl Migrations {
+    fn told(&self) -> MigrationFigures {
+        let mut told = MigrationFigures::default();
+        for job in &self.jobs {
+            let counts = if job.is_import() {
+                &mut told.imports
+            } else {
+                &mut told.exports
+            };
+            counts.add(job.state);
+            told.behind_bytes += job.export().map_or(0, Export::behind);
+        }
+        told
+    }
+}
+
+/// How long or how large things were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Durations {
-    /// Nanoseconds, ascending, and how many took no longer. The steps are always the same ones.
+pub struct Distribution {
+    /// Nanoseconds or bytes, ascending, and how many were no more. The steps are always the same ones.
     pub within: Vec<(u64, u64)>,
     /// How many there were.
     pub count: u64,
-    /// How long they took together, nanoseconds.
-    pub sum_ns: u64,
+    /// All of them together.
+    pub sum: u64,
 }
 
 impl Times {
-    fn told(&self) -> Durations {
-        Durations {
+    fn told(&self) -> Distribution {
+        Distribution {
             within: self.histogram.within(&ENDS),
             count: self.histogram.count(),
-            sum_ns: self.ns,
+            sum: self.ns,
+        }
+    }
+}
+
+impl Sizes {
+    fn told(&self) -> Distribution {
+        Distribution {
+            within: self.histogram.within(&SIZE_ENDS),
+            count: self.histogram.count(),
+            sum: self.bytes,
         }
     }
 }
@@ -64,10 +144,10 @@ impl Engine {
         let commands = commands
             .filter(|(_, stats)| stats.calls > 0)
             .map(|(facts, stats)| {
-                let told = Durations {
+                let told = Distribution {
                     within: stats.times.within(&ENDS),
                     count: stats.times.count(),
-                    sum_ns: stats.ns,
+                    sum: stats.ns,
                 };
                 (facts.name, told)
             });
@@ -85,6 +165,9 @@ impl Engine {
             turns: stats.turns.told(),
             syncs: self.meter.syncs.told(),
             commands,
+            requests: stats.payloads.requests.told(),
+            replies: stats.payloads.replies.told(),
+            migrations: cluster.map(|_| self.keeper.migrations.told()),
             slow: self.meter.command_logs.slow(),
         }
     }

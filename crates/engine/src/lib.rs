@@ -85,7 +85,7 @@ mod wait;
 
 pub use action::{Action, LinkId};
 pub use engine::Engine;
-pub use figures::{Durations, Figures};
+pub use figures::{Distribution, Figures, MigrationCounts, MigrationFigures};
 pub use host::{
     AppendFile, Child, ChildEnd, ChildProgress, Children, Crash, Files, Host, Job, Meanwhile,
     PlaceFile, Process, RewriteRequest, SaveRequest, SendRequest, ShownCertificate, SlotsRequest,

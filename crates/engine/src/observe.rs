@@ -84,8 +84,8 @@ impl Engine {
         client.is_some_and(|client: &Client| client.flags.internal)
     }
 
-    /// Notes a command whose request or reply is large. `unsent` bytes of replies were there before it. The request is looked at
-    /// where it may be large.
+    /// Counts the sizes of a request and its reply where metrics are told, and notes a command where one is large. `unsent` bytes of
+    /// replies were there before it. The request is measured as it was written where it may be large.
     #[inline]
     pub(crate) fn note_sizes(
         &mut self,
@@ -96,11 +96,17 @@ impl Engine {
         may_be_large: bool,
     ) {
         let least = self.meter.sizes_from;
-        let out = self
-            .sessions
-            .clients
-            .get(id)
-            .map_or(0, |client| client.out.len());
+        let client = self.sessions.clients.get(id);
+        let (out, internal) = client.map_or((0, false), |client| {
+            (client.out.len(), client.flags.internal)
+        });
+        // What a script runs is in no protocol.
+        if self.config.metrics_port != 0 && !internal {
+            let request: usize = args.iter().map(|word| word.len()).sum();
+            let payloads = &mut self.meter.stats.payloads;
+            payloads.requests.add(request as u64);
+            payloads.replies.add(out.saturating_sub(unsent) as u64);
+        }
         let before = self.meter.command_logs.before_exec.unwrap_or(unsent);
         // The reply to what a script runs is its own.
         let reply = out.saturating_sub(before.min(unsent)) as u64;

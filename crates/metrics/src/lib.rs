@@ -28,28 +28,28 @@ pub struct Snapshot {
     pub info: String,
     /// CLUSTER NODES of a node of a cluster; otherwise empty.
     pub cluster_nodes: String,
-    /// How long things took.
-    pub durations: Vec<Durations>,
+    /// How long or how large things were.
+    pub distributions: Vec<Distribution>,
     /// Further numbers, by the names under which they are shown.
     pub numbers: Vec<Number>,
 }
 
-/// How long one kind of thing took.
+/// How long or how large things of one kind were.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Durations {
-    /// What took so long.
-    pub of: Timed,
-    /// Nanoseconds, ascending, and how many took no longer.
+pub struct Distribution {
+    /// What they are.
+    pub of: Measured,
+    /// Nanoseconds or bytes, ascending, and how many were no more.
     pub within: Vec<(u64, u64)>,
     /// How many there were.
     pub count: u64,
-    /// How long they took together, nanoseconds.
-    pub sum_ns: u64,
+    /// All of them together.
+    pub sum: u64,
 }
 
-/// What takes time.
+/// What is measured: the time that something takes, or its size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Timed {
+pub enum Measured {
     /// All that is done before other clients have their turn.
     #[default]
     Turn,
@@ -57,6 +57,10 @@ pub enum Timed {
     Sync,
     /// The command of this name.
     Command(String),
+    /// The size of a request: its arguments.
+    Request,
+    /// The size of a reply.
+    Reply,
 }
 
 /// A number that no field of INFO tells.

@@ -7,7 +7,7 @@ use prometheus::proto::MetricType;
 pub(crate) struct Field {
     /// INFO's name.
     pub(crate) field: &'static str,
-    /// Prometheus's, without `redis_` before it.
+    /// Prometheus's, without `redis_` before it; or one of ours.
     pub(crate) name: &'static str,
     pub(crate) kind: MetricType,
     /// How many of INFO's units make one of the name's.
@@ -32,9 +32,9 @@ const fn counter(field: &'static str, name: &'static str, help: &'static str) ->
     }
 }
 
-/// What a field is called, if it is shown as one number.
-pub(crate) fn find(field: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|known| known.field == field)
+/// What a field is called, if it is shown as one number; a few have two names.
+pub(crate) fn named(field: &str) -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(move |known| known.field == field)
 }
 
 static FIELDS: &[Field] = &[
@@ -92,6 +92,27 @@ static FIELDS: &[Field] = &[
         "client_recent_max_input_buffer",
         "client_recent_max_input_buffer_bytes",
         "The largest buffer of requests",
+    ),
+    gauge("maxclients", "max_clients", "The same by its other name"),
+    gauge(
+        "clients_in_timeout_table",
+        "clients_in_timeout_table",
+        "Clients whose wait has an end",
+    ),
+    gauge(
+        "total_blocking_keys",
+        "total_blocking_keys",
+        "Keys that clients wait for",
+    ),
+    gauge(
+        "total_blocking_keys_on_nokey",
+        "total_blocking_keys_on_nokey",
+        "Keys whose removal clients wait for, too",
+    ),
+    gauge(
+        "io_threads_active",
+        "io_threads_active",
+        "Whether threads read and write beside the one that serves",
     ),
     // Memory
     gauge("used_memory", "memory_used_bytes", "Bytes in use"),
@@ -210,6 +231,71 @@ static FIELDS: &[Field] = &[
         "active_defrag_running",
         "Whether memory is being defragmented; it never is",
     ),
+    gauge(
+        "used_memory_vm_eval",
+        "memory_used_vm_eval_bytes",
+        "Bytes in use by the interpreter of EVAL",
+    ),
+    gauge(
+        "used_memory_scripts_eval",
+        "memory_used_scripts_eval_bytes",
+        "Bytes in use for scripts that are kept",
+    ),
+    gauge(
+        "used_memory_vm_functions",
+        "memory_used_vm_functions_bytes",
+        "Bytes in use by the interpreter of functions",
+    ),
+    gauge(
+        "used_memory_functions",
+        "memory_used_functions_bytes",
+        "Bytes in use for functions",
+    ),
+    gauge(
+        "used_memory_vm_total",
+        "memory_used_vm_total",
+        "Bytes in use by both interpreters",
+    ),
+    gauge(
+        "number_of_functions",
+        "number_of_functions",
+        "Functions that are loaded",
+    ),
+    gauge(
+        "number_of_libraries",
+        "number_of_libraries",
+        "Libraries of functions that are loaded",
+    ),
+    gauge(
+        "mem_cluster_links",
+        "mem_cluster_links_bytes",
+        "Bytes of the connections of the bus",
+    ),
+    gauge(
+        "mem_aof_buffer",
+        "mem_aof_buffer_bytes",
+        "Bytes on their way to the append-only file",
+    ),
+    gauge(
+        "mem_not_counted_for_evict",
+        "mem_not_counted_for_eviction_bytes",
+        "Bytes in use that do not count for maxmemory",
+    ),
+    gauge(
+        "mem_total_replication_buffers",
+        "mem_total_replication_buffers_bytes",
+        "Bytes of the stream that are kept for replicas and the backlog",
+    ),
+    gauge(
+        "lazyfree_pending_objects",
+        "lazyfree_pending_objects",
+        "Values that wait to be freed",
+    ),
+    gauge(
+        "lazyfreed_objects",
+        "lazyfreed_objects",
+        "Values that were freed beside the serving of clients",
+    ),
     // Persistence
     gauge(
         "loading",
@@ -320,6 +406,22 @@ static FIELDS: &[Field] = &[
         "aof_last_write_status",
         "aof_last_write_status",
         "Whether the last write to it went well",
+    ),
+    gauge(
+        "async_loading",
+        "async_loading",
+        "Whether a copy is loaded while the old data are served",
+    ),
+    counter("rdb_saves", "rdb_saves_total", "Dumps that were written"),
+    gauge(
+        "rdb_last_load_keys_expired",
+        "rdb_last_load_expired_keys",
+        "Keys of the last dump that had expired when it was loaded",
+    ),
+    gauge(
+        "rdb_last_load_keys_loaded",
+        "rdb_last_load_loaded_keys",
+        "Keys of the last dump that were loaded",
     ),
     // Stats
     counter(
@@ -461,6 +563,97 @@ static FIELDS: &[Field] = &[
         "client_output_buffer_limit_disconnections_total",
         "Clients that did not read their replies",
     ),
+    counter(
+        "total_net_repl_input_bytes",
+        "net_repl_input_bytes_total",
+        "Bytes read from the master",
+    ),
+    counter(
+        "total_net_repl_output_bytes",
+        "net_repl_output_bytes_total",
+        "Bytes written to replicas",
+    ),
+    counter(
+        "total_reads_processed",
+        "total_reads_processed",
+        "Times that something was read from clients",
+    ),
+    counter(
+        "total_writes_processed",
+        "total_writes_processed",
+        "Times that something was written to clients",
+    ),
+    gauge(
+        "expired_stale_perc",
+        "expired_stale_percentage",
+        "Percent of the keys that have probably expired and are still there",
+    ),
+    counter(
+        "expired_time_cap_reached_count",
+        "expired_time_cap_reached_total",
+        "Times that the search for expired keys was cut short",
+    ),
+    counter(
+        "expire_cycle_cpu_milliseconds",
+        "expire_cycle_cpu_time_ms_total",
+        "Milliseconds spent on the search for expired keys",
+    ),
+    counter(
+        "total_eviction_exceeded_time",
+        "eviction_exceeded_time_ms_total",
+        "Milliseconds for which memory was above maxmemory",
+    ),
+    gauge(
+        "current_eviction_exceeded_time",
+        "current_eviction_exceeded_time_ms",
+        "Milliseconds since memory is above maxmemory",
+    ),
+    counter("eventloop_cycles", "eventloop_cycles_total", "Turns"),
+    counter(
+        "eventloop_duration_sum",
+        "eventloop_duration_sum_usec_total",
+        "Microseconds that turns took",
+    ),
+    counter(
+        "eventloop_duration_cmd_sum",
+        "eventloop_duration_cmd_sum_usec_total",
+        "Microseconds of them for commands",
+    ),
+    gauge(
+        "instantaneous_eventloop_cycles_per_sec",
+        "instantaneous_eventloop_cycles_per_sec",
+        "Turns in a second",
+    ),
+    gauge(
+        "instantaneous_eventloop_duration_usec",
+        "instantaneous_eventloop_duration_usec",
+        "Microseconds that a turn takes",
+    ),
+    gauge(
+        "latest_fork_usec",
+        "latest_fork_usec",
+        "How long the last fork took, microseconds",
+    ),
+    gauge(
+        "pubsubshard_channels",
+        "pubsubshard_channels",
+        "Sharded channels with subscribers",
+    ),
+    gauge(
+        "slave_expires_tracked_keys",
+        "slave_expires_tracked_keys",
+        "Keys with an expiry that were written on this replica",
+    ),
+    counter(
+        "total_net_cluster_slot_import_bytes",
+        "tern_slot_import_bytes_total",
+        "Bytes that came with slots from other nodes",
+    ),
+    counter(
+        "total_net_cluster_slot_export_bytes",
+        "tern_slot_export_bytes_total",
+        "Bytes that went with slots to other nodes",
+    ),
     // Replication
     gauge(
         "connected_slaves",
@@ -502,17 +695,17 @@ static FIELDS: &[Field] = &[
         "slave_priority",
         "The replica's priority for a sentinel",
     ),
-    counter(
+    gauge(
         "sync_full",
         "replica_resyncs_full",
         "Replicas that got all the data",
     ),
-    counter(
+    gauge(
         "sync_partial_ok",
         "replica_partial_resync_accepted",
         "Replicas that could go on where they were",
     ),
-    counter(
+    gauge(
         "sync_partial_err",
         "replica_partial_resync_denied",
         "Replicas that asked for that in vain",
@@ -537,6 +730,21 @@ static FIELDS: &[Field] = &[
         "used_cpu_user_children",
         "cpu_user_children_seconds_total",
         "The same of ended children, outside it",
+    ),
+    counter(
+        "used_cpu_sys_main_thread",
+        "cpu_sys_main_thread_seconds_total",
+        "Seconds of the serving thread in the kernel",
+    ),
+    counter(
+        "used_cpu_user_main_thread",
+        "cpu_user_main_thread_seconds_total",
+        "Seconds of the serving thread in the program",
+    ),
+    counter(
+        "used_active_time_main_thread",
+        "active_time_main_thread_seconds_total",
+        "Seconds for which the serving thread had something to do",
     ),
     // Cluster
     gauge(

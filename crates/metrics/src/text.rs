@@ -9,8 +9,8 @@ use prometheus::proto::{
 };
 
 use crate::info::{field, is_numbered, number, part, sections};
-use crate::names::find;
-use crate::{Durations, Snapshot, Timed};
+use crate::names::named;
+use crate::{Distribution, Measured, Snapshot};
 
 type Label<'a> = (&'a str, &'a str);
 
@@ -34,8 +34,8 @@ pub fn prometheus(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
             .collect();
         all.gauge(number.name, number.help, &labels, number.value);
     }
-    for durations in &snapshot.durations {
-        all.durations(durations);
+    for distribution in &snapshot.distributions {
+        all.distribution(distribution);
     }
     let families: Vec<MetricFamily> = all.0.into_values().collect();
     TextEncoder::new().encode_to_string(&families)
@@ -117,14 +117,16 @@ impl Families {
 
     /// A field that is one number.
     fn field(&mut self, field: &str, value: &str) {
-        let (Some(known), Some(value)) = (find(field), number(value)) else {
+        let Some(value) = number(value) else {
             return;
         };
-        let value = value / known.parts;
-        if known.kind == MetricType::COUNTER {
-            self.counter(known.name, known.help, &[], value);
-        } else {
-            self.gauge(known.name, known.help, &[], value);
+        for known in named(field) {
+            let value = value / known.parts;
+            if known.kind == MetricType::COUNTER {
+                self.counter(known.name, known.help, &[], value);
+            } else {
+                self.gauge(known.name, known.help, &[], value);
+            }
         }
     }
 
@@ -370,54 +372,64 @@ impl Families {
 
     /// CLUSTER INFO: its fields have names of their own in Prometheus, or the same ones.
     fn cluster(&mut self, field: &str, value: &str) {
-        if find(field).is_some() {
+        if named(field).next().is_some() {
             self.field(field, value);
         } else if let Some(value) = number(value) {
             self.gauge(field, "As in CLUSTER INFO", &[], value);
         }
     }
 
-    fn durations(&mut self, durations: &Durations) {
-        let (name, help, labels): (_, _, &[Label<'_>]) = match &durations.of {
-            Timed::Turn => (
+    fn distribution(&mut self, distribution: &Distribution) {
+        let (name, help, labels): (_, _, &[Label<'_>]) = match &distribution.of {
+            Measured::Turn => (
                 "tern_turn_duration_seconds",
                 "How long turns take: all that is done before other clients have theirs",
                 &[],
             ),
-            Timed::Sync => (
+            Measured::Sync => (
                 "tern_aof_fsync_duration_seconds",
                 "How long it takes to bring the append-only file to the disk",
                 &[],
             ),
-            Timed::Command(cmd) => (
+            Measured::Command(cmd) => (
                 "tern_command_duration_seconds",
                 "How long the command takes",
                 &[("cmd", cmd)],
             ),
+            Measured::Request => (
+                "tern_request_size_bytes",
+                "How large requests are: their arguments",
+                &[],
+            ),
+            Measured::Reply => ("tern_reply_size_bytes", "How large replies are", &[]),
         };
-        let buckets = durations.within.iter().map(|&(ns, count)| {
+        let unit = match &distribution.of {
+            Measured::Request | Measured::Reply => 1.0,
+            Measured::Turn | Measured::Sync | Measured::Command(_) => 1e9,
+        };
+        let buckets = distribution.within.iter().map(|&(end, count)| {
             let mut bucket = Bucket::default();
-            bucket.set_upper_bound(seconds(ns));
+            bucket.set_upper_bound(float(end) / unit);
             bucket.set_cumulative_count(count);
             bucket
         });
         let mut histogram = Histogram::default();
         histogram.set_bucket(buckets.collect());
-        histogram.set_sample_count(durations.count);
-        histogram.set_sample_sum(seconds(durations.sum_ns));
+        histogram.set_sample_count(distribution.count);
+        histogram.set_sample_sum(float(distribution.sum) / unit);
         self.add(name, MetricType::HISTOGRAM, help, labels, |metric| {
             metric.set_histogram(histogram);
         });
     }
 }
 
-fn seconds(ns: u64) -> f64 {
+fn float(count: u64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
         reason = "nobody needs sixteen digits of it"
     )]
-    let ns = ns as f64;
-    ns / 1e9
+    let count = count as f64;
+    count
 }
 
 #[cfg(test)]
@@ -445,11 +457,11 @@ mod tests {
         let snapshot = Snapshot {
             info: INFO.to_owned()
                 + "# Cluster Info\r\ncluster_state:fail\r\ncluster_known_nodes:6\r\ncluster_stats_messages_sent:9\r\n",
-            durations: vec![Durations {
-                of: Timed::Command("get".to_owned()),
+            distributions: vec![Distribution {
+                of: Measured::Command("get".to_owned()),
                 within: vec![(1024, 1), (4096, 3)],
                 count: 4,
-                sum_ns: 2_000_000_000,
+                sum: 2_000_000_000,
             }],
             numbers: vec![Number {
                 name: "slowlog_length",

@@ -128,6 +128,22 @@ impl Times {
     }
 }
 
+/// Counts of sizes in bytes, and how many bytes they were together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sizes {
+    pub(crate) histogram: Histogram,
+    pub(crate) bytes: u64,
+}
+
+impl Sizes {
+    /// One more.
+    #[inline]
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.histogram.add(bytes);
+        self.bytes += bytes;
+    }
+}
+
 /// The bucket of a duration. The first ones hold one nanosecond each.
 #[inline]
 fn bucket(ns: u64) -> usize {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::meter::histogram::{Histogram, Times};
+use crate::meter::histogram::{Histogram, Sizes, Times};
 
 /// How many different codes of errors are told apart.
 const MOST_ERRORS: usize = 128;
@@ -194,6 +194,13 @@ pub(crate) struct Rates {
     pub(crate) turn_ns: Rate,
 }
 
+/// How large the arguments of clients' requests are, and the replies.
+#[derive(Debug, Default)]
+pub(crate) struct Payloads {
+    pub(crate) requests: Sizes,
+    pub(crate) replies: Sizes,
+}
+
 /// The counters.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
@@ -224,6 +231,7 @@ pub(crate) struct Stats {
     pub(crate) most_commands: u64,
     /// How long turns took: a turn is what is done before others can have theirs.
     pub(crate) turns: Times,
+    pub(crate) payloads: Payloads,
 }
 
 impl Stats {
