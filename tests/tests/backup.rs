@@ -162,7 +162,7 @@ fn a_backup_that_was_killed_is_none() {
     assert!(!target.exists());
     let other = Daemon::server("");
     refused(&restore(&target, &other.address(), &[]), "no backup");
-    refused(&restore(&partial, &other.address(), &[]), "no backup");
+    refused(&restore(&partial, &other.address(), &[]), "not finished");
     refused(&backup(&target, &server.address()), "was interrupted");
     assert_eq!(other.text("DBSIZE"), "0");
 }

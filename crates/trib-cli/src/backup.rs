@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rdb::{Input, LoadOptions, Loader, Progress};
@@ -14,6 +15,8 @@ use crate::Error;
 
 /// The manifest's name.
 pub const MANIFEST: &str = "manifest.json";
+/// What the name of a folder ends with while it is being written.
+const PARTIAL: &str = ".partial";
 /// The form of the manifest.
 const FORM: u32 = 1;
 /// Databases that a dump may name.
@@ -89,6 +92,16 @@ impl Manifest {
     /// # Errors
     /// There is none, it is of another form, or a file is not what it was.
     pub fn verified(dir: &Path) -> Result<Self, Error> {
+        if dir
+            .as_os_str()
+            .as_encoded_bytes()
+            .ends_with(PARTIAL.as_bytes())
+        {
+            return Err(Error::Backup(format!(
+                "{} is a backup that was not finished",
+                dir.display()
+            )));
+        }
         let path = dir.join(MANIFEST);
         let text = fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Backup(format!(
@@ -174,7 +187,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Makes an empty folder beside `target`, which may not exist.
+    /// Makes an empty folder beside `target`, which may not exist. Nobody else may read it: dumps hold everything.
     ///
     /// # Errors
     /// It exists, another backup is being written there or was interrupted, or the system's.
@@ -188,9 +201,10 @@ impl Draft {
         let mut name = target.file_name().map(ToOwned::to_owned).ok_or_else(|| {
             Error::Backup(format!("{} is no name for a folder", target.display()))
         })?;
-        name.push(".partial");
+        name.push(PARTIAL);
         let dir = target.with_file_name(name);
-        fs::create_dir(&dir).map_err(|error| match error.kind() {
+        let made = fs::DirBuilder::new().mode(0o700).create(&dir);
+        made.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Error::Backup(format!(
                 "{} exists: another backup is being written, or was interrupted. Remove it if not",
                 dir.display()
@@ -350,6 +364,8 @@ fn damaged(path: &Path, error: &rdb::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn part(dir: &Path, content: &[u8]) -> Part {
@@ -377,13 +393,21 @@ mod tests {
         assert!(Draft::begin(&target).is_err(), "another one is under way");
         let mut manifest = Manifest::new(false, 1);
         manifest.nodes.push(part(draft.dir(), b"dump"));
-        assert!(Manifest::verified(draft.dir()).is_err(), "no manifest yet");
+        let unfinished = Manifest::verified(draft.dir()).unwrap_err().to_string();
+        assert!(unfinished.contains("was not finished"), "{unfinished}");
+        let mode = fs::metadata(draft.dir()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
         draft.finish(&manifest).unwrap();
         assert_eq!(Manifest::verified(&target).unwrap(), manifest);
         assert!(!partial.exists() && Draft::begin(&target).is_err());
         fs::write(target.join("a.rdb"), b"dumq").unwrap();
         let error = Manifest::verified(&target).unwrap_err().to_string();
         assert!(error.contains("is not what was written"), "{error}");
+        // The process died between the manifest and the name.
+        fs::rename(&target, &partial).unwrap();
+        fs::write(partial.join("a.rdb"), b"dump").unwrap();
+        let error = Manifest::verified(&partial).unwrap_err().to_string();
+        assert!(error.contains("was not finished"), "{error}");
     }
 
     #[test]

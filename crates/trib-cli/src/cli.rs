@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 use crate::local::{self, LocalArgs};
 use crate::progress::Pace;
@@ -305,8 +305,10 @@ enum Verb {
     },
     /// Take a backup of a server or a cluster
     Backup {
-        #[arg(value_name = "DIR")]
+        /// The folder that the backup is written to; it may not exist
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+        /// A server, or any node of a cluster
         #[arg(value_name = "host:port")]
         entry: String,
     },
@@ -315,8 +317,10 @@ enum Verb {
         /// Replace keys that exist
         #[arg(long)]
         replace: bool,
-        #[arg(value_name = "DIR")]
+        /// The folder of the backup
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+        /// A server, or any node of a cluster
         #[arg(value_name = "host:port")]
         entry: String,
     },

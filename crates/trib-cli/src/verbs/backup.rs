@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
@@ -25,6 +27,8 @@ use crate::{Address, App, Cluster, Error, Settings, SlotSet};
 
 /// How long a master may say nothing while it makes its dump or sends it.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Between two looks at how far a backup is.
+const TICK: Duration = Duration::from_millis(200);
 /// So many bytes of keys are on their way to a node at a time.
 const MOST_UNANSWERED: usize = 1 << 20;
 
@@ -98,21 +102,40 @@ pub async fn backup(app: &mut App, dir: &Path, entry: &str) -> Result<(), Error>
         servers(places.len()),
         dir.display()
     ));
+    let bar = app.console.progress(places.len() as u64);
+    let came = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
     for place in places {
         let (settings, into) = (app.settings.clone(), draft.dir().to_owned());
-        tasks.spawn(async move { take(&place, &settings, &into).await });
+        let came = Arc::clone(&came);
+        tasks.spawn(async move { take(&place, &settings, &into, &came).await });
     }
-    while let Some(taken) = tasks.join_next().await {
-        let part = taken.map_err(|error| Error::Backup(error.to_string()))??;
-        app.console.line(&format!(
-            "{}: {} keys, {}",
-            part.address,
-            part.keys,
-            size(part.bytes)
+    loop {
+        bar.set_message(format!(
+            "{} of {} dumps, {} so far",
+            bar.position(),
+            bar.length().unwrap_or(0),
+            size(came.load(Ordering::Relaxed))
         ));
+        let Ok(taken) = timeout(TICK, tasks.join_next()).await else {
+            continue;
+        };
+        let Some(taken) = taken else {
+            break;
+        };
+        let part = taken.map_err(|error| Error::Backup(error.to_string()))??;
+        bar.inc(1);
+        bar.suspend(|| {
+            app.console.line(&format!(
+                "{}: {} keys, {}",
+                part.address,
+                part.keys,
+                size(part.bytes)
+            ));
+        });
         manifest.nodes.push(part);
     }
+    bar.finish_and_clear();
     manifest.nodes.sort_by(|a, b| a.address.cmp(&b.address));
     manifest.ended = now_ms() / 1000;
     let keys = manifest.keys();
@@ -133,15 +156,20 @@ fn servers(count: usize) -> String {
     }
 }
 
-/// Takes one dump.
-async fn take(place: &Place, settings: &Settings, into: &Path) -> Result<Part, Error> {
+/// Takes one dump, and counts the bytes that come.
+async fn take(
+    place: &Place,
+    settings: &Settings,
+    into: &Path,
+    came: &AtomicU64,
+) -> Result<Part, Error> {
     let link = open(&place.address, settings).await?;
     let name = format!("{}.rdb", place.address.to_string().replace([':', '/'], "_"));
     let path = into.join(&name);
     let file = File::create_new(&path).map_err(|error| Error::file(&path, &error))?;
     let asked_ms = now_ms();
     let incoming = Incoming::ask(link, &place.address).await?;
-    let (began_ms, bytes, sha256) = incoming.copy(file, &path).await?;
+    let (began_ms, bytes, sha256) = incoming.copy(file, &path, came).await?;
     // What cannot be read is no backup.
     let read = tokio::task::spawn_blocking(move || {
         let mut dump = DumpFile::open(&path, None)?;
@@ -215,7 +243,12 @@ impl Incoming {
     }
 
     /// Writes the dump into a file, on disk when this returns: when it began, its size and its SHA-256.
-    async fn copy(mut self, mut file: File, path: &Path) -> Result<(u64, u64, String), Error> {
+    async fn copy(
+        mut self,
+        mut file: File,
+        path: &Path,
+        came: &AtomicU64,
+    ) -> Result<(u64, u64, String), Error> {
         let failed = |error: std::io::Error| Error::file(path, &error);
         let (mut began_ms, mut bytes, mut hash) = (0, 0, Sha256::new());
         while !self.transfer.is_whole() {
@@ -226,6 +259,7 @@ impl Incoming {
                         hash.update(&part);
                         file.write_all(&part).map_err(failed)?;
                         bytes += part.len() as u64;
+                        came.fetch_add(part.len() as u64, Ordering::Relaxed);
                     }
                     DumpPart::Whole => {}
                 }
@@ -259,6 +293,7 @@ pub async fn restore(app: &mut App, dir: &Path, entry: &str, replace: bool) -> R
         servers(manifest.nodes.len()),
         servers(targets.links.len())
     ));
+    let bar = app.console.progress(manifest.keys());
     for part in &manifest.nodes {
         let mut dump = DumpFile::open(&part.path(dir)?, Some(now_ms()))?;
         loop {
@@ -270,14 +305,19 @@ pub async fn restore(app: &mut App, dir: &Path, entry: &str, replace: bool) -> R
             for request in requests {
                 targets.send(request).await?;
             }
+            bar.set_position(targets.restored);
+            bar.set_message(format!("{} keys restored", targets.restored));
             if !more {
                 break;
             }
         }
         targets.settle().await?;
-        app.console
-            .line(&format!("{}: {} keys restored", part.address, dump.keys()));
+        bar.suspend(|| {
+            app.console
+                .line(&format!("{}: {} keys restored", part.address, dump.keys()));
+        });
     }
+    bar.finish_and_clear();
     app.console.line(&format!(
         "[OK] {} keys restored; those that have expired since are left out.",
         targets.restored

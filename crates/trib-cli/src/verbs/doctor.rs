@@ -49,6 +49,7 @@ pub async fn doctor(app: &mut App, entry: &str) -> Result<(), Error> {
         0 => format!(
             "[OK] Nothing is wrong with these {nodes} nodes, as far as can be seen from here."
         ),
+        1 => format!("[OK] The cluster of {nodes} nodes works; one thing could be better."),
         count => {
             format!("[OK] The cluster of {nodes} nodes works; {count} things could be better.")
         }
