@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use conf::{AppendFsync, LoadError, ServerConfig};
+use conf::{AppendFsync, LoadError, LogFormat, ServerConfig};
 use logline::{Level, Log, RAW, Role, Sink, Syslog};
 use resp::REDIS_VERSION;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -199,10 +199,10 @@ pub fn version(malloc: &str) -> String {
 }
 
 /// The start banner: what runs, as whom, where. `mode` is Redis's word for it: `standalone`, `cluster` or `sentinel`. Scripts
-/// look for `PID: n` and `Port: n`. The system's log gets a line instead of a picture.
+/// look for `PID: n` and `Port: n`. The system's log, and one that programs read, gets a line instead of a picture.
 pub fn banner(mode: &str, config: &ServerConfig) {
     let port = config.port;
-    if config.syslog_enabled {
+    if config.syslog_enabled || config.log_format != LogFormat::Legacy {
         tracing::info!(
             "Redis {REDIS_VERSION} (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
             std::process::id()
