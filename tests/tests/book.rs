@@ -1,12 +1,16 @@
 //! The book in `docs/`: every page is in its table of contents, every link leads somewhere, every directive that it names exists, every
-//! alert has its instructions, and the commands of its first page do what it says.
+//! alert has its instructions, its configurations are accepted, and its commands do what it says.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use tern_tests::daemon::{Client, PATIENCE, binary, free_port, run, trib, wait_for};
+use tern_tests::certificates::Authority;
+use tern_tests::cluster::Cluster;
+use tern_tests::daemon::{
+    Client, Daemon, PATIENCE, Run, binary, free_port, run, trib, wait_for, wait_until,
+};
 use tern_tests::root;
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -163,13 +167,20 @@ fn every_alert_has_its_instructions() {
     }
 }
 
-/// The lines of a page's blocks that a reader is to type.
-fn typed(text: &str) -> Vec<String> {
-    let blocks = text.split("```sh\n").skip(1);
+/// The lines of a page's blocks of this language, without what is said of them.
+fn lines(text: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    let blocks = text.split(&begin).skip(1);
     let lines = blocks.flat_map(|rest| rest.split("```").next().unwrap().lines());
     lines
         .map(|line| line.split("  #").next().unwrap().trim().to_owned())
+        .filter(|line| !line.starts_with('#'))
         .collect()
+}
+
+/// The lines of a page's blocks that a reader is to type.
+fn typed(text: &str) -> Vec<String> {
+    lines(text, "sh")
 }
 
 /// The first of six free ports.
@@ -260,4 +271,204 @@ fn the_first_page_does_what_it_says() {
     drop((local, sentinels));
     assert!(Client::try_new(first).is_err(), "it has ended");
     assert_eq!(tried.len(), 5, "{tried:?}");
+}
+
+/// The words of a line, with these ones put in the place of others.
+fn words(line: &str, instead: &[(&str, &str)]) -> Vec<String> {
+    let words = line.split(' ').filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            let found = instead.iter().find(|(from, _)| *from == word);
+            found
+                .map_or(word, |(_, to)| to)
+                .trim_matches('\'')
+                .to_owned()
+        })
+        .collect()
+}
+
+/// Runs a line of the book, whose first word is `trib` or `server`; it ends well.
+fn runs(line: &str, instead: &[(&str, &str)], answer: &str) -> Run {
+    let words = words(line, instead);
+    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+    let ran = run(&binary(&words[0]), &arguments, answer);
+    assert_eq!(ran.code, Some(0), "{line}: {}", ran.out);
+    ran
+}
+
+#[test]
+fn every_configuration_is_accepted() {
+    let mut seen = BTreeSet::new();
+    for (page, text) in pages() {
+        let lines = lines(&text, "conf");
+        // Where a server keeps its data, and the sentinel's statements, are for their own tests.
+        let own = lines
+            .iter()
+            .filter(|line| !line.starts_with("dir ") && !line.starts_with("sentinel "));
+        let config: String = own.map(|line| format!("{line}\n")).collect();
+        if !config.is_empty() {
+            let loaded = conf::ServerConfig::load(config.as_bytes(), &mut ());
+            assert!(loaded.is_ok(), "{page}: {loaded:?}");
+            seen.insert(page);
+        }
+    }
+    assert!(seen.len() >= 7, "{seen:?}");
+}
+
+#[test]
+fn the_users_of_the_guide_may_do_what_they_are_for() {
+    let lines = lines(&pages()["security.md"], "redis");
+    let dir = tempfile::tempdir().unwrap();
+    // A connection for each question: a sentinel closes those of clients when it changes what a server is.
+    let ask = |server: &Daemon, line: &str| {
+        let mut client = server.client();
+        assert_eq!(client.text("AUTH admin first"), "OK");
+        client.text(line)
+    };
+    let server = |more: &str| {
+        let file = dir.path().join(format!("{}.acl", free_port()));
+        std::fs::write(&file, "user admin on >first ~* &* +@all\n").unwrap();
+        let server = Daemon::server(&format!("aclfile {}\n{more}", file.display()));
+        for line in &lines {
+            assert_eq!(ask(&server, line), "OK", "{line}");
+        }
+        server
+    };
+    let master = server("repl-diskless-sync-delay 0");
+    assert_eq!(ask(&master, "SET app:1 x"), "OK");
+    let follow = format!(
+        "masteruser replicator\nmasterauth a-third\nreplicaof 127.0.0.1 {}",
+        master.port
+    );
+    let replica = server(&follow);
+    wait_until("the replica has the key", || {
+        ask(&replica, "GET app:1") == "x"
+    });
+    let into = dir.path().join("backup").display().to_string();
+    let login = |user, password, verb: &str, server: &Daemon| {
+        let address = server.address();
+        let arguments = [verb, "--user", user, "-a", password, &into, &address];
+        let ran = trib(&arguments, "");
+        assert_eq!(ran.code, Some(0), "{}", ran.out);
+    };
+    login("backup", "a-fifth", "backup", &master);
+    let fresh = server("");
+    login("restore", "a-sixth", "restore", &fresh);
+    assert_eq!(ask(&fresh, "GET app:1"), "x");
+    let watch = format!(
+        "sentinel monitor mm 127.0.0.1 {} 1\nsentinel auth-user mm sentinel\nsentinel auth-pass mm a-fourth",
+        master.port
+    );
+    let sentinel = Daemon::sentinel(&watch);
+    wait_until("the sentinel knows the replica", || {
+        sentinel
+            .text("SENTINEL REPLICAS mm")
+            .contains("flags\nslave")
+    });
+    wait_until("the sentinel knows enough of the replica", || {
+        sentinel.text("SENTINEL FAILOVER mm") == "OK"
+    });
+    wait_until("the replica is promoted", || {
+        ask(&replica, "ROLE").starts_with("master")
+    });
+    for server in [master, replica, fresh] {
+        let refused = ask(&server, "ACL LOG");
+        assert!(!refused.contains("reason\ncommand"), "{refused}");
+    }
+}
+
+#[test]
+fn the_commands_for_files_and_backups_work() {
+    let source = Daemon::server("appendonly yes\nrepl-diskless-sync-delay 0");
+    assert_eq!(source.text("SET a 1"), "OK");
+    assert_eq!(source.text("SAVE"), "OK");
+    let target = Daemon::server("");
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| source.dir().join(name).display().to_string();
+    let (dump, manifest) = (
+        file("dump.rdb"),
+        file("appendonlydir/appendonly.aof.manifest"),
+    );
+    let backup = dir.path().join("backup").display().to_string();
+    let instead = [
+        ("dump.rdb", dump.as_str()),
+        ("appendonlydir/appendonly.aof.manifest", &manifest),
+        ("/backups/2026-11-29", &backup),
+        ("10.0.0.1:6379", &source.address()),
+        ("10.0.1.1:6379", &target.address()),
+    ];
+    let typed = typed(&pages()["persistence.md"]);
+    assert!(typed.len() > 5, "{typed:?}");
+    for line in typed {
+        runs(&line, &instead, "y\n");
+    }
+    assert_eq!(target.text("GET a"), "1");
+}
+
+#[test]
+fn the_command_for_a_cluster_makes_one() {
+    let typed = typed(&pages()["cluster.md"]);
+    let cluster = Cluster::new(6);
+    let addresses: Vec<String> = cluster.nodes.iter().map(Daemon::address).collect();
+    let names: Vec<String> = (1..7).map(|node| format!("10.0.0.{node}:6379")).collect();
+    let names = names.iter().map(String::as_str);
+    let instead: Vec<(&str, &str)> = names.zip(addresses.iter().map(String::as_str)).collect();
+    assert_eq!(typed.len(), 1, "{typed:?}");
+    runs(&typed[0], &instead, "yes\n");
+    cluster.wait_ok();
+}
+
+#[test]
+fn the_command_over_tls_checks_a_cluster() {
+    let (authority, port) = (Authority::new(), free_port());
+    let config = format!(
+        "cluster-enabled yes\ntls-port {port}\n{}",
+        authority.directives()
+    );
+    let node = Daemon::server(&config);
+    assert_eq!(node.text("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    wait_until("the node serves", || {
+        node.text("CLUSTER INFO").contains("cluster_state:ok")
+    });
+    let file = |name| authority.path(name).display().to_string();
+    let (ca, cert, key) = (file("ca.crt"), file("client.crt"), file("client.key"));
+    let address = format!("127.0.0.1:{port}");
+    let instead = [
+        ("ca.crt", ca.as_str()),
+        ("client.crt", &cert),
+        ("client.key", &key),
+        ("127.0.0.1:6379", &address),
+    ];
+    for line in typed(&pages()["tls.md"]) {
+        runs(&line, &instead, "");
+    }
+}
+
+#[test]
+fn the_sentinels_of_the_guide_answer() {
+    let page = &pages()["sentinel.md"];
+    let master = Daemon::server("");
+    let mut admin = master.client();
+    assert_eq!(admin.text("CONFIG SET requirepass choose-a-long-one"), "OK");
+    let statements = lines(page, "conf").into_iter();
+    let statements = statements.filter(|line| line.starts_with("sentinel "));
+    let address = format!("127.0.0.1 {}", master.port);
+    let config: String = statements
+        .map(|line| line.replace("10.0.0.1 6379", &address) + "\n")
+        .collect();
+    let sentinels: Vec<Daemon> = (0..3).map(|_| Daemon::sentinel(&config)).collect();
+    let usable = || {
+        let reply = sentinels[0].text("SENTINEL CKQUORUM mymaster");
+        reply.starts_with("OK 3 usable Sentinels")
+    };
+    wait_until("the sentinels know each other", usable);
+    let typed = typed(page);
+    assert!(typed.len() > 4, "{typed:?}");
+    for line in typed {
+        let words = words(&line, &[]);
+        assert_eq!(&words[..3], ["redis-cli", "-p", "26379"], "{line}");
+        let words: Vec<&[u8]> = words[3..].iter().map(String::as_bytes).collect();
+        let reply = sentinels[0].client().call_words(&words);
+        assert!(reply.as_error().is_none(), "{line}: {reply:?}");
+    }
 }
