@@ -161,15 +161,16 @@ impl Engine {
             let whole: Bytes = rest.split_to(last).freeze();
             let cut = self.cut_some(id, &whole, &mut requests.batch);
             self.ask_ahead(id, &whole, &mut requests);
-            let taken = self.run_some(id, &whole, Some(&whole), cut, &mut requests);
             if let Some(client) = self.sessions.clients.get_mut(id) {
-                if taken < whole.len() {
-                    let mut kept = BytesMut::from(&whole[taken..]);
-                    kept.extend_from_slice(&rest);
-                    client.unread.bytes = kept;
-                } else {
-                    client.unread.bytes = rest;
-                }
+                client.unread.bytes = rest;
+            }
+            let taken = self.run_some(id, &whole, Some(&whole), cut, &mut requests);
+            if let Some(client) = self.sessions.clients.get_mut(id)
+                && taken < whole.len()
+            {
+                let mut kept = BytesMut::from(&whole[taken..]);
+                kept.extend_from_slice(&client.unread.bytes);
+                client.unread.bytes = kept;
             }
         }
         self.intake.requests = requests;
@@ -229,6 +230,7 @@ impl Engine {
                 self.shard.big = big_argument(shared, &args);
             }
             let ran = if streamed {
+                self.intake.behind = bytes.len() - batch.wire(index).start;
                 self.stream_request(id, &args)
             } else {
                 self.request(id, &args)
@@ -243,6 +245,9 @@ impl Engine {
                 stopped = Some(if ran { wire.end } else { wire.start });
                 break;
             }
+        }
+        if streamed {
+            self.intake.behind = 0;
         }
         self.intake.args.put(args);
         if shared.is_some() {

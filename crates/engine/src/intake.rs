@@ -11,6 +11,8 @@ pub(crate) struct Intake {
     pub(crate) foreseen: Vec<Prefetched>,
     pub(crate) foreseen_db: usize,
     pub(crate) args: ArgsScratch,
+    /// While a request of the primary's stream runs: its bytes, and those that came with it and are still to be run.
+    pub(crate) behind: usize,
     /// Memory for the replies of the next clients that are served.
     pub(crate) spare: Spare,
 }

@@ -849,7 +849,8 @@ impl Engine {
         };
         let client = slave.client.and_then(|id| self.sessions.clients.get(id));
         let Some(client) = client else { return };
-        let run = slave.held.len().saturating_sub(client.unread.bytes.len());
+        let unread = client.unread.bytes.len() + self.intake.behind;
+        let run = slave.held.len().saturating_sub(unread);
         let mut whole = run;
         if client.transaction.multi.is_some() {
             if !exact && run < slave.scanned.saturating_mul(2) {

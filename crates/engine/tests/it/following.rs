@@ -605,3 +605,37 @@ fn a_replica_rewrites_keys_that_its_primary_has_not_deleted() {
         server.engine.look_after_child();
     }
 }
+
+/// FLUSHALL saves a dump, with its place in the stream, while the rest of what came with it is still to be run.
+#[test]
+fn what_is_no_command_is_asked_for_again_however_it_was_cut() {
+    let (flush, broken) = (
+        &b"*1\r\n$8\r\nFLUSHALL\r\n"[..],
+        b"\xdd*2\r\n$4\r\nHDEL\r\n$4\r\nHDEL\r\n",
+    );
+    let stream = [flush, broken].concat();
+    for piece in [1, 2, 3, 5, 7, 18, stream.len()] {
+        let (mut server, link) = following(ServerConfig::default());
+        let a = server.a;
+        let place = |server: &mut Server| {
+            let info = server.run(a, &["INFO", "replication"]);
+            let offset = info
+                .lines()
+                .find_map(|line| line.strip_prefix("slave_repl_offset:"));
+            (
+                offset.unwrap().parse::<usize>().unwrap(),
+                info.contains("master_link_status:up"),
+            )
+        };
+        let (before, up) = place(&mut server);
+        assert!(up);
+        for bytes in stream.chunks(piece) {
+            server.engine.link_received(link, bytes);
+        }
+        assert_eq!(
+            place(&mut server),
+            (before + flush.len(), false),
+            "pieces of {piece}"
+        );
+    }
+}
