@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use client::Value;
 
-use crate::daemon::{Client, Daemon, PATIENCE, Run, fields, text_of, trib, wait_for, wait_until};
+use crate::daemon::{
+    Client, Daemon, PATIENCE, POLL, Run, fields, text_of, trib, wait_for, wait_until,
+};
 
 /// `cluster-node-timeout` of every cluster here, milliseconds.
 pub const NODE_TIMEOUT_MILLIS: u32 = 2000;
@@ -69,9 +71,17 @@ impl Cluster {
     /// When that does not come.
     pub fn wait_ok(&self) {
         for node in &self.nodes {
-            wait_until(&format!("{} finds the cluster whole", node.name), || {
-                state(node) == "ok"
-            });
+            let end = std::time::Instant::now() + PATIENCE;
+            while state(node) != "ok" {
+                assert!(
+                    std::time::Instant::now() < end,
+                    "{} does not find the cluster whole:\n{}{}",
+                    node.name,
+                    node.text("CLUSTER INFO"),
+                    node.text("CLUSTER NODES"),
+                );
+                std::thread::sleep(POLL);
+            }
             wait_until(&format!("{} is in step with its master", node.name), || {
                 let info = node.info("replication");
                 info["role"] == "master" || info["master_link_status"] == "up"

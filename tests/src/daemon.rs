@@ -28,7 +28,7 @@ use crate::{files_below, root};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks at a condition.
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// Lines of its log that a daemon shows when its test fails.
 const LOG_TAIL: usize = 60;
