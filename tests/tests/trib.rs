@@ -568,7 +568,10 @@ fn administers(program: &str) {
     ));
     assert_eq!(cluster.router().value("imported"), "1");
 
-    let dead = cluster.nodes[0].port;
+    // A master whose slots never moved. A node of Redis 7.0 that hears of a move in the wrong order notes that their
+    // owner does not claim them, and keeps the note when it takes the owner's place: the old owner's next message then
+    // takes these slots, with their keys, from it.
+    let dead = cluster.nodes[2].port;
     cluster.node(dead).kill();
     ok(&trib(&["fix", "--yes", &cluster.nodes[1].address()], ""));
     cluster.node(dead).start();
