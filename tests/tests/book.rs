@@ -98,7 +98,7 @@ fn every_link_leads_somewhere() {
 }
 
 /// What looks like a directive and is something else: verbs and options of programs, names of files and of other things.
-const NO_DIRECTIVES: [&str; 13] = [
+const NO_DIRECTIVES: [&str; 15] = [
     "add-node",
     "del-node",
     "redis-cli",
@@ -108,6 +108,8 @@ const NO_DIRECTIVES: [&str; 13] = [
     "tern-local",
     "tern-sentinel",
     "read-only",
+    "on-empty-db",
+    "flush-before-load",
     "allkeys-lru",
     "allkeys-lfu",
     "volatile-ttl",

@@ -549,6 +549,54 @@ fn w7_a_diskless_copy_leaves_no_file_at_the_master() {
 }
 
 #[test]
+fn a_copy_that_is_not_to_touch_the_disk_leaves_no_file_at_the_replica() {
+    let master = Daemon::server(&format!(
+        "{QUIET}\nrepl-diskless-sync-delay 0\nrdbcompression no"
+    ));
+    // More than is given back at once.
+    assert_eq!(
+        master.text(&format!("SET large {}", "0123456789".repeat(300_000))),
+        "OK"
+    );
+    for how in ["swapdb", "flush-before-load", "on-empty-db"] {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let slave = Daemon::server(&format!(
+            "{QUIET}\nrepl-diskless-load {how}\ndir {}",
+            data.display()
+        ));
+        if how != "on-empty-db" {
+            assert_eq!(slave.text("SET old 1"), "OK");
+        }
+        let _read_only = ReadOnly::new(&data);
+        slaveof(&slave, &master);
+        wait_link(&slave);
+        assert_eq!(slave.text("STRLEN large"), "3000000", "{how}");
+        assert_eq!(slave.text("EXISTS old"), "0");
+        assert!(
+            slave.log().contains("from primary to memory")
+                || slave.log().contains("with EOF to memory"),
+            "{}",
+            slave.log()
+        );
+        assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+        assert_eq!(master.text(&format!("SET {how} 1")), "OK");
+        wait_value(&slave, how, "1");
+    }
+}
+
+#[test]
+fn a_replica_with_data_takes_a_copy_by_way_of_the_disk_where_only_an_empty_one_is_not_to() {
+    let master = Daemon::server(&format!("{QUIET}\nrepl-diskless-sync-delay 0"));
+    let slave = Daemon::server(&format!("{QUIET}\nrepl-diskless-load on-empty-db"));
+    assert_eq!(slave.text("SET old 1"), "OK");
+    slaveof(&slave, &master);
+    wait_link(&slave);
+    assert!(slave.log().contains("with EOF to disk"), "{}", slave.log());
+}
+
+#[test]
 fn w8_a_slave_that_comes_back_soon_gets_what_it_missed_only() {
     let master = Daemon::server(QUIET);
     let slave = slave_of(&master, "");

@@ -247,6 +247,8 @@ fn a_slow_disk_during_a_move_of_slots_does_not_stop_the_cluster() {
             stays_up(&mut run, 1_500);
         }
     }
+    // The last may still wait for that.
+    stays_up(&mut run, 5_000);
     let owned = ask(&mut run, 2, &["CLUSTER", "NODES"]);
     let line = owned.lines().find(|line| line.contains(&target)).unwrap();
     assert!(line.contains(" 0-1999 3000-3001 "), "{line}");

@@ -1,6 +1,7 @@
 //! What has the engine work, and what it wants done: the timer, signals, and its actions.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -69,8 +70,12 @@ impl Shell {
     pub(crate) fn keep_dump(&self, action: &Action) -> Result<(), String> {
         let mut file = self.sync_file.borrow_mut();
         match (action, file.as_mut()) {
-            (Action::BeginSyncFile, _) => {
-                let created = SyncFile::create(self.machine.now().unix_ms() / 1000);
+            (Action::BeginSyncFile { in_memory }, _) => {
+                let created = if *in_memory {
+                    SyncFile::in_memory()
+                } else {
+                    SyncFile::create(self.machine.now().unix_ms() / 1000)
+                };
                 *file = Some(created.map_err(|error| {
                     let why = reason(&error);
                     format!("Opening the temp file needed for PRIMARY <-> REPLICA synchronization: {why}")
@@ -94,7 +99,7 @@ impl Shell {
             | Action::LimitLink { .. }
             | Action::ResumeLink { .. } => self.perform_link(action),
             // See `keep_dump`.
-            Action::BeginSyncFile | Action::WriteSyncFile { .. } => {}
+            Action::BeginSyncFile { .. } | Action::WriteSyncFile { .. } => {}
             Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
             Action::LoadSyncFile { path, base } => drop(tokio::task::spawn_local(
                 Rc::clone(self).load_sync_file(path, base),
@@ -191,20 +196,20 @@ impl Shell {
         });
     }
 
-    async fn load_sync_file(self: Rc<Self>, path: Vec<u8>, base: Option<Vec<u8>>) {
-        let path = as_path(&path).to_owned();
+    async fn load_sync_file(self: Rc<Self>, path: Option<Vec<u8>>, base: Option<Vec<u8>>) {
+        let path = path.map(|path| as_path(&path).to_owned());
         let base = base.map(|base| as_path(&base).to_owned());
         let Some(file) = self.sync_file.borrow_mut().take().map(Rc::new) else {
             return;
         };
         *self.loading_file.borrow_mut() = Rc::downgrade(&file);
-        if path.is_dir() {
+        if path.as_deref().is_some_and(Path::is_dir) {
             // The old data are better than a copy that cannot become the dump file.
             let line = format!("{}: Is a directory", crate::load::RENAME);
             return self.turn(|engine| engine.sync_file_failed(&line));
         }
         if self.turn(Engine::begin_sync_load) {
-            let result = crate::load::load_received(&self, &file, &path, base).await;
+            let result = crate::load::load_received(&self, &file, path.as_deref(), base).await;
             self.turn(|engine| engine.sync_loaded(result));
         }
     }

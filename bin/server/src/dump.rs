@@ -1,7 +1,7 @@
 //! Dump files: written whole beside the old one and renamed into its place, loaded in steps between which clients are answered.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use daemon::{as_path, files, reason};
 use engine::{SaveRequest, SlotsRequest};
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Saved};
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
+use rustix::fs::{Advice, FallocateFlags, MemfdFlags, fadvise, fallocate, fstatvfs, memfd_create};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
@@ -21,6 +21,8 @@ use crate::progress::Teller;
 
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
+/// So much of a dump in memory is given back at once, after it was read.
+const GIVE_BACK_BYTES: u64 = 1024 * 1024;
 /// So much of a dump that is saved is brought to the disk at once.
 const EARLY_BYTES: u64 = 1024 * 1024;
 /// At most so much of it is given its place on the disk at once.
@@ -279,11 +281,12 @@ pub(crate) fn load_now(
     Ok(loader.take_functions())
 }
 
-/// A dump that comes from the master, in a temporary file beside the dump file. Another thread brings it to the disk as it comes, so
-/// that little is left to wait for at the end.
+/// A dump that comes from the master, in a temporary file beside the dump file, or in memory. Another thread brings it to the disk as it
+/// comes, so that little is left to wait for at the end.
 #[derive(Debug)]
 pub(crate) struct SyncFile {
-    pub(crate) path: PathBuf,
+    /// None in memory.
+    path: Option<PathBuf>,
     file: Arc<File>,
     /// A write has failed: the rest is not wanted any more.
     failed: bool,
@@ -305,12 +308,51 @@ impl SyncFile {
             path = PathBuf::from(name(unix_s + later_s));
             file = File::create_new(&path);
         }
-        Ok(Self {
-            file: Arc::new(file?),
+        Ok(Self::new(file?, Some(path)))
+    }
+
+    /// One that no disk holds, and that goes with this process at the latest.
+    pub(crate) fn in_memory() -> io::Result<Self> {
+        let file = memfd_create("dump", MemfdFlags::CLOEXEC)?;
+        Ok(Self::new(File::from(file), None))
+    }
+
+    fn new(file: File, path: Option<PathBuf>) -> Self {
+        Self {
             path,
+            file: Arc::new(file),
             failed: false,
             unsynced: 0,
             syncing: None,
+        }
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn place(&self) -> String {
+        let path = self.path.as_ref();
+        path.map_or_else(
+            || "memory".into(),
+            |path| format!("disk: {}", path.display()),
+        )
+    }
+
+    /// Where it is on the disk.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// All of it, from its beginning.
+    pub(crate) fn reader(&self) -> io::Result<SyncReader> {
+        let mut file = match &self.path {
+            Some(path) => File::open(path)?,
+            None => self.file.try_clone()?,
+        };
+        file.rewind()?;
+        Ok(SyncReader {
+            size: file.metadata()?.len(),
+            file,
+            read: 0,
+            given_back: self.path.is_none().then_some(0),
         })
     }
 
@@ -322,12 +364,15 @@ impl SyncFile {
         let written = (&*self.file).write_all(bytes);
         self.failed = written.is_err();
         written?;
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
         self.unsynced += bytes.len();
         let idle = self.syncing.as_ref().is_none_or(JoinHandle::is_finished);
         if self.unsynced >= SYNC_BYTES && idle {
             self.unsynced = 0;
             // Opened again: an error of the disk is told once by each, and the sync at the end must know of all.
-            let path = self.path.clone();
+            let path = path.clone();
             let sync = move || File::open(path)?.sync_data();
             self.syncing = Some(tokio::task::spawn_blocking(sync));
         }
@@ -336,10 +381,12 @@ impl SyncFile {
 
     /// Removes the file. Once it is the dump file there is nothing left under this name.
     pub(crate) fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
-    /// Waits until all is on the disk.
+    /// Waits until all is on the disk, if it is to be there.
     pub(crate) async fn sync(&self) -> io::Result<()> {
         let file = Arc::clone(&self.file);
         aside(move || file.sync_all()).await
@@ -349,6 +396,33 @@ impl SyncFile {
 impl Drop for SyncFile {
     fn drop(&mut self) {
         self.remove();
+    }
+}
+
+/// Reads a dump that has come. What was read of one in memory is given back at once, so that memory does not hold both, it and what
+/// was made of it.
+#[derive(Debug)]
+pub(crate) struct SyncReader {
+    /// Bytes of the whole.
+    pub(crate) size: u64,
+    file: File,
+    read: u64,
+    /// Up to here it is given back; none where it is on the disk.
+    given_back: Option<u64>,
+}
+
+impl Read for SyncReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(into)?;
+        self.read += count as u64;
+        if let Some(given_back) = &mut self.given_back
+            && self.read - *given_back >= GIVE_BACK_BYTES
+        {
+            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(&self.file, hole, *given_back, self.read - *given_back)?;
+            *given_back = self.read;
+        }
+        Ok(count)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Loading dumps: at the start, and those that come from a primary.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -50,31 +50,35 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads a dump that came from the master, and makes it the dump file. It gets to the disk while it is loaded, and takes the old
-/// one's place only if it could be. Clients are served again as soon as it is loaded, however long the disk takes. Where it is to be the
-/// base of the append-only file too it gets that name as well: its size, if it could be.
+/// Loads a dump that came from the master, and makes it the dump file, unless it came into memory. It gets to the disk while it is loaded,
+/// and takes the old one's place only if it could be. Clients are served again as soon as it is loaded, however long the disk takes. Where
+/// it is to be the base of the append-only file too it gets that name as well: its size, if it could be.
 pub(crate) async fn load_received(
     shell: &Rc<Shell>,
     received: &SyncFile,
-    dump: &Path,
+    dump: Option<&Path>,
     base: Option<PathBuf>,
 ) -> Result<Option<u64>, String> {
-    const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB from disk";
-    let file = File::open(&received.path).map_err(|error| format!("{LOAD}: {}", reason(&error)))?;
-    let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
+    const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB";
+    let failed = |why: String| format!("{LOAD} from {}: {why}", received.place());
+    let reader = received.reader().map_err(|error| failed(reason(&error)))?;
+    let bytes = reader.size;
     shell.turn(|engine| engine.begin_load(bytes));
     let loading = async {
-        let loaded = load_steps(shell, file, false).await;
+        let loaded = load_steps(shell, reader, false).await;
         shell.turn(engine::Engine::end_load);
         loaded
     };
     let (loaded, synced) = tokio::join!(loading, received.sync());
     if let Err(error) = loaded {
         shell.turn(engine::Engine::drop_half_loaded);
-        return Err(format!("{LOAD}: {}: {error}", received.path.display()));
+        return Err(failed(error.to_string()));
     }
+    let (Some(from), Some(to)) = (received.path(), dump) else {
+        return Ok(None);
+    };
     synced.map_err(|error| format!("{RENAME}: {}", reason(&error)))?;
-    let (from, to) = (received.path.clone(), dump.to_owned());
+    let (from, to) = (from.to_owned(), to.to_owned());
     let kept = aside(move || {
         let also = base.as_ref().filter(|base| also_named(&from, base));
         let renamed = files::rename(&from, &to);
@@ -105,7 +109,7 @@ pub(crate) fn also_named(dump: &Path, name: &Path) -> bool {
 /// Loads a dump; answers which keys were left out since their time had come, if they are to be noted: (database, key).
 pub(crate) async fn load_steps(
     shell: &Rc<Shell>,
-    file: File,
+    file: impl Read,
     note_expired: bool,
 ) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
     let options = LoadOptions {
@@ -113,7 +117,7 @@ pub(crate) async fn load_steps(
         ..load_options(shell)
     };
     let limits = shell.engine.borrow().limits();
-    let mut loader = Loader::open(Input::new(file.take(u64::MAX)), options, limits)?;
+    let mut loader = Loader::open(Input::new(file), options, limits)?;
     let mut next_key = tokio::time::Instant::now();
     loop {
         let delay_us = shell.engine.borrow().config().key_load_delay;

@@ -289,7 +289,7 @@ parameters! {
     repl_diskless_sync_delay: u32 = 5, plain: int("repl-diskless-sync-delay", 0, INT_MAX).tells(Effect::Replication);
     /// Replicas at which it starts without waiting longer; 0 for no such number.
     repl_diskless_sync_max_replicas: u32 = 0, plain: int("repl-diskless-sync-max-replicas", 0, INT_MAX).tells(Effect::Replication);
-    /// How a replica takes such a copy.
+    /// When a replica takes a copy into its memory, not by way of its disk; with `swapdb` it serves the old data until the new ones are loaded.
     repl_diskless_load: DisklessLoad = DisklessLoad::Disabled, plain: word("repl-diskless-load").not_while_loading();
     /// Where a replica takes a full copy from: its primary, or another replica that the primary names.
     repl_sync_source: SyncSource = SyncSource::Primary, plain: word("repl-sync-source").hidden();

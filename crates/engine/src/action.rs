@@ -53,8 +53,11 @@ pub enum Action {
         /// Which.
         link: LinkId,
     },
-    /// A dump comes from the master: open a temporary file for it.
-    BeginSyncFile,
+    /// A dump comes from the master: open a temporary file for it, on the disk or in memory.
+    BeginSyncFile {
+        /// It is not to touch the disk.
+        in_memory: bool,
+    },
     /// Write to that file.
     WriteSyncFile {
         /// What.
@@ -62,11 +65,11 @@ pub enum Action {
     },
     /// That file is not wanted any more.
     DropSyncFile,
-    /// Load that file, once [`crate::Engine::begin_sync_load`] agrees, and put it in the place of the dump file; the shell then
-    /// calls [`crate::Engine::sync_loaded`].
+    /// Load that file, once [`crate::Engine::begin_sync_load`] agrees, and put it in the place of the dump file if it is on the disk; the
+    /// shell then calls [`crate::Engine::sync_loaded`].
     LoadSyncFile {
-        /// The dump file.
-        path: Vec<u8>,
+        /// The dump file; none where the dump came into memory, and its file goes with it.
+        path: Option<Vec<u8>>,
         /// Where the same file is to be found as well, once it is loaded: it is to be the base of the append-only file.
         base: Option<Vec<u8>>,
     },

@@ -639,8 +639,11 @@ impl Engine {
                 .link
                 .transfer_left()
                 .map_or(-1, |left| i64::try_from(left).unwrap_or(i64::MAX));
-            let (total, read) = slave.transfer.unwrap_or((None, 0));
-            let total = total.unwrap_or(0);
+            let read = slave.transfer.map_or(0, |transfer| transfer.came);
+            let total = slave
+                .transfer
+                .and_then(|transfer| transfer.size)
+                .unwrap_or(0);
             #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
             let percent = if total == 0 {
                 0.0

@@ -5,13 +5,13 @@
 
 use bytes::BytesMut;
 use commands::{Args, Done, Error, Traits, args};
-use conf::ClientClass;
+use conf::{ClientClass, DisklessLoad};
 use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
 use crate::keeper::persistence::Purpose;
-use crate::keeper::slave::{Head, Slave, Source};
+use crate::keeper::slave::{Head, Slave, Source, Transfer};
 use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
@@ -430,7 +430,7 @@ impl Engine {
             .is_some_and(|slave| slave.link.is_loading());
         if wanted {
             self.end_save_before_copy();
-            if self.config.repl_diskless_load == conf::DisklessLoad::Swapdb {
+            if self.config.repl_diskless_load == DisklessLoad::Swapdb {
                 self.load_beside();
             } else {
                 tracing::info!("PRIMARY <-> REPLICA sync: Flushing old data");
@@ -596,18 +596,12 @@ impl Engine {
                 Output::Connect => self.connect_master(),
                 Output::Close => self.close_link(),
                 Output::Send(bytes) => self.send_first(bytes),
-                Output::BeginTransfer(bytes) => {
-                    if let Some(slave) = &mut self.keeper.slave {
-                        slave.transfer = Some((bytes, 0));
-                        slave.head = Head::default();
-                    }
-                    self.act(Action::BeginSyncFile);
-                }
+                Output::BeginTransfer(size) => self.begin_transfer(size),
                 Output::Dump(bytes) => {
                     if let Some(slave) = &mut self.keeper.slave
-                        && let Some((_, came)) = &mut slave.transfer
+                        && let Some(transfer) = &mut slave.transfer
                     {
-                        *came += bytes.len() as u64;
+                        transfer.came += bytes.len() as u64;
                         slave.head.add(&bytes);
                     }
                     self.act(Action::WriteSyncFile { bytes });
@@ -627,6 +621,32 @@ impl Engine {
                 of_two => self.perform_dual(of_two),
             }
         }
+    }
+
+    fn begin_transfer(&mut self, size: Option<u64>) {
+        let in_memory = match self.config.repl_diskless_load {
+            DisklessLoad::Disabled => false,
+            DisklessLoad::OnEmptyDb => self.shard.keyspace.is_empty(),
+            DisklessLoad::Swapdb | DisklessLoad::FlushBeforeLoad => true,
+        };
+        let to = if in_memory { "memory" } else { "disk" };
+        match size {
+            Some(bytes) => tracing::info!(
+                "PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to {to}"
+            ),
+            None => tracing::info!(
+                "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to {to}"
+            ),
+        }
+        if let Some(slave) = &mut self.keeper.slave {
+            slave.transfer = Some(Transfer {
+                size,
+                came: 0,
+                in_memory,
+            });
+            slave.head = Head::default();
+        }
+        self.act(Action::BeginSyncFile { in_memory });
     }
 
     fn connect_master(&mut self) {
@@ -716,15 +736,15 @@ impl Engine {
         if !self.can_read_dump() || !self.takes_dump(from.as_ref()) {
             return;
         }
+        let mut transfer = None;
         if let Some(slave) = &mut self.keeper.slave {
-            slave.transfer = None;
+            transfer = slave.transfer.take();
             slave.announced = from;
         }
-        let base = self.wanted_base();
-        self.act(Action::LoadSyncFile {
-            path: self.config.dbfilename.clone(),
-            base,
-        });
+        let on_disk = !transfer.is_some_and(|transfer| transfer.in_memory);
+        let path = on_disk.then(|| self.config.dbfilename.clone());
+        let base = if on_disk { self.wanted_base() } else { None };
+        self.act(Action::LoadSyncFile { path, base });
     }
 
     /// Applies bytes of the primary's stream: they are run as the primary's own requests, then handed on.

@@ -688,10 +688,6 @@ impl Link {
     fn dump_part(&mut self, part: DumpPart) {
         match part {
             DumpPart::Begin(length) => {
-                self.note(match length {
-                    Some(bytes) => format!("PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to disk"),
-                    None => "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to disk".to_owned(),
-                });
                 self.old.dump_begins();
                 self.outputs.push_back(Output::BeginTransfer(length));
             }

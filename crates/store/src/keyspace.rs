@@ -41,6 +41,12 @@ impl Keyspace {
         self.dbs.len()
     }
 
+    /// Whether no database holds a key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        (0..self.databases()).all(|index| self.db_ref(index).is_empty())
+    }
+
     /// One database.
     ///
     /// # Panics

@@ -36,8 +36,8 @@ pub(crate) struct Slave {
     pub(crate) down_since_ms: u64,
     /// The same, on [`crate::Now::mono_ms`]; none before the first loss.
     pub(crate) down_mono_ms: Option<u64>,
-    /// The dump being received goes to the disk; its size if it is known, and what has come.
-    pub(crate) transfer: Option<(Option<u64>, u64)>,
+    /// The dump that is being received.
+    pub(crate) transfer: Option<Transfer>,
     /// The beginning of that dump.
     pub(crate) head: Head,
     /// Keeps the data from a copy without them.
@@ -79,4 +79,15 @@ impl Head {
             .extend_from_slice(&bytes[..room.min(bytes.len())]);
         self.cut |= bytes.len() > room;
     }
+}
+
+/// A dump on its way here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transfer {
+    /// Bytes, where the primary told.
+    pub(crate) size: Option<u64>,
+    /// Bytes that have come.
+    pub(crate) came: u64,
+    /// It stays in memory until it is loaded (`repl-diskless-load`).
+    pub(crate) in_memory: bool,
 }

@@ -371,8 +371,11 @@ fn what_is_for_connections_is_refused_in_a_stream() {
 }
 
 /// A replica with an append-only file that has received a dump of nothing; whether the dump was to be put beside that file.
-fn received_with_file() -> (Server, bool) {
-    let mut server = Server::with(ServerConfig::default());
+fn received_with_file(repl_diskless_load: conf::DisklessLoad) -> (Server, bool) {
+    let mut server = Server::with(ServerConfig {
+        repl_diskless_load,
+        ..ServerConfig::default()
+    });
     server.engine.start_append_only(0).expect("a file");
     let a = server.a;
     server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
@@ -384,7 +387,13 @@ fn received_with_file() -> (Server, bool) {
     let loads = actions(&mut server)
         .into_iter()
         .find_map(|action| match action {
-            Action::LoadSyncFile { base, .. } => Some(base.is_some()),
+            Action::LoadSyncFile { path, base } => {
+                assert!(
+                    path.is_some() || base.is_none(),
+                    "what is in memory has no name"
+                );
+                Some(base.is_some())
+            }
             _ => None,
         });
     assert!(server.engine.begin_sync_load());
@@ -402,7 +411,7 @@ fn assert_forks(server: &mut Server, count: usize) {
 
 #[test]
 fn the_dump_of_a_primary_is_the_base_of_the_file() {
-    let (mut server, beside) = received_with_file();
+    let (mut server, beside) = received_with_file(conf::DisklessLoad::Disabled);
     let a = server.a;
     assert!(beside);
     server.engine.sync_loaded(Ok(Some(1234)));
@@ -420,7 +429,13 @@ fn the_dump_of_a_primary_is_the_base_of_the_file() {
 
 #[test]
 fn a_dump_that_is_not_beside_the_file_is_written_anew() {
-    let (mut server, _) = received_with_file();
+    let (mut server, _) = received_with_file(conf::DisklessLoad::Disabled);
+    server.talk.child.set(Some(ChildEnd::Done));
+    server.engine.sync_loaded(Ok(None));
+    assert_forks(&mut server, 1);
+    // One that came into memory never is.
+    let (mut server, beside) = received_with_file(conf::DisklessLoad::OnEmptyDb);
+    assert!(!beside);
     server.talk.child.set(Some(ChildEnd::Done));
     server.engine.sync_loaded(Ok(None));
     assert_forks(&mut server, 1);
@@ -575,7 +590,7 @@ fn a_dump_of_the_old_data_does_not_take_the_place_of_the_one_that_came() {
 #[test]
 fn who_is_a_primary_without_the_data_of_its_file_begins_a_new_one() {
     for (result, forks) in [(Ok(Some(1234)), 0), (Err("a bad dump".to_owned()), 1)] {
-        let (mut server, _) = received_with_file();
+        let (mut server, _) = received_with_file(conf::DisklessLoad::Disabled);
         let a = server.a;
         server.talk.child.set(Some(ChildEnd::Done));
         if result.is_err() {

@@ -164,6 +164,8 @@ impl Group {
         if self.replicas > 0 && rng.percent(15) {
             lines.push("min-replicas-to-write 1".to_owned());
         }
+        let loads = ["disabled", "on-empty-db", "swapdb", "flush-before-load"];
+        lines.push(format!("repl-diskless-load {}", of(rng, &loads)));
         lines.push(String::new());
         (lines.join("\n"), fsync == "always")
     }

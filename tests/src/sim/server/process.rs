@@ -86,8 +86,9 @@ enum Role {
 #[derive(Debug)]
 struct Received {
     bytes: Vec<u8>,
-    /// When it is loaded, and to which file it is moved then.
-    load: Option<(u64, Vec<u8>)>,
+    in_memory: bool,
+    /// When it is loaded, and to which file it is moved then, if it is on the disk.
+    load: Option<(u64, Option<Vec<u8>>)>,
     /// Where it is put as well, to be the base of the append-only file.
     base: Option<Vec<u8>>,
     begun: bool,
@@ -412,9 +413,10 @@ impl Server {
             // What comes here is little.
             Action::LimitLink { .. } => {}
             Action::ResumeLink { link } => self.resumed.push(link),
-            Action::BeginSyncFile => {
+            Action::BeginSyncFile { in_memory } => {
                 self.received = Some(Received {
                     bytes: Vec::new(),
+                    in_memory,
                     load: None,
                     base: None,
                     begun: false,
@@ -530,7 +532,7 @@ impl Server {
     fn write_received(&mut self, bytes: &[u8]) {
         let full = self.setup.disk.lock().full;
         if let Some(received) = &mut self.received {
-            if full {
+            if full && !received.in_memory {
                 self.received = None;
                 return self.engine.sync_file_failed("the disk is full");
             }
@@ -572,7 +574,7 @@ impl Server {
         let mut result = loaded.map(|_| None).map_err(|error| error.to_string());
         if result.is_err() {
             self.turn(Engine::drop_half_loaded);
-        } else if let Some((_, path)) = load {
+        } else if let Some((_, Some(path))) = load {
             let mut disk = self.setup.disk.lock();
             let base = base.filter(|base| disk.put(base, bytes.clone()).is_ok());
             result = disk.replace(&path, bytes).map(|()| base.map(|_| size));

@@ -321,11 +321,12 @@ impl Run {
         });
     }
 
-    /// What a command answers at a server; none where it cannot be asked.
+    /// What a command answers at a server; none where it cannot be asked, or answers later.
     pub fn ask(&mut self, host: usize, words: &[&str]) -> Option<String> {
         self.world
             .call(host, |process, now| Some(process.server()?.ask(now, words)))
             .flatten()
+            .filter(|answer| !answer.is_empty())
     }
 
     pub(super) fn view(&mut self, host: usize) -> Option<View> {
