@@ -281,6 +281,35 @@ fn a_slot_that_went_to_a_third_node_while_its_target_was_away_stays_there() {
 }
 
 #[test]
+fn a_slot_that_was_opened_towards_a_node_that_had_given_it_away_stays_with_its_owner() {
+    let mut world = cluster(3, 3, &quick());
+    let id = |world: &World, host: usize| world.id_text(host);
+    let (source, third) = (id(&world, 0), id(&world, 2));
+    set_slot(&mut world, 2, &SlotChange::Importing(source.clone()));
+    set_slot(&mut world, 0, &SlotChange::Migrating(third.clone()));
+    set_slot(&mut world, 2, &SlotChange::Node(third.clone()));
+    set_slot(&mut world, 0, &SlotChange::Node(third.clone()));
+    world.run_until("all agree", 3000, settled);
+    // A tool that has looked before all that begins to move it, too.
+    set_slot(&mut world, 1, &SlotChange::Importing(source));
+    // The source gives up another slot, and nobody has told yet who has that.
+    world.partition(&[1], &[2]);
+    world.call(0, |node, now| {
+        let slot = Slot::new(1).unwrap();
+        node.set_slot(now, slot, &SlotChange::Node(third.clone()), 0)
+            .unwrap();
+    });
+    world.run_ms(1000);
+    world.heal();
+    world.run_ms(8000);
+    let (slot, owner) = (Slot::new(0).unwrap(), Some(world.id(2)));
+    for host in 0..3 {
+        assert_eq!(world.hosts[host].node.owner(slot), owner, "host {host}");
+    }
+    assert_eq!(world.hosts[1].node.open_slots(), format!("0<{third},"));
+}
+
+#[test]
 fn a_slot_that_its_source_has_given_up_and_nobody_claims_is_its_targets_after_a_while() {
     let mut world = cluster(3, 3, &quick());
     let slot = Slot::new(0).unwrap();

@@ -87,9 +87,7 @@ impl Node {
             .map(|(slot, _)| *slot)
             .collect();
         for slot in closed {
-            let rival = self.imports.rivals.get(&slot);
-            let rival = rival.and_then(|id| self.table.find(*id));
-            if let Some(rival) = rival.filter(|key| self.table[*key].is_master()) {
+            if let Some(rival) = self.rival(slot, source) {
                 self.table.set_owner(slot, Some(rival));
                 self.import_from(slot, rival);
                 self.todo.update_state = true;
@@ -97,6 +95,19 @@ impl Node {
                 self.imports.unclaimed.entry(slot).or_default();
             }
         }
+    }
+
+    /// The third node that has a slot which we take over. It may have had it before we began: who opened the slot had looked before that.
+    fn rival(&self, slot: Slot, source: PeerKey) -> Option<PeerKey> {
+        let claimer = self.imports.rivals.get(&slot);
+        let claimer = claimer.and_then(|id| self.table.find(*id));
+        let third = |key: &PeerKey| self.table[*key].is_master();
+        claimer.filter(third).or_else(|| {
+            let owner = self.table.owner(slot)?;
+            let has_it =
+                owner != source && owner != self.table.myself() && !self.table.is_disowned(slot);
+            Some(owner).filter(third).filter(|_| has_it)
+        })
     }
 
     /// A slot that came from this node key by key is ours.
