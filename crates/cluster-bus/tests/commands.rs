@@ -151,6 +151,21 @@ const REFUSED: &[(&str, u64, &str)] = &[
     ),
     ("flushslot 1 now", 0, "syntax error"),
     (
+        "FLUSHSLOT x now now",
+        0,
+        "unknown subcommand or wrong number of arguments for 'FLUSHSLOT'. Try CLUSTER HELP.",
+    ),
+    (
+        "SLOT-STATS slotsrange 0",
+        0,
+        "unknown subcommand or wrong number of arguments for 'SLOT-STATS'. Try CLUSTER HELP.",
+    ),
+    (
+        "Slot-Stats by 0 1",
+        0,
+        "unknown subcommand or wrong number of arguments for 'Slot-Stats'. Try CLUSTER HELP.",
+    ),
+    (
         "replicate no 1",
         0,
         "unknown subcommand or wrong number of arguments for 'replicate'. Try CLUSTER HELP.",

@@ -75,7 +75,8 @@ impl Node {
             (b"setslot", [slot, action, more @ ..]) => {
                 self.command_setslot(now, caller, (*slot, *action), more, keys)
             }
-            (b"flushslot", [slot, how @ ..]) => self.command_flush_slot(now, slot, how),
+            (b"flushslot", [slot]) => self.command_flush_slot(now, slot, None),
+            (b"flushslot", [slot, how]) => self.command_flush_slot(now, slot, Some(how)),
             (b"bumpepoch", []) => {
                 let (bumped, epoch) = self.bump_epoch(now);
                 let word = if bumped { "BUMPED" } else { "STILL" };
@@ -127,7 +128,7 @@ impl Node {
             }
             (b"countkeysinslot", [slot]) => return Some(count_keys(slot, keys)),
             (b"getkeysinslot", [slot, max]) => return Some(get_keys(slot, max, keys)),
-            (b"slot-stats", [_, ..]) => return Some(self.slot_stats(rest, keys)),
+            (b"slot-stats", [how, rest @ ..]) => return self.slot_stats(how, rest, keys),
             _ => return None,
         };
         Some(Ok(reply))
@@ -246,14 +247,12 @@ impl Node {
         Ok((slot, change, timeout_of(options)?))
     }
 
-    fn command_flush_slot(&mut self, now: Now, slot: &[u8], how: &[&[u8]]) -> Outcome {
+    fn command_flush_slot(&mut self, now: Now, slot: &[u8], how: Option<&&[u8]>) -> Outcome {
         let slot = slot_of(slot)?;
-        match how {
-            [] => {}
-            [word] if word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync") => {
-            }
-            [_] => return Err(CommandError::Syntax),
-            _ => return Err(CommandError::wrong_subcommand(b"flushslot")),
+        if !how.is_none_or(|word| {
+            word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync")
+        }) {
+            return Err(CommandError::Syntax);
         }
         self.flush_slot(now, slot);
         Ok(Reply::Ok)

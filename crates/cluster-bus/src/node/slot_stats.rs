@@ -54,24 +54,30 @@ impl Stat {
 }
 
 impl Node {
-    pub(super) fn slot_stats(&self, args: &[&[u8]], keys: &dyn Keyspace) -> Outcome {
-        match args {
-            [how, first, last] if how.eq_ignore_ascii_case(b"slotsrange") => {
-                let (first, last) = (slot_of(first)?, slot_of(last)?);
-                if first > last {
-                    return Err(CommandError::BadStatsRange(first, last));
-                }
-                let mine = self.shard_slots().iter();
-                let stats = mine
-                    .filter(|slot| (first..=last).contains(slot))
-                    .map(|slot| Stat::read(slot, keys).reply());
-                Ok(Reply::Array(stats.collect()))
-            }
-            [how, by, options @ ..] if how.eq_ignore_ascii_case(b"orderby") => {
-                self.slots_by(by, options, keys)
-            }
-            _ => Err(CommandError::wrong_subcommand(b"slot-stats")),
+    /// `None` if it is not one of its forms.
+    pub(super) fn slot_stats(
+        &self,
+        how: &[u8],
+        args: &[&[u8]],
+        keys: &dyn Keyspace,
+    ) -> Option<Outcome> {
+        match (how.to_ascii_lowercase().as_slice(), args) {
+            (b"slotsrange", [first, last]) => Some(self.slots_between(first, last, keys)),
+            (b"orderby", [by, options @ ..]) => Some(self.slots_by(by, options, keys)),
+            _ => None,
         }
+    }
+
+    fn slots_between(&self, first: &[u8], last: &[u8], keys: &dyn Keyspace) -> Outcome {
+        let (first, last) = (slot_of(first)?, slot_of(last)?);
+        if first > last {
+            return Err(CommandError::BadStatsRange(first, last));
+        }
+        let mine = self.shard_slots().iter();
+        let stats = mine
+            .filter(|slot| (first..=last).contains(slot))
+            .map(|slot| Stat::read(slot, keys).reply());
+        Ok(Reply::Array(stats.collect()))
     }
 
     /// The slots of our master, or our own.
