@@ -295,6 +295,8 @@ fn follows_in_older_words(config: &str, program: &str) {
 fn a_redis_follows_ours_in_the_words_of_its_release() {
     if in_path("redis-server") {
         follows_in_older_words("rdb-version 9", "redis-server");
+        // What a Redis that does not say which it is knows.
+        follows_in_older_words("", "redis-server");
     }
 }
 

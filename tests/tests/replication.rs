@@ -148,6 +148,37 @@ fn a_copy_comes_from_a_sibling_and_the_stream_from_the_primary() {
     wait_until("the primary has made one", || copies(&master) == "2");
 }
 
+/// What was ever added to a stream, and what its groups have read, comes with a copy, and stays in the primary's own dump.
+#[test]
+fn a_copy_tells_all_of_a_stream() {
+    let master = Daemon::server(QUIET);
+    for number in 1..=8 {
+        let id = format!("{number}-1");
+        assert_eq!(master.text(&format!("XADD s {id} f v")), id);
+    }
+    for line in [
+        "XGROUP CREATE s g 0",
+        "XREADGROUP GROUP g c COUNT 3 STREAMS s >",
+        "XDEL s 5-1",
+        "XTRIM s MAXLEN 4",
+        "XGROUP CREATECONSUMER s g idle",
+    ] {
+        master.text(line);
+    }
+    let told = |server: &Daemon| server.text("XINFO STREAM s FULL");
+    let before = told(&master);
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(told(&slave), before);
+    assert_eq!(master.text("BGSAVE"), "Background saving started");
+    wait_until("the dump is there", || {
+        master.info_field("persistence", "rdb_bgsave_in_progress") == "0"
+            && master.info_field("persistence", "rdb_saves") != "0"
+    });
+    assert_eq!(master.text("DEBUG RELOAD NOSAVE"), "OK");
+    assert_eq!(told(&master), before);
+}
+
 #[test]
 fn w4_a_write_goes_down_a_chain() {
     let top = Daemon::server(QUIET);

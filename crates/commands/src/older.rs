@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::table::{Argument, Facts, parse_arguments};
+use crate::table::{Argument, Facts, Flags, parse_arguments};
 pub use crate::table::{OlderFn, Piece, Release};
 use crate::{Args, args};
 
@@ -39,6 +39,32 @@ impl Vocabulary {
         let is_newer = |word: &&[u8]| newer.iter().any(|token| args::is(word, token));
         newer.is_empty() || !args.iter().skip(1).any(is_newer)
     }
+}
+
+/// A command that writes and is newer than Redis 8.
+#[derive(Clone, Copy, Debug)]
+pub struct NewerCommand {
+    /// What it is called.
+    pub name: &'static str,
+    /// Redis has had it since 7.4 all the same: it says when fields of hashes expire.
+    pub fields: bool,
+}
+
+/// Of these commands, those that write and are newer than Redis 8.
+pub fn newer_commands(facts: impl Iterator<Item = &'static Facts>) -> Vec<NewerCommand> {
+    let newer = facts.filter(|facts| {
+        facts.flags.has(Flags::WRITE) && Release::parse(facts.since) > Release::V7_4
+    });
+    let words: Args<'_> = &[b"command", b"key", b"1", b"FIELDS", b"1", b"field"];
+    newer
+        .map(|facts| NewerCommand {
+            name: facts.name,
+            fields: facts
+                .older
+                .and_then(|older| older(Release::V7_4, words))
+                .is_some_and(|pieces| matches!(&pieces[..], [Piece::Say(said)] if said == words)),
+        })
+        .collect()
 }
 
 fn newer_tokens(release: Release, facts: &Facts) -> Box<[&'static str]> {
@@ -92,7 +118,13 @@ pub(crate) fn pfmerge<'a>(release: Release, args: Args<'a>) -> Option<Vec<Piece<
 
 /// SET key value …: with options, the string and the expiry that came of it.
 pub(crate) fn set<'a>(release: Release, args: Args<'a>) -> Option<Vec<Piece<'a>>> {
-    (args.len() > 3).then(|| state(release, args)).flatten()
+    let grown = args.len() > 3 && before(release, [7, 0, 0]);
+    grown.then(|| state(release, args)).flatten()
+}
+
+/// HEXPIRE and its like, which Redis has had since 7.4.
+pub(crate) fn field_expiry<'a>(release: Release, args: Args<'a>) -> Option<Vec<Piece<'a>>> {
+    (release == Release::V7_4).then(|| vec![say(args.iter().copied())])
 }
 
 /// SORT … STORE key: in which order equal elements come is not the same everywhere.
@@ -269,15 +301,17 @@ pub(crate) fn xgroup<'a>(release: Release, args: Args<'a>) -> Option<Vec<Piece<'
 mod tests {
     use super::*;
     use crate::rows::{find, rows};
-    use crate::table::{Flags, find_keys};
+    use crate::table::find_keys;
 
-    const ALL: [Release; 6] = [
+    const ALL: [Release; 8] = [
         Release::V2_8,
         Release::V3_2,
         Release::V4_0,
         Release::V5_0,
         Release::V7_0,
         Release::V7_2,
+        Release::V7_4,
+        Release::V9_0,
     ];
 
     /// What is said instead of a line, as text; none where it goes as it is, an empty list where only the keys' state tells it.
@@ -424,6 +458,52 @@ mod tests {
             let other = others.contains(&row.facts.name);
             assert_eq!(keys.is_empty(), other, "{}", row.facts.name);
         }
+    }
+
+    #[test]
+    fn redis_knows_how_fields_expire_and_nothing_else_that_came_later() {
+        let redis = Release::V7_4;
+        for line in ["HPEXPIREAT h 5 FIELDS 1 f", "HPERSIST h FIELDS 1 f"] {
+            check(redis, line, &[line]);
+            assert_eq!(told(Release::V7_2, line), Some(Vec::new()), "{line}");
+            assert_eq!(told(Release::V9_0, line), None, "{line}");
+        }
+        for line in ["SET k v PXAT 5", "LMOVE a b LEFT LEFT", "COPY a b"] {
+            assert_eq!(told(redis, line), None, "{line}");
+        }
+        for line in ["MSETEX 1 k v PXAT 5", "HSETEX h PXAT 5 FIELDS 1 f v"] {
+            assert_eq!(told(redis, line), Some(Vec::new()), "{line}");
+        }
+        assert_eq!(told(redis, "SET k v IFEQ w"), Some(Vec::new()));
+        assert_eq!(told(Release::V9_0, "MSETEX 1 k v PXAT 5"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_newer_than_redis_is_found_in_the_rows() {
+        let newer = newer_commands(rows().map(|row| &row.facts));
+        let of = |fields| {
+            let some = newer.iter().filter(|command| command.fields == fields);
+            let mut names: Vec<&str> = some.map(|command| command.name).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(
+            of(true),
+            ["hexpire", "hexpireat", "hpersist", "hpexpire", "hpexpireat"]
+        );
+        assert_eq!(
+            of(false),
+            ["delex", "delifeq", "hgetdel", "hgetex", "hsetex", "msetex"]
+        );
+    }
+
+    #[test]
+    fn what_two_releases_know_is_what_the_lower_knows_but_for_fields() {
+        let eight = Release::of_number(0x0008_0001);
+        assert_eq!(Release::V7_4.common(eight), Release::V7_2);
+        assert_eq!(Release::V9_0.common(Release::V7_4), Release::V7_4);
+        assert_eq!(Release::V7_4.common(Release::V7_4), Release::V7_4);
+        assert_eq!(eight.common(Release::V2_8), Release::V2_8);
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Engine {
         }
         aof::encode_command(&mut out, words.iter().copied());
         self.feed_stream(&out);
+        self.note_newer(words[0]);
     }
 
     /// Adds bytes to the stream, and tells its readers.

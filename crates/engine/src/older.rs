@@ -3,7 +3,7 @@
 //! The stream is one for all replicas, so it is written as the oldest of them needs it: as `rdb-version` has it, where that is set, and for
 //! 2.8 once a replica came that announced nothing of 4.0's. The append-only file is written as ever.
 
-use commands::older::Piece;
+use commands::older::{NewerCommand, Piece, Release};
 use commands::table::{Key, KeyFlags, find_keys};
 use commands::{Args, Error, Flags};
 use store::Value;
@@ -16,6 +16,8 @@ use crate::{ClientId, Engine};
 
 /// A payload of more bytes is an argument that no release before 7.0 takes.
 const MOST_PAYLOAD_BYTES: usize = 512 << 20;
+/// The first version that reads dumps of today: 9.0.0.
+const FIRST_WITH_TIMED_FIELDS: u32 = 0x0009_0000;
 /// So long a replica is refused whose copy has just failed, milliseconds. It would ask every second, for a fork each time.
 const REST_MS: u64 = 10_000;
 /// What such a replica is answered.
@@ -33,10 +35,12 @@ impl Engine {
     pub(crate) fn set_stream_level(&mut self) {
         let set = rdb_version(&self.config);
         let met = self.journal.replicas.older.met;
-        let version = set.or(met.then_some(rdb::Version::OLDEST_WRITTEN));
-        let level = version.and_then(|version| Level::of(version, self.index.facts()));
-        let release = |level: &Option<Level>| level.as_ref().map(|level| level.release);
-        let (before, now) = (release(&self.journal.replicas.older.level), release(&level));
+        let level = match set {
+            Some(version) => Level::of(version, self.index.facts()),
+            None => met.map(|release| Level::of_replicas(release, self.index.facts())),
+        };
+        let facts = |level: &Option<Level>| level.as_ref().map(Level::facts);
+        let (before, now) = (facts(&self.journal.replicas.older.level), facts(&level));
         if before == now {
             return;
         }
@@ -44,7 +48,7 @@ impl Engine {
         self.open_group();
         let offset = self.journal.replicas.offset();
         let older = &mut self.journal.replicas.older;
-        let lower = now.is_some_and(|now| before.is_none_or(|before| now < before));
+        let lower = now.is_some_and(|now| before.is_none_or(|before| now.0 < before.0));
         // What a stream handed on from such a primary said counts.
         if lower && !older.primary_is_old {
             older.since = offset;
@@ -63,13 +67,31 @@ impl Engine {
         port.is_some_and(|port| port != 0) && !self.announced(id).psync2
     }
 
+    /// What a replica knows that is older than this server, as far as it tells.
+    fn release_of(&self, id: ClientId) -> Option<Release> {
+        let client = self.sessions.clients.get(id)?;
+        if client.listening_port == 0 {
+            return None;
+        }
+        let told = self.announced(id);
+        if !told.psync2 {
+            return Some(Release::V2_8);
+        }
+        let release = match told.version {
+            // Redis never tells.
+            0 => Release::V7_4,
+            number => Release::of_number(number),
+        };
+        (release < Release::TODAY).then_some(release)
+    }
+
     /// Whether a client is a replica that the stream is written for as it is.
     fn needs_level(&self, id: ClientId) -> bool {
         let Some(level) = &self.journal.replicas.older.level else {
             return false;
         };
         if rdb_version(&self.config).is_none() {
-            return self.is_old_replica(id);
+            return self.release_of(id).is_some();
         }
         let told = self.announced(id);
         let serves = self.sessions.clients.get(id);
@@ -82,25 +104,42 @@ impl Engine {
     /// # Errors
     /// It cannot be.
     pub(crate) fn meet_replica(&mut self, id: ClientId) -> Result<(), Error> {
-        if !self.is_old_replica(id) {
+        let Some(release) = self.release_of(id) else {
             return Ok(());
-        }
+        };
+        let is_old = release == Release::V2_8;
         let name = self.replica_name(id);
         let older = &mut self.journal.replicas.older;
-        if self.keeper.slave.is_some() && !older.primary_is_old {
+        if is_old && self.keeper.slave.is_some() && !older.primary_is_old {
             tracing::warn!(
                 "Replica {name} announces nothing of a release from 4.0 on, and is refused: the stream of this server's primary is \
                  handed on as it is, and has commands that such a replica does not know. It can replicate from the primary itself."
             );
             return Err(NOT_OURS);
         }
-        if self.now.mono_ms < older.refused_until_ms {
+        let reader = self.dump_reader(id);
+        let older = &mut self.journal.replicas.older;
+        if matches!(reader, DumpReader::Common | DumpReader::Old)
+            && self.now.mono_ms < older.refused_until_ms
+        {
             return Err(NO_COPY);
         }
-        if !std::mem::replace(&mut older.met, true) {
+        let common = older.met.map_or(release, |met| met.common(release));
+        if older.met.replace(common) != Some(common) {
+            let understood = match common {
+                Release::V2_8 => "2.8 and 3.0 understand",
+                Release::V7_4 => "Redis understands from 7.0 on",
+                _ => "it understands",
+            };
+            let told = if is_old {
+                "announces nothing of a release from 4.0 on"
+            } else if self.announced(id).version == 0 {
+                "does not say which release it is"
+            } else {
+                "is of an older release"
+            };
             tracing::info!(
-                "Replica {name} announces nothing of a release from 4.0 on. From now on the stream says what 2.8 and 3.0 understand, \
-                 unless rdb-version is set."
+                "Replica {name} {told}. From now on the stream says what {understood}, unless rdb-version is set."
             );
         }
         self.set_stream_level();
@@ -109,14 +148,20 @@ impl Engine {
 
     /// No replica of that kind is remembered.
     pub(crate) fn forget_old_replicas(&mut self) {
-        self.journal.replicas.older.met = false;
+        self.journal.replicas.older.met = None;
         self.set_stream_level();
     }
 
     /// What kind of dump a client needs as its copy.
     pub(crate) fn dump_reader(&self, id: ClientId) -> DumpReader {
-        if self.announced(id).psync2 {
-            DumpReader::Today
+        let told = self.announced(id);
+        if told.psync2 {
+            match told.version {
+                0 if told.rdb_channel => DumpReader::Common,
+                0 => DumpReader::Unnamed,
+                1..FIRST_WITH_TIMED_FIELDS => DumpReader::Common,
+                _ => DumpReader::Today,
+            }
         } else if self.is_old_replica(id) {
             DumpReader::Old
         } else {
@@ -126,14 +171,42 @@ impl Engine {
 
     /// The dump that was to be for replicas of old releases has failed.
     pub(crate) fn note_failed_copy(&mut self) {
-        if self.keeper.persistence.dump_reader == DumpReader::Old {
+        if matches!(
+            self.keeper.persistence.dump_reader,
+            DumpReader::Common | DumpReader::Old
+        ) {
             self.journal.replicas.older.refused_until_ms = self.now.mono_ms + REST_MS;
         }
     }
 
     /// Whether a replica understands all of the stream from there on.
     pub(crate) fn understands_from(&self, id: ClientId, from: u64) -> bool {
-        from >= self.journal.replicas.older.since || !self.needs_level(id)
+        let older = &self.journal.replicas.older;
+        if !self.needs_level(id) {
+            return true;
+        }
+        match self.release_of(id) {
+            Some(release) if release != Release::V2_8 && rdb_version(&self.config).is_none() => {
+                let knows_fields = release == Release::V7_4 || release >= Release::V9_0;
+                from >= older.newer.any && (knows_fields || from >= older.newer.fields)
+            }
+            _ => from >= older.since,
+        }
+    }
+
+    /// Notes where the stream says what replicas from 4.0 on may not know. `name` is that of the command that it ends with.
+    pub(crate) fn note_newer(&mut self, name: &[u8]) {
+        let offset = self.journal.replicas.offset();
+        let newer = &mut self.journal.replicas.older.newer;
+        let mut commands = newer.commands.iter();
+        let is = |command: &&NewerCommand| name.eq_ignore_ascii_case(command.name.as_bytes());
+        if let Some(command) = commands.find(is) {
+            if command.fields {
+                newer.fields = offset;
+            } else {
+                newer.any = offset;
+            }
+        }
     }
 
     /// This server follows a primary's stream from now on, which may not be for those that follow us.
@@ -166,7 +239,9 @@ impl Engine {
 
     /// Those that do not know what the stream has just said follow no longer.
     pub(crate) fn leave_old_replicas(&mut self, args: Args<'_>, why: &str) {
-        self.journal.replicas.older.since = self.journal.replicas.offset();
+        let offset = self.journal.replicas.offset();
+        self.journal.replicas.older.since = offset;
+        self.journal.replicas.older.newer.any = offset;
         let replicas = self.journal.replicas.ids.iter().copied();
         let left: Vec<ClientId> = replicas.filter(|id| self.needs_level(*id)).collect();
         if left.is_empty() {
@@ -253,8 +328,8 @@ impl Engine {
             return Ok(None);
         }
         if !facts.flags.has(Flags::WRITE) {
-            // It changes no data.
-            return Ok(Some(Vec::new()));
+            // It changes no data. What moves slots is sent where all that follow know it.
+            return Ok((level.release < Release::V7_0).then(Vec::new));
         }
         let keys = written_keys(entry, args);
         if keys.is_empty() {
@@ -354,7 +429,7 @@ impl Engine {
         let Some(level) = &self.journal.replicas.older.level else {
             return Ok(());
         };
-        let version = level.version;
+        let (version, timed) = (level.version, level.timed);
         let data = self.shard.keyspace.db_ref(db);
         let Some(value) = data.peek(key) else {
             push(commands, db, &[b"DEL", key]);
@@ -363,6 +438,10 @@ impl Engine {
         if let Value::Str(string) = value {
             push(commands, db, &[b"SET", key, string.bytes(&mut [0; 20])]);
         } else {
+            let version = match &value {
+                Value::Hash(hash) if hash.timed_len() > 0 => timed,
+                _ => version,
+            };
             let dumper = &mut self.shard.dumper;
             let set = dumper.version.replace(version);
             let payload = rdb::dump(dumper, value, self.config.rdbcompression);

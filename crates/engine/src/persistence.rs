@@ -21,10 +21,8 @@ impl Engine {
             .memory_estimate()
             .saturating_sub(self.meter.started_bytes);
         // Servers before 4.0 know no such facts.
-        let replication = match self.keeper.persistence.dump_reader {
-            DumpReader::Today => self.stream_place(),
-            DumpReader::Plain | DumpReader::Old => None,
-        };
+        let places = self.keeper.persistence.dump_reader.knows_places();
+        let replication = if places { self.stream_place() } else { None };
         SaveRequest {
             path: self.config.dbfilename.clone(),
             compress: self.config.rdbcompression,
@@ -56,6 +54,12 @@ impl Engine {
             // Big lists take an eighth more in a dump than in memory.
             expected_bytes: (data_bytes + data_bytes / 8) as u64,
         }
+    }
+
+    /// Whether fields of hashes expire.
+    pub(crate) fn has_timed_fields(&self) -> bool {
+        let keyspace = &self.shard.keyspace;
+        (0..keyspace.databases()).any(|db| keyspace.db_ref(db).timed_hashes() > 0)
     }
 
     /// Before when keys have expired that no dump has to hold, Unix milliseconds. At a replica that is never: its primary may have given
@@ -105,12 +109,13 @@ impl Engine {
     /// Starts a child that saves, or that streams to replicas.
     pub(crate) fn start_child(&mut self, purpose: Purpose) -> Result<(), String> {
         let mut request = self.save_request();
+        let reader = self.keeper.persistence.dump_reader;
+        let (version, lowest) = reader.version(self.has_timed_fields());
+        request.version = request.version.or(version);
+        request.any_reader = lowest;
         // A replica that comes meanwhile may be sent it, too.
-        request.any_reader = purpose == Purpose::Sync || self.has_stream();
-        if self.keeper.persistence.dump_reader == DumpReader::Old && purpose != Purpose::Rewrite {
-            request.version = request.version.or(Some(rdb::Version::OLDEST_WRITTEN));
-        }
-        if let Some(node) = self.keeper.cluster.as_ref().filter(|_| request.any_reader) {
+        let for_replicas = purpose == Purpose::Sync || self.has_stream();
+        if let Some(node) = self.keeper.cluster.as_ref().filter(|_| for_replicas) {
             request.facts.open_slots = node.open_slots();
         }
         self.keeper.persistence.tried_ms = self.now.mono_ms;

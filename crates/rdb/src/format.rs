@@ -25,6 +25,8 @@ pub struct Version(u16);
 impl Version {
     /// Redis 2.6 to 3.0: the oldest that is written.
     pub const OLDEST_WRITTEN: Self = Self(6);
+    /// Redis 7.0.
+    pub const REDIS_7_0: Self = Self(10);
     /// Redis 7.2 and Valkey up to 8: the lowest that is written unless an older one is asked for.
     pub const COMMON: Self = Self(11);
     /// Redis 7.4 and 8.

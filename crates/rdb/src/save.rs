@@ -149,8 +149,8 @@ fn has_timed_fields(keyspace: &Keyspace) -> bool {
     (0..keyspace.databases()).any(|database| keyspace.db_ref(database).timed_hashes() > 0)
 }
 
-/// The lowest version that can be written of `keyspace`: for a reader that does not say what it can read. Of a stream it may lose what
-/// readers of that version would not keep. Looks at each key until it finds a stream.
+/// The lowest version that can be written of `keyspace` without a loss: for a reader that does not say what it can read. Looks at each key
+/// until it finds a stream.
 #[must_use]
 pub fn lowest_version(keyspace: &Keyspace, functions: &[Vec<u8>]) -> Version {
     let has_stream = |database: usize| {
@@ -167,10 +167,9 @@ pub fn lowest_version(keyspace: &Keyspace, functions: &[Vec<u8>]) -> Version {
     if has_timed_fields(keyspace) {
         return Version::VALKEY;
     }
-    let number = if !functions.is_empty() {
+    // From 5 on streams can be written, but not what was ever added to them, nor what their groups have read.
+    let number = if !functions.is_empty() || (0..keyspace.databases()).any(has_stream) {
         FIRST_WITH_LISTPACKS
-    } else if (0..keyspace.databases()).any(has_stream) {
-        FIRST_WITH_STREAMS
     } else {
         Version::OLDEST_WRITTEN.number()
     };

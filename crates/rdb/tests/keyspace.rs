@@ -447,7 +447,7 @@ fn the_lowest_version_is_told_by_what_there_is() {
     let function = [b"#!lua name=mine\n".to_vec()];
     for (name, functions, number) in [
         ("redis-3.0.7.rdb", &[][..], 6),
-        ("redis-7.2.6.rdb", &[], 9),
+        ("redis-7.2.6.rdb", &[], 10),
         ("redis-7.2.6.rdb", &function, 10),
         ("redis-8.0.6.rdb", &[], 80),
     ] {

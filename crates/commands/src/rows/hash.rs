@@ -99,6 +99,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 fields=FIELDS(numfields:int field*)",
         )
         .about("9.0.0", "Sets the time to live of fields of a hash, in seconds").costs("O(N), N the fields given")
+        .older(older::field_expiry)
         .run(hash_expiry::hexpire),
     row("hexpireat", -6, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
@@ -107,6 +108,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Sets when fields of a hash expire, in seconds").costs("O(N), N the fields given")
+        .older(older::field_expiry)
         .run(hash_expiry::hexpireat),
     row("hexpiretime", -5, "readonly fast", Group::Hash)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])
@@ -131,6 +133,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
         .args("key:key0 fields=FIELDS(numfields:int0 field*)")
         .about("9.0.0", "Drops the expiry of fields of a hash").costs("O(N), N the fields given")
+        .older(older::field_expiry)
         .run(hash_expiry::hpersist),
     row("hpexpire", -6, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
@@ -139,6 +142,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Sets the time to live of fields of a hash, in milliseconds").costs("O(N), N the fields given")
+        .older(older::field_expiry)
         .run(hash_expiry::hpexpire),
     row("hpexpireat", -6, "write fast", Group::Hash)
         .keys(&[key("RW update", index(1), range(0, 1, 0))])
@@ -147,6 +151,7 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
                 fields=FIELDS(numfields:int0 field*)",
         )
         .about("9.0.0", "Sets when fields of a hash expire, in milliseconds").costs("O(N), N the fields given")
+        .older(older::field_expiry)
         .run(hash_expiry::hpexpireat),
     row("hpexpiretime", -5, "readonly fast", Group::Hash)
         .keys(&[key("RO access", index(1), range(0, 1, 0))])

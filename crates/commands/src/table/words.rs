@@ -22,6 +22,12 @@ impl Release {
     pub const V7_0: Self = Self([7, 0, 15]);
     /// Redis 7.2.
     pub const V7_2: Self = Self([7, 2, 4]);
+    /// Redis 7.4 and 8. It knows of what came later only how fields of hashes expire.
+    pub const V7_4: Self = Self([7, 4, 255]);
+    /// Valkey 9.0.
+    pub const V9_0: Self = Self([9, 0, 0]);
+    /// The newest of which something is known.
+    pub const TODAY: Self = Self([9, 1, 0]);
 
     /// The oldest release whose dumps have this version; none where it knows all that is written here.
     #[must_use]
@@ -33,8 +39,26 @@ impl Release {
             9 => Self::V5_0,
             10 => Self::V7_0,
             11 => Self::V7_2,
+            12 => Self::V7_4,
             _ => return None,
         })
+    }
+
+    /// The release with this number, a byte for each part.
+    #[must_use]
+    pub const fn of_number(number: u32) -> Self {
+        let [_, major, minor, patch] = number.to_be_bytes();
+        Self([major, minor, patch])
+    }
+
+    /// What both know: Redis 7.4 has fields that expire, Valkey 8 has not.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        let (low, high) = (self.min(other), self.max(other));
+        if low == Self::V7_4 && high > low && high < Self::V9_0 {
+            return Self::V7_2;
+        }
+        low
     }
 
     /// `6.2.0`, as rows have it. What is no number counts as 0.

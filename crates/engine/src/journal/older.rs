@@ -1,7 +1,7 @@
 //! How much of today's commands the stream may say. What it says instead is worked out in `older.rs` beside the hall.
 
 use commands::Facts;
-use commands::older::{Release, Vocabulary};
+use commands::older::{NewerCommand, Release, Vocabulary};
 
 /// The stream as servers of older releases are to understand it.
 #[derive(Debug, Default)]
@@ -10,8 +10,10 @@ pub(crate) struct Older {
     pub(crate) level: Option<Level>,
     /// From this offset on it has said no more than that.
     pub(crate) since: u64,
-    /// A replica came that did not say that it knows the stream of 4.0 or later.
-    pub(crate) met: bool,
+    /// The same for replicas from 4.0 on, for which less has to be said in other words: where it last said what they do not know.
+    pub(crate) newer: Newer,
+    /// What all replicas of older releases know that came: 2.8 where one did not say that it knows the stream of 4.0 or later.
+    pub(crate) met: Option<Release>,
     /// The primary that we follow writes a stream of that kind.
     pub(crate) primary_is_old: bool,
     /// Until when replicas of that kind need not ask for a copy again, on the monotonic clock, milliseconds: the last one failed.
@@ -24,6 +26,8 @@ pub(crate) struct Level {
     pub(crate) release: Release,
     /// The version of its dumps.
     pub(crate) version: rdb::Version,
+    /// The version where fields of hashes expire.
+    pub(crate) timed: rdb::Version,
     pub(crate) vocabulary: Vocabulary,
 }
 
@@ -34,12 +38,56 @@ impl Level {
         facts: impl Iterator<Item = &'static Facts>,
     ) -> Option<Self> {
         let release = Release::of_dump(version.number())?;
-        Some(Self {
+        Some(Self::new(release, version, version, facts))
+    }
+
+    /// What replicas understand that are no newer than that.
+    pub(crate) fn of_replicas(
+        release: Release,
+        facts: impl Iterator<Item = &'static Facts>,
+    ) -> Self {
+        let (version, timed) = if release == Release::V2_8 {
+            (rdb::Version::OLDEST_WRITTEN, rdb::Version::OLDEST_WRITTEN)
+        } else if release == Release::V7_4 {
+            // Which Redis it is, it does not say.
+            (rdb::Version::REDIS_7_0, rdb::Version::NEWEST_REDIS)
+        } else if release < Release::V9_0 {
+            (rdb::Version::COMMON, rdb::Version::COMMON)
+        } else {
+            (rdb::Version::COMMON, rdb::Version::VALKEY)
+        };
+        Self::new(release, version, timed, facts)
+    }
+
+    /// What it is made of.
+    pub(crate) fn facts(&self) -> (Release, rdb::Version) {
+        (self.release, self.version)
+    }
+
+    fn new(
+        release: Release,
+        version: rdb::Version,
+        timed: rdb::Version,
+        facts: impl Iterator<Item = &'static Facts>,
+    ) -> Self {
+        Self {
             release,
             version,
+            timed,
             vocabulary: Vocabulary::new(release, facts),
-        })
+        }
     }
+}
+
+/// Where the stream last said what replicas from 4.0 on may not know.
+#[derive(Debug, Default)]
+pub(crate) struct Newer {
+    /// What these commands are.
+    pub(crate) commands: Vec<NewerCommand>,
+    /// Behind a command that is newer than all that Redis has.
+    pub(crate) any: u64,
+    /// Behind one that tells when fields of hashes expire, as Redis 7.4 has it.
+    pub(crate) fields: u64,
 }
 
 /// What the replicas are told of a change.

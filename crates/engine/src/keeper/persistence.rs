@@ -15,16 +15,44 @@ pub(crate) enum Purpose {
     Slots,
 }
 
-/// Whom a dump is for. Each can read what is written for those behind it.
+/// Whom a dump is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DumpReader {
-    /// This server, and replicas of 4.0 or later. The dump tells its place in the stream.
+    /// This server, and replicas that say that they are as new. The dump tells its place in the stream, as the next two do.
     #[default]
     Today,
+    /// A replica that says that it is a Valkey before 9.
+    Common,
+    /// A replica of 4.0 or later that does not say which: a Redis, or a Valkey before 8.
+    Unnamed,
     /// One that did not say that it knows such facts, a backup for example.
     Plain,
-    /// A replica of a release before 4.0. The dump has the lowest version that holds the data.
+    /// A replica of a release before 4.0.
     Old,
+}
+
+impl DumpReader {
+    /// Whether a dump for this reader tells its place in the stream.
+    pub(crate) fn knows_places(self) -> bool {
+        self < Self::Plain
+    }
+
+    /// Which version a dump for this reader has, and whether it is the lowest that holds the data where that is not said. `timed` is whether
+    /// fields of hashes expire: Valkey and Redis write them differently.
+    pub(crate) fn version(self, timed: bool) -> (Option<rdb::Version>, bool) {
+        match self {
+            Self::Today => (None, false),
+            Self::Common => (Some(rdb::Version::COMMON), false),
+            Self::Unnamed if timed => (Some(rdb::Version::NEWEST_REDIS), false),
+            Self::Unnamed | Self::Plain => (None, true),
+            Self::Old => (Some(rdb::Version::OLDEST_WRITTEN), false),
+        }
+    }
+
+    /// Whether it can read what is written for another.
+    pub(crate) fn reads(self, other: Self, timed: bool) -> bool {
+        self == other || !timed && self == Self::Today && other == Self::Common
+    }
 }
 
 /// A running child.

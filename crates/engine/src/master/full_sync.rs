@@ -3,7 +3,7 @@
 use replication::Backlog;
 
 use crate::journal::replicas::ReplicaState;
-use crate::keeper::persistence::{DumpReader, Purpose};
+use crate::keeper::persistence::Purpose;
 use crate::sessions::client::Announced;
 use crate::{Action, ClientId, Engine};
 
@@ -63,7 +63,9 @@ impl Engine {
         let told = self.announced(id);
         !told.rdb_channel
             && self.copies_left() > 0
-            && self.dump_reader(id) <= self.keeper.persistence.dump_reader
+            && self
+                .dump_reader(id)
+                .reads(self.keeper.persistence.dump_reader, true)
             && self
                 .journal
                 .replicas
@@ -80,12 +82,14 @@ impl Engine {
         if waiting.is_empty() {
             return;
         }
+        // The others get a dump that they can read behind this one.
+        let timed = self.has_timed_fields();
+        let reader = self.dump_reader(waiting[0]);
+        let readers = waiting.iter().map(|id| self.dump_reader(*id));
+        let widest = readers.filter(|other| reader.reads(*other, timed)).max();
+        let reader = widest.unwrap_or(reader);
+        waiting.retain(|id| self.dump_reader(*id).reads(reader, timed));
         let is_dual = |id: &ClientId| self.announced(*id).rdb_channel;
-        let dual = waiting.iter().any(is_dual);
-        if dual {
-            // The others get a dump that they can read behind this one.
-            waiting.retain(|id| self.announced(*id).psync2);
-        }
         let how = if waiting.iter().all(is_dual) {
             "dual-channel"
         } else {
@@ -105,8 +109,7 @@ impl Engine {
             "disk"
         };
         tracing::info!("Starting BGSAVE for SYNC with target: {target} using: {how}");
-        let readers = waiting.iter().map(|id| self.dump_reader(*id));
-        self.keeper.persistence.dump_reader = readers.max().unwrap_or_default();
+        self.keeper.persistence.dump_reader = reader;
         if purpose == Purpose::Sync && self.can_send_directly(&waiting) {
             self.journal.replicas.direct.clone_from(&waiting);
         }
@@ -173,7 +176,7 @@ impl Engine {
     fn missing_select(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let db = self.journal.replicas.selected.unwrap_or(0);
-        if self.is_slave() && self.keeper.persistence.dump_reader != DumpReader::Today && db != 0 {
+        if self.is_slave() && !self.keeper.persistence.dump_reader.knows_places() && db != 0 {
             let mut digits = itoa::Buffer::new();
             aof::encode_command(&mut out, [&b"SELECT"[..], digits.format(db).as_bytes()]);
         }

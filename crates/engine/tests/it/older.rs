@@ -21,9 +21,23 @@ fn comes(server: &mut Server) -> ClientId {
     id
 }
 
+/// A Redis from 4.0 on, which does not say which it is, or a Valkey of a version.
+fn newer_comes(server: &mut Server, version: Option<&str>) -> ClientId {
+    let id = comes(server);
+    server.run(id, &["REPLCONF", "capa", "eof", "capa", "psync2"]);
+    if let Some(version) = version {
+        server.run(id, &["REPLCONF", "version", version]);
+    }
+    id
+}
+
 /// One that reads the stream.
 fn follows(server: &mut Server) -> ClientId {
     let id = comes(server);
+    copies(server, id)
+}
+
+fn copies(server: &mut Server, id: ClientId) -> ClientId {
     server.talk.child.set(Some(ChildEnd::Done));
     let answer = server.run(id, &["PSYNC", "?", "-1"]);
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
@@ -277,5 +291,99 @@ fn a_version_that_a_transaction_sets_counts_from_there_on() {
     let old = comes(&mut server);
     server.talk.child.set(Some(ChildEnd::Done));
     let answer = server.run(old, &["PSYNC", &id, &(from + 1).to_string()]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+}
+
+#[test]
+fn a_redis_that_does_not_say_which_it_is_is_told_what_redis_knows() {
+    let mut server = server(None);
+    let a = server.a;
+    let id = newer_comes(&mut server, None);
+    let redis = copies(&mut server, id);
+    for (line, expected) in [
+        (
+            "SET s v PXAT 2000000000000",
+            &["SET s v PXAT 2000000000000"][..],
+        ),
+        (
+            "MSETEX 2 a 1 b 2 KEEPTTL",
+            &["MULTI", "SET a 1", "SET b 2", "EXEC"],
+        ),
+        ("HSET h f 1 g 2", &["HSET h f 1 g 2"]),
+        (
+            "HPEXPIREAT h 2000000000000 FIELDS 1 f",
+            &["HPEXPIREAT h 2000000000000 FIELDS 1 f"],
+        ),
+        ("HGETDEL h FIELDS 1 g", &["HDEL h g"]),
+        (
+            "HSETEX h PXAT 2000000000000 FIELDS 1 e 5",
+            &["MULTI", "DEL h", "RESTORE h 0 …", "EXEC"],
+        ),
+        ("DELIFEQ a 1", &["DEL a"]),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = server.run(a, &words);
+        assert!(!answer.starts_with('-'), "{line}: {answer}");
+        assert_eq!(told(&mut server, redis), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_valkey_without_fields_that_expire_is_not_told_of_them() {
+    let mut server = server(None);
+    let a = server.a;
+    let id = newer_comes(&mut server, Some("8.1.3"));
+    let old = copies(&mut server, id);
+    let id = newer_comes(&mut server, Some("9.0.1"));
+    let nine = copies(&mut server, id);
+    told(&mut server, old);
+    server.run(a, &["MSETEX", "1", "k", "v"]);
+    assert_eq!(told(&mut server, nine), ["SET k v"]);
+    assert_eq!(told(&mut server, old), ["SET k v"]);
+    server.run(a, &["HSET", "h", "f", "1"]);
+    let from = field(&mut server, "master_repl_offset");
+    server.run(a, &["HEXPIRE", "h", "1000", "FIELDS", "1", "f"]);
+    assert!(crate::acknowledged::closed(&mut server, old));
+    server.engine.close(old);
+    // It does not go on in front of what it cannot be told.
+    let stream = field(&mut server, "master_replid");
+    let next = (from.parse::<u64>().unwrap() + 1).to_string();
+    let id = newer_comes(&mut server, Some("8.1.3"));
+    server.talk.child.set(Some(ChildEnd::Failed));
+    let answer = server.run(id, &["PSYNC", &stream, &next]);
+    assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
+}
+
+#[test]
+fn a_redis_goes_on_in_a_stream_unless_it_says_what_redis_does_not_know() {
+    let mut server = server(None);
+    let a = server.a;
+    crate::replicas::attach(&mut server, 7001);
+    let stream = field(&mut server, "master_replid");
+    let next = |server: &mut Server| {
+        let offset: u64 = field(server, "master_repl_offset").parse().unwrap();
+        (offset + 1).to_string()
+    };
+    let before = next(&mut server);
+    server.run(a, &["HSET", "h", "f", "1", "g", "2"]);
+    server.run(a, &["HEXPIRE", "h", "1000", "FIELDS", "1", "f"]);
+    let id = newer_comes(&mut server, None);
+    let answer = server.run(id, &["PSYNC", &stream, &before]);
+    assert!(answer.starts_with("+CONTINUE"), "{answer}");
+    server.engine.close(id);
+    // Nobody has come since the start, so the stream says all of today's commands.
+    let mut server = self::server(None);
+    let a = server.a;
+    crate::replicas::attach(&mut server, 7001);
+    let stream = field(&mut server, "master_replid");
+    let before = next(&mut server);
+    server.run(a, &["MSETEX", "1", "k", "v", "EX", "1000"]);
+    let behind = next(&mut server);
+    let id = newer_comes(&mut server, None);
+    let answer = server.run(id, &["PSYNC", &stream, &behind]);
+    assert!(answer.starts_with("+CONTINUE"), "{answer}");
+    let id = newer_comes(&mut server, None);
+    server.talk.child.set(Some(ChildEnd::Done));
+    let answer = server.run(id, &["PSYNC", &stream, &before]);
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
 }

@@ -22,7 +22,7 @@ fn later(server: &mut Server, mono_ms: u64) {
 
 /// A replica that listens on a port, and reads the stream.
 pub(crate) fn attach(server: &mut Server, port: u16) -> ClientId {
-    attach_of(server, port, "0.0.0")
+    attach_of(server, port, "9.1.0")
 }
 
 /// The same of one that tells its version.
@@ -529,14 +529,14 @@ fn slots_change_once_the_replicas_have_it() {
     let a = server.a;
     let stable = ["CLUSTER", "SETSLOT", "7", "STABLE", "TIMEOUT", "500"];
     assert_eq!(server.run(a, &stable), "+OK\r\n", "there is no replica");
-    let replica = attach(&mut server, 7001);
+    let replica = attach_of(&mut server, 7001, "0.0.0");
     assert_eq!(
         server.run(a, &stable),
         "+OK\r\n",
         "it does not follow slots"
     );
     server.engine.close(replica);
-    let replica = attach_of(&mut server, 7001, "9.1.0");
+    let replica = attach(&mut server, 7001);
     let wrong = ["CLUSTER", "SETSLOT", "16384", "STABLE"];
     let answer = server.run(a, &wrong);
     assert_eq!(answer, "-ERR Invalid or out of range slot\r\n");
@@ -637,7 +637,7 @@ fn an_offset_that_is_no_number_is_refused() {
 /// A replica that waits for the dump that the child saves.
 fn waits_for_dump(server: &mut Server) -> ClientId {
     let id = server.engine.accept(peer()).expect("room");
-    server.run(id, &["REPLCONF", "capa", "psync2"]);
+    server.run(id, &["REPLCONF", "capa", "psync2", "version", "9.1.0"]);
     let answer = server.run(id, &["PSYNC", "?", "-1"]);
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
     id
