@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use tern_tests::cluster::{Cluster, myself, new_node, seen, slot};
-use tern_tests::daemon::{Client, Daemon, Run, binary, in_path, text_of, trib, wait_until};
+use tern_tests::daemon::{
+    Client, Daemon, Run, binary, free_port, in_path, text_of, trib, wait_until,
+};
 
 const KEYS: usize = 300;
 
@@ -618,6 +620,25 @@ fn trib_administers_clusters_of_ours() {
     an_open_slot_is_fixed(&cluster);
     let extra = new_node();
     let entry = cluster.nodes[0].address();
+    ok(&trib(&["add-node", &extra.address(), &entry], ""));
+    ok(&trib(&["rebalance", "--use-empty-masters", &entry], ""));
+    assert!(myself(&extra).slot_count() > 4000);
+}
+
+#[test]
+fn nodes_may_have_their_bus_at_any_port() {
+    let node = || {
+        Daemon::server(&format!(
+            "cluster-enabled yes\ncluster-node-timeout 2000\nsave \"\"\ncluster-port {}",
+            free_port()
+        ))
+    };
+    let cluster = Cluster {
+        nodes: (0..3).map(|_| node()).collect(),
+    };
+    ok(&cluster.create(0, "yes\n"));
+    cluster.wait_ok();
+    let (extra, entry) = (node(), cluster.nodes[0].address());
     ok(&trib(&["add-node", &extra.address(), &entry], ""));
     ok(&trib(&["rebalance", "--use-empty-masters", &entry], ""));
     assert!(myself(&extra).slot_count() > 4000);

@@ -492,9 +492,10 @@ pub async fn open(address: &Address, settings: &Settings) -> Result<Connection, 
 /// # Errors
 ///
 /// Which port cannot, and why.
-pub async fn probe_bus(address: &Address, settings: &Settings) -> Result<(), Error> {
-    let port = address
-        .bus_port()
+pub async fn probe_bus(node: &Node, settings: &Settings) -> Result<(), Error> {
+    let address = &node.address;
+    let port = node
+        .bus_port
         .ok_or_else(|| Error::NoBusPort(address.to_string()))?;
     let failed = |reason: String| Error::BusUnreachable {
         address: address.to_string(),

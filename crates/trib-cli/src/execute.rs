@@ -484,10 +484,18 @@ async fn take_slots(cluster: &mut Cluster, node: &NodeId, slots: &SlotSet) -> Re
 }
 
 async fn meet(cluster: &mut Cluster, node: &NodeId, with: &NodeId) -> Result<(), Error> {
-    let other = cluster.snapshot.node(with).map(|node| node.address.clone());
-    let address =
+    let other = cluster.snapshot.node(with);
+    let other =
         other.ok_or_else(|| Error::Refused(format!("[ERR] No connection to node {with}")))?;
-    let command = ["CLUSTER", "MEET", &address.host, &address.port.to_string()];
+    let address = &other.address;
+    let mut command = Command::from(["CLUSTER", "MEET", &address.host, &address.port.to_string()]);
+    // Redis 3.0 takes none.
+    if let Some(port) = other
+        .bus_port
+        .filter(|port| Some(*port) != address.bus_port())
+    {
+        command = command.arg(port.to_string());
+    }
     cluster.query(node, command).await?;
     Ok(())
 }

@@ -47,6 +47,8 @@ pub struct Node {
     pub id: NodeId,
     /// Where it serves clients. The host is empty in a node's own line before others told it its address.
     pub address: Address,
+    /// The port of its cluster bus, where there can be one. Redis 3.0 does not tell it.
+    pub bus_port: Option<u16>,
     /// Flags as printed, `myself` left out: `master`, `slave`, `fail`, `fail?`, `handshake`, `noaddr`, `noflags`.
     pub flags: Vec<String>,
     /// Whether the line was the reporting node's own.
@@ -296,12 +298,14 @@ pub fn parse_nodes(text: &str) -> Result<Vec<Node>, ParseNodesError> {
 fn parse_line(line: &str) -> Option<Node> {
     let mut fields = line.split_ascii_whitespace();
     let id = NodeId::new(fields.next()?);
-    let address = parse_address(fields.next()?)?;
+    let place = fields.next()?;
+    let address = parse_address(place)?;
     let flags = fields.next()?;
     let master = fields.next()?;
     let (_ping_sent, _pong_received) = (fields.next()?, fields.next()?);
     let mut node = Node {
         id,
+        bus_port: parse_bus_port(place).or_else(|| address.bus_port()),
         address,
         flags: flags
             .split(',')
@@ -326,6 +330,12 @@ fn parse_address(field: &str) -> Option<Address> {
     let plain = field.split(['@', ',']).next()?;
     let (host, port) = plain.rsplit_once(':')?;
     Some(Address::new(host, port.parse().ok()?))
+}
+
+fn parse_bus_port(field: &str) -> Option<u16> {
+    let (_, rest) = field.split_once('@')?;
+    let port = rest.split(',').next()?.parse().ok()?;
+    (port > 0).then_some(port)
 }
 
 /// `7`, `0-5460`, `[7->-id]` (giving away) or `[7-<-id]` (receiving).
@@ -368,7 +378,7 @@ mod tests {
         let text = "\
 a1 127.0.0.1:7000 myself,master - 0 0 1 connected 0-10 12 [13->-b2] [14-<-b2]\n\
 b2 :0 slave,noaddr A1 0 0 5 disconnected\n\
-c3 ::1:7002@17002,host.example master,fail? - 1 2 3 connected 20\n";
+c3 ::1:7002@7302,host.example master,fail? - 1 2 3 connected 20\n";
         let nodes = parse_nodes(text).unwrap();
         assert_eq!(nodes.len(), 3);
         assert!(nodes[0].myself && nodes[0].is_master() && nodes[0].connected);
@@ -378,6 +388,8 @@ c3 ::1:7002@17002,host.example master,fail? - 1 2 3 connected 20\n";
         assert!(!nodes[1].is_callable());
         assert_eq!(nodes[1].master, Some(NodeId::new("a1")));
         assert_eq!(nodes[2].address, Address::new("::1", 7002));
+        let ports: Vec<_> = nodes.iter().map(|node| node.bus_port).collect();
+        assert_eq!(ports, [Some(17000), Some(10000), Some(7302)]);
         assert!(nodes[2].is_callable());
     }
 

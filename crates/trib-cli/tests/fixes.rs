@@ -80,6 +80,7 @@ impl Model {
         let nodes = self.0.iter().zip(7000..).map(|((id, node), port)| Node {
             id: id.clone(),
             address: Address::new("h", port),
+            bus_port: Some(port + 10_000),
             flags: vec!["master".into()],
             myself: true,
             master: None,

@@ -21,6 +21,7 @@ fn node(index: usize, host: usize) -> Node {
     Node {
         id: id(index),
         address: Address::new(format!("10.0.0.{host}"), port),
+        bus_port: Some(port + 10_000),
         flags: vec!["master".into()],
         myself: true,
         master: None,

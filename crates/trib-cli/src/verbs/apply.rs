@@ -51,7 +51,7 @@ pub async fn apply(app: &mut App, file: &Path, only_plan: bool) -> Result<(), Er
         return Ok(());
     }
     for node in &fresh {
-        probe_bus(&node.address, &app.settings).await?;
+        probe_bus(node, &app.settings).await?;
     }
     app.confirm("Carry out this plan?").await?;
     app.run(&mut cluster, plan.steps).await?;

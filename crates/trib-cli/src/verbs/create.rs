@@ -19,7 +19,7 @@ pub async fn create(app: &mut App, addresses: &[String], replicas: usize) -> Res
     let mut cluster = gather(app, addresses).await?;
     let plan = plan::create(&cluster.snapshot, replicas, &BTreeMap::new())?;
     for node in &cluster.snapshot.nodes {
-        probe_bus(&node.address, &app.settings).await?;
+        probe_bus(node, &app.settings).await?;
     }
     let count = cluster.snapshot.nodes.len();
     app.console.line(&format!(

@@ -56,8 +56,9 @@ pub async fn add_node(
         return Ok(());
     };
     for id in [&first, &own] {
-        let node = cluster.snapshot.node(id).map(|node| node.address.clone());
-        probe_bus(&node.unwrap_or_else(|| address.clone()), &app.settings).await?;
+        if let Some(node) = cluster.snapshot.node(id) {
+            probe_bus(node, &app.settings).await?;
+        }
     }
     app.console.line(&format!(
         ">>> Send CLUSTER MEET to node {new} to make it join the cluster."
