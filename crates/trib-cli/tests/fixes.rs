@@ -364,6 +364,25 @@ fn an_interrupted_move_is_finished() {
 }
 
 #[test]
+fn what_is_open_at_a_replica_alone_is_closed_through_its_master() {
+    let mut snapshot = Model::new(&[]).snapshot();
+    let mut replica = snapshot.nodes[0].clone();
+    replica.id = id(9);
+    replica.flags = vec!["slave".into()];
+    replica.master = Some(id(0));
+    replica.slots = SlotSet::default();
+    replica.migrating.insert(7, id(1));
+    snapshot.nodes.push(replica);
+    let steps = fix_open_slots(&mut snapshot, &SlotKeys::new());
+    let stable = Step::SetStable {
+        node: id(0),
+        slot: 7,
+    };
+    assert!(steps.contains(&stable), "{steps:?}");
+    assert!(snapshot.open_slots().is_empty());
+}
+
+#[test]
 fn a_chosen_owner_does_not_go_on_with_what_it_was_giving_away() {
     // Nobody owns the slot; two nodes mean to give it to the same third one.
     let slots = vec![vec![

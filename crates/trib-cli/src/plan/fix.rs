@@ -47,6 +47,8 @@ struct OpenSlot<'a> {
     slot: Slot,
     migrating: BTreeSet<NodeId>,
     importing: BTreeSet<NodeId>,
+    /// Masters that have closed it, and have a replica that has not heard of it.
+    behind: BTreeSet<NodeId>,
     steps: &'a mut Vec<Step>,
 }
 
@@ -68,12 +70,24 @@ impl<'a> OpenSlot<'a> {
             having(|node| &node.migrating),
             having(|node| &node.importing),
         );
+        let open_at =
+            |node: &&Node| node.migrating.contains_key(&slot) || node.importing.contains_key(&slot);
+        let replicas = snapshot.nodes.iter().filter(open_at);
+        let followed: BTreeSet<&NodeId> = replicas
+            .filter_map(|replica| replica.master.as_ref())
+            .collect();
+        let closed = snapshot.masters().filter(|node| !open_at(node));
+        let behind = closed
+            .map(|node| node.id.clone())
+            .filter(|id| followed.contains(id))
+            .collect();
         Self {
             snapshot,
             held,
             slot,
             migrating,
             importing,
+            behind,
             steps,
         }
     }
@@ -91,6 +105,7 @@ impl<'a> OpenSlot<'a> {
             "Set as importing in: {}",
             self.labels(&self.importing)
         ));
+        self.close_at_replicas();
         let Some(owner) = self.settle_owner(owners) else {
             self.say("[ERR] Can't select a slot owner. Impossible to fix.".into());
             return None;
@@ -210,6 +225,21 @@ impl<'a> OpenSlot<'a> {
                 self.snapshot.label(&node)
             ));
             self.steps.push(Step::SetStable { node, slot });
+        }
+    }
+
+    /// A replica closes what its master closes, whether that had it open or not.
+    fn close_at_replicas(&mut self) {
+        for master in std::mem::take(&mut self.behind) {
+            self.say(format!(
+                ">>> Setting {} as STABLE in the replicas of {}",
+                self.slot,
+                self.snapshot.label(&master)
+            ));
+            self.steps.push(Step::SetStable {
+                node: master,
+                slot: self.slot,
+            });
         }
     }
 
