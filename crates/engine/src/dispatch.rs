@@ -539,12 +539,13 @@ impl Engine {
             }
             self.note_sizes(id, entry, args, unsent, has_big || ns >= LARGE_FROM_NS);
         }
-        if self.sessions.tracking.is_used() {
-            self.remember_reads(id, entry, args);
-        }
         self.apply_effects(id, entry, db, args);
         if waits {
             self.note_tried(id, ns);
+        }
+        if self.sessions.tracking.is_used() {
+            // A key that it found expired was gone before it read.
+            self.remember_reads(id, entry, args);
         }
         if self.sessions.tracking.is_used() && self.journal.group.depth == 0 && !self.in_script() {
             self.send_invalidations();

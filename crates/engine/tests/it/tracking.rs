@@ -1,5 +1,7 @@
 //! Client-side caching: who is told that a key has changed.
 
+use engine::Now;
+
 use crate::harness::Server;
 
 fn told(key: &str) -> String {
@@ -163,4 +165,20 @@ fn another_client_is_told_instead() {
         server.run(c, &["CLIENT", "TRACKING", "ON", "REDIRECT", "999"]),
         nobody
     );
+}
+
+#[test]
+fn a_key_that_is_found_expired_was_gone_before_it_was_read() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(a, &["SET", "k", "v", "PX", "1"]);
+    server.set_now(Now {
+        mono_ms: 1000,
+        unix_us: 1_000_000_001_000_000,
+    });
+    server.run(b, &["HELLO", "3"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON"]);
+    assert_eq!(server.run(b, &["GET", "k"]), "_\r\n");
+    server.run(a, &["SET", "k", "w"]);
+    assert_eq!(server.run(b, &["PING"]), told("k") + "+PONG\r\n");
 }
