@@ -547,8 +547,12 @@ impl Engine {
             // A key that it found expired was gone before it read.
             self.remember_reads(id, entry, args);
         }
-        if self.sessions.tracking.is_used() && self.journal.group.depth == 0 && !self.in_script() {
-            self.send_invalidations();
+        if self.journal.group.depth == 0 && !self.in_script() {
+            if self.sessions.tracking.is_used() {
+                self.send_invalidations();
+            }
+            // For a transaction and a script time stands still.
+            self.advance_clock_to(now_ns);
         }
     }
 

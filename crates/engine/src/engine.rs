@@ -114,14 +114,26 @@ impl Engine {
         self.now = now;
         self.meter.last_ns = self.host.mono_ns();
         self.meter.turn_from_ns = self.meter.last_ns;
+        self.meter.clock_ns = self.meter.last_ns;
         self.shard.keyspace.clock().set_unix_ms(now.unix_ms());
     }
 
-    /// Lets keys expire for which the turn took too long.
+    /// Lets time go on within a turn: what comes after a command that took long is late.
     pub(crate) fn advance_clock(&mut self) {
-        let turn_ns = self.host.mono_ns().saturating_sub(self.meter.turn_from_ns);
-        let unix_ms = self.now.unix_ms() + turn_ns / 1_000_000;
-        self.shard.keyspace.clock().set_unix_ms(unix_ms);
+        self.advance_clock_to(self.host.mono_ns());
+    }
+
+    /// The same, where the clock was just looked at.
+    #[inline]
+    pub(crate) fn advance_clock_to(&mut self, mono_ns: u64) {
+        let ms = mono_ns.saturating_sub(self.meter.clock_ns) / 1_000_000;
+        if ms > 0 {
+            self.meter.clock_ns += ms * 1_000_000;
+            self.now.mono_ms += ms;
+            self.now.unix_us += ms * 1000;
+            let unix_ms = self.now.unix_ms();
+            self.shard.keyspace.clock().set_unix_ms(unix_ms);
+        }
     }
 
     // ---- connections -------------------------------------------------------------------------------------------------

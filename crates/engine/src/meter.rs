@@ -38,6 +38,8 @@ pub(crate) struct Meter {
     pub(crate) turn_from_ns: u64,
     /// How many commands had run then.
     pub(crate) turn_from_commands: u64,
+    /// What the clock that is worked with ([`crate::Engine::set_now`]) stands for.
+    pub(crate) clock_ns: u64,
     /// From which duration on the slow log or the latency monitor may want to know of a command.
     pub(crate) noted_from_ns: u64,
     /// From which size of a request or a reply on a command log may want to know of a command.
@@ -66,6 +68,7 @@ impl Meter {
             last_ns: 0,
             turn_from_ns: 0,
             turn_from_commands: 0,
+            clock_ns: 0,
             noted_from_ns: 0,
             last_second_ms: 0,
             told_ms: 0,

@@ -169,7 +169,7 @@ fn what_is_not_acknowledged_is_closed_without_a_reply() {
     assert!(server.engine.holds_replies(a), "it ends after its replies");
     for mono_ms in [30_000, 59_000, 62_000] {
         assert!(!closed(&mut server, a));
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms,
             unix_us: 1_000_000_000_000 + mono_ms * 1000,
         });
@@ -202,9 +202,9 @@ fn wait_knows_what_a_majority_is() {
     assert_eq!(taken(&mut server.engine, a), "");
     acknowledge(&mut server, replicas[1], at);
     assert_eq!(taken(&mut server.engine, a), ":2\r\n");
-    server.engine.set_now(Now {
-        mono_ms: 100,
-        unix_us: 1_000_000_100_000,
+    server.set_now(Now {
+        mono_ms: 1000,
+        unix_us: 1_000_001_000_000,
     });
     server.engine.tick();
     assert_eq!(
@@ -247,7 +247,7 @@ fn writers_are_slowed_while_a_replica_makes_its_copy() {
     // As time goes on a little may be written: at the bound a megabyte in a second, and it is there long before that.
     let mut went_on = 0;
     for tick in 1..=100_u64 {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms: tick * 100,
             unix_us: 1_000_000_000_000 + tick * 100_000,
         });

@@ -24,7 +24,7 @@ fn a_wall_clock_that_is_set_back_does_not_put_off_the_sync_of_each_second() {
         (14, wall_us + hour_us),
     ] {
         let before = server.talk.syncs.load(Ordering::Relaxed);
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms: second * 1000,
             unix_us,
         });
@@ -344,7 +344,7 @@ fn clients_are_served_while_the_manifest_of_a_rewrite_gets_to_the_disk() {
 
 /// So many seconds after the start.
 fn tick_at(server: &mut Server, second: u64) {
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: second * 1000,
         unix_us: 1_000_000_000_000 + second * 1_000_000,
     });

@@ -73,7 +73,7 @@ fn watched_keys_that_expire_are_changes_unless_they_were_expired() {
     };
     let wait = |server: &mut Server, mono_ms: u64| {
         let unix_us = 1_000_000_000_000 + mono_ms * 1000;
-        server.engine.set_now(Now { mono_ms, unix_us });
+        server.set_now(Now { mono_ms, unix_us });
     };
     // It expires behind WATCH: whether it is looked at or not.
     for (from, looks) in [(100, false), (300, true)] {
@@ -149,7 +149,7 @@ fn a_pause_holds_back_nothing_that_is_refused() {
     ] {
         assert_eq!(run(&mut server, a, line), reply, "{line}");
     }
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 2_000,
         unix_us: 1_000_002_000_000,
     });
@@ -327,7 +327,7 @@ fn looking_is_no_use_of_a_key() {
     let mut server = Server::new();
     let a = server.a;
     run(&mut server, a, "SET k v");
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 5001,
         unix_us: 1_000_005_000_000,
     });

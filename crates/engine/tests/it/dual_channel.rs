@@ -123,7 +123,7 @@ fn who_has_its_dump_is_waited_for_a_while() {
     sent(&mut server, &copy);
     assert_eq!(field(&mut server, "connected_slaves"), "0");
     for (mono_ms, wanted) in [(1000, "1"), (60_000, "1"), (62_000, "0")] {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms,
             unix_us: 1_000_000_000_000 + mono_ms * 1000,
         });
@@ -160,7 +160,7 @@ fn no_more_is_kept_than_for_any_replica() {
     begun(&mut server);
     write_much(&mut server);
     for mono_ms in [1000, 2000] {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms,
             unix_us: 1_000_000_000_000 + mono_ms * 1000,
         });

@@ -220,7 +220,7 @@ fn a_key_that_is_read_after_its_time_has_expired_before_it_is_missed() {
         mono_ms: 100,
         unix_us: 1_000_000_100_000,
     };
-    server.engine.set_now(now);
+    server.set_now(now);
     let b = server.b;
     server.run(b, &["PSUBSCRIBE", "__keyevent@*"]);
     run(&mut server, "GET k");
@@ -229,7 +229,7 @@ fn a_key_that_is_read_after_its_time_has_expired_before_it_is_missed() {
         "expired k, keymiss k"
     );
     run(&mut server, "SET k v PX 5");
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 200,
         unix_us: 1_000_000_200_000,
     });
@@ -250,7 +250,7 @@ fn a_cycle_tells_what_expired_in_the_order_in_which_it_did() {
     run(&mut server, "SET k v PX 5");
     let b = server.b;
     server.run(b, &["PSUBSCRIBE", "__keyevent@*"]);
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 100,
         unix_us: 1_000_000_100_000,
     });

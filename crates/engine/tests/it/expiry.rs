@@ -2,10 +2,10 @@
 
 use engine::Now;
 
-use crate::harness::Server;
+use crate::harness::{Server, request, taken};
 
 fn at(server: &mut Server, ms: u64) {
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 1 + ms,
         unix_us: 1_000_000_000_000 + ms * 1000,
     });
@@ -96,4 +96,22 @@ fn an_import_keeps_fields_whose_time_is_over() {
     server.run(a, &["CONFIG", "SET", "import-mode", "yes"]);
     assert_eq!(server.run(a, &set), ":1\r\n");
     assert_eq!(server.run(a, &["HLEN", "h"]), ":2\r\n");
+}
+
+#[test]
+fn time_goes_on_between_the_commands_of_a_turn() {
+    let mut server = Server::new();
+    let a = server.a;
+    // The made-up clock goes on with each look at it.
+    let mut sent = request(&["SET", "k", "v", "PX", "5"]);
+    sent.extend(request(&["GET", "k"]));
+    sent.extend(request(&["MULTI"]));
+    sent.extend(request(&["SET", "k", "v", "PX", "5"]));
+    sent.extend(request(&["GET", "k"]));
+    sent.extend(request(&["EXEC"]));
+    server.engine.receive(a, &sent);
+    let told = taken(&mut server.engine, a);
+    let (alone, within) = told.split_at(10);
+    assert_eq!(alone, "+OK\r\n$-1\r\n");
+    assert!(within.ends_with("*2\r\n+OK\r\n$1\r\nv\r\n"), "{within}");
 }

@@ -11,7 +11,7 @@ const NEW: &str = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
 const EMPTY: &[u8] = b"REDIS0011\xff\0\0\0\0\0\0\0\0";
 
 fn later(server: &mut Server, mono_ms: u64) {
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms,
         unix_us: 1_000_000_000_000 + mono_ms * 1000,
     });

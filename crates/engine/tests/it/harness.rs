@@ -370,6 +370,8 @@ pub(crate) struct Server {
     pub(crate) talk: Rc<Talk>,
     pub(crate) a: ClientId,
     pub(crate) b: ClientId,
+    /// What time each request of [`Server::run`] comes at.
+    now: Now,
 }
 
 impl Server {
@@ -411,7 +413,7 @@ impl Server {
     /// The cluster is not ok at once.
     pub(crate) fn come_up(&mut self) {
         for step in 1..100 {
-            self.engine.set_now(Now {
+            self.set_now(Now {
                 mono_ms: 1 + step * 100,
                 unix_us: 1_000_000_000_000 + step * 100_000,
             });
@@ -436,7 +438,18 @@ impl Server {
         let mut engine = Engine::new(now, config, 1, Box::new(world));
         let a = engine.accept(peer()).expect("room");
         let b = engine.accept(peer()).expect("room");
-        Self { engine, talk, a, b }
+        Self {
+            engine,
+            talk,
+            a,
+            b,
+            now,
+        }
+    }
+
+    pub(crate) fn set_now(&mut self, now: Now) {
+        self.now = now;
+        self.engine.set_now(now);
     }
 
     pub(crate) fn run(&mut self, id: ClientId, words: &[&str]) -> String {
@@ -445,6 +458,7 @@ impl Server {
     }
 
     pub(crate) fn run_bytes(&mut self, id: ClientId, words: &[&[u8]]) -> Vec<u8> {
+        self.engine.set_now_for_requests(self.now);
         self.engine.receive(id, &request(words));
         let out = self.engine.output(id).expect("an open client");
         let reply = out.flatten().to_vec();

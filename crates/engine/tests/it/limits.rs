@@ -214,7 +214,7 @@ fn a_shutdown_waits_for_replicas_and_can_be_given_up() {
     assert_eq!(taken(&mut server.engine, c), "+OK\r\n");
 
     assert_eq!(server.run(a, &["SHUTDOWN", "NOSAVE"]), "");
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 20_000,
         unix_us: 1_000_020_000_000,
     });
@@ -233,7 +233,7 @@ fn a_source_of_an_import_sees_expired_keys() {
     server.run(a, &["CONFIG", "SET", "import-mode", "yes"]);
     assert_eq!(server.run(b, &["CLIENT", "IMPORT-SOURCE", "ON"]), "+OK\r\n");
     server.run(b, &["SET", "k", "1", "PX", "10"]);
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 1000,
         unix_us: 1_000_001_000_000,
     });
@@ -261,7 +261,7 @@ fn a_save_that_failed_is_tried_again_while_writes_are_refused_for_it() {
     assert!(server.run(a, &["SET", "k", "v"]).starts_with("-MISCONF"));
     server.talk.child.set(Some(ChildEnd::Done));
     for second in 1..=10 {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms: second * 1000,
             // Somebody has set the clock back.
             unix_us: second * 1_000_000,

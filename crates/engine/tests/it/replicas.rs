@@ -14,7 +14,7 @@ fn config() -> ServerConfig {
 
 /// So much later.
 fn later(server: &mut Server, mono_ms: u64) {
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms,
         unix_us: 1_000_000_000_000 + mono_ms * 1000,
     });
@@ -702,5 +702,35 @@ fn a_backup_is_not_put_off_for_replicas_that_may_come() {
         server.run(id, words);
         server.run(id, &["PSYNC", "?", "-1"]);
         assert_eq!(server.talk.forked.get(), at_once, "{words:?}");
+    }
+}
+
+#[test]
+fn what_a_replica_tells_of_itself_is_looked_at() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let long = "a".repeat(300);
+    for (option, value, reply) in [
+        ("version", "9.1.2", "+OK"),
+        ("version", "9.1", "-ERR Unrecognized version format: 9.1"),
+        (
+            "version",
+            "9.1.256",
+            "-ERR Unrecognized version format: 9.1.256",
+        ),
+        ("rdb-only", "1", "+OK"),
+        (
+            "rdb-only",
+            "2",
+            "-ERR value is out of range, value must between 0 and 1",
+        ),
+        (
+            "ip-address",
+            &long,
+            "-ERR REPLCONF ip-address provided by replica instance is too long: 300 bytes",
+        ),
+    ] {
+        let told = server.run(a, &["REPLCONF", option, value]);
+        assert_eq!(told, format!("{reply}\r\n"));
     }
 }

@@ -140,7 +140,7 @@ fn a_read_that_was_cut_is_not_lost_when_its_client_has_to_wait() {
     server.engine.run_cut(a, first, &mut requests);
     assert_eq!(taken(&mut server.engine, a), "");
     server.engine.receive(a, rest);
-    server.engine.set_now(engine::Now {
+    server.set_now(engine::Now {
         mono_ms: 1000,
         unix_us: 1_000_001_000_000,
     });

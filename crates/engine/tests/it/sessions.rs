@@ -246,7 +246,7 @@ fn nothing_expires_while_writes_are_paused() {
         server.run(a, words);
     }
     for (mono_ms, left) in [(301, 2), (901, 0)] {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms,
             unix_us: 1_000_000_000_000 + mono_ms * 1000,
         });
@@ -326,7 +326,7 @@ fn reads_are_not_noted_while_a_child_saves() {
     let mut server = Server::new();
     let a = server.a;
     let later = |server: &mut Server, seconds: u64| {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms: 1 + seconds * 1000,
             unix_us: (1_000_000 + seconds) * 1_000_000,
         });
