@@ -4,12 +4,13 @@
 //! the command (or transaction, or script) that changed the key has run whole; clients are served in the order in which they began to
 //! wait. So no blocking command is written twice.
 
-use commands::{Awaited, Block};
+use commands::{Args, Awaited, Block};
 use store::Value;
 
 use crate::entry::Entry;
 use crate::sessions::blocked::OnKeys;
 use crate::sessions::client::Waiting;
+use crate::sessions::on_replicas::Asked;
 use crate::sessions::transaction::Queued;
 use crate::{ClientId, Engine};
 
@@ -188,11 +189,19 @@ impl Engine {
         self.unblock(id);
     }
 
-    /// The request of a client that may wait now was tried for so long.
-    pub(crate) fn note_tried(&mut self, id: ClientId, ns: u64) {
+    /// The request of a client that waits now was tried for so long.
+    pub(crate) fn note_tried(&mut self, id: ClientId, entry: Entry, args: Args<'_>, ns: u64) {
         let client = self.sessions.clients.get_mut(id);
-        if let Some(Waiting::Keys(on)) = client.map(|client| &mut client.waiting) {
-            on.tried_ns += ns;
+        match client.map(|client| &mut client.waiting) {
+            Some(Waiting::Keys(on)) => on.tried_ns += ns,
+            Some(Waiting::Replicas(on)) => {
+                on.asked = Some(Asked {
+                    number: entry.number,
+                    words: args.iter().map(|&word| word.into()).collect(),
+                    ns,
+                });
+            }
+            _ => {}
         }
     }
 
@@ -205,10 +214,23 @@ impl Engine {
         };
         let (request, ns) = (std::mem::take(&mut on.request.args), on.tried_ns);
         let number = on.request.number;
-        client.traffic.commands += 1;
+        self.meter.stats.per_command[number].rejected += u64::from(refused);
+        self.count_waited(id, number, &request, ns, unsent);
+    }
+
+    /// A request that waited has its answer: it counts as a call that took so many nanoseconds. `unsent` bytes of replies were there
+    /// before it.
+    pub(crate) fn count_waited(
+        &mut self,
+        id: ClientId,
+        number: usize,
+        request: &[Box<[u8]>],
+        ns: u64,
+        unsent: usize,
+    ) {
+        self.sessions.clients[id].traffic.commands += 1;
         let stats = &mut self.meter.stats.per_command[number];
         stats.calls += 1;
-        stats.rejected += u64::from(refused);
         stats.ns += ns;
         stats.times.add(ns);
         self.meter.stats.commands += 1;

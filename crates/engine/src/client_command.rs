@@ -23,7 +23,7 @@ fn marks(client: &Client) -> String {
         (flags.replica && !flags.monitor, 'S'),
         (flags.master, 'M'),
         (client.subscriptions.is_some(), 'P'),
-        (client.transaction.multi.is_some(), 'x'),
+        (client.transaction.commands().is_some(), 'x'),
         (waits, 'b'),
     ];
     let last = [
@@ -93,9 +93,10 @@ impl Engine {
                 (all.channels.len(), all.patterns.len(), all.sharded.len())
             });
         let none = if client.flags.transacted { 0 } else { -1 };
-        let multi = client.transaction.multi.as_ref().map_or(none, |multi| {
-            i64::try_from(multi.queue.len()).unwrap_or(i64::MAX)
-        });
+        let multi = client
+            .transaction
+            .commands()
+            .map_or(none, |commands| i64::try_from(commands).unwrap_or(i64::MAX));
         let multi_bytes = client.queued_bytes();
         let output = client.out.memory();
         let beyond = if self.beyond_first_buffer(client) > 0 {

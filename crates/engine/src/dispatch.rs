@@ -477,6 +477,7 @@ impl Engine {
     }
 
     /// Calls a command that passed the gates, and applies its effects.
+    #[expect(clippy::too_many_lines, reason = "a command's way, in order")]
     pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let client = &self.sessions.clients[id];
         let (db, unsent) = (client.db, client.out.len());
@@ -508,7 +509,8 @@ impl Engine {
         let ns = now_ns.saturating_sub(start_ns);
         self.meter.last_ns = now_ns;
         // A request that waits is counted when it has been served.
-        let waits = self.shard.effects.block.is_some();
+        let waits = self.shard.effects.block.is_some()
+            || entry.command.traits.has(Traits::KEEPS_OFFSET) && self.is_in_wait(id);
         if !waits {
             let stats = &mut self.meter.stats.per_command[entry.number];
             stats.calls += 1;
@@ -541,7 +543,7 @@ impl Engine {
         }
         self.apply_effects(id, entry, db, args);
         if waits {
-            self.note_tried(id, ns);
+            self.note_tried(id, entry, args, ns);
         }
         if self.sessions.tracking.is_used() {
             // A key that it found expired was gone before it read.

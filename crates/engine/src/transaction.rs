@@ -246,9 +246,10 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
         engine.sessions.clients[id].out.null_array();
         return Ok(());
     }
-    let out = &mut engine.sessions.clients[id].out;
-    engine.meter.command_logs.before_exec = Some(out.len());
-    out.array(multi.queue.len());
+    let client = &mut engine.sessions.clients[id];
+    client.transaction.running = u32::try_from(multi.queue.len()).unwrap_or(u32::MAX);
+    engine.meter.command_logs.before_exec = Some(client.out.len());
+    client.out.array(multi.queue.len());
     engine.begin_group();
     for queued in &multi.queue {
         let words: Vec<&[u8]> = queued.args.iter().map(AsRef::as_ref).collect();
@@ -263,6 +264,9 @@ fn run_queue(engine: &mut Engine, id: ClientId, multi: &Multi) -> Done {
     }
     engine.end_group();
     engine.meter.command_logs.before_exec = None;
+    if let Some(client) = engine.sessions.clients.get_mut(id) {
+        client.transaction.running = 0;
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::journal::replicas::ReplicaState;
 use crate::master::health::TOO_FEW_REPLICAS;
 use crate::meter::stats::CommandStats;
 use crate::sessions::client::Waiting;
-use crate::sessions::on_replicas::OnReplicas;
+use crate::sessions::on_replicas::{Asked, OnReplicas};
 use crate::{ClientId, Engine};
 
 const NO_FILE: Error =
@@ -104,6 +104,11 @@ impl Engine {
         self.begin_wait(id, on);
     }
 
+    pub(crate) fn is_in_wait(&self, id: ClientId) -> bool {
+        let client = self.sessions.clients.get(id);
+        client.is_some_and(|client| matches!(client.waiting, Waiting::Replicas(_)))
+    }
+
     /// Whether what runs is a part of a transaction or a script.
     pub(crate) fn must_not_wait(&self) -> bool {
         self.journal.group.depth > 0 || self.in_script()
@@ -130,6 +135,7 @@ impl Engine {
             on_disk: None,
             until_ms: (timeout_ms > 0).then(|| self.now.mono_ms.saturating_add(timeout_ms)),
             setslot: Some(args.iter().map(|&word| word.into()).collect()),
+            asked: None,
         };
         self.begin_wait(id, on);
     }
@@ -185,7 +191,12 @@ impl Engine {
                 continue;
             }
             let client = &mut self.sessions.clients[id];
-            let waiting = std::mem::take(&mut client.waiting);
+            let unsent = client.out.len();
+            let mut waiting = std::mem::take(&mut client.waiting);
+            let asked = match &mut waiting {
+                Waiting::Replicas(on) => on.asked.take(),
+                _ => None,
+            };
             self.answer_late(id, |engine| match waiting {
                 Waiting::Replicas(_) if no_file => {
                     engine.sessions.clients[id].out.error(NO_FILE.line());
@@ -194,6 +205,7 @@ impl Engine {
                 Waiting::Replicas(on) => engine.answer_wait(id, &on, holders),
                 _ => {}
             });
+            self.count_asked(id, asked, unsent);
             self.journal.replicas.waiters.retain(|other| *other != id);
             self.wake(id);
             self.resume(id);
@@ -202,9 +214,15 @@ impl Engine {
 
     /// Answers an error to a client that waits for replicas, and ends its wait: one more call, which was refused.
     pub(crate) fn unblock_waiter_with_error(&mut self, id: ClientId, error: &str) {
-        self.sessions.clients[id].waiting = Waiting::No;
+        let client = &mut self.sessions.clients[id];
+        let unsent = client.out.len();
+        let asked = match std::mem::take(&mut client.waiting) {
+            Waiting::Replicas(on) => on.asked,
+            _ => None,
+        };
         self.journal.replicas.waiters.retain(|other| *other != id);
         self.answer_late(id, |engine| engine.output_of(id).error(error));
+        self.count_asked(id, asked, unsent);
         self.meter.stats.note_error(error.as_bytes());
         self.meter.stats.commands += 1;
         self.sessions.clients[id].traffic.commands += 1;
@@ -215,6 +233,13 @@ impl Engine {
         }
         self.wake(id);
         self.resume(id);
+    }
+
+    /// The wait of WAIT or WAITAOF has ended: it counts as a call. `unsent` bytes of replies were there before its own.
+    fn count_asked(&mut self, id: ClientId, asked: Option<Asked>, unsent: usize) {
+        if let Some(asked) = asked {
+            self.count_waited(id, asked.number, &asked.words, asked.ns, unsent);
+        }
     }
 
     /// What is counted of the command that a client ran last.
@@ -282,6 +307,7 @@ pub(crate) fn wait(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
         on_disk: None,
         until_ms: engine.until(args[2])?,
         setslot: None,
+        asked: None,
     };
     engine.wait_for(id, on);
     Ok(())
@@ -314,6 +340,7 @@ pub(crate) fn waitaof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
         on_disk: Some(here),
         until_ms,
         setslot: None,
+        asked: None,
     };
     engine.wait_for(id, on);
     Ok(())

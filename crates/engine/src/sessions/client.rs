@@ -237,6 +237,20 @@ pub struct Transaction {
     pub watched: Watched,
     /// A watched key was changed: EXEC will fail.
     pub broken: bool,
+    /// EXEC runs so many commands.
+    pub(crate) running: u32,
+}
+
+impl Transaction {
+    /// How many commands the transaction has, from MULTI on to the end of EXEC.
+    pub(crate) fn commands(&self) -> Option<usize> {
+        match &self.multi {
+            Some(multi) => Some(multi.queue.len()),
+            None => usize::try_from(self.running)
+                .ok()
+                .filter(|count| *count > 0),
+        }
+    }
 }
 
 /// What a client's buffers are held against.

@@ -15,4 +15,15 @@ pub struct OnReplicas {
     pub(crate) until_ms: Option<u64>,
     /// CLUSTER SETSLOT, to be run once the replicas have done it.
     pub(crate) setslot: Option<Box<[Box<[u8]>]>>,
+    /// WAIT or WAITAOF itself: it counts as a call when its wait ends.
+    pub(crate) asked: Option<Asked>,
+}
+
+/// A request that waits for replicas.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) number: usize,
+    pub(crate) words: Box<[Box<[u8]>]>,
+    /// How long it took until it waited, nanoseconds.
+    pub(crate) ns: u64,
 }
