@@ -1,20 +1,23 @@
 //! LOLWUT: a small drawing, another one each time, and the version.
 
-use commands::{Args, Done, args};
+use commands::{Args, Done, Error, args};
 
 use crate::{ClientId, Engine};
 
 const WIDTH: usize = 48;
 const HEIGHT: usize = 10;
+/// The version whose picture is shown where none is named.
+const LATEST: i64 = 9;
 
 /// LOLWUT [VERSION version] [argument …]
 pub(crate) fn lolwut(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
-    // There is one picture for all versions.
-    if let [_, word, version, ..] = args
-        && args::is(word, "VERSION")
-    {
-        args::int(version)?;
-    }
+    let (version, sizes) = match args[1..] {
+        [word, version, ref sizes @ ..] if args::is(word, "VERSION") => {
+            (args::int(version)?, sizes)
+        }
+        ref sizes => (LATEST, sizes),
+    };
+    check_sizes(version, sizes)?;
     let mut heights = [0_u64; WIDTH];
     for height in &mut heights {
         *height = engine.shard.rng.below(3);
@@ -26,6 +29,25 @@ pub(crate) fn lolwut(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done 
     );
     engine.sessions.clients[id].out.verbatim("txt", text);
     Ok(())
+}
+
+/// There is one picture for all versions, of one size, but what is asked for has to be what that version of Valkey's takes.
+fn check_sizes(version: i64, sizes: Args<'_>) -> Done {
+    let most = match version {
+        5 => 3,
+        6 => 2,
+        LATEST if !matches!(sizes.len(), 0 | 2 | 4) => {
+            return Err(Error::text(
+                "ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]",
+            ));
+        }
+        LATEST => 2,
+        _ => 0,
+    };
+    sizes.iter().take(most).try_for_each(|size| {
+        args::int(size)?;
+        Ok(())
+    })
 }
 
 /// The sea, with a tern above it: each column's height steps up or down from the one before it.

@@ -425,12 +425,15 @@ impl Progress {
         {
             (i64::from(short.0), 1 + short.1)
         } else {
-            let Some(end) = self.line_end(bytes, b'\r', ProtocolError::TooBigBulkString)? else {
-                return Ok(None);
-            };
-            if line[0] != b'$' {
+            let ended = self.line_end(bytes, b'\r', ProtocolError::TooBigBulkString);
+            // What the line begins with is told before how it ends.
+            if matches!(ended, Ok(Some(_)) | Err(ProtocolError::InvalidLineEnd)) && line[0] != b'$'
+            {
                 return Err(ProtocolError::ExpectedDollar(line[0]));
             }
+            let Some(end) = ended? else {
+                return Ok(None);
+            };
             // A line that is only its end cannot get here: `$` is its first byte.
             let length = number::parse_i64(&line[1..end - self.at])
                 .ok_or(ProtocolError::InvalidBulkLength)?;
@@ -866,6 +869,8 @@ mod tests {
                 "expected '$', got 'f'",
             ),
             (b"*1\r\n\r\n".to_vec(), "expected '$', got '\r'"),
+            (b"*1\r\n:1\r$\r\n".to_vec(), "expected '$', got ':'"),
+            (b"*1\r\n$1\rx\r\n".to_vec(), "invalid CRLF in request"),
             (b"set \"a\r\n".to_vec(), "unbalanced quotes in request"),
         ];
         for (bytes, text) in cases {

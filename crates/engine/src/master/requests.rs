@@ -150,7 +150,8 @@ fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> D
         let ip = std::str::from_utf8(value).ok();
         let ip = ip.filter(|ip| ip.len() <= MOST_IP_BYTES);
         let ip = ip.ok_or_else(|| {
-            Error::text("ERR REPLCONF ip-address provided by replica instance is too long")
+            let before = "ERR REPLCONF ip-address provided by replica instance is too long";
+            Error::owned(format!("{before}: {} bytes", value.len()))
         })?;
         announced.ip = Some(ip.into());
     } else if args::is(option, "CAPA") {
@@ -164,16 +165,17 @@ fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> D
             }
         }
     } else if args::is(option, "RDB-CHANNEL") {
-        announced.rdb_channel = args::int(value)? != 0;
+        announced.rdb_channel = zero_or_one(value)?;
         // Who knows of such a connection knows the rest.
         announced.psync2 |= announced.rdb_channel;
         announced.rdb_only |= announced.rdb_channel;
     } else if args::is(option, "RDB-ONLY") {
-        announced.rdb_only = args::int(value)? != 0;
+        announced.rdb_only = zero_or_one(value)?;
     } else if args::is(option, "RDB-FILTER-ONLY") {
         announced.parts = Some(filtered_dump::parse_parts(value)?);
     } else if args::is(option, "VERSION") {
-        announced.version = version_number(value);
+        let unknown = || Error::quoting("ERR Unrecognized version format: ", value, "");
+        announced.version = version_number(value).ok_or_else(unknown)?;
     } else if args::is(option, "SET-CLUSTER-NODE-ID") {
         let node = node.ok_or(crate::cluster::DISABLED)?;
         let known = NodeId::parse(value).filter(|id| node.knows(*id));
@@ -189,14 +191,25 @@ fn announce(engine: &mut Engine, id: ClientId, option: &[u8], value: &[u8]) -> D
     Ok(())
 }
 
+fn zero_or_one(word: &[u8]) -> Result<bool, Error> {
+    match args::int(word)? {
+        number @ (0 | 1) => Ok(number == 1),
+        _ => Err(Error::text(
+            "ERR value is out of range, value must between 0 and 1",
+        )),
+    }
+}
+
 /// `9.1.0` as a number with a byte for each part.
-fn version_number(word: &[u8]) -> u32 {
-    let mut parts = word.split(|byte| *byte == b'.').map(|part| {
-        let part = args::int(part).ok();
-        part.and_then(|part| u8::try_from(part).ok()).unwrap_or(0)
-    });
-    let mut next = || parts.next().unwrap_or(0);
-    u32::from_be_bytes([0, next(), next(), next()])
+fn version_number(word: &[u8]) -> Option<u32> {
+    let parts = word.split(|byte| *byte == b'.');
+    let parts: Option<Vec<u8>> = parts
+        .map(|part| u8::try_from(args::int(part).ok()?).ok())
+        .collect();
+    let [major, minor, patch] = parts?[..] else {
+        return None;
+    };
+    Some(u32::from_be_bytes([0, major, minor, patch]))
 }
 
 /// REPLCONF ACK offset [FACK offset]: a replica has applied the stream up to there, and has it on its disk up to there.

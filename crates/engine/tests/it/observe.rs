@@ -179,7 +179,7 @@ fn time_above_maxmemory_is_told() {
         "{text}"
     );
     server.run(a, &["CONFIG", "SET", "maxmemory", "0"]);
-    server.engine.set_now(Now {
+    server.set_now(Now {
         mono_ms: 5_000,
         unix_us: 1_000_005_000_000,
     });
@@ -348,6 +348,17 @@ fn latency_and_memory_answer() {
             .contains("keys.count\r\n:1\r\n")
     );
     assert!(server.run(a, &["LOLWUT"]).contains("Tern ver. "));
+    let syntax = "-ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]\r\n";
+    let number = "-ERR value is not an integer or out of range\r\n";
+    for (words, reply) in [
+        (&["LOLWUT", "VERSION"][..], syntax),
+        (&["LOLWUT", "VERSION", "9", "1", "2", "3"], syntax),
+        (&["LOLWUT", "VERSION", "9", "1", "x"], number),
+        (&["LOLWUT", "VERSION", "5", "1", "2", "x"], number),
+        (&["LOLWUT", "VERSION", "x"], number),
+    ] {
+        assert_eq!(server.run(a, words), reply, "{words:?}");
+    }
 }
 
 /// The log's sizes, newest first, each with its command.
@@ -431,7 +442,7 @@ fn sizes_within_transactions_and_scripts_are_those_of_valkey() {
         })
     };
     let ends = |server: &mut Server| {
-        server.engine.set_now(Now {
+        server.set_now(Now {
             mono_ms: 1000,
             unix_us: 1_000_001_000_000,
         });
@@ -444,4 +455,40 @@ fn sizes_within_transactions_and_scripts_are_those_of_valkey() {
         server.engine.end_turn();
     };
     assert_eq!(waited(&mut server, &ends), [Some(78), Some(50)]);
+}
+
+#[test]
+fn a_wait_is_counted_with_its_reply_when_it_ends() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["CONFIG", "SET", "commandlog-reply-larger-than", "0"]);
+    assert_eq!(server.run(a, &["WAIT", "1", "50"]), "");
+    let text = server.run(b, &["INFO", "commandstats"]);
+    assert!(!text.contains("cmdstat_wait:"), "{text}");
+    server.set_now(Now {
+        mono_ms: 10_000,
+        unix_us: 1_000_000_010_000_000,
+    });
+    server.engine.tick();
+    assert_eq!(taken(&mut server.engine, a), ":0\r\n");
+    let text = info(&mut server, &["commandstats"]);
+    assert!(text.contains("cmdstat_wait:calls=1,"), "{text}");
+    let log = server.run(b, &["COMMANDLOG", "GET", "-1", "large-reply"]);
+    let noted = ":4\r\n*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$2\r\n50\r\n";
+    assert!(log.contains(noted), "{log}");
+}
+
+#[test]
+fn what_exec_runs_sees_its_transaction() {
+    let mut server = Server::new();
+    let a = server.a;
+    for words in [&["MULTI"][..], &["PING"], &["CLIENT", "INFO"]] {
+        server.run(a, words);
+    }
+    let told = server.run(a, &["EXEC"]);
+    assert!(told.contains(" flags=x "), "{told}");
+    assert!(told.contains(" multi=2 "), "{told}");
+    let told = server.run(a, &["CLIENT", "INFO"]);
+    assert!(told.contains(" flags=N "), "{told}");
+    assert!(told.contains(" multi=0 "), "{told}");
 }
