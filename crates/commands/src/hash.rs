@@ -5,7 +5,7 @@ use store::{FieldTime, Hash, HashMut, HashRef, Owned, Value, ValueMut};
 use resp::{Protocol, Reply};
 
 use crate::args::{self, int, is};
-use crate::set::MAX_REPLY_BYTES;
+use crate::set::{MAX_REPLY_BYTES, OUT_OF_RANGE, repetitions};
 use crate::string::{parse_long_double, sum_text};
 use crate::{Args, Ctx, Done, Error, EventClass};
 
@@ -266,7 +266,6 @@ pub(crate) fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// HRANDFIELD key [count [WITHVALUES]]
 #[expect(clippy::too_many_lines, reason = "two shapes of one walk")]
 pub(crate) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
-    const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
     let (count, values) = match args[2..] {
         [] => (None, false),
         [count, ref options @ ..] => {
@@ -322,7 +321,10 @@ pub(crate) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let drawn = if count < 0 {
         // Repetitions are drawn from a list of the fields, so that each costs the same.
         let all: Vec<(&[u8], &[u8])> = hash.iter().collect();
-        let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        let lengths = all
+            .iter()
+            .map(|(field, value)| field.len() + if values { value.len() } else { 0 });
+        let count = repetitions(count.unsigned_abs(), length, lengths)?;
         for _ in 0..count {
             if !put(all[ctx.rng.position(length)]) {
                 return Err(OUT_OF_RANGE);

@@ -14,6 +14,8 @@ use crate::{Args, Ctx, Done, Error, EventClass, Rng};
 pub(crate) const MAX_REPLY_BYTES: usize = crate::string::MAX_STRING_BYTES;
 /// The shortest bulk string on the wire: `$0\r\n\r\n`.
 const MIN_BULK_BYTES: u64 = 6;
+/// For a count that nobody can be answered.
+pub(crate) const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
 
 /// The set at `key`, for reading.
 fn read<'a>(ctx: &'a mut Ctx<'_>, key: &[u8]) -> Result<Option<&'a Set>, Error> {
@@ -343,20 +345,38 @@ fn random_members(ctx: &mut Ctx<'_>, key: &[u8], count: i64) -> Done {
     Ok(())
 }
 
-/// `count` members, each drawn from all. The reply may not grow without end: 3.0 writes until memory ends.
-fn repeated_members(reply: &mut Reply, set: &Set, count: u64, rng: &mut Rng) -> Done {
-    let too_many = || Error::text("ERR value is out of range");
-    let length = usize::try_from(count)
+/// The elements of a reply of `count` drawn ones, some of them again and again: an error, before any is drawn, where it would be too
+/// long of the shortest alone. `lengths` are those of the `elements` that there are. 3.0 writes until memory ends.
+pub(crate) fn repetitions(
+    count: u64,
+    elements: usize,
+    lengths: impl IntoIterator<Item = usize>,
+) -> Result<usize, Error> {
+    // The shortest is looked for where that costs less than what is to be drawn.
+    let shortest = if count > elements as u64 {
+        lengths.into_iter().min().unwrap_or(0)
+    } else {
+        0
+    };
+    let least = count.saturating_mul(MIN_BULK_BYTES + shortest as u64);
+    usize::try_from(count)
         .ok()
-        .filter(|_| count.saturating_mul(MIN_BULK_BYTES) <= MAX_REPLY_BYTES as u64)
-        .ok_or_else(too_many)?;
+        .filter(|_| least <= MAX_REPLY_BYTES as u64)
+        .ok_or(OUT_OF_RANGE)
+}
+
+/// `count` members, each drawn from all.
+fn repeated_members(reply: &mut Reply, set: &Set, count: u64, rng: &mut Rng) -> Done {
+    let mut scratch = [0; 20];
+    let lengths = set.iter().map(|elem| elem.bytes(&mut scratch).len());
+    let length = repetitions(count, set.len(), lengths)?;
     let mut members = Reply::new();
     for _ in 0..length {
         if let Some(elem) = set.random(&mut || rng.next_u64()) {
             reply_elem(&mut members, elem);
         }
         if members.len() > MAX_REPLY_BYTES {
-            return Err(too_many());
+            return Err(OUT_OF_RANGE);
         }
     }
     reply.array(length);

@@ -3,7 +3,7 @@
 use resp::Reply;
 
 use crate::args::{self, Reader, int, is, timeout_ms};
-use crate::set::MAX_REPLY_BYTES;
+use crate::set::{MAX_REPLY_BYTES, OUT_OF_RANGE, repetitions};
 use crate::zset::{begin_members, read, reply_member, write};
 use crate::{Args, Awaited, Ctx, Done, Error, EventClass};
 
@@ -221,8 +221,6 @@ fn multi_pop(ctx: &mut Ctx<'_>, keys: Args<'_>, end: End, count: usize) -> Resul
     Ok(false)
 }
 
-const OUT_OF_RANGE: Error = Error::text("ERR value is out of range");
-
 /// ZRANDMEMBER key [count [WITHSCORES]]
 pub(crate) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     let (count, scores) = match args[2..] {
@@ -256,7 +254,8 @@ pub(crate) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
             }
         }
         Some(count) if count < 0 => {
-            let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            let lengths = zset.range(0..length).map(|(member, _)| member.len());
+            let count = repetitions(count.unsigned_abs(), length, lengths)?;
             let mut members = Reply::speaking(reply.protocol());
             for _ in 0..count {
                 if let Some(pair) = at(ctx.rng.position(length)) {

@@ -57,6 +57,23 @@ fn integers_of_32_bits_and_counts_have_bounds_of_their_own() {
 }
 
 #[test]
+fn a_reply_that_would_be_too_long_is_refused_before_it_is_made() {
+    let refused = "ERR value is out of range";
+    check(&[
+        ("HSET h a 1", "1"),
+        ("HRANDFIELD h -999999999", refused),
+        ("HRANDFIELD h -999999999 WITHVALUES", refused),
+        ("HRANDFIELD h -2", r#"["a" "a"]"#),
+        ("ZADD z 1 a", "1"),
+        ("ZRANDMEMBER z -999999999", refused),
+        ("ZRANDMEMBER z -2", r#"["a" "a"]"#),
+        ("SADD s a", "1"),
+        ("SRANDMEMBER s -80000000", refused),
+        ("SRANDMEMBER s -2", r#"["a" "a"]"#),
+    ]);
+}
+
+#[test]
 fn cursors() {
     check(&[
         ("HSCAN h ''", "ERR invalid cursor"),
