@@ -1,8 +1,8 @@
-//! LZF packed as liblzf does in Redis 3.0, byte for byte. For DUMP: its payloads are compared and kept by others. Files are packed by
+//! LZF packed as liblzf does in Valkey, byte for byte. For DUMP: its payloads are compared and kept by others. Files are packed by
 //! `lzf`, which is faster.
 //!
-//! What decides on the bytes: a table of 2^16 places, by a hash of three bytes; a repetition is looked for at every place, but not of
-//! the very first byte and not in the last four; it is at most 8192 bytes back; the last two bytes of a long repetition enter the
+//! What decides on the bytes: a table of 2^16 places, by a hash of three bytes; a repetition is looked for at every place that
+//! three bytes are left at, but not of the very first byte; it is at most 8192 bytes back; the last two bytes of a long repetition enter the
 //! table; and output that comes near its limit is given up a few bytes early.
 
 use crate::lzf::{MAX_DISTANCE, MAX_LITERAL, MAX_MATCH, put_literals, put_match};
@@ -86,10 +86,7 @@ fn written(out: &[u8], literal: usize) -> usize {
 
 /// Whether liblzf takes what is at `from` for a repetition at `at`.
 fn repeats(input: &[u8], from: usize, at: usize) -> bool {
-    from > 0
-        && at - from <= MAX_DISTANCE
-        && at + 4 < input.len()
-        && input[from..from + 3] == input[at..at + 3]
+    from > 0 && at - from <= MAX_DISTANCE && input[from..from + 3] == input[at..at + 3]
 }
 
 /// How long the repetition is. The last two bytes are left out, unless the comparison that does not look at the end gets there.
@@ -122,13 +119,18 @@ mod tests {
         compressor.compress(input, &mut out, limit).then_some(out)
     }
 
-    /// What DUMP of Redis 3.0.7 gives for these strings.
+    /// What DUMP of Valkey 9.1 gives for these strings.
     #[test]
-    fn bytes_are_those_of_redis() {
+    fn bytes_are_those_of_valkey() {
         let mut compressor = Compressor::new();
         for (input, packed) in [
             (vec![b'x'; 40], &b"\x01xx\xe0\x1b\x00\x01xx"[..]),
             (vec![b'y'; 100], b"\x01yy\xe0\x57\x00\x01yy"),
+            // A repetition may reach to the end.
+            (
+                [&[b'a'; 64][..], b"f1f1f1"].concat(),
+                b"\x01aa\xe0\x35\x00\x01f1\x20\x01\x001",
+            ),
         ] {
             assert_eq!(pack(&mut compressor, &input).as_deref(), Some(packed));
         }

@@ -269,8 +269,8 @@ impl DoubleBuffer {
             self.push(if value < 0.0 { b"-inf" } else { b"inf" });
         } else if value == 0.0 && value.is_sign_negative() {
             self.push(b"-0");
-        } else if value.abs() < WHOLE && value.fract() == 0.0 {
-            #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^62")]
+        } else if value.abs() <= WHOLE && value.fract() == 0.0 {
+            #[expect(clippy::cast_possible_truncation, reason = "an integer up to 2^62")]
             self.push(itoa::Buffer::new().format(value as i64).as_bytes());
         } else {
             self.general(value);
@@ -538,6 +538,9 @@ mod tests {
             (1e20, "1e+20"),
             (123_456_789_012_345_678.0, "123456789012345680"),
             (1.1e17, "110000000000000000"),
+            (4_611_686_018_427_387_904.0, "4611686018427387904"),
+            (-4_611_686_018_427_387_904.0, "-4611686018427387904"),
+            (9_223_372_036_854_775_808.0, "9223372036854776000"),
             (1_234_567_890_123_456_789_012.0, "1234567890123456800000"),
             (1e-5, "0.00001"),
             (1e-6, "0.000001"),
