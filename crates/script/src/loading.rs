@@ -34,13 +34,13 @@ pub(crate) fn functions(
     let (env, context, raw_pcall) = (globals.clone(), Rc::clone(context), raw_pcall.clone());
     let load = lua.create_function(move |lua, args: MultiValue| {
         let args = Args::new(lua, args);
-        let Some(Value::Function(reader)) = args.at(1) else {
-            return Err(args.wrong_type(1, "function").into());
-        };
         let name = if args.is_none_or_nil(2) {
             "=(load)".to_owned()
         } else {
             args.string(2)?.to_string_lossy()
+        };
+        let Some(Value::Function(reader)) = args.at(1) else {
+            return Err(args.wrong_type(1, "function").into());
         };
         match read_all(lua, &context, &raw_pcall, reader)? {
             Ok(text) => compile(lua, &env, text, &name),

@@ -98,7 +98,13 @@ pub(crate) fn while_loading(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
 fn add(lua: &Lua, context: &Rc<Context>, server: &Table, name: &str, function: Call) -> Result<()> {
     let (context, names) = (Rc::clone(context), Names::new(lua)?);
     let function = lua.create_function(move |lua, args: MultiValue| {
-        function(lua, &context, &names, &Args::new(lua, args))
+        // What has no value to give gives none, not even nil.
+        Ok(
+            match function(lua, &context, &names, &Args::new(lua, args))? {
+                Value::Nil => MultiValue::new(),
+                value => MultiValue::from_iter([value]),
+            },
+        )
     })?;
     server.raw_set(name, function)
 }
@@ -264,10 +270,10 @@ fn set_targets(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> 
     Ok(Value::Nil)
 }
 
-/// The first argument as C's `int`, 0 for what is no number.
+/// The first argument as C's `int`, 0 for what is no number and the least one for what has no place in it.
 fn truncated(args: &Args<'_>) -> Result<i32> {
     let number = args.as_number(1)?.unwrap_or(0.0);
-    Ok(number::to_i32(number::to_i64(number)))
+    Ok(i32::try_from(number::to_i64(number)).unwrap_or(i32::MIN))
 }
 
 /// `server.log`

@@ -189,6 +189,11 @@ fn substitute(
     args: &Args<'_>,
 ) -> Result<(LuaString, i64)> {
     let (subject, pattern) = (args.string(1)?, args.string(2)?);
+    let subject = subject.as_bytes();
+    let most = i64::try_from(subject.len())
+        .unwrap_or(i64::MAX)
+        .saturating_add(1);
+    let most = i64::from(number::to_i32(args.optional_integer(4, most)?));
     let replacement = match args.at(3) {
         Some(Value::Table(table)) => Replacement::Table(table),
         Some(Value::Function(function)) => Replacement::Function(function),
@@ -197,11 +202,7 @@ fn substitute(
         }
         _ => return Err(args.bad(3, "string/function/table expected").into()),
     };
-    let (subject, pattern) = (subject.as_bytes(), pattern.as_bytes());
-    let most = i64::try_from(subject.len())
-        .unwrap_or(i64::MAX)
-        .saturating_add(1);
-    let most = i64::from(number::to_i32(args.optional_integer(4, most)?));
+    let pattern = pattern.as_bytes();
     let anchored = pattern.first() == Some(&b'^');
     let mut matcher = Matcher::new(context, &subject, &pattern[usize::from(anchored)..]);
     let mut substitution = Substitution {

@@ -45,9 +45,17 @@ local function bad_argument(position, name, expected, ...)
   error("bad argument #" .. position .. " to '" .. name .. "' (" .. expected .. " expected, got " .. type_of_argument(...) .. ")", 3)
 end
 
-function native.rawset(t, name, value)
+local function missing_argument(position, name)
+  error("bad argument #" .. position .. " to '" .. name .. "' (value expected)", 3)
+end
+
+function native.rawset(...)
+  local t, name, value = ...
   if type(t) ~= "table" then
-    bad_argument(1, "rawset", "table", t)
+    bad_argument(1, "rawset", "table", ...)
+  end
+  if select("#", ...) < 3 then
+    missing_argument(select("#", ...) + 1, "rawset")
   end
   if behind[t] then
     error(READ_ONLY, 0)
@@ -55,16 +63,21 @@ function native.rawset(t, name, value)
   return rawset(t, name, value)
 end
 
-function native.rawget(t, name)
+function native.rawget(...)
+  local t, name = ...
   if type(t) ~= "table" then
-    bad_argument(1, "rawget", "table", t)
+    bad_argument(1, "rawget", "table", ...)
+  end
+  if select("#", ...) < 2 then
+    missing_argument(2, "rawget")
   end
   return rawget(behind[t] or t, name)
 end
 
-function native.next(t, name)
+function native.next(...)
+  local t, name = ...
   if type(t) ~= "table" then
-    bad_argument(1, "next", "table", t)
+    bad_argument(1, "next", "table", ...)
   end
   return next(behind[t] or t, name)
 end
@@ -84,11 +97,12 @@ function native.pairs(...)
   return next, t, nil
 end
 
-function native.setmetatable(t, meta)
+function native.setmetatable(...)
+  local t, meta = ...
   if type(t) ~= "table" then
-    bad_argument(1, "setmetatable", "table", t)
+    bad_argument(1, "setmetatable", "table", ...)
   end
-  if meta ~= nil and type(meta) ~= "table" then
+  if select("#", ...) < 2 or meta ~= nil and type(meta) ~= "table" then
     error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
   end
   if behind[t] then
@@ -183,7 +197,10 @@ function native.coroutine.resume(thread, ...)
 end
 
 function native.coroutine.wrap(f)
-  local thread = create(f)
+  local succeeded, thread = pcall(create, f)
+  if not succeeded then
+    error("bad argument #1 to 'wrap' (Lua function expected)", 2)
+  end
   return function(...)
     return pass_on(settle(resume(thread, ...)))
   end
@@ -195,8 +212,17 @@ local tick, less = native.tick, native.less
 
 function table.concat(...)
   local t, between, first, last = ...
+  if between ~= nil and type(between) ~= "string" and type(between) ~= "number" then
+    bad_argument(2, "concat", "string", between)
+  end
   if type(t) ~= "table" then
     bad_argument(1, "concat", "table", ...)
+  end
+  if first ~= nil and not tonumber(first) then
+    bad_argument(3, "concat", "number", first)
+  end
+  if last ~= nil and not tonumber(last) then
+    bad_argument(4, "concat", "number", last)
   end
   local i, j = tonumber(first or 1), tonumber(last or #t)
   if not (i and j and j - i >= PIECE) then
