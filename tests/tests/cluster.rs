@@ -89,8 +89,9 @@ fn slots_move_whole(cluster: &Cluster) {
     let (source_id, target_id) = (myself(source).id, myself(target).id);
     let go = format!("CLUSTER MIGRATESLOTS SLOTSRANGE 0 4 NODE {target_id}");
     a_target_that_wants_a_password_gets_nothing(source, target, &go);
+    a_target_whose_replica_hangs_takes_nothing(cluster, source, target, &go);
     assert_eq!(owner(0).port, source.port);
-    // And now it does not, while somebody writes.
+    // And now nothing is wrong, while somebody writes.
     let stop = Arc::new(AtomicBool::new(false));
     let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
     let writer = {
@@ -131,6 +132,25 @@ fn slots_move_whole(cluster: &Cluster) {
     assert_eq!(run.code, Some(0), "{}", run.out);
     assert_eq!(migration(target)["operation"], "EXPORT");
     cluster.wait_ok();
+}
+
+/// Who was told that a write is on two nodes would have it on one: the source's replica deletes it, too.
+fn a_target_whose_replica_hangs_takes_nothing(
+    cluster: &Cluster,
+    source: &Daemon,
+    target: &Daemon,
+    go: &str,
+) {
+    let target_id = myself(target).id;
+    let mut nodes = cluster.nodes.iter();
+    let replica = nodes.find(|node| myself(node).master == target_id).unwrap();
+    replica.signal("STOP");
+    assert_eq!(source.text(go), "OK");
+    let ended = migration_ended(source);
+    replica.signal("CONT");
+    assert_eq!(ended["state"], "failed");
+    let told = migration_ended(target);
+    assert_eq!(told["message"], "No replica has received what was imported");
 }
 
 /// SIGTERM, where it is to hand over: a replica is master before the process has ended.

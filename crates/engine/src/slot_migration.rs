@@ -188,6 +188,7 @@ impl Engine {
         match self.keeper.migrations.job(id).map(|job| job.state) {
             Some(State::ImportGranted) => self.take_imported(id),
             Some(State::CleaningUp) => self.clean_up(id),
+            Some(State::WaitingForPaused) => self.ask_once_followed(id),
             Some(State::WaitingToSnapshot) => self.try_snapshot(id),
             Some(State::WaitingToPause) => self.try_pause(id),
             Some(State::Paused | State::ExportGranted) => self.check_pause(id),
@@ -200,7 +201,11 @@ impl Engine {
         if self.keeper.migrations.jobs.is_empty() {
             return;
         }
-        let due = [State::ImportGranted, State::CleaningUp];
+        let due = [
+            State::ImportGranted,
+            State::CleaningUp,
+            State::WaitingForPaused,
+        ];
         for id in self.keeper.migrations.ids(|job| due.contains(&job.state)) {
             self.proceed(id);
         }

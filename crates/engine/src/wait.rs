@@ -52,6 +52,16 @@ impl Engine {
         }
     }
 
+    /// Whether a replica has the stream up to there, where any follows.
+    pub(crate) fn is_followed(&self, offset: u64) -> bool {
+        let replicas = self.journal.replicas.ids.iter();
+        let replicas = replicas.filter_map(|id| self.sessions.clients.get(*id)?.replica.as_deref());
+        let mut online = replicas
+            .filter(|replica| replica.state == ReplicaState::Online)
+            .peekable();
+        online.peek().is_none() || online.any(|replica| replica.acked >= offset)
+    }
+
     /// How many replicas have not yet said that they have the whole stream.
     pub(crate) fn lagging_replicas(&self) -> usize {
         let offset = self.journal.replicas.offset();

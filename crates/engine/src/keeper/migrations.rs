@@ -362,6 +362,8 @@ impl Export {
 pub(crate) struct Import {
     /// The connection from the source.
     pub(crate) client: Option<ClientId>,
+    /// Up to where replicas are to have the stream before the source is asked, and since when that is waited for.
+    pub(crate) followed: Option<(u64, u64)>,
     /// When the source was asked whether the slots may be claimed ([`crate::Now::mono_ms`]).
     pub(crate) asked_ms: Option<u64>,
     /// How the job ends once what it brought is gone.

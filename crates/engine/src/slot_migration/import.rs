@@ -10,6 +10,8 @@ use crate::{ClientId, Engine};
 
 /// The source holds writes back for 2 s at least after it was asked. A grant that is acted on later may come too late.
 const GRANT_MS: u64 = 1500;
+/// For how long a replica may take to have what was imported. The source holds writes back meanwhile.
+const FOLLOWED_MS: u64 = 1000;
 /// Keys that are deleted at once of what an import has brought.
 const KEYS_AT_ONCE: u64 = 20_000;
 
@@ -105,7 +107,16 @@ impl Engine {
                 self.say(id, "REQUEST-PAUSE");
                 self.set_migration_state(id, State::WaitingForPaused);
             }
-            (b"PAUSED", State::WaitingForPaused) => self.ask_for_slots(id),
+            (b"PAUSED", State::WaitingForPaused) => {
+                let since_ms = self.now.mono_ms;
+                let offset = self.journal.replicas.offset();
+                let job = self.keeper.migrations.job_mut(id);
+                if let Some(import) = job.and_then(super::Job::import_mut) {
+                    import.followed = Some((offset, since_ms));
+                }
+                self.ask_for_acks();
+                self.ask_once_followed(id);
+            }
             // The turn's end does what follows.
             (b"FAILOVER-GRANTED", State::FailoverRequested) => {
                 self.set_migration_state(id, State::ImportGranted);
@@ -121,6 +132,22 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// The source deletes its keys once the slots are claimed, and its replicas do: one of ours has to have them, or what clients were
+    /// told to be on two nodes is on one.
+    pub(super) fn ask_once_followed(&mut self, id: JobId) {
+        let job = self.keeper.migrations.job(id);
+        let Some((offset, since_ms)) = job.and_then(Job::import).and_then(|import| import.followed)
+        else {
+            return;
+        };
+        if self.is_followed(offset) {
+            self.ask_for_slots(id);
+        } else if self.now.mono_ms.saturating_sub(since_ms) > FOLLOWED_MS {
+            let why = "No replica has received what was imported";
+            self.finish_migration(id, State::Failed, Some(why));
+        }
     }
 
     /// The source holds writes back, and all that it had is here.
