@@ -163,7 +163,7 @@ fn a_copy_tells_all_of_a_stream() {
         "XTRIM s MAXLEN 4",
         "XGROUP CREATECONSUMER s g idle",
     ] {
-        master.text(line);
+        assert!(!master.text(line).starts_with("ERR"), "{line}");
     }
     let told = |server: &Daemon| server.text("XINFO STREAM s FULL");
     let before = told(&master);
