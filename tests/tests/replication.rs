@@ -516,6 +516,33 @@ fn request(replica: &mut BufReader<TcpStream>) -> Vec<String> {
 }
 
 #[test]
+fn a_replica_that_hung_has_what_its_primary_had_sent_before_it_was_killed() {
+    const KEYS: usize = 500;
+    let primary = TcpListener::bind("127.0.0.1:0").unwrap();
+    primary.set_nonblocking(true).unwrap();
+    let port = primary.local_addr().unwrap().port();
+    let slave = Daemon::server(&format!("{QUIET}\nslaveof 127.0.0.1 {port}"));
+    let (mut replica, _) = greets(&primary);
+    let mut copy = format!("+FULLRESYNC {} 0\r\n$18\r\n", "a".repeat(40)).into_bytes();
+    copy.extend_from_slice(b"REDIS0009\xff\0\0\0\0\0\0\0\0");
+    replica.get_mut().write_all(&copy).unwrap();
+    wait_link(&slave);
+    // Its acknowledgement is not read: to close the connection now is to reset it.
+    replica.get_ref().peek(&mut [0]).unwrap();
+    slave.signal("STOP");
+    let writes = (0..KEYS).map(|key| format!("SET {key} {}\r\n", "v".repeat(100)));
+    let stream = format!("SELECT 0\r\n{}", writes.collect::<String>());
+    replica.get_mut().write_all(stream.as_bytes()).unwrap();
+    // Until its next acknowledgement is due, which it tries before it has read all.
+    std::thread::sleep(Duration::from_millis(1100));
+    drop((replica, primary));
+    slave.signal("CONT");
+    wait_until("what had come is there", || {
+        slave.text("DBSIZE") == KEYS.to_string()
+    });
+}
+
+#[test]
 fn a_replica_does_not_go_on_behind_a_command_that_it_cannot_apply() {
     let primary = TcpListener::bind("127.0.0.1:0").unwrap();
     primary.set_nonblocking(true).unwrap();

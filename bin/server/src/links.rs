@@ -43,14 +43,18 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
     }
     shell.turn(|engine| engine.link_opened(link, Ok(())));
     let mut buffer = vec![0; READ_BYTES];
+    // The other side takes nothing any more. What it sent before is here still: a replica may be elected with it.
+    let mut deaf = false;
     loop {
         let may_read = work.queue.may_read(buffer.len());
         tokio::select! {
             () = work.queue.limited.notified() => {}
             bytes = work.bytes.recv() => match bytes {
+                Some(_) if deaf => {}
                 Some(bytes) => {
-                    if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
-                        break;
+                    deaf = stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err();
+                    if deaf {
+                        continue;
                     }
                     work.queue.bytes.set(work.queue.bytes.get().saturating_sub(bytes.len()));
                     shell.engine.borrow_mut().link_sent(link, bytes.len());
