@@ -207,7 +207,8 @@ fn set_if(
 /// Writes a string.
 fn put(ctx: &mut Ctx<'_>, key: &[u8], value: StrNew<'_>, expiry: Expiry<'_>) {
     let db = ctx.keyspace.db(ctx.db);
-    let kept = (expiry == Expiry::Keep)
+    // What has expired has no time left that could stay.
+    let kept = (expiry == Expiry::Keep && db.exists(key))
         .then(|| db.expire_ms(key))
         .flatten();
     db.set_str(key, value);

@@ -56,6 +56,19 @@ fn who_waits_is_not_served_a_key_that_has_expired() {
 }
 
 #[test]
+fn a_value_that_is_to_keep_its_time_lasts_where_the_old_one_has_expired() {
+    for command in ["SET k new KEEPTTL", "MSETEX 1 k new KEEPTTL"] {
+        let mut server = Server::new();
+        let a = server.a;
+        server.run(a, &["SET", "k", "old", "PX", "5"]);
+        at(&mut server, 10);
+        server.run(a, &command.split(' ').collect::<Vec<_>>());
+        assert_eq!(server.run(a, &["GET", "k"]), "$3\r\nnew\r\n", "{command}");
+        assert_eq!(server.run(a, &["PTTL", "k"]), ":-1\r\n");
+    }
+}
+
+#[test]
 fn debug_looks_inside() {
     let mut server = Server::new();
     let a = server.a;
