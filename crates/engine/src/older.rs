@@ -1,7 +1,8 @@
 //! Replicas of older releases: what they are told instead of commands that they do not know, and how far they may follow.
 //!
-//! The stream is one for all replicas, so it is written as the oldest of them needs it: as `rdb-version` has it, where that is set, and for
-//! 2.8 once a replica came that announced nothing of 4.0's. The append-only file is written as ever.
+//! The stream is one for all replicas, so it is written as the oldest of them needs it: as `rdb-version` has it, where that is set, and
+//! otherwise in what all replicas know that came. One that announces nothing of 4.0's counts as 2.8, one that does not say its version as a
+//! Redis. The append-only file is written as ever.
 
 use commands::older::{NewerCommand, Piece, Release};
 use commands::table::{Key, KeyFlags, find_keys};
@@ -16,8 +17,6 @@ use crate::{ClientId, Engine};
 
 /// A payload of more bytes is an argument that no release before 7.0 takes.
 const MOST_PAYLOAD_BYTES: usize = 512 << 20;
-/// The first version that reads dumps of today: 9.0.0.
-const FIRST_WITH_TIMED_FIELDS: u32 = 0x0009_0000;
 /// So long a replica is refused whose copy has just failed, milliseconds. It would ask every second, for a fork each time.
 const REST_MS: u64 = 10_000;
 /// What such a replica is answered.
@@ -85,7 +84,7 @@ impl Engine {
         (release < Release::TODAY).then_some(release)
     }
 
-    /// Whether a client is a replica that the stream is written for as it is.
+    /// Whether a client is a replica that the stream is written in older words for.
     fn needs_level(&self, id: ClientId) -> bool {
         let Some(level) = &self.journal.replicas.older.level else {
             return false;
@@ -159,7 +158,7 @@ impl Engine {
             match told.version {
                 0 if told.rdb_channel => DumpReader::Common,
                 0 => DumpReader::Unnamed,
-                1..FIRST_WITH_TIMED_FIELDS => DumpReader::Common,
+                number if Release::of_number(number) < Release::V9_0 => DumpReader::Common,
                 _ => DumpReader::Today,
             }
         } else if self.is_old_replica(id) {
