@@ -1,6 +1,8 @@
 //! Commands as bytes of the file: arrays of bulk strings. What a command must be rewritten to before (an EXPIRE to a PEXPIREAT) was
 //! decided by who executed it.
 
+use resp::put_length;
+
 /// Appends commands to a buffer, with a SELECT wherever the database changes.
 #[derive(Clone, Debug, Default)]
 pub struct Encoder {
@@ -44,7 +46,7 @@ where
     I::IntoIter: ExactSizeIterator,
 {
     let args = args.into_iter();
-    put_count(out, b'*', args.len());
+    put_length(out, b'*', args.len());
     for arg in args {
         put_bulk(out, arg);
     }
@@ -57,16 +59,9 @@ pub fn encode_timestamp(out: &mut Vec<u8>, unix_s: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends `*3` or `$5` and the end of the line.
-pub(crate) fn put_count(out: &mut Vec<u8>, prefix: u8, count: usize) {
-    out.push(prefix);
-    out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Appends a bulk string.
 pub(crate) fn put_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_count(out, b'$', bytes.len());
+    put_length(out, b'$', bytes.len());
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
 }

@@ -4,9 +4,10 @@
 use std::io::{self, Write};
 
 use resp::number::DoubleBuffer;
+use resp::put_length;
 use store::{HashRef, Keyspace, Str, Value};
 
-use crate::encode::{encode_timestamp, put_bulk, put_count};
+use crate::encode::{encode_timestamp, put_bulk};
 
 /// How many elements, members or pairs one command carries at most.
 pub const ITEMS_PER_COMMAND: usize = 64;
@@ -253,7 +254,7 @@ impl<W: Write> Rewriter<W> {
     }
 
     pub(crate) fn begin(&mut self, args: usize, name: &[u8]) {
-        put_count(&mut self.buffer, b'*', args);
+        put_length(&mut self.buffer, b'*', args);
         put_bulk(&mut self.buffer, name);
     }
 
@@ -267,7 +268,7 @@ impl<W: Write> Rewriter<W> {
             put_bulk(&mut self.buffer, bytes);
             return Ok(());
         }
-        put_count(&mut self.buffer, b'$', bytes.len());
+        put_length(&mut self.buffer, b'$', bytes.len());
         self.flush()?;
         // In pieces, so that the sink sees the same rhythm whatever the values are.
         for piece in bytes.chunks(BUFFER_BYTES) {

@@ -9,7 +9,7 @@ mod place;
 mod rewrite;
 
 use aof::{MANIFEST_SUFFIX, Manifest, PartFile};
-use commands::{Error, args};
+use commands::Error;
 use conf::AppendFsync;
 pub(crate) use rewrite::bgrewriteaof;
 
@@ -30,39 +30,14 @@ impl Engine {
         if aof.state == State::Off || aof.file.is_none() {
             return;
         }
-        let name = self
-            .index
-            .find(words[0])
-            .map_or("", |entry| entry.command.name);
         let now_s = self.now.unix_ms() / 1000;
         if self.config.aof_timestamp_enabled && aof.stamped_s < now_s {
             aof.stamped_s = now_s;
             aof::encode_timestamp(aof.unwritten.end(), now_s);
         }
         let db = db.map(|db| u32::try_from(db).unwrap_or(u32::MAX));
-        let mut put = |words: &[&[u8]]| {
-            aof.encoder
-                .append(aof.unwritten.end(), db, words.iter().copied());
-        };
-        let now_ms = i64::try_from(self.now.unix_ms()).unwrap_or(i64::MAX);
-        match absolute(name, words, now_ms) {
-            None => put(words),
-            Some((value, at_ms)) => {
-                let key = words[1];
-                match value {
-                    Value::Stays => {}
-                    Value::Set(value) => put(&[b"SET", key, value]),
-                    Value::Restored(payload) => {
-                        put(&[&[words[0], key, b"0"], payload].concat());
-                    }
-                }
-                put(&[
-                    b"PEXPIREAT",
-                    key,
-                    itoa::Buffer::new().format(at_ms).as_bytes(),
-                ]);
-            }
-        }
+        aof.encoder
+            .append(aof.unwritten.end(), db, words.iter().copied());
         aof.unflushed = true;
     }
 
@@ -679,97 +654,5 @@ impl Drop for Syncing {
         if let Err(reason) = self.0.sync() {
             tracing::warn!("Fail to fsync the AOF file: {reason}");
         }
-    }
-}
-
-/// What a command that gives a key its time of expiry does to its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Value<'a> {
-    Stays,
-    Set(&'a [u8]),
-    /// By this payload, and the options behind it.
-    Restored(&'a [&'a [u8]]),
-}
-
-/// The forms of commands that hold a relative time, or seconds: the value, and the time in Unix milliseconds. None where the command
-/// is written as it is.
-fn absolute<'a>(name: &str, words: &'a [&'a [u8]], now_ms: i64) -> Option<(Value<'a>, i64)> {
-    let number = |word: &[u8]| args::int(word).ok();
-    let seconds = |word: &[u8]| Some(number(word)?.saturating_mul(1000));
-    let (value, at_ms) = match (name, words) {
-        ("expire", [_, _, time]) => (Value::Stays, now_ms.saturating_add(seconds(time)?)),
-        ("pexpire", [_, _, time]) => (Value::Stays, now_ms.saturating_add(number(time)?)),
-        ("expireat", [_, _, time]) => (Value::Stays, seconds(time)?),
-        ("setex", [_, _, time, value]) => {
-            (Value::Set(value), now_ms.saturating_add(seconds(time)?))
-        }
-        ("psetex", [_, _, time, value]) => {
-            (Value::Set(value), now_ms.saturating_add(number(time)?))
-        }
-        ("restore" | "restore-asking", [_, _, time, payload @ ..]) => {
-            if payload.iter().skip(1).any(|word| args::is(word, "ABSTTL")) {
-                return None;
-            }
-            let time = number(time).filter(|time| *time > 0)?;
-            (Value::Restored(payload), now_ms.saturating_add(time))
-        }
-        ("set", [_, _, value, options @ ..]) => {
-            let after = |unit: &str| {
-                let at = options.iter().position(|word| args::is(word, unit))?;
-                options.get(at + 1)
-            };
-            let time = match (after("EX"), after("PX")) {
-                (Some(time), _) => seconds(time)?,
-                (None, Some(time)) => number(time)?,
-                (None, None) => return None,
-            };
-            (Value::Set(value), now_ms.saturating_add(time))
-        }
-        _ => return None,
-    };
-    Some((value, at_ms))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn translate(line: &str) -> String {
-        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let name = line.split(' ').next().unwrap_or_default().to_lowercase();
-        match absolute(&name, &words, 1_000_000) {
-            None => "as is".to_owned(),
-            Some((value, at_ms)) => {
-                let value = match value {
-                    Value::Stays => "-".into(),
-                    Value::Set(value) => String::from_utf8_lossy(value),
-                    Value::Restored(words) => String::from_utf8_lossy(&words.join(&b' '))
-                        .into_owned()
-                        .into(),
-                };
-                format!("{value} {at_ms}")
-            }
-        }
-    }
-
-    #[test]
-    fn relative_times_and_seconds_become_milliseconds_since_the_epoch() {
-        assert_eq!(translate("EXPIRE k 10"), "- 1010000");
-        assert_eq!(translate("PEXPIRE k 10"), "- 1000010");
-        assert_eq!(translate("EXPIREAT k 10"), "- 10000");
-        assert_eq!(translate("PEXPIREAT k 10"), "as is");
-        assert_eq!(translate("SETEX k 10 v"), "v 1010000");
-        assert_eq!(translate("PSETEX k 10 v"), "v 1000010");
-        assert_eq!(translate("SET k v"), "as is");
-        assert_eq!(translate("SET k v NX"), "as is");
-        assert_eq!(translate("SET k ex NX eX 10"), "ex 1010000");
-        assert_eq!(translate("SET k v px 10 XX"), "v 1000010");
-        assert_eq!(translate("RESTORE k 10 p REPLACE"), "p REPLACE 1000010");
-        assert_eq!(translate("RESTORE k 10 p absttl"), "as is");
-        assert_eq!(translate("RESTORE k 0 p"), "as is");
-        assert_eq!(
-            translate("EXPIRE k 9223372036854775807"),
-            "- 9223372036854775807"
-        );
     }
 }

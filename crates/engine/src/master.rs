@@ -18,6 +18,8 @@ pub(crate) mod requests;
 
 /// How far the stream goes on between two looks at what is kept of it.
 const LOOK_BYTES: u64 = 256 * 1024;
+/// The memory that stays for the next command of the stream.
+const KEPT_BYTES: usize = 4096;
 
 impl Engine {
     /// Whether what is done here goes into the stream. A replica hands on that of its primary, and adds nothing to it.
@@ -30,8 +32,8 @@ impl Engine {
         if !self.writes_stream() {
             return;
         }
-        let mut out =
-            Vec::with_capacity(32 + words.iter().map(|word| word.len() + 16).sum::<usize>());
+        let mut out = std::mem::take(&mut self.journal.encoded);
+        out.clear();
         if let Some(db) = db
             && self.journal.replicas.selected != Some(db)
         {
@@ -43,6 +45,9 @@ impl Engine {
         }
         aof::encode_command(&mut out, words.iter().copied());
         self.feed_stream(&out);
+        if out.capacity() <= KEPT_BYTES {
+            self.journal.encoded = out;
+        }
         self.note_newer(words[0]);
     }
 

@@ -23,5 +23,5 @@ pub mod reply;
 pub mod request;
 mod scan;
 
-pub use reply::{OpenArray, Protocol, Reply, Spare};
+pub use reply::{OpenArray, Protocol, Reply, Spare, put_length};
 pub use request::{ArgsScratch, Batch, Limits, Parser, PendingBulk, ProtocolError};

@@ -384,17 +384,7 @@ impl Reply {
     }
 
     fn length(&mut self, kind: u8, length: usize) {
-        #[expect(clippy::cast_possible_truncation, reason = "below a hundred")]
-        let digits = [b'0' + (length / 10 % 10) as u8, b'0' + (length % 10) as u8];
-        if length < 10 {
-            self.buffer
-                .extend_from_slice(&[kind, digits[1], b'\r', b'\n']);
-        } else if length < 100 {
-            self.buffer
-                .extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
-        } else {
-            self.header(kind, i64::try_from(length).unwrap_or(i64::MAX));
-        }
+        put_length(&mut self.buffer, kind, length);
     }
 
     fn header(&mut self, kind: u8, value: i64) {
@@ -590,6 +580,20 @@ impl Reply {
         // Writing into a string does not fail.
         let _ = line.write_fmt(text);
         self.err(line);
+    }
+}
+
+/// Appends `*3`, `$5` or another type byte with a length, and the end of the line.
+#[inline]
+pub fn put_length(out: &mut Vec<u8>, kind: u8, length: usize) {
+    #[expect(clippy::cast_possible_truncation, reason = "below a hundred")]
+    let digits = [b'0' + (length / 10 % 10) as u8, b'0' + (length % 10) as u8];
+    if length < 10 {
+        out.extend_from_slice(&[kind, digits[1], b'\r', b'\n']);
+    } else if length < 100 {
+        out.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
+    } else {
+        out.extend_from_slice(Header::new().write(kind, i64::try_from(length).unwrap_or(i64::MAX)));
     }
 }
 

@@ -576,6 +576,39 @@ fn a_replica_that_comes_hears_times_as_they_are_though_nobody_did_before() {
 }
 
 #[test]
+fn a_time_to_live_goes_out_as_the_time_of_its_end() {
+    let mut server = Server::with(config());
+    let a = server.a;
+    let replica = attach(&mut server, 7001);
+    for (line, told) in [
+        ("SETEX k 10 v", "PXAT"),
+        ("PSETEX k 10000 v", "PXAT"),
+        ("SET k ex EX 10", "PXAT"),
+        ("SET k px XX px 10000", "PXAT"),
+        ("SET k v EXAT 2000000000", "PXAT"),
+        ("EXPIRE k 10", "PEXPIREAT"),
+        ("PEXPIRE k 10000", "PEXPIREAT"),
+        ("EXPIREAT k 2000000000", "PEXPIREAT"),
+        ("GETEX k EX 10", "PEXPIREAT"),
+    ] {
+        let before = server.engine.stream(replica).len();
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = server.run(a, &words);
+        assert!(!answer.starts_with('-'), "{line}: {answer}");
+        let heard = String::from_utf8_lossy(&server.engine.stream(replica)[before..]).into_owned();
+        assert!(heard.contains(told), "{line}: {heard}");
+        assert!(!heard.contains("\r\n10\r\n"), "{line}: {heard}");
+    }
+    let dump = server.run_bytes(a, &[b"DUMP", b"k"]);
+    let payload = dump.splitn(2, |byte| *byte == b'\n').nth(1).unwrap();
+    let payload = payload.strip_suffix(b"\r\n").unwrap();
+    let answer = server.run_bytes(a, &[b"RESTORE", b"r", b"10000", payload]);
+    assert_eq!(answer, b"+OK\r\n");
+    let heard = String::from_utf8_lossy(server.engine.stream(replica)).into_owned();
+    assert!(heard.ends_with("ABSTTL\r\n"), "{heard}");
+}
+
+#[test]
 fn a_failover_whose_answer_was_lost_is_answered_again() {
     let mut server = Server::with(config());
     let a = server.a;
