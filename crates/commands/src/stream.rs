@@ -125,7 +125,15 @@ pub(crate) fn end_id(word: &[u8]) -> Result<StreamId, Error> {
 // ---- replies -------------------------------------------------------------------------------------------------------------
 
 pub(crate) fn reply_id(reply: &mut Reply, id: StreamId) {
-    reply.bulk_display(id);
+    /// Two numbers of 64 bits, and the dash between them.
+    const LONGEST: usize = 20 + 1 + 20;
+    let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (ms, seq) = (ms.format(id.ms).as_bytes(), seq.format(id.seq).as_bytes());
+    let mut text = [b'-'; LONGEST];
+    text[..ms.len()].copy_from_slice(ms);
+    let end = ms.len() + 1 + seq.len();
+    text[ms.len() + 1..end].copy_from_slice(seq);
+    reply.bulk(&text[..end]);
 }
 
 fn reply_str(reply: &mut Reply, text: Str<'_>) {
@@ -341,10 +349,10 @@ pub(crate) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     reply_id(ctx.reply, id);
     ctx.changed(key, EventClass::Stream, "xadd");
     ctx.effects.key_ready(ctx.db, key);
-    let mut rewritten = (new != NewId::Given(id)).then(|| (id_at, id.to_string()));
     let threshold = trim_after_add(ctx, key, options.trim);
-    if threshold.is_some() || rewritten.is_some() {
-        let instead = rewritten.take().into_iter();
+    if !ctx.effects.unheard && (threshold.is_some() || new != NewId::Given(id)) {
+        let rewritten = (new != NewId::Given(id)).then(|| (id_at, id.to_string()));
+        let instead = rewritten.into_iter();
         propagate_with(
             ctx,
             args,
@@ -358,9 +366,10 @@ pub(crate) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
 /// Trims after XADD; the threshold that does the same without `~`, where that was said.
 fn trim_after_add(ctx: &mut Ctx<'_>, key: &[u8], trim: Option<Trim>) -> Option<String> {
     let trim = trim?;
+    let unheard = ctx.effects.unheard;
     let stream = write(ctx, key).ok()??;
     let trimmed = stream.trim(trim);
-    let exact = exact_threshold(stream, trim);
+    let exact = (!unheard).then(|| exact_threshold(stream, trim)).flatten();
     if trimmed.count > 0 {
         ctx.event(key, EventClass::Stream, "xtrim");
     }

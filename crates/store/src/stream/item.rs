@@ -8,7 +8,12 @@
 //! 0xf8..=0xff  an integer from 128 to 2175: three bits here, eight in the next byte
 //! ```
 
+use smallvec::SmallVec;
+
 use crate::{Str, int};
+
+/// Bytes that are put together for a node: those of most entries need no memory of their own.
+pub(super) type Fresh = SmallVec<[u8; 128]>;
 
 const SHORT: u8 = 0x80;
 const SHORT_MAX: usize = 0x6f;
@@ -24,7 +29,7 @@ const ELEVEN_TO: i64 = ELEVEN_FROM + 0x7ff;
 /// # Panics
 /// When there are 2^32 bytes or more: the caller bounds what goes into a node.
 #[inline]
-pub(super) fn push(to: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn push(to: &mut Fresh, bytes: &[u8]) {
     match int::parse(bytes) {
         Some(value) => push_int(to, value),
         None => {
@@ -39,7 +44,7 @@ pub(super) fn push(to: &mut Vec<u8>, bytes: &[u8]) {
     clippy::cast_sign_loss,
     reason = "each arm has checked the range"
 )]
-fn push_int(to: &mut Vec<u8>, value: i64) {
+fn push_int(to: &mut Fresh, value: i64) {
     match value {
         0..ELEVEN_FROM => to.push(value as u8),
         ELEVEN_FROM..=ELEVEN_TO => {
@@ -62,7 +67,7 @@ fn push_int(to: &mut Vec<u8>, value: i64) {
 }
 
 #[inline]
-fn push_head(to: &mut Vec<u8>, len: usize) {
+fn push_head(to: &mut Fresh, len: usize) {
     #[expect(clippy::cast_possible_truncation, reason = "each arm has checked")]
     if len <= SHORT_MAX {
         to.push(SHORT | len as u8);
@@ -156,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn comes_back(bytes: &[u8]) -> usize {
-        let mut stored = vec![0xaa];
+        let mut stored = Fresh::from_slice(&[0xaa]);
         push(&mut stored, bytes);
         let (seen, end) = read(&stored, 1);
         assert_eq!(seen.bytes(&mut [0; 20]), bytes);

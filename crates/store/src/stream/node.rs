@@ -21,7 +21,7 @@
 //! bytes out; one at the front is left behind `first` until half of the block is such.
 
 use super::StreamId;
-use super::item;
+use super::item::{self, Fresh};
 use crate::thin::{MAX_USED, Thin};
 use crate::{Limits, Str};
 
@@ -83,7 +83,7 @@ pub(super) struct Cursor<'a> {
 impl Node {
     /// A node without entries whose entries may share these names.
     fn new<'f>(names: impl Iterator<Item = &'f [u8]> + Clone) -> Self {
-        let mut head = Vec::new();
+        let mut head = Fresh::new();
         push_varint(&mut head, names.clone().count());
         names.for_each(|name| item::push(&mut head, name));
         let first = offset(head.len());
@@ -128,7 +128,7 @@ impl Node {
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
     ) {
         let own = !self.shares(fields.clone().map(|(name, _)| name));
-        let mut entry = Vec::with_capacity(128);
+        let mut entry = Fresh::new();
         push_id(&mut entry, base, id, own);
         if own {
             push_varint(&mut entry, fields.clone().count());
@@ -380,7 +380,7 @@ fn offset(at: usize) -> u32 {
     u32::try_from(at).expect("a node has less than 4 GB")
 }
 
-fn push_id(to: &mut Vec<u8>, base: StreamId, id: StreamId, own: bool) {
+fn push_id(to: &mut Fresh, base: StreamId, id: StreamId, own: bool) {
     let ms = id.ms - base.ms;
     let seq = if ms == 0 { id.seq - base.seq } else { id.seq };
     let (ms_code, seq_code) = (width_code(ms), width_code(seq));
@@ -405,7 +405,7 @@ fn read_number(bytes: &[u8], at: usize, code: u8) -> (u64, usize) {
     (u64::from_le_bytes(word), at + width)
 }
 
-fn push_varint(to: &mut Vec<u8>, mut number: usize) {
+fn push_varint(to: &mut Fresh, mut number: usize) {
     while number >= 0x80 {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
         to.push(number as u8 | 0x80);
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn varints_and_widths() {
         for number in [0, 1, 127, 128, 300, 1 << 20, usize::MAX >> 1] {
-            let mut bytes = vec![9];
+            let mut bytes = Fresh::from_slice(&[9]);
             push_varint(&mut bytes, number);
             assert_eq!(read_varint(&bytes, 1), (number, bytes.len()));
         }
