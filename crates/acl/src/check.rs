@@ -305,8 +305,7 @@ fn check_key(patterns: &[KeyPattern], request: &Request<'_>, key: Key) -> Result
         write: key.flags.has(WRITES),
     };
     let name = request.args[key.at];
-    let allowed =
-        |pattern: &KeyPattern| pattern.access.covers(wanted) && glob::matches(&pattern.glob, name);
+    let allowed = |pattern: &KeyPattern| pattern.access.covers(wanted) && pattern.matches(name);
     if patterns.iter().any(allowed) {
         return Ok(());
     }

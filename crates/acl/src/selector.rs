@@ -26,6 +26,27 @@ impl Access {
 pub(crate) struct KeyPattern {
     pub(crate) access: Access,
     pub(crate) glob: Box<[u8]>,
+    /// It is so many bytes of plain text, and stars: what most patterns are.
+    plain: Option<usize>,
+}
+
+impl KeyPattern {
+    fn new(access: Access, glob: &[u8]) -> Self {
+        Self {
+            access,
+            glob: glob.into(),
+            plain: resp::glob::plain_prefix(glob).map(<[u8]>::len),
+        }
+    }
+
+    /// Whether it is for this key.
+    #[inline]
+    pub(crate) fn matches(&self, key: &[u8]) -> bool {
+        match self.plain {
+            Some(length) => key.starts_with(&self.glob[..length]),
+            None => resp::glob::matches(&self.glob, key),
+        }
+    }
 }
 
 /// What is allowed: everything, or what is listed.
@@ -183,10 +204,7 @@ impl Selector {
                 known.access.read |= access.read;
                 known.access.write |= access.write;
             }
-            None => patterns.push(KeyPattern {
-                access,
-                glob: glob.into(),
-            }),
+            None => patterns.push(KeyPattern::new(access, glob)),
         }
         Ok(())
     }

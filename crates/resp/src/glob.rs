@@ -18,6 +18,21 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     matches_with(pattern, text, false)
 }
 
+/// Of a pattern that is plain text with stars at its end: the text, which is all that has to be compared.
+///
+/// ```
+/// use resp::glob::plain_prefix;
+/// assert_eq!(plain_prefix(b"user:*"), Some(&b"user:"[..]));
+/// assert_eq!(plain_prefix(b"user:?*"), None);
+/// assert_eq!(plain_prefix(b"user"), None);
+/// ```
+#[must_use]
+pub fn plain_prefix(pattern: &[u8]) -> Option<&[u8]> {
+    let plain = pattern.iter().position(|byte| b"*?[\\".contains(byte))?;
+    let (text, rest) = pattern.split_at(plain);
+    rest.iter().all(|byte| *byte == b'*').then_some(text)
+}
+
 /// As [`matches`], where `A` and `a` are the same when `ignore_case` is set. Only ASCII letters have case; a letter
 /// escaped inside a class (`[\A]`) keeps its own even then, as in Redis.
 #[must_use]
@@ -217,6 +232,14 @@ mod tests {
         fn agrees_with_the_definition(pattern in "[ab*?\\[\\]^\\\\A-]{0,10}", text in "[abAB\\]-]{0,8}", ignore_case: bool) {
             let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
             prop_assert_eq!(matches_with(pattern, text, ignore_case), naive(pattern, text, ignore_case));
+        }
+
+        #[test]
+        fn plain_text_and_stars_match_what_begins_so(pattern in "[ab*?]{0,4}\\*{0,2}", text in "[ab]{0,5}") {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            if let Some(prefix) = plain_prefix(pattern) {
+                prop_assert_eq!(text.starts_with(prefix), naive(pattern, text, false));
+            }
         }
 
         #[test]
