@@ -130,10 +130,19 @@ pub struct Effects {
 impl Effects {
     /// `key` of database `db` was changed: one change more, WATCH learns of it, and the event goes out.
     /// Every successful write calls this once per key.
+    #[inline]
     pub fn changed(&mut self, db: usize, key: &[u8], class: EventClass, event: &'static str) {
         self.dirty += 1;
-        self.touch(db, key);
-        self.event(db, key, class, event);
+        if self.watching || self.wants(class) {
+            self.touch(db, key);
+            self.event(db, key, class, event);
+        }
+    }
+
+    /// Whether anybody wants events of a class.
+    #[inline]
+    fn wants(&self, class: EventClass) -> bool {
+        self.notify_mask & class as u16 != 0
     }
 
     /// The event of a key that a door of the keyspace remembered.
@@ -146,6 +155,7 @@ impl Effects {
     }
 
     /// WATCH learns that `key` was changed.
+    #[inline(never)]
     pub fn touch(&mut self, db: usize, key: &[u8]) {
         if self.watching {
             self.touched.push((db, key.into()));
@@ -153,8 +163,9 @@ impl Effects {
     }
 
     /// An event without a change of its own (the `del` after the last element went).
+    #[inline(never)]
     pub fn event(&mut self, db: usize, key: &[u8], class: EventClass, name: &'static str) {
-        if self.notify_mask & class as u16 != 0 {
+        if self.wants(class) {
             self.events.push(KeyEvent {
                 class,
                 name,
