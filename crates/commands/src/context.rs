@@ -113,14 +113,13 @@ impl Ctx<'_> {
         step: usize,
         mut each: impl FnMut(&mut Self, usize),
     ) {
-        if args.len() <= 1 + step {
-            return each(self, 1);
-        }
+        // One key is not worth the effort.
+        let several = args.len() > 1 + step;
         let mut places = [None; PREFETCH_WINDOW];
         for from in (1..args.len()).step_by(step * PREFETCH_WINDOW) {
             let window = || (from..args.len()).step_by(step).take(PREFETCH_WINDOW);
             let db = self.keyspace.db(self.db);
-            for (at, place) in window().zip(&mut places) {
+            for (at, place) in window().zip(&mut places).filter(|_| several) {
                 *place = Some(db.prefetch(args[at]));
             }
             for (_, place) in window().zip(places) {
@@ -128,12 +127,12 @@ impl Ctx<'_> {
             }
             for (at, place) in window().zip(places) {
                 if let Some(place) = place {
-                    self.keyspace.db(self.db).remember_hash(args[at], place);
+                    self.keyspace.db(self.db).remember_place(args[at], place);
                 }
                 each(self, at);
             }
         }
-        self.keyspace.db(self.db).forget_hash();
+        self.keyspace.db(self.db).forget_place();
     }
 
     /// The command has found nothing and waits for one of these keys, where its client may wait: then it is run again when a key has got
@@ -174,6 +173,7 @@ impl Ctx<'_> {
     }
 
     /// Tells of keys that are new so far, before what follows: for commands that may make several.
+    #[inline]
     pub fn tell_noted(&mut self) {
         let db = self.keyspace.db(self.db);
         if db.has_noted() {
@@ -184,6 +184,7 @@ impl Ctx<'_> {
     }
 
     /// One change to `key` of the selected database: see [`Effects::changed`].
+    #[inline]
     pub fn changed(&mut self, key: &[u8], class: crate::EventClass, event: &'static str) {
         self.effects.changed(self.db, key, class, event);
     }

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::db::Prefetched;
+
 /// What a door does with a key whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpiryMode {
@@ -60,8 +62,8 @@ struct Inner {
     expired: Cell<bool>,
     garbage: Cell<bool>,
     stream_gone: Cell<bool>,
-    /// Where a key lies whose hash is known, how long it is, and the hash. No key lies at zero.
-    hashed: Cell<(usize, usize, u64)>,
+    /// Where a key lies whose place is known, how long it is, and the place. No key lies at zero.
+    placed: Cell<(usize, usize, Prefetched)>,
 }
 
 impl Clock {
@@ -85,7 +87,7 @@ impl Clock {
             usage: Cell::new(Usage::Recency),
             notes: Cell::new(Notes::default()),
             dice: Cell::new(0x9e37_79b9_7f4a_7c15),
-            hashed: Cell::new((0, 0, 0)),
+            placed: Cell::new((0, 0, Prefetched::default())),
         }))
     }
 
@@ -98,6 +100,13 @@ impl Clock {
     /// Sets the time, in milliseconds since the Unix epoch.
     pub fn set_unix_ms(&self, unix_ms: u64) {
         self.0.unix_ms.set(unix_ms);
+    }
+
+    /// Whether [`Clock::take_expired`] will say yes.
+    #[must_use]
+    #[inline]
+    pub fn has_expired(&self) -> bool {
+        self.0.expired.get()
     }
 
     /// Whether some database has keys for [`crate::Db::take_expired`] since the last call: the check that every command pays.
@@ -130,25 +139,26 @@ impl Clock {
         self.0.stream_gone.set(true);
     }
 
-    /// The hash of a key: the one that was remembered, where it is the very same slice.
+    /// The place of this very slice, if it is known.
     #[inline]
-    pub(crate) fn hash_of(&self, key: &[u8]) -> u64 {
-        let (at, length, hash) = self.0.hashed.get();
-        if at == key.as_ptr().addr() && length == key.len() {
-            debug_assert_eq!(hash, crate::table::hash(key), "the slice was changed");
-            return hash;
-        }
-        crate::table::hash(key)
+    pub(crate) fn known_place(&self, key: &[u8]) -> Option<Prefetched> {
+        let (at, length, place) = self.0.placed.get();
+        let known = at == key.as_ptr().addr() && length == key.len();
+        debug_assert!(
+            !known || place.hash == crate::table::hash(key),
+            "the slice was changed"
+        );
+        known.then_some(place)
     }
 
     #[inline]
-    pub(crate) fn remember_hash(&self, key: &[u8], hash: u64) {
-        self.0.hashed.set((key.as_ptr().addr(), key.len(), hash));
+    pub(crate) fn remember_place(&self, key: &[u8], place: Prefetched) {
+        self.0.placed.set((key.as_ptr().addr(), key.len(), place));
     }
 
     #[inline]
-    pub(crate) fn forget_hash(&self) {
-        self.0.hashed.set((0, 0, 0));
+    pub(crate) fn forget_place(&self) {
+        self.0.placed.set((0, 0, Prefetched::default()));
     }
 
     /// How many reads found their key, and how many did not.

@@ -6,7 +6,7 @@ use hash_slot::SLOT_COUNT;
 use crate::entry::{Entry, EntryRef, New};
 use crate::keys::{Found, KeyMut, Keys};
 use crate::slots::CURSOR_BITS;
-use crate::table::{self, Table};
+use crate::table::Table;
 use crate::tracker::Tracker;
 use crate::{Clock, Encoding, ExpiryMode, Owned, StrNew, Value, ValueMut};
 
@@ -68,10 +68,10 @@ pub struct Sample<'a> {
 }
 
 /// Where a key would be: between the two stages of a prefetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefetched {
-    hash: u64,
-    slot: u16,
+    pub(crate) hash: u64,
+    pub(crate) slot: u16,
 }
 
 impl Db {
@@ -92,7 +92,7 @@ impl Db {
     /// The value at `key`, for reading: an expired key is dealt with as [`crate::ExpiryMode`] says, the LRU time is set.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Value<'_>> {
-        let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
+        let Some(mut found) = self.keys.find_mut(self.place_of(key), key) else {
             self.gone.missed(key, &self.clock);
             return None;
         };
@@ -115,7 +115,7 @@ impl Db {
     /// The value at `key`, to be changed in place: expiry and LRU as for [`Db::read`]. A collection that the caller leaves empty must be removed.
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<ValueMut<'_>> {
-        let mut found = self.keys.find_mut(self.clock.hash_of(key), key)?;
+        let mut found = self.keys.find_mut(self.place_of(key), key)?;
         if is_expired(found.see(), &self.clock) {
             self.gone.expire(found, &self.clock);
             return None;
@@ -133,7 +133,7 @@ impl Db {
         let lru = self.clock.fresh();
         let fresh = |make: Owned| Entry::new(key, New::owned(make, &mut Bytes::new()), None, lru);
         let now = seen_at(&self.clock);
-        let slot = match self.keys.entry(self.clock.hash_of(key), key) {
+        let slot = match self.keys.entry(self.place_of(key), key) {
             Found::Free(place) => {
                 self.gone.added(key, &self.clock);
                 place.insert(fresh(make()))
@@ -163,7 +163,7 @@ impl Db {
     /// As [`Db::set_str`], with an expiry in Unix milliseconds: SET with EX or PX, SETEX.
     #[inline]
     pub fn set_str_until(&mut self, key: &[u8], mut value: StrNew<'_>, expire_ms: Option<u64>) {
-        match self.keys.entry(self.clock.hash_of(key), key) {
+        match self.keys.entry(self.place_of(key), key) {
             Found::Free(place) => {
                 let lru = self.clock.fresh();
                 self.gone.added(key, &self.clock);
@@ -201,7 +201,7 @@ impl Db {
         let lru = self.clock.fresh();
         let mut entry = Entry::new(key, New::owned(value, &mut Bytes::new()), expire_ms, lru);
         let tracked = entry.see_mut().track();
-        match self.keys.entry(self.clock.hash_of(key), key) {
+        match self.keys.entry(self.place_of(key), key) {
             Found::Free(place) => {
                 self.gone.added(key, &self.clock);
                 place.insert(entry);
@@ -222,7 +222,7 @@ impl Db {
 
     /// Removes `key`; whether it was there (an expired key was not).
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let Some(found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
+        let Some(found) = self.keys.find_mut(self.place_of(key), key) else {
             return false;
         };
         let expired = is_expired(found.see(), &self.clock);
@@ -235,14 +235,14 @@ impl Db {
 
     /// Removes `key` as if its time had come.
     pub fn expire_now(&mut self, key: &[u8]) {
-        if let Some(found) = self.keys.find_mut(self.clock.hash_of(key), key) {
+        if let Some(found) = self.keys.find_mut(self.place_of(key), key) {
             self.gone.expire(found, &self.clock);
         }
     }
 
     /// Takes the value out, with its expiry (Unix milliseconds): RENAME, MOVE.
     pub fn take(&mut self, key: &[u8]) -> Option<(Owned, Option<u64>)> {
-        let found = self.keys.find_mut(self.clock.hash_of(key), key)?;
+        let found = self.keys.find_mut(self.place_of(key), key)?;
         if is_expired(found.see(), &self.clock) {
             self.gone.expire(found, &self.clock);
             return None;
@@ -255,7 +255,7 @@ impl Db {
 
     /// Whether `key` exists and is not expired. Expires it like a read; does not set the LRU time.
     pub fn exists(&mut self, key: &[u8]) -> bool {
-        let Some(found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
+        let Some(found) = self.keys.find_mut(self.place_of(key), key) else {
             return false;
         };
         let expired = is_expired(found.see(), &self.clock);
@@ -294,7 +294,7 @@ impl Db {
     }
 
     fn look(&self, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.keys.find(self.clock.hash_of(key), key)
+        self.keys.find(self.place_of(key), key)
     }
 
     // ---- expiry --------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ impl Db {
 
     /// Sets or drops the expiry of `key`; false where there is no such key.
     pub fn set_expire_ms(&mut self, key: &[u8], unix_ms: Option<u64>) -> bool {
-        let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key) else {
+        let Some(mut found) = self.keys.find_mut(self.place_of(key), key) else {
             return false;
         };
         found.update(|entry| (entry.with_expiry(unix_ms), ()));
@@ -409,7 +409,7 @@ impl Db {
             let key_gone = fields.see().is_empty();
             deleted += names.len();
             let key = key.unwrap_or_default();
-            if key_gone && let Some(found) = self.keys.find_mut(hash, &key) {
+            if key_gone && let Some(found) = self.keys.find_mut(Prefetched { hash, slot }, &key) {
                 self.gone.discard(found.remove(), &self.clock);
             }
             if !names.is_empty() {
@@ -426,7 +426,7 @@ impl Db {
 
     /// The value at a key, whatever its expiry.
     fn at(&mut self, key: &[u8]) -> Option<ValueMut<'_>> {
-        let found = self.keys.find_mut(table::hash(key), key)?;
+        let found = self.keys.find_mut(self.keys.place(key), key)?;
         let now = self.clock.unix_ms();
         Some(ValueMut::of(found.into_slot(), now, &mut self.gone.tracker))
     }
@@ -588,7 +588,7 @@ impl Db {
     /// Sets how `key` was used, where the clock's [`crate::Usage`] is what is given: RESTORE, loading.
     pub fn set_usage(&mut self, key: &[u8], idle_seconds: Option<u64>, frequency: Option<u8>) {
         if let Some(head) = self.clock.head_of(idle_seconds, frequency)
-            && let Some(mut found) = self.keys.find_mut(self.clock.hash_of(key), key)
+            && let Some(mut found) = self.keys.find_mut(self.place_of(key), key)
         {
             found.see_mut().touch(head);
         }
@@ -611,7 +611,7 @@ impl Db {
     /// Whether a key is in no hidden slot.
     #[must_use]
     pub fn shows(&self, key: &[u8]) -> bool {
-        !self.keys.hides(self.keys.slot_of(key))
+        !self.keys.hides(self.slot_of(key))
     }
 
     /// All keys of `slot`, with their values and expiry.
@@ -692,27 +692,38 @@ impl Db {
     /// some keys later.
     #[inline]
     pub fn prefetch(&self, key: &[u8]) -> Prefetched {
-        let place = Prefetched {
-            hash: table::hash(key),
-            slot: self.keys.slot_of(key),
-        };
+        let place = self.keys.place(key);
         if let Some(table) = self.keys.table_at(place.slot) {
             table.prefetch(place.hash);
         }
         place
     }
 
-    /// The doors need not hash this very slice again, until [`Db::forget_hash`] or the next call: for a caller that has prefetched it,
+    /// The doors need not hash this very slice again, until [`Db::forget_place`] or the next call: for a caller that has prefetched it,
     /// and keeps it unchanged until then.
     #[inline]
-    pub fn remember_hash(&self, key: &[u8], place: Prefetched) {
-        self.clock.remember_hash(key, place.hash);
+    pub fn remember_place(&self, key: &[u8], place: Prefetched) {
+        self.clock.remember_place(key, place);
     }
 
-    /// Ends what [`Db::remember_hash`] began, for all databases.
+    /// Ends what [`Db::remember_place`] began, for all databases.
     #[inline]
-    pub fn forget_hash(&self) {
-        self.clock.forget_hash();
+    pub fn forget_place(&self) {
+        self.clock.forget_place();
+    }
+
+    /// The slot of a key; 0 where keys are not kept by slot.
+    #[inline]
+    #[must_use]
+    pub fn slot_of(&self, key: &[u8]) -> u16 {
+        let known = self.clock.known_place(key);
+        known.map_or_else(|| self.keys.slot_of(key), |place| place.slot)
+    }
+
+    #[inline]
+    fn place_of(&self, key: &[u8]) -> Prefetched {
+        let known = self.clock.known_place(key);
+        known.unwrap_or_else(|| self.keys.place(key))
     }
 
     /// Makes the memory of a key's entry come to the cache soon: the second stage, when [`Db::prefetch`] has had its effect.

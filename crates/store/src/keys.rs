@@ -2,6 +2,7 @@
 
 use hash_slot::{SLOT_COUNT, key_slot};
 
+use crate::db::Prefetched;
 use crate::entry::{Entry, EntryMut, EntryRef};
 use crate::slots::{BySlot, Slots, Tally};
 use crate::table::{self, Occupied, SAMPLED, Table, Vacant, scaled};
@@ -106,9 +107,18 @@ impl Keys {
         }
     }
 
+    /// Where a key is or would be.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
-        self.table_at(self.slot_of(key))?.find(hash, key)
+    pub(crate) fn place(&self, key: &[u8]) -> Prefetched {
+        Prefetched {
+            hash: table::hash(key),
+            slot: self.slot_of(key),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, place: Prefetched, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.table_at(place.slot)?.find(place.hash, key)
     }
 
     /// The key of the hash that the database's index has under this time, key's hash and slot.
@@ -124,11 +134,11 @@ impl Keys {
     }
 
     #[inline]
-    pub(crate) fn entry(&mut self, hash: u64, key: &[u8]) -> Found<'_> {
+    pub(crate) fn entry(&mut self, place: Prefetched, key: &[u8]) -> Found<'_> {
+        let Prefetched { hash, slot } = place;
         let (table, tally) = match self {
             Self::One(table) => (table, None),
             Self::BySlot(by) => {
-                let slot = key_slot(key);
                 let counts = !by.hidden.has(slot);
                 let slots = by.slots.get_or_insert_with(Slots::new_boxed);
                 let (table, tally) = slots.table_mut(slot, counts);
@@ -142,8 +152,8 @@ impl Keys {
     }
 
     #[inline]
-    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<KeyMut<'_>> {
-        match self.entry(hash, key) {
+    pub(crate) fn find_mut(&mut self, place: Prefetched, key: &[u8]) -> Option<KeyMut<'_>> {
+        match self.entry(place, key) {
             Found::At(found) => Some(found),
             Found::Free(_) => None,
         }

@@ -108,18 +108,12 @@ impl Presence {
 }
 
 impl Node {
-    /// Whether a request for this one key is served here, whoever sends it: the usual case, told with little memory touched. False
-    /// where [`Self::route`] has to be asked.
+    /// Whether a request for one key of this slot is served here, whoever sends it: the slot is ours, no slot is on its way, and the
+    /// cluster is ok. The usual case, told with little memory touched: the set of a node's slots takes 2 KB, the table of owners 128,
+    /// and would be fetched anew for most requests. False where [`Self::route`] has to be asked.
     #[inline]
     #[must_use]
-    pub fn is_at_home(&self, key: &[u8]) -> bool {
-        self.is_settled(key_slot(key))
-    }
-
-    /// The slot is ours, no slot is on its way, and the cluster is ok. The set of a node's slots takes 2 KB, the table of owners
-    /// 128: it would be fetched anew for most requests.
-    #[inline]
-    fn is_settled(&self, slot: Slot) -> bool {
+    pub fn is_settled(&self, slot: Slot) -> bool {
         let table = &self.table;
         table.migrating.is_empty()
             && table.importing.is_empty()
