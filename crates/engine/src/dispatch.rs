@@ -1,5 +1,6 @@
 //! One request: the gates it passes, in order, and the call.
 
+use cluster_bus::Slot;
 use commands::{Args, Ctx, Error, Flags, Propagation, Traits, args};
 use resp::{Protocol, Reply};
 use store::ExpiryMode;
@@ -28,7 +29,7 @@ const ELSEWHERE: [&str; 6] = [
     "REDIRECT",
 ];
 /// Nothing that is shorter has a large request of many words.
-const LARGE_FROM_NS: u64 = 20_000;
+pub(crate) const LARGE_FROM_NS: u64 = 20_000;
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
@@ -309,10 +310,12 @@ impl Engine {
     /// Whether the gates that look at a plain request, or at what may change with each, are open to it: that of a cluster, of a
     /// replica, of memory, and of a primary that wants replicas.
     #[inline]
-    fn is_let_through(&self, entry: Entry, args: Args<'_>) -> bool {
+    pub(crate) fn is_let_through(&self, entry: Entry, args: Args<'_>) -> bool {
         if let Some(node) = &self.keeper.cluster {
+            let db = self.shard.keyspace.db_ref(0);
             let key = entry.single_key.and_then(|at| args.get(at));
-            if !key.is_some_and(|key| node.is_at_home(key)) {
+            let slot = key.and_then(|key| Slot::new(db.slot_of(key)));
+            if !slot.is_some_and(|slot| node.is_settled(slot)) {
                 return false;
             }
         }
@@ -477,7 +480,6 @@ impl Engine {
     }
 
     /// Calls a command that passed the gates, and applies its effects.
-    #[expect(clippy::too_many_lines, reason = "a command's way, in order")]
     pub(crate) fn call(&mut self, id: ClientId, entry: Entry, args: Args<'_>) {
         let client = &self.sessions.clients[id];
         let (db, unsent) = (client.db, client.out.len());
@@ -512,11 +514,7 @@ impl Engine {
         let waits = self.shard.effects.block.is_some()
             || entry.command.traits.has(Traits::KEEPS_OFFSET) && self.is_in_wait(id);
         if !waits {
-            let stats = &mut self.meter.stats.per_command[entry.number];
-            stats.calls += 1;
-            stats.ns += ns;
-            stats.times.add(ns);
-            self.meter.stats.commands += 1;
+            self.meter.stats.count_call(entry.number, ns);
             if let Some(caller) = self.scripting_caller().filter(|caller| *caller != id)
                 && let Some(client) = self.sessions.clients.get_mut(caller)
             {
@@ -617,18 +615,12 @@ impl Engine {
                     self.journal.group.depth == 0 && !in_script && !self.journal.replaying;
                 // A master's stream is applied under this mode too.
                 let replaying = self.shard.keyspace.clock().expiry() == ExpiryMode::Ignore;
+                let reply = &mut self.sessions.clients[id].out;
                 let mut ctx = Ctx {
-                    keyspace: &mut self.shard.keyspace,
-                    db,
-                    reply: &mut self.sessions.clients[id].out,
-                    effects: &mut self.shard.effects,
-                    settings: &self.shard.settings,
-                    rng: &mut self.shard.rng,
-                    dumper: &mut self.shard.dumper,
-                    big: &mut self.shard.big,
                     replaying: self.journal.replaying || replaying,
                     may_block,
                     in_script,
+                    ..self.shard.context(db, reply)
                 };
                 let done = run(&mut ctx, args);
                 if matches!(self.shard.effects.propagation, Propagation::Forced)

@@ -35,11 +35,11 @@ impl Engine {
     }
 
     fn apply_own_effects(&mut self, id: ClientId, entry: Entry, db: usize, args: &[&[u8]]) -> bool {
-        let dirty = std::mem::take(&mut self.shard.effects.dirty);
-        self.journal.dirty += dirty;
-        self.meter.stats.removed.expired_fields +=
-            std::mem::take(&mut self.shard.effects.expired_fields);
-        if self.shard.effects.is_idle() && (dirty == 0 || self.nobody_listens()) {
+        let dirty = self.count_changes();
+        if self.shard.effects.is_idle() {
+            if dirty > 0 && !self.nobody_listens() {
+                self.propagate(db, args);
+            }
             return dirty > 0;
         }
         if let Some((first, second)) = self.shard.effects.swapped.take() {
@@ -66,6 +66,16 @@ impl Engine {
             self.block_on_keys(id, entry, args, block);
         }
         dirty > 0
+    }
+
+    /// Counts what a command changed, and gives that number.
+    #[inline]
+    pub(crate) fn count_changes(&mut self) -> u64 {
+        let effects = &mut self.shard.effects;
+        let dirty = std::mem::take(&mut effects.dirty);
+        self.journal.dirty += dirty;
+        self.meter.stats.removed.expired_fields += std::mem::take(&mut effects.expired_fields);
+        dirty
     }
 
     /// Whether changes need not be told to anybody: no file, no replica.

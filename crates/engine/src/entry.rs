@@ -1,9 +1,16 @@
 //! A command as it can be called.
 
 use commands::table::{Begin, DataFn, Find, Row};
-use commands::{Args, Done, Error, Facts};
+use commands::{Args, Done, Error, Facts, Flags, Traits};
 
 use crate::{ClientId, Engine};
+
+/// What data commands can have that needs a look at more than the short way looks at: they may make their client wait, read keys that
+/// they do not name, or empty a database that others are at work with.
+const FLAGS_OF_OTHERS: Flags = Flags::BLOCKING;
+const TRAITS_OF_OTHERS: Traits = Traits::EMPTIES_DB
+    .with(Traits::EMPTIES_ALL)
+    .with(Traits::READS_BY_PATTERN);
 
 /// A command that knows more than data. Its reply goes to the client's output.
 pub(crate) type EngineFn = fn(&mut Engine, ClientId, Args<'_>) -> Done;
@@ -27,6 +34,8 @@ pub(crate) struct Callable {
     /// Its name alone, as a request has it: of `config|get` what follows the bar.
     short_name: &'static [u8],
     pub(crate) runner: Runner,
+    /// Of a data command whose requests may go the short way: what runs it.
+    pub(crate) short: Option<DataFn>,
     /// Its place in [`crate::index::Index::entries`].
     pub(crate) number: usize,
     /// It touches no keys, whatever its arguments are.
@@ -53,10 +62,16 @@ impl Callable {
             },
             _ => None,
         };
+        let runner = row.run.map_or(Runner::Help, run);
+        let short = match runner {
+            Runner::Data(run) if row.subs.is_empty() && is_short(facts) => Some(run),
+            _ => None,
+        };
         Self {
             command: facts,
             short_name: facts.short_name().as_bytes(),
-            runner: row.run.map_or(Runner::Help, run),
+            runner,
+            short,
             number: own,
             keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
             single_key,
@@ -67,6 +82,11 @@ impl Callable {
                 .collect(),
         }
     }
+}
+
+/// Whether a data command may go the short way (`short_way.rs`).
+fn is_short(command: &Facts) -> bool {
+    !command.flags.has(FLAGS_OF_OTHERS) && !command.traits.has(TRAITS_OF_OTHERS)
 }
 
 /// The subcommand that a request names, or the command itself where it has none.

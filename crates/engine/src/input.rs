@@ -216,6 +216,7 @@ impl Engine {
         let mut stopped = None;
         let ahead = places.positions > 0;
         let streamed = self.is_stream(id);
+        let mut short_way = self.short_way(id).filter(|_| !streamed);
         for index in 0..batch.len() {
             batch.args(index, bytes, &mut args);
             if ahead {
@@ -224,10 +225,15 @@ impl Engine {
                     places.ask_positions(db, bytes, batch, index + 3 * GROUP);
                     places.ask_entries(db, index + 2 * GROUP);
                 }
-                self.remember_hash(places, index, &args);
+                self.remember_place(places, index, &args);
             }
             if let Some(shared) = shared {
                 self.shard.big = big_argument(shared, &args);
+            }
+            if let Some(way) = short_way
+                && self.request_short(way, id, &args)
+            {
+                continue;
             }
             let ran = if streamed {
                 self.intake.behind = bytes.len() - batch.wire(index).start;
@@ -245,6 +251,8 @@ impl Engine {
                 stopped = Some(if ran { wire.end } else { wire.start });
                 break;
             }
+            // What has run may have opened or closed it.
+            short_way = self.short_way(id).filter(|_| !streamed);
         }
         if streamed {
             self.intake.behind = 0;
@@ -254,7 +262,7 @@ impl Engine {
             self.shard.big = None;
         }
         if ahead {
-            self.shard.keyspace.db_ref(places.db).forget_hash();
+            self.shard.keyspace.db_ref(places.db).forget_place();
         }
         match (stopped, cut) {
             (Some(at), _) => {
@@ -305,11 +313,11 @@ impl Engine {
 
     /// A key that was asked for was hashed: its command need not do it again.
     #[inline]
-    fn remember_hash(&self, places: &Places, index: usize, args: &[&[u8]]) {
+    fn remember_place(&self, places: &Places, index: usize, args: &[&[u8]]) {
         let db = self.shard.keyspace.db_ref(places.db);
         match (places.keys[index % PLACES], args) {
-            (Some(place), [_, key, ..]) => db.remember_hash(key, place),
-            _ => db.forget_hash(),
+            (Some(place), [_, key, ..]) => db.remember_place(key, place),
+            _ => db.forget_place(),
         }
     }
 

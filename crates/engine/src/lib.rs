@@ -72,6 +72,7 @@ mod rows;
 mod scripting;
 mod sessions;
 mod shard;
+mod short_way;
 mod shutdown;
 mod slave;
 mod slot_migration;

@@ -16,7 +16,7 @@ const MOST_WORDS: usize = 32;
 /// Bytes of a word that it keeps.
 const MOST_WORD_BYTES: usize = 128;
 /// Requests below this are looked at only where a log asks for such.
-const SMALL_BYTES: u64 = 64 << 10;
+pub(crate) const SMALL_BYTES: u64 = 64 << 10;
 
 impl Engine {
     /// From which value on a command is noted, and how many are kept; none where nothing is.

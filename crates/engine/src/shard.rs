@@ -5,8 +5,9 @@ pub(crate) mod expiry;
 pub(crate) mod settings;
 
 use bytes::Bytes;
-use commands::{Effects, Rng, Settings};
+use commands::{Ctx, Effects, Rng, Settings};
 use rdb::Dumper;
+use resp::Reply;
 use store::Keyspace;
 
 use crate::shard::evictions::EvictionPools;
@@ -43,6 +44,25 @@ impl Shard {
             active_expire: true,
             own_keys: OwnKeys::default(),
             big: None,
+        }
+    }
+
+    /// What a data command works with that a client sends by itself: outside transactions, scripts and what others have done, and without
+    /// making it wait.
+    #[inline]
+    pub(crate) fn context<'a>(&'a mut self, db: usize, reply: &'a mut Reply) -> Ctx<'a> {
+        Ctx {
+            keyspace: &mut self.keyspace,
+            db,
+            reply,
+            effects: &mut self.effects,
+            settings: &self.settings,
+            rng: &mut self.rng,
+            dumper: &mut self.dumper,
+            big: &mut self.big,
+            replaying: false,
+            may_block: false,
+            in_script: false,
         }
     }
 

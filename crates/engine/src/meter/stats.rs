@@ -243,6 +243,16 @@ impl Stats {
         }
     }
 
+    /// A command of this number ran, and took so long.
+    #[inline]
+    pub(crate) fn count_call(&mut self, number: usize, ns: u64) {
+        let stats = &mut self.per_command[number];
+        stats.calls += 1;
+        stats.ns += ns;
+        stats.times.add(ns);
+        self.commands += 1;
+    }
+
     /// A command ran and answered this line; `own` where its script may have made it up.
     pub(crate) fn fail(&mut self, number: usize, line: &[u8], own: bool) {
         self.per_command[number].failed += 1;

@@ -189,6 +189,99 @@ fn a_long_inline_request_may_come_in_pieces() {
     }
 }
 
+/// What INFO counts of commands, errors and keys, without how long anything took.
+fn counted(server: &mut Server) -> Vec<String> {
+    let b = server.b;
+    let info = server.run(b, &["INFO", "everything"]);
+    let told = [
+        "cmdstat_",
+        "errorstat_",
+        "keyspace_",
+        "expired_",
+        "total_commands_processed",
+        "rdb_changes_since_last_save",
+        "master_repl_offset",
+        "slowlog_",
+        "db0",
+    ];
+    let lines = info.lines().filter(|line| {
+        told.iter().any(|begin| line.starts_with(begin)) && !line.contains("client|tracking")
+    });
+    let timeless = |field: &&str| !field.starts_with("usec");
+    lines
+        .map(|line| {
+            let fields: Vec<&str> = line.split(',').filter(timeless).collect();
+            let name = line.split(':').next().unwrap_or_default();
+            format!("{name}: {}", fields.join(","))
+        })
+        .collect()
+}
+
+#[test]
+fn the_short_way_does_and_counts_what_the_way_of_all_does() {
+    let words: Vec<Vec<&str>> = [
+        "SET k v",
+        "GET k",
+        "GET none",
+        "GETEX k PX 1",
+        "LPUSH k 1",
+        "GET",
+        "SADD s a b c",
+        "SPOP s 5",
+        "HSET h f v g w",
+        "HPEXPIRE h 1 FIELDS 1 f",
+        "HGETALL h",
+        "RPUSH l a b c",
+        "LMPOP 1 l LEFT COUNT 2",
+        "BLPOP l 0",
+        "SORT s BY w_* GET o_*",
+        "FLUSHDB",
+        "SET n 10",
+        "INCRBYFLOAT n 0.5",
+        "INCR n",
+        "NOSUCH a",
+        "OBJECT ENCODING n",
+        "PING",
+        "EVAL return{redis.call('INCR','k2')} 0",
+        "XADD x 1-1 f v",
+        "XADD x 1-1 f v",
+        "GEOADD g 1 1 m",
+        "MULTI",
+        "SET k 1",
+        "EXEC",
+        "DEL k g x none",
+        "DBSIZE",
+    ]
+    .iter()
+    .map(|line| line.split(' ').collect())
+    .collect();
+    for config in ["maxmemory 0", "maxmemory 1gb", "repl-backlog-ttl 0"] {
+        for first in 0..words.len() {
+            let [short, long] = ["short", "long"].map(|way| {
+                let mut server = Server::new();
+                let (a, b) = (server.a, server.b);
+                let (name, value) = config.split_once(' ').unwrap();
+                assert_eq!(server.run(a, &["CONFIG", "SET", name, value]), "+OK\r\n");
+                // Somebody who hears of keys closes the short way for everybody.
+                server.run(b, &["HELLO", "3"]);
+                let on = if way == "long" { "ON" } else { "OFF" };
+                assert_eq!(server.run(b, &["CLIENT", "TRACKING", on]), "+OK\r\n");
+                let (before, behind) = words.split_at(first);
+                let sent = behind.iter().chain(before).flat_map(|words| request(words));
+                let sent: Vec<u8> = sent.collect();
+                server.engine.receive(a, &sent);
+                server.run(b, &["CLIENT", "TRACKING", "OFF"]);
+                server.run(b, &["RPUSH", "l", "for who waits"]);
+                server.engine.end_turn();
+                let answers = taken(&mut server.engine, a);
+                (answers, counted(&mut server))
+            });
+            assert!(short.1.len() > 20, "{:?}", short.1);
+            assert_eq!(short, long, "{config}, from {:?} on", words[first]);
+        }
+    }
+}
+
 /// A request, written inline or not. Words have up to 150 KB, small ones are more frequent.
 fn some_request() -> impl Strategy<Value = Vec<u8>> {
     let word = || {
