@@ -54,6 +54,8 @@ pub enum Effect {
     MinSlaves,
     /// What the cluster goes by.
     Cluster,
+    /// `tracking-table-max-keys`: keys may have to be forgotten.
+    Tracking,
     /// `commandlog-*` and `latency-*`: what is observed.
     Observation,
     /// `watchdog-period`: a timer is started or stopped.
@@ -340,7 +342,7 @@ parameters! {
     /// The longest request.
     client_query_buffer_limit: u64 = 1 << 30, plain: memory("client-query-buffer-limit", 1 << 20, i64::MAX).tells(Effect::Connections);
     /// Keys that are remembered for clients that track them.
-    tracking_table_max_keys: u64 = 1_000_000, plain: int("tracking-table-max-keys", 0, i64::MAX);
+    tracking_table_max_keys: u64 = 1_000_000, plain: int("tracking-table-max-keys", 0, i64::MAX).tells(Effect::Tracking);
     /// Keep an append-only file.
     appendonly: bool = false, plain: word("appendonly").not_while_loading().tells(Effect::AppendOnly);
     /// The name that its files begin with.

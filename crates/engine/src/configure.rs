@@ -190,6 +190,8 @@ impl Engine {
                 self.take_over_users(None);
             }
             Effect::ClientMemory => self.evict_clients(),
+            Effect::Tracking => self.bound_tracking_table(),
+            Effect::Title => self.host.set_title(&self.config),
             Effect::OomScore => {
                 let slave = self.is_slave();
                 self.host.set_oom_score(&self.config, slave)?;

@@ -323,7 +323,7 @@ impl Engine {
         self.start_delayed_sync();
         self.tick_memory();
         self.evict_clients();
-        self.tick_tracking();
+        self.send_invalidations();
         if self.now.mono_ms.saturating_sub(self.meter.last_second_ms) >= 1000
             || self.meter.last_second_ms == 0
         {

@@ -73,14 +73,6 @@ impl Engine {
         }
     }
 
-    /// Part of each tick: the table may have become too big by CONFIG SET.
-    pub(crate) fn tick_tracking(&mut self) {
-        if self.sessions.tracking.is_used() {
-            self.bound_tracking_table();
-            self.send_invalidations();
-        }
-    }
-
     /// CLIENT CACHING holds for one command, or for a transaction.
     pub(crate) fn end_caching(&mut self, id: ClientId) {
         if let Some(client) = self.sessions.clients.get_mut(id)

@@ -182,3 +182,15 @@ fn a_key_that_is_found_expired_was_gone_before_it_was_read() {
     server.run(a, &["SET", "k", "w"]);
     assert_eq!(server.run(b, &["PING"]), told("k") + "+PONG\r\n");
 }
+
+#[test]
+fn a_table_that_is_made_smaller_is_bounded_at_once() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    server.run(b, &["HELLO", "3"]);
+    server.run(b, &["CLIENT", "TRACKING", "ON"]);
+    server.run(b, &["MGET", "1", "2"]);
+    let set = ["CONFIG", "SET", "tracking-table-max-keys", "1"];
+    assert_eq!(server.run(a, &set), "+OK\r\n");
+    assert_eq!(server.run(b, &["PING"]), told("1") + "+PONG\r\n");
+}
