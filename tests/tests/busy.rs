@@ -184,15 +184,41 @@ fn the_password_is_not_in_the_list_of_processes() {
     wait_until("it serves", || {
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
-    let shown = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    let shown = shown_title(child.id());
     child.kill().unwrap();
     child.wait().unwrap();
-    let shown = String::from_utf8_lossy(&shown);
     assert!(
         shown.contains(&format!("server 127.0.0.1:{port}")),
         "{shown}"
     );
     assert!(!shown.contains("sesame"), "{shown}");
+}
+
+#[test]
+fn the_title_is_the_one_that_was_configured() {
+    let server = Daemon::server("");
+    let mut client = server.client();
+    let mut set = |template: &str| {
+        let words = ["CONFIG", "SET", "proc-title-template", template];
+        let _ = client.call_words(&words.map(str::as_bytes));
+        shown_title(server.pid())
+    };
+    // Longer than the arguments, in whose place it is.
+    let long = "x".repeat(1000);
+    let shown = set(&format!("a {{port}} {{tls-port}} {long} z"));
+    let expected = format!("a {} 0 {long} z", server.port);
+    assert!(expected.starts_with(&shown), "{shown}");
+    assert!(
+        shown.len() > 200,
+        "it has the place of the environment: {shown}"
+    );
+    assert_eq!(set("short"), "short");
+}
+
+fn shown_title(pid: u32) -> String {
+    let shown = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    let text = String::from_utf8_lossy(&shown);
+    text.trim_end_matches('\0').to_owned()
 }
 
 /// Sends `request` over and over, whatever is answered, until told to end.

@@ -90,6 +90,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Shows the title that the configuration wants in lists of processes.
+    pub(crate) fn show_title(&self, config: &ServerConfig) {
+        let file = self.config_file.as_deref().map(PathBuf::as_path);
+        crate::title::show(config, file);
+    }
+
     /// Starts the thread that frees big values.
     pub(crate) fn new(log: Log, config_file: Option<PathBuf>, child: CurrentChild) -> Self {
         let (reaper, garbage) = channel::<Vec<Box<dyn Send>>>();
@@ -395,6 +401,10 @@ impl System for Machine {
 
     fn crash(&mut self, how: Crash) {
         crash::crash(how);
+    }
+
+    fn set_title(&mut self, config: &ServerConfig) {
+        self.show_title(config);
     }
 
     fn set_oom_score(&mut self, config: &ServerConfig, slave: bool) -> Result<(), String> {

@@ -175,6 +175,7 @@ fn hand_over(arguments: &[Vec<u8>]) -> ExitCode {
 }
 
 fn serve(mut loaded: Loaded) -> anyhow::Result<ExitCode> {
+    title::make_room();
     let detached = loaded
         .config
         .daemonize
@@ -289,7 +290,7 @@ async fn run(
     } else {
         "standalone"
     };
-    set_title(&config);
+    shell.machine.show_title(&config);
     daemon::banner(mode, &config);
     daemon::warn_of_backlog(config.tcp_backlog);
     tracing::info!("Server initialized");
@@ -308,26 +309,6 @@ async fn run(
         shell.turn(|engine| engine.follow(&master.host, master.port));
     }
     match run.await? {}
-}
-
-/// What a list of processes shows: the program, where it listens, and what it is.
-fn set_title(config: &ServerConfig) {
-    let program = std::env::args_os().next().unwrap_or_default();
-    let bind = config.bind.first().map_or("*", String::as_str);
-    let mode = if config.cluster_enabled {
-        " [cluster]"
-    } else {
-        ""
-    };
-    title::set(&format!(
-        "{} {bind}:{}{mode}",
-        program.to_string_lossy(),
-        if config.port != 0 {
-            config.port
-        } else {
-            config.tls_port
-        }
-    ));
 }
 
 /// Loads what an earlier run left: the append-only file where one is kept, else the dump.

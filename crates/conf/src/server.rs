@@ -66,6 +66,8 @@ pub enum Effect {
     Tls,
     /// `oom-score-adj*`: the kernel is told.
     OomScore,
+    /// `proc-title-template`: the process shows another title.
+    Title,
 }
 
 /// The values of directives without effect, where they are not at their default.
@@ -150,6 +152,10 @@ parameters! {
     daemonize: bool = false, plain: word("daemonize").fixed();
     /// Which service manager is told when the server is ready.
     supervised: Supervised = Supervised::No, plain: word("supervised").fixed();
+    /// Show a title in the place of the arguments that the program was started with.
+    set_proc_title: bool = true, plain: word("set-proc-title").fixed();
+    /// A template of the title that lists of processes show.
+    proc_title_template: Vec<u8> = b"{title} {listen-addr} {server-mode}".to_vec(), plain: text("proc-title-template").checked(special::is_title).tells(Effect::Title);
     /// The file that the process id is written to.
     pidfile: Vec<u8> = Vec::new(), plain: optional("pidfile").fixed();
     /// The TCP port; 0 for none.

@@ -117,16 +117,6 @@ pub(crate) static UNUSED: &[Directive] = &[
         Switch(true),
         "A dump is always written to the disk in parts.",
     ),
-    word("set-proc-title").fixed().unused(
-        Switch(true),
-        "The process keeps the title that it was started with.",
-    ),
-    text("proc-title-template")
-        .checked(special::is_title)
-        .unused(
-            Text("{title} {listen-addr} {server-mode}"),
-            "The process keeps the title that it was started with.",
-        ),
     int("socket-mark-id", 0, u32::MAX as i64)
         .fixed()
         .unused(Int(0), "Sockets are not marked for routing."),

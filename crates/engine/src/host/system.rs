@@ -127,6 +127,11 @@ pub trait System: fmt::Debug {
     /// Ends the process as a fault in it would, with a crash report (DEBUG SEGFAULT, ASSERT and PANIC).
     fn crash(&mut self, how: Crash);
 
+    /// `proc-title-template`: what a list of processes shows.
+    fn set_title(&mut self, config: &conf::ServerConfig) {
+        let _ = config;
+    }
+
     /// `oom-score-adj`: how soon the kernel ends this process where memory runs out.
     ///
     /// # Errors
