@@ -44,6 +44,10 @@ pub enum Effect {
     ClientMemory,
     /// `appendonly`: the append-only file is started, which may fail, or stopped.
     AppendOnly,
+    /// `aof-disable-auto-gc`: what stayed of append-only files may have to go.
+    History,
+    /// `lua-enable-insecure-api`: scripts run in another interpreter.
+    Scripts,
     /// The thresholds between compact and full encodings of values.
     Encoding,
     /// `repl-backlog-size`: the backlog is made anew.
@@ -375,6 +379,8 @@ parameters! {
     aof_load_corrupt_tail_max_size: u64 = 0, plain: int("aof-load-corrupt-tail-max-size", 0, i64::MAX).hidden();
     /// Milliseconds after which a script lets others in; 0 for never.
     lua_time_limit: i64 = 5000, plain: int("busy-reply-threshold", 0, i64::MAX).alias("lua-time-limit");
+    /// Scripts get `getfenv` and `setfenv`, with which one can change what others find. When it changes, all scripts are forgotten.
+    lua_enable_insecure_api: bool = false, plain: word("lua-enable-insecure-api").alias("lua-enable-deprecated-api").hidden().protected().tells(Effect::Scripts);
     /// Be a node of a cluster.
     cluster_enabled: bool = false, plain: word("cluster-enabled").fixed();
     /// The file with the node's view of the cluster.

@@ -87,14 +87,6 @@ pub(crate) static UNUSED: &[Directive] = &[
     int("list-compress-depth", 0, INT_MAX)
         .unused(Int(0), "Parts of lists are not compressed in memory."),
     text("locale-collate").unused(Text(""), "Text is ordered by its bytes."),
-    word("lua-enable-insecure-api")
-        .alias("lua-enable-deprecated-api")
-        .hidden()
-        .protected()
-        .unused(
-            Switch(false),
-            "Scripts never get at the functions that it would give them.",
-        ),
     int("max-new-connections-per-cycle", 1, 1000).unused(
         Int(10),
         "Connections are accepted between turns, as many as are waiting.",

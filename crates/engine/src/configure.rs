@@ -164,6 +164,8 @@ impl Engine {
                 }
             }
             Effect::AppendOnly => self.apply_appendonly()?,
+            Effect::Scripts => self.forget_scripts(),
+            Effect::History => self.remove_history(),
             Effect::Backlog => {
                 let size = self.config.repl_backlog_size;
                 if let Some(backlog) = &mut self.journal.replicas.backlog {

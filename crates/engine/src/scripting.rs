@@ -275,6 +275,7 @@ impl Engine {
         let seed = self.shard.rng.next_u64() as i32;
         Settings {
             seed,
+            insecure: self.config.lua_enable_insecure_api,
             name: "tern",
             ..Settings::default()
         }
@@ -286,6 +287,13 @@ impl Engine {
         }
         let settings = self.script_settings();
         Interpreter::new(settings).map(Box::new).map_err(as_error)
+    }
+
+    /// The next script runs in an interpreter that is made for it.
+    pub(crate) fn forget_scripts(&mut self) {
+        self.scripting.interpreter = None;
+        let counts = &mut self.scripting.counts;
+        (counts.scripts_vm, counts.scripts_cache, counts.scripts) = (0, 0, 0);
     }
 
     fn put_interpreter(&mut self, interpreter: Box<Interpreter>) {

@@ -121,9 +121,7 @@ pub(crate) fn flush(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done {
             return Err(Error::text(text));
         }
     }
-    engine.scripting.interpreter = None;
-    let counts = &mut engine.scripting.counts;
-    (counts.scripts_vm, counts.scripts_cache, counts.scripts) = (0, 0, 0);
+    engine.forget_scripts();
     engine.sessions.clients[id].out.ok();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Scripts: replies, what others notice, and who is served while a script runs on.
 
+use conf::ServerConfig;
 use engine::Action;
 
 use crate::harness::{Server, taken};
@@ -203,6 +204,25 @@ fn scripts_are_refused_by_what_they_declare() {
             "+OK\r\n",
             "{script}"
         );
+    }
+}
+
+#[test]
+fn environments_can_be_changed_where_that_is_permitted() {
+    let mut server = Server::with(ServerConfig {
+        enable_protected_configs: conf::Permission::Yes,
+        ..ServerConfig::default()
+    });
+    let a = server.a;
+    let change = "local f = function() return x end setfenv(f, {x = 'y'}) return {f(), #getfenv()}";
+    let unknown = "Script attempted to access nonexistent global variable 'setfenv'";
+    assert!(server.eval(&[change, "0"]).contains(unknown));
+    for (setting, permitted) in [("yes", true), ("no", false)] {
+        let set = ["CONFIG", "SET", "lua-enable-insecure-api", setting];
+        assert_eq!(server.run(a, &set), "+OK\r\n");
+        let reply = server.eval(&[change, "0"]);
+        assert_eq!(reply == "*2\r\n$1\r\ny\r\n:0\r\n", permitted, "{reply}");
+        assert_eq!(reply.contains(unknown), !permitted, "{reply}");
     }
 }
 
