@@ -535,6 +535,41 @@ fn an_append_only_file_is_kept_in_parts() {
 }
 
 #[test]
+fn files_of_no_use_stay_while_they_are_not_to_go() {
+    let server = Daemon::server("appendonly yes\nsave \"\"");
+    assert_eq!(server.text("CONFIG SET aof-disable-auto-gc yes"), "OK");
+    let _ = server.text("BGREWRITEAOF");
+    wait_until("a rewrite", || {
+        server.info_field("persistence", "aof_rewrite_in_progress") == "0"
+    });
+    let current = "file appendonly.aof.2.base.rdb seq 2 type b\n\
+                   file appendonly.aof.2.incr.aof seq 2 type i\n";
+    let named = manifest(&server);
+    assert!(named.contains("appendonly.aof.1.base.rdb seq 1 type h\n"));
+    assert!(named.contains("appendonly.aof.1.incr.aof seq 1 type h\n"));
+    assert!(increment(&server, 1).exists());
+    assert_eq!(server.text("CONFIG SET aof-disable-auto-gc no"), "OK");
+    assert_eq!(manifest(&server), current);
+    wait_until("the removal of history", || {
+        !increment(&server, 1).exists() && !part(&server, "appendonly.aof.1.base.rdb").exists()
+    });
+}
+
+#[test]
+fn data_make_room_only_for_a_dump_that_can_be_read() {
+    let server = Daemon::server("save \"\"");
+    assert_eq!(server.text("SET key value"), "OK");
+    std::fs::write(server.dir().join("dump.rdb"), b"REDIS0987\xff").unwrap();
+    assert_eq!(
+        server.text("DEBUG RELOAD NOSAVE"),
+        "ERR Error trying to load the RDB dump, check server logs."
+    );
+    assert_eq!(server.text("GET key"), "value");
+    let log = server.log();
+    assert!(log.contains("Can't handle RDB format version 987"), "{log}");
+}
+
+#[test]
 fn no_transaction_ends_in_another_file_than_it_began_in() {
     let mut server = Daemon::server("appendonly yes\nsave \"\"");
     let mut client = server.client();

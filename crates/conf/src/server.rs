@@ -355,6 +355,8 @@ parameters! {
     tracking_table_max_keys: u64 = 1_000_000, plain: int("tracking-table-max-keys", 0, i64::MAX).tells(Effect::Tracking);
     /// Keep an append-only file.
     appendonly: bool = false, plain: word("appendonly").not_while_loading().tells(Effect::AppendOnly);
+    /// Parts of the append-only file that a rewrite has replaced stay where they are, for who copies them.
+    aof_disable_auto_gc: bool = false, plain: word("aof-disable-auto-gc").hidden().tells(Effect::History);
     /// The name that its files begin with.
     appendfilename: Vec<u8> = b"appendonly.aof".to_vec(), plain: text("appendfilename").checked(special::is_appendfilename).fixed();
     /// The folder that they are in, in `dir`.

@@ -116,9 +116,6 @@ pub(crate) static UNUSED: &[Directive] = &[
     word("use-exit-on-panic")
         .hidden()
         .unused(Switch(false), TESTS),
-    word("aof-disable-auto-gc")
-        .hidden()
-        .unused(Switch(false), TESTS),
     word("enable-debug-assert")
         .hidden()
         .fixed()

@@ -407,8 +407,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Files that are of no use any more are forgotten and removed, while nobody is served.
-    fn remove_history(&mut self) {
+    /// Files that are of no use any more are forgotten and removed, while nobody is served. Where a rewrite is about to do so, or they
+    /// are to stay, nothing is done.
+    pub(crate) fn remove_history(&mut self) {
+        let installing = &self.journal.append_only.rewrite.installing;
+        if self.config.aof_disable_auto_gc || installing.is_some() {
+            return;
+        }
         let mut manifest = self.journal.append_only.manifest.clone();
         let history = manifest.take_history();
         if history.is_empty() {

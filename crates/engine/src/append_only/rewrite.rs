@@ -394,6 +394,9 @@ impl Engine {
 
     /// The files that are of no use any more leave the manifest, and then the disk.
     fn tidy(&mut self, since_ms: u64) {
+        if self.config.aof_disable_auto_gc {
+            return self.rewrite_done(since_ms);
+        }
         let mut manifest = self.journal.append_only.manifest.clone();
         let history = manifest.take_history();
         let (path, content) = (self.manifest_path(), manifest.to_bytes());
