@@ -559,7 +559,7 @@ fn files_of_no_use_stay_while_they_are_not_to_go() {
 fn data_make_room_only_for_a_dump_that_can_be_read() {
     let server = Daemon::server("save \"\"");
     assert_eq!(server.text("SET key value"), "OK");
-    std::fs::write(server.dir().join("dump.rdb"), b"REDIS0987\xff").unwrap();
+    std::fs::write(server.dir().join("dump.rdb"), b"VALKEY987\xff").unwrap();
     assert_eq!(
         server.text("DEBUG RELOAD NOSAVE"),
         "ERR Error trying to load the RDB dump, check server logs."

@@ -305,6 +305,8 @@ fn reload(engine: &mut Engine, args: Args<'_>) -> Done {
     if save {
         engine.save_now().map_err(|_| Error::text("ERR"))?;
     }
+    let request = engine.save_request();
+    check_header(engine, &request.path).map_err(|error| unloadable(&error))?;
     if empty {
         engine.empty_keyspace();
         engine.forget_libraries();
@@ -327,12 +329,21 @@ fn reload(engine: &mut Engine, args: Args<'_>) -> Done {
         let result = engine.load_libraries(&codes, merge);
         result.map_err(|error| error.to_string())
     });
-    loaded.map_err(|error| {
-        tracing::warn!("{error}");
-        Error::text("ERR Error trying to load the RDB dump, check server logs.")
-    })?;
+    loaded.map_err(|error| unloadable(&error))?;
     tracing::warn!("DB reloaded by DEBUG RELOAD");
     Ok(())
+}
+
+/// Whether a dump file begins as one that can be read: the data make room only for that.
+fn check_header(engine: &mut Engine, path: &[u8]) -> Result<(), String> {
+    let (source, _) = engine.host.read_append(path)?;
+    let opened = rdb::Reader::open(rdb::Input::new(source), rdb::Options::default());
+    opened.map(drop).map_err(|error| error.to_string())
+}
+
+fn unloadable(error: &str) -> Error {
+    tracing::warn!("{error}");
+    Error::text("ERR Error trying to load the RDB dump, check server logs.")
 }
 
 fn object(engine: &mut Engine, id: ClientId, key: &[u8], fast: bool) -> Done {
