@@ -340,6 +340,10 @@ impl System for Machine {
         self.memory.estimate()
     }
 
+    fn allocator_report(&self) -> String {
+        crate::memory::report()
+    }
+
     fn hang_up(&mut self, link: LinkId) {
         Self::hang_up(self, link);
     }

@@ -36,6 +36,30 @@ pub(crate) fn allocator() -> [usize; 3] {
     all.map(|bytes| bytes.unwrap_or(0))
 }
 
+/// jemalloc's figures as of the last count, for people.
+pub(crate) fn report() -> String {
+    use tikv_jemalloc_ctl::{arenas, stats, version};
+    let figures = [
+        ("allocated", stats::allocated::read()),
+        ("active", stats::active::read()),
+        ("metadata", stats::metadata::read()),
+        ("resident", stats::resident::read()),
+        ("mapped", stats::mapped::read()),
+        ("retained", stats::retained::read()),
+    ];
+    let arenas = arenas::narenas::read().unwrap_or(0);
+    let mut report = format!(
+        "jemalloc {}, {arenas} arenas\n",
+        version::read()
+            .unwrap_or("of an unknown version")
+            .trim_end_matches('\0')
+    );
+    for (name, bytes) in figures {
+        report += &format!("{name}: {}\n", bytes.unwrap_or(0));
+    }
+    report
+}
+
 /// Bytes in use. Made on the thread that serves, and asked there.
 #[derive(Clone)]
 pub(crate) struct Memory {
@@ -134,5 +158,17 @@ mod tests {
         .join()
         .expect("the thread ends well");
         assert!(memory.estimate() < before + (1 << 20));
+    }
+
+    #[test]
+    fn the_allocator_tells_of_itself() {
+        let report = report();
+        assert!(report.starts_with("jemalloc 5."), "{report}");
+        assert!(!report.contains('\0'), "{report}");
+        let line = report
+            .lines()
+            .find_map(|line| line.strip_prefix("allocated: "));
+        let bytes: Option<u64> = line.and_then(|bytes| bytes.parse().ok());
+        assert!(bytes.is_some_and(|bytes| bytes > 0), "{report}");
     }
 }

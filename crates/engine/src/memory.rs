@@ -36,8 +36,8 @@ pub(crate) fn stats(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done 
     let rss = engine.host.process().rss;
     let tables: Vec<_> = (0..engine.shard.keyspace.databases())
         .map(|db| (db, engine.shard.keyspace.db_ref(db)))
-        .filter(|(_, db)| !db.is_empty())
         .map(|(number, db)| (number, db.table_bytes()))
+        .filter(|(_, bytes)| *bytes > 0)
         .collect();
     let counts = [
         ("peak.allocated", peak),
@@ -136,12 +136,7 @@ fn report(engine: &Engine) -> String {
 
 /// MEMORY MALLOC-STATS
 pub(crate) fn malloc_stats(engine: &mut Engine, id: ClientId, _args: Args<'_>) -> Done {
-    let process = engine.host.process();
-    let text = format!(
-        "allocated: {}\nresident: {}\n",
-        engine.host.memory_used(),
-        process.rss
-    );
+    let text = engine.host.allocator_report();
     engine.sessions.clients[id].out.verbatim("txt", text);
     Ok(())
 }

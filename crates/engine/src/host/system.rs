@@ -94,6 +94,11 @@ pub trait System: fmt::Debug {
         self.memory_used()
     }
 
+    /// What the allocator has to tell of itself, for people.
+    fn allocator_report(&self) -> String {
+        String::new()
+    }
+
     /// Waits until the other thread has freed everything, at most for so long.
     fn settle_memory(&mut self, most: Duration);
 
