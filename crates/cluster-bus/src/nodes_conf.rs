@@ -1,7 +1,7 @@
 //! The text of nodes.conf and of CLUSTER NODES: one line per node, and in the file a last line with the epochs.
 //!
-//! Reading is all or nothing: a file that is cut, or that contradicts itself, is refused with the line that shows it.
-//! Both are read as 3.0 writes them (`ip:port`) and as later versions do (`ip:port@busport,hostname`, and in the file
+//! Reading is all or nothing: a file that is cut (by more than the end of its last number), or that contradicts itself, is refused with
+//! the line that shows it. Both are read as 3.0 writes them (`ip:port`) and as later versions do (`ip:port@busport,hostname`, and in the file
 //! `,key=value…`), and written as those do.
 //! Which nodes go into the text is decided by the node that writes it.
 
@@ -133,7 +133,8 @@ pub fn load(bytes: &[u8]) -> Result<Option<NodesConf>, ParseError> {
 pub fn parse(bytes: &[u8]) -> Result<NodesConf, ParseError> {
     let text = text_of(bytes)?;
     let end = text.lines().count() + 1;
-    if !text.ends_with('\n') {
+    let whole = text.ends_with('\n');
+    if !whole && !ends_in_last_vote(text) {
         return Err(ParseError {
             line: end - 1,
             problem: Problem::NoFinalNewline,
@@ -151,10 +152,14 @@ pub fn parse(bytes: &[u8]) -> Result<NodesConf, ParseError> {
         };
         problem.map_err(|problem| ParseError { line, problem })?;
     }
-    let (current_epoch, last_vote_epoch) = vars.ok_or(ParseError {
+    let (current_epoch, mut last_vote_epoch) = vars.ok_or(ParseError {
         line: end,
         problem: Problem::NoVars,
     })?;
+    if !whole {
+        // It may be the beginning of a number: it counts as the highest that it can be.
+        last_vote_epoch = current_epoch;
+    }
     check_together(&nodes, end)?;
     let nodes = nodes.into_iter().map(|(_, node)| node).collect();
     Ok(NodesConf {
@@ -296,6 +301,13 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
         .zip(text.lines())
         .map(|(number, line)| (number, line.split_ascii_whitespace().collect::<Vec<_>>()))
         .filter(|(_, fields)| !fields.is_empty())
+}
+
+/// Whether a text without a line end at its end lacks no more than that and digits of the last vote's epoch.
+fn ends_in_last_vote(text: &str) -> bool {
+    let line = text.lines().next_back().unwrap_or_default();
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    matches!(&fields[..], ["vars", .., name, _] if name.eq_ignore_ascii_case("lastVoteEpoch"))
 }
 
 fn parse_vars(fields: &[&str]) -> Result<(u64, u64), Problem> {
@@ -593,7 +605,8 @@ mod tests {
     fn no_cut_file_is_accepted() {
         assert_eq!(load(b""), Ok(None));
         for text in [V3, V7] {
-            for len in 1..text.len() {
+            let last_number = text.trim_end().rfind(' ').unwrap() + 1;
+            for len in 1..=last_number {
                 assert!(
                     parse(&text.as_bytes()[..len]).is_err(),
                     "cut to {len} bytes"
@@ -607,6 +620,21 @@ mod tests {
                 line: 6,
                 problem: Problem::NoVars
             }
+        );
+    }
+
+    #[test]
+    fn without_its_last_line_end_a_file_has_given_every_vote() {
+        let text = format!("{A} :7000 myself,master - 0 0 1 connected\n");
+        let text = text + "vars currentEpoch 25 lastVoteEpoch 17";
+        for text in [&text[..], &text[..text.len() - 1]] {
+            let conf = parse(text.as_bytes()).unwrap();
+            assert_eq!((conf.current_epoch, conf.last_vote_epoch), (25, 25));
+        }
+        let other_way_round = text.replace("currentEpoch 25 ", "") + " currentEpoch 25";
+        assert_eq!(
+            parse(other_way_round.as_bytes()).unwrap_err().problem,
+            Problem::NoFinalNewline
         );
     }
 
