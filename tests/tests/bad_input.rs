@@ -13,9 +13,10 @@ use tern_tests::daemon::{Daemon, Run, binary, run};
 const PING_PACKET: &[u8] =
     include_bytes!("../../crates/cluster-bus/tests/data/redis-3.0.7-ping.bin");
 
-/// Where a packet has its length and how many nodes it tells of.
+/// Where a packet has its length, how many nodes it tells of, and who sends it.
 const LENGTH_AT: usize = 4;
 const COUNT_AT: usize = 14;
+const NAME_AT: usize = 40;
 
 fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -144,7 +145,9 @@ fn broken_bus_packets_change_nothing() {
     short[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&12_u32.to_be_bytes());
     let mut endless = PING_PACKET.to_vec();
     endless[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&u32::MAX.to_be_bytes());
-    for packet in [signature, short, endless] {
+    let mut misnamed = PING_PACKET.to_vec();
+    misnamed[NAME_AT] = b'z';
+    for packet in [signature, short, endless, misnamed] {
         let mut stream = connect(bus);
         stream.write_all(&packet).unwrap();
         assert!(read_to_close(&mut stream).is_empty());

@@ -72,6 +72,9 @@ pub enum CodecError {
     /// A field that must be a node id is none.
     #[error("malformed node id at byte {0}")]
     BadNodeId(usize),
+    /// The sender's name is that of no node: nothing it is told would be believed or answered, the link has to go.
+    #[error("malformed name of the sender")]
+    BadSender,
     /// An epoch so high that counting on from it could overflow.
     #[error("epoch out of range at byte {0}")]
     EpochOutOfRange(usize),
@@ -104,7 +107,7 @@ pub fn frame_len(stream: &[u8]) -> Result<Option<usize>, CodecError> {
 /// Reads one whole packet, as cut out with [`frame_len`].
 ///
 /// # Errors
-/// Says what is wrong with it; the stream goes on after the packet except for [`CodecError::BadFrame`].
+/// Says what is wrong with it; the stream goes on after the packet except for [`CodecError::BadFrame`] and [`CodecError::BadSender`].
 pub fn decode(frame: &[u8]) -> Result<Packet, CodecError> {
     if frame_len(frame)? != Some(frame.len()) {
         return Err(CodecError::BadFrame);
@@ -254,7 +257,7 @@ fn decode_header(frame: &[u8], version: Version, at: Layout) -> Result<Header, C
     let v1 = version == Version::V1;
     Ok(Header {
         version,
-        sender: node_id(frame, 40)?,
+        sender: node_id(frame, 40).map_err(|_| CodecError::BadSender)?,
         current_epoch: epoch(frame, 16)?,
         config_epoch: epoch(frame, 24)?,
         repl_offset: be64(frame, 32)?,

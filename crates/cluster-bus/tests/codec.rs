@@ -257,7 +257,7 @@ fn versions_and_types_from_the_future_are_named() {
 fn ids_and_epochs_are_checked() {
     assert_eq!(
         decode(&patched("3.0.7-ping", 45, b"Z")),
-        Err(CodecError::BadNodeId(40))
+        Err(CodecError::BadSender)
     );
     assert_eq!(
         decode(&patched("3.0.7-ping", 2128, b"a")),

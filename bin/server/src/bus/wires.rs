@@ -357,7 +357,7 @@ fn cut(
                     asked.came.notify_one();
                 }
             }
-            Err(CodecError::BadFrame) => return Err(CodecError::BadFrame),
+            Err(error @ (CodecError::BadFrame | CodecError::BadSender)) => return Err(error),
             Err(error) => {
                 let bytes = length as u64;
                 wires.tell(Event::Unreadable { kind, bytes, error });
