@@ -586,6 +586,34 @@ fn a_replica_does_not_go_on_behind_a_command_that_it_cannot_apply() {
 }
 
 #[test]
+fn a_replica_that_clients_write_to_leaves_out_what_it_cannot_apply() {
+    let master = Daemon::server(QUIET);
+    let slave = slave_of(&master, "replica-read-only no");
+    wait_link(&slave);
+    assert_eq!(slave.text("SET n text"), "OK");
+    assert_eq!(master.text("INCRBY n 1"), "1");
+    assert_eq!(master.text("SET k v"), "OK");
+    wait_value(&slave, "k", "v");
+    assert_eq!(slave.text("GET n"), "text");
+    let log = slave.log();
+    assert_eq!(log.matches("could not apply the command").count(), 1);
+    assert!(!log.contains("The link is broken"), "{log}");
+}
+
+#[test]
+fn a_replica_that_was_told_to_follow_nobody_gets_a_full_copy_when_it_is_to_follow_again() {
+    let master = Daemon::server(QUIET);
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    let copies = || master.info_field("stats", "sync_full");
+    assert_eq!(copies(), "1");
+    assert_eq!(slave.text("REPLICAOF NO ONE"), "OK");
+    slaveof(&slave, &master);
+    wait_link(&slave);
+    assert_eq!(copies(), "2");
+}
+
+#[test]
 fn w7_a_diskless_copy_leaves_no_file_at_the_master() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");

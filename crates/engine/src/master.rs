@@ -335,6 +335,7 @@ impl Engine {
             replicas.id
         );
         replicas.second = Some((former, offset));
+        replicas.left = false;
         replicas.second_selected = replicas.selected;
     }
 

@@ -243,6 +243,7 @@ impl Engine {
         let replicas = &mut self.journal.replicas;
         let offset = replicas.offset();
         if replicas.ids.is_empty()
+            && !replicas.left
             && let Some((name, _)) = replicas.second.take_if(|(_, until)| *until == offset)
         {
             replicas.id = name;
@@ -827,7 +828,10 @@ impl Engine {
         self.meter.stats.errors.unexpected += 1;
         let name = String::from_utf8_lossy(&args[0][..args[0].len().min(128)]).into_owned();
         let told = format!("could not apply the command '{name}' of its primary: {error}");
-        if self.config.replica_unknown_command == conf::UnknownCommand::Log {
+        // Who lets clients write to a replica has chosen that it differs.
+        if self.config.replica_unknown_command == conf::UnknownCommand::Log
+            || !self.config.slave_read_only
+        {
             let offset = self.journal.replicas.offset();
             tracing::warn!(
                 "== CRITICAL == This replica {told}. It came within what follows offset {offset}; it is left out"
@@ -924,6 +928,7 @@ pub(crate) fn slaveof(engine: &mut Engine, id: ClientId, args: Args<'_>) -> Done
     if args::is(args[1], "NO") && args::is(args[2], "ONE") {
         if engine.is_slave() {
             engine.follow_nobody();
+            engine.journal.replicas.left = true;
             tracing::info!("PRIMARY MODE enabled (user request from '{who}')");
         }
         engine.sessions.clients[id].out.ok();

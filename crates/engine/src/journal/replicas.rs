@@ -115,6 +115,9 @@ pub(crate) struct Replicas {
     pub(crate) id: String,
     /// The name that the stream had before, and up to which offset that is its history (`master_replid2`).
     pub(crate) second: Option<replication::Place>,
+    /// An operator ended the following then. To do so and begin again is how one asks for a full copy: what was read before counts
+    /// for nothing.
+    pub(crate) left: bool,
     /// The database that the stream had selected there.
     pub(crate) second_selected: Option<usize>,
     pub(crate) backlog: Option<Backlog>,

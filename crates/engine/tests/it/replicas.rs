@@ -508,7 +508,7 @@ fn a_replica_that_was_a_primary_for_a_while_goes_on_in_the_database_of_the_strea
     server.run(a, &["SET", "k", "1"]);
     server.engine.close(replica);
     for (mono_ms, value) in [(5000, "2"), (10_000, "3")] {
-        server.run(a, &["REPLICAOF", "NO", "ONE"]);
+        server.engine.follow_nobody();
         server.run(a, &["REPLICAOF", "127.0.0.1", "7002"]);
         let link = continue_stream(&mut server, mono_ms);
         let write = request(&["SET", "k", value]);
