@@ -5,13 +5,21 @@
 
 use std::collections::VecDeque;
 
-/// Bytes in one chunk. A replica is sent at most one chunk at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes in one chunk: few for a stream of which little is kept, since whole chunks are forgotten. A replica is sent at most one
+/// chunk at a time.
+const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 16 * 1024..=64 * 1024;
+
+fn chunk_bytes(size: u64) -> usize {
+    let bytes = (size / 16).clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
 
 /// The stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backlog {
     chunks: VecDeque<Vec<u8>>,
+    /// How many bytes each of them has, but for the last one.
+    chunk: usize,
     /// The offset of the first byte of the first chunk, counted from 0 (PSYNC counts from 1).
     start: u64,
     /// How many bytes were ever written.
@@ -28,6 +36,7 @@ impl Backlog {
     pub fn new(offset: u64, size: u64) -> Self {
         Self {
             chunks: VecDeque::new(),
+            chunk: chunk_bytes(size),
             start: offset,
             end: offset,
             size,
@@ -69,7 +78,7 @@ impl Backlog {
     #[must_use]
     pub fn memory(&self) -> usize {
         let last = self.chunks.back().map_or(0, Vec::capacity);
-        self.chunks.len().saturating_sub(1) * CHUNK_BYTES + last
+        self.chunks.len().saturating_sub(1) * self.chunk + last
     }
 
     /// Changes how many bytes are kept.
@@ -84,7 +93,7 @@ impl Backlog {
             let room = self
                 .chunks
                 .back()
-                .map_or(0, |chunk| CHUNK_BYTES - chunk.len());
+                .map_or(0, |chunk| self.chunk - chunk.len());
             if room == 0 {
                 // A short stream stays short: chunks grow as they are filled.
                 self.chunks.push_back(Vec::new());
@@ -95,7 +104,7 @@ impl Backlog {
                 let needed = chunk.len() + now.len();
                 if needed > chunk.capacity() {
                     // By itself it would grow beyond the size of a chunk.
-                    let grown = needed.max(2 * chunk.capacity()).min(CHUNK_BYTES);
+                    let grown = needed.max(2 * chunk.capacity()).min(self.chunk);
                     chunk.reserve_exact(grown - chunk.len());
                 }
                 chunk.extend_from_slice(now);
@@ -126,8 +135,8 @@ impl Backlog {
         let at = usize::try_from(offset - self.start).ok()?;
         let slice = self
             .chunks
-            .get(at / CHUNK_BYTES)
-            .map_or(&[][..], |chunk| &chunk[at % CHUNK_BYTES..]);
+            .get(at / self.chunk)
+            .map_or(&[][..], |chunk| &chunk[at % self.chunk..]);
         Some(slice)
     }
 }
@@ -162,7 +171,7 @@ mod tests {
             (backlog.offset(), backlog.first(), backlog.history()),
             (300_100, 299_100, 1000)
         );
-        assert!(backlog.memory() <= 2 * CHUNK_BYTES);
+        assert!(backlog.memory() <= 2 * 16 * 1024, "little more is held");
         assert_eq!(read_all(&backlog, backlog.first()).len(), 1000);
         assert_eq!(backlog.slice(300_101), None);
     }
@@ -190,14 +199,14 @@ mod tests {
                 assert_eq!(backlog.memory(), taken, "pieces of {piece}");
             }
             let written = usize::try_from(backlog.offset()).expect("small");
-            assert!(backlog.memory() <= written + CHUNK_BYTES);
+            assert!(backlog.memory() <= written + 64 * 1024);
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_read_is_what_was_written(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200_000), 0..8), from in 0_usize..400_000) {
-            let mut backlog = Backlog::new(7, 1 << 20);
+        fn what_is_read_is_what_was_written(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200_000), 0..8), from in 0_usize..400_000, size in 1_u64..1 << 22) {
+            let mut backlog = Backlog::new(7, size);
             parts.iter().for_each(|part| backlog.feed(part));
             let whole = parts.concat();
             prop_assert_eq!(backlog.offset(), 7 + whole.len() as u64);
