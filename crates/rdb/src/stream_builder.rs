@@ -120,10 +120,14 @@ impl StreamBuilder {
                 Ok(())
             }
             StreamPart::Owned(id) => {
-                let (delivered_ms, count) = self
-                    .unowned
-                    .remove(&id)
-                    .ok_or("a consumer has an entry that its group does not wait for")?;
+                let Some((delivered_ms, count)) = self.unowned.remove(&id) else {
+                    let is_owned = self.group()?.pending(id).is_some();
+                    return Err(if is_owned {
+                        "Duplicated consumer PEL entry"
+                    } else {
+                        "a consumer has an entry that its group does not wait for"
+                    });
+                };
                 let consumer = self.consumer.ok_or(NO_GROUP)?;
                 let pending = Pending {
                     delivered_ms,
@@ -156,3 +160,36 @@ impl StreamBuilder {
 }
 
 const NO_GROUP: Fault = "a consumer stands in no group";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_two_consumers_have_is_told_from_one_that_none_was_given() {
+        let id = |ms| StreamId { ms, seq: 0 };
+        let mut stream = StreamBuilder::new(true, 0);
+        let group = StreamPart::Group {
+            name: b"g",
+            last_id: id(9),
+            entries_read: None,
+        };
+        let pending = StreamPart::Pending {
+            id: id(1),
+            delivered_ms: 0,
+            deliveries: 1,
+        };
+        let consumer = StreamPart::Consumer {
+            name: b"c",
+            seen_ms: 0,
+            active_ms: None,
+        };
+        for part in [group, pending, consumer, StreamPart::Owned(id(1))] {
+            assert_eq!(stream.part(&part), Ok(()));
+        }
+        let twice = Err("Duplicated consumer PEL entry");
+        assert_eq!(stream.part(&StreamPart::Owned(id(1))), twice);
+        let never = Err("a consumer has an entry that its group does not wait for");
+        assert_eq!(stream.part(&StreamPart::Owned(id(2))), never);
+    }
+}
