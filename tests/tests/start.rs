@@ -256,7 +256,8 @@ fn logs_for_programs_are_one_event_a_line() {
         }
         assert!(event["timestamp"].as_str().unwrap().contains('T'), "{line}");
     }
-    assert!(log.contains("64 bit, standalone mode, port "), "{log}");
+    assert!(log.contains("64 bit, standalone mode, Port: "), "{log}");
+    assert!(log.contains(", PID: "), "scripts look for it: {log}");
     assert!(log.contains("SIGTERM"), "{log}");
 
     let master = Daemon::server("");

@@ -204,7 +204,7 @@ pub fn banner(mode: &str, config: &ServerConfig) {
     let port = config.port;
     if config.syslog_enabled || config.log_format != LogFormat::Legacy {
         tracing::info!(
-            "Redis {REDIS_VERSION} (00000000/0) 64 bit, {mode} mode, port {port}, pid {} ready to start.",
+            "Redis {REDIS_VERSION} (00000000/0) 64 bit, {mode} mode, Port: {port}, PID: {}, ready to start.",
             std::process::id()
         );
         return;
