@@ -138,9 +138,12 @@ fn tell(engine: &mut Engine, id: ClientId, word: &[u8], args: Args<'_>) -> Optio
 /// Subcommands that change how the server works from now on; none where it is another one.
 fn switch(engine: &mut Engine, word: &[u8], args: Args<'_>) -> Option<Done> {
     match (word, args) {
-        // Switches of tables and nodes that are not built here as there.
+        // Switches of tables, nodes and clients that are not built here as there.
         (
-            b"dict-resizing" | b"hashtable-can-abort-shrink" | b"force-free-primary-async",
+            b"dict-resizing"
+            | b"hashtable-can-abort-shrink"
+            | b"force-free-primary-async"
+            | b"protect-client",
             [_, _, _],
         ) => {}
         (b"quicklist-packed-threshold", [_, _, size])
@@ -311,7 +314,6 @@ fn reload(engine: &mut Engine, args: Args<'_>) -> Done {
         engine.empty_keyspace();
         engine.forget_libraries();
     }
-    let request = engine.save_request();
     let before = engine.shard.keyspace.clock().expiry();
     engine
         .shard
