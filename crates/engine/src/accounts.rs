@@ -138,10 +138,7 @@ impl Engine {
             all.merge(&command.times);
         }
         let percentiles = [50_000_000, 99_000_000, 99_900_000, 100_000_000];
-        for (name, times) in [
-            ("turn", &self.meter.stats.turns.histogram),
-            ("command", &all),
-        ] {
+        for (name, times) in [("turn", &self.meter.stats.turns), ("command", &all)] {
             // As above.
             let _ = write!(text, "{name}_usec:{}\r\n", shares(times, &percentiles));
         }

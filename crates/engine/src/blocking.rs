@@ -229,11 +229,7 @@ impl Engine {
         unsent: usize,
     ) {
         self.sessions.clients[id].traffic.commands += 1;
-        let stats = &mut self.meter.stats.per_command[number];
-        stats.calls += 1;
-        stats.ns += ns;
-        stats.times.add(ns);
-        self.meter.stats.commands += 1;
+        self.meter.stats.count_call(number, ns);
         let entry = self.index.entry(number);
         let words: Vec<&[u8]> = request.iter().map(AsRef::as_ref).collect();
         if ns >= self.meter.noted_from_ns {

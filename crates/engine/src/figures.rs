@@ -5,7 +5,7 @@ use cluster_bus::Caller;
 use crate::Engine;
 use crate::keeper::migrations::{Export, Migrations, State};
 use crate::meter::command_logs::SlowCommands;
-use crate::meter::histogram::{Sizes, Times};
+use crate::meter::histogram::Histogram;
 
 /// Ends of the buckets that durations are told in: about a microsecond, and four times as much each.
 const ENDS: [u64; 12] = {
@@ -115,22 +115,13 @@ pub struct Distribution {
     pub sum: u64,
 }
 
-impl Times {
-    fn told(&self) -> Distribution {
+impl Histogram {
+    /// The counts up to these values.
+    fn told(&self, ends: &[u64]) -> Distribution {
         Distribution {
-            within: self.histogram.within(&ENDS),
-            count: self.histogram.count(),
-            sum: self.ns,
-        }
-    }
-}
-
-impl Sizes {
-    fn told(&self) -> Distribution {
-        Distribution {
-            within: self.histogram.within(&SIZE_ENDS),
-            count: self.histogram.count(),
-            sum: self.bytes,
+            within: self.within(ends),
+            count: self.count(),
+            sum: self.sum(),
         }
     }
 }
@@ -143,14 +134,7 @@ impl Engine {
         let commands = self.index.facts().zip(&stats.per_command);
         let commands = commands
             .filter(|(_, stats)| stats.calls > 0)
-            .map(|(facts, stats)| {
-                let told = Distribution {
-                    within: stats.times.within(&ENDS),
-                    count: stats.times.count(),
-                    sum: stats.ns,
-                };
-                (facts.name, told)
-            });
+            .map(|(facts, stats)| (facts.name, stats.times.told(&ENDS)));
         let commands = if self.config.latency_tracking {
             commands.collect()
         } else {
@@ -162,11 +146,11 @@ impl Engine {
             cluster_nodes: cluster
                 .filter(|_| nodes)
                 .map_or_else(String::new, |node| node.cluster_nodes(Caller::default())),
-            turns: stats.turns.told(),
-            syncs: self.meter.syncs.told(),
+            turns: stats.turns.told(&ENDS),
+            syncs: self.meter.syncs.told(&ENDS),
             commands,
-            requests: stats.payloads.requests.told(),
-            replies: stats.payloads.replies.told(),
+            requests: stats.payloads.requests.told(&SIZE_ENDS),
+            replies: stats.payloads.replies.told(&SIZE_ENDS),
             migrations: cluster.map(|_| self.keeper.migrations.told()),
             slow: self.meter.command_logs.slow(),
         }

@@ -522,8 +522,8 @@ impl Engine {
             "total_writes_processed:{}", stats.traffic.writes;
             "client_query_buffer_limit_disconnections:{}", stats.removed.query_buffer_closed;
             "client_output_buffer_limit_disconnections:{}", stats.removed.output_buffer_closed;
-            "eventloop_cycles:{}", stats.turns.histogram.count();
-            "eventloop_duration_sum:{}", stats.turns.ns / 1000;
+            "eventloop_cycles:{}", stats.turns.count();
+            "eventloop_duration_sum:{}", stats.turns.sum() / 1000;
             "eventloop_duration_cmd_sum:{}", stats.command_ns() / 1000;
             "instantaneous_eventloop_cycles_per_sec:{}", stats.rates.turns.per_second();
             "instantaneous_eventloop_duration_usec:{}", stats.mean_turn_us();
@@ -551,7 +551,7 @@ impl Engine {
         lines!(text,
             "eventloop_duration_aof_sum:{}", stats.append_only_us;
             "eventloop_duration_cron_sum:{}", stats.tick_ns / 1000;
-            "eventloop_duration_max:{}", stats.turns.histogram.longest_ns() / 1000;
+            "eventloop_duration_max:{}", stats.turns.longest_ns() / 1000;
             "eventloop_cmd_per_cycle_max:{}", stats.most_commands;
         );
     }
@@ -678,7 +678,7 @@ impl Engine {
         let [system, user, children_system, children_user] = process.cpu_seconds;
         let [main_system, main_user] = process.main_thread_cpu_seconds;
         #[expect(clippy::cast_precision_loss, reason = "six digits are shown")]
-        let active = self.meter.stats.turns.ns as f64 / 1e9;
+        let active = self.meter.stats.turns.sum() as f64 / 1e9;
         lines!(text,
             "used_cpu_sys:{:.6}", system;
             "used_cpu_user:{:.6}", user;
@@ -697,7 +697,7 @@ impl Engine {
             .zip(&self.meter.stats.per_command)
             .filter(|(_, stats)| stats.calls + stats.rejected + stats.failed > 0)
         {
-            let usec = stats.ns / 1000;
+            let usec = stats.times.sum() / 1000;
             #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
             let each = usec as f64 / stats.calls.max(1) as f64;
             lines!(text,

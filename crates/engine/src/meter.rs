@@ -10,7 +10,7 @@ pub(crate) mod stats;
 use std::sync::Arc;
 
 use crate::meter::command_logs::CommandLogs;
-use crate::meter::histogram::Times;
+use crate::meter::histogram::Histogram;
 use crate::meter::latency::Latency;
 use crate::meter::running::Running;
 use crate::meter::slot_usages::SlotUsages;
@@ -23,7 +23,7 @@ pub(crate) struct Meter {
     pub(crate) command_logs: CommandLogs,
     pub(crate) latency: Latency,
     /// How long it took to bring the append-only file to the disk.
-    pub(crate) syncs: Times,
+    pub(crate) syncs: Histogram,
     /// What the slots of a node are used for.
     pub(crate) slots: SlotUsages,
     /// Which command runs, for other threads to see.
@@ -60,7 +60,7 @@ impl Meter {
             command_logs: CommandLogs::default(),
             sizes_from: u64::MAX,
             latency: Latency::default(),
-            syncs: Times::default(),
+            syncs: Histogram::default(),
             slots: SlotUsages::default(),
             running: Arc::new(Running::new(names)),
             started_ms,

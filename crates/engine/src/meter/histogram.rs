@@ -1,4 +1,5 @@
-//! How long things took: counts in buckets that grow with the duration. What is measured, and where it is shown, is elsewhere.
+//! How long things took, or how large they were: counts in buckets that grow with the value. What is measured, and where it is shown, is
+//! elsewhere.
 
 /// Buckets to each doubling: what is told is at most a sixteenth too high.
 const STEPS: u64 = 16;
@@ -8,10 +9,12 @@ const STEP_BITS: u32 = STEPS.trailing_zeros();
 const MOST_BITS: u32 = 40;
 const BUCKETS: usize = ((MOST_BITS - STEP_BITS + 1) as usize) << STEP_BITS;
 
-/// Counts of durations, in nanoseconds. Five kilobytes once the first one came.
+/// Counts of durations in nanoseconds, or of sizes in bytes. Five kilobytes once the first one came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
+    /// All of them together.
+    sum: u64,
     longest_ns: u64,
 }
 
@@ -24,6 +27,7 @@ impl Histogram {
         } else {
             self.start(ns);
         }
+        self.sum += ns;
         if ns > self.longest_ns {
             self.longest_ns = ns;
         }
@@ -44,7 +48,13 @@ impl Histogram {
                 *count += more;
             }
         }
+        self.sum += other.sum;
         self.longest_ns = self.longest_ns.max(other.longest_ns);
+    }
+
+    /// All of them together.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// How many there were.
@@ -112,38 +122,6 @@ impl Histogram {
     }
 }
 
-/// Counts of durations, and how long they were together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Times {
-    pub(crate) histogram: Histogram,
-    pub(crate) ns: u64,
-}
-
-impl Times {
-    /// One more.
-    #[inline]
-    pub(crate) fn add(&mut self, ns: u64) {
-        self.histogram.add(ns);
-        self.ns += ns;
-    }
-}
-
-/// Counts of sizes in bytes, and how many bytes they were together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sizes {
-    pub(crate) histogram: Histogram,
-    pub(crate) bytes: u64,
-}
-
-impl Sizes {
-    /// One more.
-    #[inline]
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.histogram.add(bytes);
-        self.bytes += bytes;
-    }
-}
-
 /// The bucket of a duration. The first ones hold one nanosecond each.
 #[inline]
 fn bucket(ns: u64) -> usize {
@@ -192,7 +170,7 @@ mod tests {
             histogram.add(ns);
         }
         assert_eq!(histogram.doublings(), [(1, 2), (2, 4), (1048, 5)]);
-        assert_eq!(histogram.count(), 5);
+        assert_eq!((histogram.count(), histogram.sum()), (5, 1_003_910));
         assert_eq!(
             histogram.within(&[1 << 10, 1 << 12, 1 << 20, 1 << 30]),
             [(1 << 10, 2), (1 << 12, 4), (1 << 20, 5), (1 << 30, 5)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::meter::histogram::{Histogram, Sizes, Times};
+use crate::meter::histogram::Histogram;
 
 /// How many different codes of errors are told apart.
 const MOST_ERRORS: usize = 128;
@@ -15,7 +15,6 @@ const LONGEST_CODE: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommandStats {
     pub(crate) calls: u64,
-    pub(crate) ns: u64,
     /// How often it was refused before it ran.
     pub(crate) rejected: u64,
     /// How often it ran and answered an error.
@@ -197,8 +196,8 @@ pub(crate) struct Rates {
 /// How large the arguments of clients' requests are, and the replies.
 #[derive(Debug, Default)]
 pub(crate) struct Payloads {
-    pub(crate) requests: Sizes,
-    pub(crate) replies: Sizes,
+    pub(crate) requests: Histogram,
+    pub(crate) replies: Histogram,
 }
 
 /// The counters.
@@ -230,7 +229,7 @@ pub(crate) struct Stats {
     /// The most commands that one turn ran.
     pub(crate) most_commands: u64,
     /// How long turns took: a turn is what is done before others can have theirs.
-    pub(crate) turns: Times,
+    pub(crate) turns: Histogram,
     pub(crate) payloads: Payloads,
 }
 
@@ -248,7 +247,6 @@ impl Stats {
     pub(crate) fn count_call(&mut self, number: usize, ns: u64) {
         let stats = &mut self.per_command[number];
         stats.calls += 1;
-        stats.ns += ns;
         stats.times.add(ns);
         self.commands += 1;
     }
@@ -297,7 +295,7 @@ impl Stats {
 
     /// Nanoseconds of all commands together.
     pub(crate) fn command_ns(&self) -> u64 {
-        self.per_command.iter().map(|stats| stats.ns).sum()
+        self.per_command.iter().map(|stats| stats.times.sum()).sum()
     }
 
     /// How long the last turns took.
@@ -326,8 +324,8 @@ impl Stats {
             .sample(now_ms, replication.output_bytes);
         self.rates
             .turns
-            .sample(now_ms, self.turns.histogram.count());
-        self.rates.turn_ns.sample(now_ms, self.turns.ns);
+            .sample(now_ms, self.turns.count());
+        self.rates.turn_ns.sample(now_ms, self.turns.sum());
     }
 }
 
