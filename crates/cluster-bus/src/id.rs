@@ -61,10 +61,7 @@ impl NodeId {
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        std::str::from_utf8(&self.to_hex()).map_or(Err(fmt::Error), |text| f.write_str(text))
     }
 }
 

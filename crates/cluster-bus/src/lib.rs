@@ -21,7 +21,7 @@
 //! while let Some(output) = node.poll_output() {
 //!     match output {
 //!         // To be written, fsynced and renamed into place; before any packet behind it leaves, if it is a promise.
-//!         Output::Persist { text: _nodes_conf, urgency: _ } => {}
+//!         Output::Persist { urgency: _ } => {}
 //!         Output::Connect { .. } | Output::Close { .. } | Output::Send { .. } | Output::Event(_) => {}
 //!     }
 //! }

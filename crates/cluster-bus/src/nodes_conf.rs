@@ -6,7 +6,7 @@
 //! Which nodes go into the text is decided by the node that writes it.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use crate::message::{Announced, NodeFlags};
@@ -179,17 +179,40 @@ pub fn parse_nodes(bytes: &[u8]) -> Result<Vec<NodeLine>, ParseError> {
         .collect()
 }
 
+/// The text of a file with these lines.
+pub(crate) fn text(
+    lines: impl Iterator<Item = NodeLine>,
+    current_epoch: u64,
+    last_vote_epoch: u64,
+) -> String {
+    let mut text = String::with_capacity(LINE_ROOM * lines.size_hint().1.unwrap_or(1));
+    for node in lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", InFile(&node));
+    }
+    let _ = writeln!(
+        text,
+        "vars currentEpoch {current_epoch} lastVoteEpoch {last_vote_epoch}"
+    );
+    text
+}
+
+/// Room for one line, as most are.
+const LINE_ROOM: usize = 256;
+
+/// A line as the file has it.
+struct InFile<'a>(&'a NodeLine);
+
+impl fmt::Display for InFile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, true)
+    }
+}
+
 impl fmt::Display for NodesConf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for node in &self.nodes {
-            node.write(f, true)?;
-            writeln!(f)?;
-        }
-        writeln!(
-            f,
-            "vars currentEpoch {} lastVoteEpoch {}",
-            self.current_epoch, self.last_vote_epoch
-        )
+        let lines = self.nodes.iter().cloned();
+        f.write_str(&text(lines, self.current_epoch, self.last_vote_epoch))
     }
 }
 

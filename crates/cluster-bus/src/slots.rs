@@ -143,13 +143,29 @@ impl SlotSet {
     /// The set as runs of neighbours, each with its first and last slot: how nodes.conf and CLUSTER SLOTS show it.
     #[must_use]
     pub fn ranges(&self) -> Vec<(Slot, Slot)> {
-        let mut ranges: Vec<(Slot, Slot)> = Vec::new();
-        for slot in self.iter() {
-            match ranges.last_mut() {
-                Some((_, last)) if last.0 + 1 == slot.0 => *last = slot,
-                _ => ranges.push((slot, slot)),
+        let count = |bits: u32| u16::try_from(bits).unwrap_or(64);
+        let mut ranges = Vec::new();
+        let mut open = None;
+        for (first, word) in (0u16..).step_by(64).zip(words(&self.bits)) {
+            let mut at = 0;
+            while at < 64 {
+                let rest = word >> at;
+                match open {
+                    None => {
+                        at += count(rest.trailing_zeros()).min(64 - at);
+                        open = (at < 64).then_some(Slot(first + at));
+                    }
+                    Some(from) => {
+                        at += count(rest.trailing_ones());
+                        if at < 64 {
+                            ranges.push((from, Slot(first + at - 1)));
+                            open = None;
+                        }
+                    }
+                }
             }
         }
+        ranges.extend(open.map(|from| (from, Slot(SLOT_COUNT - 1))));
         ranges
     }
 }
@@ -234,6 +250,26 @@ mod tests {
             set.difference(&other).map(Slot::number).collect::<Vec<_>>(),
             [0, 64, 16383]
         );
+    }
+
+    #[test]
+    fn ranges_are_what_the_slots_are() {
+        let mut rng = crate::rng::Rng::new(1);
+        for length in 1..200 {
+            let mut set = SlotSet::new();
+            for _ in 0..20 {
+                let first = rng.index(usize::from(SLOT_COUNT));
+                let run = Slot::all().skip(first).take(rng.index(length) + 1);
+                run.for_each(|slot| {
+                    set.insert(slot);
+                });
+            }
+            let ranges = set.ranges();
+            let slots = |(first, last): &(Slot, Slot)| (first.0..=last.0).map(Slot);
+            let told: Vec<Slot> = ranges.iter().flat_map(slots).collect();
+            assert_eq!(told, set.iter().collect::<Vec<_>>());
+            assert!(ranges.is_sorted_by(|one, next| one.1.0 + 1 < next.0.0));
+        }
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Engine {
         };
         node.handle_timeout(now, facts);
         self.perform_bus();
-        self.keeper.nodes_file.write_news();
+        self.keeper.nodes_file.write_news(self.now.mono_ms);
         self.tick_migrations();
         self.redirect_blocked();
     }
@@ -272,7 +272,7 @@ impl Engine {
             .and_then(|node| node.poll_output())
         {
             match output {
-                Output::Persist { text, urgency } => self.keeper.nodes_file.replace(text, urgency),
+                Output::Persist { urgency } => self.keeper.nodes_file.change(urgency),
                 Output::Event(event) => self.bus_event(event),
                 output => {
                     if let Some(output) = self.keeper.nodes_file.pass(output) {

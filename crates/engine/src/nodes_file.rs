@@ -23,7 +23,9 @@ impl Engine {
     /// The text for nodes.conf, if something has changed and no write is under way. Whoever takes it writes it, and then calls
     /// [`Engine::nodes_saved`]. At the end of a turn it is handed over as an [`Action::SaveNodes`].
     pub fn begin_saving_nodes(&mut self) -> Option<String> {
-        self.keeper.nodes_file.begin()
+        let node = self.keeper.cluster.as_ref()?;
+        let begun = self.keeper.nodes_file.begin(self.now.mono_ms);
+        begun.then(|| node.nodes_conf_text())
     }
 
     /// The end of a turn: many changes in one are one write.
@@ -32,7 +34,7 @@ impl Engine {
             self.act(Action::SaveNodes { text });
         }
         // Who asked, and nothing had to change.
-        if self.keeper.nodes_file.next.is_none() {
+        if !self.keeper.nodes_file.changed {
             self.keeper.nodes_file.asked.clear();
         }
     }
@@ -67,7 +69,10 @@ impl Engine {
 
     /// Ends the process; what nodes.conf does not say yet is written first.
     pub(crate) fn exit(&mut self, code: i32) {
-        if let Some(text) = self.keeper.nodes_file.next.take() {
+        if let Some(node) = &self.keeper.cluster
+            && std::mem::take(&mut self.keeper.nodes_file.changed)
+        {
+            let text = node.nodes_conf_text();
             self.act(Action::SaveNodes { text });
         }
         self.act(Action::Exit { code });

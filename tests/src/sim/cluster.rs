@@ -139,11 +139,13 @@ impl Core for Server {
                     to: addr,
                 },
                 Bus::Close { link } => Output::Close { conn: conn(link) },
-                Bus::Persist {
-                    text,
-                    urgency: Urgency::Promise,
-                } => Output::Persist(text.into_bytes()),
-                Bus::Persist { text, .. } => Output::Write(text.into_bytes()),
+                Bus::Persist { urgency } => {
+                    let text = self.node.nodes_conf_text().into_bytes();
+                    match urgency {
+                        Urgency::Promise => Output::Persist(text),
+                        _ => Output::Write(text),
+                    }
+                }
                 Bus::Send { link, packet } => self.packet(conn(link), &packet),
                 Bus::Event(Event::Log { level, text }) if level >= LogLevel::Verbose => {
                     self.log(text)

@@ -100,9 +100,7 @@ impl Node {
                 Urgency::News
             };
             self.promised = promises;
-            // The text is made when it is taken.
-            let text = String::new();
-            self.outputs.push_back(Output::Persist { text, urgency });
+            self.outputs.push_back(Output::Persist { urgency });
         }
         self.outputs.append(&mut self.held);
         debug_assert!(

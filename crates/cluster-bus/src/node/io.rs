@@ -232,11 +232,9 @@ pub enum Output {
         /// What.
         packet: Packet,
     },
-    /// Replace nodes.conf by this text: written, fsynced and renamed into place. If that fails the process must not go
-    /// on. A newer text may take the place of one that is not written yet.
+    /// Replace nodes.conf by what [`Node::nodes_conf_text`](crate::Node::nodes_conf_text) says by then: written, fsynced and renamed
+    /// into place. If that fails the process must not go on. One write does for all that were asked for before its text was made.
     Persist {
-        /// The whole file.
-        text: String,
         /// Who waits for it.
         urgency: Urgency,
     },

@@ -197,22 +197,18 @@ impl Node {
 
     /// What to do next; `None` when there is nothing more. Drain it after every call.
     ///
-    /// The text of a [`Output::Persist`] is made here: calls that follow each other without anything to send between them are
-    /// one write of the state after the last.
+    /// Calls that follow each other without anything to send between them are one [`Output::Persist`].
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front()?;
-        let Output::Persist { mut urgency, .. } = output else {
+        let Output::Persist { mut urgency } = output else {
             return Some(output);
         };
-        while let Some(Output::Persist { urgency: next, .. }) = self.outputs.front() {
+        while let Some(Output::Persist { urgency: next }) = self.outputs.front() {
             urgency = urgency.max(*next);
             self.outputs.pop_front();
         }
         self.asked = false;
-        Some(Output::Persist {
-            text: self.nodes_conf().to_string(),
-            urgency,
-        })
+        Some(Output::Persist { urgency })
     }
 
     /// Whether an [`Output::Persist`] waits to be taken that somebody is to be answered after.

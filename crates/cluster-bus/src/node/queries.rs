@@ -9,7 +9,7 @@ use super::reply::Reply;
 use super::state::Node;
 use super::table::{Peer, PeerKey};
 use crate::message::NodeFlags;
-use crate::nodes_conf::{NodeLine, NodesConf};
+use crate::nodes_conf::{self, NodeLine, NodesConf};
 use crate::{NodeId, Now, Slot};
 
 impl Node {
@@ -165,15 +165,22 @@ impl Node {
     /// What belongs into nodes.conf. Nodes in handshake do not: their ids are made up.
     #[must_use]
     pub fn nodes_conf(&self) -> NodesConf {
-        let nodes = self
-            .node_lines()
-            .filter(|line| !line.flags.has(NodeFlags::HANDSHAKE))
-            .collect();
         NodesConf {
-            nodes,
+            nodes: self.saved_lines().collect(),
             current_epoch: self.current_epoch,
             last_vote_epoch: self.last_vote_epoch,
         }
+    }
+
+    /// The same as text, made line by line.
+    #[must_use]
+    pub fn nodes_conf_text(&self) -> String {
+        nodes_conf::text(self.saved_lines(), self.current_epoch, self.last_vote_epoch)
+    }
+
+    fn saved_lines(&self) -> impl Iterator<Item = NodeLine> {
+        self.node_lines()
+            .filter(|line| !line.flags.has(NodeFlags::HANDSHAKE))
     }
 
     /// The port for clients with TLS, or without; 0: none.

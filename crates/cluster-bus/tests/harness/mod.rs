@@ -412,7 +412,10 @@ impl World {
                 Output::Connect { link, addr } => self.connect(from, link, addr),
                 Output::Close { link } => self.close(from, link),
                 Output::Send { link, packet } => self.send(from, link, packet),
-                Output::Persist { text, .. } => self.hosts[from].file = text,
+                Output::Persist { .. } => {
+                    let host = &mut self.hosts[from];
+                    host.file = host.node.nodes_conf_text();
+                }
                 Output::Event(event) => self.hosts[from].events.push(event),
             }
         }

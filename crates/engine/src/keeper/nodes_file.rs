@@ -9,10 +9,12 @@ use crate::ClientId;
 /// The state of nodes.conf.
 #[derive(Debug, Default)]
 pub(crate) struct NodesFile {
-    /// The newest text, if the write under way, or the last one, was of an older one.
-    pub(crate) next: Option<String>,
-    /// Somebody waits for that one: it is written at the end of the turn. News are written at the next tick.
+    /// Something has changed that the write under way, or the last one, does not hold.
+    pub(crate) changed: bool,
+    /// Somebody waits for that: it is written at the end of the turn. News are written at a tick.
     urgent: bool,
+    /// When the last write began.
+    begun_ms: Option<u64>,
     writing: bool,
     /// Promises among the outputs below that the write under way keeps.
     kept: usize,
@@ -29,19 +31,24 @@ pub(crate) struct NodesFile {
 /// With `cluster-config-save-behavior best-effort` a failure is logged this often.
 pub(crate) const FAILURE_LOG_MS: u64 = 30_000;
 
+/// News are written this often at most: while a large cluster forms, or many of its nodes fail, there are some at every tick, and each
+/// write is one of the whole file.
+const NEWS_PERIOD_MS: u64 = 1000;
+
 impl NodesFile {
-    /// A new text to be written.
-    pub(crate) fn replace(&mut self, text: String, urgency: Urgency) {
-        self.next = Some(text);
+    /// Something has changed that is to be written.
+    pub(crate) fn change(&mut self, urgency: Urgency) {
+        self.changed = true;
         self.urgent |= urgency > Urgency::News;
         if urgency == Urgency::Promise {
             self.held.push_back(None);
         }
     }
 
-    /// It is time to write what nobody waits for.
-    pub(crate) fn write_news(&mut self) {
-        self.urgent |= self.next.is_some();
+    /// What nobody waits for is written, if it is time.
+    pub(crate) fn write_news(&mut self, now_ms: u64) {
+        let is_due = |at_ms: u64| now_ms.saturating_sub(at_ms) >= NEWS_PERIOD_MS;
+        self.urgent |= self.changed && self.begun_ms.is_none_or(is_due);
     }
 
     /// The output again if it may leave now; otherwise it is kept until then.
@@ -60,18 +67,19 @@ impl NodesFile {
         }
     }
 
-    /// The text to be written now, if one is to be.
-    pub(crate) fn begin(&mut self) -> Option<String> {
-        if self.writing || !self.urgent {
-            return None;
+    /// Whether what the node says now is to be written. It is, then.
+    pub(crate) fn begin(&mut self, now_ms: u64) -> bool {
+        if self.writing || !self.urgent || !self.changed {
+            return false;
         }
-        let text = self.next.take()?;
+        self.changed = false;
         self.urgent = false;
         self.writing = true;
+        self.begun_ms = Some(now_ms);
         let promises = self.held.iter().filter(|held| held.is_none());
         self.kept = promises.count();
         self.answered.append(&mut self.asked);
-        Some(text)
+        true
     }
 
     /// The write under way has ended well. The outputs that may leave now, and the clients.
@@ -112,60 +120,83 @@ mod tests {
     fn packets_wait_for_promises_and_for_nothing_else() {
         let mut file = NodesFile::default();
         assert_eq!(file.pass(output(1)), Some(output(1)));
-        file.replace("news".into(), Urgency::News);
+        file.change(Urgency::News);
         assert_eq!(file.pass(output(2)), Some(output(2)));
-        file.replace("promise".into(), Urgency::Promise);
+        file.change(Urgency::Promise);
         assert_eq!(file.pass(output(3)), None);
-        assert_eq!(file.begin().as_deref(), Some("promise"));
+        assert!(file.begin(0));
         assert_eq!(file.pass(output(4)), None, "it is not written yet");
         assert_eq!(file.end().0, outputs([3, 4]));
         assert_eq!(file.pass(output(5)), Some(output(5)));
     }
 
     #[test]
-    fn news_are_written_at_the_next_tick_or_with_what_somebody_waits_for() {
+    fn news_are_written_at_a_tick_or_with_what_somebody_waits_for() {
         let mut file = NodesFile::default();
-        file.write_news();
-        file.replace("1".into(), Urgency::News);
-        assert_eq!(file.begin(), None);
-        file.replace("2".into(), Urgency::News);
-        file.write_news();
-        assert_eq!(file.begin().as_deref(), Some("2"));
+        file.write_news(0);
+        file.change(Urgency::News);
+        assert!(!file.begin(0));
+        file.change(Urgency::News);
+        file.write_news(100);
+        assert!(file.begin(100));
         file.end();
-        file.replace("3".into(), Urgency::News);
-        file.replace("4".into(), Urgency::Asked);
-        assert_eq!(file.begin().as_deref(), Some("4"));
+        file.change(Urgency::News);
+        file.change(Urgency::Asked);
+        assert!(file.begin(150));
+        file.end();
+        assert!(!file.begin(5000), "nothing has changed since");
+    }
+
+    #[test]
+    fn many_news_are_one_write_a_second() {
+        let mut file = NodesFile::default();
+        let mut writes = Vec::new();
+        for now_ms in (0..3000).step_by(100) {
+            file.change(Urgency::News);
+            file.write_news(now_ms);
+            if file.begin(now_ms) {
+                writes.push(now_ms);
+                file.end();
+            }
+        }
+        assert_eq!(writes, [0, 1000, 2000]);
+        // Who waits does not wait for that, and takes the news along.
+        file.change(Urgency::Asked);
+        assert!(file.begin(2950));
+        file.end();
+        file.write_news(3000);
+        assert!(!file.begin(3000));
     }
 
     #[test]
     fn what_changes_during_a_write_is_one_more_write() {
         let mut file = NodesFile::default();
-        file.replace("1".into(), Urgency::Promise);
+        file.change(Urgency::Promise);
         assert_eq!(file.pass(output(1)), None);
-        assert_eq!(file.begin().as_deref(), Some("1"));
+        assert!(file.begin(0));
         for number in 2..=3 {
-            file.replace(number.to_string(), Urgency::Promise);
+            file.change(Urgency::Promise);
             assert_eq!(file.pass(output(number)), None);
-            assert_eq!(file.begin(), None, "one at a time");
+            assert!(!file.begin(0), "one at a time");
         }
         assert_eq!(file.end().0, outputs([1]));
-        assert_eq!(file.begin().as_deref(), Some("3"));
+        assert!(file.begin(0));
         assert_eq!(file.end().0, outputs([2, 3]));
-        assert_eq!(file.begin(), None);
+        assert!(!file.begin(0));
     }
 
     #[test]
     fn who_asked_is_answered_after_the_write_that_holds_the_change() {
         let (first, second) = (ClientId::new(1, 1), ClientId::new(2, 2));
         let mut file = NodesFile::default();
-        file.replace("1".into(), Urgency::Asked);
+        file.change(Urgency::Asked);
         file.wait(first);
         file.wait(first);
-        assert!(file.begin().is_some());
-        file.replace("2".into(), Urgency::Asked);
+        assert!(file.begin(0));
+        file.change(Urgency::Asked);
         file.wait(second);
         assert_eq!(file.end().1, [first]);
-        assert!(file.begin().is_some());
+        assert!(file.begin(0));
         assert_eq!(file.end().1, [second]);
     }
 }
