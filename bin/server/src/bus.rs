@@ -90,7 +90,7 @@ async fn hear_all(shell: Rc<Shell>) {
 }
 
 /// Hears what has come until now: who has answered is not late, however long the last turn was.
-pub(crate) fn hear_waiting(shell: &Rc<Shell>) {
+fn hear_waiting(shell: &Rc<Shell>) {
     let count = shell
         .bus
         .borrow()
@@ -105,6 +105,22 @@ pub(crate) fn hear_waiting(shell: &Rc<Shell>) {
         let Some(event) = event else { return };
         hear(shell, event);
     }
+}
+
+/// The periodic work of the node. What has been written to the sockets is told before: nobody waits for that.
+pub(crate) fn tick(shell: &Rc<Shell>) {
+    hear_waiting(shell);
+    let written: Vec<_> = {
+        let links = shell.bus_links.borrow();
+        let written = links.iter().map(|(link, ours)| (*link, ours.written()));
+        written.filter(|(_, bytes)| *bytes > 0).collect()
+    };
+    shell.turn(|engine| {
+        for (link, bytes) in written {
+            engine.bus_sent(link, bytes);
+        }
+        engine.tick_cluster();
+    });
 }
 
 fn hear(shell: &Rc<Shell>, event: Event) {
@@ -139,7 +155,6 @@ fn hear(shell: &Rc<Shell>, event: Event) {
             shell.turn(|engine| engine.bus_received(link, *packet));
             unheard.take(bytes);
         }
-        Event::Sent { link, bytes } => shell.turn(|engine| engine.bus_sent(link, bytes)),
         Event::Closed(link) => {
             shell.forget_bus_link(link);
             input(shell, Input::Closed { link });

@@ -42,8 +42,7 @@ impl Shell {
                     self.turn(Engine::expire_slice);
                 }
                 _ = cluster.tick() => {
-                    bus::hear_waiting(self);
-                    self.turn(Engine::tick_cluster);
+                    bus::tick(self);
                     self.sockets.close_idle();
                     self.machine.migrate_sockets.set(self.sockets.len());
                 }

@@ -1,5 +1,6 @@
 //! The links of the cluster bus, as both threads know them.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) const MOST_UNHEARD_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Link {
     packets: UnboundedSender<Vec<u8>>,
     queued: Arc<AtomicUsize>,
+    /// What was waiting, or has come since, when [`Link::written`] was asked last.
+    handed: Cell<usize>,
     end: oneshot::Sender<()>,
 }
 
@@ -43,6 +46,7 @@ pub(crate) fn link() -> (Link, Work) {
     let link = Link {
         packets: sender,
         queued: Arc::clone(&queued),
+        handed: Cell::new(0),
         end,
     };
     let work = Work {
@@ -56,6 +60,7 @@ pub(crate) fn link() -> (Link, Work) {
 impl Link {
     /// Sends a packet. False where so much waits already that the link is to be ended as lost.
     pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
+        self.handed.set(self.handed.get() + bytes.len());
         let queued = self.queued.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
         if queued > MOST_QUEUED_BYTES {
             return false;
@@ -63,6 +68,13 @@ impl Link {
         // A connection that has just ended takes nothing more; its end is told soon.
         let _ = self.packets.send(bytes);
         true
+    }
+
+    /// Bytes that have been written to the socket since this was asked last.
+    pub(crate) fn written(&self) -> u64 {
+        let waiting = self.queued.load(Ordering::Relaxed);
+        let written = self.handed.replace(waiting) - waiting;
+        written as u64
     }
 
     /// Ends the link; the core is told that it is lost.
@@ -113,10 +125,6 @@ pub(crate) enum Event {
         packet: Box<Packet>,
         bytes: usize,
         unheard: Arc<Unheard>,
-    },
-    Sent {
-        link: LinkId,
-        bytes: u64,
     },
     Closed(LinkId),
     /// A packet that cannot be read was left out.

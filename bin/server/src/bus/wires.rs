@@ -27,8 +27,6 @@ use crate::handshakes::BusTls;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first room for a packet; a ping of a small cluster fits.
 const READ_BYTES: usize = 8 * 1024;
-/// The core is told at least after so many bytes that they have been sent.
-const TOLD_BYTES: u64 = 1024 * 1024;
 /// How long nobody is accepted after that failed: the system may lack descriptors for a while.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The types of packets that are answered by a pong: a ping, and the first one.
@@ -243,7 +241,7 @@ where
         biased;
         // Whatever the peer keeps us waiting for.
         ended = end => ended.is_ok(),
-        () = send(&wires, link, writer, packets, &asked, sent) => true,
+        () = send(&wires, writer, packets, &asked, sent) => true,
         () = receive(&wires, link, reader, &asked) => true,
     };
     if lost {
@@ -254,13 +252,12 @@ where
 /// Sends what the engine sends, and answers a ping where it cannot.
 async fn send(
     wires: &Wires,
-    link: LinkId,
     mut writer: impl AsyncWrite + Unpin,
     mut packets: UnboundedReceiver<Vec<u8>>,
     asked: &Asked,
     sent: impl Fn(usize),
 ) {
-    let (mut written, mut version) = (0, None);
+    let mut version = None;
     loop {
         let bytes = tokio::select! {
             biased;
@@ -286,12 +283,6 @@ async fn send(
             return;
         }
         sent(bytes.len());
-        written += bytes.len() as u64;
-        // The core counts what waits: it is told once nothing does, or after much.
-        if packets.is_empty() || written >= TOLD_BYTES {
-            let bytes = std::mem::take(&mut written);
-            wires.tell(Event::Sent { link, bytes });
-        }
     }
 }
 
