@@ -3,7 +3,7 @@
 use super::io::LogLevel;
 use super::state::Node;
 use super::table::PeerKey;
-use crate::message::{Body, NodeFlags};
+use crate::message::{Body, NodeFlags, PingKind};
 use crate::{NodeId, Now};
 
 /// How long a report of failure counts, in node timeouts.
@@ -172,6 +172,20 @@ impl Node {
         self.todo.update_state = true;
         if self.is_elector(self.table.myself()) {
             self.agree_on_failure(now, peer);
+            self.warn_replicas(now, peer);
+        }
+    }
+
+    /// Those who are to take its place hear at once that we cannot reach a node: so they, and through them all, know of the failure as
+    /// soon as the majority does, however rarely two nodes of a large cluster talk.
+    fn warn_replicas(&mut self, now: Now, master: PeerKey) {
+        for replica in self.table[master].replicas().to_vec() {
+            if let Some(link) = self
+                .link_to(replica)
+                .filter(|_| replica != self.table.myself())
+            {
+                self.send_ping(now, link, PingKind::Pong);
+            }
         }
     }
 
@@ -179,9 +193,10 @@ impl Node {
     /// it may be the connection and not the node.
     pub(super) fn redial_if_silent(&mut self, now: Now, peer: PeerKey) {
         let timeout_ms = self.config.node_timeout_ms;
-        let Some(ping) = self.table[peer].ping_sent else {
+        let waited_long = |ping: &Now| now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms / 2;
+        if !self.table[peer].ping_sent.as_ref().is_some_and(waited_long) {
             return;
-        };
+        }
         let Some(link) = self.table[peer]
             .link
             .and_then(|number| self.link(super::io::LinkId::Dialled(number)))
@@ -189,7 +204,7 @@ impl Node {
             return;
         };
         let link_age_ms = now.mono_ms.saturating_sub(link.opened.mono_ms);
-        if link_age_ms > timeout_ms && now.mono_ms.saturating_sub(ping.mono_ms) > timeout_ms / 2 {
+        if link_age_ms > timeout_ms {
             self.hang_up(now, peer);
         }
     }

@@ -3,7 +3,7 @@
 use super::io::{LinkId, LogLevel};
 use super::state::Node;
 use super::table::Addr;
-use super::table::PeerKey;
+use super::table::{Peer, PeerKey, Told};
 use crate::message::{Body, Extensions, Gossip, NodeFlags, PingKind, Version, WireIp};
 use crate::{NodeId, Now};
 
@@ -15,8 +15,58 @@ const FEWEST_ENTRIES: usize = 3;
 /// Nodes that one node knows at most, far more than make a cluster: what others tell must not fill the memory.
 const MAX_NODES: usize = 2000;
 
+/// A ping that is not answered for so long is told to others before those that are. Times of version 1 are whole seconds.
+const LONG_WAIT_MS: u64 = 2000;
+
+/// How far the clocks of two hosts may be apart for a time that one tells to be no time to come for the other.
+const CLOCK_TOLERANCE_MS: u64 = 500;
+
 /// Random nodes that are looked at, once a second, for the one that was not heard for longest.
 const PING_SAMPLE: usize = 5;
+
+/// For how long a node has not answered a ping.
+fn unanswered_ms(now: Now, peer: &Peer) -> u64 {
+    peer.pong_received
+        .map_or(u64::MAX, |at| now.mono_ms.saturating_sub(at.mono_ms))
+}
+
+/// For how long there was no sign of a node: neither an answer, nor another packet of its own, nor what others tell.
+fn silent_ms(now: Now, peer: &Peer) -> u64 {
+    let own_ms = unanswered_ms(now, peer);
+    let own_ms = match peer.heard_ms {
+        0 => own_ms,
+        at_ms => own_ms.min(now.mono_ms.saturating_sub(at_ms)),
+    };
+    match peer.told {
+        // A clock that was set back makes it a time to come.
+        told if told.heard > told.waiting && told.heard <= now.unix_ms + CLOCK_TOLERANCE_MS => {
+            own_ms.min(now.unix_ms.saturating_sub(told.heard))
+        }
+        _ => own_ms,
+    }
+}
+
+/// Whether we wait for a node for so long that others are to ask, too.
+fn waits_long(now: Now, peer: &Peer) -> bool {
+    peer.ping_sent.is_some_and(|at| {
+        now.mono_ms.saturating_sub(at.mono_ms) >= LONG_WAIT_MS && peer.heard_ms < at.mono_ms
+    })
+}
+
+impl Told {
+    fn note(&mut self, now: Now, entry: &Gossip) {
+        let unix_ms = |seconds: u32| u64::from(seconds) * 1000;
+        let (asked, heard) = (unix_ms(entry.ping_sent), unix_ms(entry.pong_received));
+        if entry.flags.has(NodeFlags::PFAIL.with(NodeFlags::FAIL)) {
+            self.waiting = now.unix_ms;
+        } else if heard <= now.unix_ms + CLOCK_TOLERANCE_MS {
+            self.heard = self.heard.max(heard);
+        }
+        if asked != 0 && now.unix_ms.saturating_sub(asked) >= LONG_WAIT_MS {
+            self.waiting = self.waiting.max(asked);
+        }
+    }
+}
 
 impl Node {
     /// Sends a PING, PONG or MEET with news about a few other nodes.
@@ -40,9 +90,9 @@ impl Node {
             self.table[peer].ping_sent = Some(now);
         }
         let gossip = self
-            .choose_news(receiver)
+            .choose_news(now, receiver)
             .into_iter()
-            .map(|key| self.news_about(key, version))
+            .map(|key| self.news_about(now, key, version))
             .collect();
         let extensions = match version {
             Version::V0 => Extensions::default(),
@@ -58,8 +108,9 @@ impl Node {
         );
     }
 
-    /// Failing nodes first: the sooner a majority has heard of one, the sooner it is replaced. Then others by chance.
-    fn choose_news(&mut self, receiver: Option<PeerKey>) -> Vec<PeerKey> {
+    /// Failing nodes first, and those that seem to fail: the sooner a majority has heard of one, the sooner it is replaced. Before all
+    /// others the receiver's own master. Then others by chance.
+    fn choose_news(&mut self, now: Now, receiver: Option<PeerKey>) -> Vec<PeerKey> {
         let nodes = self.table.len();
         let wanted = (nodes / 10)
             .max(FEWEST_ENTRIES)
@@ -71,15 +122,21 @@ impl Node {
             // A node that we have no link to and that serves nothing may be gone for good.
             let known_well = peer.link.is_some() || !peer.slots().is_empty();
             if Some(key) != receiver && !peer.is(unfit) && known_well {
-                if peer.is(down) {
+                if peer.is(down) || waits_long(now, peer) {
                     news.push(key);
                 } else if !peer.is(NodeFlags::NOADDR) {
                     others.push(key);
                 }
             }
         }
-        while news.len() > wanted {
-            news.swap_remove(self.rng.index(news.len()));
+        let its_master = receiver.and_then(|key| self.table[key].master);
+        let first = news.iter().position(|key| Some(*key) == its_master);
+        let kept = first.map_or(0, |at| {
+            news.swap(0, at);
+            1
+        });
+        while news.len() > wanted.max(kept) {
+            news.swap_remove(kept + self.rng.index(news.len() - kept));
         }
         while news.len() < wanted && !others.is_empty() {
             news.push(others.swap_remove(self.rng.index(others.len())));
@@ -87,10 +144,9 @@ impl Node {
         news
     }
 
-    fn news_about(&self, key: PeerKey, version: Version) -> Gossip {
+    fn news_about(&self, now: Now, key: PeerKey, version: Version) -> Gossip {
         let peer = &self.table[key];
-        let time = |at: Option<Now>| {
-            let unix_ms = at.map_or(0, |at| at.unix_ms);
+        let time = |unix_ms: u64| {
             // Version 0 has the low half of the milliseconds, version 1 whole seconds.
             let value = if version == Version::V0 {
                 unix_ms & u64::from(u32::MAX)
@@ -101,8 +157,8 @@ impl Node {
         };
         Gossip {
             id: peer.id,
-            ping_sent: time(peer.ping_sent),
-            pong_received: time(peer.pong_received),
+            ping_sent: time(peer.ping_sent.map_or(0, |at| at.unix_ms)),
+            pong_received: time(now.unix_ms.saturating_sub(silent_ms(now, peer))),
             ip: WireIp::from(peer.addr.ip),
             port: peer.addr.port,
             bus_port: if version == Version::V1 {
@@ -124,7 +180,13 @@ impl Node {
     }
 
     /// Hears what a known node says about others.
-    pub(super) fn hear_gossip(&mut self, now: Now, sender: PeerKey, gossip: &[Gossip]) {
+    pub(super) fn hear_gossip(
+        &mut self,
+        now: Now,
+        sender: PeerKey,
+        version: Version,
+        gossip: &[Gossip],
+    ) {
         for entry in gossip {
             let ip = entry.ip.ip();
             if self.config.log_level == LogLevel::Debug {
@@ -137,6 +199,9 @@ impl Node {
                 continue;
             };
             let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
+            if version == Version::V1 {
+                self.table[about].told.note(now, entry);
+            }
             if about != self.table.myself() {
                 self.note_report(now, about, sender, entry.flags.has(down));
             }
@@ -223,26 +288,35 @@ impl Node {
         }
     }
 
-    /// Pings a node whose last pong is older than half the node timeout (or what is configured), or that prepares a manual failover and waits
-    /// for our offset. True if it was pinged.
+    /// Pings a node of which there was no sign for half the node timeout (or what is configured), or that prepares a manual failover and
+    /// waits for our offset. True if it was pinged.
+    ///
+    /// A packet of its own is a sign, and so is what others have heard of it lately, unless one of them waits for it in vain since: then
+    /// all whose own signs are old ask by themselves. So in a large cluster most pings are saved, and a node that fails is still pinged by
+    /// all as soon as if none was.
     pub(super) fn ping_if_due(&mut self, now: Now, key: PeerKey) -> bool {
-        let Some(link) = self.link_to(key) else {
-            return false;
-        };
         let peer = &self.table[key];
         let interval_ms = self
             .config
             .ping_interval_ms
             .unwrap_or(self.config.node_timeout_ms / 2);
-        let old = peer
-            .pong_received
-            .is_none_or(|pong| now.mono_ms.saturating_sub(pong.mono_ms) > interval_ms);
+        let silent_ms = if self.needs_answers() {
+            unanswered_ms(now, peer)
+        } else {
+            silent_ms(now, peer)
+        };
         let waiting = self.is_master() && self.manual_failover.is_for(key);
-        let due = (peer.ping_sent.is_none() && old) || waiting;
-        if due {
-            self.send_ping(now, link, PingKind::Ping);
-        }
-        due
+        let due = (peer.ping_sent.is_none() && silent_ms > interval_ms) || waiting;
+        let Some(link) = Some(key).filter(|_| due).and_then(|key| self.link_to(key)) else {
+            return false;
+        };
+        self.send_ping(now, link, PingKind::Ping);
+        true
+    }
+
+    /// Whether a rule waits until others have answered: who claims slots that were ours, or were to be.
+    fn needs_answers(&self) -> bool {
+        self.yielding > 0 || self.awaits_claims()
     }
 
     /// Sends a PONG to all nodes, or only to the replicas of our master and of us: not as an answer, but to spread

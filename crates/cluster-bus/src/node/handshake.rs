@@ -80,7 +80,11 @@ impl Node {
 
     /// A node that answers on our link but has none to us for long does not know us: it is met once more.
     pub(super) fn meet_if_one_sided(&mut self, now: Now, peer: PeerKey) {
-        let Some(link) = self.link_to(peer) else {
+        let one_sided = self.table[peer].inbound.is_none();
+        let Some(link) = Some(peer)
+            .filter(|_| one_sided)
+            .and_then(|peer| self.link_to(peer))
+        else {
             return;
         };
         let opened_ms = self.link(link).map_or(0, |link| link.opened.mono_ms);
@@ -88,8 +92,7 @@ impl Node {
         let timeout_ms = self.handshake_timeout_ms();
         let since = |at_ms: u64| now.mono_ms.saturating_sub(at_ms) > timeout_ms;
         let down = NodeFlags::PFAIL.with(NodeFlags::FAIL);
-        if node.inbound.is_none()
-            && node.is(NodeFlags::MULTI_MEET)
+        if node.is(NodeFlags::MULTI_MEET)
             && !node.is(down)
             // Who hung up while we did not has forgotten us on purpose.
             && node.no_inbound_since_ms <= opened_ms

@@ -139,6 +139,11 @@ impl Node {
         true
     }
 
+    /// Whether there are slots that others may be about to claim.
+    pub(super) fn awaits_claims(&self) -> bool {
+        !self.imports.unclaimed.is_empty()
+    }
+
     /// Takes the slots that nobody has claimed for long enough.
     pub(super) fn take_unclaimed(&mut self, now: Now) {
         let taken = &mut self.imports.taken;

@@ -165,7 +165,7 @@ impl Node {
         self.leave_chain();
         self.note_slots(sender, header);
         self.resolve_collision(sender, header);
-        self.hear_gossip(now, sender, gossip);
+        self.hear_gossip(now, sender, header.version, gossip);
         true
     }
 

@@ -73,6 +73,7 @@ pub(super) struct Peer {
     pub(super) pong_received: Option<Now>,
     /// When any packet of it came last, over whatever link.
     pub(super) heard_ms: u64,
+    pub(super) told: Told,
     pub(super) failed_ms: u64,
     pub(super) repl_offset: u64,
     pub(super) orphaned_since_ms: Option<u64>,
@@ -118,6 +119,7 @@ impl Peer {
             ping_sent: None,
             pong_received: None,
             heard_ms: 0,
+            told: Told::default(),
             failed_ms: 0,
             repl_offset: 0,
             orphaned_since_ms: None,
@@ -151,6 +153,15 @@ impl Peer {
     pub(super) fn replicas(&self) -> &[PeerKey] {
         &self.replicas
     }
+}
+
+/// What others tell of a node's answers; Unix milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// When one of them has heard it last.
+    pub(super) heard: u64,
+    /// Since when one of them waits for it, as far as that is long. Only what was heard later counts.
+    pub(super) waiting: u64,
 }
 
 /// The map.
