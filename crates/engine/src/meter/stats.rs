@@ -322,9 +322,7 @@ impl Stats {
         replication
             .output_rate
             .sample(now_ms, replication.output_bytes);
-        self.rates
-            .turns
-            .sample(now_ms, self.turns.count());
+        self.rates.turns.sample(now_ms, self.turns.count());
         self.rates.turn_ns.sample(now_ms, self.turns.sum());
     }
 }
