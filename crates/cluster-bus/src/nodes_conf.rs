@@ -5,6 +5,7 @@
 //! `,key=value…`), and written as those do.
 //! Which nodes go into the text is decided by the node that writes it.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -181,14 +182,14 @@ pub fn parse_nodes(bytes: &[u8]) -> Result<Vec<NodeLine>, ParseError> {
 
 /// The text of a file with these lines.
 pub(crate) fn text(
-    lines: impl Iterator<Item = NodeLine>,
+    lines: impl Iterator<Item = impl Borrow<NodeLine>>,
     current_epoch: u64,
     last_vote_epoch: u64,
 ) -> String {
     let mut text = String::with_capacity(LINE_ROOM * lines.size_hint().1.unwrap_or(1));
     for node in lines {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", InFile(&node));
+        let _ = writeln!(text, "{}", InFile(node.borrow()));
     }
     let _ = writeln!(
         text,
@@ -211,7 +212,7 @@ impl fmt::Display for InFile<'_> {
 
 impl fmt::Display for NodesConf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.nodes.iter().cloned();
+        let lines = self.nodes.iter();
         f.write_str(&text(lines, self.current_epoch, self.last_vote_epoch))
     }
 }
