@@ -538,7 +538,8 @@ fn an_append_only_file_is_kept_in_parts() {
 fn files_of_no_use_stay_while_they_are_not_to_go() {
     let server = Daemon::server("appendonly yes\nsave \"\"");
     assert_eq!(server.text("CONFIG SET aof-disable-auto-gc yes"), "OK");
-    let _ = server.text("BGREWRITEAOF");
+    let started = server.text("BGREWRITEAOF");
+    assert_eq!(started, "Background append only file rewriting started");
     wait_until("a rewrite", || {
         server.info_field("persistence", "aof_rewrite_in_progress") == "0"
     });
