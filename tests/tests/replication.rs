@@ -672,6 +672,119 @@ fn a_copy_that_is_not_to_touch_the_disk_leaves_no_file_at_the_replica() {
     }
 }
 
+/// A dump of so many keys of so many bytes.
+fn dump_of(keys: usize, bytes: usize) -> Vec<u8> {
+    let master = Daemon::server(&format!("{QUIET}\nrdbcompression no"));
+    assert_eq!(
+        master.text(&format!("DEBUG POPULATE {keys} key {bytes}")),
+        "OK"
+    );
+    assert_eq!(master.text("SAVE"), "OK");
+    std::fs::read(master.dir().join("dump.rdb")).unwrap()
+}
+
+#[test]
+fn a_copy_into_memory_is_loaded_while_it_comes() {
+    const KEYS: usize = 2000;
+    let dump = dump_of(KEYS, 100);
+    let (first, rest) = dump.split_at(dump.len() / 2);
+    let mark = "m".repeat(40);
+    for (how, loading, served) in [
+        ("swapdb", "async_loading", "1"),
+        ("flush-before-load", "loading", ""),
+        ("on-empty-db", "loading", ""),
+    ] {
+        for whole in [false, true] {
+            let primary = TcpListener::bind("127.0.0.1:0").unwrap();
+            primary.set_nonblocking(true).unwrap();
+            let port = primary.local_addr().unwrap().port();
+            let slave = Daemon::server(&format!("{QUIET}\nrepl-diskless-load {how}"));
+            if how != "on-empty-db" {
+                assert_eq!(slave.text("SET old 1"), "OK");
+            }
+            let follow = format!("REPLICAOF 127.0.0.1 {port}");
+            assert_eq!(slave.text(&follow), "OK");
+            let (mut replica, _) = greets(&primary);
+            let begin = format!("+FULLRESYNC {} 0\r\n$EOF:{mark}\r\n", "a".repeat(40));
+            replica.get_mut().write_all(begin.as_bytes()).unwrap();
+            replica.get_mut().write_all(first).unwrap();
+            wait_until("much of what came is loaded", || {
+                let info = slave.info("persistence");
+                let loaded = info.get("loading_loaded_bytes");
+                info[loading] == "1"
+                    && loaded
+                        .is_some_and(|loaded| loaded.parse::<usize>().unwrap() > dump.len() / 3)
+            });
+            assert_eq!(
+                slave.info_field("replication", "master_sync_in_progress"),
+                "1"
+            );
+            let old = slave.text("GET old");
+            assert!(
+                old == served || served.is_empty() && old.starts_with("LOADING"),
+                "{how}: {old}"
+            );
+            if whole {
+                replica.get_mut().write_all(rest).unwrap();
+                replica.get_mut().write_all(mark.as_bytes()).unwrap();
+                wait_link(&slave);
+                replica.get_mut().write_all(b"SET behind 1\r\n").unwrap();
+                wait_value(&slave, "behind", "1");
+                assert_eq!(slave.text("DBSIZE"), (KEYS + 1).to_string(), "{how}");
+            } else {
+                // Nobody takes the place of the primary that is gone.
+                drop((replica, primary));
+                wait_until("nothing is loaded any more", || {
+                    slave.info_field("persistence", loading) == "0"
+                });
+                assert_eq!(
+                    slave.text("DBSIZE"),
+                    if how == "swapdb" { "1" } else { "0" },
+                    "{how}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn who_sends_a_copy_waits_while_much_of_it_is_to_be_loaded() {
+    const KEYS: usize = 60_000;
+    let dump = dump_of(KEYS, 1000);
+    let primary = TcpListener::bind("127.0.0.1:0").unwrap();
+    primary.set_nonblocking(true).unwrap();
+    let port = primary.local_addr().unwrap().port();
+    let slave = Daemon::server(&format!(
+        "{QUIET}\nrepl-diskless-load on-empty-db\nkey-load-delay 1000000\nreplicaof 127.0.0.1 {port}"
+    ));
+    let (mut replica, _) = greets(&primary);
+    let begin = format!("+FULLRESYNC {} 0\r\n${}\r\n", "a".repeat(40), dump.len());
+    replica.get_mut().write_all(begin.as_bytes()).unwrap();
+    let sent = std::thread::scope(|scope| {
+        let mut socket = replica.get_ref().try_clone().unwrap();
+        let sender = scope.spawn(move || socket.write_all(&dump).unwrap());
+        let came = || -> usize {
+            let info = slave.info("replication");
+            let came = info
+                .get("master_sync_read_bytes")
+                .map_or("0", String::as_str);
+            came.parse().unwrap()
+        };
+        wait_until("much has come", || came() > 16_000_000);
+        // It stands still: what is read at once is little.
+        let before = came();
+        let pings = (0..20).map(|_| slave.text("INFO replication"));
+        assert_eq!(pings.count(), 20);
+        assert!(came() < 30_000_000, "{before} and then {}", came());
+        assert!(!sender.is_finished());
+        assert_eq!(slave.text("CONFIG SET key-load-delay 0"), "OK");
+        sender.join()
+    });
+    sent.unwrap();
+    wait_link(&slave);
+    assert_eq!(slave.text("DBSIZE"), KEYS.to_string());
+}
+
 #[test]
 fn a_replica_with_data_takes_a_copy_by_way_of_the_disk_where_only_an_empty_one_is_not_to() {
     let master = Daemon::server(&format!("{QUIET}\nrepl-diskless-sync-delay 0"));

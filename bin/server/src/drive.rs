@@ -12,6 +12,7 @@ use tokio::task::unconstrained;
 use tokio::time::MissedTickBehavior;
 
 use crate::bus::{self};
+use crate::coming::Coming;
 use crate::dump::SyncFile;
 use crate::shell::Shell;
 use crate::transfer::{self};
@@ -80,9 +81,18 @@ impl Shell {
                     format!("Opening the temp file needed for PRIMARY <-> REPLICA synchronization: {why}")
                 })?);
             }
-            (Action::WriteSyncFile { bytes }, Some(file)) => file.write(bytes).map_err(|error| {
+            (Action::WriteSyncFile { bytes }, Some(file)) => {
+                file.write(bytes).map_err(|error| {
+                    let why = reason(&error);
+                    format!("Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: {why}")
+                })?;
+                if let Some(coming) = file.coming() {
+                    coming.came(self, bytes.len());
+                }
+            }
+            (Action::LoadComing { link, .. }, Some(file)) => file.begin_load(*link).map_err(|error| {
                 let why = reason(&error);
-                format!("Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: {why}")
+                format!("The dump of the PRIMARY <-> REPLICA synchronization cannot be loaded while it comes: {why}")
             })?,
             _ => {}
         }
@@ -100,6 +110,19 @@ impl Shell {
             // See `keep_dump`.
             Action::BeginSyncFile { .. } | Action::WriteSyncFile { .. } => {}
             Action::DropSyncFile => drop(self.sync_file.borrow_mut().take()),
+            Action::LoadComing { bytes, .. } => {
+                let coming = self.sync_file.borrow().as_ref().and_then(SyncFile::coming);
+                if let Some(coming) = coming {
+                    tokio::task::spawn_local(Rc::clone(self).load_coming(coming, bytes));
+                }
+            }
+            Action::EndSyncFile => {
+                let file = self.sync_file.borrow_mut().take();
+                // Before it is dropped: what is dropped sooner is lost.
+                if let Some(coming) = file.as_ref().and_then(SyncFile::coming) {
+                    coming.whole(self);
+                }
+            }
             Action::LoadSyncFile { path, base } => drop(tokio::task::spawn_local(
                 Rc::clone(self).load_sync_file(path, base),
             )),
@@ -193,6 +216,13 @@ impl Shell {
             };
             shell.turn(|engine| engine.nodes_saved(result));
         });
+    }
+
+    async fn load_coming(self: Rc<Self>, coming: Rc<Coming>, bytes: Option<u64>) {
+        if self.turn(Engine::begin_sync_load) {
+            let loaded = crate::load::load_coming(&self, &coming, bytes).await;
+            self.turn(|engine| engine.sync_loaded(loaded.map(|()| None)));
+        }
     }
 
     async fn load_sync_file(self: Rc<Self>, path: Option<Vec<u8>>, base: Option<Vec<u8>>) {

@@ -5,24 +5,24 @@ use std::io::{self, Read, Seek as _, Write};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daemon::{as_path, files, reason};
-use engine::{SaveRequest, SlotsRequest};
+use engine::{LinkId, SaveRequest, SlotsRequest};
 use rdb::{Input, LoadOptions, Loader, Progress, SaveOptions, Saved};
 use rustix::fs::{Advice, FallocateFlags, MemfdFlags, fadvise, fallocate, fstatvfs, memfd_create};
 use store::{Keyspace, Limits};
 use tokio::task::JoinHandle;
 
+use crate::coming::{Coming, give_back};
 use crate::gathered::Gathered;
 use crate::pace::Paced;
 use crate::progress::Teller;
 
 /// How much of a dump from the master is brought to the disk at once.
 const SYNC_BYTES: usize = 8 * 1024 * 1024;
-/// So much of a dump in memory is given back at once, after it was read.
-const GIVE_BACK_BYTES: u64 = 1024 * 1024;
 /// So much of a dump that is saved is brought to the disk at once.
 const EARLY_BYTES: u64 = 1024 * 1024;
 /// At most so much of it is given its place on the disk at once.
@@ -288,11 +288,15 @@ pub(crate) struct SyncFile {
     /// None in memory.
     path: Option<PathBuf>,
     file: Arc<File>,
+    /// Bytes that have come.
+    bytes: u64,
     /// A write has failed: the rest is not wanted any more.
     failed: bool,
     /// Written since the last sync was started.
     unsynced: usize,
     syncing: Option<JoinHandle<io::Result<()>>>,
+    /// It is loaded while it comes.
+    coming: Option<Rc<Coming>>,
 }
 
 impl SyncFile {
@@ -321,10 +325,24 @@ impl SyncFile {
         Self {
             path,
             file: Arc::new(file),
+            bytes: 0,
             failed: false,
             unsynced: 0,
             syncing: None,
+            coming: None,
         }
+    }
+
+    /// It is to be loaded while it comes, by this connection.
+    pub(crate) fn begin_load(&mut self, link: LinkId) -> io::Result<()> {
+        let coming = Coming::start(Arc::clone(&self.file), self.bytes, link)?;
+        self.coming = Some(Rc::new(coming));
+        Ok(())
+    }
+
+    /// What it is loaded from, if it is loaded while it comes.
+    pub(crate) fn coming(&self) -> Option<Rc<Coming>> {
+        self.coming.clone()
     }
 
     /// Where it is, for messages.
@@ -364,6 +382,7 @@ impl SyncFile {
         let written = (&*self.file).write_all(bytes);
         self.failed = written.is_err();
         written?;
+        self.bytes += bytes.len() as u64;
         let Some(path) = &self.path else {
             return Ok(());
         };
@@ -395,12 +414,14 @@ impl SyncFile {
 
 impl Drop for SyncFile {
     fn drop(&mut self) {
+        if let Some(coming) = &self.coming {
+            coming.lose();
+        }
         self.remove();
     }
 }
 
-/// Reads a dump that has come. What was read of one in memory is given back at once, so that memory does not hold both, it and what
-/// was made of it.
+/// Reads a dump that has come. What was read of one in memory is given back at once.
 #[derive(Debug)]
 pub(crate) struct SyncReader {
     /// Bytes of the whole.
@@ -415,12 +436,8 @@ impl Read for SyncReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(into)?;
         self.read += count as u64;
-        if let Some(given_back) = &mut self.given_back
-            && self.read - *given_back >= GIVE_BACK_BYTES
-        {
-            let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            fallocate(&self.file, hole, *given_back, self.read - *given_back)?;
-            *given_back = self.read;
+        if let Some(given_back) = &mut self.given_back {
+            give_back(&self.file, given_back, self.read)?;
         }
         Ok(count)
     }

@@ -10,10 +10,13 @@ use conf::VersionCheck;
 use daemon::{files, reason};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
+use crate::coming::Coming;
 use crate::dump::SyncFile;
 use crate::dump::aside;
 use crate::shell::Shell;
 
+/// A dump from the primary cannot be loaded.
+const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB";
 /// A dump that came cannot be made the dump file.
 pub(crate) const RENAME: &str =
     "Failed trying to rename the temp DB into dump.rdb in PRIMARY <-> REPLICA synchronization";
@@ -34,7 +37,7 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     let started = Instant::now();
     shell.turn(|engine| engine.begin_load(bytes));
-    let result = load_steps(shell, file, true).await;
+    let result = load_steps(shell, file, true, None).await;
     shell.turn(engine::Engine::end_load);
     let expired = result.map_err(|error| {
         format!(
@@ -59,13 +62,12 @@ pub(crate) async fn load_received(
     dump: Option<&Path>,
     base: Option<PathBuf>,
 ) -> Result<Option<u64>, String> {
-    const LOAD: &str = "Failed trying to load the PRIMARY synchronization DB";
     let failed = |why: String| format!("{LOAD} from {}: {why}", received.place());
     let reader = received.reader().map_err(|error| failed(reason(&error)))?;
     let bytes = reader.size;
     shell.turn(|engine| engine.begin_load(bytes));
     let loading = async {
-        let loaded = load_steps(shell, reader, false).await;
+        let loaded = load_steps(shell, reader, false, None).await;
         shell.turn(engine::Engine::end_load);
         loaded
     };
@@ -92,6 +94,21 @@ pub(crate) async fn load_received(
         .map_err(|error| format!("{RENAME}: {}", reason(&error)))
 }
 
+/// Loads a dump while it comes; its length, where the primary told it.
+pub(crate) async fn load_coming(
+    shell: &Rc<Shell>,
+    coming: &Coming,
+    bytes: Option<u64>,
+) -> Result<(), String> {
+    shell.turn(|engine| engine.begin_load(bytes.unwrap_or(0)));
+    let loaded = load_steps(shell, coming.reader(), false, Some(coming)).await;
+    shell.turn(engine::Engine::end_load);
+    loaded.map(drop).map_err(|error| {
+        shell.turn(engine::Engine::drop_half_loaded);
+        format!("{LOAD} from the connection: {error}")
+    })
+}
+
 /// Gives a dump a second name. Nobody writes to it under the first: dump files are replaced whole.
 pub(crate) fn also_named(dump: &Path, name: &Path) -> bool {
     // One that was left by a process that was killed.
@@ -106,24 +123,37 @@ pub(crate) fn also_named(dump: &Path, name: &Path) -> bool {
     linked.is_ok()
 }
 
-/// Loads a dump; answers which keys were left out since their time had come, if they are to be noted: (database, key).
+/// Loads a dump, perhaps one that still comes; answers which keys were left out since their time had come, if they are to be noted:
+/// (database, key).
 pub(crate) async fn load_steps(
     shell: &Rc<Shell>,
     file: impl Read,
     note_expired: bool,
+    coming: Option<&Coming>,
 ) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
     let options = LoadOptions {
         note_expired,
         ..load_options(shell)
     };
     let limits = shell.engine.borrow().limits();
+    if let Some(coming) = coming {
+        coming.ready(shell, 0).await?;
+    }
     let mut loader = Loader::open(Input::new(file), options, limits)?;
     let mut next_key = tokio::time::Instant::now();
     loop {
+        let ready = match coming {
+            Some(coming) => coming.ready(shell, loader.offset()).await? - loader.offset(),
+            None => u64::MAX,
+        };
         let delay_us = shell.engine.borrow().config().key_load_delay;
         let delay_us = u64::try_from(delay_us).unwrap_or(0);
         // For tests that need a long load: key by key.
-        let bytes = if delay_us > 0 { 1 } else { STEP_BYTES };
+        let bytes = if delay_us > 0 {
+            1
+        } else {
+            STEP_BYTES.min(ready)
+        };
         let keys = loader.loaded().keys;
         let progress = shell.turn(|engine| engine.load_step(&mut loader, bytes))?;
         // What else the dump tells (of slots, functions) is not waited for.

@@ -17,6 +17,7 @@ mod append_only;
 mod bus;
 mod check;
 mod clock;
+mod coming;
 mod config;
 mod connection;
 mod crash;

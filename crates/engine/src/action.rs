@@ -63,8 +63,18 @@ pub enum Action {
         /// What.
         bytes: Vec<u8>,
     },
-    /// That file is not wanted any more.
+    /// That file is not wanted any more. Where it is being loaded while it comes, that fails.
     DropSyncFile,
+    /// Load that file, which is in memory, while it comes, once [`crate::Engine::begin_sync_load`] agrees; the shell then calls
+    /// [`crate::Engine::sync_loaded`]. It is whole at [`Action::EndSyncFile`].
+    LoadComing {
+        /// The connection that it comes by.
+        link: LinkId,
+        /// Its length, where the primary told it.
+        bytes: Option<u64>,
+    },
+    /// The file that is being loaded has come whole.
+    EndSyncFile,
     /// Load that file, once [`crate::Engine::begin_sync_load`] agrees, and put it in the place of the dump file if it is on the disk; the
     /// shell then calls [`crate::Engine::sync_loaded`].
     LoadSyncFile {

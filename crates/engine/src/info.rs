@@ -465,9 +465,14 @@ impl Engine {
                 "loading_start_time:{}", loading.since_ms / 1000;
                 "loading_total_bytes:{}", loading.total_bytes;
                 "loading_loaded_bytes:{}", loading.loaded_bytes;
-                "loading_loaded_perc:{:.2}", percent;
-                "loading_eta_seconds:{}", eta;
             );
+            // The length of a dump that is streamed is not known.
+            if loading.total_bytes > 0 {
+                lines!(text,
+                    "loading_loaded_perc:{:.2}", percent;
+                    "loading_eta_seconds:{}", eta;
+                );
+            }
         }
     }
 

@@ -348,6 +348,7 @@ impl Engine {
             loader.step(&mut self.shard.keyspace, bytes)
         };
         self.note_loaded(loader.offset());
+        self.note_dump_goes_on();
         self.load_libraries(&loader.take_functions(), false)?;
         for name in loader.take_empty() {
             tracing::info!("Loading RDB: skipping empty key: {name}");

@@ -5,18 +5,18 @@
 
 use bytes::BytesMut;
 use commands::{Args, Done, Error, Traits, args};
-use conf::{ClientClass, DisklessLoad};
+use conf::ClientClass;
 use replication::{Config, Guard, Input, Link, Output, Place, State};
 use resp::{Batch, Parser};
 use store::ExpiryMode;
 
-use crate::keeper::persistence::Purpose;
-use crate::keeper::slave::{Head, Slave, Source, Transfer};
+use crate::keeper::slave::{Head, Slave, Source};
 use crate::sessions::client::{Peer, Waiting};
 use crate::{Action, ClientId, Engine, LinkId};
 
 mod beside;
 mod channel;
+mod copy;
 mod refusal;
 mod source;
 
@@ -303,13 +303,22 @@ impl Engine {
     pub(crate) fn reach_primary(&mut self) -> bool {
         let (config, place) = (self.link_config(), self.resume_place());
         let hands_over = self.is_handing_over();
-        if self.keeper.persistence.loading.is_some() || self.lets_primary_wait() {
+        let loading = self.keeper.persistence.loading.is_some();
+        if self.lets_primary_wait() {
             return false;
         }
         let Some(slave) = &mut self.keeper.slave else {
             return false;
         };
         let now_ms = self.now.mono_ms;
+        if loading {
+            // A dump that is loaded while it comes may come no more.
+            if slave.loads_coming_dump() {
+                slave.link.handle_timeout(now_ms);
+                self.perform_link();
+            }
+            return false;
+        }
         slave.link.set_config(config);
         slave.link.set_place(place);
         slave.link.set_hand_over(hands_over);
@@ -412,140 +421,6 @@ impl Engine {
         }
     }
 
-    /// The dump that comes cannot be kept: it is not wanted any more, and the data that are here stay. `line` is logged.
-    pub fn sync_file_failed(&mut self, line: &str) {
-        let now_ms = self.now.mono_ms;
-        if let Some(slave) = &mut self.keeper.slave {
-            slave.link.handle_input(now_ms, Input::Unusable(line));
-        }
-        self.perform_link();
-    }
-
-    /// The dump has come whole and is about to be loaded: what is here makes room for it. False where it is not wanted any more,
-    /// since the link was lost meanwhile.
-    pub fn begin_sync_load(&mut self) -> bool {
-        let wanted = self
-            .keeper
-            .slave
-            .as_ref()
-            .is_some_and(|slave| slave.link.is_loading());
-        if wanted {
-            self.end_save_before_copy();
-            if self.config.repl_diskless_load == DisklessLoad::Swapdb {
-                self.load_beside();
-            } else {
-                tracing::info!("PRIMARY <-> REPLICA sync: Flushing old data");
-                self.give_up_data();
-            }
-            tracing::info!("PRIMARY <-> REPLICA sync: Loading DB in memory");
-        }
-        wanted
-    }
-
-    /// What a child saves of the old data must not take the place of the dump that came.
-    fn end_save_before_copy(&mut self) {
-        let running = self.keeper.persistence.running;
-        if let Some(running) = running.filter(|running| running.purpose == Purpose::Save) {
-            tracing::info!(
-                "Replica is about to load the RDB file received from the primary, but there is a pending RDB child running. Killing \
-                 process {} and removing its temp file to avoid any race",
-                running.pid
-            );
-            self.kill_dump_child();
-        }
-    }
-
-    /// Nothing is left of the data that are here.
-    fn give_up_data(&mut self) {
-        // If loading fails nobody can go on from here.
-        if let Some(slave) = &mut self.keeper.slave {
-            slave.resumable = false;
-            slave.down_mono_ms = None;
-        }
-        self.journal.append_only.outdated = true;
-        // Our own replicas have to copy the new data.
-        self.disconnect_replicas();
-        self.free_backlog();
-        self.forget_imports("Full resynchronization occurred");
-        self.break_watches_on_flush(None);
-        self.empty_keyspace();
-        self.forget_libraries();
-    }
-
-    /// The dump cannot be loaded to its end: a part of a dataset is not kept.
-    pub fn drop_half_loaded(&mut self) {
-        if self.keeper.persistence.beside.is_some() {
-            return self.drop_beside();
-        }
-        self.empty_keyspace();
-        self.forget_libraries();
-    }
-
-    /// The dump that was received has been loaded: its size, where it was put into the place of the base to be. Or it cannot be: the line
-    /// to be logged.
-    pub fn sync_loaded(&mut self, result: Result<Option<u64>, String>) {
-        let now_ms = self.now.mono_ms;
-        let told = self.keeper.persistence.loaded_place.take();
-        let open_slots = std::mem::take(&mut self.keeper.persistence.loaded_open_slots);
-        let slave = self.keeper.slave.as_mut();
-        let goes_on = slave.as_ref().is_some_and(|slave| slave.link.is_loading());
-        let announced = slave.and_then(|slave| slave.announced.take());
-        match result {
-            Ok(base) => {
-                if !self.take_beside(goes_on || announced.is_some()) {
-                    return self.remove_received();
-                }
-                // What is in the append-only file is not what is here, whatever became of the link meanwhile.
-                self.place_loaded(announced, told);
-                self.adopt_open_slots(&open_slots);
-                self.restart_append_only(base);
-            }
-            Err(line) => {
-                self.drop_beside();
-                if goes_on {
-                    self.sync_file_failed(&line);
-                }
-                return;
-            }
-        }
-        if !goes_on {
-            return;
-        }
-        self.start_stream();
-        let mut dual = false;
-        if let Some(slave) = &mut self.keeper.slave {
-            dual = slave.link.is_dual();
-            slave.link.handle_input(now_ms, Input::Loaded);
-        }
-        if !dual {
-            tracing::info!("PRIMARY <-> REPLICA sync: Finished with success");
-        }
-        self.perform_link();
-        self.send_ack();
-    }
-
-    /// The data that were loaded stand at this place in the primary's stream. `told` is what the dump says of itself.
-    fn place_loaded(&mut self, announced: Option<Place>, told: Option<rdb::StreamPlace>) {
-        let Some(slave) = &mut self.keeper.slave else {
-            return;
-        };
-        if !slave.link.is_loading() && announced.is_none() {
-            // The link was lost meanwhile: what was loaded is a start, but no stream follows it.
-            return;
-        }
-        slave.resumable = announced.is_some();
-        let database = told
-            .and_then(|place| usize::try_from(place.database?).ok())
-            .filter(|db| *db < self.shard.keyspace.databases());
-        // A primary that knows no PSYNC has no name for its stream: then our replicas know it by one of ours.
-        self.rename_stream();
-        let offset = announced.map_or(0, |(id, offset)| {
-            self.journal.replicas.id = id;
-            offset
-        });
-        self.place_stream(offset, database);
-    }
-
     /// The client that applies the stream, in the database that it has selected.
     fn start_stream(&mut self) {
         let Some(slave) = &mut self.keeper.slave else {
@@ -606,6 +481,7 @@ impl Engine {
                         slave.head.add(&bytes);
                     }
                     self.act(Action::WriteSyncFile { bytes });
+                    self.load_coming_dump();
                 }
                 Output::Load(from) => {
                     self.note_primary_level();
@@ -622,32 +498,6 @@ impl Engine {
                 of_two => self.perform_dual(of_two),
             }
         }
-    }
-
-    fn begin_transfer(&mut self, size: Option<u64>) {
-        let in_memory = match self.config.repl_diskless_load {
-            DisklessLoad::Disabled => false,
-            DisklessLoad::OnEmptyDb => self.shard.keyspace.is_empty(),
-            DisklessLoad::Swapdb | DisklessLoad::FlushBeforeLoad => true,
-        };
-        let to = if in_memory { "memory" } else { "disk" };
-        match size {
-            Some(bytes) => tracing::info!(
-                "PRIMARY <-> REPLICA sync: receiving {bytes} bytes from primary to {to}"
-            ),
-            None => tracing::info!(
-                "PRIMARY <-> REPLICA sync: receiving streamed RDB from primary with EOF to {to}"
-            ),
-        }
-        if let Some(slave) = &mut self.keeper.slave {
-            slave.transfer = Some(Transfer {
-                size,
-                came: 0,
-                in_memory,
-            });
-            slave.head = Head::default();
-        }
-        self.act(Action::BeginSyncFile { in_memory });
     }
 
     fn connect_master(&mut self) {
@@ -731,21 +581,6 @@ impl Engine {
             log_discarded();
             self.close(client);
         }
-    }
-
-    fn load_dump(&mut self, from: Option<Place>) {
-        if !self.can_read_dump() || !self.takes_dump(from.as_ref()) {
-            return;
-        }
-        let mut transfer = None;
-        if let Some(slave) = &mut self.keeper.slave {
-            transfer = slave.transfer.take();
-            slave.announced = from;
-        }
-        let on_disk = !transfer.is_some_and(|transfer| transfer.in_memory);
-        let path = on_disk.then(|| self.config.dbfilename.clone());
-        let base = if on_disk { self.wanted_base() } else { None };
-        self.act(Action::LoadSyncFile { path, base });
     }
 
     /// Applies bytes of the primary's stream: they are run as the primary's own requests, then handed on.

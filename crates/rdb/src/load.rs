@@ -152,7 +152,7 @@ impl<R: Read> Loader<R> {
         })
     }
 
-    /// Loads about `bytes` more of the file.
+    /// Loads about `bytes` more of the file, and nothing beyond where these end at the end of a record.
     ///
     /// # Errors
     /// Any of [`Error`]. What was loaded until then is a part of a dataset, and not to be used.
@@ -166,6 +166,8 @@ impl<R: Read> Loader<R> {
                     return Ok(Progress::More);
                 }
                 self.insert(keyspace, key, collection.into_owned(&limits))?;
+                // What follows may not be there yet.
+                continue;
             }
             let key = match self.reader.next_record()? {
                 None => return Ok(Progress::Done),

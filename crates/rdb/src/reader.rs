@@ -174,9 +174,7 @@ impl<R: Read> Reader<R> {
         if self.at_end {
             return Ok(None);
         }
-        self.values
-            .finish()
-            .map_err(|error| error.in_key(self.database, &self.key))?;
+        self.finish_value()?;
         self.encoding = None;
         let mut attributes = Attributes::default();
         loop {
@@ -216,6 +214,13 @@ impl<R: Read> Reader<R> {
                 }
             }
         }
+    }
+
+    /// Passes over what was not read of the value of the key that was read last.
+    pub(crate) fn finish_value(&mut self) -> Result<(), Error> {
+        self.values
+            .finish()
+            .map_err(|error| error.in_key(self.database, &self.key))
     }
 
     /// The value of the key, a string.

@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{RECORDED, Recorded, data, normalize, recorded};
@@ -182,6 +183,61 @@ fn recorded_files_load_with_the_encodings_of_today() {
             }
             assert_eq!(*loaded, entry, "{name}: {}", key.escape_ascii());
         }
+    }
+}
+
+/// Gives no more of a file than may be read by now.
+struct UpTo<'a> {
+    file: &'a [u8],
+    end: &'a Cell<usize>,
+    read: usize,
+}
+
+impl std::io::Read for UpTo<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = into.len().min(self.end.get() - self.read);
+        into[..count].copy_from_slice(&self.file[self.read..][..count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+#[test]
+fn up_to_the_end_of_a_record_a_file_can_be_loaded_before_the_rest_is_there() {
+    for name in RECORDED {
+        let file = data(&format!("{name}.rdb"));
+        let mut ends = Vec::new();
+        rdb::find_ends(&file[..], |end| ends.push(usize::try_from(end).unwrap())).unwrap();
+        assert!(ends.len() > expiries(&load(&file)).len());
+        let end = Cell::new(ends[0]);
+        let source = UpTo {
+            file: &file,
+            end: &end,
+            read: 0,
+        };
+        let options = LoadOptions {
+            read: SKIP,
+            ..LoadOptions::default()
+        };
+        let mut keyspace = Keyspace::new(16, false);
+        let mut loader = Loader::open(Input::new(source), options, Limits::default()).unwrap();
+        for ready in ends {
+            end.set(ready);
+            while loader.offset() < ready as u64 {
+                let left = ready as u64 - loader.offset();
+                assert_eq!(loader.step(&mut keyspace, left).unwrap(), Progress::More);
+            }
+            assert_eq!(loader.offset(), ready as u64, "{name}");
+        }
+        end.set(file.len());
+        while loader.step(&mut keyspace, 1).unwrap() == Progress::More {}
+        assert_eq!(content(&keyspace), content(&load(&file)), "{name}");
+
+        // Of a file that is cut off only what is whole is told.
+        let cut = file.len() * 2 / 3;
+        let mut last = 0;
+        rdb::find_ends(&file[..cut], |end| last = end).unwrap_err();
+        assert!(last > 0 && last <= cut as u64);
     }
 }
 

@@ -321,6 +321,23 @@ impl Link {
         self.active_ms
     }
 
+    /// The connection that a dump comes by is not silent.
+    pub fn set_active(&mut self, now_ms: u64) {
+        self.active_ms = now_ms;
+        if let Some(dual) = &mut self.dual {
+            dual.set_active(now_ms);
+        }
+    }
+
+    /// The place that the stream behind the dump starts from which comes: none for a primary that knows no PSYNC.
+    #[must_use]
+    pub fn announced(&self) -> Option<Place> {
+        match &self.dual {
+            Some(dual) => dual.announced(),
+            None => self.announced.clone(),
+        }
+    }
+
     /// Changes what later handshakes say.
     pub fn set_config(&mut self, config: Config) {
         self.config = config;

@@ -44,6 +44,18 @@ pub(crate) struct Slave {
     pub(crate) guard: Guard,
 }
 
+impl Slave {
+    /// Whether the primary's dump is loaded, or about to be.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.link.is_loading() || self.loads_coming_dump()
+    }
+
+    /// Whether its dump is loaded while it comes.
+    pub(crate) fn loads_coming_dump(&self) -> bool {
+        self.transfer.is_some_and(|transfer| transfer.loading)
+    }
+}
+
 /// Who is asked for the stream, and for a copy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -79,6 +91,11 @@ impl Head {
             .extend_from_slice(&bytes[..room.min(bytes.len())]);
         self.cut |= bytes.len() > room;
     }
+
+    /// Whether more of the dump would tell no more of how much it holds.
+    pub(crate) fn tells(&self) -> bool {
+        self.cut || matches!(rdb::peek(&self.bytes), rdb::Amount::First { .. })
+    }
 }
 
 /// A dump on its way here.
@@ -90,4 +107,6 @@ pub(crate) struct Transfer {
     pub(crate) came: u64,
     /// It stays in memory until it is loaded (`repl-diskless-load`).
     pub(crate) in_memory: bool,
+    /// It is loaded while it comes.
+    pub(crate) loading: bool,
 }

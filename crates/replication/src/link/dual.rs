@@ -4,7 +4,7 @@
 //! The two connections go on independently of one another: the dump may be loaded before the stream is agreed upon. Whatever fails on
 //! either, both are given up, and the next attempt begins anew.
 
-use super::{Event, Link, Output, Step, request};
+use super::{Event, Link, Output, Place, Step, request};
 use crate::Backlog;
 use crate::channel::{Channel, EndOffset};
 use crate::transfer::DumpPart;
@@ -42,6 +42,14 @@ impl Dual {
     /// When something last came by the second connection, while the dump comes.
     pub(super) fn active_ms(&self) -> Option<u64> {
         (!self.whole).then_some(self.channel.active_ms)
+    }
+
+    pub(super) fn set_active(&mut self, now_ms: u64) {
+        self.channel.active_ms = now_ms;
+    }
+
+    pub(super) fn announced(&self) -> Option<Place> {
+        self.end.as_ref().map(|end| end.place.clone())
     }
 
     fn bytes(&self) -> u64 {
@@ -144,7 +152,7 @@ impl Link {
             }
             Event::Dump(DumpPart::Whole) => {
                 (dual.whole, dual.open) = (true, false);
-                let place = dual.end.as_ref().map(|end| end.place.clone());
+                let place = dual.announced();
                 self.outputs.push_back(Output::CloseSecond);
                 self.outputs.push_back(Output::Load(place));
             }

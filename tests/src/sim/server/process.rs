@@ -92,6 +92,10 @@ struct Received {
     /// Where it is put as well, to be the base of the append-only file.
     base: Option<Vec<u8>>,
     begun: bool,
+    /// It is loaded while it comes: begun now, done once it is whole.
+    coming: bool,
+    /// The rest of it does not come.
+    lost: bool,
 }
 
 /// A server.
@@ -420,12 +424,36 @@ impl Server {
                     load: None,
                     base: None,
                     begun: false,
+                    coming: false,
+                    lost: false,
                 });
             }
             Action::WriteSyncFile { bytes } => self.write_received(&bytes),
             Action::DropSyncFile => {
-                // One that is being loaded is not dropped.
+                // One that is being loaded is not dropped, unless it still comes.
                 self.received.take_if(|received| !received.begun);
+                if let Some(received) = &mut self.received
+                    && received.coming
+                {
+                    received.lost = true;
+                    received.load = Some((self.now.mono_ms + 1, None));
+                }
+            }
+            Action::LoadComing { .. } => {
+                if let Some(received) = &mut self.received {
+                    received.coming = true;
+                    received.load = Some((self.now.mono_ms + 1, None));
+                }
+            }
+            Action::EndSyncFile => {
+                if let Some(received) = &mut self.received {
+                    received.coming = false;
+                    let due_ms = self.now.mono_ms + 2 + received.bytes.len() as u64 / 4096;
+                    received.load = received
+                        .begun
+                        .then_some((due_ms, None))
+                        .or(received.load.take());
+                }
             }
             Action::LoadSyncFile { path, base } => {
                 let due_ms = self.now.mono_ms + 1;
@@ -552,6 +580,7 @@ impl Server {
                 let due_ms = self.now.mono_ms + 2 + size / 4096;
                 (due_ms, path)
             });
+            received.load.take_if(|_| received.coming);
             if self.turn(Engine::begin_sync_load) {
                 self.next_generation();
                 self.turn(|engine| engine.begin_load(size));
@@ -561,7 +590,11 @@ impl Server {
             return;
         }
         let Some(Received {
-            bytes, load, base, ..
+            bytes,
+            load,
+            base,
+            lost,
+            ..
         }) = self.received.take()
         else {
             return;
@@ -570,6 +603,11 @@ impl Server {
         self.engine.set_now(engine_now(self.now));
         let loaded = self.load_bytes(bytes.clone(), options);
         self.turn(Engine::end_load);
+        let loaded = if lost {
+            Err(rdb::Error::Io(std::io::Error::other("lost")))
+        } else {
+            loaded
+        };
         let size = bytes.len() as u64;
         let mut result = loaded.map(|_| None).map_err(|error| error.to_string());
         if result.is_err() {
