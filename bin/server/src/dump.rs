@@ -184,15 +184,15 @@ pub(crate) fn write<W: Write>(
     rdb::save(keyspace, sink, options(keyspace, request), dawdling).map(|(sink, _)| sink)
 }
 
-/// Writes slots as commands into a pipe. What was written is not kept from its reader for long.
+/// Writes slots as commands. What was written is not kept from its reader for long.
 pub(crate) fn slots(
     keyspace: &Keyspace,
     request: &SlotsRequest,
-    pipe: OwnedFd,
+    sink: impl Write,
     gathered: &Gathered,
 ) -> io::Result<()> {
     const KEPT: Duration = Duration::from_millis(100);
-    let mut rewriter = aof::Rewriter::new(File::from(pipe));
+    let mut rewriter = aof::Rewriter::new(sink);
     let mut flushed = Instant::now();
     let mut teller = Teller::new(Some(gathered));
     rewriter.slots(keyspace, &request.slots, |_| {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use conf::ServerConfig;
 use daemon::{as_path, current_dir, files, reason};
 use engine::{
     AppendFile, Child, ChildEnd, ChildProgress, Children, Crash, Files, Job, LinkId, Meanwhile,
-    Now, PlaceFile, Process, RewriteRequest, Running, SaveRequest, ShownCertificate, SlotsRequest,
-    Source, System,
+    Now, PlaceFile, Process, RewriteRequest, Running, SaveRequest, ShownCertificate, Source,
+    System,
 };
 use logline::{Log, Role};
 use nix::time::ClockId;
@@ -73,8 +73,8 @@ pub(crate) struct Machine {
     child_own_bytes: Rc<Cell<u64>>,
     config_file: Option<Rc<PathBuf>>,
     meanwhile: Rc<RefCell<Option<Rc<dyn Meanwhile>>>>,
-    /// The sockets of links to masters.
-    link_sockets: Rc<RefCell<BTreeMap<LinkId, Socket>>>,
+    /// The sockets of links, and which are written to as they are, not encrypted.
+    link_sockets: Rc<RefCell<BTreeMap<LinkId, (Socket, bool)>>>,
     /// How many sockets MIGRATE keeps; the shell tells.
     pub(crate) migrate_sockets: Rc<Cell<usize>>,
     /// What has gathered since the child was started, for it to see.
@@ -174,14 +174,24 @@ impl Machine {
         *self.has_doors.borrow_mut() = Some(doors);
     }
 
-    /// A link to a master is connected: this is its socket.
-    pub(crate) fn link_opened(&self, link: LinkId, socket: Socket) {
-        self.link_sockets.borrow_mut().insert(link, socket);
+    /// A link is connected: this is its socket. `bare`: what is said is not encrypted.
+    pub(crate) fn link_opened(&self, link: LinkId, socket: Socket, bare: bool) {
+        self.link_sockets.borrow_mut().insert(link, (socket, bare));
+    }
+
+    /// The socket that a child writes slots to, if it may by itself.
+    fn target_of(&self, job: &Job) -> Option<RawFd> {
+        let Job::Slots(request) = job else {
+            return None;
+        };
+        let sockets = self.link_sockets.borrow();
+        let (socket, bare) = sockets.get(&request.link)?;
+        bare.then(|| socket.as_raw_fd())
     }
 
     /// Shuts a link's socket, if it has one.
     pub(crate) fn hang_up(&self, link: LinkId) {
-        if let Some(socket) = self.link_sockets.borrow_mut().remove(&link) {
+        if let Some((socket, _)) = self.link_sockets.borrow_mut().remove(&link) {
             // The other side may have closed it already.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
@@ -197,6 +207,7 @@ impl Machine {
         keyspace: &Keyspace,
         job: &Job,
         pipe: Option<OwnedFd>,
+        target: Option<RawFd>,
         report: Option<OwnedFd>,
     ) -> bool {
         self.log.set_role(Role::Child);
@@ -215,7 +226,14 @@ impl Machine {
                 return rewrite(keyspace, request, &self.gathered, report);
             }
             (Job::Slots(request), pipe) => {
-                return send_slots(keyspace, request, pipe, &self.gathered, report);
+                let sent = match (target, pipe) {
+                    (Some(socket), _) => straight::slots(keyspace, request, socket, &self.gathered),
+                    (None, Some(pipe)) => {
+                        dump::slots(keyspace, request, File::from(pipe), &self.gathered)
+                    }
+                    (None, None) => return false,
+                };
+                return slots_sent(sent, report);
             }
         };
         match done {
@@ -277,16 +295,9 @@ fn rewrite(
     }
 }
 
-/// What a child that writes slots for another node does, and says.
-fn send_slots(
-    keyspace: &Keyspace,
-    request: &SlotsRequest,
-    pipe: Option<OwnedFd>,
-    gathered: &Gathered,
-    report: Option<OwnedFd>,
-) -> bool {
-    let Some(pipe) = pipe else { return false };
-    match dump::slots(keyspace, request, pipe, gathered) {
+/// What a child that wrote slots for another node says.
+fn slots_sent(sent: std::io::Result<()>, report: Option<OwnedFd>) -> bool {
+    match sent {
         Ok(()) => {
             tell_own_bytes("Slot migration", report);
             true
@@ -576,12 +587,10 @@ impl Files for Machine {
 
 impl Children for Machine {
     fn fork(&mut self, keyspace: &Keyspace, job: &Job) -> Result<Child, String> {
-        let mut pipe = None;
-        if matches!(job, Job::Stream(_) | Job::Slots(_)) {
-            let (reader, writer) = fork::private_pipe()?;
-            *self.pipe.borrow_mut() = Some(reader);
-            pipe = Some(writer);
-        }
+        let target = self.target_of(job);
+        let piped = matches!(job, Job::Stream(_) | Job::Slots(_)) && target.is_none();
+        let (reader, pipe) = piped.then(fork::private_pipe).transpose()?.unzip();
+        *self.pipe.borrow_mut() = reader;
         let start = Instant::now();
         self.gathered.reset();
         let machine = self.clone();
@@ -598,7 +607,7 @@ impl Children for Machine {
         // Without one INFO tells 0, and the log knows.
         let (reader, report) = fork::private_pipe().ok().unzip();
         *self.report.borrow_mut() = reader.map(File::from);
-        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe, report))?;
+        let pid = fork::child(&apart, || machine.work(keyspace, job, pipe, target, report))?;
         drop(quiet);
         self.child.set(Some(pid));
         *self.fate.borrow_mut() = Rc::default();

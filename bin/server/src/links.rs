@@ -39,7 +39,8 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
         }
     };
     if let Ok(socket) = SockRef::from(&stream).try_clone() {
-        shell.machine.link_opened(link, socket);
+        let bare = matches!(stream, Wire::Plain(_));
+        shell.machine.link_opened(link, socket, bare);
     }
     shell.turn(|engine| engine.link_opened(link, Ok(())));
     let mut buffer = vec![0; READ_BYTES];
@@ -57,7 +58,7 @@ pub(crate) async fn run(shell: Rc<Shell>, link: LinkId, host: String, port: u16,
                         continue;
                     }
                     work.queue.bytes.set(work.queue.bytes.get().saturating_sub(bytes.len()));
-                    shell.engine.borrow_mut().link_sent(link, bytes.len());
+                    shell.turn(|engine| engine.link_sent(link, bytes.len()));
                     work.queue.written.notify_waiters();
                 }
                 None => return,

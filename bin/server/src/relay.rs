@@ -129,29 +129,31 @@ pub(crate) async fn relay(shell: Rc<Shell>, mut replicas: Vec<ClientId>, child: 
     }
 }
 
-/// Sends what the child writes into its pipe over a link, to the target of slots that move. Where the link ends, so does the child,
-/// since nobody reads its pipe any more.
+/// Waits for the child that writes slots, and sends what it writes into its pipe, if it has one, over a link to their target. Where the link
+/// ends, so does the child, since nobody reads what it writes any more.
 pub(crate) async fn relay_slots(shell: Rc<Shell>, link: LinkId, child: Piped) {
-    let pipe = child.pipe.map(pipe::Receiver::from_owned_fd);
-    let mut ok = false;
-    if let Some(Ok(mut pipe)) = pipe {
-        let mut buffer = vec![0; READ_BYTES];
-        ok = loop {
-            match pipe.read(&mut buffer).await {
-                Ok(0) => break true,
-                Ok(count) => {
-                    if !shell.push_link(link, buffer[..count].to_vec()).await {
-                        break false;
-                    }
-                }
-                Err(_) => break false,
-            }
-        };
-    }
-    if ok {
-        ok = child.fate.is_good().await;
-    }
+    let relayed = match child.pipe {
+        Some(pipe) => relay_pipe(&shell, link, pipe).await.unwrap_or(false),
+        // It writes to the socket itself.
+        None => true,
+    };
+    let ok = relayed && child.fate.is_good().await;
     shell.turn(|engine| engine.snapshot_relayed(link, ok));
+}
+
+/// Sends what comes through a pipe over a link. False where the link has ended.
+async fn relay_pipe(shell: &Shell, link: LinkId, pipe: OwnedFd) -> std::io::Result<bool> {
+    let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let count = pipe.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(true);
+        }
+        if !shell.push_link(link, buffer[..count].to_vec()).await {
+            return Ok(false);
+        }
+    }
 }
 
 /// Appends bytes to the output of replicas; those that are gone, or given up, are left out from now on.

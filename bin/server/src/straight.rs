@@ -1,11 +1,12 @@
-//! Dumps that a child writes straight to the sockets of replicas: the parent has nothing to do with their bytes.
+//! Dumps that a child writes straight to the sockets of replicas, and slots to that of their target: the parent has nothing to do with
+//! their bytes.
 
 use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::Duration;
 
-use engine::SendRequest;
+use engine::{SendRequest, SlotsRequest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use store::Keyspace;
@@ -33,6 +34,21 @@ pub(crate) fn send(
     let mut sockets = dump::write(keyspace, &request.dump, sockets, gathered)?;
     gathered.note_whole();
     sockets.write_all(&request.after)
+}
+
+/// In the child: writes slots to the node that they move to.
+pub(crate) fn slots(
+    keyspace: &Keyspace,
+    request: &SlotsRequest,
+    target: RawFd,
+    gathered: &Gathered,
+) -> io::Result<()> {
+    let sockets = Sockets {
+        sockets: vec![fork::inherited(target)],
+        patience: Duration::from_millis(request.patience_ms),
+        gathered,
+    };
+    dump::slots(keyspace, request, sockets, gathered)
 }
 
 /// The sockets that are still there.

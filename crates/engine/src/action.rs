@@ -96,8 +96,9 @@ pub enum Action {
         /// The replicas.
         replicas: Vec<ClientId>,
     },
-    /// Send what the child writes into its pipe over a link, whose other end is the target of slots that move; the shell tells
-    /// [`crate::Engine::link_queued`] what it gives to the link, and then calls [`crate::Engine::snapshot_relayed`].
+    /// Wait for the end of the child that writes slots, and send what it writes into its pipe, if it has one, over a link, whose other end
+    /// is their target; the shell tells [`crate::Engine::link_queued`] what it gives to the link, and then calls
+    /// [`crate::Engine::snapshot_relayed`].
     RelaySlots {
         /// The link.
         link: LinkId,

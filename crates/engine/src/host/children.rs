@@ -5,6 +5,7 @@ use std::fmt;
 use store::Keyspace;
 
 use super::files::{RewriteRequest, SaveRequest};
+use crate::LinkId;
 
 /// What a forked child is to do with the keyspace as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +16,8 @@ pub enum Job {
     Stream(SaveRequest),
     /// Write a dump straight to the sockets of replicas.
     Send(SendRequest),
-    /// Write slots as commands into a pipe, whose other end the shell relays to their target ([`crate::Action::RelaySlots`]).
+    /// Write slots as commands straight to the socket of their target; or, where what is said there is encrypted, into a pipe, whose other
+    /// end the shell relays ([`crate::Action::RelaySlots`]).
     Slots(SlotsRequest),
     /// Write the base of an append-only file into a temporary file, which [`super::Files::place_base`] puts into its place.
     Rewrite(RewriteRequest),
@@ -93,7 +95,7 @@ pub trait Children: fmt::Debug {
         false
     }
 
-    /// How much the child that sends a dump has sent, bytes; and whether that was all.
+    /// How much the child that sends a dump or slots has sent by itself, bytes; and whether that was all of the dump.
     fn child_sent(&self) -> (u64, bool) {
         (0, false)
     }
@@ -112,6 +114,10 @@ pub trait Children: fmt::Debug {
 pub struct SlotsRequest {
     /// The slots, from each first to each last one.
     pub slots: Vec<(u16, u16)>,
+    /// The connection to their target. All that was given to it has been written.
+    pub link: LinkId,
+    /// For how long the target may take nothing, milliseconds.
+    pub patience_ms: u64,
     /// It waits so long after each key (`rdb-key-save-delay`), microseconds: for tests.
     pub delay_us: u64,
 }

@@ -169,6 +169,7 @@ impl Engine {
             export.relayed -= of_child;
             export.unsent = export.unsent.saturating_sub(bytes - of_child);
         }
+        self.try_snapshot(id);
     }
 
     /// Bytes came. False where the connection is not a migration's.
@@ -379,11 +380,14 @@ impl Engine {
         let Some(link) = job.export().and_then(|export| export.link) else {
             return;
         };
-        if busy || job.state != State::WaitingToSnapshot {
+        let unsent = job.export().is_some_and(|export| export.unsent > 0);
+        if busy || unsent || job.state != State::WaitingToSnapshot {
             return;
         }
         let request = SlotsRequest {
             slots: job.slots.numbers(),
+            link,
+            patience_ms: u64::from(self.config.repl_timeout) * 1000,
             delay_us: u64::try_from(self.config.rdb_key_save_delay).unwrap_or(0),
         };
         tracing::info!(
@@ -413,6 +417,7 @@ impl Engine {
         let Some(id) = self.export_on(link) else {
             return;
         };
+        self.keeper.migrations.exported_bytes += self.host.child_sent().0;
         let Some(job) = self.keeper.migrations.job_mut(id) else {
             return;
         };
