@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::{ClientId, LinkId};
 use tokio::fs::File;
@@ -19,6 +19,8 @@ use crate::shell::Shell;
 const READ_BYTES: usize = 256 * 1024;
 /// A replica with more unsent bytes than this is waited for.
 const AHEAD_BYTES: usize = 1024 * 1024;
+/// While a replica is waited for, it is looked so often whether it reads at all.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How a child ends. Each has its own: the next one may run before those who wait for this end have heard of it.
 #[derive(Debug, Default)]
@@ -170,7 +172,7 @@ async fn push_all(shell: &Rc<Shell>, replicas: &mut Vec<ClientId>, bytes: &[u8])
 /// Appends bytes to a replica's output as soon as it is not far behind. False for one that is gone, or that has read nothing for as long
 /// as `repl-timeout` allows: it is closed.
 async fn push(shell: &Rc<Shell>, id: ClientId, bytes: &[u8]) -> bool {
-    let mut unsent = unsent(shell, id);
+    let (mut unsent, mut since) = (unsent(shell, id), Instant::now());
     loop {
         let pushed = std::future::poll_fn(|cx| {
             let mut engine = shell.engine.borrow_mut();
@@ -186,13 +188,17 @@ async fn push(shell: &Rc<Shell>, id: ClientId, bytes: &[u8]) -> bool {
                 None => Poll::Ready(false),
             }
         });
-        let patience = Duration::from_secs(shell.engine.borrow().config().repl_timeout.into());
-        if let Ok(there) = tokio::time::timeout(patience, pushed).await {
+        if let Ok(there) = tokio::time::timeout(LOOK, pushed).await {
             shell.wake(id);
             return there;
         }
         let before = std::mem::replace(&mut unsent, self::unsent(shell, id));
-        if before == unsent {
+        if before != unsent {
+            since = Instant::now();
+        }
+        // It may be set while a replica is waited for.
+        let patience = Duration::from_secs(shell.engine.borrow().config().repl_timeout.into());
+        if since.elapsed() >= patience {
             shell.turn(|engine| engine.give_up_replica(id));
             return false;
         }
