@@ -13,7 +13,7 @@ use engine::LinkId;
 use rustix::fs::{FallocateFlags, fallocate};
 use tokio::sync::Notify;
 
-use crate::shell::Shell;
+use crate::link::Links;
 
 /// More than this does not wait to be loaded, or to be read by the other thread, bytes. A record may be larger.
 const AHEAD_BYTES: u64 = 16 * 1024 * 1024;
@@ -149,18 +149,18 @@ impl Coming {
     }
 
     /// More has come.
-    pub(crate) fn came(&self, shell: &Shell, bytes: usize) {
+    pub(crate) fn came(&self, links: &Links, bytes: usize) {
         self.shared.state().bytes += bytes as u64;
         self.shared.came.notify_one();
         if !self.paused.get() && self.ahead() > AHEAD_BYTES {
-            self.pause(shell, true);
+            self.pause(links, true);
         }
     }
 
     /// All has come.
-    pub(crate) fn whole(&self, shell: &Shell) {
+    pub(crate) fn whole(&self, links: &Links) {
         self.shared.end(End::Whole);
-        self.pause(shell, false);
+        self.pause(links, false);
     }
 
     /// What is to come does not come.
@@ -172,11 +172,11 @@ impl Coming {
     ///
     /// # Errors
     /// Where the rest does not come.
-    pub(crate) async fn ready(&self, shell: &Shell, loaded: u64) -> io::Result<u64> {
+    pub(crate) async fn ready(&self, links: &Links, loaded: u64) -> io::Result<u64> {
         self.loaded.set(loaded);
         loop {
             if self.paused.get() && self.ahead() <= AHEAD_BYTES / 2 {
-                self.pause(shell, false);
+                self.pause(links, false);
             }
             if self.shared.state().end == Some(End::Lost) {
                 return Err(io::Error::other("its connection was lost"));
@@ -206,9 +206,9 @@ impl Coming {
         to_load.max(came.saturating_sub(read))
     }
 
-    fn pause(&self, shell: &Shell, paused: bool) {
+    fn pause(&self, links: &Links, paused: bool) {
         self.paused.set(paused);
-        if let Some(link) = shell.links.borrow().get(&self.link) {
+        if let Some(link) = links.borrow().get(&self.link) {
             link.limit(paused.then_some(0));
         }
     }

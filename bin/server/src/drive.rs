@@ -87,7 +87,7 @@ impl Shell {
                     format!("Write error or short write writing to the DB dump file needed for PRIMARY <-> REPLICA synchronization: {why}")
                 })?;
                 if let Some(coming) = file.coming() {
-                    coming.came(self, bytes.len());
+                    coming.came(&self.links, bytes.len());
                 }
             }
             (Action::LoadComing { link, .. }, Some(file)) => file.begin_load(*link).map_err(|error| {
@@ -120,7 +120,7 @@ impl Shell {
                 let file = self.sync_file.borrow_mut().take();
                 // Before it is dropped: what is dropped sooner is lost.
                 if let Some(coming) = file.as_ref().and_then(SyncFile::coming) {
-                    coming.whole(self);
+                    coming.whole(&self.links);
                 }
             }
             Action::LoadSyncFile { path, base } => drop(tokio::task::spawn_local(

@@ -1,13 +1,18 @@
 //! A connection of the engine, as the shell and its task know it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use engine::LinkId;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// While more bytes than this wait to be sent, what a child writes waits.
 pub(crate) const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// The shell's ends of all links.
+pub(crate) type Links = RefCell<BTreeMap<LinkId, Link>>;
 
 /// The shell's end of a link. Dropping it ends the link.
 #[derive(Debug)]

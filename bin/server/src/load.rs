@@ -137,13 +137,13 @@ pub(crate) async fn load_steps(
     };
     let limits = shell.engine.borrow().limits();
     if let Some(coming) = coming {
-        coming.ready(shell, 0).await?;
+        coming.ready(&shell.links, 0).await?;
     }
     let mut loader = Loader::open(Input::new(file), options, limits)?;
     let mut next_key = tokio::time::Instant::now();
     loop {
         let ready = match coming {
-            Some(coming) => coming.ready(shell, loader.offset()).await? - loader.offset(),
+            Some(coming) => coming.ready(&shell.links, loader.offset()).await? - loader.offset(),
             None => u64::MAX,
         };
         let delay_us = shell.engine.borrow().config().key_load_delay;

@@ -17,6 +17,7 @@ use crate::doors::{Door, Place};
 use crate::dump::SyncFile;
 use crate::host::Machine;
 use crate::idle_sockets::Sockets;
+use crate::link::Links;
 use crate::nodes_file::NodesFile;
 use crate::reads::Reads;
 use crate::signals::Signals;
@@ -65,7 +66,7 @@ pub(crate) struct Shell {
     /// Tasks that wait until a client's output was sent.
     senders: RefCell<BTreeMap<ClientId, Waker>>,
     /// What is to be sent on each link; dropping a sender ends the link.
-    pub(crate) links: RefCell<BTreeMap<LinkId, crate::link::Link>>,
+    pub(crate) links: Links,
     /// The same for the cluster bus, and its thread.
     pub(crate) bus_links: RefCell<BTreeMap<cluster_bus::LinkId, crate::bus::link::Link>>,
     pub(crate) bus: RefCell<Option<Bus>>,

@@ -417,6 +417,34 @@ impl Server {
             // What comes here is little.
             Action::LimitLink { .. } => {}
             Action::ResumeLink { link } => self.resumed.push(link),
+            Action::BeginSyncFile { .. }
+            | Action::WriteSyncFile { .. }
+            | Action::DropSyncFile
+            | Action::LoadComing { .. }
+            | Action::EndSyncFile
+            | Action::LoadSyncFile { .. } => self.perform_received(action),
+            Action::SendFile { id, path } => self.send_file(id, &path),
+            Action::RelaySync { replicas } => self.begin_relay(replicas),
+            Action::SaveNodes { text } => {
+                let due_ms = self.now.mono_ms + 1 + self.setup.disk.lock().sync_ms;
+                self.nodes = Some((due_ms, text));
+            }
+            Action::RelaySlots { link } => {
+                self.finish_relay();
+                self.slots_to = Some(link);
+            }
+            // Nobody migrates single keys here, or restarts by a command.
+            Action::Transfer { .. } | Action::Restart { .. } => {}
+            Action::Exit { .. } => self.end(),
+            Action::BusConnect { .. } | Action::BusSend { .. } | Action::BusClose { .. } => {
+                self.perform_bus(action);
+            }
+        }
+    }
+
+    /// What becomes of the dump from the primary.
+    fn perform_received(&mut self, action: Action) {
+        match action {
             Action::BeginSyncFile { in_memory } => {
                 self.received = Some(Received {
                     bytes: Vec::new(),
@@ -462,22 +490,7 @@ impl Server {
                     received.base = base;
                 }
             }
-            Action::SendFile { id, path } => self.send_file(id, &path),
-            Action::RelaySync { replicas } => self.begin_relay(replicas),
-            Action::SaveNodes { text } => {
-                let due_ms = self.now.mono_ms + 1 + self.setup.disk.lock().sync_ms;
-                self.nodes = Some((due_ms, text));
-            }
-            Action::RelaySlots { link } => {
-                self.finish_relay();
-                self.slots_to = Some(link);
-            }
-            // Nobody migrates single keys here, or restarts by a command.
-            Action::Transfer { .. } | Action::Restart { .. } => {}
-            Action::Exit { .. } => self.end(),
-            Action::BusConnect { .. } | Action::BusSend { .. } | Action::BusClose { .. } => {
-                self.perform_bus(action);
-            }
+            _ => {}
         }
     }
 
