@@ -25,6 +25,10 @@ use crate::sim::{Conn, Input, Now, Output};
 const CONNECTIONS: u64 = 1 << 24;
 /// The timers of the shell.
 const TICK_MS: u64 = 100;
+/// The second half of a dump comes so long after the first.
+const HALF_MS: u64 = 500;
+/// Of so many bytes something is a dump that begins as one.
+const DUMP_BYTES: usize = 100;
 /// So much of the stream is handed to a socket at once.
 const SHARE_BYTES: usize = 16 * 1024;
 const NODES_FILE: &[u8] = b"nodes.conf";
@@ -118,6 +122,8 @@ pub struct Server {
     ready: VecDeque<Output<Note>>,
     tick_ms: u64,
     received: Option<Received>,
+    /// The second half of a dump, and when it comes; lost where its connection ends before.
+    halves: BTreeMap<Conn, (u64, Vec<u8>)>,
     /// Links that go on at the next chance.
     resumed: Vec<LinkId>,
     /// Replicas that a child makes a dump for, and the mark behind it.
@@ -170,6 +176,7 @@ impl Server {
             ready: VecDeque::new(),
             tick_ms: now.mono_ms + TICK_MS,
             received: None,
+            halves: BTreeMap::new(),
             resumed: Vec::new(),
             relay: None,
             slots_to: None,
@@ -543,6 +550,7 @@ impl Server {
 
     fn close(&mut self, conn: Conn) {
         self.roles.remove(&conn);
+        self.halves.remove(&conn);
         self.full.remove(&conn);
         self.packets.remove(&conn);
         self.ready.push_back(Output::Close { conn });
@@ -634,6 +642,8 @@ impl Server {
             drop(disk);
         }
         self.turn(|engine| engine.sync_loaded(result));
+        // Where the old data were served meanwhile, they are replaced now.
+        self.next_generation();
     }
 
     fn send_file(&mut self, id: ClientId, path: &[u8]) {
@@ -748,6 +758,7 @@ impl Server {
     fn closed(&mut self, conn: Conn) {
         self.full.remove(&conn);
         self.packets.remove(&conn);
+        self.halves.remove(&conn);
         match self.roles.remove(&conn) {
             Some(Role::Client(id)) => self.turn(|engine| engine.close(id)),
             Some(Role::Link(link)) => self.turn(|engine| engine.link_closed(link)),
@@ -769,7 +780,16 @@ impl Server {
                 let shifted = (self.setup.bug == Bug::OffsetByOne)
                     .then(|| shift(bytes))
                     .flatten();
-                let bytes = shifted.as_deref().unwrap_or(bytes);
+                let mut bytes = shifted.as_deref().unwrap_or(bytes);
+                if let Some((_, half)) = self.halves.get_mut(&conn) {
+                    return half.extend_from_slice(bytes);
+                }
+                if bytes.first() == Some(&b'$') && bytes.len() > DUMP_BYTES {
+                    let (now, later) = bytes.split_at(bytes.len() / 2);
+                    let due_ms = self.now.mono_ms + HALF_MS;
+                    self.halves.insert(conn, (due_ms, later.to_vec()));
+                    bytes = now;
+                }
                 self.turn(|engine| engine.link_received(link, bytes));
             }
             Some(Role::Bus(link, buffer)) => {
@@ -807,6 +827,19 @@ impl Server {
         for link in std::mem::take(&mut self.resumed) {
             self.turn(|engine| engine.link_goes_on(link));
         }
+        let due = |(_, (at_ms, _)): &(&Conn, &(u64, Vec<u8>))| *at_ms <= now.mono_ms;
+        let halves: Vec<Conn> = self
+            .halves
+            .iter()
+            .filter(due)
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in halves {
+            let half = self.halves.remove(&conn);
+            if let (Some((_, bytes)), Some(&Role::Link(link))) = (half, self.roles.get(&conn)) {
+                self.turn(|engine| engine.link_received(link, &bytes));
+            }
+        }
         if self.machine.has_ended_child() {
             self.turn(Engine::look_after_child);
         }
@@ -839,12 +872,19 @@ impl Server {
             .and_then(|received| received.load.as_ref())
             .map(|(at_ms, _)| *at_ms);
         let nodes_ms = self.nodes.as_ref().map(|(at_ms, _)| *at_ms);
+        let halves_ms = self.halves.values().map(|(at_ms, _)| *at_ms).min();
         let resumed_ms = (!self.resumed.is_empty()).then_some(self.now.mono_ms);
-        [load_ms, nodes_ms, self.machine.next_ms(), resumed_ms]
-            .into_iter()
-            .flatten()
-            .chain([self.tick_ms])
-            .min()
+        [
+            load_ms,
+            nodes_ms,
+            self.machine.next_ms(),
+            resumed_ms,
+            halves_ms,
+        ]
+        .into_iter()
+        .flatten()
+        .chain([self.tick_ms])
+        .min()
     }
 
     pub(super) fn set_full(&mut self, conn: Conn, full: bool) {
