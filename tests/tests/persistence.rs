@@ -747,6 +747,10 @@ fn a_full_disk_stops_writes_to_the_append_only_file_until_there_is_room() {
     let mut server = Daemon::server("appendonly yes\nappendfsync everysec\nsave \"\"");
     let mut client = server.client();
     fill(&mut client);
+    // What waits for a sync that is under way would be refused as the first one.
+    wait_until("all is written", || {
+        server.info_field("persistence", "aof_buffer_length") == "0"
+    });
     limit_files(&server, "65536");
     // This one is kept in memory, and is written when there is room.
     assert_eq!(client.text("SET first kept"), "OK");
