@@ -18,7 +18,9 @@ pub struct Command {
     pub(crate) has_keys: bool,
     /// It touches the client's database.
     pub(crate) in_database: bool,
-    /// Its only key, where that is all there can be.
+    /// Which word its only key is, where there can be no other one.
+    pub(crate) key_at: Option<usize>,
+    /// The same key, where it is always used in one way.
     pub(crate) single_key: Option<(usize, KeyFlags)>,
 }
 
@@ -96,8 +98,8 @@ impl Catalog {
 impl Command {
     fn new(facts: &'static Facts, parent: Option<usize>) -> Self {
         let has_keys = facts.has_keys();
-        let single_key = match (facts.key_finder, facts.keys) {
-            (None, [spec]) if has_keys => match (spec.begin, spec.find) {
+        let only_key = match facts.keys {
+            [spec] if has_keys => match (spec.begin, spec.find) {
                 (Begin::Index(at), Find::Range { last: 0, .. }) => {
                     usize::try_from(at).ok().map(|at| (at, spec.flags))
                 }
@@ -105,6 +107,10 @@ impl Command {
             },
             _ => None,
         };
+        let is_found = facts.key_finder.is_some();
+        let single_key = only_key.filter(|_| !is_found);
+        // What has to be found out is only how it is used.
+        let key_at = only_key.filter(|(_, flags)| !is_found || flags.has(KeyFlags::VARIABLE_FLAGS));
         let data = Categories::parse("keyspace read write");
         Self {
             facts,
@@ -112,6 +118,7 @@ impl Command {
             subs: Vec::new(),
             has_keys,
             in_database: has_keys || facts.categories.has(data),
+            key_at: key_at.map(|(at, _)| at),
             single_key,
         }
     }

@@ -43,9 +43,16 @@ impl KeyPattern {
     #[inline]
     pub(crate) fn matches(&self, key: &[u8]) -> bool {
         match self.plain {
-            Some(length) => key.starts_with(&self.glob[..length]),
+            Some(_) => self.begins(key),
             None => resp::glob::matches(&self.glob, key),
         }
+    }
+
+    /// Whether it is plain, and for this key.
+    #[inline]
+    pub(crate) fn begins(&self, key: &[u8]) -> bool {
+        self.plain
+            .is_some_and(|length| key.starts_with(&self.glob[..length]))
     }
 }
 
@@ -132,8 +139,14 @@ impl Selector {
     /// Whether a command may be run, whatever its arguments are but for the first.
     #[inline]
     pub(crate) fn allows_command(&self, command: usize, first: Option<&[u8]>) -> bool {
+        self.lists_command(command) || self.allows_first_argument(command, first)
+    }
+
+    /// Whether a command may be run, whatever its arguments are.
+    #[inline]
+    pub(crate) fn lists_command(&self, command: usize) -> bool {
         let bit = self.commands.get(command / 64).copied().unwrap_or(0) >> (command % 64) & 1;
-        self.all_commands || bit != 0 || self.allows_first_argument(command, first)
+        self.all_commands || bit != 0
     }
 
     #[cold]

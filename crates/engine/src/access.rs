@@ -184,12 +184,18 @@ impl Engine {
         let Some(user) = client.user.as_ref().filter(|_| client.flags.restricted) else {
             return Ok(());
         };
-        let databases = self.shard.keyspace.databases();
         let Access { users, keys, .. } = &mut self.access;
-        user.check(
+        let plainly = user.plainly_may(users.catalog(), entry.number, args);
+        if plainly && !cfg!(debug_assertions) {
+            return Ok(());
+        }
+        let databases = self.shard.keyspace.databases();
+        let checked = user.check(
             &request(users.catalog(), entry, args, database_of(client), databases),
             keys,
-        )
+        );
+        debug_assert!(!plainly || checked.is_ok(), "{:?}", entry.command);
+        checked
     }
 
     /// Whether a user may run a command in the database of client `id`, as ACL DRYRUN asks; if not, the words to tell it.

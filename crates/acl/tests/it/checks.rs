@@ -41,6 +41,29 @@ fn containers_stand_for_their_subcommands() {
 }
 
 #[test]
+fn what_most_users_may_is_seen_at_once() {
+    let mut users = users();
+    let plainly = |users: &acl::Users, line: &str| {
+        let (catalog, args) = (users.catalog(), words(line));
+        let command = catalog.find(args[0]).unwrap();
+        users
+            .get(b"u")
+            .unwrap()
+            .plainly_may(catalog, command, &args)
+    };
+    set(&mut users, "u", "+@all -@dangerous ~key:*").unwrap();
+    assert!(plainly(&users, "get key:1"));
+    assert!(plainly(&users, "set key:1 x"));
+    for closer in ["get other", "keys *", "mget key:1 key:2", "publish a b"] {
+        assert!(!plainly(&users, closer), "{closer}");
+    }
+    for rules in ["db=1", "resetkeys %R~key:*", "resetkeys ~k?y:*", "-get"] {
+        set(&mut users, "u", &format!("reset +@all ~key:* {rules}")).unwrap();
+        assert!(!plainly(&users, "get key:1"), "{rules}");
+    }
+}
+
+#[test]
 fn keys_by_what_is_done_with_them() {
     let mut users = users();
     set(&mut users, "u", "+@all %R~r* %W~w* ~b*").unwrap();
