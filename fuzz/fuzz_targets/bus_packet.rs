@@ -119,7 +119,8 @@ impl World {
                 Output::Send { packet, .. } => {
                     assert_eq!(decode(&encode(&packet)).as_ref(), Ok(&packet));
                 }
-                Output::Persist { text, .. } => {
+                Output::Persist { .. } => {
+                    let text = self.node.nodes_conf_text();
                     nodes_conf::parse(text.as_bytes()).expect("what a node writes can be read");
                 }
                 Output::Event(_) => {}

@@ -44,7 +44,8 @@ fn start(conf: NodesConf) {
         };
         node.handle_timeout(later, Facts::default());
         while let Some(output) = node.poll_output() {
-            if let Output::Persist { text, .. } = output {
+            if let Output::Persist { .. } = output {
+                let text = node.nodes_conf_text();
                 load(text.as_bytes()).expect("what a node writes can be read");
             }
         }
