@@ -26,8 +26,19 @@ pub(super) struct Imports {
     rivals: BTreeMap<Slot, NodeId>,
     /// Slots that their source claims no more, and since when we count.
     unclaimed: BTreeMap<Slot, Option<u64>>,
-    /// Slots that we have taken not long ago: the shard of their source, and until when that counts.
-    taken: BTreeMap<Slot, (NodeId, u64)>,
+    /// Slots that we have taken not long ago.
+    taken: BTreeMap<Slot, Taken>,
+}
+
+/// What is known of a slot that came key by key.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// The shard of its source.
+    from: NodeId,
+    /// Until when that counts.
+    until_ms: u64,
+    /// Our config epoch has been brought above the source's since then.
+    outbid: bool,
 }
 
 impl Node {
@@ -117,15 +128,44 @@ impl Node {
             .node_timeout_ms
             .saturating_mul(ELECTION_TIMEOUTS);
         let until_ms = now.mono_ms.saturating_add(wait_ms);
-        let shard = self.table[source].shard;
-        self.imports.taken.insert(slot, (shard, until_ms));
+        let taken = Taken {
+            from: self.table[source].shard,
+            until_ms,
+            outbid: false,
+        };
+        self.imports.taken.insert(slot, taken);
+    }
+
+    /// A master has said what it claims, in this epoch. If it had counted on before we took slots from it, and we had not heard of that,
+    /// our epoch is the older one, and a node of 3.0 leaves the slots to it, although it claims them no more: so we count on too. Once
+    /// for each slot, since the other may have taken slots from us.
+    pub(super) fn outbid_source(&mut self, source: PeerKey, epoch: u64, claims: &SlotSet) {
+        if !self.is_master() || self.yielding > 0 || epoch <= self.me().config_epoch {
+            return;
+        }
+        let (myself, from) = (self.table.myself(), self.table[source].shard);
+        let mut behind = false;
+        for (slot, taken) in &mut self.imports.taken {
+            let ours =
+                self.table.owner(*slot) == Some(myself) && !self.table.migrating.contains_key(slot);
+            if ours && taken.from == from && !taken.outbid && !claims.contains(*slot) {
+                taken.outbid = true;
+                behind = true;
+            }
+        }
+        if behind && self.bump_config_epoch() {
+            let label = self.table[source].label();
+            let text =
+                format_args!("ConfigEpoch raised above that of node {label}, whose slots I took");
+            self.log(LogLevel::Notice, text);
+        }
     }
 
     /// A slot of ours goes to a node with a newer config epoch. True if we have only just taken it from that one's shard and are not giving
     /// it back: the keys are here and not there, and the slot is open again.
     pub(super) fn reopen_taken(&mut self, slot: Slot, claimer: PeerKey) -> bool {
         let taken = self.imports.taken.remove(&slot);
-        let from_its_shard = taken.is_some_and(|(shard, _)| shard == self.table[claimer].shard);
+        let from_its_shard = taken.is_some_and(|taken| taken.from == self.table[claimer].shard);
         let goes_back = self.table.migrating.contains_key(&slot) || self.yielding > 0;
         if !from_its_shard || goes_back {
             return false;
@@ -147,7 +187,7 @@ impl Node {
     /// Takes the slots that nobody has claimed for long enough.
     pub(super) fn take_unclaimed(&mut self, now: Now) {
         let taken = &mut self.imports.taken;
-        taken.retain(|_, (_, until_ms)| *until_ms > now.mono_ms);
+        taken.retain(|_, taken| taken.until_ms > now.mono_ms);
         if self.imports.unclaimed.is_empty() {
             return;
         }

@@ -172,6 +172,7 @@ impl Node {
         self.table.note_claims(claimer, slots);
         self.follow_migration_targets(claimer, epoch);
         self.finish_imports(claimer, epoch, slots);
+        self.outbid_source(claimer, epoch, slots);
         let mut lost = Vec::new();
         let (mut ours_touched, mut reopened) = (false, false);
         let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
