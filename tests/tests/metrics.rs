@@ -217,6 +217,34 @@ fn a_server_tells_prometheus_what_dashboards_ask_for() {
 }
 
 #[test]
+fn a_server_tells_prometheus_what_an_exporter_asks_for_beside_info() {
+    let (server, port) = server("maxmemory 100mb\nlatency-monitor-threshold 50");
+    assert_eq!(server.text("SET a 1"), "OK");
+    assert_eq!(server.text("DEBUG SLEEP 0.05"), "OK");
+    let scrape = Scrape::of(port);
+    for (series, value) in [
+        ("redis_config_maxmemory", 100.0 * 1024.0 * 1024.0),
+        (
+            "redis_config_client_output_buffer_limit_bytes{class=\"slave\",limit=\"hard\"}",
+            268_435_456.0,
+        ),
+        ("redis_commandlog_request_larger_than", 1_048_576.0),
+        ("redis_commandlog_large_reply_length", 0.0),
+        ("redis_db_keys{db=\"db15\"}", 0.0),
+        ("redis_commands_latencies_usec_count{cmd=\"set\"}", 1.0),
+    ] {
+        let told = scrape.value(series);
+        assert!((told - value).abs() < 1e-9, "{series} is {told}");
+    }
+    for series in [
+        "redis_latency_spike_duration_seconds{event_name=\"command\"}",
+        "redis_latency_spike_last{event_name=\"command\"}",
+    ] {
+        assert!(scrape.value(series) > 0.0, "{series}");
+    }
+}
+
+#[test]
 fn health_the_page_and_whom_they_are_told() {
     let (server, port) = server("metrics-token open-sesame");
     assert_eq!(
@@ -327,13 +355,16 @@ fn a_sentinel_tells_of_its_masters() {
         ("master_slaves", 0.0),
         ("master_ok_sentinels", 1.0),
         ("master_setting_ckquorum", 2.0),
+        ("master_setting_failover_timeout", 180_000.0),
+        ("master_setting_parallel_syncs", 1.0),
     ] {
         let series = format!("redis_sentinel_{name}{{{labels}}}");
         assert!((scrape.value(&series) - value).abs() < 1e-9, "{series}");
     }
     assert!((scrape.one("redis_sentinel_master_status").1 - 1.0).abs() < 1e-9);
     // One of two.
-    assert!(scrape.one("redis_sentinel_master_ckquorum_status").1 < 0.5);
+    let (quorum, can) = scrape.one("redis_sentinel_master_ckquorum_status");
+    assert!(can < 0.5 && quorum.contains("message=\"NOQUORUM 1 usable"));
     assert_eq!(get(port, "/readyz").status, 200);
     assert!(sentinel.text("PING") == "PONG");
 }

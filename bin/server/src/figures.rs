@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use conf::{Choice as _, ClientClass, ServerConfig};
 use engine::{Figures, MigrationCounts, MigrationFigures};
 use metrics::{Distribution, Measured, Number, Questions, Snapshot};
 
@@ -11,14 +12,88 @@ use crate::shell::Shell;
 pub(crate) async fn answer(shell: Rc<Shell>, mut questions: Questions) {
     while let Some(question) = questions.recv().await {
         let nodes = question.nodes;
-        let figures = shell.turn(|engine| engine.figures(nodes));
-        question.answer(snapshot(figures));
+        let (figures, mut numbers) = shell.turn(|engine| {
+            let figures = engine.figures(nodes);
+            (figures, configured(engine.config()))
+        });
+        numbers.extend(observed(&figures));
+        question.answer(snapshot(figures, numbers));
     }
 }
 
-fn snapshot(figures: Figures) -> Snapshot {
+/// What is configured, as far as INFO does not tell it.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn configured(config: &ServerConfig) -> Vec<Number> {
+    let logs = [
+        (
+            "commandlog_execution_slower_than",
+            "Microseconds from which a command is in the slow log",
+            config.slowlog_log_slower_than as f64,
+        ),
+        (
+            "commandlog_slow_execution_max_len",
+            "How many commands the slow log holds at most",
+            config.slowlog_max_len as f64,
+        ),
+        (
+            "commandlog_request_larger_than",
+            "Bytes from which a request is in the log of large ones",
+            config.commandlog_request_larger_than as f64,
+        ),
+        (
+            "commandlog_large_request_max_len",
+            "How many requests that log holds at most",
+            config.commandlog_large_request_max_len as f64,
+        ),
+        (
+            "commandlog_reply_larger_than",
+            "Bytes from which a reply is in the log of large ones",
+            config.commandlog_reply_larger_than as f64,
+        ),
+        (
+            "commandlog_large_reply_max_len",
+            "How many replies that log holds at most",
+            config.commandlog_large_reply_max_len as f64,
+        ),
+    ]
+    .map(|(name, help, value)| number(name, help, Vec::new(), value));
+    let limits = ClientClass::ALL.into_iter().flat_map(|class| {
+        let limit = config.client_output_buffer_limit[class];
+        let labels = |kind: &str| {
+            vec![
+                ("class", class.word().to_owned()),
+                ("limit", kind.to_owned()),
+            ]
+        };
+        let bytes = "Bytes of replies at which such a client is cut off";
+        [
+            number(
+                "config_client_output_buffer_limit_bytes",
+                bytes,
+                labels("hard"),
+                limit.hard_bytes as f64,
+            ),
+            number(
+                "config_client_output_buffer_limit_bytes",
+                bytes,
+                labels("soft"),
+                limit.soft_bytes as f64,
+            ),
+            number(
+                "config_client_output_buffer_limit_overcome_seconds",
+                "How long they may be more than the soft limit",
+                labels("soft"),
+                limit.soft_seconds as f64,
+            ),
+        ]
+    });
+    logs.into_iter().chain(limits).collect()
+}
+
+/// What was observed, as far as INFO does not tell it.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn observed(figures: &Figures) -> Vec<Number> {
     let slow = figures.slow;
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     let numbers = [
         (
             "slowlog_length",
@@ -39,9 +114,40 @@ fn snapshot(figures: Figures) -> Snapshot {
     let mut numbers = numbers
         .map(|(name, help, value)| number(name, help, Vec::new(), value))
         .to_vec();
+    let logs = [
+        "commandlog_slow_length",
+        "commandlog_large_request_length",
+        "commandlog_large_reply_length",
+    ];
+    numbers.extend(
+        logs.into_iter()
+            .zip(figures.noted)
+            .map(|(name, count)| number(name, "Commands in that log", Vec::new(), count as f64)),
+    );
+    for &(event, (unix_s, ms)) in &figures.latency {
+        let labels = || vec![("event_name", event.to_owned())];
+        numbers.extend([
+            number(
+                "latency_spike_last",
+                "When the event last took long, in Unix seconds",
+                labels(),
+                unix_s as f64,
+            ),
+            number(
+                "latency_spike_duration_seconds",
+                "How long it took then",
+                labels(),
+                ms as f64 / 1e3,
+            ),
+        ]);
+    }
     if let Some(migrations) = &figures.migrations {
         numbers.extend(moving(migrations));
     }
+    numbers
+}
+
+fn snapshot(figures: Figures, numbers: Vec<Number>) -> Snapshot {
     let commands = figures
         .commands
         .into_iter()
@@ -55,6 +161,7 @@ fn snapshot(figures: Figures) -> Snapshot {
     Snapshot {
         info: figures.info,
         cluster_nodes: figures.cluster_nodes,
+        databases: figures.databases,
         distributions: ours.into_iter().chain(commands).collect(),
         numbers,
     }

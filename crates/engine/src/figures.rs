@@ -36,6 +36,8 @@ pub struct Figures {
     pub info: String,
     /// CLUSTER NODES of a node of a cluster, where it was asked for; otherwise empty.
     pub cluster_nodes: String,
+    /// How many databases there are.
+    pub databases: usize,
     /// How long turns took: all that is done before other clients have theirs.
     pub turns: Distribution,
     /// How long it took to bring the append-only file to the disk.
@@ -48,6 +50,10 @@ pub struct Figures {
     pub replies: Distribution,
     /// What the slow log holds.
     pub slow: SlowCommands,
+    /// How many commands the logs of slow ones, large requests and large replies hold.
+    pub noted: [usize; 3],
+    /// The last sample of each event that the latency monitor knows: Unix seconds, and milliseconds that it took.
+    pub latency: Vec<(&'static str, (u64, u64))>,
     /// Slots that move as a whole, on a node of a cluster.
     pub migrations: Option<MigrationFigures>,
 }
@@ -146,6 +152,7 @@ impl Engine {
             cluster_nodes: cluster
                 .filter(|_| nodes)
                 .map_or_else(String::new, |node| node.cluster_nodes(Caller::default())),
+            databases: self.shard.keyspace.databases(),
             turns: stats.turns.told(&ENDS),
             syncs: self.meter.syncs.told(&ENDS),
             commands,
@@ -153,6 +160,8 @@ impl Engine {
             replies: stats.payloads.replies.told(&SIZE_ENDS),
             migrations: cluster.map(|_| self.keeper.migrations.told()),
             slow: self.meter.command_logs.slow(),
+            noted: self.meter.command_logs.counts(),
+            latency: self.meter.latency.last(),
         }
     }
 }

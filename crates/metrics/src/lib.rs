@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub info: String,
     /// CLUSTER NODES of a node of a cluster; otherwise empty.
     pub cluster_nodes: String,
+    /// How many databases there are; INFO leaves the empty ones out.
+    pub databases: usize,
     /// How long or how large things were.
     pub distributions: Vec<Distribution>,
     /// Further numbers, by the names under which they are shown.

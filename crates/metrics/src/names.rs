@@ -95,6 +95,11 @@ static FIELDS: &[Field] = &[
     ),
     gauge("maxclients", "max_clients", "The same by its other name"),
     gauge(
+        "cluster_connections",
+        "cluster_connections",
+        "Connections of the cluster's bus",
+    ),
+    gauge(
         "clients_in_timeout_table",
         "clients_in_timeout_table",
         "Clients whose wait has an end",
@@ -162,6 +167,11 @@ static FIELDS: &[Field] = &[
         "Bytes that data may take; 0 for no limit",
     ),
     gauge(
+        "maxmemory",
+        "config_maxmemory",
+        "The same by its other name",
+    ),
+    gauge(
         "total_system_memory",
         "total_system_memory_bytes",
         "Bytes of memory that the machine has",
@@ -205,6 +215,11 @@ static FIELDS: &[Field] = &[
         "mem_fragmentation_ratio",
         "mem_fragmentation_ratio",
         "Bytes in memory to bytes in use",
+    ),
+    gauge(
+        "mem_fragmentation_ratio",
+        "memory_fragmentation_ratio",
+        "The same by its other name",
     ),
     gauge(
         "mem_fragmentation_bytes",
@@ -664,6 +679,11 @@ static FIELDS: &[Field] = &[
         "repl_backlog_size",
         "replication_backlog_bytes",
         "Bytes that the backlog may hold",
+    ),
+    gauge(
+        "repl_backlog_size",
+        "config_repl_backlog_size",
+        "The same by its other name",
     ),
     gauge(
         "repl_backlog_active",

@@ -14,6 +14,9 @@ use crate::{Distribution, Measured, Snapshot};
 
 type Label<'a> = (&'a str, &'a str);
 
+/// So many empty databases are told of at most.
+const MOST_DATABASES: usize = 16;
+
 /// The metrics that are being gathered, by name.
 #[derive(Default)]
 struct Families(BTreeMap<String, MetricFamily>);
@@ -26,6 +29,7 @@ pub fn prometheus(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
     let mut all = Families::default();
     all.gauge("up", "Whether the server answers", &[], 1.0);
     all.info(&snapshot.info);
+    all.empty_databases(snapshot);
     for number in &snapshot.numbers {
         let labels: Vec<Label<'_>> = number
             .labels
@@ -343,6 +347,17 @@ impl Families {
         }
     }
 
+    /// INFO does not tell of empty databases; a panel that sums up keys is to show none, not nothing.
+    fn empty_databases(&mut self, snapshot: &Snapshot) {
+        let info = sections(&snapshot.info);
+        for number in 0..snapshot.databases.min(MOST_DATABASES) {
+            let db = format!("db{number}");
+            if field(&info, &db).is_none() {
+                self.database(&db, "keys=0,expires=0");
+            }
+        }
+    }
+
     /// `master0:name=…,status=…,address=…,slaves=…,sentinels=…` of a sentinel.
     fn watched(&mut self, value: &str) {
         let get = |name: &str| part(value, name).unwrap_or_default();
@@ -407,6 +422,21 @@ impl Families {
             Measured::Request | Measured::Reply => 1.0,
             Measured::Turn | Measured::Sync | Measured::Command(_) => 1e9,
         };
+        self.histogram(name, help, labels, distribution, unit);
+        if let Measured::Command(_) = &distribution.of {
+            let help = "The same in microseconds";
+            self.histogram("commands_latencies_usec", help, labels, distribution, 1e3);
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[Label<'_>],
+        distribution: &Distribution,
+        unit: f64,
+    ) {
         let buckets = distribution.within.iter().map(|&(end, count)| {
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(float(end) / unit);
@@ -469,6 +499,7 @@ mod tests {
                 labels: Vec::new(),
                 value: 2.0,
             }],
+            databases: 2,
             ..Snapshot::default()
         };
         let lines = lines(&snapshot);
@@ -491,6 +522,8 @@ mod tests {
             "redis_latency_percentiles_usec_sum{cmd=\"config|get\"} 10",
             "redis_db_keys{db=\"db0\"} 5",
             "redis_db_avg_ttl_seconds{db=\"db0\"} 1.5",
+            "redis_db_keys{db=\"db1\"} 0",
+            "redis_db_keys_expiring{db=\"db1\"} 0",
             "redis_cluster_state 0",
             "redis_cluster_known_nodes 6",
             "redis_cluster_messages_sent_total 9",
@@ -498,6 +531,8 @@ mod tests {
             "tern_command_duration_seconds_bucket{cmd=\"get\",le=\"0.000004096\"} 3",
             "tern_command_duration_seconds_bucket{cmd=\"get\",le=\"+Inf\"} 4",
             "tern_command_duration_seconds_sum{cmd=\"get\"} 2",
+            "redis_commands_latencies_usec_bucket{cmd=\"get\",le=\"4.096\"} 3",
+            "redis_commands_latencies_usec_sum{cmd=\"get\"} 2000000",
         ] {
             assert!(
                 lines.iter().any(|line| line == wanted),
@@ -513,6 +548,7 @@ mod tests {
             "{instance}"
         );
         assert!(!lines.iter().any(|line| line.contains("master_link_up")));
+        assert!(!lines.iter().any(|line| line.contains("\"db2\"")));
     }
 
     #[test]

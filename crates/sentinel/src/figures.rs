@@ -25,8 +25,12 @@ pub struct MasterFigures {
     pub ok_sentinels: usize,
     /// How many have to agree that it is down.
     pub quorum: usize,
-    /// Whether enough sentinels are reachable to see it down and to fail over; if not, why.
-    pub failover: Result<(), String>,
+    /// Whether enough sentinels are reachable to see it down and to fail over, in the words of SENTINEL CKQUORUM.
+    pub failover: Result<String, String>,
+    /// Milliseconds after which a failover has failed.
+    pub failover_timeout_ms: u64,
+    /// How many replicas make a copy of a new master at a time.
+    pub parallel_syncs: i64,
     /// The version of its configuration.
     pub config_epoch: u64,
     /// Milliseconds without a good answer after which it is down for this sentinel.
@@ -59,7 +63,9 @@ impl Monitor {
                     .count(),
                 ok_sentinels: quorum.usable,
                 quorum: master.quorum(),
-                failover: quorum.missing.map_or(Ok(()), Err),
+                failover: quorum.told(),
+                failover_timeout_ms: master.options.failover_timeout_ms,
+                parallel_syncs: master.options.parallel_syncs,
                 config_epoch: master.config_epoch,
                 down_after_ms: master.options.down_after_ms,
                 last_ok_ms: self.cx.mono().saturating_sub(master.node.last_ok_pong),

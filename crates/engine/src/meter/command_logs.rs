@@ -63,6 +63,11 @@ impl CommandLogs {
         &mut self.logs[kind as usize]
     }
 
+    /// How many commands each log holds.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        self.logs.each_ref().map(|log| log.entries.len())
+    }
+
     /// What the log of slow commands holds.
     pub(crate) fn slow(&self) -> crate::SlowCommands {
         let log = &self.logs[LogKind::Slow as usize];

@@ -14,3 +14,13 @@ pub(crate) struct Series {
 /// All events that were ever slow.
 #[derive(Debug, Default)]
 pub(crate) struct Latency(pub(crate) BTreeMap<&'static str, Series>);
+
+impl Latency {
+    /// The last sample of each event.
+    pub(crate) fn last(&self) -> Vec<(&'static str, (u64, u64))> {
+        let events = self.0.iter();
+        events
+            .filter_map(|(name, series)| Some((*name, *series.samples.last()?)))
+            .collect()
+    }
+}

@@ -368,14 +368,24 @@ pub(crate) fn check_quorum(master: &Master) -> Quorum {
     }
 }
 
+impl Quorum {
+    /// What CKQUORUM answers.
+    pub(crate) fn told(&self) -> Result<String, String> {
+        let usable = self.usable;
+        match &self.missing {
+            None => Ok(format!(
+                "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
+            )),
+            Some(missing) => Err(format!("NOQUORUM {usable} usable Sentinels. {missing}")),
+        }
+    }
+}
+
 /// CKQUORUM
 fn tell_quorum(master: &Master) -> Reply {
-    let Quorum { usable, missing } = check_quorum(master);
-    match missing {
-        None => Reply::Status(format!(
-            "OK {usable} usable Sentinels. Quorum and failover authorization can be reached"
-        )),
-        Some(missing) => Reply::Error(format!("NOQUORUM {usable} usable Sentinels. {missing}")),
+    match check_quorum(master).told() {
+        Ok(line) => Reply::Status(line),
+        Err(line) => Reply::Error(line),
     }
 }
 
