@@ -116,6 +116,7 @@ fn w10_discovery(group: &Group, sentinel: &Daemon, at: &str) {
     wait_slaves(sentinel, "taotaoMaster", 2);
     let log = sentinel.log();
     assert!(log.contains("* Sentinel ID is "), "{log}");
+    assert!(log.contains("* State in "), "{log}");
     assert!(log.contains(&format!(
         "# +monitor master taotaoMaster 127.0.0.1 {} quorum 1",
         group.master.port

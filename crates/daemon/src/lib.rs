@@ -13,6 +13,6 @@ mod process;
 pub use config::{as_path, current_dir, expand, log_level, log_style, on_accepted, read, reason};
 pub use process::{
     PidFile, banner, clients_within, exit_code, fail, in_short, log_signal, logs_to_stdout,
-    notify_ready, open_files_for, raise_open_files, refuse, say, start_log, version,
-    warn_of_backlog, warn_of_defaults, warn_of_memory,
+    notify_ready, open_files_for, raise_open_files, refuse, say, sentinel_in_short, start_log,
+    version, warn_of_backlog, warn_of_defaults, warn_of_memory,
 };

@@ -237,13 +237,30 @@ pub fn in_short(config: &ServerConfig) -> String {
         (false, _) if config.save.is_empty() => "NOTHING is kept: no append-only file and no dumps",
         (false, _) => "a crash costs what came after the last dump (appendonly no)",
     };
+    format!("Data in {dir}: {kept}. Open to {}.", reach(config))
+}
+
+/// The same for who starts a sentinel, whose state is in the configuration file at `path`.
+#[must_use]
+pub fn sentinel_in_short(config: &ServerConfig, path: &Path, vote_without_disk: bool) -> String {
+    let kept = if vote_without_disk {
+        "a vote is on the disk before it is given, unless the disk fails"
+    } else {
+        "a vote is on the disk before it is given"
+    };
+    let path = path.display();
+    format!("State in {path}: {kept}. Open to {}.", reach(config))
+}
+
+/// Who can reach a server.
+fn reach(config: &ServerConfig) -> &'static str {
     let is_local = |bind: &String| {
         let ip = bind.trim_start_matches('-').parse::<IpAddr>();
         bind == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
     };
     let has_users =
         config.requirepass.is_some() || !config.aclfile.is_empty() || !config.users.is_empty();
-    let reach = if config.port == 0 && config.tls_port == 0 || config.bind.iter().all(is_local) {
+    if config.port == 0 && config.tls_port == 0 || config.bind.iter().all(is_local) {
         "this machine only"
     } else if has_users {
         "whoever has a password and gets to the port"
@@ -251,8 +268,7 @@ pub fn in_short(config: &ServerConfig) -> String {
         "this machine only, until a password is set (protected-mode)"
     } else {
         "ANYBODY who gets to the port: no password is set"
-    };
-    format!("Data in {dir}: {kept}. Open to {reach}.")
+    }
 }
 
 /// The line for a start without any argument. `name` is the configuration file's, without its end.
@@ -348,6 +364,11 @@ mod tests {
         assert_eq!(
             in_short(&config),
             "Data in /data: NOTHING is kept: no append-only file and no dumps. \
+             Open to whoever has a password and gets to the port."
+        );
+        assert_eq!(
+            sentinel_in_short(&config, Path::new("/etc/sentinel.conf"), false),
+            "State in /etc/sentinel.conf: a vote is on the disk before it is given. \
              Open to whoever has a password and gets to the port."
         );
     }
