@@ -72,6 +72,35 @@ fn an_operator_gets_in_when_the_server_is_busy_and_full() {
     assert_eq!(server.text("GET a"), "1");
 }
 
+/// One read of a client may hold more work than an operator can wait for.
+#[test]
+fn an_operator_does_not_wait_for_the_end_of_a_long_pipeline() {
+    const REQUESTS: usize = 500;
+    let port = free_port();
+    let server = Daemon::server(&format!("admin-port {port}"));
+    let mut client = server.client();
+    let mut words: Vec<&[u8]> = vec![b"RPUSH", b"list"];
+    words.resize(100_000, b"element");
+    let _ = client.call_words(&words);
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let requests = b"*3\r\n$4\r\nLPOS\r\n$4\r\nlist\r\n$4\r\nnone\r\n".repeat(REQUESTS);
+    let mut admin = Client::try_new(port).unwrap();
+    wait_until("the operator is answered in the middle", || {
+        assert_eq!(admin.text("CONFIG RESETSTAT"), "OK");
+        stream.write_all(&requests).unwrap();
+        let ran = |admin: &mut Client| {
+            let stats = admin.text("INFO commandstats");
+            let calls = stats.split("cmdstat_lpos:calls=").nth(1)?;
+            calls.split(',').next()?.parse::<usize>().ok()
+        };
+        wait_until("the first of them runs", || ran(&mut admin).is_some());
+        let calls = ran(&mut admin).unwrap();
+        stream.read_exact(&mut [0; 5 * REQUESTS]).unwrap();
+        (1..REQUESTS).contains(&calls)
+    });
+}
+
 #[test]
 fn dangerous_commands_are_written_to_the_log_before_they_run() {
     let server = Daemon::server("audit-log dangerous\nacllog-max-len 10");

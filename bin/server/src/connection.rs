@@ -210,6 +210,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static> Connection<S> {
             if shell.reads.has(self.id) || self.turn_over.get() {
                 return Poll::Pending;
             }
+            if engine.has_rest(self.id) {
+                engine.set_now_for_requests(shell.machine.now());
+                engine.run_rest(self.id);
+                shell.after_turn(&mut engine);
+                self.turn_over.set(true);
+                shell.next_turn(Rc::clone(self) as Rc<dyn GoOn>);
+                return Poll::Pending;
+            }
             match ready!(self.poll_read(cx, stream, &mut engine)) {
                 Ok(Came::Nothing) | Err(_) => return Poll::Ready(()),
                 Ok(Came::Ran { bytes, many }) => {

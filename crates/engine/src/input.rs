@@ -26,12 +26,18 @@ const GROUP: usize = 8;
 /// Fewer keys than this are in the cache anyway. Tests go the long way with any.
 const MANY_KEYS: usize = if cfg!(debug_assertions) { 1 } else { 8192 };
 
+/// When the requests of one read have taken so long, those that are left wait until others had their turn.
+const SHARE_NS: u64 = 2_000_000;
+
 impl Engine {
     /// Bytes came from a client. They are cut into requests, and these are run. Replies gather in [`Engine::output`].
     pub fn receive(&mut self, id: ClientId, bytes: &[u8]) {
         let mut requests = std::mem::take(&mut self.intake.requests);
         self.cut(id, bytes, &mut requests);
-        self.run_cut(id, bytes, &mut requests);
+        // It may come in the middle of another client's read.
+        let until_ns = self.intake.until_ns.take();
+        self.run_all_cut(id, bytes, &mut requests);
+        self.intake.until_ns = until_ns;
         self.intake.requests = requests;
     }
 
@@ -47,8 +53,29 @@ impl Engine {
     }
 
     /// The second half: runs what [`Engine::cut`] cut off these `bytes`. Anything may have happened to the client in between, but
-    /// that it sent something.
+    /// that it sent something. Where that takes long there is a rest: [`Engine::has_rest`].
     pub fn run_cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
+        self.intake.until_ns = Some(self.meter.last_ns.saturating_add(SHARE_NS));
+        self.run_all_cut(id, bytes, requests);
+        self.intake.until_ns = None;
+    }
+
+    /// Whether requests of a client have come that wait because those before them took long: [`Engine::run_rest`] goes on with them, once
+    /// others had their turn. Nothing is to be read from it before.
+    #[must_use]
+    pub fn has_rest(&self, id: ClientId) -> bool {
+        let client = self.sessions.clients.get(id);
+        client.is_some_and(|client| client.unread.rest && client.is_running())
+    }
+
+    /// Runs more of them.
+    pub fn run_rest(&mut self, id: ClientId) {
+        self.intake.until_ns = Some(self.meter.last_ns.saturating_add(SHARE_NS));
+        self.run_unread(id);
+        self.intake.until_ns = None;
+    }
+
+    fn run_all_cut(&mut self, id: ClientId, bytes: &[u8], requests: &mut Requests) {
         let Some(client) = self.sessions.clients.get_mut(id) else {
             return;
         };
@@ -58,7 +85,7 @@ impl Engine {
                 client.unread.parser.reset();
             }
             client.unread.bytes.extend_from_slice(bytes);
-            self.run_pending(id);
+            self.run_unread(id);
             return;
         }
         client.out.take_memory(&mut self.intake.spare);
@@ -67,11 +94,8 @@ impl Engine {
         while let Some(cut) = requests.cut.take() {
             let taken = self.run_some(id, rest, None, cut, requests);
             rest = &rest[taken..];
-            let going = self
-                .sessions
-                .clients
-                .get(id)
-                .is_some_and(Client::is_running);
+            let client = self.sessions.clients.get(id);
+            let going = client.is_some_and(|client| client.is_running() && !client.unread.rest);
             if rest.is_empty() || taken == 0 || !going {
                 break;
             }
@@ -125,16 +149,22 @@ impl Engine {
         self.run_pending(id);
     }
 
-    /// Runs what waits in a client's own buffer, as far as it may run.
+    /// Runs what waits in a client's own buffer, as far as it may run, however long that takes.
     pub(crate) fn run_pending(&mut self, id: ClientId) {
+        let until_ns = self.intake.until_ns.take();
+        self.run_unread(id);
+        self.intake.until_ns = until_ns;
+    }
+
+    fn run_unread(&mut self, id: ClientId) {
         let mut requests = std::mem::take(&mut self.intake.requests);
         let before = self.journal.replicas.offset();
-        while let Some(client) = self
-            .sessions
-            .clients
-            .get_mut(id)
-            .filter(|client| client.is_running() && !client.unread.bytes.is_empty())
-        {
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.unread.rest = false;
+        }
+        while let Some(client) = self.sessions.clients.get_mut(id).filter(|client| {
+            client.is_running() && !client.unread.rest && !client.unread.bytes.is_empty()
+        }) {
             let waiting = std::mem::take(&mut client.unread.bytes);
             // The parser is asked first, so that a partial request stays where it is.
             let mut parser = std::mem::take(&mut client.unread.parser);
@@ -217,7 +247,13 @@ impl Engine {
         let ahead = places.positions > 0;
         let streamed = self.is_stream(id);
         let mut short_way = self.short_way(id).filter(|_| !streamed);
+        let until_ns = self.intake.until_ns.unwrap_or(u64::MAX);
         for index in 0..batch.len() {
+            if self.meter.last_ns >= until_ns && index > 0 {
+                self.sessions.clients[id].unread.rest = true;
+                stopped = Some(batch.wire(index).start);
+                break;
+            }
             batch.args(index, bytes, &mut args);
             if ahead {
                 if index % GROUP == 0 {
@@ -241,12 +277,8 @@ impl Engine {
             } else {
                 self.request(id, &args)
             };
-            let going = self
-                .sessions
-                .clients
-                .get(id)
-                .is_some_and(Client::is_running);
-            if !ran || !going {
+            let client = self.sessions.clients.get(id);
+            if !ran || !client.is_some_and(Client::is_running) {
                 let wire = batch.wire(index);
                 stopped = Some(if ran { wire.end } else { wire.start });
                 break;
@@ -264,21 +296,18 @@ impl Engine {
         if ahead {
             self.shard.keyspace.db_ref(places.db).forget_place();
         }
-        match (stopped, cut) {
-            (Some(at), _) => {
-                if let Some(client) = self.sessions.clients.get_mut(id) {
-                    client.unread.parser.reset();
-                }
-                at
-            }
-            (None, Ok(taken)) => taken,
-            (None, Err(error)) => {
+        let Some(at) = stopped else {
+            return cut.unwrap_or_else(|error| {
                 let last = batch.len().checked_sub(1);
                 let whole = last.map_or(0, |last| batch.wire(last).end);
                 self.protocol_error(id, &error, &bytes[whole..]);
                 bytes.len()
-            }
+            });
+        };
+        if let Some(client) = self.sessions.clients.get_mut(id) {
+            client.unread.parser.reset();
         }
+        at
     }
 
     /// Asks for the table positions of the first requests' keys, and for the entries of those that were asked for by the last call.

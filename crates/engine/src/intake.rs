@@ -13,6 +13,8 @@ pub(crate) struct Intake {
     pub(crate) args: ArgsScratch,
     /// While a request of the primary's stream runs: its bytes, and those that came with it and are still to be run.
     pub(crate) behind: usize,
+    /// When the requests of the read that runs have taken long enough, nanoseconds of the shell's clock; none where all of them run.
+    pub(crate) until_ns: Option<u64>,
     /// Memory for the replies of the next clients that are served.
     pub(crate) spare: Spare,
 }

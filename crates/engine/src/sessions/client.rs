@@ -269,6 +269,8 @@ pub(crate) struct Buffers {
 pub(crate) struct Unread {
     pub(crate) bytes: BytesMut,
     pub(crate) parser: Parser,
+    /// Whole requests are among them, which wait because those before them took long ([`crate::Engine::has_rest`]).
+    pub(crate) rest: bool,
 }
 
 /// One connection's session.
@@ -348,6 +350,7 @@ impl Client {
             unread: Unread {
                 bytes: BytesMut::new(),
                 parser: Parser::new(),
+                rest: false,
             },
         }
     }

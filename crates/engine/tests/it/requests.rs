@@ -118,6 +118,7 @@ fn reads_that_were_cut_run_in_any_order_and_see_what_came_before() {
     server.engine.cut(a, &get, &mut of_a);
     server.engine.cut(b, &change, &mut of_b);
     server.engine.run_cut(b, &change, &mut of_b);
+    server.engine.run_rest(b);
     server.engine.run_cut(a, &get, &mut of_a);
     assert_eq!(taken(&mut server.engine, b), "+OK\r\n:1\r\n");
     assert_eq!(taken(&mut server.engine, a), "$3\r\nnew\r\n");
@@ -160,10 +161,45 @@ fn long_pipelines_are_asked_for_ahead_and_answered_in_order() {
         .map(|number| format!("value:{number}"))
         .map(|value| format!("${}\r\n{value}\r\n", value.len()))
         .collect();
-    let mut requests = Requests::default();
-    server.engine.cut(a, &gets, &mut requests);
-    server.engine.run_cut(a, &gets, &mut requests);
+    server.engine.receive(a, &gets);
     assert_eq!(taken(&mut server.engine, a), answers);
+}
+
+#[test]
+fn requests_that_take_long_leave_a_rest_until_others_had_their_turn() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    // The clock of these tests goes on by more than a share with each look.
+    let mut pipeline: Vec<u8> = (1..=4).flat_map(|_| request(&["INCR", "n"])).collect();
+    pipeline.extend_from_slice(b"*1\r\n$4\r\nPI");
+    let mut requests = Requests::default();
+    server.engine.cut(a, &pipeline, &mut requests);
+    server.engine.run_cut(a, &pipeline, &mut requests);
+    for count in 1..4 {
+        assert!(server.engine.has_rest(a));
+        let n = format!("$1\r\n{count}\r\n");
+        assert_eq!(server.run(b, &["GET", "n"]), n);
+        server.engine.run_rest(a);
+    }
+    assert!(!server.engine.has_rest(a), "the start of a request is none");
+    server.engine.receive(a, b"NG\r\n");
+    assert_eq!(
+        taken(&mut server.engine, a),
+        ":1\r\n:2\r\n:3\r\n:4\r\n+PONG\r\n"
+    );
+
+    // A rest that is held back follows in its order, at once.
+    pipeline.extend_from_slice(b"NG\r\n");
+    server.engine.cut(a, &pipeline, &mut requests);
+    server.engine.run_cut(a, &pipeline, &mut requests);
+    let pause = ["CLIENT", "PAUSE", "100000", "WRITE"];
+    assert_eq!(server.run(b, &pause), "+OK\r\n");
+    server.engine.run_rest(a);
+    assert!(!server.engine.has_rest(a));
+    assert_eq!(taken(&mut server.engine, a), ":5\r\n");
+    assert_eq!(server.run(b, &["CLIENT", "UNPAUSE"]), "+OK\r\n");
+    server.engine.end_turn();
+    assert_eq!(taken(&mut server.engine, a), ":6\r\n:7\r\n:8\r\n+PONG\r\n");
 }
 
 #[test]
