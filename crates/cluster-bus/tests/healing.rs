@@ -467,11 +467,36 @@ fn a_slot_that_was_taken_in_an_epoch_that_was_old_already_is_taken_again() {
                 .all(|host| host.node.owner(slot) == owner)
     });
     assert_eq!(world.hosts[1].node.open_slots(), "");
-    // Nodes of 3.0 go by epochs alone.
-    let epoch = |host: usize| world.hosts[host].node.config_epoch();
-    assert!(epoch(1) > epoch(0));
     let deleted = Event::DeleteKeysInSlot(slot);
     assert!(!world.hosts[1].events.contains(&deleted));
+}
+
+/// Nodes of Redis 3.0 go by epochs alone, whatever the source claims.
+#[test]
+fn who_took_a_slot_outbids_a_source_that_counts_on_at_the_same_time() {
+    let mut world = cluster(3, 3, &quick());
+    let slot = Slot::new(0).unwrap();
+    let (source, target) = (world.id_text(0), world.id_text(1));
+    world.call(1, |node, now| assert!(node.bump_epoch(now).0));
+    set_slot(&mut world, 1, &SlotChange::Importing(source));
+    set_slot(&mut world, 0, &SlotChange::Migrating(target.clone()));
+    world.run_ms(2000);
+    for host in [1, 0] {
+        set_slot(&mut world, host, &SlotChange::Node(target.clone()));
+    }
+    world.call(0, |node, now| node.take_slots(now, [Slot::new(1).unwrap()]));
+    let epoch = |world: &World, host: usize| world.hosts[host].node.config_epoch();
+    assert!(epoch(&world, 1) < epoch(&world, 0));
+    world.run_until("the owner's epoch is the newer one", 5000, |world| {
+        settled(world) && epoch(world, 1) > epoch(world, 0)
+    });
+    let owner = Some(world.id(1));
+    assert!(
+        world
+            .hosts
+            .iter()
+            .all(|host| host.node.owner(slot) == owner)
+    );
 }
 
 #[test]

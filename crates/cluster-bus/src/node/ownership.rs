@@ -20,6 +20,7 @@ impl Node {
         };
         if self.table[sender].is_master() {
             self.note_import_claims(sender, &header.slots);
+            self.outbid_source(sender, header.config_epoch, &header.slots);
         }
         if speaks_for.is_none_or(|master| **self.table[master].slots() == *header.slots) {
             return;
@@ -172,7 +173,6 @@ impl Node {
         self.table.note_claims(claimer, slots);
         self.follow_migration_targets(claimer, epoch);
         self.finish_imports(claimer, epoch, slots);
-        self.outbid_source(claimer, epoch, slots);
         let mut lost = Vec::new();
         let (mut ours_touched, mut reopened) = (false, false);
         let news: Vec<Slot> = slots.difference(self.table[claimer].slots()).collect();
