@@ -442,8 +442,8 @@ fn a_slot_that_was_taken_while_its_sources_replica_was_elected_is_open_again() {
     world.run_until("it is the target's", 3000, |world| owned_by(world, 1));
 }
 
-#[test]
-fn a_slot_that_was_taken_in_an_epoch_that_was_old_already_is_taken_again() {
+/// A cluster in which a slot moves from the first node to the second, whose config epoch is the newest: its number, and the second's name.
+fn moving_in_the_newest_epoch() -> (World, Slot, String) {
     let mut world = cluster(3, 3, &quick());
     let slot = Slot::new(0).unwrap();
     let (source, target) = (world.id_text(0), world.id_text(1));
@@ -451,6 +451,12 @@ fn a_slot_that_was_taken_in_an_epoch_that_was_old_already_is_taken_again() {
     set_slot(&mut world, 1, &SlotChange::Importing(source));
     set_slot(&mut world, 0, &SlotChange::Migrating(target.clone()));
     world.run_ms(2000);
+    (world, slot, target)
+}
+
+#[test]
+fn a_slot_that_was_taken_in_an_epoch_that_was_old_already_is_taken_again() {
+    let (mut world, slot, target) = moving_in_the_newest_epoch();
     // The source has counted on, and the target has not heard of it.
     world.call(0, |node, now| node.take_slots(now, [Slot::new(1).unwrap()]));
     for host in [1, 0] {
@@ -474,13 +480,7 @@ fn a_slot_that_was_taken_in_an_epoch_that_was_old_already_is_taken_again() {
 /// Nodes of Redis 3.0 go by epochs alone, whatever the source claims.
 #[test]
 fn who_took_a_slot_outbids_a_source_that_counts_on_at_the_same_time() {
-    let mut world = cluster(3, 3, &quick());
-    let slot = Slot::new(0).unwrap();
-    let (source, target) = (world.id_text(0), world.id_text(1));
-    world.call(1, |node, now| assert!(node.bump_epoch(now).0));
-    set_slot(&mut world, 1, &SlotChange::Importing(source));
-    set_slot(&mut world, 0, &SlotChange::Migrating(target.clone()));
-    world.run_ms(2000);
+    let (mut world, slot, target) = moving_in_the_newest_epoch();
     for host in [1, 0] {
         set_slot(&mut world, host, &SlotChange::Node(target.clone()));
     }
