@@ -36,9 +36,7 @@ pub(crate) async fn load(shell: &Rc<Shell>, path: &Path) -> Result<(), String> {
     };
     let bytes = file.metadata().map(|facts| facts.len()).unwrap_or(0);
     let started = Instant::now();
-    shell.turn(|engine| engine.begin_load(bytes));
-    let result = load_steps(shell, file, true, None).await;
-    shell.turn(engine::Engine::end_load);
+    let result = load_all(shell, bytes, file, true, None).await;
     let expired = result.map_err(|error| {
         format!(
             "Fatal error loading the DB, {}: {error}. Exiting.",
@@ -65,12 +63,7 @@ pub(crate) async fn load_received(
     let failed = |why: String| format!("{LOAD} from {}: {why}", received.place());
     let reader = received.reader().map_err(|error| failed(reason(&error)))?;
     let bytes = reader.size;
-    shell.turn(|engine| engine.begin_load(bytes));
-    let loading = async {
-        let loaded = load_steps(shell, reader, false, None).await;
-        shell.turn(engine::Engine::end_load);
-        loaded
-    };
+    let loading = load_all(shell, bytes, reader, false, None);
     let (loaded, synced) = tokio::join!(loading, received.sync());
     if let Err(error) = loaded {
         shell.turn(engine::Engine::drop_half_loaded);
@@ -100,9 +93,8 @@ pub(crate) async fn load_coming(
     coming: &Coming,
     bytes: Option<u64>,
 ) -> Result<(), String> {
-    shell.turn(|engine| engine.begin_load(bytes.unwrap_or(0)));
-    let loaded = load_steps(shell, coming.reader(), false, Some(coming)).await;
-    shell.turn(engine::Engine::end_load);
+    let bytes = bytes.unwrap_or(0);
+    let loaded = load_all(shell, bytes, coming.reader(), false, Some(coming)).await;
     loaded.map(drop).map_err(|error| {
         shell.turn(engine::Engine::drop_half_loaded);
         format!("{LOAD} from the connection: {error}")
@@ -123,9 +115,23 @@ pub(crate) fn also_named(dump: &Path, name: &Path) -> bool {
     linked.is_ok()
 }
 
+/// The same as [`load_steps`], and the engine is told that a load of so many bytes begins, and that it is over.
+async fn load_all(
+    shell: &Rc<Shell>,
+    bytes: u64,
+    file: impl Read,
+    note_expired: bool,
+    coming: Option<&Coming>,
+) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
+    shell.turn(|engine| engine.begin_load(bytes));
+    let loaded = load_steps(shell, file, note_expired, coming).await;
+    shell.turn(engine::Engine::end_load);
+    loaded
+}
+
 /// Loads a dump, perhaps one that still comes; answers which keys were left out since their time had come, if they are to be noted:
 /// (database, key).
-pub(crate) async fn load_steps(
+async fn load_steps(
     shell: &Rc<Shell>,
     file: impl Read,
     note_expired: bool,
