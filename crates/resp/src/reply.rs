@@ -383,6 +383,7 @@ impl Reply {
         self.buffer.extend_from_slice(b"\r\n");
     }
 
+    #[inline]
     fn length(&mut self, kind: u8, length: usize) {
         put_length(&mut self.buffer, kind, length);
     }
@@ -586,16 +587,35 @@ impl Reply {
 /// Appends `*3`, `$5` or another type byte with a length, and the end of the line.
 #[inline]
 pub fn put_length(out: &mut Vec<u8>, kind: u8, length: usize) {
-    #[expect(clippy::cast_possible_truncation, reason = "below a hundred")]
-    let digits = [b'0' + (length / 10 % 10) as u8, b'0' + (length % 10) as u8];
-    if length < 10 {
-        out.extend_from_slice(&[kind, digits[1], b'\r', b'\n']);
-    } else if length < 100 {
-        out.extend_from_slice(&[kind, digits[0], digits[1], b'\r', b'\n']);
-    } else {
-        out.extend_from_slice(Header::new().write(kind, i64::try_from(length).unwrap_or(i64::MAX)));
-    }
+    let Some(head) = SHORT_HEADS.get(length) else {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        out.extend_from_slice(Header::new().write(kind, length));
+        return;
+    };
+    // Eight bytes at once are one store; what is too much of them is taken back.
+    let end = out.len() + if length < 10 { 4 } else { 5 };
+    let mut head = *head;
+    head[0] = kind;
+    out.extend_from_slice(&head);
+    out.truncate(end);
 }
+
+/// The heads of everything that is shorter than a hundred: room for the type byte, the digits, a line end.
+static SHORT_HEADS: [[u8; 8]; 100] = {
+    let mut heads = [[0; 8]; 100];
+    let mut length = 0;
+    while length < heads.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "below a hundred")]
+        let (tens, ones) = (b'0' + (length / 10) as u8, b'0' + (length % 10) as u8);
+        heads[length] = if length < 10 {
+            [0, ones, b'\r', b'\n', 0, 0, 0, 0]
+        } else {
+            [0, tens, ones, b'\r', b'\n', 0, 0, 0]
+        };
+        length += 1;
+    }
+    heads
+};
 
 /// A type byte, a number and a line end, put together before they are copied once.
 struct Header([u8; HEADER_BYTES]);
