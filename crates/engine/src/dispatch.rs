@@ -33,9 +33,19 @@ pub(crate) const LARGE_FROM_NS: u64 = 20_000;
 
 impl Engine {
     /// Runs one request of a client. False where it has to wait before it runs: then it is run again later.
-    #[inline]
     pub(crate) fn request(&mut self, id: ClientId, args: Args<'_>) -> bool {
-        let Some(entry) = self.index.find(args[0]) else {
+        self.request_found(id, self.index.find(args[0]), args)
+    }
+
+    /// The same where the command that its first word names has been looked up.
+    #[inline]
+    pub(crate) fn request_found(
+        &mut self,
+        id: ClientId,
+        found: Option<Entry>,
+        args: Args<'_>,
+    ) -> bool {
+        let Some(entry) = found else {
             return self.request_unknown(id, args, None);
         };
         let entry = match entry::resolve(entry, args) {

@@ -34,8 +34,8 @@ pub(crate) struct Callable {
     /// Its name alone, as a request has it: of `config|get` what follows the bar.
     short_name: &'static [u8],
     pub(crate) runner: Runner,
-    /// Of a data command whose requests may go the short way: what runs it.
-    pub(crate) short: Option<DataFn>,
+    /// Whether its requests may go the short way (`short_way.rs`).
+    pub(crate) is_short: bool,
     /// Its place in [`crate::index::Index::entries`].
     pub(crate) number: usize,
     /// It touches no keys, whatever its arguments are.
@@ -63,15 +63,17 @@ impl Callable {
             _ => None,
         };
         let runner = row.run.map_or(Runner::Help, run);
-        let short = match runner {
-            Runner::Data(run) if row.subs.is_empty() && is_short(facts) => Some(run),
-            _ => None,
-        };
+        let is_short = row.subs.is_empty()
+            && match runner {
+                Runner::Data(_) => is_short(facts),
+                Runner::Engine(_) => facts.traits.has(Traits::PLAIN),
+                Runner::Help => false,
+            };
         Self {
             command: facts,
             short_name: facts.short_name().as_bytes(),
             runner,
-            short,
+            is_short,
             number: own,
             keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
             single_key,

@@ -266,8 +266,9 @@ impl Engine {
             if let Some(shared) = shared {
                 self.shard.big = big_argument(shared, &args);
             }
-            if let Some(way) = short_way
-                && self.request_short(way, id, &args)
+            let found = self.index.find(args[0]);
+            if let (Some(way), Some(entry)) = (short_way, found)
+                && self.request_short(way, id, entry, &args)
             {
                 continue;
             }
@@ -275,7 +276,7 @@ impl Engine {
                 self.intake.behind = bytes.len() - batch.wire(index).start;
                 self.stream_request(id, &args)
             } else {
-                self.request(id, &args)
+                self.request_found(id, found, &args)
             };
             let client = self.sessions.clients.get(id);
             if !ran || !client.is_some_and(Client::is_running) {

@@ -1,17 +1,17 @@
-//! The short way: data commands of a client that is nothing special, while nobody listens to anything special.
+//! The short way: data commands, and those as plain as PING, of a client that is nothing special, while nobody listens to anything
+//! special.
 //!
 //! Most requests are of this kind, and between one of them and the next nothing changes that the gates and the work behind a command
 //! ([`Engine::call`]) look at. So that is looked at once for all requests of a read that are of this kind and follow each other; the first
 //! request that is of another kind goes the way of all ([`Engine::request`]), and then it is looked at again.
 
 use commands::Args;
-use commands::table::DataFn;
 use store::ExpiryMode;
 
 use crate::dispatch::LARGE_FROM_NS;
-use crate::entry::Entry;
+use crate::entry::{Entry, Runner};
 use crate::observe::SMALL_BYTES;
-use crate::{ClientId, Engine};
+use crate::{ClientId, Engine, describe};
 
 /// The short way as it is open to one client. What holds for it holds until something else than such a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +54,15 @@ impl Engine {
 
     /// Runs a request the short way; false where it cannot go it. Then nothing has happened.
     #[inline]
-    pub(crate) fn request_short(&mut self, way: ShortWay, id: ClientId, args: Args<'_>) -> bool {
-        let Some(entry) = self.index.find(args[0]) else {
-            return false;
-        };
-        let Some(run) = entry.short else {
-            return false;
-        };
-        if !entry.command.accepts(args.len())
+    pub(crate) fn request_short(
+        &mut self,
+        way: ShortWay,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+    ) -> bool {
+        if !entry.is_short
+            || !entry.command.accepts(args.len())
             || !way.ungated && !self.is_let_through(entry, args)
             || way.restricted && self.may_run(id, entry, args).is_err()
         {
@@ -69,20 +70,26 @@ impl Engine {
         }
         debug_assert_eq!(self.short_way(id), Some(way), "{:?}", entry.command);
         debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
-        self.call_short(way, id, entry, run, args);
+        self.call_short(way, id, entry, args);
         true
     }
 
     /// What is left of [`Engine::call`] on the short way.
     #[inline]
-    fn call_short(
-        &mut self,
-        way: ShortWay,
-        id: ClientId,
-        entry: Entry,
-        run: DataFn,
-        args: Args<'_>,
-    ) {
+    fn call_short(&mut self, way: ShortWay, id: ClientId, entry: Entry, args: Args<'_>) {
+        let client = &mut self.sessions.clients[id];
+        client.last_command = entry.command.name;
+        let (db, unsent) = (client.db, client.out.len());
+        let has_big = self.shard.big.is_some();
+        self.meter.running.begin(entry.number);
+        let done = match entry.runner {
+            Runner::Data(run) => {
+                self.shard.effects.unheard = way.unheard;
+                run(&mut self.shard.context(db, &mut client.out), args)
+            }
+            Runner::Engine(run) => run(self, id, args),
+            Runner::Help => describe::help(self, id, args),
+        };
         let Self {
             sessions,
             shard,
@@ -92,12 +99,6 @@ impl Engine {
             ..
         } = self;
         let client = &mut sessions.clients[id];
-        client.last_command = entry.command.name;
-        let (db, unsent) = (client.db, client.out.len());
-        let has_big = shard.big.is_some();
-        meter.running.begin(entry.number);
-        shard.effects.unheard = way.unheard;
-        let done = run(&mut shard.context(db, &mut client.out), args);
         meter.running.end();
         if let Err(error) = done {
             client.out.error(error.line());
