@@ -864,9 +864,11 @@ fn a_replica_takes_the_dump_that_it_received_as_the_base_of_its_file() {
         wait_until("a synchronization", || {
             replica.info_field("replication", "master_link_status") == "up"
         });
-        assert!(replica.log().contains(
-            "Reused RDB file from primary sync as AOF base file: appendonly.aof.2.base.rdb"
-        ));
+        wait_until("a base", || {
+            replica.log().contains(
+                "Reused RDB file from primary sync as AOF base file: appendonly.aof.2.base.rdb",
+            )
+        });
         assert_eq!(replica.info_field("stats", "total_forks"), "0");
         assert_eq!(master.text("SET after 1"), "OK");
         assert_eq!(master.text("WAITAOF 0 1 10000"), "0\n1");

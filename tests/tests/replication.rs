@@ -859,6 +859,10 @@ fn a_replica_that_was_killed_goes_on_from_its_append_only_file() {
     let master = Daemon::server(&format!("{QUIET}\n{KEEPING}"));
     let mut slave = slave_of(&master, KEEPING);
     wait_link(&slave);
+    // The copy that came becomes the base of the file beside the serving: one that is killed before takes it again.
+    wait_until("the copy is the base of the file", || {
+        slave.log().contains("is the AOF base file") || slave.log().contains("as AOF base file")
+    });
     for round in 1..=3_u64 {
         assert_ne!(master.text(&format!("INCRBY counted {round}")), "");
         wait_offsets(&master, &slave);

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use tern_tests::sim::server::{Bug, Kind, Run, Setup, Summary, Wanted, run};
+use tern_tests::sim::server::{Bug, Kind, Run, Setup, Summary, Wanted, process, run};
 use tern_tests::sim::{Failure, Options, Scenario as _, run_seeds};
 
 /// Which seeds are run: `TERN_SEED=7` or `TERN_SEED=0..5000` in the place of these.
@@ -109,18 +109,115 @@ fn five_primaries() -> Run {
 
 /// The same, with these words in their configuration.
 fn five_primaries_with(words: &str) -> Run {
+    let mut run = first_with(Kind::Cluster, 5, &[words]);
+    run.form().unwrap();
+    run
+}
+
+/// The first run of this kind with so many primaries that have all these words in their configuration.
+fn first_with(kind: Kind, primaries: usize, words: &[&str]) -> Run {
     let wanted = Wanted {
-        kind: Some(Kind::Cluster),
+        kind: Some(kind),
         ..Wanted::default()
     };
     let mut runs = (0..).map(|seed| Run::new(seed, wanted, Options::default()));
     let fits = |run: &Run| match run.world.setup(0) {
-        Setup::Server(setup) => setup.config.contains(words) && run.primaries() == 5,
+        Setup::Server(setup) => {
+            words.iter().all(|word| setup.config.contains(word)) && run.primaries() == primaries
+        }
         _ => false,
     };
-    let mut run = runs.find(fits).unwrap();
-    run.form().unwrap();
-    run
+    runs.find(fits).unwrap()
+}
+
+fn server(run: &Run, host: usize) -> &process::Setup {
+    match run.world.setup(host) {
+        Setup::Server(setup) => setup,
+        _ => panic!("no server"),
+    }
+}
+
+/// From now on each sync of a server's disk takes a second, and how long the server stands still for it is watched anew.
+fn slow_down(run: &mut Run, host: usize) {
+    server(run, host).disk.lock().sync_ms = 1_000;
+    run.world.hosts[host].longest_wait_ms = 0;
+}
+
+/// Runs until a server's INFO has this line.
+fn run_until(run: &mut Run, host: usize, line: &str) {
+    let end_ms = run.world.now_ms() + 60_000;
+    loop {
+        let info = run.ask(host, &["INFO", "everything"]).unwrap_or_default();
+        if info.lines().any(|told| told == line) {
+            return;
+        }
+        assert!(run.world.now_ms() < end_ms, "no {line}: {info}");
+        let later = run.world.now_ms() + 50;
+        run.run_to(later).unwrap();
+    }
+}
+
+/// Neither the beginning of a rewrite nor its end has a turn wait for a sync; under `always` none waits for more than its own.
+#[test]
+fn a_rewrite_on_a_slow_disk_stops_nobody() {
+    for (fsync, most_ms) in [("everysec", 0), ("always", 1_000)] {
+        let mut run = first_with(
+            Kind::Single,
+            1,
+            &[
+                &format!("appendfsync {fsync}"),
+                "auto-aof-rewrite-min-size 64mb",
+            ],
+        );
+        run.run_to(5_000).unwrap();
+        slow_down(&mut run, 0);
+        for rewrites in 1..=3 {
+            let started = run.ask(0, &["BGREWRITEAOF"]);
+            let writes = run.checks.writes;
+            assert!(started.is_none_or(|text| text.starts_with("+Background")));
+            run_until(&mut run, 0, &format!("aof_rewrites:{rewrites}"));
+            run_until(&mut run, 0, "aof_rewrite_in_progress:0");
+            run_until(&mut run, 0, "aof_last_bgrewrite_status:ok");
+            assert!(run.checks.writes > writes, "clients went on");
+        }
+        let longest_ms = run.world.hosts[0].longest_wait_ms;
+        assert!(longest_ms <= most_ms, "{fsync}: {longest_ms} ms");
+        // The file that is made while the server runs. Turning it off waits for a write that another thread does, and promises nothing.
+        server(&run, 0).keeps_all.set(false);
+        run.ask(0, &["CONFIG", "SET", "appendonly", "no"]);
+        run_until(&mut run, 0, "aof_enabled:0");
+        run.world.hosts[0].longest_wait_ms = 0;
+        run.ask(0, &["CONFIG", "SET", "appendonly", "yes"]);
+        run_until(&mut run, 0, "aof_rewrites:4");
+        run_until(&mut run, 0, "aof_rewrite_in_progress:0");
+        run_until(&mut run, 0, "aof_enabled:1");
+        let longest_ms = run.world.hosts[0].longest_wait_ms;
+        assert!(longest_ms <= most_ms, "{fsync}: {longest_ms} ms");
+    }
+}
+
+/// A replica takes the dump from its primary as the base of its file, and no turn waits for the disk.
+#[test]
+fn a_full_copy_on_a_slow_disk_stops_no_replica() {
+    for preamble in ["yes", "no"] {
+        let words = [
+            "appendfsync everysec",
+            "auto-aof-rewrite-min-size 64mb",
+            &format!("aof-use-rdb-preamble {preamble}"),
+        ];
+        let mut run = first_with(Kind::Operated, 1, &words);
+        run.run_to(10_000).unwrap();
+        slow_down(&mut run, 1);
+        run.ask(0, &["DEBUG", "CHANGE-REPL-ID"]);
+        run.ask(0, &["CLIENT", "KILL", "TYPE", "replica"]);
+        let later = run.world.now_ms() + 30_000;
+        run.run_to(later).unwrap();
+        run_until(&mut run, 1, "master_link_status:up");
+        run_until(&mut run, 1, "aof_rewrite_in_progress:0");
+        run_until(&mut run, 1, "aof_enabled:1");
+        let longest_ms = run.world.hosts[1].longest_wait_ms;
+        assert_eq!(longest_ms, 0, "aof-use-rdb-preamble {preamble}");
+    }
 }
 
 #[test]
@@ -219,10 +316,7 @@ fn a_slow_disk_during_a_move_of_slots_does_not_stop_the_cluster() {
     let mut run = five_primaries_with("appendfsync everysec");
     let ask = |run: &mut Run, host, words: &[&str]| run.ask(host, words).unwrap();
     for host in [0, 1] {
-        let Setup::Server(setup) = run.world.setup(host) else {
-            panic!("no server")
-        };
-        setup.disk.lock().sync_ms = 1_000;
+        slow_down(&mut run, host);
     }
     let target = run.id_of(1).unwrap();
     let jobs = ["CLUSTER", "GETSLOTMIGRATIONS"];

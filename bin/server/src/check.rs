@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aof::{CheckReport, CheckedFile, Manifest, PartKind, Verdict};
+use aof::{CheckReport, CheckedFile, Manifest, PartFile, PartKind, Verdict};
 use daemon::reason;
 use rdb::check::{Report, StatsFormat};
 
@@ -210,9 +210,11 @@ fn check_append_only(how: How, path: &Path) -> std::io::Result<ExitCode> {
         Err(error) => return Ok(complain(&error.to_string())),
     };
     let mut walk = Walk { how, line: 1 };
-    let count = manifest.parts().count();
+    let beside = |part: &PartFile| path.with_file_name(OsStr::from_bytes(&part.name));
+    let size = |part| beside(part).metadata().map_or(0, |facts| facts.len());
+    let last = aof::last_written(manifest.parts().map(size), manifest.base().is_some());
     for (index, part) in manifest.parts().enumerate() {
-        let path = path.with_file_name(OsStr::from_bytes(&part.name));
+        let path = beside(part);
         let name = String::from_utf8_lossy(&part.name);
         let is_base = part.kind == PartKind::Base;
         if is_base {
@@ -226,7 +228,7 @@ fn check_append_only(how: How, path: &Path) -> std::io::Result<ExitCode> {
             say("Start to check INCR files.\n");
         }
         let what = if is_base { "BASE AOF" } else { "INCR AOF" };
-        if !walk.one(&name, &path, what, index + 1 == count, is_base)? {
+        if !walk.one(&name, &path, what, index == last, is_base)? {
             return Ok(ExitCode::FAILURE);
         }
     }

@@ -85,7 +85,7 @@ pub(crate) struct Machine {
     manifests: Rc<RefCell<Manifests>>,
     /// Who has the doors.
     has_doors: Rc<RefCell<Option<Box<dyn Doors>>>>,
-    /// Something is to be written to the append-only file, or the sync that it waited for has ended.
+    /// Something is to be written to the append-only file, or a sync that this may wait for has ended.
     pub(crate) flush_due: Arc<Notify>,
 }
 
@@ -102,6 +102,7 @@ impl Machine {
         let unfreed = Arc::new(AtomicUsize::new(0));
         let (left, freed) = (Arc::clone(&unfreed), Freed::default());
         let memory = Memory::new(freed.clone());
+        let flush_due = Arc::new(Notify::new());
         std::thread::spawn(move || {
             sched::wait_for_the_core();
             for load in garbage {
@@ -133,9 +134,9 @@ impl Machine {
             watchdog: Watchdog::new(),
             oom: OomScore::default(),
             handshakes: Rc::default(),
-            manifests: Rc::default(),
+            manifests: Rc::new(RefCell::new(Manifests::new(Arc::clone(&flush_due)))),
             has_doors: Rc::default(),
-            flush_due: Arc::default(),
+            flush_due,
         }
     }
 

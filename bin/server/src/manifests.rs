@@ -1,9 +1,11 @@
 //! The manifests of append-only files get to the disk on a thread of their own, one after the other: clients are served meanwhile.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use daemon::reason;
+use tokio::sync::Notify;
 
 use crate::append_only::write_manifest;
 
@@ -17,14 +19,24 @@ struct Order {
 }
 
 /// The way to that thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Manifests {
     orders: Option<Sender<Order>>,
+    /// Notified when one is there.
+    done: Arc<Notify>,
     /// Tells what came of the last one that was started.
     last: Option<Receiver<Written>>,
 }
 
 impl Manifests {
+    pub(crate) fn new(done: Arc<Notify>) -> Self {
+        Self {
+            orders: None,
+            done,
+            last: None,
+        }
+    }
+
     fn order(&mut self, path: &Path, content: &[u8]) -> Result<Receiver<Written>, String> {
         let failed = |error: &std::io::Error| {
             let path = path.display();
@@ -35,7 +47,10 @@ impl Manifests {
         };
         let orders = match &self.orders {
             Some(orders) => orders,
-            None => self.orders.insert(start().map_err(|error| failed(&error))?),
+            None => {
+                let started = start(Arc::clone(&self.done));
+                self.orders.insert(started.map_err(|error| failed(&error))?)
+            }
         };
         let (told, last) = channel();
         let order = Order {
@@ -86,7 +101,7 @@ fn gone() -> Written {
     Err("The thread that writes AOF manifests is gone".to_owned())
 }
 
-fn start() -> std::io::Result<Sender<Order>> {
+fn start(done: Arc<Notify>) -> std::io::Result<Sender<Order>> {
     let (orders, taken) = channel::<Order>();
     std::thread::Builder::new()
         .name("aof-manifest".to_owned())
@@ -95,6 +110,7 @@ fn start() -> std::io::Result<Sender<Order>> {
                 let written = write_manifest(&order.path, &order.content);
                 // Nobody has to want to know.
                 let _ = order.told.send(written);
+                done.notify_one();
             }
         })?;
     Ok(orders)
@@ -108,7 +124,7 @@ mod tests {
     fn the_last_manifest_is_what_stands_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("manifest");
-        let mut manifests = Manifests::default();
+        let mut manifests = Manifests::new(Arc::default());
         assert_eq!(manifests.poll(true), None);
         for number in 0..20 {
             assert_eq!(manifests.start(&path, format!("{number}").as_bytes()), None);

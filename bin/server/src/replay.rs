@@ -35,11 +35,12 @@ pub(crate) async fn load(shell: &Rc<Shell>) -> anyhow::Result<()> {
         parts.push((path, name, bytes));
     }
     let base = manifest.base().is_some();
-    let count = parts.len();
+    // A rewrite that began may have left an empty increment behind the one that was written to.
+    let last = aof::last_written(parts.iter().map(|(.., bytes)| *bytes), base);
     for (index, (path, name, bytes)) in parts.iter().enumerate() {
         let started = std::time::Instant::now();
         if *bytes > 0 {
-            replay(shell, path, name, *bytes, index + 1 == count).await?;
+            replay(shell, path, name, *bytes, index == last).await?;
         }
         let kind = if base && index == 0 { "base" } else { "incr" };
         tracing::info!(

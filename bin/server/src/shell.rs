@@ -226,7 +226,7 @@ impl Shell {
     pub(crate) async fn flush_turns(self: Rc<Self>) {
         loop {
             self.machine.flush_due.notified().await;
-            if !self.turn(Engine::flush_append_only) {
+            if !self.turn(Engine::disk_went_on) {
                 return;
             }
             for id in self.deferred.take() {

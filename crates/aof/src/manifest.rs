@@ -298,9 +298,32 @@ fn trim(line: &[u8]) -> &[u8] {
     }
 }
 
+/// Which of the parts to be loaded may end too early, as a crash leaves it, by their sizes in order: the last one. Where that is an
+/// increment and empty, it is the one before it: a rewrite names the next increment while this one is still written to, and may fail.
+#[must_use]
+pub fn last_written(sizes: impl IntoIterator<Item = u64>, has_base: bool) -> usize {
+    let sizes: Vec<u64> = sizes.into_iter().collect();
+    match sizes.iter().rposition(|size| *size > 0) {
+        Some(index) if index > 0 || !has_base => index,
+        _ => sizes.len().saturating_sub(1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_end_too_early_is_the_last_part_that_holds_something() {
+        assert_eq!(last_written([10, 5, 7], true), 2);
+        assert_eq!(last_written([10, 5, 0], true), 1);
+        assert_eq!(last_written([10, 5, 0, 0], true), 1);
+        assert_eq!(last_written([5, 0], false), 0);
+        // A base was whole before it was named.
+        assert_eq!(last_written([10, 0], true), 1);
+        assert_eq!(last_written([0, 0], true), 1);
+        assert_eq!(last_written([], false), 0);
+    }
     use proptest::prelude::*;
 
     const NAME: &[u8] = b"appendonly.aof";

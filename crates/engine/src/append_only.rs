@@ -3,6 +3,7 @@
 //! `replay.rs`; the files themselves are the shell's ([`AppendFile`]).
 
 mod adopt;
+mod begin;
 mod beside;
 mod durable;
 mod place;
@@ -72,7 +73,7 @@ impl Engine {
     }
 
     pub(crate) fn flush(&mut self, force: bool) {
-        if self.journal.append_only.given_up {
+        if self.journal.append_only.given_up || self.waits_for_old(force) {
             return;
         }
         let Some(syncing) = self.leave_to_other_thread(force) else {
@@ -280,6 +281,7 @@ impl Engine {
     pub(crate) fn tick_append_only(&mut self) {
         // Also a server that appends to no file may be asked to write one.
         self.finish_install(false);
+        self.poll_next();
         if self.journal.append_only.state != State::On || self.journal.append_only.given_up {
             return;
         }
@@ -410,8 +412,9 @@ impl Engine {
     /// Files that are of no use any more are forgotten and removed, while nobody is served. Where a rewrite is about to do so, or they
     /// are to stay, nothing is done.
     pub(crate) fn remove_history(&mut self) {
-        let installing = &self.journal.append_only.rewrite.installing;
-        if self.config.aof_disable_auto_gc || installing.is_some() {
+        let rewrite = &self.journal.append_only.rewrite;
+        if self.config.aof_disable_auto_gc || rewrite.installing.is_some() || rewrite.next.is_some()
+        {
             return;
         }
         let mut manifest = self.journal.append_only.manifest.clone();
@@ -444,7 +447,7 @@ impl Engine {
                 .turn_on()
                 .map_err(|()| "Unable to turn on AOF. Check server logs.".to_owned()),
             (false, State::WaitRewrite | State::On) => {
-                self.turn_off();
+                self.turn_off(true);
                 Ok(())
             }
             _ => Ok(()),
@@ -452,7 +455,10 @@ impl Engine {
     }
 
     fn turn_on(&mut self) -> Result<(), ()> {
-        if self.keeper.persistence.running.is_some() || self.keeper.persistence.loading.is_some() {
+        let busy = self.keeper.persistence.running.is_some()
+            || self.keeper.persistence.loading.is_some()
+            || self.journal.append_only.rewrite.installing.is_some();
+        if busy {
             tracing::info!(
                 "AOF was enabled but there is already a background operation. An AOF background was scheduled to start when possible."
             );
@@ -474,9 +480,14 @@ impl Engine {
         Ok(())
     }
 
-    fn turn_off(&mut self) {
-        self.finish_install(true);
-        self.flush(true);
+    /// `whole`: what was changed until now is to be in the file.
+    fn turn_off(&mut self, whole: bool) {
+        let named = self.journal.append_only.rewrite.installing.is_some();
+        self.abandon_next();
+        self.abandon_install();
+        if whole {
+            self.flush(true);
+        }
         self.forget_durable();
         self.forget_place();
         let rewrite = |running: &Running| running.purpose == Purpose::Rewrite;
@@ -487,13 +498,8 @@ impl Engine {
             self.host.kill_child();
         }
         let aof = &mut self.journal.append_only;
-        if let Some(file) = &mut aof.file
-            && let Err(reason) = file.sync()
-        {
-            tracing::warn!("Fail to fsync the AOF file: {reason}");
-        }
         let (delayed_syncs, given_up) = (aof.delayed_syncs, aof.given_up);
-        let waited = aof.state == State::WaitRewrite && aof.file.is_some();
+        let waited = aof.state == State::WaitRewrite && aof.file.is_some() && !named;
         let mut old = std::mem::take(aof);
         aof.manifest = std::mem::take(&mut old.manifest);
         aof.rewrite.failures = old.rewrite.failures;
@@ -521,7 +527,7 @@ impl Engine {
             }
             return;
         }
-        self.turn_off();
+        self.turn_off(false);
         if received.is_some_and(|bytes| self.adopt_received(bytes)) {
             return;
         }
@@ -584,7 +590,7 @@ impl Engine {
         let now_ms = self.now.unix_ms();
         let since_ms = rewriting.map(|running| running.since_ms);
         let installing = aof.rewrite.installing.as_ref();
-        let since_ms = since_ms.or_else(|| installing.map(|last| last.since_ms));
+        let since_ms = since_ms.or_else(|| installing.and_then(|last| last.since_ms));
         let current = since_ms.map(|since_ms| now_ms.saturating_sub(since_ms) / 1000);
         let broken = aof.trouble.write.is_some() || aof.trouble.sync.is_some();
         // Writing to a string does not fail.

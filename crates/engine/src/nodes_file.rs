@@ -9,15 +9,17 @@ use crate::keeper::nodes_file::FAILURE_LOG_MS;
 use crate::{Action, ClientId, Engine};
 
 impl Engine {
-    /// Whether a client's replies have to stay here for now: it asked for a change that is not in nodes.conf yet.
+    /// Whether a client's replies have to stay here for now: it asked for a change that is not in nodes.conf yet, or
+    /// for a rewrite that has not begun.
     #[must_use]
     pub fn holds_replies(&self, id: ClientId) -> bool {
         let file = &self.keeper.nodes_file;
         // The connection is to end after the replies, some of which wait for replicas.
         let unsent = &self.journal.unsent;
         let ends = !unsent.is_empty() && unsent.holds(id) && !self.wants_input(id);
-        ends || !(file.asked.is_empty() && file.answered.is_empty())
-            && (file.asked.contains(&id) || file.answered.contains(&id))
+        ends || self.awaits_rewrite(id)
+            || !(file.asked.is_empty() && file.answered.is_empty())
+                && (file.asked.contains(&id) || file.answered.contains(&id))
     }
 
     /// The text for nodes.conf, if something has changed and no write is under way. Whoever takes it writes it, and then calls

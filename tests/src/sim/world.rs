@@ -162,6 +162,8 @@ pub struct Host<C: Core> {
     pub disk_is_full: bool,
     /// An fsync takes so long, and the process stands still meanwhile.
     pub fsync_ms: u64,
+    /// The longest that its process has stood still for its own disk at once.
+    pub longest_wait_ms: u64,
     /// All that it sends leaves so much later.
     pub late_ms: u64,
     /// The power fails right after the next call that persists something.
@@ -317,6 +319,7 @@ impl<C: Core> World<C> {
             synced: None,
             disk_is_full: false,
             fsync_ms: 0,
+            longest_wait_ms: 0,
             late_ms: 0,
             doomed: false,
             wall_off_ms: 0,
@@ -746,6 +749,8 @@ impl<C: Core> World<C> {
                     persisted = true;
                 }
                 Output::Waited { late_ms: more_ms } => {
+                    let longest_ms = &mut self.hosts[host].longest_wait_ms;
+                    *longest_ms = more_ms.max(*longest_ms);
                     late_ms += more_ms;
                     persisted = true;
                 }

@@ -4,8 +4,8 @@
 //! loaded it gets the name of a base, and a manifest with this base and an empty increment takes the place of the old one: until then the
 //! old file holds, and from then on the new one.
 
-use super::State;
 use crate::Engine;
+use crate::journal::append_only::{Installing, State, Step};
 
 impl Engine {
     /// Where the dump that has come is to be put, to become a base; none where it cannot be one.
@@ -35,8 +35,8 @@ impl Engine {
         self.host.remove_later(&path);
     }
 
-    /// Makes the dump of so many bytes the base; the file is off until then. False where that cannot be, or where the dump is not what
-    /// the data are any more: somebody wrote to this replica since it was loaded.
+    /// Makes the dump of so many bytes the base, once a manifest that names it is on the disk; the file is off until then. False where that
+    /// cannot be, or where the dump is not what the data are any more: somebody wrote to this replica since it was loaded.
     pub(super) fn adopt_received(&mut self, bytes: u64) -> bool {
         if self.journal.dirty > 0 {
             self.remove_received();
@@ -60,32 +60,38 @@ impl Engine {
             .rename_part(&received, &base)
             .inspect_err(|_| self.remove_received())?;
         let path = self.part_path(&increment);
-        let opened = self.host.open_append(&path, true).map_err(|why| {
-            let shown = String::from_utf8_lossy(&increment);
-            format!("Can't open the append-only file {shown}: {why}")
-        });
-        self.note_next_place(&manifest);
-        let file = opened
-            .and_then(|file| self.write_manifest(&manifest).map(|()| file))
+        let file = self
+            .host
+            .open_append(&path, true)
+            .map_err(|why| {
+                let shown = String::from_utf8_lossy(&increment);
+                format!("Can't open the append-only file {shown}: {why}")
+            })
             .inspect_err(|_| self.host.remove_later(&base))?;
-        let now = self.now.mono_s();
+        self.note_next_place(&manifest);
+        self.note_forked();
         let aof = &mut self.journal.append_only;
-        aof.manifest = manifest;
         aof.file = Some(file);
-        (aof.size, aof.earlier_size, aof.base_size) = (0, bytes, bytes);
-        (aof.rewrite.last_failed, aof.rewrite.failures) = (false, 0);
-        aof.last_sync = now;
-        aof.state = State::On;
-        self.note_adopted();
-        self.note_place();
-        self.remove_history();
-        let shown = String::from_utf8_lossy(&name);
+        aof.state = State::WaitRewrite;
+        self.start_install(Installing {
+            manifest,
+            since_ms: None,
+            step: Step::Named { base, bytes },
+        });
+        Ok(())
+    }
+
+    /// What the primary sent is the base.
+    pub(super) fn note_adopted(&mut self, base: &[u8]) {
+        let rewrite = &mut self.journal.append_only.rewrite;
+        (rewrite.last_failed, rewrite.failures) = (false, 0);
+        let name = base.rsplit(|byte| *byte == b'/').next().unwrap_or(base);
+        let shown = String::from_utf8_lossy(name);
         // Valkey says this only where the dump was to be on the disk; here it always is.
         let what = match self.config.repl_diskless_load {
             conf::DisklessLoad::Disabled => "Reused RDB file from primary sync as AOF base file",
             _ => "The RDB that was received from the primary is the AOF base file",
         };
         tracing::info!("{what}: {shown}");
-        Ok(())
     }
 }

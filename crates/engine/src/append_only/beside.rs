@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// Takes note of what the other thread has written. False while that is not known.
-    fn poll_write(&mut self, wait: bool) -> bool {
+    pub(super) fn poll_write(&mut self, wait: bool) -> bool {
         let aof = &mut self.journal.append_only;
         let (Some(file), true) = (&mut aof.file, aof.beside.is_some()) else {
             return true;

@@ -35,6 +35,8 @@ impl Engine {
         let safe = aof.unsynced == 0
             && aof.state == State::On
             && aof.trouble.sync.is_none()
+            // Who waits for the first base waits until its rewrite is over.
+            && aof.rewrite.installing.is_none()
             && self.config.appendfsync != AppendFsync::No;
         let durable = &mut self.journal.durable;
         durable.written = self.journal.replicas.offset();
@@ -95,9 +97,22 @@ impl Engine {
         if std::mem::take(&mut old.again) && ended.is_ok() {
             return old.file.start_sync();
         }
+        if let Some(old) = self.journal.durable.old.pop_front() {
+            self.old_ended(old, ended);
+        }
+    }
+
+    /// Waits until such files are on the disk.
+    pub(super) fn finish_old(&mut self) {
+        while let Some(mut old) = self.journal.durable.old.pop_front() {
+            let ended = old.file.sync();
+            self.old_ended(old, ended);
+        }
+    }
+
+    fn old_ended(&mut self, old: Old, ended: Result<(), String>) {
         let upto = old.upto;
-        let old = self.journal.durable.old.pop_front();
-        self.close_later(old.map(|old| old.file));
+        self.close_later(Some(old.file));
         match ended {
             Ok(()) => {
                 let durable = &mut self.journal.durable;
@@ -119,22 +134,15 @@ impl Engine {
         self.journal.durable.synced = self.journal.durable.written;
     }
 
-    /// A child begins to write a base.
+    /// A child begins to write a base, or the primary has sent one that holds what is here.
     pub(super) fn note_forked(&mut self) {
         self.journal.durable.forked = self.journal.replicas.offset();
     }
 
-    /// The base that the child wrote is in its place, on the disk.
+    /// That base is in its place, on the disk.
     pub(super) fn note_base(&mut self) {
         let durable = &mut self.journal.durable;
         durable.synced = durable.synced.max(durable.forked);
-    }
-
-    /// The base that came from the primary is on the disk, and holds all before the place in the stream that it stands at.
-    pub(super) fn note_adopted(&mut self) {
-        let durable = &mut self.journal.durable;
-        durable.written = self.journal.replicas.offset();
-        durable.synced = durable.written;
     }
 
     /// Nothing that was known holds for what comes.

@@ -150,16 +150,36 @@ impl Engine {
         };
     }
 
+    /// Where the increments end, by number and size: the last one, and where that is empty the one before it, for it was named and
+    /// nothing was written to it yet.
+    fn ends(&mut self) -> Vec<(i64, u64)> {
+        let aof = &self.journal.append_only;
+        let mut size = aof.size;
+        let parts = aof.manifest.increments().to_vec();
+        let mut ends = Vec::new();
+        for part in parts.iter().rev() {
+            if !ends.is_empty() {
+                let path = self.part_path(&part.name);
+                let Ok((_, bytes)) = self.host.read_append(&path) else {
+                    break;
+                };
+                size = bytes;
+            }
+            ends.push((part.number, size));
+            if size > 0 {
+                break;
+            }
+        }
+        ends
+    }
+
     /// What was read back stands at a place in a stream, if the file beside it fits its size.
     pub(super) fn adopt_file_place(&mut self) {
-        let aof = &self.journal.append_only;
-        let number = aof.manifest.increments().last().map(|part| part.number);
-        let size = aof.size;
+        let ends = self.ends();
         let kept = self.host.read_file(&self.place_path()).unwrap_or_default();
         let slots = FilePlace::read(&kept);
         self.journal.place.number = slots.iter().map(|(number, _)| *number).max().unwrap_or(0);
-        let fits =
-            |(_, place): &(u64, FilePlace)| Some(place.increment) == number && place.size == size;
+        let fits = |(_, place): &(u64, FilePlace)| ends.contains(&(place.increment, place.size));
         let found = slots.into_iter().filter(fits);
         let found = found.max_by_key(|(number, _)| *number);
         let Some((_, place)) = found else { return };

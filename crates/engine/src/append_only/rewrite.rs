@@ -1,11 +1,12 @@
 //! Writing the append-only file anew while the server goes on: what is written from now on goes into a new increment, a child writes
 //! what the dataset was as the new base, and in the end only the manifest is replaced.
 
+use aof::Manifest;
 use commands::{Args, Done, Error};
 use conf::AppendFsync;
 
 use crate::host::{AppendFile, ChildEnd, Job, RewriteRequest};
-use crate::journal::append_only::{Delay, Installing, State, Step};
+use crate::journal::append_only::{Delay, Installing, State, Step, SyncsFirst};
 use crate::journal::unwritten::Unwritten;
 use crate::keeper::persistence::{Purpose, Running};
 use crate::{ClientId, Engine};
@@ -20,11 +21,30 @@ const MOST_SECONDS: u64 = 60;
 const SYNC_FIRST_BYTES: u64 = 1024 * 1024;
 /// So many syncs are waited for at the most: clients may be faster than the disk.
 const MOST_SYNCS_FIRST: u8 = 4;
+/// And for so long a sync under way is waited for: another one may be started as soon as it ends. Seconds.
+const MOST_SECONDS_FIRST: u64 = 10;
 /// The increment of a file that is not whole yet could not be written.
 const LOST: &str = "What belongs behind the new AOF base file was lost";
 
 impl Engine {
+    /// Starts a rewrite, or has it started once its increment has a name.
     pub(crate) fn start_rewrite(&mut self) -> Result<(), String> {
+        let now = self.now.mono_s();
+        self.journal.append_only.rewrite.last_try = now;
+        let names_first = self.names_first().inspect_err(|error| {
+            tracing::warn!("{error}");
+            let rewrite = &mut self.journal.append_only.rewrite;
+            (rewrite.last_failed, rewrite.syncs_first) = (true, None);
+        })?;
+        if names_first {
+            let rewrite = &mut self.journal.append_only.rewrite;
+            rewrite.scheduled = true;
+            rewrite.syncs_first.get_or_insert(SyncsFirst {
+                rounds: 0,
+                since: now,
+            });
+            return Ok(());
+        }
         self.begin_rewrite(self.journal.append_only.state != State::Off)
     }
 
@@ -52,18 +72,12 @@ impl Engine {
 
     /// `kept`: the file is one that this server goes on with.
     pub(super) fn begin_rewrite(&mut self, kept: bool) -> Result<(), String> {
-        self.finish_install(true);
         let request = self.rewrite_request();
         let aof = &mut self.journal.append_only;
         aof.rewrite.last_try = self.now.mono_s();
         aof.rewrite.syncs_first = None;
-        self.host
-            .make_folder(&self.config.appenddirname)
-            .map_err(|why| {
-                let folder = String::from_utf8_lossy(&self.config.appenddirname);
-                format!("Can't open or create append-only dir {folder}: {why}")
-            })
-            .and_then(|()| if kept { self.begin_increment() } else { Ok(()) })
+        self.make_append_folder()
+            .and_then(|()| if kept { self.end_increment() } else { Ok(()) })
             .inspect_err(|error| {
                 tracing::warn!("{error}");
                 self.journal.append_only.rewrite.last_failed = true;
@@ -86,14 +100,23 @@ impl Engine {
         aof.rewrite.scheduled = false;
         aof.rewrite.writes_dump = request.dump.is_some();
         aof.rewrite.sync_failed_since = false;
+        aof.encoder.reset();
+        self.go_to_next();
         Ok(())
     }
 
-    /// What is written from now on goes into a new file: behind what the base will hold. While there is no whole file yet, it has a
-    /// name that no manifest tells of.
-    fn begin_increment(&mut self) -> Result<(), String> {
-        let on = self.journal.append_only.state == State::On;
-        if on {
+    pub(super) fn make_append_folder(&mut self) -> Result<(), String> {
+        let folder = &self.config.appenddirname;
+        self.host.make_folder(folder).map_err(|why| {
+            let folder = String::from_utf8_lossy(folder);
+            format!("Can't open or create append-only dir {folder}: {why}")
+        })
+    }
+
+    /// What came before the base is written; what is written from now on goes into another file, behind what the base will hold. While
+    /// there is no whole file yet, that has a name that no manifest tells of.
+    pub(super) fn end_increment(&mut self) -> Result<(), String> {
+        if self.journal.append_only.state == State::On {
             self.flush(true);
             if self.journal.append_only.waiting() > 0 {
                 // It would come once with the base, and once more behind it.
@@ -103,77 +126,49 @@ impl Engine {
             if self.journal.append_only.given_up {
                 return Err("Can't rewrite the AOF: the server ends".to_owned());
             }
+            return Ok(());
         }
-        let mut manifest = self.journal.append_only.manifest.clone();
-        let name = if on {
-            manifest.add_increment(&self.config.appendfilename)
-        } else {
-            self.waiting_name()
-        };
-        let (path, shown) = (self.part_path(&name), String::from_utf8_lossy(&name));
-        let file = self
-            .host
-            .open_append(&path, true)
-            .map_err(|why| format!("Can't open the append-only file {shown}: {why}"))?;
-        if on {
-            self.note_next_place(&manifest);
-            self.write_manifest(&manifest)?;
-        }
-        tracing::info!("Creating AOF incr file {shown} on background rewrite");
-        let now = self.now.mono_s();
+        let name = self.waiting_name();
+        let file = self.open_increment(&name)?;
         let aof = &mut self.journal.append_only;
-        aof.encoder.reset();
-        aof.earlier_size += std::mem::take(&mut aof.size);
-        let unsynced = std::mem::take(&mut aof.unsynced) > 0;
-        aof.last_sync = now;
-        if on {
-            aof.manifest = manifest;
-        } else {
-            aof.unwritten.clear();
-        }
-        let old = aof.file.replace(file);
-        self.retire_file(old, unsynced);
-        self.note_place();
+        aof.last_sync = self.now.mono_s();
+        aof.unwritten.clear();
+        aof.file = Some(file);
         Ok(())
     }
 
-    /// The increment that is written to will have another one behind it. Its own end must not get to the disk after that one's beginning:
-    /// a file that ends too early and is not the last one is not loaded. This waits for the disk, once a rewrite and for little:
-    /// [`Engine::syncs_first`].
-    fn finish_increment(&mut self) {
-        let aof = &mut self.journal.append_only;
-        // Where syncing has failed before, a new base is the cure, and nothing that is said of this file counts.
-        if aof.trouble.sync.is_none()
-            && let Some(file) = &mut aof.file
-            && let Err(reason) = file.sync()
-        {
-            tracing::warn!("Fail to fsync the AOF file: {reason}");
-            // It is tried until it is whole again, whatever becomes of this try.
-            aof.rewrite.scheduled = true;
-            self.sync_failed(reason);
-        }
-    }
-
-    /// Whether a rewrite waits for the other threads, and is begun by a later tick: it would have to wait, and all clients with it, until
-    /// much is written and on the disk. What gathers meanwhile is less each time, unless clients are faster than the disk.
+    /// Whether a rewrite waits for the other threads, and is begun later: what is written from its beginning on waits until all before is
+    /// on the disk. What gathers meanwhile is less each time, unless clients are faster than the disk.
     fn syncs_first(&mut self) -> bool {
         let aof = &self.journal.append_only;
         let much = aof.unsynced + aof.waiting() as u64 >= SYNC_FIRST_BYTES;
         let can_sync = aof.state == State::On && aof.trouble.sync.is_none();
-        let rounds = match aof.rewrite.syncs_first {
-            None if !(much && can_sync) => return false,
-            None => 0,
-            Some(rounds) => rounds,
+        let now = self.now.mono_s();
+        let waited = match aof.rewrite.syncs_first {
+            None if !(much && can_sync || aof.beside.is_some()) => return false,
+            None => SyncsFirst {
+                rounds: 0,
+                since: now,
+            },
+            Some(waited) => waited,
         };
-        self.flush(false);
-        let busy = self.poll_sync() || self.journal.append_only.beside.is_some();
-        let again = !busy && much && can_sync && rounds < MOST_SYNCS_FIRST;
+        // Asked before anything is written: that may start the next sync.
+        let syncing = self.poll_sync() || !self.journal.durable.old.is_empty();
+        let busy = !self.poll_write(false)
+            || syncing && now.saturating_sub(waited.since) < MOST_SECONDS_FIRST;
+        let again = !busy && !syncing && much && can_sync && waited.rounds < MOST_SYNCS_FIRST;
         if again {
-            self.start_sync_of_written();
+            self.flush(true);
+            if !self.poll_sync() {
+                self.start_sync_of_written();
+            }
         }
         let rewrite = &mut self.journal.append_only.rewrite;
         rewrite.scheduled = true;
-        rewrite.syncs_first = Some(rounds + u8::from(again));
+        rewrite.syncs_first = Some(SyncsFirst {
+            rounds: waited.rounds + u8::from(again),
+            ..waited
+        });
         busy || again
     }
 
@@ -188,12 +183,12 @@ impl Engine {
             0
         };
         let rested = self.now.mono_s() > aof.rewrite.last_try + pause || !aof.rewrite.last_failed;
-        let idle = aof.rewrite.installing.is_none();
+        let idle = aof.rewrite.installing.is_none() && !self.is_naming();
+        let begun = aof.rewrite.syncs_first.is_some();
         // A fork that failed has been logged, and is tried again.
         aof.rewrite.scheduled
-            && rested
             && idle
-            && (first || self.journal.append_only.rewrite.syncs_first.is_some() || !self.waits())
+            && (begun || rested && (first || !self.waits()))
             && !self.syncs_first()
             && self.start_rewrite().is_ok()
     }
@@ -204,7 +199,7 @@ impl Engine {
         let percentage = u64::from(self.config.auto_aof_rewrite_percentage);
         let size = aof.total_size();
         if aof.state != State::On
-            || aof.rewrite.installing.is_some()
+            || self.is_rewriting()
             || percentage == 0
             || size <= self.config.auto_aof_rewrite_min_size
         {
@@ -272,7 +267,7 @@ impl Engine {
     }
 
     /// A rewrite is over; `meant`: somebody has ended it.
-    fn rewrite_over(&mut self, since_ms: u64, ok: bool, meant: bool) {
+    pub(super) fn rewrite_over(&mut self, since_ms: u64, ok: bool, meant: bool) {
         let seconds = self.now.unix_ms().saturating_sub(since_ms) / 1000;
         let aof = &mut self.journal.append_only;
         aof.rewrite.last_seconds = Some(seconds);
@@ -306,35 +301,49 @@ impl Engine {
     /// and names all that is written. Whether all is well so far.
     fn install(&mut self, running: Running) -> bool {
         let waited = self.journal.append_only.state == State::WaitRewrite;
-        let installing = match self.place_parts(running, waited) {
-            Ok(installing) => installing,
+        match self.place_parts(running, waited) {
+            Ok(installing) => {
+                self.start_install(installing);
+                true
+            }
             Err(error) => {
                 tracing::warn!("{error}");
                 self.rewrite_over(running.since_ms, false, false);
-                return false;
+                false
             }
-        };
+        }
+    }
+
+    /// A manifest is to get to the disk, and then counts.
+    pub(super) fn start_install(&mut self, installing: Installing) {
         let (path, content) = (self.manifest_path(), installing.manifest.to_bytes());
-        let written = if waited {
-            // There is no older one that would do.
-            Some(self.host.write_manifest(&path, &content))
-        } else {
-            self.host.start_manifest(&path, &content)
-        };
+        let written = self.host.start_manifest(&path, &content);
         self.journal.append_only.rewrite.installing = Some(installing);
         if let Some(written) = written {
             self.installed(written);
         }
-        true
     }
 
     /// Part of each tick: takes note of how the manifests got to the disk. With `wait` it does so in any case.
     pub(super) fn finish_install(&mut self, wait: bool) {
-        while self.journal.append_only.rewrite.installing.is_some()
-            && let Some(written) = self.host.poll_manifest(wait)
-        {
+        while let Some(installing) = &self.journal.append_only.rewrite.installing {
+            let last = matches!(installing.step, Step::Tidied { .. });
+            if last && !wait && self.has_unsafe_tail() {
+                return;
+            }
+            let Some(written) = self.host.poll_manifest(wait) else {
+                return;
+            };
             self.installed(written);
         }
+    }
+
+    /// Whether what was acknowledged before a first file was whole is still on its way to the disk: under `always` the rewrite that made
+    /// the file is not over before it is there.
+    fn has_unsafe_tail(&mut self) -> bool {
+        self.config.appendfsync == AppendFsync::Always
+            && self.journal.append_only.state == State::On
+            && (self.poll_sync() || self.journal.append_only.unsynced > 0)
     }
 
     fn installed(&mut self, written: Result<(), String>) {
@@ -345,19 +354,26 @@ impl Engine {
             manifest, since_ms, ..
         } = installing;
         match (installing.step, written) {
-            (Step::Named { bytes, .. }, Ok(())) => {
-                self.journal.append_only.manifest = manifest;
+            (Step::Named { base, bytes }, Ok(())) => {
+                let aof = &mut self.journal.append_only;
+                aof.manifest = manifest;
+                if aof.state == State::WaitRewrite && aof.file.is_none() {
+                    tracing::warn!("{LOST}");
+                    return self.install_failed(since_ms);
+                }
                 self.goes_on_behind(bytes);
+                if since_ms.is_none() {
+                    self.note_adopted(&base);
+                }
                 self.tidy(since_ms);
             }
             (Step::Named { base, .. }, Err(error)) => {
                 tracing::warn!("{error}");
                 // Where it was only the folder that could not be synced, the new manifest may be the one that is read next.
-                let read = self.host.read_file(&self.manifest_path());
-                if read.is_ok_and(|read| read != manifest.to_bytes()) {
+                if !self.is_named_on_disk(&manifest) {
                     self.host.remove_later(&base);
                 }
-                self.rewrite_over(since_ms, false, false);
+                self.install_failed(since_ms);
             }
             (Step::Tidied { history }, Ok(())) => {
                 self.journal.append_only.manifest = manifest;
@@ -372,9 +388,25 @@ impl Engine {
         }
     }
 
+    fn install_failed(&mut self, since_ms: Option<u64>) {
+        if let Some(since_ms) = since_ms {
+            return self.rewrite_over(since_ms, false, false);
+        }
+        self.drop_waiting();
+        self.journal.append_only.rewrite.scheduled = true;
+    }
+
+    /// What the manifest on its way says is not waited for: it gets there, or the next one says it.
+    pub(super) fn abandon_install(&mut self) {
+        if let Some(installing) = self.journal.append_only.rewrite.installing.take()
+            && matches!(installing.step, Step::Named { .. })
+        {
+            self.journal.append_only.manifest = installing.manifest;
+        }
+    }
+
     /// The file now consists of a base of so many bytes and what follows it.
     fn goes_on_behind(&mut self, base_bytes: u64) {
-        let sync = self.config.appendfsync == AppendFsync::Always;
         let aof = &mut self.journal.append_only;
         if aof.state != State::Off {
             let waited = aof.state == State::WaitRewrite;
@@ -382,37 +414,35 @@ impl Engine {
             aof.base_size = aof.total_size();
             aof.state = State::On;
             // What came while the file was not whole was written, and nothing else.
-            if waited && !sync {
+            if waited {
                 aof.unsynced = aof.size;
             }
             if !aof.rewrite.sync_failed_since && aof.trouble.sync.take().is_some() {
                 tracing::warn!("AOF write error looks solved, Redis can write again.");
             }
         }
-        self.note_base();
     }
 
     /// The files that are of no use any more leave the manifest, and then the disk.
-    fn tidy(&mut self, since_ms: u64) {
+    fn tidy(&mut self, since_ms: Option<u64>) {
         if self.config.aof_disable_auto_gc {
             return self.rewrite_done(since_ms);
         }
         let mut manifest = self.journal.append_only.manifest.clone();
         let history = manifest.take_history();
-        let (path, content) = (self.manifest_path(), manifest.to_bytes());
-        self.journal.append_only.rewrite.installing = Some(Installing {
+        self.start_install(Installing {
             manifest,
             since_ms,
             step: Step::Tidied { history },
         });
-        if let Some(written) = self.host.start_manifest(&path, &content) {
-            self.installed(written);
-        }
     }
 
-    fn rewrite_done(&mut self, since_ms: u64) {
-        tracing::info!("Background AOF rewrite finished successfully");
-        self.rewrite_over(since_ms, true, false);
+    fn rewrite_done(&mut self, since_ms: Option<u64>) {
+        self.note_base();
+        if let Some(since_ms) = since_ms {
+            tracing::info!("Background AOF rewrite finished successfully");
+            self.rewrite_over(since_ms, true, false);
+        }
     }
 
     /// The files that a rewrite leaves get their names.
@@ -437,7 +467,7 @@ impl Engine {
         manifest.retire_increments(usize::from(self.journal.append_only.file.is_some()));
         Ok(Installing {
             manifest,
-            since_ms: running.since_ms,
+            since_ms: Some(running.since_ms),
             step: Step::Named {
                 base,
                 bytes: base_bytes,
@@ -446,16 +476,13 @@ impl Engine {
     }
 
     /// The increment of a file that was not whole gets its name.
-    fn place_waiting(&mut self, waited: bool, manifest: &mut aof::Manifest) -> Result<(), String> {
+    fn place_waiting(&mut self, waited: bool, manifest: &mut Manifest) -> Result<(), String> {
         if !waited {
             return Ok(());
         }
         self.flush(true);
-        let Some(file) = &mut self.journal.append_only.file else {
+        if self.journal.append_only.file.is_none() {
             return Err(LOST.to_owned());
-        };
-        if self.config.appendfsync == AppendFsync::Always {
-            file.sync()?;
         }
         let name = manifest.add_increment(&self.config.appendfilename);
         let (from, to) = (self.part_path(&self.waiting_name()), self.part_path(&name));
@@ -520,6 +547,7 @@ pub(crate) fn bgrewriteaof(engine: &mut Engine, id: ClientId, _args: Args<'_>) -
                     "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
                 )
             })?;
+            engine.answer_when_begun(id);
             STARTED
         }
     };

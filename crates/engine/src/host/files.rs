@@ -3,7 +3,7 @@
 //! Each call here is waited for. Some have to be: under `appendfsync always` nothing may be answered before the sync, SAVE and DEBUG
 //! RELOAD stop the server by definition, and a rewrite's files change their names between two commands. The rest is small and rare.
 //! What is large goes elsewhere: a child writes it ([`super::Children`]), another thread writes and syncs it
-//! ([`AppendFile::start_write`], [`AppendFile::start_sync`]), or it
+//! ([`AppendFile::start_write`], [`AppendFile::start_sync`], [`Files::start_manifest`]), or it
 //! is an [`crate::Action`] (nodes.conf, a dump from the primary, a dump to a replica).
 
 use std::fmt;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aof::{Encoder, Manifest, PartFile};
 
+use crate::ClientId;
 use crate::host::AppendFile;
 use crate::journal::unwritten::Unwritten;
 
@@ -82,8 +83,10 @@ pub(crate) struct Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct Rewrite {
     pub(crate) scheduled: bool,
-    /// It begins once little is to be written and synced: how many syncs it has waited for.
-    pub(crate) syncs_first: Option<u8>,
+    /// It begins once the increment that it needs has a name on the disk, and little is to be written and synced.
+    pub(crate) syncs_first: Option<SyncsFirst>,
+    /// That increment.
+    pub(crate) next: Option<Next>,
     /// It is over but for its manifest.
     pub(crate) installing: Option<Installing>,
     /// The base that the child writes is a dump.
@@ -99,6 +102,26 @@ pub(crate) struct Rewrite {
     pub(crate) copied_bytes: u64,
     /// When the last one was started.
     pub(crate) last_try: u64,
+}
+
+/// What a rewrite waits for before its child is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SyncsFirst {
+    /// How many syncs were started for it.
+    pub(crate) rounds: u8,
+    pub(crate) since: u64,
+}
+
+/// The increment behind the base that a rewrite is to make: written to from the fork on, and empty until then.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub(crate) file: Box<dyn AppendFile>,
+    pub(crate) name: Vec<u8>,
+    /// The manifest that names it, and whether that is on the disk.
+    pub(crate) manifest: Manifest,
+    pub(crate) named: bool,
+    /// Whom the answer waits for that a rewrite has begun.
+    pub(crate) asked: Option<ClientId>,
 }
 
 /// How long rewrites wait that nobody asked for, after several have failed: each leaves another increment.
@@ -125,15 +148,15 @@ impl AppendOnly {
 pub(crate) struct Installing {
     /// What it says.
     pub(crate) manifest: Manifest,
-    /// When the rewrite began, Unix milliseconds.
-    pub(crate) since_ms: u64,
+    /// When the rewrite began, Unix milliseconds; none where the base came from the primary.
+    pub(crate) since_ms: Option<u64>,
     pub(crate) step: Step,
 }
 
 /// What holds once that manifest is on the disk.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// What the child wrote counts: the path of the base, and its size.
+    /// What the child wrote, or the primary sent, counts: the path of the base, and its size.
     Named { base: Vec<u8>, bytes: u64 },
     /// Nothing names the files any more that are of no use.
     Tidied { history: Vec<PartFile> },

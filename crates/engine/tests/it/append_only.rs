@@ -141,17 +141,22 @@ fn keeping() -> Server {
     })
 }
 
-/// A server that is started on the files of another one, whose increment has this size.
-fn restarted(slots: Vec<u8>, size: u64) -> Server {
+/// A server that is started on the files of another one, whose increments have these sizes.
+fn restarted(slots: Vec<u8>, sizes: &[u64]) -> Server {
     let mut server = keeping();
     let mut manifest = Manifest::default();
     manifest.add_base(b"appendonly.aof", true);
-    manifest.add_increment(b"appendonly.aof");
-    server.talk.part_size.store(size, Ordering::Relaxed);
+    for size in sizes {
+        let name = manifest.add_increment(b"appendonly.aof");
+        let path = [b"appendonlydir/", &name[..]].concat();
+        let content = vec![0; usize::try_from(*size).unwrap()];
+        server.talk.files.borrow_mut().insert(path, content);
+        server.talk.part_size.store(*size, Ordering::Relaxed);
+    }
     let name = b"appendonlydir/appendonly.aof.place".to_vec();
     server.talk.files.borrow_mut().insert(name, slots);
     server.engine.set_manifest(manifest);
-    server.engine.start_append_only(size).unwrap();
+    server.engine.start_append_only(sizes.iter().sum()).unwrap();
     server
 }
 
@@ -181,13 +186,13 @@ fn a_server_that_was_killed_knows_its_place_in_the_stream() {
     };
     assert_eq!((&after.id, after.offset.to_string()), (&id, offset));
     for place in [before, after] {
-        let mut again = restarted(slots.clone(), place.size);
+        let mut again = restarted(slots.clone(), &[place.size]);
         assert_eq!(field(&mut again, "master_replid2"), id);
         let offset = field(&mut again, "master_repl_offset");
         assert_eq!(offset, place.offset.to_string());
     }
     // A replica that had less when the server was killed is given the rest.
-    let mut again = restarted(slots.clone(), after.size);
+    let mut again = restarted(slots.clone(), &[after.size]);
     let replica = again.engine.accept(peer()).unwrap();
     again.run(
         replica,
@@ -202,7 +207,7 @@ fn a_server_that_was_killed_knows_its_place_in_the_stream() {
         "{rest}"
     );
     // A write that was cut off.
-    let mut again = restarted(slots, after.size - 1);
+    let mut again = restarted(slots, &[after.size - 1]);
     assert_eq!(field(&mut again, "master_replid2"), "0".repeat(40));
 }
 
@@ -214,41 +219,71 @@ fn a_server_that_is_killed_as_a_rewrite_begins_knows_its_place_too() {
     let a = server.a;
     server.run(a, &["SET", "k", "v"]);
     assert!(server.engine.flush_append_only());
-    let places = |slots: &[u8]| -> Vec<_> {
-        let all = FilePlace::read(slots).into_iter();
-        all.map(|(_, place)| (place.increment, place.size, place.offset))
-            .collect()
+    let (id, slots) = (
+        field(&mut server, "master_replid"),
+        server.talk.slots.lock().unwrap().clone(),
+    );
+    let [(_, place)] = &FilePlace::read(&slots)[..] else {
+        panic!("one place")
     };
-    let before = places(&server.talk.slots.lock().unwrap());
+    assert_eq!(place.increment, 1);
+    // The next increment has its name, and nothing was written to it; or the one before it was cut off.
+    for (sizes, known) in [
+        ([place.size, 0], true),
+        ([place.size - 1, 0], false),
+        ([place.size, 1], false),
+    ] {
+        let mut again = restarted(slots.clone(), &sizes);
+        assert_eq!(
+            field(&mut again, "master_replid2") == id,
+            known,
+            "{sizes:?}"
+        );
+    }
     server.talk.child.set(Some(ChildEnd::Done));
     let started = server.run(a, &["BGREWRITEAOF"]);
     assert!(started.starts_with("+Background"), "{started}");
-    // By the old manifest, and by the new one.
-    let both = places(&server.talk.slots_at_manifest.borrow());
-    let old = both.iter().find(|place| place.0 == 1).copied();
-    let (_, size, offset) = old.unwrap();
-    assert!(
-        before.contains(&(1, size, offset)) && size > 0,
-        "{before:?}"
-    );
-    assert!(both.contains(&(2, 0, offset)), "{both:?}");
+    let slots = server.talk.slots.lock().unwrap().clone();
+    let mut places = FilePlace::read(&slots).into_iter();
+    assert!(places.any(|(_, new)| (new.increment, new.size, new.offset) == (2, 0, place.offset)));
 }
 
+/// What ends too early is not loaded where something follows it.
 #[test]
-fn an_increment_is_on_the_disk_before_another_one_is_named_behind_it() {
+fn what_belongs_behind_an_increment_waits_until_that_is_on_the_disk() {
     let mut server = keeping();
     server.engine.start_append_only(0).unwrap();
     let a = server.a;
-    server.run(a, &["SET", "k", "v"]);
-    assert!(server.engine.flush_append_only());
-    server.talk.made_safe.lock().unwrap().clear();
-    server.talk.child.set(Some(ChildEnd::Done));
-    let started = server.run(a, &["BGREWRITEAOF"]);
-    assert!(started.starts_with("+Background"), "{started}");
-    let made_safe = server.talk.made_safe.lock().unwrap();
-    let increment = "appendonlydir/appendonly.aof.1.incr.aof";
-    let manifest = "appendonlydir/appendonly.aof.manifest";
-    assert_eq!(made_safe[..2], [increment, manifest]);
+    let first = "appendonlydir/appendonly.aof.1.incr.aof".to_owned();
+    // The second time the disk takes too long, and clients wait.
+    for (increment, begun, too_long) in [("1", 100, false), ("2", 200, true)] {
+        tick_at(&mut server, begun);
+        server.run(a, &["SET", "k", "v"]);
+        assert!(server.engine.flush_append_only());
+        server.talk.syncing.store(true, Ordering::Relaxed);
+        server.talk.made_safe.lock().unwrap().clear();
+        server.talk.child.set(Some(ChildEnd::Done));
+        server.run(a, &["BGREWRITEAOF"]);
+        assert!(server.talk.forked.get());
+        server.run(a, &["SET", "k", "w"]);
+        assert!(server.engine.flush_append_only());
+        tick_at(&mut server, begun + 5);
+        assert!(waiting(&mut server) > 0);
+        let before = first.replace('1', increment);
+        assert!(!server.talk.made_safe.lock().unwrap().contains(&before));
+        if too_long {
+            tick_at(&mut server, begun + 6);
+        }
+        server.talk.syncing.store(false, Ordering::Relaxed);
+        // It may be synced twice, and then the other thread writes.
+        for _ in 0..4 {
+            assert!(server.engine.disk_went_on());
+        }
+        assert_eq!(waiting(&mut server), 0);
+        assert!(server.talk.made_safe.lock().unwrap().contains(&before));
+        assert_eq!(told(&mut server, "aof_delayed_fsync") > 0, too_long);
+        server.engine.look_after_child();
+    }
 }
 
 #[test]
@@ -290,12 +325,13 @@ fn a_rewrite_of_a_busy_server_waits_for_the_disk_while_clients_are_served() {
         assert!(ticks < 10);
     }
     assert!(ticks > 1, "{ticks}");
+    server.engine.look_after_child();
+    server.engine.tick();
     let made_safe = server.talk.made_safe.lock().unwrap().clone();
     let increment = "appendonlydir/appendonly.aof.1.incr.aof";
     let manifest = "appendonlydir/appendonly.aof.manifest";
-    assert_eq!(made_safe[..2], [increment, manifest]);
-    server.engine.look_after_child();
-    server.engine.tick();
+    let first = made_safe.iter().position(|name| name == manifest).unwrap();
+    assert_eq!(made_safe[first - 1], increment);
     let info = server.run(a, &["INFO", "persistence"]);
     assert!(info.contains("aof_rewrite_in_progress:0\r\n"), "{info}");
     assert!(info.contains("aof_rewrite_scheduled:0\r\n"), "{info}");
@@ -449,6 +485,79 @@ fn an_old_file_that_could_not_be_synced_is_made_up_for_by_another_rewrite() {
     server.engine.look_after_child();
     ticks(&mut server, 30..32);
     assert_eq!(server.run(a, &["SET", "k", "x"]), "+OK\r\n");
+}
+
+/// All goes on into the increment that there is, until the next one has its name; who asked for the rewrite is answered when it has begun.
+#[test]
+fn nobody_waits_for_the_name_of_an_increment() {
+    let mut server = Server::with(ServerConfig {
+        appendonly: true,
+        appendfsync: conf::AppendFsync::Always,
+        ..ServerConfig::default()
+    });
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    server.talk.slow_manifests.set(true);
+    server.talk.child.set(Some(ChildEnd::Done));
+    server.run(a, &["BGREWRITEAOF"]);
+    let last = |server: &mut Server, value: &str| {
+        server.run(a, &["SET", "k", value]);
+        assert!(server.engine.flush_append_only());
+        assert!(!server.engine.has_unflushed());
+        server.talk.made_safe.lock().unwrap().last().cloned()
+    };
+    for second in 10..20 {
+        tick_at(&mut server, second);
+        let last = last(&mut server, &second.to_string());
+        assert_eq!(
+            last.as_deref(),
+            Some("appendonlydir/appendonly.aof.1.incr.aof")
+        );
+    }
+    assert!(server.engine.holds_replies(a) && !server.talk.forked.get());
+    assert_eq!(told(&mut server, "aof_rewrite_in_progress"), 1);
+    server.talk.ready_manifests.set(1);
+    assert!(server.engine.disk_went_on());
+    assert!(!server.engine.holds_replies(a) && server.talk.forked.get());
+    let last = last(&mut server, "w");
+    assert_eq!(
+        last.as_deref(),
+        Some("appendonlydir/appendonly.aof.2.incr.aof")
+    );
+}
+
+#[test]
+fn a_rewrite_whose_increment_cannot_be_named_does_not_begin() {
+    let mut server = keeping();
+    server.engine.start_append_only(0).unwrap();
+    let a = server.a;
+    server.talk.child.set(Some(ChildEnd::Done));
+    // That is told at once, or later.
+    for slow in [false, true] {
+        server.talk.failing_manifests.set(true);
+        server.talk.slow_manifests.set(slow);
+        let started = server.run(a, &["BGREWRITEAOF"]);
+        assert_eq!(started.starts_with('+'), slow, "{started}");
+        assert_eq!(server.engine.holds_replies(a), slow);
+        server.talk.ready_manifests.set(u32::from(slow));
+        server.engine.tick();
+        assert!(!server.engine.holds_replies(a) && !server.talk.forked.get());
+        let info = server.run(a, &["INFO", "persistence"]);
+        assert!(info.contains("aof_last_bgrewrite_status:err\r\n"), "{info}");
+        assert!(info.contains("aof_rewrite_in_progress:0\r\n"), "{info}");
+        assert!(info.contains("aof_rewrite_scheduled:0\r\n"), "{info}");
+        let size = told(&mut server, "aof_current_size");
+        server.run(a, &["SET", "k", "v"]);
+        assert!(server.engine.flush_append_only());
+        assert_eq!(waiting(&mut server), 0);
+        assert!(told(&mut server, "aof_current_size") > size);
+    }
+    server.talk.failing_manifests.set(false);
+    server.talk.slow_manifests.set(false);
+    server.run(a, &["BGREWRITEAOF"]);
+    server.engine.look_after_child();
+    let info = server.run(a, &["INFO", "persistence"]);
+    assert!(info.contains("aof_last_bgrewrite_status:ok\r\n"), "{info}");
 }
 
 #[test]

@@ -29,14 +29,14 @@ pub(crate) struct Talk {
     /// The size that an append-only file has when it is opened, and the slots of its place.
     pub(crate) part_size: Arc<AtomicU64>,
     pub(crate) slots: Arc<Mutex<Vec<u8>>>,
-    /// These slots when a manifest was last replaced.
-    pub(crate) slots_at_manifest: RefCell<Vec<u8>>,
     /// What was done for a new part of an append-only file, in order: files synced, and manifests replaced.
     pub(crate) made_safe: Arc<Mutex<Vec<String>>>,
     /// Manifests take their time to get to the disk.
     pub(crate) slow_manifests: Cell<bool>,
     /// So many of the slow ones are there when they are asked for.
     pub(crate) ready_manifests: Cell<u32>,
+    /// Manifests do not get to the disk.
+    pub(crate) failing_manifests: Cell<bool>,
     /// Small files by name.
     pub(crate) files: RefCell<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// The disk is busy with a sync of the append-only file.
@@ -172,8 +172,10 @@ impl Files for World {
         Ok(Box::new(Slots(Arc::clone(&self.talk.slots))))
     }
 
-    fn read_append(&mut self, _: &[u8]) -> Result<(Source, u64), String> {
-        Err("no files here".to_owned())
+    fn read_append(&mut self, path: &[u8]) -> Result<(Source, u64), String> {
+        let content = self.read_file(path)?;
+        let size = content.len() as u64;
+        Ok((Box::new(std::io::Cursor::new(content)), size))
     }
 
     fn make_folder(&mut self, _: &[u8]) -> Result<(), String> {
@@ -181,8 +183,9 @@ impl Files for World {
     }
 
     fn write_manifest(&mut self, path: &[u8], _: &[u8]) -> Result<(), String> {
-        let slots = self.talk.slots.lock().expect("one thread").clone();
-        self.talk.slots_at_manifest.replace(slots);
+        if self.talk.failing_manifests.get() {
+            return Err("Can't write the AOF manifest file".to_owned());
+        }
         let mut made_safe = self.talk.made_safe.lock().expect("one thread");
         made_safe.push(String::from_utf8_lossy(path).into_owned());
         Ok(())
@@ -194,9 +197,14 @@ impl Files for World {
     }
 
     fn poll_manifest(&mut self, wait: bool) -> Option<Result<(), String>> {
+        let written = if self.talk.failing_manifests.get() {
+            Err("Can't write the AOF manifest file".to_owned())
+        } else {
+            Ok(())
+        };
         let ready = self.talk.ready_manifests.take();
         self.talk.ready_manifests.set(ready.saturating_sub(1));
-        (wait || ready > 0 || !self.talk.slow_manifests.get()).then_some(Ok(()))
+        (wait || ready > 0 || !self.talk.slow_manifests.get()).then_some(written)
     }
 
     fn write_base(&mut self, _: &Keyspace, _: &RewriteRequest, _: &[u8]) -> Result<u64, String> {
@@ -309,7 +317,7 @@ impl AppendFile for Paper {
             engine::SyncState::Ended(if self.full.load(Ordering::Relaxed) {
                 Err("Input/output error".to_owned())
             } else {
-                Ok(0)
+                self.sync().map(|()| 0)
             })
         } else {
             engine::SyncState::Idle

@@ -318,6 +318,41 @@ impl Disk {
         Ok(())
     }
 
+    /// Makes the names in a folder safe.
+    ///
+    /// # Errors
+    /// The system's words.
+    pub fn keep_names(&mut self, name: &[u8]) -> Result<(), String> {
+        self.sync_folder(folder_of(name))
+    }
+
+    /// Another thread works: the process does not wait for it.
+    pub fn aside<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        let waited_ms = self.waited_ms();
+        let done = work(self);
+        self.set_waited_ms(waited_ms);
+        done
+    }
+
+    /// How long the process has waited.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        self.waited_ms
+    }
+
+    /// It has waited for so long only: the rest was another thread's.
+    pub fn set_waited_ms(&mut self, ms: u64) {
+        self.waited_ms = ms;
+    }
+
+    /// The process waits for what another thread does.
+    pub fn wait_for(&mut self, ms: u64) {
+        if ms > 0 {
+            self.used = true;
+            self.waited_ms += ms;
+        }
+    }
+
     /// Renames a file.
     ///
     /// # Errors
@@ -492,11 +527,14 @@ impl AppendFile for OpenFile {
     }
 
     fn poll_write(&mut self, wait: bool) -> Option<Result<(), WriteError>> {
-        let now_ms = self.disk.lock().now_ms;
         let (until_ms, ..) = self.writing.as_ref()?;
-        if !wait && now_ms < *until_ms {
+        let mut disk = self.disk.lock();
+        let left_ms = until_ms.saturating_sub(disk.now_ms);
+        if !wait && left_ms > 0 {
             return None;
         }
+        disk.wait_for(left_ms);
+        drop(disk);
         let (_, bytes, early) = self.writing.take()?;
         let written = self.write(&bytes[early..]);
         Some(written.map_err(|error| WriteError {

@@ -152,7 +152,8 @@ impl Group {
             ("repl-diskless-sync-delay", &["0", "1"]),
             ("repl-backlog-size", &["16kb", "64kb", "1mb"]),
             ("aof-use-rdb-preamble", &["yes", "no"]),
-            ("auto-aof-rewrite-min-size", &["4kb", "32kb", "64mb"]),
+            ("auto-aof-rewrite-min-size", &["512", "4kb", "32kb", "64mb"]),
+            ("auto-aof-rewrite-percentage", &["10", "100"]),
             ("stop-writes-on-bgsave-error", &["yes", "no"]),
             (
                 "client-output-buffer-limit replica",

@@ -44,6 +44,22 @@ struct Inner {
     /// What another thread has still to do, and when it does.
     later: RefCell<VecDeque<(u64, Garbage)>>,
     hung_up: RefCell<Vec<LinkId>>,
+    /// Manifests on their way to the disk.
+    manifests: RefCell<VecDeque<Order>>,
+    /// What came of the one that was started last.
+    manifest_written: RefCell<Option<Result<(), String>>>,
+}
+
+/// A manifest on its way to the disk.
+#[derive(Debug)]
+struct Order {
+    path: Vec<u8>,
+    content: Vec<u8>,
+    /// When it takes the old one's place, and when that is safe.
+    placed_ms: u64,
+    safe_ms: u64,
+    /// Whether it took that place.
+    placed: Option<Result<(), String>>,
 }
 
 #[derive(Debug)]
@@ -81,6 +97,8 @@ impl Machine {
             piped: RefCell::default(),
             later: RefCell::default(),
             hung_up: RefCell::default(),
+            manifests: RefCell::default(),
+            manifest_written: RefCell::default(),
         }))
     }
 
@@ -89,6 +107,7 @@ impl Machine {
         self.0.now_ms.set(mono_ms);
         self.0.ns.set(self.0.ns.get().max(mono_ms * 1_000_000));
         self.0.disk.lock().set_now(mono_ms);
+        self.write_manifests(mono_ms);
         loop {
             let due = {
                 let mut later = self.0.later.borrow_mut();
@@ -98,16 +117,28 @@ impl Machine {
             if due.is_none() {
                 return;
             }
+            // What is dropped may be a file that is synced before.
+            let waited_ms = self.0.disk.lock().waited_ms();
+            drop(due);
+            self.0.disk.lock().set_waited_ms(waited_ms);
         }
     }
 
-    /// When a child ends, or another thread is done.
+    /// When a child ends, or another thread has done something.
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {
         let child = self.0.child.borrow();
         let child_ms = child.as_ref().map(|child| child.until_ms);
         let later_ms = self.0.later.borrow().front().map(|(at_ms, _)| *at_ms);
-        child_ms.into_iter().chain(later_ms).min()
+        let manifests = self.0.manifests.borrow();
+        let manifest_ms = manifests.front().map(|order| match order.placed {
+            None => order.placed_ms,
+            Some(_) => order.safe_ms,
+        });
+        [child_ms, later_ms, manifest_ms]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a child has done its work, which nobody has noticed yet.
@@ -138,6 +169,41 @@ impl Machine {
     pub fn kill(&self) {
         self.0.alive.end();
         self.0.later.take();
+        self.0.manifests.take();
+    }
+
+    /// What the thread of the manifests has done by then.
+    fn write_manifests(&self, until_ms: u64) {
+        let mut orders = self.0.manifests.borrow_mut();
+        let mut disk = self.0.disk.lock();
+        while let Some(order) = orders.front_mut() {
+            if order.placed.is_none() && order.placed_ms <= until_ms {
+                let content = std::mem::take(&mut order.content);
+                order.placed = Some(disk.aside(|disk| disk.put(&order.path, content)));
+            }
+            if order.safe_ms > until_ms {
+                return;
+            }
+            if let Some(Order {
+                placed: Some(placed),
+                path,
+                ..
+            }) = orders.pop_front()
+            {
+                let written = placed.and_then(|()| disk.aside(|disk| disk.keep_names(&path)));
+                self.0.manifest_written.replace(Some(written));
+            }
+        }
+    }
+
+    /// The process waits for that thread.
+    fn finish_manifests(&self) {
+        let last_ms = self.0.manifests.borrow().back().map(|order| order.safe_ms);
+        if let Some(last_ms) = last_ms {
+            let left_ms = last_ms.saturating_sub(self.0.now_ms.get());
+            self.0.disk.lock().wait_for(left_ms);
+            self.write_manifests(last_ms);
+        }
     }
 
     fn later(&self, garbage: Garbage) {
@@ -300,7 +366,37 @@ impl Files for Machine {
     }
 
     fn write_manifest(&mut self, path: &[u8], content: &[u8]) -> Result<(), String> {
+        self.finish_manifests();
         self.0.disk.lock().replace(path, content.to_vec())
+    }
+
+    fn start_manifest(&mut self, path: &[u8], content: &[u8]) -> Option<Result<(), String>> {
+        let sync_ms = self.0.disk.lock().sync_ms;
+        let mut orders = self.0.manifests.borrow_mut();
+        let free_ms = orders.back().map_or(0, |order| order.safe_ms);
+        let after = |at_ms: u64| {
+            let (low_ms, high_ms) = LATER_MS;
+            at_ms + sync_ms + self.0.rng.borrow_mut().between(low_ms, high_ms)
+        };
+        let placed_ms = after(free_ms.max(self.0.now_ms.get()));
+        orders.push_back(Order {
+            path: path.to_vec(),
+            content: content.to_vec(),
+            placed_ms,
+            safe_ms: after(placed_ms),
+            placed: None,
+        });
+        self.0.manifest_written.take();
+        None
+    }
+
+    fn poll_manifest(&mut self, wait: bool) -> Option<Result<(), String>> {
+        if wait {
+            self.finish_manifests();
+        }
+        // Of several only the last is told of.
+        let done = self.0.manifests.borrow().is_empty();
+        done.then(|| self.0.manifest_written.take()).flatten()
     }
 
     fn write_base(

@@ -281,9 +281,14 @@ impl Server {
             .parts()
             .map(|part| [&folder, &part.name[..]].concat())
             .collect();
+        let sizes = paths.iter().map(|path| {
+            let bytes = self.setup.disk.lock().read(path);
+            bytes.map_or(0, |bytes| bytes.len() as u64)
+        });
+        let last = aof::last_written(sizes, manifest.base().is_some());
         let mut replayed = 0;
         for (index, path) in paths.iter().enumerate() {
-            self.replay(path, index + 1 == paths.len())?;
+            self.replay(path, index == last)?;
             replayed += self.setup.disk.lock().read(path)?.len() as u64;
         }
         self.engine.set_manifest(manifest);
@@ -842,6 +847,9 @@ impl Server {
         }
         if self.machine.has_ended_child() {
             self.turn(Engine::look_after_child);
+        }
+        if !self.ended {
+            self.turn(Engine::disk_went_on);
         }
         let due = |at_ms: u64| at_ms <= now.mono_ms;
         let load_ms = self
