@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::replies::Replies;
-use crate::request::{Draw, Request, Script};
+use crate::request;
 
 /// How long a reply may take. A `SAVE` of ten million keys is what takes longest.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,9 +61,7 @@ impl<S: Read + Write> Control<S> {
     ///
     /// The connection fails, or the reply is an error.
     pub fn call(&mut self, args: &[&str]) -> Result<String> {
-        let mut script = Script::new(Vec::new());
-        let mut request = Request::new(args, Draw::Passed);
-        self.stream.write_all(script.fill(&mut request))?;
+        self.stream.write_all(&request::array(args))?;
         let (mut reply, mut replies) = (Vec::new(), Replies::default());
         let mut buffer = [0; 16 * 1024];
         loop {

@@ -35,14 +35,7 @@ impl Request {
     /// random digits.
     #[must_use]
     pub fn new<A: AsRef<[u8]>>(args: &[A], draw: Draw) -> Self {
-        let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
-        for arg in args {
-            let arg = arg.as_ref();
-            bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            bytes.extend_from_slice(arg);
-            bytes.extend_from_slice(b"\r\n");
-        }
-        Self::raw(bytes, draw)
+        Self::raw(array(args), draw)
     }
 
     /// A request of these very bytes, such as an inline command.
@@ -65,6 +58,19 @@ impl Request {
         }
         Request { bytes, holes }
     }
+}
+
+/// The bytes of a request of these arguments, as they are.
+#[must_use]
+pub fn array<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        let arg = arg.as_ref();
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
 }
 
 /// The requests of a load, in turn, and the numbers that go into them.

@@ -1,5 +1,4 @@
-//! Commands: throughput, the server's CPU time, and latency, at each pipeline length. The commands are those of `redis-benchmark`, on
-//! keys of the same names.
+//! Commands: throughput, the server's CPU time, and latency, at each pipeline length.
 
 use std::time::Duration;
 
@@ -7,10 +6,11 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::Bench;
+use super::workloads::{self, Workload};
 use crate::load::Load;
 use crate::program::{Program, Role, Running};
 use crate::report::Table;
-use crate::request::{Draw, Request, Script};
+use crate::request::Script;
 use crate::stats::{self, figure, median, ratio, times};
 
 /// The figures of one command on one server: medians of the rounds.
@@ -30,114 +30,6 @@ pub struct Measured {
     pub latency_us: [f64; 3],
 }
 
-struct Test {
-    name: &'static str,
-    request: Request,
-    before: Before,
-    /// Whether the limit's figure says something: it cuts requests, and answers each with five bytes.
-    of_limit: bool,
-}
-
-/// What is done before a measurement.
-#[derive(Clone, Copy)]
-enum Before {
-    Nothing,
-    /// A key is deleted, so that each round begins alike.
-    Delete(&'static str),
-    /// A list gets as many elements as there are keys, and not more are taken from it.
-    List,
-    /// A set gets as many members, and not more are taken from it.
-    Set,
-    /// A list has elements to be read.
-    ListToRead,
-    /// A stream has entries to be read.
-    StreamToRead,
-}
-
-/// The tests in the order of the table: the name, the command, what goes before, and whether the limit's figure says something, which
-/// answers each request with five bytes. `KEY`, `VALUE` and `MEMBER` stand for what the options make of them.
-const TESTS: &[(&str, &str, Before, bool)] = &[
-    (INLINE, "PING", Before::Nothing, true),
-    ("PING", "PING", Before::Nothing, true),
-    ("SET", "SET KEY VALUE", Before::Nothing, true),
-    ("GET", "GET KEY", Before::Nothing, true),
-    ("INCR", "INCR counter:@@@@@@@@@@@@", Before::Nothing, true),
-    (
-        "LPUSH",
-        "LPUSH mylist VALUE",
-        Before::Delete("mylist"),
-        false,
-    ),
-    (
-        "RPUSH",
-        "RPUSH mylist VALUE",
-        Before::Delete("mylist"),
-        false,
-    ),
-    ("LPOP", "LPOP mylist", Before::List, false),
-    ("RPOP", "RPOP mylist", Before::List, false),
-    ("SADD", "SADD myset MEMBER", Before::Delete("myset"), false),
-    ("SPOP", "SPOP myset", Before::Set, false),
-    (
-        "HSET",
-        "HSET myhash MEMBER VALUE",
-        Before::Delete("myhash"),
-        false,
-    ),
-    (
-        "ZADD",
-        "ZADD myzset @@@@@@ MEMBER",
-        Before::Delete("myzset"),
-        false,
-    ),
-    (
-        "XADD",
-        "XADD mystream * field VALUE",
-        Before::Delete("mystream"),
-        false,
-    ),
-    (
-        "XRANGE 10",
-        "XRANGE mystream - + COUNT 10",
-        Before::StreamToRead,
-        false,
-    ),
-    (MSET, "MSET", Before::Nothing, true),
-    (
-        "LRANGE 100",
-        "LRANGE mylist 0 99",
-        Before::ListToRead,
-        false,
-    ),
-    (
-        "LRANGE 300",
-        "LRANGE mylist 0 299",
-        Before::ListToRead,
-        false,
-    ),
-    (
-        "LRANGE 500",
-        "LRANGE mylist 0 499",
-        Before::ListToRead,
-        false,
-    ),
-    (
-        "LRANGE 600",
-        "LRANGE mylist 0 599",
-        Before::ListToRead,
-        false,
-    ),
-];
-
-/// Elements of the list and the stream that are read.
-const ELEMENTS_TO_READ: u64 = 10_000;
-/// The test whose request is no array.
-const INLINE: &str = "PING inline";
-/// The test whose command takes ten keys.
-const MSET: &str = "MSET (10 keys)";
-/// The template of a set's member, a field, a sorted set's member.
-const MEMBER: &str = "element:@@@@@@@@@@@@";
-
 pub(super) fn run(bench: &Bench) -> Result<(Vec<Table>, Vec<Measured>)> {
     let mut servers = Vec::new();
     for program in &bench.programs {
@@ -149,18 +41,13 @@ pub(super) fn run(bench: &Bench) -> Result<(Vec<Table>, Vec<Measured>)> {
     }
     bench.contention.take();
     let chosen = &bench.options.commands;
-    let wanted = |test: &Test| {
+    let wanted = |test: &Workload| {
         chosen.is_empty()
             || chosen
                 .iter()
                 .any(|name| name.eq_ignore_ascii_case(test.name))
     };
-    // Ten keys are in ten slots, which a node of a cluster refuses.
-    let possible = |test: &Test| !(bench.options.cluster && test.name == MSET);
-    let tests: Vec<Test> = tests(bench)
-        .into_iter()
-        .filter(|test| possible(test) && wanted(test))
-        .collect();
+    let tests: Vec<Workload> = workloads::all(bench).into_iter().filter(wanted).collect();
     let (mut tables, mut all) = (Vec::new(), Vec::new());
     for &pipeline in &bench.options.pipelines {
         let mut measured = Vec::new();
@@ -176,46 +63,23 @@ pub(super) fn run(bench: &Bench) -> Result<(Vec<Table>, Vec<Measured>)> {
     Ok((tables, all))
 }
 
-fn tests(bench: &Bench) -> Vec<Test> {
-    let (key, value) = (bench.key(), bench.value());
-    let draw = Draw::Below(bench.options.keys);
-    let word = |word| match word {
-        "KEY" => key.as_str(),
-        "VALUE" => &value,
-        "MEMBER" => MEMBER,
-        word => word,
-    };
-    let tests = TESTS.iter().map(|&(name, line, before, of_limit)| {
-        let mut args: Vec<&str> = line.split(' ').map(word).collect();
-        if name == MSET {
-            (0..10).for_each(|_| args.extend([key.as_str(), &value]));
-        }
-        let request = match name {
-            INLINE => Request::raw(format!("{line}\r\n").into_bytes(), draw),
-            _ => Request::new(&args, draw),
-        };
-        Test {
-            name,
-            request,
-            before,
-            of_limit,
-        }
-    });
-    tests.collect()
-}
-
 /// One command on all servers, in turns.
 fn measure(
     bench: &Bench,
-    test: &Test,
+    test: &Workload,
     pipeline: usize,
-    servers: &[(&Program, Running, TempDir)],
+    all: &[(&Program, Running, TempDir)],
 ) -> Result<Vec<Measured>> {
-    let measured = |program: &Program| program.role != Role::Limit || test.of_limit;
-    let servers: Vec<_> = servers
-        .iter()
-        .filter(|(program, ..)| measured(program))
-        .collect();
+    let mut servers = Vec::new();
+    for one @ (program, server, _) in all {
+        let measured = match program.role {
+            Role::Limit => test.of_limit,
+            _ => test.is_known_to(server)?,
+        };
+        if measured {
+            servers.push(one);
+        }
+    }
     let mut rounds = vec![Vec::new(); servers.len()];
     for _ in 0..bench.options.rounds {
         for ((program, server, _), rounds) in servers.iter().zip(&mut rounds) {
@@ -243,7 +107,7 @@ fn measure(
 /// Commands per second, CPU microseconds, and the latencies.
 fn measure_once(
     bench: &Bench,
-    test: &Test,
+    test: &Workload,
     pipeline: usize,
     program: &Program,
     server: &Running,
@@ -253,13 +117,13 @@ fn measure_once(
         ..bench.load(server)
     };
     if program.role != Role::Limit {
-        prepare(bench, test.before, server)?;
+        test.prepare(bench, server)?;
     }
-    if let Before::List | Before::Set = test.before {
-        // What is popped while warming up is missing afterwards.
+    if test.before.is_used_up() {
+        // What is taken while warming up is missing afterwards.
         (load.requests, load.warm_up) = (bench.options.keys, Duration::ZERO);
     }
-    let mut script = Script::new(vec![test.request.clone()]);
+    let mut script = Script::new(test.requests.clone());
     let outcome = bench.measure(server, &load, &mut script)?;
     #[expect(clippy::cast_precision_loss, reason = "printed with three digits")]
     let count = outcome.replies.max(1) as f64;
@@ -272,40 +136,8 @@ fn measure_once(
     ])
 }
 
-fn prepare(bench: &Bench, before: Before, server: &Running) -> Result<()> {
-    /// Elements that a request of the filling has.
-    const AT_ONCE: usize = 20;
-    let keys = bench.options.keys;
-    let (key, command, element, count) = match before {
-        Before::Nothing => return Ok(()),
-        Before::Delete(key) => {
-            server.control()?.call(&["DEL", key])?;
-            return Ok(());
-        }
-        Before::List => ("mylist", "RPUSH", bench.value(), keys),
-        Before::ListToRead => ("mylist", "RPUSH", bench.value(), ELEMENTS_TO_READ),
-        Before::StreamToRead => return fill_stream(bench, server),
-        Before::Set => ("myset", "SADD", MEMBER.to_owned(), keys),
-    };
-    server.control()?.call(&["DEL", key])?;
-    let mut args = vec![command, key];
-    args.extend(std::iter::repeat_n(element.as_str(), AT_ONCE));
-    bench.fill(
-        server,
-        Request::new(&args, Draw::Next(count)),
-        count.div_ceil(AT_ONCE as u64),
-    )
-}
-
-fn fill_stream(bench: &Bench, server: &Running) -> Result<()> {
-    server.control()?.call(&["DEL", "mystream"])?;
-    let entry = ["XADD", "mystream", "*", "field", &bench.value()];
-    let request = Request::new(&entry, Draw::Next(ELEMENTS_TO_READ));
-    bench.fill(server, request, ELEMENTS_TO_READ)
-}
-
 /// The figures of one pipeline length, a command per row.
-fn table(bench: &Bench, pipeline: usize, tests: &[Test], measured: &[Measured]) -> Table {
+fn table(bench: &Bench, pipeline: usize, tests: &[Workload], measured: &[Measured]) -> Table {
     let programs = &bench.programs;
     let others = &programs[1..];
     let references = || others.iter().filter(|other| other.role == Role::Reference);

@@ -5,6 +5,7 @@ mod dump;
 mod idle;
 mod memory;
 mod tails;
+mod workloads;
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -179,8 +180,23 @@ impl Bench {
 
     /// Sends a request, whose numbers count up, so many times.
     fn fill(&self, server: &Running, request: Request, count: u64) -> Result<()> {
+        self.fill_over(4, server, request, count)
+    }
+
+    /// The same in the order of the numbers.
+    fn fill_in_order(&self, server: &Running, request: Request, count: u64) -> Result<()> {
+        self.fill_over(1, server, request, count)
+    }
+
+    fn fill_over(
+        &self,
+        connections: usize,
+        server: &Running,
+        request: Request,
+        count: u64,
+    ) -> Result<()> {
         let load = Load {
-            connections: 4,
+            connections,
             pipeline: 32,
             warm_up: Duration::ZERO,
             time: Duration::from_secs(3600),
