@@ -237,6 +237,62 @@ pub(crate) struct Area {
     center: Position,
     /// Meters of one unit.
     unit: f64,
+    /// What needs no exact measure.
+    outside: Option<Outside>,
+}
+
+/// Positions that are outside of a circle, as a few products tell: squares hold twice as many as the circle within them, and to measure
+/// each takes three angle functions and a root. Every bound here errs towards the inside.
+#[derive(Clone, Copy, Debug)]
+struct Outside {
+    /// The center, in radians.
+    longitude: f64,
+    latitude: f64,
+    /// The radius, in radians.
+    radius: f64,
+    /// The square of the sine of half the radius.
+    most: f64,
+    /// The product of the cosines of the center's latitude and of the one nearest to a pole in the circle.
+    narrowest: f64,
+}
+
+impl Outside {
+    /// None of circles that go around half the earth.
+    fn of_circle(center: Position, meters: f64) -> Option<Self> {
+        /// More than all that is lost by rounding.
+        const SLACK: f64 = 1e-9;
+        /// The square of a length of less than two centimeters, in radii of the earth.
+        const NOTHING: f64 = 1e-18;
+        let radius = meters / EARTH_RADIUS * (1.0 + SLACK);
+        if radius >= 2.0 {
+            return None;
+        }
+        let latitude = radians(center.latitude);
+        let farthest = latitude.abs() + radius;
+        let cosine = if farthest < PI / 2.0 {
+            farthest.cos()
+        } else {
+            0.0
+        };
+        let half = (radius / 2.0).sin();
+        Some(Self {
+            longitude: radians(center.longitude),
+            latitude,
+            radius: radius + SLACK * SLACK,
+            most: half * half * (1.0 + SLACK) + NOTHING,
+            narrowest: latitude.cos() * cosine * (1.0 - SLACK),
+        })
+    }
+
+    fn has(self, position: Position) -> bool {
+        let north = (radians(position.latitude) - self.latitude).abs();
+        let east = (radians(position.longitude) - self.longitude).abs();
+        // Of half the angle; no sine is less.
+        let sine = |angle: f64| (angle / 2.0 - angle * angle * angle / 48.0).max(0.0);
+        let (north_sine, east_sine) = (sine(north), sine(east));
+        north > self.radius
+            || north_sine * north_sine + self.narrowest * east_sine * east_sine > self.most
+    }
 }
 
 /// The degrees around an area. They may be beyond the map's edge.
@@ -252,15 +308,23 @@ impl Area {
             Shape::Polygon(corners) => centroid(corners),
             _ => center,
         };
+        let outside = match &shape {
+            Shape::Circle { radius } => Outside::of_circle(center, radius * unit),
+            _ => None,
+        };
         Self {
             shape,
             center,
             unit,
+            outside,
         }
     }
 
     /// Meters from the center to a position within.
     pub(crate) fn distance(&self, position: Position) -> Option<f64> {
+        if self.outside.is_some_and(|outside| outside.has(position)) {
+            return None;
+        }
         let meters = || self.center.meters_to(position);
         match &self.shape {
             Shape::Circle { radius } => Some(meters()).filter(|m| *m <= radius * self.unit),
@@ -508,6 +572,30 @@ mod tests {
             let score = near.to_score() as f64;
             if area.distance(Position::from_score(score)).is_some() {
                 prop_assert!(area.scores().iter().any(|(min, max)| (*min..*max).contains(&score)));
+            }
+        }
+
+        /// Also where a circle ends within a millionth of the radius of the place.
+        #[test]
+        fn nothing_within_is_taken_for_outside(center in place(), other in place(), share in 0.0..1.5, near in 0.0..1e-6, close in any::<bool>()) {
+            let other = if close {
+                at(
+                    (center.longitude + other.longitude / 1e4).clamp(-180.0, 180.0),
+                    (center.latitude + other.latitude / 1e4).clamp(-85.0, 85.0),
+                )
+            } else {
+                other
+            };
+            let meters = center.meters_to(other);
+            for radius in [meters, meters * (1.0 + near), meters * (1.0 - near), meters * share, 0.0] {
+                if Outside::of_circle(center, radius).is_some_and(|outside| outside.has(other)) {
+                    prop_assert!(meters > radius, "{meters} of {radius}");
+                }
+            }
+            let outside = Outside::of_circle(center, meters * 0.9);
+            // It tells of most that it could, but near the poles.
+            if close && center.latitude.abs() < 80.0 && meters > 1.0 {
+                prop_assert!(outside.is_some_and(|outside| outside.has(other)));
             }
         }
 
