@@ -281,3 +281,15 @@ fn sentinel_pid(line: &str) -> u32 {
     pid.and_then(|pid| pid.parse().ok())
         .unwrap_or_else(|| panic!("{line}"))
 }
+
+#[test]
+fn a_password_that_the_line_of_the_default_user_overrules_is_told() {
+    let line = "user default on nopass ~* &* +@all";
+    let told = "# WARNING requirepass has no effect: the line of the user default, in the configuration file or in aclfile, \
+                lets everybody in WITHOUT a password.";
+    for (password, warns) in [("requirepass secret\n", true), ("", false)] {
+        let server = Daemon::server(&format!("{password}{line}"));
+        assert_eq!(server.text("PING"), "PONG");
+        assert_eq!(server.log().contains(told), warns, "{}", server.log());
+    }
+}

@@ -78,18 +78,13 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
-    let in_short = daemon::sentinel_in_short(
-        &loaded.file.server,
-        &loaded.path,
-        loaded.file.globals.vote_without_disk,
-    );
+    let vote_without_disk = loaded.file.globals.vote_without_disk;
     let is_new = loaded.file.myid.is_none();
     let myid = match loaded.file.myid {
         Some(myid) => myid,
         None => machine.runid()?,
     };
     tracing::info!("Sentinel ID is {myid}");
-    tracing::info!("{in_short}");
     let server = Arc::new(loaded.file.server);
     let config = sentinel_core::Config {
         myid,
@@ -107,6 +102,10 @@ fn serve(mut loaded: Loaded) -> anyhow::Result<()> {
     for note in notes {
         tracing::info!("{note}");
     }
+    let needs_password = monitor.needs_password();
+    let path = &loaded.path;
+    let in_short = daemon::sentinel_in_short(&server, needs_password, path, vote_without_disk);
+    tracing::info!("{in_short}");
     if is_new {
         monitor.keep();
     }

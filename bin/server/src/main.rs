@@ -295,7 +295,8 @@ async fn run(
     daemon::banner(mode, &config);
     daemon::warn_of_backlog(config.tcp_backlog);
     tracing::info!("Server initialized");
-    tracing::info!("{}", daemon::in_short(&config));
+    let needs_password = shell.turn(|engine| engine.needs_password());
+    tracing::info!("{}", daemon::in_short(&config, needs_password));
     daemon::warn_of_memory();
     let running = Rc::clone(&shell);
     let mut run = std::pin::pin!(running.run());

@@ -226,9 +226,10 @@ pub fn log_signal(text: &str, unix_s: u64) {
     );
 }
 
-/// One line for who starts a server: where its data go, what a crash costs, and who can reach it.
+/// One line for who starts a server: where its data go, what a crash costs, and who can reach it; `needs_password` says whether the
+/// default user has one.
 #[must_use]
-pub fn in_short(config: &ServerConfig) -> String {
+pub fn in_short(config: &ServerConfig, needs_password: bool) -> String {
     let dir = String::from_utf8_lossy(&config.dir);
     let kept = match (config.appendonly, config.appendfsync) {
         (true, AppendFsync::Always) => "every write is on the disk before its reply",
@@ -237,32 +238,37 @@ pub fn in_short(config: &ServerConfig) -> String {
         (false, _) if config.save.is_empty() => "NOTHING is kept: no append-only file and no dumps",
         (false, _) => "a crash costs what came after the last dump (appendonly no)",
     };
-    format!("Data in {dir}: {kept}. Open to {}.", reach(config))
+    let reach = reach(config, needs_password);
+    format!("Data in {dir}: {kept}. Open to {reach}.")
 }
 
 /// The same for who starts a sentinel, whose state is in the configuration file at `path`.
 #[must_use]
-pub fn sentinel_in_short(config: &ServerConfig, path: &Path, vote_without_disk: bool) -> String {
+pub fn sentinel_in_short(
+    config: &ServerConfig,
+    needs_password: bool,
+    path: &Path,
+    vote_without_disk: bool,
+) -> String {
     let kept = if vote_without_disk {
         "a vote is on the disk before it is given, unless the disk fails"
     } else {
         "a vote is on the disk before it is given"
     };
     let path = path.display();
-    format!("State in {path}: {kept}. Open to {}.", reach(config))
+    let reach = reach(config, needs_password);
+    format!("State in {path}: {kept}. Open to {reach}.")
 }
 
 /// Who can reach a server.
-fn reach(config: &ServerConfig) -> &'static str {
+fn reach(config: &ServerConfig, needs_password: bool) -> &'static str {
     let is_local = |bind: &String| {
         let ip = bind.trim_start_matches('-').parse::<IpAddr>();
         bind == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
     };
-    let has_users =
-        config.requirepass.is_some() || !config.aclfile.is_empty() || !config.users.is_empty();
     if config.port == 0 && config.tls_port == 0 || config.bind.iter().all(is_local) {
         "this machine only"
-    } else if has_users {
+    } else if needs_password {
         "whoever has a password and gets to the port"
     } else if config.protected_mode {
         "this machine only, until a password is set (protected-mode)"
@@ -340,34 +346,33 @@ mod tests {
             ..ServerConfig::default()
         };
         assert_eq!(
-            in_short(&config),
+            in_short(&config, false),
             "Data in /data: a crash costs what came after the last dump (appendonly no). \
              Open to this machine only, until a password is set (protected-mode)."
         );
         config.appendonly = true;
         config.bind = vec!["127.0.0.1".to_owned(), "-::1".to_owned()];
         assert_eq!(
-            in_short(&config),
+            in_short(&config, false),
             "Data in /data: a power cut costs about a second of writes. Open to this machine only."
         );
         config.appendfsync = AppendFsync::Always;
         config.bind = vec!["10.0.0.1".to_owned()];
         config.protected_mode = false;
         assert_eq!(
-            in_short(&config),
+            in_short(&config, false),
             "Data in /data: every write is on the disk before its reply. \
              Open to ANYBODY who gets to the port: no password is set."
         );
-        config.requirepass = Some(b"secret".to_vec());
         config.appendonly = false;
         config.save.clear();
         assert_eq!(
-            in_short(&config),
+            in_short(&config, true),
             "Data in /data: NOTHING is kept: no append-only file and no dumps. \
              Open to whoever has a password and gets to the port."
         );
         assert_eq!(
-            sentinel_in_short(&config, Path::new("/etc/sentinel.conf"), false),
+            sentinel_in_short(&config, true, Path::new("/etc/sentinel.conf"), false),
             "State in /etc/sentinel.conf: a vote is on the disk before it is given. \
              Open to whoever has a password and gets to the port."
         );

@@ -28,6 +28,12 @@ impl Engine {
         self.sessions.clients[id].set_user(Some(user), open);
     }
 
+    /// Whether the default user has a password, wherever that comes from: who names no user needs it.
+    #[must_use]
+    pub fn needs_password(&self) -> bool {
+        !self.access.users.default_user().needs_no_password()
+    }
+
     /// Whether a client has still to log in.
     #[inline]
     pub(crate) fn lacks_password(&self, id: ClientId) -> bool {

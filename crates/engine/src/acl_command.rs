@@ -127,6 +127,20 @@ impl Engine {
         for note in users.start(&self.config.users, &self.config.aclfile, read)? {
             tracing::info!("{note}");
         }
+        let default = users.default_user();
+        if let Some(password) = &self.config.requirepass
+            && (default.needs_no_password() || !default.accepts(password))
+        {
+            let counts = if default.needs_no_password() {
+                "lets everybody in WITHOUT a password"
+            } else {
+                "counts"
+            };
+            tracing::warn!(
+                "WARNING requirepass has no effect: the line of the user default, in the configuration file or in aclfile, {counts}. \
+                 Change it with CONFIG SET requirepass and CONFIG REWRITE or ACL SAVE."
+            );
+        }
         Ok(())
     }
 

@@ -24,16 +24,6 @@ use crate::shard::evictions::EvictionPools;
 use crate::switches::Switches;
 use crate::{Action, ClientId, Host, LinkId, Peer};
 
-/// What a client of another machine is told in protected mode.
-const PROTECTED: &[u8] = b"-DENIED Running in protected mode because protected mode is enabled and no password is set for the default user. \
-In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, you may adopt \
-one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback \
-interface by connecting from the same host the server is running, however MAKE SURE it's not publicly accessible from internet if you \
-do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the \
-configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server \
-manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password for the default \
-user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside.\r\n";
-
 /// So many clients are let in by the admin port: files are open for them beyond `maxclients`.
 const MOST_ADMINS: usize = 16;
 
@@ -168,9 +158,9 @@ impl Engine {
     }
 
     fn let_in(&mut self, peer: Peer) -> Result<ClientId, &'static [u8]> {
-        if self.config.protected_mode && self.config.requirepass.is_none() && !peer.is_local() {
+        if self.config.protected_mode && !self.needs_password() && !peer.is_local() {
             self.meter.stats.rejected += 1;
-            return Err(PROTECTED);
+            return Err(acl::PROTECTED.as_bytes());
         }
         self.meter.stats.connections += 1;
         let id = self.add_client(peer);

@@ -1,16 +1,23 @@
 //! Who may do what: users, the gates of authentication and permission, and what follows when users change. The rules themselves are the
 //! crate `acl`'s.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use acl::{Context as Where, Event, Reason, Request, User};
 
 use crate::Monitor;
 use crate::commands::table::{CATALOG, Row};
-use crate::io::{ClientId, Reply};
+use crate::io::{ClientId, Output, Reply};
 
 /// The databases that a rule may name. All are empty.
 pub(crate) const DATABASES: usize = 16;
+
+/// Whether a client's address is one of another machine. That of a Unix socket is none.
+pub(crate) fn is_far(addr: &str) -> bool {
+    let address = addr.parse::<SocketAddr>();
+    address.is_ok_and(|address| !address.ip().to_canonical().is_loopback())
+}
 
 impl Monitor {
     /// At start: makes the users of the configuration, or of the file that it names. Gives lines for the log.
@@ -44,6 +51,20 @@ impl Monitor {
             session.authenticated = true;
         }
         true
+    }
+
+    /// Whether the default user has a password, wherever that comes from: who names no user needs it.
+    #[must_use]
+    pub fn needs_password(&self) -> bool {
+        !self.cx.access.users.default_user().needs_no_password()
+    }
+
+    /// Protected mode: who comes from another machine is told why not, and is no client.
+    pub(crate) fn refuse_stranger(&mut self, client: ClientId) {
+        self.cx.refused += 1;
+        let text = acl::PROTECTED[1..].trim_end();
+        self.cx.push_reply(client, Reply::Error(text.to_owned()));
+        self.cx.push(Output::Disconnect { client });
     }
 
     /// Whether a client has to authenticate before anything else.

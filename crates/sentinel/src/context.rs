@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) access: Access,
     /// Errors that clients got.
     pub(crate) errors: u64,
+    /// Clients of other machines that protected mode has turned away.
+    pub(crate) refused: u64,
     pub(crate) traffic: Traffic,
     pub(crate) rates: Rates,
     pub(crate) outbox: Outbox,
@@ -118,6 +120,7 @@ impl Context {
             scripts: Scripts::default(),
             sessions: Sessions::default(),
             errors: 0,
+            refused: 0,
             traffic: Traffic::default(),
             rates: Rates::default(),
             outbox: Outbox::default(),

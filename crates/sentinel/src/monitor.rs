@@ -14,6 +14,7 @@ pub(crate) mod vote;
 
 use std::rc::Rc;
 
+use crate::access;
 use crate::config::{Config, Saved, Snapshot};
 use crate::context::{Context, Item};
 use crate::instance::{Master, Stage, Who};
@@ -69,6 +70,12 @@ impl Monitor {
                 laddr,
                 fd,
             } => {
+                if self.cx.config.server.protected_mode
+                    && !self.needs_password()
+                    && access::is_far(&addr)
+                {
+                    return self.refuse_stranger(client);
+                }
                 let access = &self.cx.access;
                 let user = Rc::clone(access.users.default_user());
                 let user = (user, access.is_open());

@@ -144,6 +144,51 @@ fn what_a_user_may_not_do_is_refused_and_noted() {
 }
 
 #[test]
+fn protected_mode_is_for_who_asks_for_it() {
+    let come = |config: &str| {
+        let mut world = world(config);
+        for (client, addr) in [(0, "192.0.2.7:1"), (78, "127.0.0.1:1"), (79, "/a.sock:0")] {
+            let client = ClientId(client);
+            let (addr, laddr) = (addr.to_owned(), "127.0.0.1:2".to_owned());
+            let fd = 9;
+            world.input(
+                0,
+                Input::ClientConnected {
+                    client,
+                    addr,
+                    laddr,
+                    fd,
+                },
+            );
+        }
+        let first = world.sentinels[0].replies.pop_front();
+        let info = world.ask(0, "INFO stats");
+        (first, world.count_events("Disconnect"), info)
+    };
+    let (reply, closed, info) = come("protected-mode yes\n");
+    let Some(Reply::Error(text)) = reply else {
+        panic!("{reply:?}")
+    };
+    assert!(
+        text.starts_with("DENIED Running in protected mode because"),
+        "{text}"
+    );
+    assert!(text.ends_with("connections from the outside."), "{text}");
+    assert_eq!(closed, 1);
+    let Reply::Bulk(info) = info else { panic!() };
+    let info = String::from_utf8_lossy(&info);
+    assert!(info.contains("\r\nrejected_connections:1\r\n"), "{info}");
+    for open in [
+        "",
+        "protected-mode no\n",
+        "protected-mode yes\nrequirepass secret\n",
+    ] {
+        let (reply, closed, _) = come(open);
+        assert_eq!((reply, closed), (None, 0), "{open}");
+    }
+}
+
+#[test]
 fn who_loses_its_user_or_a_channel_is_closed() {
     let mut world = world("user app on nopass allchannels allcommands\n");
     let other = ClientId(77);

@@ -29,7 +29,19 @@ fn protected_mode_lets_nobody_in_from_elsewhere() {
     );
     assert!(text.ends_with("connections from the outside.\r\n"));
     server.run(server.a, &["CONFIG", "SET", "protected-mode", "no"]);
-    assert!(server.engine.accept(far).is_ok());
+    assert!(server.engine.accept(far.clone()).is_ok());
+
+    // What counts is the password of the default user, however it got one.
+    server.run(server.a, &["CONFIG", "SET", "protected-mode", "yes"]);
+    assert!(server.engine.accept(far.clone()).is_err());
+    let rule =
+        |server: &mut Server, rule| server.run(server.a, &["ACL", "SETUSER", "default", rule]);
+    rule(&mut server, ">secret");
+    rule(&mut server, "resetpass");
+    assert!(server.engine.accept(far.clone()).is_ok());
+    server.run(server.a, &["CONFIG", "SET", "requirepass", "secret"]);
+    rule(&mut server, "nopass");
+    assert!(server.engine.accept(far).is_err());
 }
 
 #[test]

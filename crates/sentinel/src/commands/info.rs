@@ -105,7 +105,7 @@ impl Monitor {
         let kilobytes = |rate: f64| format!("{rate:.2}");
         section.line("instantaneous_input_kbps", kilobytes(rates.kilobytes_in));
         section.line("instantaneous_output_kbps", kilobytes(rates.kilobytes_out));
-        section.line("rejected_connections", traffic.refused);
+        section.line("rejected_connections", traffic.refused + self.cx.refused);
         section.line("pubsub_channels", channels);
         section.line("pubsub_patterns", patterns);
         section.line("total_error_replies", self.cx.errors);

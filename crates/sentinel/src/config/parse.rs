@@ -47,6 +47,8 @@ impl File {
     pub fn parse<H: Host>(text: &[u8], host: &mut H) -> Result<Self, LoadError> {
         let mut server = ServerConfig {
             port: DEFAULT_PORT,
+            // A sentinel is for others; a line of the file may say otherwise.
+            protected_mode: false,
             ..ServerConfig::default()
         };
         let mut file = Self::default();
