@@ -224,6 +224,7 @@ fn a_server_tells_prometheus_what_an_exporter_asks_for_beside_info() {
     let scrape = Scrape::of(port);
     for (series, value) in [
         ("redis_config_maxmemory", 100.0 * 1024.0 * 1024.0),
+        ("redis_config_io_threads", 1.0),
         (
             "redis_config_client_output_buffer_limit_bytes{class=\"slave\",limit=\"hard\"}",
             268_435_456.0,

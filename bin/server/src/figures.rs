@@ -87,7 +87,14 @@ fn configured(config: &ServerConfig) -> Vec<Number> {
             ),
         ]
     });
-    logs.into_iter().chain(limits).collect()
+    // The exporter tells it as CONFIG GET does, and so do we.
+    let threads = config.get(&[b"io-threads"]).into_values();
+    let threads = threads.filter_map(|(_, value)| String::from_utf8(value).ok()?.parse().ok());
+    let threads = threads.map(|value| {
+        let help = "io-threads as configured; one thread serves all clients";
+        number("config_io_threads", help, Vec::new(), value)
+    });
+    logs.into_iter().chain(limits).chain(threads).collect()
 }
 
 /// What was observed, as far as INFO does not tell it.
