@@ -462,6 +462,67 @@ fn a_rebalance_that_watches_keeps_the_balance() {
 }
 
 #[test]
+fn servers_without_a_cluster_are_watched_and_examined() {
+    let master = Daemon::server("repl-diskless-sync-delay 0");
+    let entry = master.address();
+    assert_eq!(master.text("SET a 1"), "OK");
+    let run = trib(&["watch", "--count", "1", &entry], "");
+    ok(&run);
+    assert!(run.out.starts_with("1 server; 1 keys, "), "{}", run.out);
+    assert!(!run.out.contains("......"), "a map of slots: {}", run.out);
+    let run = trib(&["doctor", &entry], "");
+    ok(&run);
+    let well = "[OK] Nothing is wrong with this server, as far as can be seen from here.";
+    assert_eq!(run.out.trim_end(), well);
+
+    let mut replica = Daemon::server(&format!("replicaof 127.0.0.1 {}", master.port));
+    wait_until("the replica is in sync", || {
+        replica
+            .text("INFO replication")
+            .contains("master_link_status:up")
+    });
+    for at in [&entry, &replica.address()] {
+        let run = trib(&["watch", "--count", "1", at], "");
+        ok(&run);
+        assert!(run.out.starts_with("2 servers; 1 keys, "), "{}", run.out);
+        let of = format!("replica of {entry}");
+        assert!(run.out.contains(&of), "{}", run.out);
+        let run = trib(&["doctor", at], "");
+        ok(&run);
+        let well = "[OK] Nothing is wrong with these 2 servers";
+        assert!(run.out.starts_with(well), "{}", run.out);
+    }
+    let run = trib(&["check", &entry], "");
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    let instead = "is not configured as a cluster node.\n    For servers without a cluster there are trib watch, doctor,";
+    assert!(run.out.contains(instead), "{}", run.out);
+
+    drop(master);
+    wait_until("the replica has noticed", || {
+        replica
+            .text("INFO replication")
+            .contains("master_link_status:down")
+    });
+    let run = trib(&["watch", "--count", "1", &replica.address()], "");
+    assert!(run.out.contains("no link to its master"), "{}", run.out);
+    assert!(run.out.contains("1 nodes can't be reached"), "{}", run.out);
+    let run = trib(&["doctor", &replica.address()], "");
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    assert!(
+        run.out.contains(&format!("[ERR] {entry} can't be reached")),
+        "{}",
+        run.out
+    );
+    assert!(
+        run.out.contains("has no link to its master."),
+        "{}",
+        run.out
+    );
+    replica.kill();
+    assert_eq!(trib(&["doctor", &replica.address()], "").code, Some(1));
+}
+
+#[test]
 fn the_doctor_says_what_is_wrong() {
     let mut cluster = Cluster::joined(3, 0);
     let entry = cluster.nodes[0].address();

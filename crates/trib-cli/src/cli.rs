@@ -122,12 +122,12 @@ enum Verb {
         #[arg(value_name = "host:port")]
         entry: String,
     },
-    /// Say what is wrong with a cluster and what to do about it
+    /// Say what is wrong with a cluster, or with servers without one, and what to do about it
     Doctor {
         #[arg(value_name = "host:port")]
         entry: String,
     },
-    /// Look at the living cluster
+    /// Look at the living cluster, or at servers without one
     Watch {
         /// Seconds between two looks
         #[arg(long, default_value_t = 1.0, value_name = "arg")]

@@ -69,6 +69,8 @@ pub struct Cluster {
     pub entry: Address,
     /// Missing nodes that the user gave up: what they own may be given to others.
     pub given_up: BTreeSet<NodeId>,
+    /// Whether the nodes are servers without a cluster: see `group.rs`.
+    pub is_group: bool,
     settings: Settings,
     links: BTreeMap<NodeId, Connection>,
     /// Why the missing nodes could not be asked.
@@ -83,6 +85,7 @@ impl Cluster {
             snapshot: Snapshot::default(),
             entry,
             given_up: BTreeSet::new(),
+            is_group: false,
             settings,
             links: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -118,6 +121,22 @@ impl Cluster {
         cluster.find_missing(&views);
         cluster.tell_lost_masters(console);
         Ok(cluster)
+    }
+
+    /// [`Cluster::load`]; where the node is a server without a cluster, [`Cluster::group`].
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached, or answers nonsense.
+    pub async fn load_or_group(
+        entry: &Address,
+        settings: &Settings,
+        console: &mut Console,
+    ) -> Result<Self, Error> {
+        match Self::load(entry, settings, console).await {
+            Err(Error::NotCluster(_)) => Self::group(entry, settings).await,
+            loaded => loaded,
+        }
     }
 
     /// Takes in those of the nodes that are not down and answer, and tells which of them do not.
@@ -204,6 +223,12 @@ impl Cluster {
         self.reasons
             .get(id)
             .map_or("the other nodes say that it has failed", String::as_str)
+    }
+
+    /// Lists a node that does not answer.
+    pub(crate) fn lack(&mut self, node: Node, error: &Error) {
+        self.note_reason(Some(&node.id), error);
+        self.snapshot.missing.push(node);
     }
 
     fn note_reason(&mut self, id: Option<&NodeId>, error: &Error) {
@@ -426,7 +451,7 @@ impl Cluster {
 
     /// Notes a node under the address by which others reach it: its own line's, or where it does not know that
     /// yet, the one it was reached at.
-    fn add(&mut self, mut own: Node, link: Connection) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, mut own: Node, link: Connection) -> Result<(), Error> {
         let peer = link.peer()?;
         if own.address.host.is_empty() || own.address.port == 0 {
             own.address = Address::new(peer.ip().to_string(), peer.port());

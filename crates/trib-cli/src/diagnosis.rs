@@ -1,4 +1,4 @@
-//! What is wrong with a cluster, in sentences, and what to do about it: a pure function over what the nodes say.
+//! What is wrong with a cluster, or with servers that are none, in sentences, and what to do about it: a pure function over what the nodes say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Vitals {
 /// All that is known of a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// Whether these are servers without a cluster: there are no slots, and nothing to agree on.
+    pub is_group: bool,
     /// The nodes in their own words, and those that could not be asked.
     pub snapshot: Snapshot,
     /// What each node sees.
@@ -66,11 +68,14 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         findings: Vec::new(),
     };
     doctor.absent_nodes();
-    doctor.slots();
-    doctor.agreement();
-    doctor.epochs();
-    doctor.shape();
-    doctor.hosts();
+    if !facts.is_group {
+        doctor.slots();
+        doctor.agreement();
+        doctor.epochs();
+        doctor.shape();
+        doctor.hosts();
+    }
+    doctor.versions();
     doctor.replicas();
     doctor.disks();
     doctor.memory();
@@ -108,7 +113,8 @@ impl<'a> Doctor<'a> {
 
     fn serving(&self) -> Vec<&'a Node> {
         let masters = self.facts.snapshot.masters();
-        masters.filter(|node| !node.slots.is_empty()).collect()
+        let serves = |node: &&Node| self.facts.is_group || !node.slots.is_empty();
+        masters.filter(serves).collect()
     }
 
     /// All nodes' values of one field, those without one left out.
@@ -166,8 +172,13 @@ impl<'a> Doctor<'a> {
                 self.error(what, "If the node is gone for good, remove it with trib del-node; else introduce it with CLUSTER MEET.");
                 continue;
             }
-            let what = format!("{} ({id}) can't be reached: {reason}.", node.address);
+            let what = if self.facts.is_group {
+                format!("{} can't be reached: {reason}.", node.address)
+            } else {
+                format!("{} ({id}) can't be reached: {reason}.", node.address)
+            };
             let advice = match (&node.master, node.slots.is_empty()) {
+                _ if self.facts.is_group => "Bring it back.",
                 (None, false) => {
                     "It owns slots. Bring it back, or let a replica take its place; trib fix waits for that."
                 }
@@ -282,6 +293,9 @@ impl<'a> Doctor<'a> {
             );
             self.warning(what, "Have an odd number of masters.");
         }
+    }
+
+    fn versions(&mut self) {
         let versions: BTreeSet<String> = ["valkey_version", "tern_version", "redis_version"]
             .into_iter()
             .map(|name| {
@@ -361,7 +375,7 @@ impl<'a> Doctor<'a> {
             .filter(|node| snapshot.replica_count(&node.id) == 0)
             .map(|node| node.address.to_string())
             .collect();
-        if !bare.is_empty() {
+        if !bare.is_empty() && !self.facts.is_group {
             let what = format!(
                 "No replica of {} can be reached: their slots fail with them.",
                 bare.join(", ")

@@ -39,7 +39,9 @@ pub enum Error {
     #[error("[ERR] Node {0} can't have a cluster bus: its port plus 10000 is over 65535.")]
     NoBusPort(String),
     /// The node runs without cluster support.
-    #[error("[ERR] Node {0} is not configured as a cluster node.")]
+    #[error(
+        "[ERR] Node {0} is not configured as a cluster node.\n    For servers without a cluster there are trib watch, doctor, backup and restore."
+    )]
     NotCluster(String),
     /// The node is part of a cluster or holds data.
     #[error(

@@ -8,7 +8,7 @@
 //!
 //! - [`slots`], [`address`], [`snapshot`]: what a cluster consists of; [`snapshot::parse_nodes`] reads it.
 //! - [`plan`]: create, reshard, rebalance, fix, apply. No I/O.
-//! - [`cluster`]: connections to all nodes. [`mover`]: moving slots. [`wait`]: waiting for agreement.
+//! - [`cluster`]: connections to all nodes; `group`: to servers that are none. [`mover`]: moving slots. [`wait`]: waiting for agreement.
 //! - [`execute`]: steps become commands.
 //! - [`verbs`]: one function for each verb of the command line; [`cli`]: the command line itself.
 //! - [`diagnosis`]: what is wrong with a cluster, and what to do.
@@ -26,6 +26,7 @@ pub mod console;
 pub mod diagnosis;
 mod error;
 pub mod execute;
+mod group;
 pub mod keep;
 pub mod local;
 pub mod mover;

@@ -23,6 +23,8 @@ pub const COLUMNS: [&str; 10] = [
 /// What was seen at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
+    /// Whether these are servers without a cluster: there are no slots then.
+    pub is_group: bool,
     /// The nodes in their own words, and those that could not be asked.
     pub snapshot: Snapshot,
     /// The fields of INFO of those that answered.
@@ -92,7 +94,11 @@ impl Watcher {
         Picture {
             headline: sample.headline(),
             rows: sample.rows(&letters),
-            map: map(&sample.snapshot, &letters),
+            map: if sample.is_group {
+                Vec::new()
+            } else {
+                map(&sample.snapshot, &letters)
+            },
             notes: sample.notes(),
             events: self.events.iter().cloned().collect(),
         }
@@ -222,9 +228,16 @@ impl Sample {
             .masters()
             .fold(0, |sum: u64, node| sum.saturating_add(self.keys(&node.id)));
         let (masters, nodes) = (snapshot.masters().count(), snapshot.nodes.len());
+        let what = match (self.is_group, nodes) {
+            (true, 1) => "1 server".to_owned(),
+            (true, _) => format!("{nodes} servers"),
+            (false, _) => {
+                let covered = snapshot.covered().len();
+                format!("{nodes} nodes, {masters} masters; {covered} of {SLOT_COUNT} slots covered")
+            }
+        };
         let mut lines = vec![format!(
-            "{nodes} nodes, {masters} masters; {} of {SLOT_COUNT} slots covered; {keys} keys, {}, {} ops/s",
-            snapshot.covered().len(),
+            "{what}; {keys} keys, {}, {} ops/s",
             size(sum("used_memory")),
             sum("instantaneous_ops_per_sec"),
         )];
@@ -276,7 +289,7 @@ impl Sample {
                 self.name(node),
                 self.role(node),
                 state,
-                if node.master.is_some() {
+                if node.master.is_some() || self.is_group {
                     "-".into()
                 } else {
                     node.slots.len().to_string()

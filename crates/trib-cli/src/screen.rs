@@ -86,7 +86,11 @@ pub fn draw(frame: &mut Frame<'_>, picture: &Picture) {
                 .unwrap_or(u16::MAX)
                 .min(12),
         ),
-        height(picture.map.len() + 2),
+        height(if picture.map.is_empty() {
+            0
+        } else {
+            picture.map.len() + 2
+        }),
         height(picture.notes.len()),
         Constraint::Fill(1),
         Constraint::Length(1),

@@ -21,6 +21,7 @@ pub use check::{check, info};
 pub use create::create;
 pub use demo::demo;
 pub use doctor::doctor;
+pub(crate) use doctor::fields;
 pub use fix::fix;
 pub use hand_over::hand_over;
 pub use import::{ImportOptions, import};

@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong with a cluster, in sentences.
+//! `doctor`: what is wrong with a cluster, or with servers that are none, in sentences.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,9 +24,12 @@ const DIRECTIVES: [&str; 5] = [
 ///
 /// The cluster cannot be reached; [`Error::Unhealthy`] where something is wrong now (not for warnings).
 pub async fn doctor(app: &mut App, entry: &str) -> Result<(), Error> {
-    let mut cluster = app.load(entry).await?;
-    wait::agreed_within(&mut cluster, &mut app.console, SETTLE).await?;
-    cluster.reload().await?;
+    let mut cluster =
+        Cluster::load_or_group(&entry.parse()?, &app.settings, &mut app.console).await?;
+    if !cluster.is_group {
+        wait::agreed_within(&mut cluster, &mut app.console, SETTLE).await?;
+        cluster.reload().await?;
+    }
     let facts = examine(&mut cluster).await?;
     let findings = diagnose(&facts);
     for finding in &findings {
@@ -45,14 +48,21 @@ pub async fn doctor(app: &mut App, entry: &str) -> Result<(), Error> {
         return Err(Error::Unhealthy);
     }
     let nodes = facts.snapshot.nodes.len();
-    app.console.line(&match findings.len() {
-        0 => format!(
-            "[OK] Nothing is wrong with these {nodes} nodes, as far as can be seen from here."
+    let (these, all) = match (facts.is_group, nodes) {
+        (true, 1) => ("this server".to_owned(), "The server".to_owned()),
+        (true, _) => (
+            format!("these {nodes} servers"),
+            format!("The group of {nodes} servers"),
         ),
-        1 => format!("[OK] The cluster of {nodes} nodes works; one thing could be better."),
-        count => {
-            format!("[OK] The cluster of {nodes} nodes works; {count} things could be better.")
-        }
+        (false, _) => (
+            format!("these {nodes} nodes"),
+            format!("The cluster of {nodes} nodes"),
+        ),
+    };
+    app.console.line(&match findings.len() {
+        0 => format!("[OK] Nothing is wrong with {these}, as far as can be seen from here."),
+        1 => format!("[OK] {all} works; one thing could be better."),
+        count => format!("[OK] {all} works; {count} things could be better."),
     });
     Ok(())
 }
@@ -92,7 +102,12 @@ async fn examine(cluster: &mut Cluster) -> Result<Facts, Error> {
         .map(|node| (node.id.clone(), cluster.reason(&node.id).to_owned()))
         .collect();
     Ok(Facts {
-        views: cluster.views().await?,
+        views: if cluster.is_group {
+            BTreeMap::new()
+        } else {
+            cluster.views().await?
+        },
+        is_group: cluster.is_group,
         snapshot: cluster.snapshot.clone(),
         vitals,
         reasons,
@@ -118,7 +133,7 @@ fn read_time(reply: &Value) -> Option<i64> {
 }
 
 /// The `field:value` lines of INFO.
-pub(super) fn fields(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
+pub(crate) fn fields(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
     let lines = text.lines().filter_map(|line| line.trim().split_once(':'));
     lines.map(|(name, value)| (name.to_owned(), value.to_owned()))
 }

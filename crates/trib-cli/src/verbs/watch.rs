@@ -1,4 +1,4 @@
-//! `watch`: the living cluster, again and again. It only asks; nothing is changed.
+//! `watch`: the living cluster, or servers that are none, again and again. It only asks; nothing is changed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::doctor::fields;
 use crate::cluster::open;
 use crate::picture::{Picture, Sample, Watcher};
 use crate::screen::{Screen, end_pressed};
-use crate::snapshot::{Node, NodeId};
+use crate::snapshot::{Node, NodeId, Snapshot};
 use crate::{Address, App, Cluster, Console, Error, Settings};
 
 /// How long a node may take before it counts as unreachable for this time.
@@ -47,7 +47,7 @@ pub async fn watch(app: &mut App, entry: &str, options: &WatchOptions) -> Result
         .map(|text| text.parse())
         .collect::<Result<_, _>>()?;
     let mut sampler = Sampler {
-        cluster: Cluster::load(&entry, &settings, &mut app.console).await?,
+        cluster: Cluster::load_or_group(&entry, &settings, &mut app.console).await?,
         known: Vec::new(),
         settings,
         sentinels,
@@ -112,6 +112,7 @@ impl Sampler {
         let reasons =
             reasons.map(|node| (node.id.clone(), self.cluster.reason(&node.id).to_owned()));
         Sample {
+            is_group: self.cluster.is_group,
             reasons: reasons.collect(),
             info,
             sentinels: self.ask_sentinels().await,
@@ -119,8 +120,35 @@ impl Sampler {
         }
     }
 
+    /// Servers without a cluster: whom the one that was named knows now, or if that is gone, any other.
+    async fn find_group(&mut self) {
+        let entry = self.cluster.entry.clone();
+        let Snapshot { nodes, missing } = &self.cluster.snapshot;
+        let others = nodes.iter().chain(missing).map(|node| &node.address);
+        let others: Vec<Address> = others.filter(|other| **other != entry).cloned().collect();
+        let mut first = None;
+        for address in std::iter::once(&entry).chain(&others) {
+            match Cluster::group(address, &self.settings).await {
+                Ok(group) => {
+                    self.cluster = group;
+                    self.cluster.entry = entry;
+                    return;
+                }
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = first {
+            self.cluster.lose_all(&error);
+        }
+    }
+
     /// Drops nodes that do not answer, and tries again those that did not.
     async fn look_again(&mut self) {
+        if self.cluster.is_group {
+            return self.find_group().await;
+        }
         let known = self
             .cluster
             .snapshot
