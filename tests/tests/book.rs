@@ -9,7 +9,7 @@ use std::path::Path;
 use tern_tests::certificates::Authority;
 use tern_tests::cluster::Cluster;
 use tern_tests::daemon::{
-    Client, Daemon, PATIENCE, Run, binary, free_port, run, trib, wait_for, wait_until,
+    Client, Daemon, PATIENCE, Run, binary, free_port, in_path, run, trib, wait_for, wait_until,
 };
 use tern_tests::root;
 
@@ -98,7 +98,7 @@ fn every_link_leads_somewhere() {
 }
 
 /// What looks like a directive and is something else: verbs and options of programs, names of files and of other things.
-const NO_DIRECTIVES: [&str; 15] = [
+const NO_DIRECTIVES: [&str; 16] = [
     "add-node",
     "del-node",
     "redis-cli",
@@ -107,6 +107,7 @@ const NO_DIRECTIVES: [&str; 15] = [
     "tern-server",
     "tern-local",
     "tern-sentinel",
+    "tern-trib",
     "read-only",
     "on-empty-db",
     "flush-before-load",
@@ -441,7 +442,45 @@ fn the_command_over_tls_checks_a_cluster() {
         ("client.key", &key),
         ("127.0.0.1:6379", &address),
     ];
-    for line in typed(&pages()["tls.md"]) {
+    let typed = typed(&pages()["tls.md"]).into_iter();
+    for line in typed.filter(|line| line.starts_with("trib ")) {
+        runs(&line, &instead, "");
+    }
+}
+
+#[test]
+fn the_certificate_for_a_trial_serves_for_all_ends() {
+    if !in_path("openssl") {
+        return;
+    }
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let (commands, tools): (Vec<String>, Vec<String>) = typed(&pages()["tls.md"])
+        .into_iter()
+        .partition(|line| !line.starts_with("trib "));
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for line in commands {
+        let words = words(&line, &[]);
+        let mut command = std::process::Command::new(&words[0]);
+        let ran = command.args(&words[1..]).current_dir(&dir).output();
+        assert!(ran.unwrap().status.success(), "{line}");
+    }
+    let file = |name| dir.path().join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.crt"), file("server.crt"), file("server.key"));
+    let node = Daemon::server(&format!(
+        "cluster-enabled yes\ntls-port {port}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {ca}"
+    ));
+    assert_eq!(node.text("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    wait_until("the node serves", || {
+        node.text("CLUSTER INFO").contains("cluster_state:ok")
+    });
+    let address = format!("127.0.0.1:{port}");
+    let instead = [
+        ("ca.crt", ca.as_str()),
+        ("client.crt", &cert),
+        ("client.key", &key),
+        ("127.0.0.1:6379", &address),
+    ];
+    for line in tools {
         runs(&line, &instead, "");
     }
 }
