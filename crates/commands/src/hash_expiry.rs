@@ -335,8 +335,8 @@ impl Options {
         args: Args<'a>,
         fields_at: usize,
         name: &'static str,
+        sets: bool,
     ) -> Result<(Self, Option<Deadline<'a>>), Error> {
-        let sets = name == "hsetex";
         let mut reader = Reader::from(args.get(..fields_at).unwrap_or_default(), 2);
         let mut options = Self {
             fate: Fate::Unsaid,
@@ -467,14 +467,14 @@ fn fate_event(fate: Fate, past: bool) -> &'static str {
     }
 }
 
-/// The parts of HGETEX and HSETEX.
+/// The parts of HGETEX, which names fields, and HSETEX, which names fields and values.
 fn parts<'a>(
     args: Args<'a>,
     name: &'static str,
     width: usize,
 ) -> Result<(Options, Option<Deadline<'a>>, Args<'a>), Error> {
     let fields_at = fields_at(args, 1)?;
-    let (options, deadline) = Options::read(args, fields_at, name)?;
+    let (options, deadline) = Options::read(args, fields_at, name, width == 2)?;
     Ok((options, deadline, counted(args, fields_at + 1, width)?))
 }
 

@@ -1,7 +1,7 @@
 //! Reading the append-only file back: its commands are run by a client that is no connection. Opening and cutting the file is the
 //! shell's, as is giving other clients a turn between two steps.
 
-use commands::{Error, Flags, Traits, args};
+use commands::{Error, Flags, Traits};
 use rdb::{Input, LoadOptions, Loader, Progress};
 
 use crate::dispatch::{unknown_command, wrong_arity};
@@ -162,16 +162,6 @@ impl Engine {
         result
     }
 
-    fn replay_one(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
-        match *args {
-            // From 4.0 on HSET takes many fields.
-            [hset, ref rest @ ..] if rest.len() > 3 && args::is(hset, "HSET") => {
-                self.replay_known(id, &[&[&b"HMSET"[..]], rest].concat())
-            }
-            _ => self.replay_known(id, args),
-        }
-    }
-
     /// The command of these words.
     fn known(&self, args: &[&[u8]]) -> Result<Entry, Error> {
         let entry = self.index.find(args[0]);
@@ -184,7 +174,7 @@ impl Engine {
         }
     }
 
-    fn replay_known(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
+    fn replay_one(&mut self, id: ClientId, args: &[&[u8]]) -> Result<(), ReplayError> {
         let entry = self.known(args).map_err(|error| {
             let line = error.line();
             let line = line.strip_prefix(b"ERR ").unwrap_or(&line);
