@@ -213,13 +213,16 @@ fn every_fuzz_target_is_built_and_described() {
     assert!(targets.is_superset(&stems(&root().join("fuzz/dictionaries"))));
 }
 
-/// The text of a source file without its comments and its tests.
+/// The text of a source file without its comments and its tests, which stand at its end.
 fn code(path: &Path) -> String {
     let text = read(path);
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let lines = text
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or_default());
+    let tests = |at: &usize| {
+        let module = text[*at..].lines().nth(1).unwrap_or_default();
+        module.contains("mod ") && module.ends_with('{')
+    };
+    let mut marks = text.match_indices("#[cfg(test)]").map(|(at, _)| at);
+    let lines = text[..marks.find(tests).unwrap_or(text.len())].lines();
+    let lines = lines.map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join(" ")
 }
 
@@ -250,17 +253,22 @@ fn written_out(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// Paths in the code: those of its use declarations, and others that start in the crate or in the module above.
-fn paths_in(code: &str) -> Vec<String> {
-    let word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+/// The paths of all use declarations.
+fn used(code: &str) -> Vec<String> {
     let uses = code.split("use ").skip(1);
     let uses = uses
         .filter_map(|rest| rest.split_once(';'))
         .map(|(tree, _)| tree);
-    let mut paths: Vec<String> = uses.flat_map(written_out).collect();
+    uses.flat_map(written_out).collect()
+}
+
+/// Paths in the code: those of its use declarations, and others that start in the crate or in the module above.
+fn paths_in(code: &str) -> Vec<String> {
+    let word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let mut paths = used(code);
     for start in ["crate::", "super::"] {
         let others = code.split(start).skip(1);
-        paths.extend(others.map(|rest| {
+        paths.extend(others.filter(|rest| rest.starts_with(word)).map(|rest| {
             let end = rest.find(|letter| !word(letter)).unwrap_or(rest.len());
             format!("{start}{}", &rest[..end])
         }));
@@ -268,55 +276,114 @@ fn paths_in(code: &str) -> Vec<String> {
     paths
 }
 
-/// The modules of a crate that have a file, and the files that each names.
-fn imports(sources_of: &Path) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
-    let files = sources(sources_of);
-    let module = |path: &PathBuf| -> Vec<String> {
+/// A module, as the words of its path; the crate itself has none.
+type Module = Vec<String>;
+
+/// The names that each file of a crate takes into use or hands on, and the paths that they stand for.
+type Names = BTreeMap<Module, BTreeMap<String, String>>;
+
+/// The names of a file, by what its use declarations call them.
+fn names(code: &str) -> BTreeMap<String, String> {
+    let named = used(code).into_iter().map(|path| {
+        let path = path.trim_end_matches("::self");
+        let (path, name) = path.split_once(" as ").unwrap_or((path, path));
+        let name = name.rsplit("::").next().unwrap_or(name);
+        (name.trim().to_owned(), path.trim().to_owned())
+    });
+    named.collect()
+}
+
+/// The file that defines what a path in another one means; none if that is another crate's. What a file only hands on is looked for
+/// where it has it from.
+fn file_of(names: &Names, own: &Module, path: &str) -> Option<Module> {
+    let words: Vec<&str> = path.split("::").map(str::trim).collect();
+    let (mut at, mut known) = (own.clone(), true);
+    for (place, word) in words.iter().enumerate() {
+        match *word {
+            "crate" => at.clear(),
+            "super" => drop(at.pop()),
+            "self" => {}
+            word => {
+                let child = [at.as_slice(), &[word.to_owned()]].concat();
+                if names.contains_key(&child) {
+                    at = child;
+                    continue;
+                }
+                known &= place > 0;
+                let Some(from) = names.get(&at)?.get(word) else {
+                    return known.then_some(at);
+                };
+                // `use rand::rand`: a name that stands for itself is another crate's.
+                let (first, _) = from.split_once("::").unwrap_or((from, ""));
+                let rest = [&[from.as_str()], &words[place + 1..]].concat();
+                return (first != word).then(|| file_of(names, &at, &rest.join("::")))?;
+            }
+        }
+    }
+    Some(at)
+}
+
+/// The files of a crate, and those that each imports.
+fn imports(sources_of: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
+    let module = |path: &PathBuf| -> Module {
         let path = path
             .strip_prefix(sources_of)
             .expect("below")
             .with_extension("");
-        let mut words: Vec<String> = path
+        let mut words: Module = path
             .iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
         words.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
         words
     };
-    let known: BTreeSet<Vec<String>> = files.iter().map(module).collect();
-    let of = |file: &PathBuf| {
-        let own = module(file);
-        let named = paths_in(&code(file)).into_iter().filter_map(|path| {
-            let mut words: Vec<&str> = path.split("::").map(str::trim).collect();
-            let mut at = own.clone();
-            match *words.first()? {
-                "crate" => {
-                    at.clear();
-                    words.remove(0);
-                }
-                "super" => {
-                    while words.first() == Some(&"super") {
-                        at.pop();
-                        words.remove(0);
-                    }
-                }
-                "self" => drop(words.remove(0)),
-                first => {
-                    at.push(first.to_owned());
-                    known.contains(&at).then_some(())?;
-                    words.remove(0);
-                }
-            }
-            at.extend(words.into_iter().map(str::to_owned));
-            while !known.contains(&at) {
-                at.pop()?;
-            }
-            // What the crate hands out by its own name is not looked for.
-            (!at.is_empty() && at != own).then_some(at)
-        });
-        (own.clone(), named.collect())
+    let files = sources(sources_of).into_iter();
+    let codes: BTreeMap<Module, String> = files
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| (module(&path), code(&path)))
+        .collect();
+    let names: Names = codes
+        .iter()
+        .map(|(own, code)| (own.clone(), names(code)))
+        .collect();
+    let of = |(own, code): (&Module, &String)| {
+        let named = paths_in(code).into_iter();
+        let named = named.filter_map(|path| file_of(&names, own, &path));
+        let others = named.filter(|at| at != own && names.contains_key(at));
+        (own.clone(), others.collect())
     };
-    files.iter().map(of).collect()
+    codes.iter().map(of).collect()
+}
+
+/// The files that can be reached along imports.
+fn reached<'a>(
+    imports: &'a BTreeMap<Module, BTreeSet<Module>>,
+    from: &'a Module,
+) -> BTreeSet<&'a Module> {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(at) = next.pop() {
+        next.extend(imports[at].iter().filter(|to| seen.insert(*to)));
+    }
+    seen
+}
+
+/// The longest circle that goes on from this way and meets no file twice.
+fn longest(
+    imports: &BTreeMap<Module, BTreeSet<Module>>,
+    among: &BTreeSet<&Module>,
+    way: &[Module],
+) -> Vec<Module> {
+    let next = way.last().map(|last| imports[last].iter());
+    let circles = next.into_iter().flatten().map(|to| {
+        if *to == way[0] {
+            way.to_vec()
+        } else if !among.contains(to) || way.contains(to) {
+            Vec::new()
+        } else {
+            longest(imports, among, &[way, std::slice::from_ref(to)].concat())
+        }
+    });
+    circles.max_by_key(Vec::len).unwrap_or_default()
 }
 
 #[test]
@@ -327,24 +394,49 @@ fn no_circle_of_imports_has_more_than_three_files() {
             let folder = entry.expect("an entry").path();
             let imports = imports(&folder.join("src"));
             crates += 1;
-            let reached = |from: &Vec<String>| {
-                let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
-                while let Some(at) = next.pop() {
-                    for to in imports.get(at).into_iter().flatten() {
-                        if seen.insert(to) {
-                            next.push(to);
-                        }
-                    }
-                }
-                seen
-            };
-            let all: BTreeMap<_, _> = imports.keys().map(|file| (file, reached(file))).collect();
+            let all: BTreeMap<_, _> = imports
+                .keys()
+                .map(|file| (file, reached(&imports, file)))
+                .collect();
             for (file, reached) in &all {
-                let circle = reached.iter().filter(|other| all[**other].contains(file));
-                let circle: Vec<String> = circle.map(|words| words.join("/")).collect();
+                let back = reached.iter().filter(|other| all[*other].contains(file));
+                let circle = longest(&imports, &back.copied().collect(), &[(*file).clone()]);
+                let circle: Vec<String> = circle.iter().map(|words| words.join("/")).collect();
                 assert!(circle.len() <= 3, "{}: {circle:?}", folder.display());
             }
         }
     }
     assert!(crates > 20, "the crates were found");
+}
+
+#[test]
+fn a_name_that_is_handed_on_is_an_import_of_the_file_that_defines_it() {
+    let module = |path: &str| path.split_terminator('/').map(str::to_owned).collect();
+    let files = [
+        ("", "mod a; mod b; pub use b::{c::Deep, One as Two};"),
+        ("a", "use bytes::bytes; use crate::Deep;"),
+        ("b", "pub mod c; pub use c::One; pub use hash_slot::Slot;"),
+        ("b/c", ""),
+    ];
+    let names: Names = files
+        .iter()
+        .map(|(file, code)| (module(file), names(code)))
+        .collect();
+    for (path, file) in [
+        ("crate::Two", Some("b/c")),
+        ("crate::Deep::new", Some("b/c")),
+        ("Deep::new", Some("b/c")),
+        ("super::b::One", Some("b/c")),
+        ("crate::b::own", Some("b")),
+        ("crate::own", Some("")),
+        ("crate::b::Slot", None),
+        ("bytes::Bytes", None),
+        ("std::fmt", None),
+    ] {
+        assert_eq!(
+            file_of(&names, &module("a"), path),
+            file.map(module),
+            "{path}"
+        );
+    }
 }

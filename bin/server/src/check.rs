@@ -10,10 +10,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aof::{CheckReport, CheckedFile, Manifest, PartFile, PartKind, Verdict};
-use daemon::reason;
+use daemon::{fail, reason, say};
 use rdb::check::{Report, StatsFormat};
-
-use crate::{fail, say};
 
 /// Which tool is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@
 //! | files | `dump`, `load`, `append_only`, `replay`, `manifests`, `check`, `config` |
 //! | children that save | `fork`, `pace`, `gathered`, `progress`, `sched`, `handlers` |
 //! | trouble | `watchdog`, `crash`, `stack` |
-//! | the start | `main`, `daemonise`, `title` |
+//! | the start | `main`, `daemonise`, `again`, `title` |
 
 mod admin;
 mod admins;
+mod again;
 mod append_only;
 mod bus;
 mod check;
@@ -61,10 +62,9 @@ mod watchdog;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use conf::{Invocation, ServerConfig};
@@ -96,31 +96,8 @@ Usage: server [file | -] [--directive value …]
   server sentinel.conf --sentinel             hands over to the sentinel beside it
 ";
 
-/// The folder that the program was started in: names of files among its words are relative to it.
-static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
-/// The words of the command line, before the process gave itself a title in their place.
-static STARTED_WITH: OnceLock<Vec<OsString>> = OnceLock::new();
-
-/// Starts the program again in the place of this process, with the same words; why it could not.
-fn start_again() -> std::io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
-    let mut words = STARTED_WITH.get().into_iter().flatten();
-    let mut command = std::process::Command::new(program);
-    if let Some(name) = words.next() {
-        command.arg0(name);
-    }
-    if let Some(folder) = STARTED_IN.get() {
-        command.current_dir(folder);
-    }
-    command.args(words).exec()
-}
-
 fn main() -> ExitCode {
-    let _ = STARTED_WITH.set(std::env::args_os().collect());
-    let _ = STARTED_IN.set(std::env::current_dir().unwrap_or_default());
+    again::remember();
     let arguments: Vec<Vec<u8>> = std::env::args_os().map(OsString::into_vec).collect();
     let (program, arguments) = arguments
         .split_first()

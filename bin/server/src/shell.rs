@@ -288,7 +288,7 @@ impl Shell {
         if let Some(delay) = self.restart.get().filter(|_| code == 0) {
             std::thread::sleep(delay);
             // It only comes back where it could not.
-            let error = crate::start_again();
+            let error = crate::again::start();
             tracing::warn!("Cannot start again: {}", reason(&error));
         }
         std::process::exit(code);

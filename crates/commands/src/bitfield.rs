@@ -4,7 +4,7 @@ use store::{Value, ValueMut};
 
 use crate::args::{Reader, int, is};
 use crate::bits::empty_raw;
-use crate::string::MAX_STRING_BYTES;
+use crate::context::MAX_STRING_BYTES;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
 /// The type of an integer: `i5`, `u8`.

@@ -7,6 +7,9 @@ use store::{Keyspace, Limits, StrNew};
 
 use crate::{Awaited, Block, Effects, Error, Rng};
 
+/// The longest string, bytes.
+pub(crate) const MAX_STRING_BYTES: usize = 512 * 1024 * 1024;
+
 /// Keys of one command that are brought to the cache at a time.
 const PREFETCH_WINDOW: usize = 16;
 
@@ -42,7 +45,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            string_bytes: crate::string::MAX_STRING_BYTES,
+            string_bytes: MAX_STRING_BYTES,
             hll_sparse_max_bytes: 3000,
             compress: true,
             trust: Trust::default(),
@@ -91,7 +94,7 @@ impl Ctx<'_> {
     /// The longest string that the command may make, bytes. Who applies what others have done takes it as it is.
     pub(crate) fn longest_string(&self) -> usize {
         if self.replaying {
-            crate::string::MAX_STRING_BYTES
+            MAX_STRING_BYTES
         } else {
             self.settings.string_bytes
         }

@@ -11,7 +11,7 @@ use crate::context::removal;
 use crate::{Args, Ctx, Done, Error, EventClass, Rng};
 
 /// The most bytes that SRANDMEMBER with repetitions may answer: what one string may have.
-pub(crate) const MAX_REPLY_BYTES: usize = crate::string::MAX_STRING_BYTES;
+pub(crate) const MAX_REPLY_BYTES: usize = crate::context::MAX_STRING_BYTES;
 /// The shortest bulk string on the wire: `$0\r\n\r\n`.
 const MIN_BULK_BYTES: u64 = 6;
 /// For a count that nobody can be answered.

@@ -9,9 +9,6 @@ use crate::args::{self, Reader, int};
 use crate::condition::Condition;
 use crate::{Args, Ctx, Done, Error, EventClass};
 
-/// The longest string, bytes.
-pub(crate) const MAX_STRING_BYTES: usize = 512 * 1024 * 1024;
-
 /// Whether a string may have this length, where the longest one has `most` bytes.
 pub(crate) fn check_length(bytes: Option<usize>, most: usize) -> Result<usize, Error> {
     bytes.filter(|bytes| *bytes <= most).ok_or(Error::text(

@@ -25,12 +25,14 @@ mod hash;
 mod int;
 mod keys;
 mod keyspace;
+mod kind;
 mod limits;
 mod list;
 mod packed;
 mod set;
 mod slots;
 mod stream;
+mod string;
 pub mod table;
 mod thin;
 mod tracker;
@@ -40,9 +42,11 @@ mod zset;
 pub use aligned::Aligned;
 pub use clock::{Clock, ExpiryMode, Notes, Usage};
 pub use db::{Db, ExpiredFields, Noted, Prefetched, Sample};
-pub use hash::{FieldTime, Hash, HashBuilder, HashMut, HashRef};
+pub use hash::in_entry::HashMut;
+pub use hash::{FieldTime, Hash, HashBuilder, HashRef};
 pub use hash_slot::{SLOT_COUNT, key_slot, slot_tag};
 pub use keyspace::Keyspace;
+pub use kind::{Encoding, Type};
 pub use limits::Limits;
 pub use list::{List, Part, Taken};
 pub use set::{Elem, Set, SetBuilder};
@@ -50,6 +54,7 @@ pub use stream::{
     Consumer, ConsumerId, Group, Keep, Pending, PendingIds, PendingRange, Refused, Stream,
     StreamEntry, StreamFields, StreamId, StreamRange, StreamRangeBack, Trim, Trimmed,
 };
+pub use string::{Str, StrNew};
 pub use table::{order_mark, set_hash_seed};
-pub use value::{Encoding, Owned, Str, StrMut, StrNew, Type, Value, ValueMut};
+pub use value::{Owned, StrMut, Value, ValueMut};
 pub use zset::{Insert, LexBound, ScoreBound, Zset, ZsetBuilder};

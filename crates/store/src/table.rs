@@ -22,6 +22,7 @@
 
 mod directory;
 mod iter;
+mod place;
 pub(crate) mod segment;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ use siphasher::sip::SipHasher13;
 
 use directory::Directory;
 pub use iter::Iter;
+pub(crate) use place::below;
+use place::{end_of, nth_marked, one_of, prefix_of};
 pub(crate) use segment::prefetch;
 use segment::{Found, Segment};
 pub(crate) use waiting::Waiting;
@@ -1019,56 +1022,7 @@ fn cursor_of(position: u64) -> u64 {
     position >> 16
 }
 
-/// The number made by the top `depth` bits.
-#[inline]
-fn prefix_of(hash: u64, depth: u32) -> u64 {
-    hash.checked_shr(64 - depth).unwrap_or(0)
-}
-
-/// The first hash behind those with this prefix, unless they are the last.
-#[inline]
-fn end_of(prefix: u64, depth: u32) -> Option<u64> {
-    let next = (prefix + 1).checked_shl(64 - depth)?;
-    (next != 0).then_some(next)
-}
-
 /// The tag in a table of one segment.
 fn tag_of_small(hash: u64) -> u16 {
     (hash >> 48) as u16
-}
-
-/// Maps a uniform number onto `0..limit`.
-#[inline]
-pub(crate) fn below(random: u64, limit: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, reason = "less than `limit`")]
-    let number = ((u128::from(random) * limit as u128) >> 64) as usize;
-    number
-}
-
-/// An item's place.
-type At = (Segment, usize);
-
-/// One of a segment's items, evenly.
-fn one_of(segment: Segment, random: &mut dyn FnMut() -> u64) -> Option<At> {
-    // Half of the slots are occupied, so a few trials do, unless the source of numbers is bad.
-    for _ in 0..64 {
-        let index = below(random(), segment.slots());
-        if !segment.at(index).is_vacant() {
-            return Some((segment, index));
-        }
-    }
-    nth(segment, 0, |word| !word.is_vacant())
-}
-
-/// The marked item with this rank in a segment.
-fn nth_marked(segment: Segment, rank: usize) -> Option<At> {
-    nth(segment, rank, Word::is_marked)
-}
-
-/// The item with this rank among those for which `is` holds.
-fn nth(segment: Segment, rank: usize, is: impl Fn(Word) -> bool) -> Option<At> {
-    (0..segment.slots())
-        .filter(|&index| is(segment.at(index)))
-        .nth(rank)
-        .map(|index| (segment, index))
 }

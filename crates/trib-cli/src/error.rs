@@ -1,5 +1,6 @@
 //! What can go wrong, as the one line (or, for plans, the few) that the user gets to see.
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,6 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::plan::PlanError;
-use crate::snapshot::ParseNodesError;
 
 /// Why a verb ended early. The text is the line to print; the exit status is 1.
 #[derive(Debug, Error)]
@@ -144,7 +144,7 @@ impl Error {
     }
 
     /// A reply that does not fit.
-    pub(crate) fn bad_nodes(address: &str, error: &ParseNodesError) -> Self {
+    pub(crate) fn bad_nodes(address: &str, error: &impl Display) -> Self {
         Self::BadReply {
             address: address.to_owned(),
             problem: error.to_string(),

@@ -6,6 +6,7 @@
 mod apply;
 mod balance;
 mod create;
+mod error;
 mod fix;
 mod rebalance;
 mod reshard;
@@ -14,7 +15,8 @@ mod step;
 pub use apply::{ApplyPlan, DescribedNode, Description, apply};
 pub use balance::{SlotLoads, rebalance_by};
 pub use create::{CreatePlan, create};
+pub use error::PlanError;
 pub use fix::{SlotKeys, fix_coverage, fix_open_slots, fix_strays};
 pub use rebalance::{Rebalance, RebalanceOptions, Shift, rebalance};
 pub use reshard::{drain, reshard};
-pub use step::{Condition, Move, MoveMode, PlanError, Step};
+pub use step::{Condition, Move, MoveMode, Step};

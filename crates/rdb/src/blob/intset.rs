@@ -1,6 +1,6 @@
 //! Intsets: `width:u32 count:u32 integer*`, little endian, each integer of the same width, rising.
 
-use super::{Fault, little_endian};
+use super::pack::{Fault, little_endian};
 use crate::decode::Str;
 
 const HEADER: usize = 8;

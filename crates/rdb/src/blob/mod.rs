@@ -4,22 +4,15 @@
 
 pub(crate) mod intset;
 pub(crate) mod listpack;
+mod pack;
 pub(crate) mod ziplist;
 mod zipmap;
 
+use pack::END;
+pub(crate) use pack::Fault;
+pub use pack::Pack;
+
 use crate::decode::Str;
-
-/// A compact form being written.
-pub trait Pack {
-    /// Appends a string; as an integer where its bytes are one's shortest decimal form.
-    fn push(&mut self, text: &[u8]);
-
-    /// Appends a score, in the text that Redis gives it.
-    fn push_score(&mut self, score: f64);
-}
-
-/// A rule of a compact form that is broken.
-pub(crate) type Fault = &'static str;
 
 /// Which compact form a string is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +63,6 @@ impl Cursor {
         };
         blob.get(at).is_none_or(|&byte| byte == END)
     }
-}
-
-/// The end mark of all forms that have one.
-const END: u8 = 255;
-
-/// A number of `N` bytes, lowest first, at `at`.
-fn little_endian<const N: usize>(blob: &[u8], at: usize) -> Option<[u8; N]> {
-    blob.get(at..)?.first_chunk().copied()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use resp::number::{DoubleBuffer, parse_i64};
 
-use super::{END, Fault, Pack, little_endian};
+use super::pack::{END, Fault, Pack, little_endian};
 use crate::decode::Str;
 
 const HEADER: usize = 10;

@@ -1,6 +1,6 @@
 //! Zipmaps, in which Redis before 2.6 kept small hashes: `count:u8 (len field len free:u8 value unused{free})* 0xff`.
 
-use super::{END, Fault};
+use super::pack::{END, Fault};
 use crate::decode::Str;
 
 /// Marks a length in four more bytes, and as a count: walk.

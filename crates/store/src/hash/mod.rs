@@ -7,7 +7,7 @@
 
 mod compact;
 mod fields;
-mod in_entry;
+pub(crate) mod in_entry;
 mod timed;
 
 use std::fmt;
@@ -19,7 +19,6 @@ use crate::table::{self, Table, Waiting};
 use crate::thin::Thin;
 use crate::{Encoding, Limits};
 use compact::{Edit, Pairs};
-pub use in_entry::HashMut;
 pub(crate) use timed::Timed;
 use timed::{Before, TimedIter, Until};
 

@@ -1,8 +1,8 @@
 //! The directory of a table of several segments: segments by the top bits of the hash.
 
+use super::place::{At, below, end_of, nth, nth_marked, prefix_of};
 use super::segment::{SLOTS_MAX, Segment};
 use super::word::Word;
-use super::{At, below, nth, nth_marked, prefix_of};
 
 /// Directory places never outnumber items divided by this: hashes that are all alike must not make it huge.
 const ITEMS_PER_PLACE: usize = (SLOTS_MAX + 1) / 32;
@@ -245,7 +245,7 @@ impl Directory {
                 return nth_marked(segment, rank);
             }
             rank -= segment.marked();
-            position = super::end_of(prefix, segment.depth())?;
+            position = end_of(prefix, segment.depth())?;
         }
     }
 
@@ -254,7 +254,7 @@ impl Directory {
         std::iter::from_fn(move || {
             let at = position?;
             let segment = self.segment(at);
-            position = super::end_of(prefix_of(at, segment.depth()), segment.depth());
+            position = end_of(prefix_of(at, segment.depth()), segment.depth());
             Some(segment)
         })
     }

@@ -1,7 +1,8 @@
 //! All items of a table in hash order.
 
+use super::place::end_of;
 use super::segment::{self, Segment};
-use super::{Item, Table, end_of};
+use super::{Item, Table};
 
 /// How many slots ahead an item's block is brought to the cache.
 const AHEAD: usize = 8;

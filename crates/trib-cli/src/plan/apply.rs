@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::Value;
 
 use super::create::create;
+use super::error::PlanError;
 use super::rebalance::{Rebalance, RebalanceOptions, rebalance};
-use super::step::{Condition, MoveMode, PlanError, Step};
+use super::step::{Condition, MoveMode, Step};
 use crate::Address;
 use crate::snapshot::{Node, NodeId, Snapshot};
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::error::PlanError;
 use super::rebalance::{RebalanceOptions, Shift};
-use super::step::{Move, PlanError};
+use super::step::Move;
 use crate::Slot;
 use crate::snapshot::{Node, NodeId, Snapshot};
 

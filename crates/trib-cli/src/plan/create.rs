@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::step::{Condition, PlanError, Step};
+use super::error::PlanError;
+use super::step::{Condition, Step};
 use crate::snapshot::{Node, NodeId, Snapshot};
 use crate::{SLOT_COUNT, SlotSet};
 

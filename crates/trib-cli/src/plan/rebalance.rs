@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::step::{Move, PlanError};
+use super::error::PlanError;
+use super::step::Move;
 use crate::SLOT_COUNT;
 use crate::snapshot::{NodeId, Snapshot};
 

@@ -1,7 +1,8 @@
 //! Which slots go when a number of them shall move to one node.
 
+use super::error::PlanError;
 use super::rebalance::Shift;
-use super::step::{Move, PlanError};
+use super::step::Move;
 use crate::Slot;
 use crate::snapshot::{Node, NodeId, Snapshot};
 
