@@ -160,7 +160,7 @@ pub(crate) fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => reply_nothing(ctx.reply),
         Some(Value::Hash(hash)) => {
-            let options = Options::parse(&args[3..], Extra::NamesOnly("NOVALUES"))?;
+            let options = Options::parse(&args[3..], Extra::Values)?;
             reply_scan(ctx.reply, |elements| {
                 hash.scan(cursor, options.count, |field, value| {
                     if options.matches(field) {
@@ -183,7 +183,7 @@ pub(crate) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Done {
     match ctx.keyspace.db(ctx.db).read(args[1]) {
         None => reply_nothing(ctx.reply),
         Some(Value::Zset(zset)) => {
-            let options = Options::parse(&args[3..], Extra::NamesOnly("NOSCORES"))?;
+            let options = Options::parse(&args[3..], Extra::Scores)?;
             reply_scan(ctx.reply, |elements| {
                 zset.scan(cursor, options.count, |member, score| {
                     if options.matches(member) {
@@ -230,8 +230,10 @@ enum Extra {
     Type,
     /// TYPE and SLOT
     Slot,
-    /// A word that leaves the values out.
-    NamesOnly(&'static str),
+    /// NOVALUES
+    Values,
+    /// NOSCORES
+    Scores,
 }
 
 struct Options<'a> {
@@ -297,8 +299,16 @@ impl<'a> Options<'a> {
                 let slot = u16::try_from(reader.int().unwrap_or(-1)).ok();
                 let slot = slot.filter(|slot| *slot < store::SLOT_COUNT);
                 options.slot = Some(slot.ok_or(Error::text("ERR Invalid or out of range slot"))?);
-            } else if matches!(extra, Extra::NamesOnly(word) if reader.takes(word)) {
+            } else if reader.takes("NOVALUES") {
                 options.names_only = true;
+                (extra == Extra::Values)
+                    .then_some(())
+                    .ok_or(Error::text("ERR NOVALUES option can only be used in HSCAN"))?;
+            } else if reader.takes("NOSCORES") {
+                options.names_only = true;
+                (extra == Extra::Scores)
+                    .then_some(())
+                    .ok_or(Error::text("ERR NOSCORES option can only be used in ZSCAN"))?;
             } else {
                 return Err(Error::Syntax);
             }

@@ -36,6 +36,20 @@ fn options_and_cursors_are_checked() {
         ),
         ("SCAN 0 COUNT", "ERR syntax error"),
         ("SCAN 0 FOO 1", "ERR syntax error"),
+        (
+            "SCAN 0 NOVALUES",
+            "ERR NOVALUES option can only be used in HSCAN",
+        ),
+        ("ZADD z 1 a", "1"),
+        (
+            "ZSCAN z 0 NOVALUES",
+            "ERR NOVALUES option can only be used in HSCAN",
+        ),
+        ("ZSCAN z 0 NOSCORES", r#"["0" ["a"]]"#),
+        (
+            "SCAN 0 NOSCORES",
+            "ERR NOSCORES option can only be used in ZSCAN",
+        ),
         ("SSCAN none x", "ERR invalid cursor"),
         ("SSCAN none 0 FOO", r#"["0" []]"#),
         ("SET k v", "OK"),
