@@ -131,7 +131,13 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, may_write: bool) -> Done {
         let (answer, new) = match operation.action {
             Action::Get => (Some(old), None),
             Action::Set(value) => {
-                let new = operation.overflow.fit(value.into(), width);
+                // To an unsigned integer a negative number is one that is too high.
+                let value = if width.signed {
+                    value.into()
+                } else {
+                    value.cast_unsigned().into()
+                };
+                let new = operation.overflow.fit(value, width);
                 (new.map(|_| old), new)
             }
             Action::Add(increment) => {
@@ -181,7 +187,7 @@ fn operations(args: Args<'_>, may_write: bool, most: usize) -> Result<Vec<Operat
     let mut all = Vec::new();
     let mut overflow = Overflow::Wrap;
     while !reader.is_empty() {
-        if may_write && reader.takes_with("OVERFLOW", 1) {
+        if reader.takes_with("OVERFLOW", 1) {
             overflow = match reader.word()? {
                 word if is(word, "WRAP") => Overflow::Wrap,
                 word if is(word, "SAT") => Overflow::Saturate,
@@ -210,17 +216,18 @@ fn operations(args: Args<'_>, may_write: bool, most: usize) -> Result<Vec<Operat
         if kind > 0 && offset + width.bits as usize > MAX_STRING_BYTES * 8 {
             return Err(OUT_OF_RANGE);
         }
-        if kind > 0 && !may_write {
-            return Err(Error::text(
-                "ERR BITFIELD_RO only supports the GET subcommand",
-            ));
-        }
         all.push(Operation {
             width,
             offset,
             action,
             overflow,
         });
+    }
+    let writes = |operation: &Operation| !matches!(operation.action, Action::Get);
+    if !may_write && all.iter().any(writes) {
+        return Err(Error::text(
+            "ERR BITFIELD_RO only supports the GET subcommand",
+        ));
     }
     Ok(all)
 }

@@ -136,7 +136,18 @@ fn integers_within_a_string() {
         ("BITFIELD f OVERFLOW SAT INCRBY u8 0 300", "[255]"),
         ("BITFIELD f OVERFLOW FAIL INCRBY u8 0 1", "[nil]"),
         ("BITFIELD f SET u8 #1 7 GET u16 0", "[0 65287]"),
+        (
+            "BITFIELD s OVERFLOW SAT SET u8 0 -1 SET i8 8 -300 GET u8 0 GET i8 8",
+            "[0 0 255 -128]",
+        ),
+        ("BITFIELD s OVERFLOW FAIL SET u8 0 -1", "[nil]"),
+        ("BITFIELD s SET u8 0 -2 GET u8 0", "[255 254]"),
         ("BITFIELD_RO f GET u8 8", "[7]"),
+        ("BITFIELD_RO f OVERFLOW SAT GET u8 8", "[7]"),
+        (
+            "BITFIELD_RO f SET u8 0 1 OVERFLOW FOO",
+            "ERR Invalid OVERFLOW type specified",
+        ),
         (
             "BITFIELD_RO f SET u8 0 1",
             "ERR BITFIELD_RO only supports the GET subcommand",
