@@ -244,7 +244,6 @@ pub(super) static ROWS: &[Row<DataFn>] = &[
             key("RO access", index(1), range(0, 1, 0)),
             key("RO access", Begin::Unknown, Find::Unknown),
         ])
-        .key_finder(sort_keys)
         .args(
             "key:key0 by-pattern/pattern:pattern1=BY? limit=LIMIT(offset:int \
                 count:int)? get-pattern/pattern:pattern1=GET?*+ order{asc:token=ASC \

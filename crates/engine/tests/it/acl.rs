@@ -442,3 +442,16 @@ fn set_reads_where_it_answers_the_value() {
     let keys = admin(&mut server, "COMMAND GETKEYSANDFLAGS SET k w IFEQ v");
     assert_eq!(keys, "*1\r\n*2\r\n$1\r\nk\r\n*2\r\n+OW\r\n+update\r\n");
 }
+
+#[test]
+fn sort_ro_has_no_destination() {
+    let mut server = server_with("+sort_ro %R~k");
+    assert_eq!(
+        admin(&mut server, "COMMAND GETKEYS SORT_RO k STORE d"),
+        "*1\r\n$1\r\nk\r\n"
+    );
+    assert_eq!(
+        run(&mut server, "SORT_RO k STORE d"),
+        "-ERR syntax error\r\n"
+    );
+}
