@@ -158,7 +158,9 @@ fn switch(engine: &mut Engine, word: &[u8], args: Args<'_>) -> Option<Done> {
             let micros = u64::try_from(micros).unwrap_or(0);
             engine.journal.append_only.flush_sleep = Duration::from_micros(micros);
         }
-        (b"replybuffer", [_, _, what, value]) => return Some(reply_buffers(what, value)),
+        (b"replybuffer", [_, verb, what, value]) => {
+            return Some(reply_buffers(verb, what, value));
+        }
         (b"set-skip-checksum-validation", [_, _, on]) => {
             engine.shard.settings.trust.any_checksum = is_on(on);
         }
@@ -275,7 +277,7 @@ fn is_on(word: &[u8]) -> bool {
 }
 
 /// DEBUG REPLYBUFFER PEAK-RESET-TIME|RESIZING: no client has a buffer of replies that grows and shrinks by its use.
-fn reply_buffers(what: &[u8], value: &[u8]) -> Done {
+fn reply_buffers(verb: &[u8], what: &[u8], value: &[u8]) -> Done {
     let never_or_reset = args::is(value, "NEVER") || args::is(value, "RESET");
     if args::is(what, "PEAK-RESET-TIME") {
         return if never_or_reset {
@@ -287,7 +289,7 @@ fn reply_buffers(what: &[u8], value: &[u8]) -> Done {
     if args::is(what, "RESIZING") {
         return Ok(());
     }
-    Err(Error::subcommand("DEBUG", what))
+    Err(Error::subcommand("DEBUG", verb))
 }
 
 /// DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]
@@ -464,18 +466,17 @@ fn populate(
     size: Option<&[u8]>,
 ) -> Done {
     const MOST_BYTES: usize = 512 << 20;
-    let count = args::int(count)?;
-    let size = match size.map(args::int).transpose()? {
-        None => None,
-        Some(size) => Some(
-            usize::try_from(size)
-                .ok()
-                .filter(|size| *size <= MOST_BYTES)
-                .ok_or(Error::text("ERR value is out of range"))?,
-        ),
+    let positive = |word: &[u8]| {
+        let number = usize::try_from(args::int(word).unwrap_or(-1));
+        number.map_err(|_| Error::text("ERR value is out of range, must be positive"))
     };
+    let count = positive(count)?;
+    let size = size.map(positive).transpose()?;
+    if size.is_some_and(|size| size > MOST_BYTES) {
+        return Err(Error::text("ERR value is out of range"));
+    }
     let db = engine.shard.keyspace.db(engine.sessions.clients[id].db);
-    for number in 0..count.max(0) {
+    for number in 0..count {
         let number = number.to_string();
         let key = [prefix, b":", number.as_bytes()].concat();
         if !db.exists(&key) {

@@ -62,8 +62,16 @@ fn populate_cuts_or_fills_values_to_a_size() {
         assert_eq!(server.run(a, &line), "+OK\r\n");
         assert_eq!(server.run(a, &["GET", &format!("{prefix}:0")]), value);
     }
-    let beyond = ["DEBUG", "POPULATE", "1", "p", "-1"];
-    assert_eq!(server.run(a, &beyond), "-ERR value is out of range\r\n");
+    for beyond in [["-1", "p", "1"], ["x", "p", "1"], ["1", "p", "-1"]] {
+        assert_eq!(
+            server.run(a, &[&["DEBUG", "POPULATE"], &beyond[..]].concat()),
+            "-ERR value is out of range, must be positive\r\n"
+        );
+    }
+    assert_eq!(
+        server.run(a, &["DEBUG", "REPLYBUFFER", "x", "y"]),
+        "-ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP.\r\n"
+    );
 }
 
 #[test]
