@@ -122,3 +122,25 @@ fn what_is_propagated_is_absolute() {
         "dirty 1, touched h, hash hexpired h, generic del h, as HDEL h a"
     );
 }
+
+#[test]
+fn few_fields_are_shown_in_the_order_in_which_they_came() {
+    Server::new().check(&[
+        ("HSET h a 1 b 2 c 3 d 4", "4"),
+        ("HEXPIRE h 100 FIELDS 2 a c", "[1 1]"),
+        ("HGETALL h", r#"["a" "1" "b" "2" "c" "3" "d" "4"]"#),
+        ("HSETEX h EX 100 FIELDS 1 d 5", "1"),
+        ("HSET h c 6", "0"),
+        ("HGETALL h", r#"["a" "1" "b" "2" "c" "6" "d" "5"]"#),
+        ("HDEL h b", "1"),
+        ("HSET h e 7", "1"),
+        ("HKEYS h", r#"["a" "e" "c" "d"]"#),
+        (
+            "HSCAN h 0 COUNT 1",
+            r#"["0" ["a" "1" "e" "7" "c" "6" "d" "5"]]"#,
+        ),
+        ("HPERSIST h FIELDS 2 a d", "[1 1]"),
+        ("HKEYS h", r#"["a" "e" "c" "d"]"#),
+        ("OBJECT ENCODING h", r#""hashtable""#),
+    ]);
+}

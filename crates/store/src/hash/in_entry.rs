@@ -158,8 +158,8 @@ impl<'a> HashMut<'a> {
         if old != new {
             self.tracker.moves(self.slot.view().key(), old, new);
         }
-        if let Some(table) = plain {
-            become_other(&mut self.slot, New::Hash(Plain::from_table(table)));
+        if let Some(plain) = plain {
+            become_other(&mut self.slot, New::Hash(plain));
         }
     }
 }

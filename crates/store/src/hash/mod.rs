@@ -20,7 +20,7 @@ use crate::thin::Thin;
 use crate::{Encoding, Limits};
 use compact::{Edit, Pairs};
 pub(crate) use timed::Timed;
-use timed::{Before, TimedIter, Until};
+use timed::{Before, Places, TimedIter, Until};
 
 /// The most bytes of fields and values that lie in their key's entry. Entries are moved when they grow, so they should not be long.
 const IN_ENTRY_MAX: usize = 256;
@@ -150,9 +150,9 @@ impl Hash {
     /// Goes back to the form without expiries where no field has one.
     fn settle(&mut self) {
         if let Form::Timed(timed) = &mut self.0
-            && let Some(table) = timed.take_plain()
+            && let Some(plain) = timed.take_plain()
         {
-            self.0 = Form::Plain(Plain::from_table(table));
+            self.0 = Form::Plain(plain);
         }
     }
 }
@@ -175,8 +175,14 @@ impl Plain {
     /// The same with the form that knows expiries.
     fn into_timed(mut self) -> Timed {
         match self.0.see_mut() {
-            SeeMut::Small(thin) => Timed::from_table(spread(thin)),
-            SeeMut::Large(table) => Timed::from_table(std::mem::take(table)),
+            SeeMut::Small(thin) => {
+                let fields = Pairs::new(thin.bytes()).map(|pair| pair.field);
+                Timed::from_table(spread(thin), Places::of(fields))
+            }
+            SeeMut::Large(table) => {
+                let places = Places::of(table.iter().map(|view| view.parts[0]));
+                Timed::from_table(std::mem::take(table), places)
+            }
         }
     }
 

@@ -1,16 +1,54 @@
 //! A hash in which some fields have an expiry of their own. These lie in a table beside that of the others, each with its time, and in an
-//! index by time; fields that have none cost what they cost elsewhere.
+//! index by time; fields that have none cost what they cost elsewhere. A few fields are shown in the order in which they came.
 
-use super::fields;
+use super::{Plain, fields};
+use crate::Limits;
 use crate::block::{Field, TimedField, View};
 use crate::due::Due;
 use crate::table::{self, Table};
+
+/// How many fields are shown in the order in which they came, as in Valkey, whose tables have buckets of so many.
+const FEW: usize = 7;
+
+/// The places of a few fields, by their marks; 0 is nobody's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Places {
+    marks: [u32; FEW],
+    /// There were more, or two had one mark: the order is that of the tables.
+    lost: bool,
+}
+
+impl Places {
+    /// The places of these fields.
+    pub(super) fn of<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut places = Self::default();
+        let marks = fields.map(|field| mark(table::hash(field)));
+        marks.take(FEW + 1).for_each(|mark| places.take(mark));
+        places
+    }
+
+    /// A new field takes the first free place.
+    fn take(&mut self, mark: u32) {
+        let known = mark == 0 || self.marks.contains(&mark);
+        match self.marks.iter_mut().find(|place| **place == 0) {
+            Some(place) if !known => *place = mark,
+            _ => self.lost = true,
+        }
+    }
+
+    /// A field has gone.
+    fn leave(&mut self, mark: u32) {
+        let place = self.marks.iter_mut().find(|place| **place == mark);
+        place.into_iter().for_each(|place| *place = 0);
+    }
+}
 
 /// Fields with and without expiry. At least one has one, but while a change is made.
 #[derive(Default)]
 pub(crate) struct Timed {
     plain: Table<Field>,
     timed: Table<TimedField>,
+    places: Places,
     /// The marks of `timed`: the top half of their hash.
     due: Due<u32>,
     /// Under which time the database has the hash in its index.
@@ -38,18 +76,28 @@ pub(super) enum Before {
 }
 
 impl Timed {
-    pub(super) fn from_table(plain: Table<Field>) -> Self {
+    pub(super) fn from_table(plain: Table<Field>, places: Places) -> Self {
         Self {
             plain,
+            places,
             ..Self::default()
         }
     }
 
-    /// The table of fields, where none has an expiry any more.
-    pub(super) fn take_plain(&mut self) -> Option<Table<Field>> {
-        self.timed
-            .is_empty()
-            .then(|| std::mem::take(&mut self.plain))
+    /// The hash without expiries, where no field has one any more.
+    pub(super) fn take_plain(&mut self) -> Option<Plain> {
+        if !self.timed.is_empty() {
+            return None;
+        }
+        if self.places.lost {
+            return Some(Plain::from_table(std::mem::take(&mut self.plain)));
+        }
+        let mut plain = Plain::new();
+        for (field, value, _) in self.iter(0) {
+            plain.set(field, value, &Limits::default());
+        }
+        plain.forget_compact();
+        Some(plain)
     }
 
     /// How many fields, those whose time has come included.
@@ -110,6 +158,9 @@ impl Timed {
                 self.put(hash, field, value, until);
             }
         }
+        if before == Before::Nothing {
+            self.places.take(mark(hash));
+        }
         before
     }
 
@@ -128,7 +179,12 @@ impl Timed {
 
     /// Removes a field; whether it was there and its time had not come. One whose time has come stays.
     pub(super) fn remove(&mut self, field: &[u8], now: u64) -> bool {
-        self.get(field, now).is_some() && self.take(table::hash(field), field)
+        let hash = table::hash(field);
+        let removed = self.get(field, now).is_some() && self.take(hash, field);
+        if removed {
+            self.places.leave(mark(hash));
+        }
+        removed
     }
 
     /// Takes a field out, whatever its expiry; whether it was there.
@@ -156,7 +212,9 @@ impl Timed {
 
     /// Removes up to `most` fields whose time has come at `now`, earliest first, and shows each.
     pub(crate) fn expire(&mut self, now: u64, most: usize, mut gone: impl FnMut(&[u8])) {
-        let Self { timed, due, .. } = self;
+        let Self {
+            timed, due, places, ..
+        } = self;
         let marks = due.take(now, most, |mark, tell| {
             with_mark(timed, mark, |view| tell(expiry(view)));
         });
@@ -171,20 +229,31 @@ impl Timed {
             if let Some((_, field)) = first {
                 gone(&field);
                 timed.remove(table::hash(&field), &field);
+                places.leave(mark);
             }
         }
     }
 
     /// All fields with their values and expiries, but for those whose time has come at `now`.
     pub(super) fn iter(&self, now: u64) -> TimedIter<'_> {
-        TimedIter {
+        let tables = Tables {
             plain: self.plain.iter(),
             timed: self.timed.iter(),
             now,
+        };
+        if self.places.lost {
+            return TimedIter::Many(tables);
         }
+        let place = |(field, ..): &Shown<'_>| {
+            let mark = mark(table::hash(field));
+            self.places.marks.iter().position(|place| *place == mark)
+        };
+        let mut few: Vec<Shown<'_>> = tables.collect();
+        few.sort_by_cached_key(place);
+        TimedIter::Few(few.into_iter())
     }
 
-    /// As [`Table::scan`]. Both tables have the same order, and one cursor is a position in it.
+    /// As [`Table::scan`]. Both tables have the same order, and one cursor is a position in it. A few fields are visited at once.
     pub(super) fn scan(
         &self,
         cursor: u64,
@@ -192,6 +261,11 @@ impl Timed {
         now: u64,
         mut visit: impl FnMut(&[u8], &[u8]),
     ) -> u64 {
+        if !self.places.lost {
+            self.iter(now)
+                .for_each(|(field, value, _)| visit(field, value));
+            return 0;
+        }
         let mut both = |view: &[&[u8]; 2], at: u64| {
             if !is_past(at, now) {
                 visit(view[0], view[1]);
@@ -231,6 +305,7 @@ impl Clone for Timed {
             plain: self.plain.clone(),
             timed: self.timed.clone(),
             due: self.due.clone(),
+            places: self.places,
             tracked: None,
         }
     }
@@ -254,15 +329,35 @@ fn with_mark(timed: &Table<TimedField>, mark: u32, mut visit: impl FnMut(&View<'
     timed.visit_top(mark, |view| visit(&view));
 }
 
+/// A field, its value and its expiry.
+type Shown<'a> = (&'a [u8], &'a [u8], Option<u64>);
+
 /// Fields with their values and expiries.
-pub(super) struct TimedIter<'a> {
+pub(super) enum TimedIter<'a> {
+    Many(Tables<'a>),
+    Few(std::vec::IntoIter<Shown<'a>>),
+}
+
+impl<'a> Iterator for TimedIter<'a> {
+    type Item = Shown<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Many(tables) => tables.next(),
+            Self::Few(few) => few.next(),
+        }
+    }
+}
+
+/// The fields of the one table, then those of the other.
+pub(super) struct Tables<'a> {
     plain: table::Iter<'a, Field>,
     timed: table::Iter<'a, TimedField>,
     now: u64,
 }
 
-impl<'a> Iterator for TimedIter<'a> {
-    type Item = (&'a [u8], &'a [u8], Option<u64>);
+impl<'a> Iterator for Tables<'a> {
+    type Item = Shown<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(view) = self.plain.next() {
