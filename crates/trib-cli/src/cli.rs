@@ -122,7 +122,7 @@ enum Verb {
         #[arg(value_name = "host:port")]
         entry: String,
     },
-    /// Say what is wrong with a cluster, or with servers without one, and what to do about it
+    /// Say what is wrong with a cluster or with servers, and what to do about it
     Doctor {
         #[arg(value_name = "host:port")]
         entry: String,
