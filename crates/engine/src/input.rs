@@ -266,16 +266,16 @@ impl Engine {
             if let Some(shared) = shared {
                 self.shard.big = big_argument(shared, &args);
             }
-            let found = self.index.find(args[0]);
-            if let (Some(way), Some(entry)) = (short_way, found)
-                && self.request_short(way, id, entry, &args)
-            {
-                continue;
-            }
             let ran = if streamed {
                 self.intake.behind = bytes.len() - batch.wire(index).start;
                 self.stream_request(id, &args)
             } else {
+                let found = self.index.find(args[0]);
+                if let (Some(way), Some(entry)) = (short_way, found)
+                    && self.request_short(way, id, entry, &args)
+                {
+                    continue;
+                }
                 self.request_found(id, found, &args)
             };
             let client = self.sessions.clients.get(id);
