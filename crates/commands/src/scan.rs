@@ -300,15 +300,15 @@ impl<'a> Options<'a> {
                 let slot = slot.filter(|slot| *slot < store::SLOT_COUNT);
                 options.slot = Some(slot.ok_or(Error::text("ERR Invalid or out of range slot"))?);
             } else if reader.takes("NOVALUES") {
+                if extra != Extra::Values {
+                    return Err(Error::text("ERR NOVALUES option can only be used in HSCAN"));
+                }
                 options.names_only = true;
-                (extra == Extra::Values)
-                    .then_some(())
-                    .ok_or(Error::text("ERR NOVALUES option can only be used in HSCAN"))?;
             } else if reader.takes("NOSCORES") {
+                if extra != Extra::Scores {
+                    return Err(Error::text("ERR NOSCORES option can only be used in ZSCAN"));
+                }
                 options.names_only = true;
-                (extra == Extra::Scores)
-                    .then_some(())
-                    .ok_or(Error::text("ERR NOSCORES option can only be used in ZSCAN"))?;
             } else {
                 return Err(Error::Syntax);
             }
