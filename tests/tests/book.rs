@@ -421,31 +421,37 @@ fn the_command_for_a_cluster_makes_one() {
     cluster.wait_ok();
 }
 
-#[test]
-fn the_command_over_tls_checks_a_cluster() {
-    let (authority, port) = (Authority::new(), free_port());
-    let config = format!(
-        "cluster-enabled yes\ntls-port {port}\n{}",
-        authority.directives()
-    );
-    let node = Daemon::server(&config);
+/// Runs commands of tls.md on a node with these directives and files.
+fn run_over_tls(commands: impl Iterator<Item = String>, directives: &str, files: [&str; 3]) {
+    let port = free_port();
+    let node = Daemon::server(&format!(
+        "cluster-enabled yes\ntls-port {port}\n{directives}"
+    ));
     assert_eq!(node.text("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
     wait_until("the node serves", || {
         node.text("CLUSTER INFO").contains("cluster_state:ok")
     });
-    let file = |name| authority.path(name).display().to_string();
-    let (ca, cert, key) = (file("ca.crt"), file("client.crt"), file("client.key"));
     let address = format!("127.0.0.1:{port}");
+    let [ca, cert, key] = files;
     let instead = [
-        ("ca.crt", ca.as_str()),
-        ("client.crt", &cert),
-        ("client.key", &key),
+        ("ca.crt", ca),
+        ("client.crt", cert),
+        ("client.key", key),
         ("127.0.0.1:6379", &address),
     ];
-    let typed = typed(&pages()["tls.md"]).into_iter();
-    for line in typed.filter(|line| line.starts_with("trib ")) {
+    for line in commands {
         runs(&line, &instead, "");
     }
+}
+
+#[test]
+fn the_command_over_tls_checks_a_cluster() {
+    let authority = Authority::new();
+    let file = |name| authority.path(name).display().to_string();
+    let (ca, cert, key) = (file("ca.crt"), file("client.crt"), file("client.key"));
+    let typed = typed(&pages()["tls.md"]).into_iter();
+    let tools = typed.filter(|line| line.starts_with("trib "));
+    run_over_tls(tools, &authority.directives(), [&ca, &cert, &key]);
 }
 
 #[test]
@@ -453,7 +459,7 @@ fn the_certificate_for_a_trial_serves_for_all_ends() {
     if !in_path("openssl") {
         return;
     }
-    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let dir = tempfile::tempdir().unwrap();
     let (commands, tools): (Vec<String>, Vec<String>) = typed(&pages()["tls.md"])
         .into_iter()
         .partition(|line| !line.starts_with("trib "));
@@ -466,23 +472,8 @@ fn the_certificate_for_a_trial_serves_for_all_ends() {
     }
     let file = |name| dir.path().join(name).display().to_string();
     let (ca, cert, key) = (file("ca.crt"), file("server.crt"), file("server.key"));
-    let node = Daemon::server(&format!(
-        "cluster-enabled yes\ntls-port {port}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {ca}"
-    ));
-    assert_eq!(node.text("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
-    wait_until("the node serves", || {
-        node.text("CLUSTER INFO").contains("cluster_state:ok")
-    });
-    let address = format!("127.0.0.1:{port}");
-    let instead = [
-        ("ca.crt", ca.as_str()),
-        ("client.crt", &cert),
-        ("client.key", &key),
-        ("127.0.0.1:6379", &address),
-    ];
-    for line in tools {
-        runs(&line, &instead, "");
-    }
+    let directives = format!("tls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {ca}");
+    run_over_tls(tools.into_iter(), &directives, [&ca, &cert, &key]);
 }
 
 #[test]
