@@ -4,9 +4,9 @@
 
 mod harness;
 
-use cluster_bus::message::{Body, NodeFlags};
+use cluster_bus::message::{Body, Extensions, NodeFlags, PingKind};
 use cluster_bus::node::{FailoverKind, SlotChange};
-use cluster_bus::{Caller, Config, Event, Slot};
+use cluster_bus::{Caller, ClusterState, Config, Event, Facts, Slot};
 use harness::{World, cluster, port, quick, settled};
 
 /// All hosts stop and come back at these ports.
@@ -113,6 +113,73 @@ fn a_node_that_nobody_finds_is_down_and_replaced() {
         .lines()
         .find(|line| line.starts_with(&lost.to_string()));
     assert!(line.unwrap().contains(":0"), "{text}");
+}
+
+#[test]
+fn a_failure_from_before_a_restart_is_no_reason_for_an_election() {
+    let mut world = cluster(3, 6, &quick());
+    world.run_ms(3000);
+    let (master, down) = (world.id_text(0), NodeFlags::PFAIL.with(NodeFlags::FAIL));
+    world.kill(3);
+    let file = world.hosts[3].file.clone();
+    let lines = file.lines().map(|line| {
+        let failed = if line.starts_with(&master) {
+            line.replacen(" master ", " master,fail ", 1)
+        } else {
+            line.to_owned()
+        };
+        failed + "\n"
+    });
+    world.hosts[3].file = lines.collect();
+    assert_ne!(world.hosts[3].file, file);
+    world.restart(3);
+    let facts = world.hosts[3].facts;
+    let repl_offset = 100;
+    world.set_facts(
+        3,
+        Facts {
+            repl_offset,
+            ..facts
+        },
+    );
+    world.run_ms(10_000);
+    assert!(!world.logged(3, "Starting a failover election"));
+    assert!(!world.flags(3, 0).has(down));
+    assert!(settled(&world));
+
+    // Who is down indeed is agreed on again.
+    world.kill(0);
+    world.run_until("the replica takes over", 6000, |world| {
+        !world.hosts[3].node.is_replica()
+    });
+}
+
+#[test]
+fn who_has_taken_slots_over_is_not_down() {
+    let mut world = cluster(3, 6, &quick());
+    world.run_ms(3000);
+    let mut claim = world.packet_of(
+        3,
+        Body::Ping {
+            kind: PingKind::Ping,
+            gossip: Vec::new(),
+            extensions: Extensions::default(),
+        },
+    );
+    world.kill(0);
+    world.kill(3);
+    world.run_until("both are down, the slots too", 6000, |world| {
+        let failed = |index| world.flags(1, index).has(NodeFlags::FAIL);
+        failed(0) && failed(3) && world.hosts[1].node.state() == ClusterState::Fail
+    });
+    // The replica has come back and is elected before the others have dialled it.
+    claim.header.flags = NodeFlags::MASTER;
+    claim.header.master = None;
+    claim.header.config_epoch = 100_500;
+    claim.header.current_epoch = 100_500;
+    world.inject(1, claim);
+    assert!(!world.flags(1, 3).has(NodeFlags::FAIL));
+    assert_eq!(world.hosts[1].node.state(), ClusterState::Ok);
 }
 
 /// For how long the master's clients were paused, and when the replica took over, if it did.

@@ -30,28 +30,30 @@ impl Node {
     /// is not: its replicas may be electing a successor. If it still has its slots after a while, nobody wants them.
     fn undo_failure(&mut self, now: Now, peer: PeerKey) {
         let node = &self.table[peer];
-        let label = node.label();
         let down_for_ms = now.mono_ms.saturating_sub(node.failed_ms);
-        if !node.is_master() || node.slots().is_empty() {
-            let what = if node.is_master() {
-                "primary without slots"
-            } else {
-                "replica"
-            };
-            self.log(
-                LogLevel::Notice,
-                format_args!("Clear FAIL state for node {label}: {what} is reachable again."),
-            );
+        let why = if !node.is_master() {
+            "replica is reachable again."
+        } else if node.slots().is_empty() {
+            "primary without slots is reachable again."
         } else if down_for_ms > self.config.node_timeout_ms.saturating_mul(UNDO_TIME) {
-            self.log(
-                LogLevel::Notice,
-                format_args!(
-                    "Clear FAIL state for node {label}: is reachable again and nobody is serving its slots after some time."
-                ),
-            );
+            "is reachable again and nobody is serving its slots after some time."
         } else {
             return;
+        };
+        self.clear_failure(peer, why);
+    }
+
+    /// A node has taken slots over, as it says itself: if it is FAIL, that was before.
+    pub(super) fn note_takeover(&mut self, peer: PeerKey) {
+        if self.table[peer].is(NodeFlags::FAIL) {
+            self.clear_failure(peer, "has taken over slots.");
         }
+    }
+
+    fn clear_failure(&mut self, peer: PeerKey, why: &str) {
+        let label = self.table[peer].label();
+        let text = format_args!("Clear FAIL state for node {label}: {why}");
+        self.log(LogLevel::Notice, text);
         self.table[peer].clear(NodeFlags::FAIL);
         self.todo.save = true;
         self.todo.update_state = true;

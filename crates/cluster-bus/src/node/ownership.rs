@@ -26,7 +26,11 @@ impl Node {
             return;
         }
         if self.table[sender].is_master() {
+            let before = self.table[sender].slots().len();
             self.claim_slots(sender, header.config_epoch, &header.slots);
+            if self.table[sender].slots().len() > before {
+                self.note_takeover(sender);
+            }
         }
         self.correct(sender, header);
     }

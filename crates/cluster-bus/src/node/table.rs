@@ -270,6 +270,10 @@ impl Table {
             .with(role);
         if line.flags.has(NodeFlags::NOADDR) {
             peer.set(NodeFlags::FAIL);
+        } else if peer.is(NodeFlags::FAIL) {
+            // It may have come back since: no replica takes its place unless a majority says so today.
+            peer.clear(NodeFlags::FAIL);
+            peer.set(NodeFlags::PFAIL);
         }
         peer.addr = addr;
         peer.config_epoch = line.config_epoch;
