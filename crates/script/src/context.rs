@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 
-use mlua::{Error, Function, HookTriggers, IntoLua, Lua, LuaString, Result, Value, VmState};
+use mlua::{Error, Function, HookTriggers, Lua, LuaString, Result, VmState};
 use resp::{Protocol, Reply};
 
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ scoped_tls_hkt::scoped_thread_local!(
 const LONGEST_STRING_BYTES: usize = 512 << 20;
 
 /// Memory kept free beside what a conversion needs, when it runs without checks.
-const HEADROOM_BYTES: usize = 64 * 1024;
+pub(crate) const HEADROOM_BYTES: usize = 64 * 1024;
 
 /// A state that holds this much may have strings so long that a single instruction takes long: joining, comparing.
 const HEAVY_BYTES: usize = 16 << 20;
@@ -66,8 +66,18 @@ pub(crate) struct Context {
     heavy: Cell<bool>,
     /// Itself, for the hook.
     own: Weak<Context>,
-    /// Where the reply of the next command is written, kept for its capacity. Away while one runs.
+    /// What the last command answered, kept for its capacity. Away while one runs.
     reply: RefCell<Option<Reply>>,
+    trouble: RefCell<Option<Trouble>>,
+}
+
+/// Why a command of a script did not answer.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// Its words are wrong: an error that the script may see.
+    Words(&'static str),
+    /// There is no memory, or the script was stopped.
+    Failed(Error),
 }
 
 impl Context {
@@ -85,6 +95,7 @@ impl Context {
             calls: Cell::new(0),
             steps: Cell::new(0),
             reply: RefCell::default(),
+            trouble: RefCell::default(),
         })
     }
 
@@ -108,7 +119,7 @@ impl Context {
     }
 
     /// So many bytes are about to be added to the state.
-    fn note_size(&self, lua: &Lua, bytes: usize) -> Result<()> {
+    pub(crate) fn note_size(&self, lua: &Lua, bytes: usize) -> Result<()> {
         if !self.heavy.get() && lua.used_memory().saturating_add(bytes) > HEAVY_BYTES {
             self.watch(lua, true)?;
         }
@@ -181,21 +192,50 @@ impl Context {
         }
     }
 
-    /// Runs a command. The reply is to be given back by [`Context::recycle`].
-    pub(crate) fn call(&self, args: &[&[u8]]) -> Result<Reply> {
+    /// Runs a command. Its reply is kept for [`Context::answered`] or [`Context::take_answer`].
+    pub(crate) fn call(&self, words: &[&[u8]]) -> Result<()> {
         if self.stopped.borrow().is_some() {
             return Err(Failure::Stop.into());
+        }
+        let length: usize = words.iter().map(|word| word.len()).sum();
+        if length > self.settings.memory_bytes {
+            // The same long string may be given many times; the host would copy each.
+            return Err(Error::MemoryError(String::new()));
         }
         let mut reply = self.reply.take().unwrap_or_default();
         reply.clear();
         reply.set_protocol(self.protocol.get());
-        self.ask(|host| host.call(args, self.targets.get(), &mut reply))?;
+        self.ask(|host| host.call(words, self.targets.get(), &mut reply))?;
+        self.reply.replace(Some(reply));
         let calls = self.calls.get() + 1;
         self.calls.set(calls);
         if calls >= TICK_CALLS {
             self.tick()?;
         }
-        Ok(reply)
+        Ok(())
+    }
+
+    /// The bytes of the last command's reply, which stay where they are until the reply is taken or the next command runs. A pointer, since Lua leaves
+    /// functions without giving back what they borrowed.
+    pub(crate) fn answered(&self) -> *const [u8] {
+        let mut reply = self.reply.borrow_mut();
+        let bytes: &[u8] = reply.as_mut().map_or(&[], Reply::flatten);
+        bytes
+    }
+
+    /// The last command's reply, to be given back by [`Context::recycle`].
+    pub(crate) fn take_answer(&self) -> Reply {
+        self.reply.take().unwrap_or_default()
+    }
+
+    /// Keeps why a command did not answer.
+    pub(crate) fn note(&self, trouble: Trouble) {
+        self.trouble.replace(Some(trouble));
+    }
+
+    /// Why the last command did not answer, told once.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.take()
     }
 
     /// Takes back a reply's buffer, unless it has grown large.
@@ -243,12 +283,6 @@ impl Context {
         bytes: usize,
         build: impl FnOnce() -> Result<R>,
     ) -> Result<R> {
-        let _bound = self.lift(lua, bytes)?;
-        build()
-    }
-
-    /// Lifts the memory bound as long as the answer lives, if so many bytes are sure to fit.
-    pub(crate) fn lift<'a>(&self, lua: &'a Lua, bytes: usize) -> Result<LiftedBound<'a>> {
         let needed = lua
             .used_memory()
             .saturating_add(bytes)
@@ -256,15 +290,22 @@ impl Context {
         if bytes > HEADROOM_BYTES {
             self.note_size(lua, bytes)?;
         }
-        let bytes = self.settings.memory_bytes;
-        let lifted = needed < bytes;
-        if lifted {
-            lua.set_memory_limit(0)?;
+        let bound = self.settings.memory_bytes;
+        if needed >= bound {
+            return build();
         }
-        Ok(LiftedBound {
-            lua: lifted.then_some(lua),
-            bytes,
-        })
+        lua.set_memory_limit(0)?;
+        let built = build();
+        lua.set_memory_limit(bound)?;
+        built
+    }
+
+    /// Collects all garbage: without the bound, since that takes a little memory first, and without it nothing can fail; no Lua code runs when
+    /// objects are collected.
+    pub(crate) fn collect_all(&self, lua: &Lua) {
+        let _ = lua.set_memory_limit(0);
+        let _ = lua.gc_collect();
+        let _ = lua.set_memory_limit(self.settings.memory_bytes);
     }
 
     /// Makes a string.
@@ -288,28 +329,5 @@ impl Context {
             return Err(Error::MemoryError(String::new()));
         }
         Ok(())
-    }
-}
-
-/// While it lives, Lua's memory has no bound, where that was sure to be no danger. On its way into Lua, as the last argument of a function, it puts the
-/// bound back and becomes nil: so the arguments before it go there without the bound, and the function runs under it.
-pub(crate) struct LiftedBound<'a> {
-    lua: Option<&'a Lua>,
-    bytes: usize,
-}
-
-impl IntoLua for LiftedBound<'_> {
-    fn into_lua(self, _: &Lua) -> Result<Value> {
-        drop(self);
-        Ok(Value::Nil)
-    }
-}
-
-impl Drop for LiftedBound<'_> {
-    fn drop(&mut self) {
-        if let Some(lua) = self.lua {
-            // Setting a bound fails only for a state that others allocate for.
-            let _ = lua.set_memory_limit(self.bytes);
-        }
     }
 }

@@ -149,13 +149,18 @@ impl Frame {
     }
 
     /// The function that an uncaught error is ascribed to: the one at `level`, or its caller if it is written in C.
-    /// The sandbox's own frames, and the marks of calls that they took the place of, do not count; there may be no other.
+    /// The sandbox's own frames, the marks of calls that they took the place of, and the lowest, through which a script is entered, do not count; there may
+    /// be no other.
     pub(crate) fn to_blame(lua: &Lua, level: usize) -> Option<Frame> {
         let raiser = Frame::at(lua, level)?;
         let mut level = level + usize::from(raiser.what == "C");
         let mut below_sandbox = false;
         loop {
             let frame = Frame::at(lua, level)?;
+            let is_entrance = frame.what == "C" && Frame::at(lua, level + 1).is_none();
+            if is_entrance {
+                return None;
+            }
             let is_sandbox = frame.source == SANDBOX_CHUNK;
             let is_mark = below_sandbox && frame.what == "tail";
             let is_its_callee = below_sandbox && frame.what == "C";

@@ -14,6 +14,7 @@
 //!   everything that lets a script see an error (`pcall` and its kin) turns them into plain values first.
 //! - `context`: what the functions share; `args`: how they read arguments.
 //! - `redis_api`, `reply`: the table `server`, and replies to Lua values and back.
+//! - `stack`: the same and the way into a script for the usual values, without mlua's handles. All of the crate's `unsafe` is there.
 //! - `json`, `msgpack`, `structs`, `bits`: the libraries `cjson`, `cmsgpack`, `struct`, `bit`.
 //! - `strings` with `pattern`, `tables`, `base`, `math`, `loading`: standard functions replaced because those of Lua 5.1 can
 //!   hang, overflow the stack, load bytecode or draw from the C library's random numbers.
@@ -39,6 +40,7 @@ mod reply;
 mod sandbox;
 mod settings;
 mod sha1;
+mod stack;
 mod state;
 mod strings;
 mod structs;

@@ -4,12 +4,27 @@
 use std::io::Write;
 
 use mlua::Value;
+use resp::number::DoubleBuffer;
+use smallvec::SmallVec;
 
 /// How Lua prints numbers: `%.14g`.
 pub(crate) const LUA_DIGITS: usize = 14;
 
 /// Integers below this print without an exponent under `%.14g`, and are exact.
 const FOURTEEN_DIGITS: f64 = 1e14;
+
+/// A number as a word of a command, with as many digits as it takes to read the same number back.
+pub(crate) fn word(number: f64) -> SmallVec<[u8; 32]> {
+    // A whole number is told as one, which has no negative zero.
+    let number = if number == 0.0 { 0.0 } else { number };
+    let mut buffer = DoubleBuffer::new();
+    let text = match buffer.format(number) {
+        // As C prints the NaN that x86 makes.
+        "nan" if number.is_sign_negative() => "-nan",
+        text => text,
+    };
+    SmallVec::from_slice(text.as_bytes())
+}
 
 /// Appends `number` as C's `%.<digits>g` prints it. `digits` is 1 to 17.
 pub(crate) fn append_general(out: &mut Vec<u8>, number: f64, digits: usize) {

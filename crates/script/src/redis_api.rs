@@ -2,19 +2,17 @@
 
 use std::rc::Rc;
 
-use mlua::{BorrowedBytes, Error, Lua, MultiValue, Result, Table, Value};
+use mlua::{Lua, MultiValue, Result, Table, Value};
 use resp::Protocol;
-use resp::number::DoubleBuffer;
-use smallvec::SmallVec;
 
 use crate::Sha1;
 use crate::args::Args;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::context::{Context, Trouble};
 use crate::host::{LogLevel, Targets};
 use crate::number;
 use crate::reply::{self, FromResp, Names};
 use crate::settings::version_number;
+use crate::stack;
 
 const LEVELS: [(&str, LogLevel); 4] = [
     ("LOG_DEBUG", LogLevel::Debug),
@@ -39,12 +37,9 @@ type Call = fn(&Lua, &Context, &Names, &Args<'_>) -> Result<Value>;
 pub(crate) fn library(lua: &Lua, context: &Rc<Context>) -> Result<Table> {
     let server = while_loading(lua, context)?;
     for (name, raises) in [("call", true), ("pcall", false)] {
-        let context = Rc::clone(context);
-        let names = Names::new(lua)?;
-        let function = lua.create_function(move |lua, args: MultiValue| {
-            call(lua, &context, &names, &args, raises)
-        })?;
-        server.raw_set(name, function)?;
+        let (shared, names) = (Rc::clone(context), Names::new(lua)?);
+        let rest = lua.create_function(move |lua, ()| Ok(rest(lua, &shared, &names, raises)))?;
+        server.raw_set(name, stack::caller(lua, context, rest)?)?;
     }
     let functions: [(&str, Call); 6] = [
         ("error_reply", error_reply),
@@ -109,98 +104,50 @@ fn add(lua: &Lua, context: &Rc<Context>, server: &Table, name: &str, function: C
     server.raw_set(name, function)
 }
 
-/// One argument of a command.
-enum Argument {
-    Text(BorrowedBytes),
-    /// With as many digits as it takes to read the same number back.
-    Number(SmallVec<[u8; 32]>),
-}
-
-impl Argument {
-    /// Only strings and numbers can be arguments.
-    fn new(value: &Value) -> Option<Self> {
-        if let Value::String(text) = value {
-            return Some(Argument::Text(text.as_bytes()));
-        }
-        let number = number::of_value(value)?;
-        // A whole number is told as one, which has no negative zero.
-        let number = if number == 0.0 { 0.0 } else { number };
-        let mut buffer = DoubleBuffer::new();
-        let text = match buffer.format(number) {
-            // As C prints the NaN that x86 makes.
-            "nan" if number.is_sign_negative() => "-nan",
-            text => text,
-        };
-        Some(Argument::Number(SmallVec::from_slice(text.as_bytes())))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Argument::Text(text) => text,
-            Argument::Number(text) => text,
-        }
-    }
-}
-
-type Arguments = SmallVec<[Argument; 4]>;
-
-/// Adds the arguments of a command to `args`, or tells what is wrong with them.
-#[inline]
-fn add_arguments<'a>(
-    args: &mut Arguments,
-    values: impl Iterator<Item = &'a Value>,
-) -> std::result::Result<(), &'static str> {
-    for value in values {
-        match Argument::new(value) {
-            Some(arg) => args.push(arg),
-            None => return Err("Command arguments must be strings or integers"),
-        }
-    }
-    if args.is_empty() {
-        return Err("Please specify at least one argument for this call");
-    }
-    Ok(())
-}
-
-fn call(
-    lua: &Lua,
-    context: &Context,
-    names: &Names,
-    values: &MultiValue,
-    raises: bool,
-) -> Result<Value> {
-    let fail = |table: Table| match raises {
-        true => Err(Failure::Value(Value::Table(table)).into()),
-        false => Ok(Value::Table(table)),
+/// For [`stack::caller`]: the Lua value of what the last command answered, or of what went wrong with it, and whether it is to be raised. A function that
+/// raised by itself would stand between the script and its error.
+fn rest(lua: &Lua, context: &Context, names: &Names, raises: bool) -> (Value, bool) {
+    let error = match context.trouble() {
+        None => match answered(context, lua, names) {
+            Ok(FromResp::Value(value)) => return (value, false),
+            Ok(FromResp::Error(text)) => names.command_error_table(lua, &text),
+            Err(error) => Err(error),
+        },
+        Some(Trouble::Words(text)) => names.error_table(lua, text.as_bytes()),
+        Some(Trouble::Failed(error)) => Err(error),
     };
-    let mut args = Arguments::new();
-    if let Err(text) = add_arguments(&mut args, values.iter()) {
-        return fail(names.error_table(lua, text.as_bytes())?);
+    match error {
+        Ok(table) => (Value::Table(table), raises),
+        Err(error) => (Value::Error(Box::new(error)), true),
     }
-    let bytes: SmallVec<[&[u8]; 8]> = args.iter().map(Argument::bytes).collect();
-    let length: usize = bytes.iter().map(|arg| arg.len()).sum();
-    if length > context.settings.memory_bytes {
-        // The same long string may be given many times; the host would copy each.
-        return Err(Error::MemoryError(String::new()));
-    }
-    let mut reply = context.call(&bytes)?;
-    let converted = reply::to_lua(context, lua, names, reply.flatten())?;
+}
+
+fn answered(context: &Context, lua: &Lua, names: &Names) -> Result<FromResp> {
+    let mut reply = context.take_answer();
+    let converted = reply::to_lua(context, lua, names, reply.flatten());
     context.recycle(reply);
-    match converted {
-        FromResp::Value(value) => Ok(value),
-        FromResp::Error(text) => fail(names.command_error_table(lua, &text)?),
-    }
+    converted
 }
 
 /// `server.acl_check_cmd`
 fn may_call(lua: &Lua, context: &Context, names: &Names, args: &Args<'_>) -> Result<Value> {
     let values = (1..=args.len()).filter_map(|position| args.at(position));
-    let mut given = Arguments::new();
-    add_arguments(&mut given, values).map_err(|text| names.raise(lua, text.as_bytes()))?;
-    let bytes: SmallVec<[&[u8]; 8]> = given.iter().map(Argument::bytes).collect();
-    match context.may_call(&bytes)? {
+    let words: Option<Vec<Vec<u8>>> = values.map(word).collect();
+    let words = words.ok_or_else(|| names.raise(lua, stack::WRONG_WORD.as_bytes()))?;
+    if words.is_empty() {
+        return Err(names.raise(lua, stack::NO_WORD.as_bytes()));
+    }
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    match context.may_call(&words)? {
         Some(may) => Ok(Value::Boolean(may)),
         None => Err(names.raise(lua, b"Invalid command passed to server.acl_check_cmd()")),
+    }
+}
+
+fn word(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::String(text) => Some(text.as_bytes().to_vec()),
+        value => number::of_value(value).map(|number| number::word(number).to_vec()),
     }
 }
 

@@ -137,7 +137,7 @@ fn before_nul(text: &[u8]) -> &[u8] {
 }
 
 /// Bytes on their way into Lua. Text that is UTF-8 goes there without a detour over a reference.
-pub(crate) fn element(bytes: &[u8]) -> Either<&str, impl IntoLua> {
+fn element(bytes: &[u8]) -> Either<&str, impl IntoLua> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Either::Left(text),
         Err(_) => Either::Right(LuaString::wrap(bytes)),
@@ -195,7 +195,7 @@ pub(crate) fn to_lua(
 }
 
 /// What a reply holds that is one bulk string, its first byte left out.
-fn only_bulk(rest: &[u8]) -> Option<&[u8]> {
+pub(crate) fn only_bulk(rest: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr(b'\r', rest)?;
     let length = usize::try_from(resp::number::parse_i64(&rest[..end])?).ok()?;
     let text = rest.get(end + 2..)?.strip_suffix(b"\r\n")?;

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Frame, SANDBOX_CHUNK, plain_value, type_name};
 use crate::number::{self, LUA_DIGITS, append_general};
 use crate::reply::Names;
+use crate::stack::Entrance;
 use crate::{
     base, bits, functions, json, loading, math, msgpack, redis_api, strings, structs, tables,
 };
@@ -26,13 +27,8 @@ pub(crate) enum Kind {
 pub(crate) struct Sandbox {
     /// What scripts see as their globals.
     pub(crate) globals: Table,
-    /// Takes a number and the function that [`Sandbox::run`] is to call by it.
-    pub(crate) keep: Function,
-    /// Takes the number of a function and the tables for its keys and arguments, runs it, gives `true` and its result or `false`
-    /// and the table of an error.
-    pub(crate) run: Function,
-    /// The same for a function without keys and arguments, with one argument, with one key, and with one of both.
-    pub(crate) run_few: [Function; 4],
+    /// How scripts and functions are run.
+    pub(crate) entrance: Entrance,
     /// The metatable of the globals.
     guard: Table,
     /// What the globals fall back to.
@@ -51,6 +47,16 @@ impl Sandbox {
         let (succeeded, value): (bool, Value) = result?;
         Ok((!succeeded).then_some(value))
     }
+
+    /// Lets go of the keys and arguments of the script that ran last.
+    pub(crate) fn forget_words(&self) -> Result<()> {
+        if self.while_loading.is_some() {
+            // Functions have them as arguments.
+            return Ok(());
+        }
+        self.builtins.raw_set("KEYS", Value::Nil)?;
+        self.builtins.raw_set("ARGV", Value::Nil)
+    }
 }
 
 /// Prepares `lua`.
@@ -67,17 +73,15 @@ pub(crate) fn set_up(lua: &Lua, context: &Rc<Context>, kind: Kind) -> Result<San
     let set_up = lua
         .load(include_str!("lua/sandbox.lua"))
         .set_name(SANDBOX_CHUNK);
-    let (guard, builtins, while_loading, keep, run, none, argument, key, both) = set_up.call((
-        &globals,
-        native,
-        kind == Kind::Functions,
-        context.settings.insecure,
-    ))?;
+    let on_error = native.raw_get("on_error")?;
+    let is_functions = kind == Kind::Functions;
+    let insecure = context.settings.insecure;
+    let (guard, builtins, while_loading): (_, Table, _) =
+        set_up.call((&globals, native, is_functions, insecure))?;
+    let for_words = (!is_functions).then_some(&builtins);
     Ok(Sandbox {
         globals,
-        keep,
-        run,
-        run_few: [none, argument, key, both],
+        entrance: Entrance::new(lua, &on_error, for_words)?,
         guard,
         builtins,
         while_loading,

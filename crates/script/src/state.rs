@@ -98,18 +98,14 @@ impl State {
     /// Keeps a function, in the state's registry: a handle of its own for each would exhaust the handles after some
     /// thousands.
     pub(crate) fn keep(&self, function: &Function) -> Result<mlua::RegistryKey, Vec<u8>> {
-        let kept = self.lua.create_registry_value(function).and_then(|key| {
-            self.sandbox.keep.call::<()>((key.id(), function))?;
-            Ok(key)
-        });
+        let kept = self.lua.create_registry_value(function);
         kept.map_err(|error| Failure::from_error(&error).to_string().into_bytes())
     }
 
     /// Leaves no garbage where there cannot be much.
     pub(crate) fn tidy(&self) {
         if self.lua.used_memory() <= SMALL_STATE_BYTES {
-            // As in `collect`.
-            let _ = self.lua.gc_collect();
+            self.context.collect_all(&self.lua);
         }
     }
 
@@ -122,19 +118,25 @@ impl State {
     pub(crate) fn run(
         &mut self,
         function: &mlua::RegistryKey,
-        (keys, argv): (&[&[u8]], &[&[u8]]),
+        words: (&[&[u8]], &[&[u8]]),
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Answer {
         debug_assert!(reply.is_empty(), "what is in it would go with an error");
-        let context = Rc::clone(&self.context);
-        let result = context.with_host(host, || -> mlua::Result<Answer> {
-            let (succeeded, value) = self.call(function, keys, argv)?;
-            if !succeeded {
-                return Err(Failure::Value(value).into());
+        let all = words.0.iter().chain(words.1);
+        let bytes = all.map(|word| word.len() + reply::ELEMENT_BYTES).sum();
+        let result = self.context.with_host(host, || -> mlua::Result<Answer> {
+            if bytes > SMALL_BYTES {
+                self.context.note_size(&self.lua, bytes)?;
             }
-            reply::from_lua(&self.context, &self.names, value, reply)
+            let entrance = &self.sandbox.entrance;
+            let shared = (&*self.context, &self.names);
+            entrance.run(&self.lua, function, words, shared, reply)
         });
+        if bytes > SMALL_BYTES {
+            // It only writes to places that are there.
+            let _ = self.sandbox.forget_words();
+        }
         let answer = result.unwrap_or_else(|error| {
             reply.clear();
             self.write_error(&error, reply)
@@ -156,41 +158,6 @@ impl State {
         };
         reply.err([b"Error running script, ", &text[..]].concat());
         Answer::Error
-    }
-
-    /// Calls a kept function. A few short words go onto Lua's stack one by one, and the last thing that goes there puts the bound of memory
-    /// back; of others tables are made here.
-    fn call(
-        &self,
-        function: &mlua::RegistryKey,
-        keys: &[&[u8]],
-        argv: &[&[u8]],
-    ) -> mlua::Result<(bool, Value)> {
-        let words = keys.iter().chain(argv);
-        let bytes = words.map(|word| word.len() + reply::ELEMENT_BYTES).sum();
-        let number = function.id();
-        if bytes <= SMALL_BYTES {
-            let bound = || self.context.lift(&self.lua, bytes);
-            let [none, argument, key, both] = &self.sandbox.run_few;
-            match (keys, argv) {
-                ([], []) => return none.call(number),
-                ([], [word]) => return argument.call((number, reply::element(word), bound()?)),
-                ([word], []) => return key.call((number, reply::element(word), bound()?)),
-                ([first], [second]) => {
-                    let words = (reply::element(first), reply::element(second));
-                    return both.call((number, words.0, words.1, bound()?));
-                }
-                _ => {}
-            }
-        }
-        let table = |values: &[&[u8]]| {
-            let elements = values.iter().map(|value| reply::element(value));
-            self.lua.create_sequence_from(elements)
-        };
-        let (keys, argv) = self
-            .context
-            .building(&self.lua, bytes, || Ok((table(keys)?, table(argv)?)))?;
-        self.sandbox.run.call((number, keys, argv))
     }
 
     /// Runs the chunk of a library, which registers functions. The error is for the client.
@@ -217,8 +184,7 @@ impl State {
     /// Keeps garbage small: Lua collects at its own pace, and everything when a script has used much of what it may.
     pub(crate) fn collect(&mut self) {
         if self.context.is_heavy() || self.lua.used_memory() > self.collect_above_bytes {
-            // It cannot fail: no Lua code runs when objects are collected.
-            let _ = self.lua.gc_collect();
+            self.context.collect_all(&self.lua);
             // Scripts that are kept may need that much themselves; then it is not worth trying again soon.
             let half = self.context.settings.memory_bytes / 2;
             let kept = self.lua.used_memory();

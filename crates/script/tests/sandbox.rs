@@ -382,6 +382,10 @@ const HUNGRY: &[&str] = &[
     "return load(function() return ('x'):rep(1e6) end)",
     "return string.format('%s%s', ('x'):rep(8e6), ('x'):rep(8e6))",
     "return redis.call('echo', ('x'):rep(8e6)) .. 'x'",
+    "local t = {} while true do t[#t+1] = redis.call('echo', ('x'):rep(1000) .. #t) end",
+    "local t, r = {}, '*1000\\r\\n' .. (':1\\r\\n'):rep(1000) while true do t[#t+1] = redis.call('raw', r) end",
+    "local t = {} while true do t[#t+1] = redis.call('ping') end",
+    "local t = {} while true do t[#t+1] = redis.pcall('nosuch') end",
 ];
 
 #[test]
@@ -395,7 +399,11 @@ fn memory_is_bounded() {
             "{source}: {reply}"
         );
         assert!(interpreter.memory_used() < SMALL_BYTES, "{source}");
-        assert_eq!(eval_with(&mut interpreter, &mut host, "return 1"), ":1\r\n");
+        assert_eq!(
+            eval_with(&mut interpreter, &mut host, "return 1"),
+            ":1\r\n",
+            "{source}"
+        );
     }
     let reply = eval_with(
         &mut interpreter,
@@ -403,6 +411,38 @@ fn memory_is_bounded() {
         "return {pcall(string.rep, 'x', 2e9)}",
     );
     assert_eq!(reply, "*2\r\n$-1\r\n$17\r\nnot enough memory\r\n");
+}
+
+#[test]
+fn keys_and_arguments_are_within_the_bound() {
+    let mut interpreter = interpreter();
+    let mut host = TestHost::default();
+    let long = [b'x', b'y', b'z'].map(|byte| vec![byte; SMALL_BYTES / 2]);
+    let (long, short) = (long.each_ref().map(Vec::as_slice), [b'x'; 5000]);
+    let mut run = |keys: &[&[u8]], argv: &[&[u8]]| {
+        let source = b"return {#KEYS, #ARGV}";
+        let mut eval = |keys, argv| {
+            let reply = eval_in(
+                Protocol::Resp2,
+                &mut interpreter,
+                &mut host,
+                source,
+                keys,
+                argv,
+            );
+            String::from_utf8_lossy(&reply).into_owned()
+        };
+        (eval(keys, argv), eval(&[], &[]), interpreter.memory_used())
+    };
+    for (keys, argv) in [(&long[..], &[][..]), (&[], &long)] {
+        let (reply, next, used) = run(keys, argv);
+        assert_eq!(error_of(&reply), "Error running script, not enough memory");
+        assert_eq!(next, "*2\r\n:0\r\n:0\r\n");
+        assert!(used < SMALL_BYTES / 2, "{used}");
+    }
+    let (reply, next, _) = run(&[&short], &[&short, b"y"]);
+    assert_eq!(reply, "*2\r\n:1\r\n:2\r\n");
+    assert_eq!(next, "*2\r\n:0\r\n:0\r\n");
 }
 
 #[test]
@@ -643,6 +683,13 @@ fn commands_replies_of_every_kind_reach_scripts() {
     let cases = [
         ("return redis.call('raw', ':-5\\r\\n')", ":-5\r\n"),
         ("return redis.call('raw', '*-1\\r\\n') == false", ":1\r\n"),
+        ("return redis.call('raw', '$-1\\r\\n') == false", ":1\r\n"),
+        ("return #redis.call('raw', '*0\\r\\n')", ":0\r\n"),
+        ("return redis.call('raw', '+a b\\r\\n').ok", "$3\r\na b\r\n"),
+        (
+            "local t = redis.call('raw', '*4\\r\\n$1\\r\\na\\r\\n$-1\\r\\n:7\\r\\n$0\\r\\n\\r\\n') return {t[1], t[2] == false, t[3], t[4], #t}",
+            "*5\r\n$1\r\na\r\n:1\r\n:7\r\n$0\r\n\r\n:4\r\n",
+        ),
         (
             "return redis.call('raw', '*2\\r\\n*1\\r\\n+OK\\r\\n-ERR x\\r\\n')",
             "*2\r\n*1\r\n+OK\r\n-ERR x\r\n",
@@ -667,7 +714,11 @@ fn commands_replies_of_every_kind_reach_scripts() {
         "*99999999999\\r\\n:1\\r\\n",
         "$-5\\r\\n",
         ":1",
+        ":x\\r\\n",
         "*1\\r\\n",
+        "*-2\\r\\n",
+        "*2\\r\\n:1\\r\\n",
+        "*2\\r\\n$1\\r\\na\\r\\n$9\\r\\nb\\r\\n",
     ] {
         let reply = eval(&format!("return redis.call('raw', '{malformed}')"));
         assert_eq!(

@@ -327,14 +327,6 @@ setmetatable(globals, guard)
 behind[globals] = builtins
 shown[globals] = in_front_of({ __index = is_functions and globals or missing })
 
-local on_error = native.on_error
-
--- Functions that may be called, by number: a number goes into Lua for less than a function. Who keeps them lets go of them too.
-local kept = setmetatable({}, { __mode = "v" })
-local function keep(number, f)
-  kept[number] = f
-end
-
 -- What a library finds while it is loaded.
 local globals_while_loading
 if is_functions then
@@ -343,72 +335,4 @@ if is_functions then
   globals_while_loading = setmetatable({ server = loading, redis = loading }, { __index = missing })
 end
 
--- Call a function with tables of keys and arguments; or with none, one argument, one key, one of both, for which the tables are made here:
--- what these are given may live until the next call.
-local run, run_none, run_argument, run_key, run_both
-if is_functions then
-  -- What is to be called next. A closure for each call would be more garbage than most functions make.
-  local next_function, next_key, next_argument
-  local function call_next()
-    local keys, arguments = next_key, next_argument
-    next_key, next_argument = nil, nil
-    return next_function(keys, arguments)
-  end
-  local function call_none()
-    return next_function({}, {})
-  end
-  local function call_argument()
-    return next_function({}, { next_argument })
-  end
-  local function call_key()
-    return next_function({ next_key }, {})
-  end
-  local function call_both()
-    return next_function({ next_key }, { next_argument })
-  end
-  function run(number, keys, arguments)
-    next_function, next_key, next_argument = kept[number], keys, arguments
-    return xpcall(call_next, on_error)
-  end
-  function run_none(number)
-    next_function = kept[number]
-    return xpcall(call_none, on_error)
-  end
-  function run_argument(number, argument)
-    next_function, next_argument = kept[number], argument
-    return xpcall(call_argument, on_error)
-  end
-  function run_key(number, key)
-    next_function, next_key = kept[number], key
-    return xpcall(call_key, on_error)
-  end
-  function run_both(number, key, argument)
-    next_function, next_key, next_argument = kept[number], key, argument
-    return xpcall(call_both, on_error)
-  end
-else
-  function run(number, keys, arguments)
-    builtins.KEYS, builtins.ARGV = keys, arguments
-    local succeeded, result = xpcall(kept[number], on_error)
-    builtins.KEYS, builtins.ARGV = nil, nil
-    return succeeded, result
-  end
-  function run_none(number)
-    builtins.KEYS, builtins.ARGV = {}, {}
-    return xpcall(kept[number], on_error)
-  end
-  function run_argument(number, argument)
-    builtins.KEYS, builtins.ARGV = {}, { argument }
-    return xpcall(kept[number], on_error)
-  end
-  function run_key(number, key)
-    builtins.KEYS, builtins.ARGV = { key }, {}
-    return xpcall(kept[number], on_error)
-  end
-  function run_both(number, key, argument)
-    builtins.KEYS, builtins.ARGV = { key }, { argument }
-    return xpcall(kept[number], on_error)
-  end
-end
-
-return guard, builtins, globals_while_loading, keep, run, run_none, run_argument, run_key, run_both
+return guard, builtins, globals_while_loading
