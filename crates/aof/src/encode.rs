@@ -39,6 +39,15 @@ impl Encoder {
     }
 }
 
+/// How many bytes a length takes at most, and room to spare.
+const LENGTH_BYTES: usize = 32;
+
+/// So many bytes [`encode_command`] needs room for, at most: some more than it appends.
+pub fn room_of_command(args: &[&[u8]]) -> usize {
+    args.iter()
+        .fold(LENGTH_BYTES, |room, arg| room + arg.len() + LENGTH_BYTES)
+}
+
 /// Appends one command to `out`.
 pub fn encode_command<'a, I>(out: &mut Vec<u8>, args: I)
 where
@@ -60,6 +69,7 @@ pub fn encode_timestamp(out: &mut Vec<u8>, unix_s: u64) {
 }
 
 /// Appends a bulk string.
+#[inline]
 pub(crate) fn put_bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     put_length(out, b'$', bytes.len());
     out.extend_from_slice(bytes);

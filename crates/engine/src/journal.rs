@@ -35,8 +35,6 @@ pub(crate) struct Journal {
     pub(crate) throttle: Throttle,
     /// Replies to writes that too few replicas have.
     pub(crate) unsent: Unsent,
-    /// Memory in which the next command of the stream is put together.
-    pub(crate) encoded: Vec<u8>,
     /// Changes since the last save.
     pub(crate) dirty: u64,
     /// Applying a file or a stream: nothing is propagated.

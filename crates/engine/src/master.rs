@@ -18,8 +18,6 @@ pub(crate) mod requests;
 
 /// How far the stream goes on between two looks at what is kept of it.
 const LOOK_BYTES: u64 = 256 * 1024;
-/// The memory that stays for the next command of the stream.
-const KEPT_BYTES: usize = 4096;
 
 impl Engine {
     /// Whether what is done here goes into the stream. A replica hands on that of its primary, and adds nothing to it.
@@ -32,21 +30,22 @@ impl Engine {
         if !self.writes_stream() {
             return;
         }
-        let mut out = std::mem::take(&mut self.journal.encoded);
-        out.clear();
-        if let Some(db) = db
-            && self.journal.replicas.selected != Some(db)
-        {
-            self.journal.replicas.selected = Some(db);
-            aof::encode_command(
-                &mut out,
-                [&b"SELECT"[..], itoa::Buffer::new().format(db).as_bytes()],
-            );
-        }
-        aof::encode_command(&mut out, words.iter().copied());
-        self.feed_stream(&out);
-        if out.capacity() <= KEPT_BYTES {
-            self.journal.encoded = out;
+        let selects = db.filter(|db| self.journal.replicas.selected != Some(*db));
+        let room = aof::room_of_command(words);
+        let encode = |out: &mut Vec<u8>| aof::encode_command(out, words.iter().copied());
+        let backlog = self.journal.replicas.backlog.as_mut();
+        let backlog = backlog.filter(|_| selects.is_none());
+        if let Some(bytes) = backlog.and_then(|backlog| backlog.feed_in_place(room, encode)) {
+            self.stream_fed(bytes);
+        } else {
+            let mut out = Vec::with_capacity(2 * room);
+            if let Some(db) = selects {
+                self.journal.replicas.selected = selects;
+                let mut digits = itoa::Buffer::new();
+                aof::encode_command(&mut out, [&b"SELECT"[..], digits.format(db).as_bytes()]);
+            }
+            encode(&mut out);
+            self.feed_stream(&out);
         }
         self.note_newer(words[0]);
     }
@@ -57,7 +56,12 @@ impl Engine {
             return;
         };
         backlog.feed(bytes);
-        self.journal.throttle.spend(bytes.len());
+        self.stream_fed(bytes.len());
+    }
+
+    /// So many bytes were added to the stream.
+    fn stream_fed(&mut self, bytes: usize) {
+        self.journal.throttle.spend(bytes);
         if !self.journal.replicas.awaited.is_empty() {
             self.attach_awaited();
         }

@@ -4,7 +4,7 @@
 //! otherwise in what all replicas know that came. One that announces nothing of 4.0's counts as 2.8, one that does not say its version as a
 //! Redis. The append-only file is written as ever.
 
-use commands::older::{NewerCommand, Piece, Release};
+use commands::older::{Piece, Release};
 use commands::table::{Key, KeyFlags, find_keys};
 use commands::{Args, Error, Flags};
 use store::Value;
@@ -197,9 +197,7 @@ impl Engine {
     pub(crate) fn note_newer(&mut self, name: &[u8]) {
         let offset = self.journal.replicas.offset();
         let newer = &mut self.journal.replicas.older.newer;
-        let mut commands = newer.commands.iter();
-        let is = |command: &&NewerCommand| name.eq_ignore_ascii_case(command.name.as_bytes());
-        if let Some(command) = commands.find(is) {
+        if let Some(command) = newer.find(name) {
             if command.fields {
                 newer.fields = offset;
             } else {

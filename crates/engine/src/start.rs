@@ -68,8 +68,8 @@ impl Engine {
         engine.note_saved();
         engine.shard.configure(&engine.config);
         engine.shard.dumper.version = rdb_version(&engine.config);
-        engine.journal.replicas.older.newer.commands =
-            commands::older::newer_commands(engine.index.facts());
+        let newer = commands::older::newer_commands(engine.index.facts());
+        engine.journal.replicas.older.newer.know(newer);
         engine.set_stream_level();
         engine.apply_expiry_rule();
         if let Err(error) = engine.host.set_oom_score(&engine.config, false) {

@@ -95,8 +95,10 @@ impl Backlog {
                 .back()
                 .map_or(0, |chunk| self.chunk - chunk.len());
             if room == 0 {
-                // A short stream stays short: chunks grow as they are filled.
-                self.chunks.push_back(Vec::new());
+                // A short stream stays short: the first chunk grows as it is filled.
+                let first = self.chunks.is_empty();
+                let room = if first { 0 } else { self.chunk };
+                self.chunks.push_back(Vec::with_capacity(room));
                 continue;
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -111,6 +113,25 @@ impl Backlog {
             }
             bytes = later;
         }
+    }
+
+    /// Has `write` append to the stream where there is room for `most` bytes in one piece, which it keeps within. How many it appended; `None`, with nothing
+    /// done, where there is no such room.
+    pub fn feed_in_place(
+        &mut self,
+        most: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<usize> {
+        let chunk = self.chunks.back_mut()?;
+        let before = chunk.len();
+        if chunk.capacity().min(self.chunk) - before < most {
+            return None;
+        }
+        write(chunk);
+        let written = chunk.len() - before;
+        debug_assert!(written <= most, "chunks do not grow");
+        self.end += written as u64;
+        Some(written)
     }
 
     /// Forgets what neither the configured size nor a reader at `slowest` (an offset from 0) needs.
@@ -207,7 +228,17 @@ mod tests {
         #[test]
         fn what_is_read_is_what_was_written(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200_000), 0..8), from in 0_usize..400_000, size in 1_u64..1 << 22) {
             let mut backlog = Backlog::new(7, size);
-            parts.iter().for_each(|part| backlog.feed(part));
+            for part in &parts {
+                // Short ones where they lie in one piece, as commands are written.
+                for piece in part.chunks(1000) {
+                    match backlog.feed_in_place(1010, |out| out.extend_from_slice(piece)) {
+                        Some(written) => prop_assert_eq!(written, piece.len()),
+                        None => backlog.feed(piece),
+                    }
+                }
+                backlog.feed(part);
+            }
+            let parts: Vec<_> = parts.iter().flat_map(|part| [&part[..], part]).collect();
             let whole = parts.concat();
             prop_assert_eq!(backlog.offset(), 7 + whole.len() as u64);
             let from = from.min(whole.len());

@@ -83,11 +83,38 @@ impl Level {
 #[derive(Debug, Default)]
 pub(crate) struct Newer {
     /// What these commands are.
-    pub(crate) commands: Vec<NewerCommand>,
+    commands: Vec<NewerCommand>,
+    /// The marks of their names.
+    marks: u64,
     /// Behind a command that is newer than all that Redis has.
     pub(crate) any: u64,
     /// Behind one that tells when fields of hashes expire, as Redis 7.4 has it.
     pub(crate) fields: u64,
+}
+
+impl Newer {
+    /// Has these commands looked for.
+    pub(crate) fn know(&mut self, commands: Vec<NewerCommand>) {
+        self.marks = commands
+            .iter()
+            .fold(0, |marks, command| marks | mark(command.name.as_bytes()));
+        self.commands = commands;
+    }
+
+    /// The command of this name, if it is one of them. Of most names their mark tells that they are not.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<NewerCommand> {
+        if self.marks & mark(name) == 0 {
+            return None;
+        }
+        let is = |command: &&NewerCommand| name.eq_ignore_ascii_case(command.name.as_bytes());
+        self.commands.iter().find(is).copied()
+    }
+}
+
+/// One of 64 bits, by the length of a name and its first letter in either case.
+fn mark(name: &[u8]) -> u64 {
+    let letter = name.first().map_or(0, |first| usize::from(first & 31));
+    1 << ((name.len() * 11 + letter) % 64)
 }
 
 /// What the replicas are told of a change.
