@@ -182,6 +182,26 @@ fn who_has_taken_slots_over_is_not_down() {
     assert_eq!(world.hosts[1].node.state(), ClusterState::Ok);
 }
 
+#[test]
+fn masters_that_fail_together_are_replaced_one_after_the_other() {
+    let mut world = cluster(11, 22, &quick());
+    for master in 0..11 {
+        world.hosts[master].facts.repl_offset = 100;
+    }
+    world.run_ms(3000);
+    for master in 0..5 {
+        world.kill(master);
+    }
+    world.run_until("all are replaced", 15_000, |world| {
+        (11..16).all(|replica| !world.hosts[replica].node.is_replica())
+    });
+    let log = (11..16).flat_map(|replica| world.log(replica));
+    let elections = log
+        .filter(|line| line.contains("Starting a failover election"))
+        .count();
+    assert_eq!(elections, 5, "each is elected at once");
+}
+
 /// For how long the master's clients were paused, and when the replica took over, if it did.
 fn failover_to_replica_of_stopped(stopped_ms: u64, config: &Config) -> (u64, Option<u64>) {
     let mut world = cluster(3, 6, config);

@@ -207,12 +207,18 @@ impl Node {
             factor => self.config.node_timeout_ms.saturating_mul(factor),
         };
         let shard = self.table[master].shard;
+        // Those that only we cannot reach yet count too: of many that fail together one is heard of first, and its replica would
+        // contest the election of another.
+        let is_down = |peer: &Peer| {
+            let failed =
+                peer.is(NodeFlags::FAIL) && now.mono_ms.saturating_sub(peer.failed_ms) <= valid_ms;
+            failed || peer.is(NodeFlags::PFAIL)
+        };
         let elects_first = |(_, peer): &(PeerKey, &Peer)| {
-            peer.is(NodeFlags::FAIL)
+            is_down(peer)
                 && peer.is_master()
                 && !peer.slots().is_empty()
                 && !peer.replicas().is_empty()
-                && now.mono_ms.saturating_sub(peer.failed_ms) <= valid_ms
                 && peer.shard < shard
         };
         Rank {
