@@ -40,12 +40,14 @@ impl Dumper {
         encoding: Encoding,
         write: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>,
     ) -> io::Result<Vec<u8>> {
+        let version = self.version_of(encoding);
         self.writer.begin_payload(compress, encoding)?;
+        self.writer.listpack.narrow = version.is_valkey();
         let written = write(&mut self.writer);
         // Taken in any case: a value that was given up half way leaves nothing behind.
         let mut payload = self.writer.take_payload(VERSION_BYTES + CHECKSUM_BYTES)?;
         written?;
-        seal(&mut payload, self.version_of(encoding));
+        seal(&mut payload, version);
         Ok(payload)
     }
 

@@ -86,6 +86,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of the sink, as for all that follow.
     pub fn header(&mut self, version: Version) -> io::Result<()> {
+        self.listpack.narrow = version.is_valkey();
         self.put(version.header().as_bytes())
     }
 

@@ -656,6 +656,40 @@ fn every_value_goes_through_a_payload() {
     );
 }
 
+/// Valkey from 9.1 on says in two bytes how long an entry of 16,383 bytes is, all others in three: so do the versions that they write.
+#[test]
+fn entries_say_their_length_as_who_reads_the_version_does() {
+    let value = [b'x'; 16_378];
+    let mut stream = Stream::new();
+    let fields = [(&b"field"[..], &value[..])];
+    stream
+        .append(StreamId::MAX, fields.into_iter(), &Limits::default())
+        .unwrap();
+    let mut dumper = Dumper::new();
+    let mut payload_len = |number: Option<u16>| {
+        dumper.version = number.and_then(Version::written);
+        let payload = dump(&mut dumper, Value::Stream(&stream), false).unwrap();
+        let back = restore(&payload, &Limits::default(), rdb::Trust::default()).unwrap();
+        assert!(matches!(back, Owned::Stream(back) if words_of(&back) == words_of(&stream)));
+        payload.len()
+    };
+    assert_eq!(payload_len(None), payload_len(Some(12)));
+    assert_eq!(payload_len(Some(80)) + 1, payload_len(Some(12)));
+    let mut keyspace = Keyspace::new(1, false);
+    keyspace.db(0).insert(b"key", Owned::Stream(stream));
+    let file_len = |number| {
+        let options = SaveOptions {
+            version: Version::written(number),
+            compress: false,
+            ..SAVE
+        };
+        let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+        assert_eq!(content(&load(&file)), content(&keyspace));
+        file.len()
+    };
+    assert_eq!(file_len(80) + 1, file_len(12));
+}
+
 #[test]
 fn a_duplicate_of_what_a_file_holds_is_equal() {
     let keyspace = load(&data("valkey-9.1.2.rdb"));

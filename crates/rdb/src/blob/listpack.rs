@@ -99,21 +99,37 @@ fn int<const N: usize>(
     Ok((Str::Int(read(*int)), rest))
 }
 
-/// How many bytes say backwards that an entry has `len`.
-fn back_size(len: usize) -> usize {
-    match len {
+/// How many bytes say backwards that an entry has `len`. Everybody gives the longest lengths of a size one byte more than they need, but Valkey
+/// from 9.1 on (`narrow`), which reads no other form; nor do the others read its.
+fn back_size(len: usize, narrow: bool) -> usize {
+    match len + usize::from(!narrow && len > 127) {
         0..=127 => 1,
-        128..=16_382 => 2,
-        16_383..=2_097_150 => 3,
-        2_097_151..=268_435_454 => 4,
+        128..=16_383 => 2,
+        16_384..=2_097_151 => 3,
+        2_097_152..=268_435_455 => 4,
         _ => 5,
     }
 }
 
-/// Checks that the bytes in front of `rest` say backwards that the entry has `len` bytes; gives what follows them.
-/// Seven bits a byte, the highest first; all but the first byte have their top bit set.
+/// Checks that the bytes in front of `rest` say backwards that the entry has `len` bytes, in either form; gives what follows them.
 fn check_back_length(len: usize, rest: &[u8]) -> Result<&[u8], Fault> {
-    let (bytes, rest) = rest.split_at_checked(back_size(len)).ok_or(CUT)?;
+    let wide = back_size(len, false);
+    // Lengths that the two forms write in different numbers of bytes begin with another byte in each.
+    let size = if rest.first() == Some(&0) {
+        wide
+    } else {
+        back_size(len, true)
+    };
+    let (bytes, rest) = rest.split_at_checked(size).ok_or(CUT)?;
+    if back_bytes(bytes)? == len as u64 {
+        Ok(rest)
+    } else {
+        Err(BACK)
+    }
+}
+
+/// The number in `bytes`: seven bits a byte, the highest first; all but the first byte have their top bit set.
+fn back_bytes(bytes: &[u8]) -> Result<u64, Fault> {
     let mut said = 0u64;
     for (index, &byte) in bytes.iter().enumerate() {
         if (byte & 0x80 != 0) != (index > 0) {
@@ -121,11 +137,7 @@ fn check_back_length(len: usize, rest: &[u8]) -> Result<&[u8], Fault> {
         }
         said = said << 7 | u64::from(byte & 0x7f);
     }
-    if said == len as u64 {
-        Ok(rest)
-    } else {
-        Err(BACK)
-    }
+    Ok(said)
 }
 
 const BACK: Fault = "a listpack entry is wrong about its own length";
@@ -135,6 +147,8 @@ const BACK: Fault = "a listpack entry is wrong about its own length";
 pub(crate) struct Builder {
     bytes: Vec<u8>,
     count: usize,
+    /// Entries say their own length as Valkey from 9.1 on has it.
+    pub(crate) narrow: bool,
 }
 
 impl Builder {
@@ -184,7 +198,7 @@ impl Builder {
     /// Writes the length of the entry that began at `start` behind it.
     fn end_entry(&mut self, start: usize) {
         let len = self.bytes.len() - start;
-        let size = back_size(len);
+        let size = back_size(len, self.narrow);
         for index in (0..size).rev() {
             let seven = len >> (7 * index) & 0x7f;
             let mark = if index + 1 == size { 0 } else { 0x80 };
@@ -232,6 +246,11 @@ pub(crate) mod tests {
 
     /// A listpack of entries given as their bytes without the length behind.
     fn pack(entries: &[Vec<u8>]) -> Vec<u8> {
+        pack_as(entries, 16_382)
+    }
+
+    /// The same; lengths up to `two` are said in two bytes.
+    fn pack_as(entries: &[Vec<u8>], two: usize) -> Vec<u8> {
         let byte = |number: usize| u8::try_from(number).unwrap();
         let mut blob = vec![0; HEADER];
         for entry in entries {
@@ -240,7 +259,7 @@ pub(crate) mod tests {
                 (entry.len() >> 14, entry.len() >> 7 & 127, entry.len() & 127);
             match entry.len() {
                 0..=127 => blob.push(byte(low)),
-                128..=16_382 => blob.extend([byte(middle), byte(low) | 128]),
+                len if len <= two => blob.extend([byte(middle), byte(low) | 128]),
                 _ => blob.extend([byte(high), byte(middle) | 128, byte(low) | 128]),
             }
         }
@@ -332,6 +351,26 @@ pub(crate) mod tests {
             let blob = build(&elements);
             let back: Vec<Vec<u8>> = all(Form::Listpack, &blob).unwrap().iter().map(Str::to_vec).collect();
             prop_assert_eq!(back, elements);
+        }
+    }
+
+    /// An entry of 16,383 bytes says so in two bytes to Valkey from 9.1 on, and in three to all others; both are read.
+    #[test]
+    fn lengths_that_are_said_in_two_ways() {
+        let value = vec![b'x'; 16_378];
+        let entry = [&[0xf0, 0xfa, 0x3f, 0, 0][..], &value].concat();
+        let mut builder = Builder::default();
+        for (narrow, two) in [(false, 16_382), (true, 16_383)] {
+            builder.narrow = narrow;
+            builder.clear();
+            builder.push(b"a");
+            builder.push(&value);
+            builder.push(b"b");
+            let blob = builder.finish().unwrap().to_vec();
+            let entries = [vec![0x81, b'a'], entry.clone(), vec![0x81, b'b']];
+            assert!(blob == pack_as(&entries, two), "narrow: {narrow}");
+            let read = all(Form::Listpack, &blob).unwrap();
+            assert!(read.len() == 3 && read[1].to_vec() == value);
         }
     }
 
