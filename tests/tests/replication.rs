@@ -817,6 +817,31 @@ fn w8_a_slave_that_comes_back_soon_gets_what_it_missed_only() {
     );
 }
 
+/// The copy goes on from the dump's place in the stream: it is told what the dump held and its primary left out.
+#[test]
+fn what_expired_while_the_primary_was_away_goes_at_the_replica_too() {
+    let mut master = Daemon::server("save 3600 1\nrepl-diskless-sync-delay 0");
+    let slave = slave_of(&master, "");
+    wait_link(&slave);
+    assert_eq!(master.text("DEBUG SET-ACTIVE-EXPIRE 0"), "OK");
+    assert_eq!(master.text("HSET hash stays 1 f 1 g 1"), "3");
+    assert_eq!(master.text("HSET all f 1"), "1");
+    for key in ["hash", "all"] {
+        let told = master.call(&format!("HPEXPIRE {key} 1 FIELDS 2 f g"));
+        assert!(told.as_array().is_some());
+    }
+    assert_eq!(master.text("SET key 1 PX 1"), "OK");
+    wait_offsets(&master, &slave);
+    wait_until("their time is over", || master.text("EXISTS key") == "0");
+    master.stop();
+    master.start();
+    wait_link(&slave);
+    assert_eq!(stat(&master, "sync_partial_ok"), 1);
+    wait_until("nothing else is left", || {
+        slave.text("HLEN hash") == "1" && slave.text("DBSIZE") == "1"
+    });
+}
+
 #[test]
 fn w9_a_slave_takes_over_by_hand_and_the_old_master_follows() {
     let mut master = Daemon::server(QUIET);

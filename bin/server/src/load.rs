@@ -122,21 +122,20 @@ async fn load_all(
     file: impl Read,
     note_expired: bool,
     coming: Option<&Coming>,
-) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
+) -> Result<Vec<rdb::Expired>, rdb::Error> {
     shell.turn(|engine| engine.begin_load(bytes));
     let loaded = load_steps(shell, file, note_expired, coming).await;
     shell.turn(engine::Engine::end_load);
     loaded
 }
 
-/// Loads a dump, perhaps one that still comes; answers which keys were left out since their time had come, if they are to be noted:
-/// (database, key).
+/// Loads a dump, perhaps one that still comes; answers what was left out since its time had come, if that is to be noted.
 async fn load_steps(
     shell: &Rc<Shell>,
     file: impl Read,
     note_expired: bool,
     coming: Option<&Coming>,
-) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
+) -> Result<Vec<rdb::Expired>, rdb::Error> {
     let options = LoadOptions {
         note_expired,
         ..load_options(shell)

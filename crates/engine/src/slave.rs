@@ -20,6 +20,9 @@ mod copy;
 mod refusal;
 mod source;
 
+/// So many fields that expired are told in one command.
+const FIELDS_AT_ONCE: usize = 1000;
+
 impl Engine {
     /// Whether this server has a master.
     #[must_use]
@@ -91,20 +94,20 @@ impl Engine {
     }
 
     /// The data that were loaded at the start stand at a place in a stream. A replica continues it from there; a primary writes one of
-    /// its own, whose history it is: replicas that have seen no more can go on. `expired` are keys that the dump holds and we do not:
-    /// (database, key).
-    pub fn adopt_loaded_place(&mut self, expired: Vec<(u32, Vec<u8>)>) {
+    /// its own, whose history it is: replicas that have seen no more can go on. `expired` is what the dump holds and we do not.
+    pub fn adopt_loaded_place(&mut self, expired: Vec<rdb::Expired>) {
         let databases = 0..self.shard.keyspace.databases();
         let keys: usize = databases
             .map(|db| self.shard.keyspace.db_ref(db).len())
             .sum();
         self.keeper.persistence.loaded_keys = keys as u64;
-        self.keeper.persistence.expired_keys = expired.len() as u64;
+        let gone = expired.iter().filter(|gone| gone.fields.is_empty());
+        self.keeper.persistence.expired_keys = gone.count() as u64;
         self.adopt_place(expired);
     }
 
     /// The same, where no keys are counted.
-    pub(crate) fn adopt_place(&mut self, expired: Vec<(u32, Vec<u8>)>) {
+    pub(crate) fn adopt_place(&mut self, expired: Vec<rdb::Expired>) {
         let Some(place) = self.keeper.persistence.loaded_place.take() else {
             return;
         };
@@ -126,9 +129,16 @@ impl Engine {
             let id = self.shard.rng.hex(40);
             self.shift_stream(id);
             self.journal.replicas.selected = None;
-            for (db, key) in expired {
-                let db = usize::try_from(db).ok();
-                self.feed_replicas(db, &[b"DEL", &key]);
+            for gone in expired {
+                let db = usize::try_from(gone.database).ok();
+                if gone.fields.is_empty() {
+                    self.feed_replicas(db, &[b"DEL", &gone.key]);
+                }
+                for fields in gone.fields.chunks(FIELDS_AT_ONCE) {
+                    let mut words = vec![&b"HDEL"[..], &gone.key];
+                    words.extend(fields.iter().map(Vec::as_slice));
+                    self.feed_replicas(db, &words);
+                }
             }
         }
     }

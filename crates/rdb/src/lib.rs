@@ -45,7 +45,7 @@ pub use error::{Error, Feature, Place, Printable, Unsupported};
 pub use format::{Encoding, Kind, MAGIC, Origin, VALKEY_MAGIC, Version, is_signature};
 pub use input::Input;
 pub use libraries::{LibrariesError, dump_libraries, restore_libraries};
-pub use load::{FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
+pub use load::{Expired, FileFacts, LoadOptions, Loaded, Loader, Progress, UNCHECKED, restore};
 pub use peek::{Amount, check_head, peek};
 pub use reader::{KeyRecord, Options, Reader, Record};
 pub use save::{

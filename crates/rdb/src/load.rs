@@ -27,7 +27,7 @@ pub struct LoadOptions {
     pub read: Options,
     /// Keys that expired before are dropped, where this server decides about expiry: a master. Unix milliseconds.
     pub drop_expired_before: Option<u64>,
-    /// Which keys were dropped is remembered: see [`Loader::take_expired`].
+    /// What was dropped is remembered: see [`Loader::take_expired`].
     pub note_expired: bool,
     /// Keys that are there already are replaced, not an error.
     pub replace: bool,
@@ -64,8 +64,19 @@ pub struct Loader<R> {
     skipped: Vec<Unsupported>,
     facts: FileFacts,
     functions: Vec<Vec<u8>>,
-    expired: Vec<(u32, Vec<u8>)>,
+    expired: Vec<Expired>,
     empty: Vec<Printable>,
+}
+
+/// What was dropped because its time had come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// The database.
+    pub database: u32,
+    /// The key.
+    pub key: Vec<u8>,
+    /// Fields of the hash at the key; none where all of the key was dropped.
+    pub fields: Vec<Vec<u8>>,
 }
 
 /// So many empty keys are named.
@@ -118,6 +129,8 @@ enum Collection {
     Timed {
         hash: Hash,
         drop_before: u64,
+        /// What was left out, if it is to be noted.
+        dropped: Option<Vec<Vec<u8>>>,
     },
     Stream(StreamBuilder),
 }
@@ -165,6 +178,7 @@ impl<R: Read> Loader<R> {
                     self.current = Some((key, collection));
                     return Ok(Progress::More);
                 }
+                self.note_fields(&key, &mut collection);
                 self.insert(keyspace, key, collection.into_owned(&limits))?;
                 // What follows may not be there yet.
                 continue;
@@ -201,14 +215,21 @@ impl<R: Read> Loader<R> {
             if self.options.drop_expired_before.is_some_and(expired) {
                 self.loaded.expired += 1;
                 if self.options.note_expired {
-                    self.expired
-                        .push((key.database, self.reader.key().to_vec()));
+                    self.note(key.database, Vec::new());
                 }
             } else if key.kind == Kind::String {
                 self.insert_string(keyspace, key)?;
             } else {
-                let drop_before = self.options.drop_expired_before.unwrap_or(0);
-                let collection = Collection::new(key.encoding, self.reader.offset(), drop_before);
+                let mut collection = Collection::new(key.encoding, self.reader.offset());
+                if let Collection::Timed {
+                    drop_before,
+                    dropped,
+                    ..
+                } = &mut collection
+                {
+                    *drop_before = self.options.drop_expired_before.unwrap_or(0);
+                    *dropped = self.options.note_expired.then(Vec::new);
+                }
                 self.current = Some((key, collection));
             }
         }
@@ -235,9 +256,30 @@ impl<R: Read> Loader<R> {
         std::mem::take(&mut self.functions)
     }
 
-    /// The keys dropped since the last call because their time had come, with their databases, if they were to be noted.
-    pub fn take_expired(&mut self) -> Vec<(u32, Vec<u8>)> {
+    /// The keys and fields dropped since the last call because their time had come, if they were to be noted.
+    pub fn take_expired(&mut self) -> Vec<Expired> {
         std::mem::take(&mut self.expired)
+    }
+
+    /// Notes that the key that was read, or fields of it, were dropped.
+    fn note(&mut self, database: u32, fields: Vec<Vec<u8>>) {
+        self.expired.push(Expired {
+            database,
+            key: self.reader.key().to_vec(),
+            fields,
+        });
+    }
+
+    fn note_fields(&mut self, key: &KeyRecord, collection: &mut Collection) {
+        if let Collection::Timed {
+            dropped: Some(fields),
+            ..
+        } = collection
+            && !fields.is_empty()
+        {
+            let fields = std::mem::take(fields);
+            self.note(key.database, fields);
+        }
     }
 
     /// The first of the keys dropped since the last call because their collections were empty; each is worth a line.
@@ -332,7 +374,7 @@ pub fn restore(payload: &[u8], limits: &Limits, trust: Trust) -> Result<Owned, E
             },
         }
     } else {
-        let mut collection = Collection::new(encoding, reader.offset(), 0);
+        let mut collection = Collection::new(encoding, reader.offset());
         let limits = limits_of(encoding, limits);
         collection.fill(&mut reader, &limits, u64::MAX)?;
         collection
@@ -401,11 +443,12 @@ elements_of!(ValueReader);
 
 impl Collection {
     /// A collection for a value that begins at `offset`.
-    fn new(encoding: Encoding, offset: u64, drop_before: u64) -> Self {
+    fn new(encoding: Encoding, offset: u64) -> Self {
         match encoding.kind() {
             Some(Kind::Hash) if encoding.has_expiries() => Self::Timed {
                 hash: Hash::new(),
-                drop_before,
+                drop_before: 0,
+                dropped: None,
             },
             // Neither a string nor a module's value ever comes here; an empty list holds nothing.
             Some(Kind::List | Kind::String) | None => Self::List(List::new()),
@@ -475,14 +518,22 @@ impl Collection {
                 };
                 hash.push(field.bytes(&mut first), value.bytes(&mut second), limits)
             }
-            Self::Timed { hash, drop_before } => {
+            Self::Timed {
+                hash,
+                drop_before,
+                dropped,
+            } => {
                 let Some((field, value, until)) = from.next_field()? else {
                     return Ok(Added::Nothing);
                 };
                 let (field, value) = (field.bytes(&mut first), value.bytes(&mut second));
                 match until {
-                    // It is gone.
-                    Some(until) if until < *drop_before => true,
+                    Some(until) if until < *drop_before => {
+                        if let Some(dropped) = dropped {
+                            dropped.push(field.to_vec());
+                        }
+                        true
+                    }
                     Some(until) => hash.set_until(field, value, until),
                     None => hash.set(field, value, limits),
                 }

@@ -493,9 +493,28 @@ fn fields_that_expire_are_written_for_either_vendor() {
         note_expired: true,
         ..LoadOptions::default()
     };
-    let (kept, _) = load_by(&data("valkey-9.1.2.rdb"), 1 << 20, late).unwrap();
+    let file = data("valkey-9.1.2.rdb");
+    let (kept, _) = load_by(&file, 1 << 20, late).unwrap();
     let hash = &content(&kept)[&b"0:hash:ttl"[..]];
     assert_eq!((hash.value.len(), hash.fields.len()), (4, 1));
+    // Which fields these were is noted, also of hashes of which nothing is left.
+    let mut loader = Loader::open(Input::new(&file[..]), late, Limits::default()).unwrap();
+    let mut keyspace = Keyspace::new(16, false);
+    while loader.step(&mut keyspace, 1 << 20).unwrap() == Progress::More {}
+    let noted = loader.take_expired();
+    let fields = |key: &[u8]| -> usize {
+        let of = noted.iter().filter(|gone| gone.key == key);
+        of.map(|gone| gone.fields.len()).sum()
+    };
+    assert_eq!(fields(b"hash:ttl"), 1, "{noted:?}");
+    let whole = content(&load(&file));
+    let gone: usize = noted.iter().map(|gone| gone.fields.len()).sum();
+    let timed: usize = whole.values().map(|value| value.fields.len()).sum();
+    let left: usize = content(&kept)
+        .values()
+        .map(|value| value.fields.len())
+        .sum();
+    assert_eq!(gone, timed - left);
 }
 
 #[test]

@@ -261,7 +261,7 @@ impl Server {
         &mut self,
         bytes: Vec<u8>,
         options: LoadOptions,
-    ) -> Result<Vec<(u32, Vec<u8>)>, rdb::Error> {
+    ) -> Result<Vec<rdb::Expired>, rdb::Error> {
         let input = DumpInput::new(std::io::Cursor::new(bytes));
         let mut loader = Loader::open(input, options, self.engine.limits())?;
         while self.engine.load_step(&mut loader, u64::MAX)? != Progress::Done {}
