@@ -326,6 +326,20 @@ fn an_increment_by_a_float_keeps_the_time_of_expiry_in_the_file() {
     assert_eq!(server.text("TTL kept"), "-1");
 }
 
+/// Who is evicted first after a start depends on it.
+#[test]
+fn a_dump_tells_how_often_keys_were_used() {
+    let mut server = Daemon::server("save 3600 1\nmaxmemory-policy allkeys-lfu\nlfu-decay-time 0");
+    assert_eq!(server.text("SET key 1"), "OK");
+    wait_until("the key is used often", || {
+        assert_eq!(server.text("GET key"), "1");
+        server.text("OBJECT FREQ key") == "9"
+    });
+    server.stop();
+    server.start();
+    assert_eq!(server.text("OBJECT FREQ key"), "9");
+}
+
 #[test]
 fn what_changes_nothing_is_told_to_replicas_and_not_to_the_file() {
     let server = Daemon::server("appendonly yes\nsave \"\"");

@@ -38,6 +38,7 @@ impl Engine {
             any_reader: false,
             usage: match self.config.maxmemory_policy {
                 MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => rdb::Usage::Idle,
+                MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => rdb::Usage::Frequency,
                 _ => rdb::Usage::None,
             },
             functions: self.library_codes(),

@@ -63,6 +63,8 @@ pub enum Usage {
     None,
     /// How long it was not.
     Idle,
+    /// How often it was.
+    Frequency,
 }
 
 /// What a file says of itself, as far as anybody looks at it.
@@ -314,11 +316,8 @@ impl<W: Write> DbWriter<'_, W> {
         if let Some(expire_ms) = expire_ms {
             self.writer.expiry(expire_ms)?;
         }
-        if self.options.usage == Usage::Idle
-            && self.version.number() >= FIRST_WITH_USAGE
-            && let Some(seconds) = self.db.idle_seconds(key)
-        {
-            self.writer.idle(seconds)?;
+        if self.version.number() >= FIRST_WITH_USAGE {
+            self.usage_of(key)?;
         }
         let encoding = encoding_of(&value, self.version);
         let encoding = encoding.map_err(|what| CannotHold {
@@ -329,6 +328,24 @@ impl<W: Write> DbWriter<'_, W> {
         })?;
         self.writer.key(encoding, key)?;
         write_value(self.writer, encoding, value)
+    }
+
+    /// Says how a key was used.
+    fn usage_of(&mut self, key: &[u8]) -> io::Result<()> {
+        match self.options.usage {
+            Usage::None => {}
+            Usage::Idle => {
+                if let Some(seconds) = self.db.idle_seconds(key) {
+                    self.writer.idle(seconds)?;
+                }
+            }
+            Usage::Frequency => {
+                if let Some(counter) = self.db.frequency(key) {
+                    self.writer.frequency(counter)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Says where a slot begins: its number, how many keys it has, how many of them expire, and how many have fields that do. What is

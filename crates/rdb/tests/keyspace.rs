@@ -569,6 +569,33 @@ fn idle_times_and_slots_are_told_where_they_are_wanted() {
     assert_eq!((keys, slots), (3, expected.into_iter().collect()));
 }
 
+#[test]
+fn frequencies_are_told_where_they_are_wanted() {
+    let mut keyspace = Keyspace::new(1, false);
+    keyspace.clock().set_usage(store::Usage::Frequency {
+        log_factor: 10,
+        decay_minutes: 0,
+    });
+    keyspace.db(0).set_str(b"key", StrNew::Int(1));
+    keyspace.db(0).set_usage(b"key", None, Some(77));
+    for (version, counter) in [(11, Some(77)), (8, None)] {
+        let options = SaveOptions {
+            usage: Usage::Frequency,
+            version: Version::written(version),
+            ..SAVE
+        };
+        let (file, _) = save(&keyspace, Vec::new(), options, |_| Ok(())).unwrap();
+        let mut reader = Reader::open(Input::new(&file[..]), SKIP).unwrap();
+        let mut told = None;
+        while let Some(record) = reader.next_record().unwrap() {
+            if let Record::Key(key) = record {
+                told = key.frequency;
+            }
+        }
+        assert_eq!(told, counter, "version {version}");
+    }
+}
+
 /// Same values, same opcodes. Only scores, which Redis 3.0.7 writes with 17 digits, become shorter, and more lists are compact.
 #[test]
 fn a_file_of_redis_3_0_7_is_written_back_as_it_was() {
