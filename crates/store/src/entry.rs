@@ -906,7 +906,8 @@ impl<'a> EntryRef<'a> {
         match self.value() {
             Value::Str(Str::Int(_)) => Encoding::Int,
             Value::Str(Str::Bytes(bytes))
-                if self.kind() == Kind::Inline && is_embedded(self.key(), bytes) =>
+                if self.kind() == Kind::Inline
+                    && is_embedded(self.key(), bytes, self.expire_ms().is_some()) =>
             {
                 Encoding::Embstr
             }
@@ -945,13 +946,14 @@ impl<'a> EntryRef<'a> {
     }
 }
 
-/// Whether a string is an `embstr`: what key and value take in Valkey fits two cache lines of 64 bytes.
-fn is_embedded(key: &[u8], value: &[u8]) -> bool {
+/// Whether a string is an `embstr`: what key, value and the expiry, where there is one, take in Valkey fits two cache lines of 64 bytes.
+fn is_embedded(key: &[u8], value: &[u8], expires: bool) -> bool {
     /// What a value has beside its bytes, and a short key.
-    const AROUND: usize = 23;
+    const AROUND: usize = 15;
+    const TIME: usize = 8;
     /// From this length on a key has two bytes more.
     const LONG_KEY: usize = 32;
-    let around = AROUND + if key.len() < LONG_KEY { 0 } else { 2 };
+    let around = AROUND + if expires { TIME } else { 0 } + if key.len() < LONG_KEY { 0 } else { 2 };
     around + key.len() + value.len() <= 2 * 64
 }
 

@@ -61,11 +61,11 @@ fn text(bytes: &[u8]) -> Plain {
     }
 }
 
-/// What is told of a value at a key: a string that does not fit beside it is none that is embedded.
-fn told(key: &[u8], value: &Plain) -> Plain {
+/// What is told of a value at a key that has an expiry or not: a string that does not fit beside them is none that is embedded.
+fn told(key: &[u8], value: &Plain, timed: bool) -> Plain {
     let mut value = value.clone();
     if let Plain::Text { bytes, encoding } = &mut value {
-        let most = if key.len() < 32 { 105 } else { 103 };
+        let most = if key.len() < 32 { 113 } else { 111 } - if timed { 8 } else { 0 };
         if *encoding == Encoding::Embstr && key.len() + bytes.len() > most {
             *encoding = Encoding::Raw;
         }
@@ -107,7 +107,9 @@ fn plain(db: &Db, key: &[u8]) -> Option<Plain> {
 
 /// Lengths next to the bounds between encodings; Miri takes long for every byte.
 const LENGTHS: &[usize] = amount(
-    &[99, 100, 8000, 16_382, 16_383, 16_384, 16_385, 70_000],
+    &[
+        99, 100, 107, 108, 8000, 16_382, 16_383, 16_384, 16_385, 70_000,
+    ],
     &[99, 100, 16_383, 16_384],
 );
 
@@ -458,7 +460,10 @@ impl Pair {
         self.meet(from);
         assert_eq!(self.db.exists(from), self.model.contains_key(from));
         if let Some((model, _)) = self.model.get(from) {
-            let model = told(from, model);
+            let mut model = model.clone();
+            if let Plain::Text { encoding, .. } = &mut model {
+                *encoding = self.db.encoding(from).expect("it is there");
+            }
             let value = self.db.duplicate(from).expect("it is there");
             self.db.insert(to, value);
             self.put(to, model, None);
@@ -497,7 +502,7 @@ impl Pair {
         let timed = self.model.values().filter(|(_, ms)| ms.is_some()).count();
         assert_eq!(self.db.expires_len(), timed);
         for (key, (value, ms)) in &self.model {
-            assert_eq!(plain(&self.db, key), Some(told(key, value)));
+            assert_eq!(plain(&self.db, key), Some(told(key, value, ms.is_some())));
             assert_eq!(self.db.expire_ms(key), *ms);
         }
         assert_eq!(self.db.has_expired(), !self.expired.is_empty());
@@ -1191,4 +1196,26 @@ fn a_scan_of_slots_ends_with_the_last_and_stops_where_there_are_keys() {
     // From the end of one slot to the next that has keys.
     let next = db.scan_slots(Db::slot_cursor(1, 0), 16383, 20, |_, _| {});
     assert_eq!(Db::cursor_parts(next), (16383, 0));
+}
+
+/// An expiry takes eight bytes of those that key and value may have together.
+#[test]
+fn a_string_is_embedded_as_long_as_key_value_and_expiry_fit_two_cache_lines() {
+    let clock = Clock::new();
+    clock.set_unix_ms(1000);
+    let mut db = Db::new(clock, false);
+    for (len, plain, timed) in [
+        (104, Encoding::Embstr, Encoding::Embstr),
+        (105, Encoding::Embstr, Encoding::Raw),
+        (112, Encoding::Embstr, Encoding::Raw),
+        (113, Encoding::Raw, Encoding::Raw),
+    ] {
+        let value = vec![b'x'; len];
+        db.set_str(b"a", StrNew::encode(&value));
+        db.set_str_until(b"b", StrNew::encode(&value), Some(5000));
+        assert_eq!(db.encoding(b"a"), Some(plain), "{len}");
+        assert_eq!(db.encoding(b"b"), Some(timed), "{len}");
+        db.set_expire_ms(b"a", Some(5000));
+        assert_eq!(db.encoding(b"a"), Some(timed), "{len}");
+    }
 }
