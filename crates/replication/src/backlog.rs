@@ -74,11 +74,12 @@ impl Backlog {
         self.end - self.first()
     }
 
-    /// Bytes that the stream takes in memory.
+    /// Bytes that the stream takes in memory, with the list of its chunks: beside a replica that reads nothing that is worth a key or two.
     #[must_use]
     pub fn memory(&self) -> usize {
         let last = self.chunks.back().map_or(0, Vec::capacity);
-        self.chunks.len().saturating_sub(1) * self.chunk + last
+        let list = self.chunks.capacity() * size_of::<Vec<u8>>();
+        self.chunks.len().saturating_sub(1) * self.chunk + last + list
     }
 
     /// Changes how many bytes are kept.
@@ -216,8 +217,9 @@ mod tests {
             let mut backlog = Backlog::new(0, 1 << 30);
             for _ in 0..(2_000_000 / piece).min(50_000) {
                 backlog.feed(&vec![b'x'; piece]);
-                let taken: usize = backlog.chunks.iter().map(Vec::capacity).sum();
-                assert_eq!(backlog.memory(), taken, "pieces of {piece}");
+                let chunks: usize = backlog.chunks.iter().map(Vec::capacity).sum();
+                let list = backlog.chunks.capacity() * size_of::<Vec<u8>>();
+                assert_eq!(backlog.memory(), chunks + list, "pieces of {piece}");
             }
             let written = usize::try_from(backlog.offset()).expect("small");
             assert!(backlog.memory() <= written + 64 * 1024);
