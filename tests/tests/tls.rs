@@ -208,6 +208,26 @@ fn a_script_that_takes_long_is_killed_over_tls() {
     assert_eq!(late.text("PING"), "PONG");
 }
 
+/// What its session has encrypted already is not waited for.
+#[test]
+fn who_reads_nothing_is_cut_off_over_tls() {
+    let authority = Authority::new();
+    let (server, port) = server(&authority, "");
+    let mut reader = connect(port, &authority.side(Some("client"))).unwrap();
+    assert!(reader.try_call("SUBSCRIBE news").is_ok());
+    let news = vec![b'x'; 1_000_000];
+    let mut writer = server.client();
+    // More than the 32 MB that a subscriber may leave unread.
+    for _ in 0..50 {
+        let told = writer.call_words(&[b"PUBLISH", b"news", &news]);
+        assert!(told.as_int().is_some());
+    }
+    wait_until("it is gone", || {
+        server.text("CLIENT LIST TYPE pubsub").is_empty()
+    });
+    drop(reader);
+}
+
 #[test]
 fn a_replica_follows_over_tls() {
     let authority = Authority::new();

@@ -200,7 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Socket + 'static> Connection<S> {
                 }
             };
             if !engine.wants_input(self.id) {
-                return if flushed {
+                // What a session has encrypted may never get away: who is cut off is not waited for.
+                return if flushed || shell.is_cut_off(self.id) {
                     Poll::Ready(())
                 } else {
                     Poll::Pending

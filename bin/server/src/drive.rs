@@ -101,7 +101,7 @@ impl Shell {
 
     pub(crate) fn perform(self: &Rc<Self>, action: Action) {
         match action {
-            Action::CloseClient { id, .. } => self.wake(id),
+            Action::CloseClient { id, after_reply } => self.end_client(id, after_reply),
             Action::OpenLink { .. }
             | Action::SendLink { .. }
             | Action::CloseLink { .. }

@@ -48,6 +48,8 @@ struct Seat {
     stream: Shared,
     /// None before it runs for the first time.
     task: Option<Waker>,
+    /// It is to go at once, whatever of it has still to be sent.
+    cut_off: bool,
 }
 
 /// What all tasks of the one thread share.
@@ -305,8 +307,12 @@ impl Shell {
         if seats.len() <= id.place() {
             seats.resize_with(id.place() + 1, || None);
         }
-        let task = None;
-        seats[id.place()] = Some(Seat { id, stream, task });
+        seats[id.place()] = Some(Seat {
+            id,
+            stream,
+            task: None,
+            cut_off: false,
+        });
     }
 
     /// The sockets of all clients.
@@ -341,6 +347,23 @@ impl Shell {
         {
             task.wake_by_ref();
         }
+    }
+
+    /// Ends a client's connection, once its replies are sent or at once.
+    pub(crate) fn end_client(&self, id: ClientId, after_reply: bool) {
+        if let Some(Some(seat)) = self.seats.borrow_mut().get_mut(id.place())
+            && seat.id == id
+        {
+            seat.cut_off |= !after_reply;
+        }
+        self.wake(id);
+    }
+
+    /// Whether its connection is to end at once.
+    pub(crate) fn is_cut_off(&self, id: ClientId) -> bool {
+        let seats = self.seats.borrow();
+        let seat = seats.get(id.place()).and_then(Option::as_ref);
+        seat.is_some_and(|seat| seat.id == id && seat.cut_off)
     }
 
     /// Wakes `waker` once some of a client's output was sent.
