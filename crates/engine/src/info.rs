@@ -556,7 +556,7 @@ impl Engine {
         lines!(text,
             "eventloop_duration_aof_sum:{}", stats.append_only_us;
             "eventloop_duration_cron_sum:{}", stats.tick_ns / 1000;
-            "eventloop_duration_max:{}", stats.turns.longest_ns() / 1000;
+            "eventloop_duration_max:{}", stats.turns.largest() / 1000;
             "eventloop_cmd_per_cycle_max:{}", stats.most_commands;
         );
     }

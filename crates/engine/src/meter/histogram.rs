@@ -15,28 +15,28 @@ pub(crate) struct Histogram {
     counts: Vec<u64>,
     /// All of them together.
     sum: u64,
-    longest_ns: u64,
+    largest: u64,
 }
 
 impl Histogram {
     /// One more.
     #[inline]
-    pub(crate) fn add(&mut self, ns: u64) {
-        if let Some(count) = self.counts.get_mut(bucket(ns)) {
+    pub(crate) fn add(&mut self, value: u64) {
+        if let Some(count) = self.counts.get_mut(bucket(value)) {
             *count += 1;
         } else {
-            self.start(ns);
+            self.start(value);
         }
-        self.sum += ns;
-        if ns > self.longest_ns {
-            self.longest_ns = ns;
+        self.sum += value;
+        if value > self.largest {
+            self.largest = value;
         }
     }
 
     #[cold]
-    fn start(&mut self, ns: u64) {
+    fn start(&mut self, value: u64) {
         self.counts = vec![0; BUCKETS];
-        self.counts[bucket(ns)] = 1;
+        self.counts[bucket(value)] = 1;
     }
 
     /// Adds all of another one.
@@ -49,7 +49,7 @@ impl Histogram {
             }
         }
         self.sum += other.sum;
-        self.longest_ns = self.longest_ns.max(other.longest_ns);
+        self.largest = self.largest.max(other.largest);
     }
 
     /// All of them together.
@@ -96,12 +96,12 @@ impl Histogram {
         counts.collect()
     }
 
-    /// The longest of all.
-    pub(crate) fn longest_ns(&self) -> u64 {
-        self.longest_ns
+    /// The largest of all.
+    pub(crate) fn largest(&self) -> u64 {
+        self.largest
     }
 
-    /// The duration that `share` of all did not exceed (0.99: the 99th percentile); 0 where there was none.
+    /// The value that `share` of all did not exceed (0.99: the 99th percentile); 0 where there was none.
     pub(crate) fn at(&self, share: f64) -> u64 {
         let total: u64 = self.counts.iter().sum();
         #[expect(
@@ -115,7 +115,7 @@ impl Histogram {
         for (index, count) in self.counts.iter().enumerate() {
             seen += count;
             if seen >= rank && seen > 0 {
-                return last_of(index).min(self.longest_ns);
+                return last_of(index).min(self.largest);
             }
         }
         0
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn shares_of_what_was_counted() {
         let mut histogram = Histogram::default();
-        assert_eq!((histogram.at(0.5), histogram.longest_ns()), (0, 0));
+        assert_eq!((histogram.at(0.5), histogram.largest()), (0, 0));
         for ns in 1..=10 {
             histogram.add(ns);
         }
@@ -194,6 +194,6 @@ mod tests {
         all.add(1_000_003);
         all.merge(&histogram);
         assert_eq!((all.at(0.4), all.at(0.5)), (5, 6));
-        assert_eq!((all.at(1.0), all.longest_ns()), (1_000_003, 1_000_003));
+        assert_eq!((all.at(1.0), all.largest()), (1_000_003, 1_000_003));
     }
 }
