@@ -28,7 +28,7 @@ pub trait Host {
     ///
     /// # Errors
     ///
-    /// Anything makes the loader give up with [`LoadError::CannotOpen`].
+    /// [`Refusal`], told with whatever else is wrong.
     fn read(&mut self, path: &[u8]) -> Result<Vec<u8>, Refusal> {
         Err(Refusal::Message(cannot_open(path)))
     }
@@ -165,6 +165,8 @@ pub struct Loader<'a, H> {
     /// Where each directive stood last.
     places: BTreeMap<&'static str, BadLine>,
     faults: Vec<BadLine>,
+    /// The last message that is to be told as it is, if it is the only fault.
+    message: Option<String>,
 }
 
 impl<'a, H: Host> Loader<'a, H> {
@@ -175,6 +177,7 @@ impl<'a, H: Host> Loader<'a, H> {
             check,
             places: BTreeMap::new(),
             faults: Vec::new(),
+            message: None,
         }
     }
 
@@ -184,7 +187,7 @@ impl<'a, H: Host> Loader<'a, H> {
     ///
     /// [`LoadError`]; `config` then holds what could be loaded.
     pub fn load(mut self, text: &[u8], config: &mut ServerConfig) -> Result<(), LoadError> {
-        self.text(text, config, &[])?;
+        self.text(text, config, &[]);
         if let Some((name, reason)) = self.check.and_then(|check| check(config)) {
             let place = self.places.remove(name);
             self.faults.extend(place.map(|line| BadLine {
@@ -195,17 +198,15 @@ impl<'a, H: Host> Loader<'a, H> {
         if self.faults.is_empty() {
             return Ok(());
         }
+        if let (1, Some(message)) = (self.faults.len(), self.message) {
+            return Err(LoadError::Message(message));
+        }
         self.faults.truncate(MAX_FAULTS);
         Err(LoadError::Lines(BadLines(self.faults)))
     }
 
     /// Loads the text of the last of `files`, which were included by each other.
-    fn text(
-        &mut self,
-        text: &[u8],
-        config: &mut ServerConfig,
-        files: &[&[u8]],
-    ) -> Result<(), LoadError> {
+    fn text(&mut self, text: &[u8], config: &mut ServerConfig, files: &[&[u8]]) {
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = trim(line);
             if line.is_empty() || line[0] == b'#' {
@@ -220,10 +221,15 @@ impl<'a, H: Host> Loader<'a, H> {
             match self.line(line, config, files, &place) {
                 Ok(()) => {}
                 Err(Stop::Reason(reason)) => self.faults.push(BadLine { reason, ..place }),
-                Err(Stop::Final(error)) => return Err(error),
+                Err(Stop::Message(message)) => {
+                    self.faults.push(BadLine {
+                        reason: message.clone().into(),
+                        ..place
+                    });
+                    self.message = Some(message);
+                }
             }
         }
-        Ok(())
     }
 
     fn line(
@@ -280,7 +286,7 @@ impl<'a, H: Host> Loader<'a, H> {
         for path in paths {
             let text = self.host.read(&path)?;
             let files: Vec<&[u8]> = files.iter().copied().chain([&*path]).collect();
-            self.text(&text, config, &files).map_err(Stop::Final)?;
+            self.text(&text, config, &files);
         }
         Ok(())
     }
@@ -302,10 +308,10 @@ fn unknown(name: &[u8]) -> Reason {
     }
 }
 
-/// How a directive ends: by what is wrong with its line, or by an error that is complete already.
+/// How a directive ends: by what is wrong with its line, or by a message that stands for itself, where nothing else is wrong.
 enum Stop {
     Reason(Reason),
-    Final(LoadError),
+    Message(String),
 }
 
 impl From<Reason> for Stop {
@@ -324,7 +330,7 @@ impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Reason(reason) => Stop::Reason(reason.into()),
-            Refusal::Message(message) => Stop::Final(LoadError::Message(message)),
+            Refusal::Message(message) => Stop::Message(message),
         }
     }
 }

@@ -479,6 +479,15 @@ fn includes_and_hosts() {
         message("include missing"),
         "Fatal error, can't open config file 'missing'"
     );
+    let both = message("hzz 1\ninclude missing\nhz x");
+    for (line, reason) in [
+        (1, "Is 'hz' meant?"),
+        (2, "Fatal error, can't open config file 'missing'"),
+        (3, ""),
+    ] {
+        assert!(both.contains(&format!("at line {line}\n")), "{both}");
+        assert!(both.contains(reason), "{both}");
+    }
     assert!(message("logfile /").ends_with("Can't open the log file: Is a directory"));
     assert!(message("rename-command a b").ends_with("2 arguments"));
 }
