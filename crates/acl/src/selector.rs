@@ -126,6 +126,10 @@ impl Selector {
             .ok_or(RuleError::Syntax)?;
         let words = inner.split(|byte| is_blank(*byte));
         for word in words.filter(|word| !word.is_empty()) {
+            // Written down, it would end the selector.
+            if word.ends_with(b")") {
+                return Err(RuleError::Syntax);
+            }
             selector.apply(catalog, word)?;
         }
         Ok(selector)

@@ -106,6 +106,8 @@ fn what_is_wrong_is_told_and_changes_nothing() {
         ("+select|0\t1", syntax),
         ("(+get|)", syntax),
         ("(on)", syntax),
+        ("(~a))", syntax),
+        ("(+get|a) ~a)", syntax),
         ("db=", syntax),
         ("db=1,", syntax),
         ("db=,1", syntax),
