@@ -227,6 +227,7 @@ impl Engine {
         self.set_stream_level();
         self.meter.noted_from_ns = crate::engine::noted_from_ns(&self.config);
         self.meter.sizes_from = crate::observe::sizes_from(&self.config);
+        self.shorten_command_logs();
         self.apply_notify();
         Ok(())
     }

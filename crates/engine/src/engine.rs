@@ -102,6 +102,8 @@ impl Engine {
     /// The same, where nothing but a client's requests will run. What these have left as it was need not be looked at again.
     pub fn set_now_for_requests(&mut self, now: Now) {
         self.now = now;
+        // Those of other clients may have run before in this turn.
+        self.meter.turn_ns += self.meter.last_ns.saturating_sub(self.meter.turn_from_ns);
         self.meter.last_ns = self.host.mono_ns();
         self.meter.turn_from_ns = self.meter.last_ns;
         self.meter.clock_ns = self.meter.last_ns;
@@ -271,6 +273,7 @@ impl Engine {
             self.meter.last_ns = self.host.mono_ns();
         }
         let ns = self.meter.last_ns.saturating_sub(self.meter.turn_from_ns);
+        let ns = std::mem::take(&mut self.meter.turn_ns).saturating_add(ns);
         let commands = self.meter.stats.commands;
         let ran = commands.saturating_sub(self.meter.turn_from_commands);
         self.meter.stats.end_turn(ns, ran);

@@ -36,6 +36,8 @@ pub(crate) struct Meter {
     pub(crate) last_ns: u64,
     /// When this turn began.
     pub(crate) turn_from_ns: u64,
+    /// How long clients took whose requests have run in this turn already.
+    pub(crate) turn_ns: u64,
     /// How many commands had run then.
     pub(crate) turn_from_commands: u64,
     /// What the clock that is worked with ([`crate::Engine::set_now`]) stands for.
@@ -67,6 +69,7 @@ impl Meter {
             started_bytes: 0,
             last_ns: 0,
             turn_from_ns: 0,
+            turn_ns: 0,
             turn_from_commands: 0,
             clock_ns: 0,
             noted_from_ns: 0,

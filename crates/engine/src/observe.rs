@@ -79,6 +79,15 @@ impl Engine {
         log.entries.truncate(most);
     }
 
+    /// No log holds more than it may now; one that is off stays as it is.
+    pub(crate) fn shorten_command_logs(&mut self) {
+        for kind in LogKind::ALL {
+            if let Some((_, most)) = self.noted_from(kind) {
+                self.meter.command_logs.of(kind).entries.truncate(most);
+            }
+        }
+    }
+
     fn is_internal(&self, id: ClientId) -> bool {
         let client = self.sessions.clients.get(id);
         client.is_some_and(|client: &Client| client.flags.internal)

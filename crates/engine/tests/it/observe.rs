@@ -320,6 +320,52 @@ fn large_requests_and_replies_are_noted() {
 }
 
 #[test]
+fn a_log_that_may_hold_less_holds_less_at_once() {
+    let mut server = Server::new();
+    let a = server.a;
+    let set = |server: &mut Server, name: &str, value: &str| {
+        assert_eq!(server.run(a, &["CONFIG", "SET", name, value]), "+OK\r\n");
+    };
+    set(&mut server, "slowlog-log-slower-than", "0");
+    for _ in 0..5 {
+        server.run(a, &["PING"]);
+    }
+    set(&mut server, "slowlog-log-slower-than", "1000000000");
+    assert_eq!(server.run(a, &["SLOWLOG", "LEN"]), ":6\r\n");
+    set(&mut server, "slowlog-max-len", "2");
+    assert_eq!(server.run(a, &["SLOWLOG", "LEN"]), ":2\r\n");
+    set(&mut server, "slowlog-max-len", "0");
+    assert_eq!(server.run(a, &["SLOWLOG", "LEN"]), ":2\r\n", "it is off");
+}
+
+#[test]
+fn a_turn_is_that_of_all_clients_whose_requests_run_in_it() {
+    let mut server = Server::new();
+    let (a, b) = (server.a, server.b);
+    let longest = |server: &mut Server| -> u64 {
+        let text = info(server, &["debug"]);
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("eventloop_duration_max:"));
+        line.unwrap().parse().unwrap()
+    };
+    server.engine.end_turn();
+    server.run(a, &["PING"]);
+    server.engine.end_turn();
+    let one = longest(&mut server);
+    server.engine.end_turn();
+    assert!(one > 0);
+    // Some run longer than one; only the last runs short.
+    for _ in 0..20 {
+        server.run(a, &["PING"]);
+    }
+    server.run(b, &["PING"]);
+    server.engine.end_turn();
+    let all = longest(&mut server);
+    assert!(all >= 20 * one, "{all} of {one}");
+}
+
+#[test]
 fn latency_and_memory_answer() {
     let mut server = Server::new();
     let a = server.a;
