@@ -42,6 +42,8 @@ pub(crate) struct Callable {
     pub(crate) keyless: bool,
     /// Its only key is at this position, if that is all its specifications say.
     pub(crate) single_key: Option<usize>,
+    /// Where its first key stands, as far as its specifications say, or else at the first argument: a hint.
+    pub(crate) first_key: usize,
     /// Its subcommands.
     pub(crate) subs: Vec<Callable>,
 }
@@ -62,6 +64,14 @@ impl Callable {
             },
             _ => None,
         };
+        let first_key = facts
+            .keys
+            .first()
+            .and_then(|spec| match (spec.begin, spec.find) {
+                (Begin::Index(at), Find::Range { .. }) => usize::try_from(at).ok(),
+                (Begin::Index(at), Find::KeyNum { first, .. }) => usize::try_from(at + first).ok(),
+                _ => None,
+            });
         let runner = row.run.map_or(Runner::Help, run);
         let is_short = row.subs.is_empty()
             && match runner {
@@ -77,6 +87,7 @@ impl Callable {
             number: own,
             keyless: facts.keys.is_empty() && facts.key_finder.is_none(),
             single_key,
+            first_key: first_key.unwrap_or(1),
             subs: row
                 .subs
                 .iter()

@@ -35,6 +35,8 @@ pub struct Requests {
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     pub(crate) keys: [Option<Prefetched>; PLACES],
+    /// Which word of each request is taken for its key.
+    pub(crate) word: usize,
     pub(crate) db: usize,
     /// Requests whose table positions were asked for, and those whose entries were.
     pub(crate) positions: usize,
@@ -55,7 +57,7 @@ impl Places {
     pub(crate) fn ask_positions(&mut self, db: &Db, bytes: &[u8], batch: &Batch, until: usize) {
         let mut last: (&[u8], Option<Prefetched>) = (&[], None);
         for index in self.positions..batch.len().min(until) {
-            let key = batch.arg(index, 1, bytes).unwrap_or_default();
+            let key = batch.arg(index, self.word, bytes).unwrap_or_default();
             // Many pipelines are for one key.
             if key.last() != last.0.last() || key != last.0 {
                 let is_key = (1..=LONGEST_KEY).contains(&key.len());
