@@ -196,10 +196,16 @@ pub(crate) fn to_lua(
 
 /// What a reply holds that is one bulk string, its first byte left out.
 pub(crate) fn only_bulk(rest: &[u8]) -> Option<&[u8]> {
-    let end = memchr::memchr(b'\r', rest)?;
-    let length = usize::try_from(resp::number::parse_i64(&rest[..end])?).ok()?;
-    let text = rest.get(end + 2..)?.strip_suffix(b"\r\n")?;
+    let (length, text) = first_line(rest)?;
+    let length = usize::try_from(resp::number::parse_i64(length)?).ok()?;
+    let text = text.strip_suffix(b"\r\n")?;
     (text.len() == length).then_some(text)
+}
+
+/// A line without its end, and what is behind it.
+pub(crate) fn first_line(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\r', rest)?;
+    Some((&rest[..end], rest.get(end + 2..)?))
 }
 
 struct Reader<'a> {
@@ -349,9 +355,9 @@ impl<'a> Reader<'a> {
     /// The kind of the next element, and its first line.
     fn line(&mut self) -> Result<(u8, &'a [u8])> {
         let (kind, rest) = self.rest.split_first().ok_or_else(malformed)?;
-        let end = memchr::memchr(b'\r', rest).ok_or_else(malformed)?;
-        self.rest = rest.get(end + 2..).ok_or_else(malformed)?;
-        Ok((*kind, &rest[..end]))
+        let (line, rest) = first_line(rest).ok_or_else(malformed)?;
+        self.rest = rest;
+        Ok((*kind, line))
     }
 
     fn bulk(&mut self, length: &[u8]) -> Result<Option<&'a [u8]>> {

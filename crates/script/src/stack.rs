@@ -27,7 +27,7 @@ use crate::context::{Context, HEADROOM_BYTES, Trouble};
 use crate::failure::Failure;
 use crate::host::Answer;
 use crate::number::{self, to_i64};
-use crate::reply::{self, Names};
+use crate::reply::{self, Names, first_line};
 
 /// Only strings and numbers can be words of a command, and it has one at least.
 pub(crate) const WRONG_WORD: &str = "Command arguments must be strings or integers";
@@ -323,12 +323,6 @@ fn element(rest: &[u8]) -> Option<(Short<'_>, &[u8])> {
         }
         _ => None,
     }
-}
-
-/// A line without its end, and what is behind it.
-fn first_line(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b'\r', rest)?;
-    Some((&rest[..end], rest.get(end + 2..)?))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Lua has no other numbers")]
