@@ -81,7 +81,7 @@ impl Engine {
 
     /// No log holds more than it may now; one that is off stays as it is.
     pub(crate) fn shorten_command_logs(&mut self) {
-        for kind in LogKind::ALL {
+        for (_, kind) in LogKind::WORDS {
             if let Some((_, most)) = self.noted_from(kind) {
                 self.meter.command_logs.of(kind).entries.truncate(most);
             }

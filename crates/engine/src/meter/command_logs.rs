@@ -16,9 +16,8 @@ pub(crate) enum LogKind {
 }
 
 impl LogKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Slow, Self::LargeRequest, Self::LargeReply];
-
-    const WORDS: [(&'static str, Self); 3] = [
+    /// All of them, with what they are called.
+    pub(crate) const WORDS: [(&'static str, Self); 3] = [
         ("slow", Self::Slow),
         ("large-request", Self::LargeRequest),
         ("large-reply", Self::LargeReply),
