@@ -4,6 +4,8 @@
 mod amount;
 #[path = "db/copies.rs"]
 mod copies;
+#[path = "db/embedded.rs"]
+mod embedded;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -459,11 +461,8 @@ impl Pair {
     fn copy(&mut self, from: &[u8], to: &[u8]) {
         self.meet(from);
         assert_eq!(self.db.exists(from), self.model.contains_key(from));
-        if let Some((model, _)) = self.model.get(from) {
-            let mut model = model.clone();
-            if let Plain::Text { encoding, .. } = &mut model {
-                *encoding = self.db.encoding(from).expect("it is there");
-            }
+        if let Some((model, ms)) = self.model.get(from) {
+            let model = told(from, model, ms.is_some());
             let value = self.db.duplicate(from).expect("it is there");
             self.db.insert(to, value);
             self.put(to, model, None);
@@ -1196,26 +1195,4 @@ fn a_scan_of_slots_ends_with_the_last_and_stops_where_there_are_keys() {
     // From the end of one slot to the next that has keys.
     let next = db.scan_slots(Db::slot_cursor(1, 0), 16383, 20, |_, _| {});
     assert_eq!(Db::cursor_parts(next), (16383, 0));
-}
-
-/// An expiry takes eight bytes of those that key and value may have together.
-#[test]
-fn a_string_is_embedded_as_long_as_key_value_and_expiry_fit_two_cache_lines() {
-    let clock = Clock::new();
-    clock.set_unix_ms(1000);
-    let mut db = Db::new(clock, false);
-    for (len, plain, timed) in [
-        (104, Encoding::Embstr, Encoding::Embstr),
-        (105, Encoding::Embstr, Encoding::Raw),
-        (112, Encoding::Embstr, Encoding::Raw),
-        (113, Encoding::Raw, Encoding::Raw),
-    ] {
-        let value = vec![b'x'; len];
-        db.set_str(b"a", StrNew::encode(&value));
-        db.set_str_until(b"b", StrNew::encode(&value), Some(5000));
-        assert_eq!(db.encoding(b"a"), Some(plain), "{len}");
-        assert_eq!(db.encoding(b"b"), Some(timed), "{len}");
-        db.set_expire_ms(b"a", Some(5000));
-        assert_eq!(db.encoding(b"a"), Some(timed), "{len}");
-    }
 }
