@@ -1,6 +1,6 @@
 //! A command as it can be called.
 
-use commands::table::{Begin, DataFn, Find, Row};
+use commands::table::{Begin, DataFn, Find, KeyFlags, Row};
 use commands::{Args, Done, Error, Facts, Flags, Traits};
 
 use crate::{ClientId, Engine};
@@ -57,13 +57,6 @@ impl Callable {
         let own = *number;
         *number += 1;
         let facts = &row.facts;
-        let single_key = match (facts.key_finder, facts.keys) {
-            (None, [spec]) => match (spec.begin, spec.find) {
-                (Begin::Index(at), Find::Range { last: 0, .. }) => usize::try_from(at).ok(),
-                _ => None,
-            },
-            _ => None,
-        };
         let first_key = facts
             .keys
             .first()
@@ -72,6 +65,15 @@ impl Callable {
                 (Begin::Index(at), Find::KeyNum { first, .. }) => usize::try_from(at + first).ok(),
                 _ => None,
             });
+        let single_key = match facts.keys {
+            [spec] if matches!(spec.find, Find::Range { last: 0, .. }) => {
+                // Where only the access varies, it is all that the finder is for.
+                let found_elsewhere =
+                    facts.key_finder.is_some() && !spec.flags.has(KeyFlags::VARIABLE_FLAGS);
+                first_key.filter(|_| !found_elsewhere)
+            }
+            _ => None,
+        };
         let runner = row.run.map_or(Runner::Help, run);
         let is_short = row.subs.is_empty()
             && match runner {

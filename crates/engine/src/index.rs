@@ -232,6 +232,18 @@ mod tests {
     }
 
     #[test]
+    fn where_only_the_access_to_a_key_varies_its_place_is_known() {
+        let index = Index::new(commands());
+        let at = |name: &str| index.find(name.as_bytes()).unwrap().single_key;
+        for name in ["get", "set", "delex", "bitfield", "incr"] {
+            assert_eq!(at(name), Some(1), "{name}");
+        }
+        for name in ["sort", "georadius", "migrate", "mget", "eval", "ping"] {
+            assert_eq!(at(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn rename_moves_or_removes() {
         let mut index = Index::new(commands());
         assert!(index.rename(b"GET", b"fetch"));
