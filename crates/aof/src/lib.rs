@@ -22,7 +22,9 @@ mod stream;
 mod tail;
 
 pub use check::{CheckReport, CheckedFile, Verdict, check_aof};
-pub use encode::{Encoder, encode_command, encode_timestamp, room_of_command};
+pub use encode::{
+    Encoder, command_bytes, encode_command, encode_timestamp, is_encoded, room_of_command,
+};
 pub use manifest::{MANIFEST_SUFFIX, Manifest, ManifestError, PartFile, PartKind, last_written};
 pub use place::{FilePlace, SLOT_BYTES};
 pub use reader::{Command, Error, Reader, begins_with_rdb, loaded_anyway, truncation_lines};

@@ -16,7 +16,7 @@ pub(crate) use rewrite::bgrewriteaof;
 
 use crate::Engine;
 use crate::host::{AppendFile, SyncState, WriteError, write_blocks};
-use crate::journal::append_only::State;
+use crate::journal::append_only::{AppendOnly, State};
 use crate::keeper::persistence::{Purpose, Running};
 
 /// Seconds between two lines about failed writes (Redis 3.0: `AOF_WRITE_LOG_ERROR_RATE`).
@@ -27,19 +27,35 @@ impl Engine {
 
     /// One changing command. Relative times become absolute ones: they are read back later.
     pub(crate) fn feed_append_only(&mut self, db: Option<usize>, words: &[&[u8]]) {
+        if let Some(aof) = self.begin_command() {
+            let db = db.map(|db| u32::try_from(db).unwrap_or(u32::MAX));
+            aof.encoder
+                .append(aof.unwritten.end(), db, words.iter().copied());
+        }
+    }
+
+    /// The same for one in the bytes that it is written in.
+    pub(crate) fn feed_append_only_encoded(&mut self, db: usize, command: &[u8]) {
+        if let Some(aof) = self.begin_command() {
+            let db = u32::try_from(db).unwrap_or(u32::MAX);
+            aof.encoder.append_encoded(aof.unwritten.end(), db, command);
+        }
+    }
+
+    /// Where a command is to be written to, if there is a file.
+    #[inline]
+    fn begin_command(&mut self) -> Option<&mut AppendOnly> {
         let aof = &mut self.journal.append_only;
         if aof.state == State::Off || aof.file.is_none() {
-            return;
+            return None;
         }
         let now_s = self.now.unix_ms() / 1000;
         if self.config.aof_timestamp_enabled && aof.stamped_s < now_s {
             aof.stamped_s = now_s;
             aof::encode_timestamp(aof.unwritten.end(), now_s);
         }
-        let db = db.map(|db| u32::try_from(db).unwrap_or(u32::MAX));
-        aof.encoder
-            .append(aof.unwritten.end(), db, words.iter().copied());
         aof.unflushed = true;
+        Some(aof)
     }
 
     /// Without a stream commands are counted, so that WAITAOF can tell what came before what.

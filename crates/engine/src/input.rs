@@ -274,7 +274,7 @@ impl Engine {
             } else {
                 let found = self.index.find(args[0]);
                 if let (Some(way), Some(entry)) = (short_way, found)
-                    && self.request_short(way, id, entry, &args)
+                    && self.request_short(way, id, entry, &args, || &bytes[batch.wire(index)])
                 {
                     continue;
                 }

@@ -4,6 +4,7 @@
 //! streams), and then the backlog from the offset of the dump.
 
 use commands::args;
+use conf::WriteAcknowledge;
 use replication::Backlog;
 
 use crate::journal::replicas::{Replica, ReplicaState, Replicas};
@@ -27,15 +28,36 @@ impl Engine {
 
     /// Writes one command to the stream, if anybody is or was there to read it.
     pub(crate) fn feed_replicas(&mut self, db: Option<usize>, words: &[&[u8]]) {
-        if !self.writes_stream() {
-            return;
+        if self.writes_stream() {
+            let room = aof::room_of_command(words);
+            self.add_to_stream(db, words[0], room, |out| {
+                aof::encode_command(out, words.iter().copied());
+            });
         }
+    }
+
+    /// The same for one in the bytes that it is written in.
+    pub(crate) fn feed_replicas_encoded(&mut self, db: usize, name: &[u8], command: &[u8]) {
+        if self.writes_stream() {
+            self.add_to_stream(Some(db), name, command.len(), |out| {
+                out.extend_from_slice(command);
+            });
+        }
+    }
+
+    /// Writes one command to the stream by `encode`, which needs so much room.
+    #[inline]
+    fn add_to_stream(
+        &mut self,
+        db: Option<usize>,
+        name: &[u8],
+        room: usize,
+        encode: impl Fn(&mut Vec<u8>),
+    ) {
         let selects = db.filter(|db| self.journal.replicas.selected != Some(*db));
-        let room = aof::room_of_command(words);
-        let encode = |out: &mut Vec<u8>| aof::encode_command(out, words.iter().copied());
         let backlog = self.journal.replicas.backlog.as_mut();
         let backlog = backlog.filter(|_| selects.is_none());
-        if let Some(bytes) = backlog.and_then(|backlog| backlog.feed_in_place(room, encode)) {
+        if let Some(bytes) = backlog.and_then(|backlog| backlog.feed_in_place(room, &encode)) {
             self.stream_fed(bytes);
         } else {
             let mut out = Vec::with_capacity(2 * room);
@@ -47,7 +69,7 @@ impl Engine {
             encode(&mut out);
             self.feed_stream(&out);
         }
-        self.note_newer(words[0]);
+        self.note_newer(name);
     }
 
     /// Adds bytes to the stream, and tells its readers.
@@ -131,6 +153,21 @@ impl Engine {
             .as_ref()
             .and_then(|backlog| backlog.slice(sent))
             .unwrap_or_default()
+    }
+
+    /// How many bytes of the stream a replica has still to be sent, where it is sent nothing else and nobody waits for what it says to
+    /// them: then they may gather for a moment.
+    #[must_use]
+    pub fn unhurried_stream(&self, id: ClientId) -> Option<u64> {
+        let client = self.sessions.clients.get(id)?;
+        let replica = client.replica.as_deref()?;
+        let waited_for = !self.journal.replicas.waiters.is_empty()
+            || self.config.write_acknowledge != WriteAcknowledge::None
+            || self.keeper.failover.is_some()
+            || self.keeper.shutdown.is_some();
+        let alone = client.out.is_empty() && !client.flags.closing && self.is_online(id);
+        let backlog = self.journal.replicas.backlog.as_ref()?;
+        (alone && !waited_for).then(|| backlog.offset().saturating_sub(replica.sent))
     }
 
     /// So many bytes of [`Engine::stream`] were sent.

@@ -8,7 +8,6 @@ use conf::ServerConfig;
 use crate::entry::Entry;
 use crate::meter::command_logs::{LogKind, Noted};
 use crate::sessions::client::{Client, Quiet};
-use crate::slot_usage::request_bytes;
 use crate::{ClientId, Engine};
 
 /// Words of a command that a log keeps.
@@ -137,7 +136,7 @@ impl Engine {
         let (out, is_quiet) = (client.out.len(), client.flags.quiet != Quiet::No);
         let (request, before) = match self.meter.command_logs.before_exec {
             _ if client.flags.internal => (0, unsent),
-            Some(before) => (request_bytes(&[b"EXEC"]), before),
+            Some(before) => (aof::command_bytes(&[b"EXEC"]), before),
             None => (self.bytes_said(args), unsent),
         };
         let reply = if is_quiet {
@@ -152,10 +151,10 @@ impl Engine {
     /// The bytes of a request as its client sent it.
     fn bytes_said(&self, args: Args<'_>) -> u64 {
         match &self.meter.command_logs.said {
-            None => request_bytes(args),
+            None => aof::command_bytes(args),
             Some(words) => {
                 let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
-                request_bytes(&words)
+                aof::command_bytes(&words)
             }
         }
     }

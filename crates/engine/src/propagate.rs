@@ -59,6 +59,11 @@ impl Engine {
         self.journal.replicas.older.level.is_some() && targets.replicas && self.writes_stream()
     }
 
+    /// Whether a command that stands alone is told in its own words, and to nobody but the file and the replicas.
+    pub(crate) fn says_as_sent(&self) -> bool {
+        !self.has_level(Targets::ALL) && !self.keeper.migrations.is_exporting()
+    }
+
     fn propagate_to(&mut self, db: usize, targets: Targets, args: &[&[u8]]) {
         if !self.is_heard(targets) {
             return;

@@ -52,14 +52,15 @@ impl Engine {
         })
     }
 
-    /// Runs a request the short way; false where it cannot go it. Then nothing has happened.
+    /// Runs a request, which came in the bytes `request`, the short way; false where it cannot go it. Then nothing has happened.
     #[inline]
-    pub(crate) fn request_short(
+    pub(crate) fn request_short<'b>(
         &mut self,
         way: ShortWay,
         id: ClientId,
         entry: Entry,
         args: Args<'_>,
+        request: impl FnOnce() -> &'b [u8],
     ) -> bool {
         if !entry.is_short
             || !entry.command.accepts(args.len())
@@ -70,13 +71,20 @@ impl Engine {
         }
         debug_assert_eq!(self.short_way(id), Some(way), "{:?}", entry.command);
         debug_assert!(self.gates(id, entry, args).is_ok(), "{:?}", entry.command);
-        self.call_short(way, id, entry, args);
+        self.call_short(way, id, entry, args, request);
         true
     }
 
     /// What is left of [`Engine::call`] on the short way.
     #[inline]
-    fn call_short(&mut self, way: ShortWay, id: ClientId, entry: Entry, args: Args<'_>) {
+    fn call_short<'b>(
+        &mut self,
+        way: ShortWay,
+        id: ClientId,
+        entry: Entry,
+        args: Args<'_>,
+        request: impl FnOnce() -> &'b [u8],
+    ) {
         let client = &mut self.sessions.clients[id];
         client.last_command = entry.command.name;
         let (db, unsent) = (client.db, client.out.len());
@@ -125,7 +133,9 @@ impl Engine {
             self.note_sizes(id, entry, args, unsent, may_be_large);
         }
         if has_effects {
-            self.apply_effects(id, entry, db, args);
+            if !self.tell_as_sent(db, args, request()) {
+                self.apply_effects(id, entry, db, args);
+            }
             self.note_offset(id);
         } else {
             self.count_changes();

@@ -54,7 +54,7 @@ impl Engine {
         let entry = args.first().and_then(|name| self.index.find(name));
         let slot = entry.and_then(|entry| first_slot(entry, args));
         if let Some(usage) = slot.and_then(|slot| self.meter.slots.of_mut(slot)) {
-            usage.bytes_out += request_bytes(args) * replicas;
+            usage.bytes_out += aof::command_bytes(args) * replicas;
         }
     }
 
@@ -93,7 +93,7 @@ impl Engine {
             return;
         };
         usage.cpu_usec += ns / 1000;
-        usage.bytes_in += request_bytes(args);
+        usage.bytes_in += aof::command_bytes(args);
         if entry.command.traits.has(Traits::RUNS_QUEUE) {
             usage.bytes_in += MULTI_BYTES;
         }
@@ -113,41 +113,12 @@ fn first_slot(entry: Entry, args: Args<'_>) -> Option<Slot> {
     keys.first().map(|key| key_slot(args[key.at]))
 }
 
-/// The bytes of a request as an array of bulk strings.
-pub(crate) fn request_bytes(args: Args<'_>) -> u64 {
-    let header = |length: usize| 3 + digits(length);
-    let words = args.iter().map(|arg| header(arg.len()) + arg.len() + 2);
-    (header(args.len()) + words.sum::<usize>()) as u64
-}
-
-fn digits(number: usize) -> usize {
-    number.checked_ilog10().map_or(1, |log| log as usize + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use cluster_bus::key_slot;
 
     use super::*;
     use crate::meter::slot_usages::SlotUsages;
-
-    #[test]
-    fn the_bytes_of_a_request_are_those_on_the_wire() {
-        let long = vec![b'x'; 1000];
-        for args in [
-            &[b"GET".as_slice(), b""][..],
-            &[b"SET", b"key", &long],
-            &[b"a".as_slice(); 12],
-        ] {
-            let mut wire = format!("*{}\r\n", args.len()).into_bytes();
-            for arg in args {
-                wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-                wire.extend_from_slice(arg);
-                wire.extend_from_slice(b"\r\n");
-            }
-            assert_eq!(request_bytes(args), wire.len() as u64);
-        }
-    }
 
     #[test]
     fn counters_start_when_they_are_wanted_and_end_with_that() {
