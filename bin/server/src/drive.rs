@@ -25,6 +25,7 @@ impl Shell {
         // Taking it is ignoring it.
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::task::spawn_local(Rc::clone(self).flush_turns());
+        tokio::task::spawn_local(Rc::clone(self).send_streams());
         // It stands in for many tasks, each of which might do as much as one task may before others get a turn.
         tokio::task::spawn_local(unconstrained(Rc::clone(self).go_on()));
         let mut timer = self.timer();

@@ -54,6 +54,7 @@ mod signals;
 mod socket;
 mod stack;
 mod straight;
+mod streams;
 mod ticks;
 mod title;
 mod transfer;

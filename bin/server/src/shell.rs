@@ -22,6 +22,7 @@ use crate::nodes_file::NodesFile;
 use crate::reads::Reads;
 use crate::signals::Signals;
 use crate::socket::Shared;
+use crate::streams::Streams;
 
 /// How long clients whose budget is used up may go on before the sockets are looked at again.
 const MORE_TURNS_NS: u64 = 2_000_000;
@@ -73,6 +74,7 @@ pub(crate) struct Shell {
     pub(crate) bus_links: RefCell<BTreeMap<cluster_bus::LinkId, crate::bus::link::Link>>,
     pub(crate) bus: RefCell<Option<Bus>>,
     pub(crate) sockets: Sockets,
+    pub(crate) streams: Streams,
     /// Where a node of a cluster keeps its state.
     pub(crate) nodes_file: Option<NodesFile>,
     /// A dump that comes from the master, and one that has come and is being loaded.
@@ -109,6 +111,7 @@ impl Shell {
             bus_links: RefCell::default(),
             bus: RefCell::default(),
             sockets: Sockets::default(),
+            streams: Streams::default(),
             nodes_file,
             sync_file: RefCell::default(),
             loading_file: RefCell::default(),
@@ -142,6 +145,7 @@ impl Shell {
     /// To be called whenever the engine did something: performs its actions and wakes the clients that have something to send.
     pub(crate) fn after_turn(self: &Rc<Self>, engine: &mut Engine) {
         engine.end_turn();
+        self.streams.count_turn();
         self.serve_admins(engine);
         while let Some(action) = engine.poll_action() {
             if let Err(line) = self.keep_dump(&action) {
@@ -150,7 +154,9 @@ impl Shell {
             self.perform(action);
         }
         for id in engine.take_woken() {
-            self.wake(id);
+            if !self.streams.gathers(engine, &self.machine, id) {
+                self.wake(id);
+            }
         }
         if engine.has_unflushed() {
             self.machine.flush_due.notify_one();
@@ -232,6 +238,15 @@ impl Shell {
                 return;
             }
             for id in self.deferred.take() {
+                self.wake(id);
+            }
+        }
+    }
+
+    /// Has replicas send what has gathered of the stream.
+    pub(crate) async fn send_streams(self: Rc<Self>) {
+        loop {
+            for id in self.streams.gathered(&self.machine).await {
                 self.wake(id);
             }
         }

@@ -767,3 +767,54 @@ fn what_a_replica_tells_of_itself_is_looked_at() {
         assert_eq!(told, format!("{reply}\r\n"));
     }
 }
+
+#[test]
+fn the_stream_says_what_a_client_sent_in_the_shortest_numbers() {
+    let mut server = Server::with(config());
+    let replica = attach(&mut server, 7001);
+    let a = server.a;
+    server.run(a, &["SELECT", "2"]);
+    server.run(a, &["SET", "before", "1"]);
+    let sent = server.engine.stream(replica).len();
+    server.engine.stream_sent(replica, sent);
+    for bytes in [
+        "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$10\r\n0123456789\r\n",
+        "SET  'a'   b\r\n",
+        "*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n",
+        // Nothing is changed.
+        "*3\r\n$4\r\nSREM\r\n$1\r\ns\r\n$1\r\nm\r\n",
+        "*2\r\n$3\r\nGET\r\n$1\r\na\r\n",
+        // Other words than these are told.
+        "*3\r\n$11\r\nINCRBYFLOAT\r\n$1\r\nn\r\n$3\r\n1.5\r\n",
+    ] {
+        server.engine.receive(a, bytes.as_bytes());
+    }
+    let told = String::from_utf8_lossy(server.engine.stream(replica)).into_owned();
+    assert_eq!(
+        told,
+        "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$10\r\n0123456789\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n\
+         *4\r\n$3\r\nSET\r\n$1\r\nn\r\n$3\r\n2.5\r\n$7\r\nKEEPTTL\r\n"
+    );
+}
+
+#[test]
+fn the_stream_may_gather_unless_somebody_waits_for_a_replica() {
+    let mut server = Server::with(config());
+    let replica = attach(&mut server, 7001);
+    let (a, b) = (server.a, server.b);
+    let sent = server.engine.stream(replica).len();
+    server.engine.stream_sent(replica, sent);
+    assert_eq!(server.engine.unhurried_stream(a), None, "no replica");
+    assert_eq!(server.engine.unhurried_stream(replica), Some(0));
+    server.run(a, &["SET", "k", "v"]);
+    let bytes = server.engine.stream(replica).len() as u64;
+    assert_eq!(server.engine.unhurried_stream(replica), Some(bytes));
+    server.run(a, &["WAIT", "1", "1000"]);
+    assert_eq!(server.engine.unhurried_stream(replica), None, "WAIT waits");
+    let offset = field(&mut server, "master_repl_offset");
+    server.run(replica, &["REPLCONF", "ACK", &offset]);
+    server.engine.end_turn();
+    assert!(server.engine.unhurried_stream(replica).is_some());
+    server.run(b, &["CONFIG", "SET", "write-acknowledge", "one"]);
+    assert_eq!(server.engine.unhurried_stream(replica), None);
+}
