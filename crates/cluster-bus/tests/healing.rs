@@ -184,22 +184,23 @@ fn who_has_taken_slots_over_is_not_down() {
 
 #[test]
 fn masters_that_fail_together_are_replaced_one_after_the_other() {
-    let mut world = cluster(11, 22, &quick());
-    for master in 0..11 {
+    let mut world = cluster(31, 62, &quick());
+    for master in 0..31 {
         world.hosts[master].facts.repl_offset = 100;
     }
     world.run_ms(3000);
-    for master in 0..5 {
+    for master in 0..15 {
         world.kill(master);
     }
-    world.run_until("all are replaced", 15_000, |world| {
-        (11..16).all(|replica| !world.hosts[replica].node.is_replica())
+    world.run_until("all are replaced", 30_000, |world| {
+        (31..46).all(|replica| !world.hosts[replica].node.is_replica())
     });
-    let log = (11..16).flat_map(|replica| world.log(replica));
+    let log = (31..46).flat_map(|replica| world.log(replica));
     let elections = log
         .filter(|line| line.contains("Starting a failover election"))
         .count();
-    assert_eq!(elections, 5, "each is elected at once");
+    // Where each took itself for the first in line, these were 26 to 35.
+    assert!(elections <= 25, "{elections} elections for 15 masters");
 }
 
 /// For how long the master's clients were paused, and when the replica took over, if it did.
@@ -608,4 +609,32 @@ fn a_replica_forgets_that_a_slot_moves_when_it_has_moved() {
         node.replicate(now, &target, true).unwrap();
     });
     assert_eq!(world.hosts[3].node.open_slots(), "");
+}
+
+#[test]
+fn who_is_silent_is_dialled_ever_more_rarely_and_at_once_when_it_is_back() {
+    let config = Config {
+        node_timeout_ms: 15_000,
+        ..quick()
+    };
+    let mut world = cluster(3, 3, &config);
+    world.kill(2);
+    let dials = |world: &mut World| {
+        world.dials.clear();
+        world.run_ms(10_000);
+        let dials = world.dials.iter();
+        dials.filter(|(_, from, _)| *from == 0).count()
+    };
+    let (first, second) = (dials(&mut world), dials(&mut world));
+    assert!((15..40).contains(&first), "{first} dials in ten seconds");
+    assert!((9..12).contains(&second), "{second} dials in ten seconds");
+    world.restart(2);
+    let since = world.now_ms;
+    world.run_until("both are connected again", 5000, |world| {
+        [0, 1].iter().all(|index| {
+            let mut lines = world.hosts[*index].node.node_lines();
+            lines.all(|line| line.connected)
+        })
+    });
+    assert!(world.now_ms - since < 500, "{}", world.now_ms - since);
 }

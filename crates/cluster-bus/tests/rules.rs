@@ -699,33 +699,54 @@ fn a_candidate_with_an_old_epoch_is_refused_and_told() {
     )));
 }
 
+/// What a node puts out for a packet.
+fn outputs(
+    world: &mut World,
+    host: usize,
+    packet: cluster_bus::Message,
+) -> Vec<cluster_bus::Output> {
+    let now = world.now();
+    let node = &mut world.hosts[host].node;
+    let link = cluster_bus::LinkId::Accepted(u64::MAX);
+    let local = std::net::IpAddr::from([127, 0, 0, 1]);
+    let facts = cluster_bus::Facts::default();
+    let accepted = cluster_bus::Input::Accepted {
+        link,
+        remote: (local, 1).into(),
+        local,
+    };
+    node.handle_input(now, facts, accepted);
+    while node.poll_output().is_some() {}
+    let packet = packet.into();
+    node.handle_input(now, facts, cluster_bus::Input::Received { link, packet });
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
+#[test]
+fn an_epoch_that_was_only_heard_of_is_no_promise_and_not_handed_on() {
+    let mut world = cluster(3, 6, &quick());
+    let said = |world: &World| world.packet_of(1, ping(Vec::new())).header.current_epoch;
+    let before = said(&world);
+    let mut news = world.packet_of(0, ping(Vec::new()));
+    news.header.current_epoch = 9;
+    let outputs = outputs(&mut world, 1, news);
+    let urgencies: Vec<_> = outputs.iter().filter_map(urgency).collect();
+    assert_eq!(urgencies, [Urgency::News]);
+    assert_eq!(world.hosts[1].node.current_epoch(), 9);
+    world.run_ms(3000);
+    assert_eq!(said(&world), before);
+    // It votes in a newer one.
+    let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
+    world.inject(1, packet);
+    assert_eq!(said(&world), 10);
+}
+
 #[test]
 fn the_vote_is_on_disk_before_it_is_sent() {
     let mut world = cluster(3, 6, &quick());
     let packet = request(&world, |header| header.message_flags[0] = Header::FORCE_ACK);
-    let now = world.now();
-    let node = &mut world.hosts[1].node;
-    let link = cluster_bus::LinkId::Accepted(u64::MAX);
-    let local = std::net::IpAddr::from([127, 0, 0, 1]);
-    node.handle_input(
-        now,
-        cluster_bus::Facts::default(),
-        cluster_bus::Input::Accepted {
-            link,
-            remote: (local, 1).into(),
-            local,
-        },
-    );
-    while node.poll_output().is_some() {}
-    node.handle_input(
-        now,
-        cluster_bus::Facts::default(),
-        cluster_bus::Input::Received {
-            link,
-            packet: packet.into(),
-        },
-    );
-    let outputs: Vec<_> = std::iter::from_fn(|| node.poll_output()).collect();
+    let outputs = outputs(&mut world, 1, packet);
+    let node = &world.hosts[1].node;
     let persist = outputs.iter().position(|output| {
         matches!(
             output,

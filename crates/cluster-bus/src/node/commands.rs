@@ -559,6 +559,7 @@ impl Node {
             format_args!("configEpoch set to {unsigned} via CLUSTER SET-CONFIG-EPOCH"),
         );
         self.raise_current_epoch(unsigned);
+        self.say_epoch();
         self.saved(now)
     }
 
@@ -587,7 +588,7 @@ impl Node {
             self.forget_peer(now, key);
         }
         if kind == ResetKind::Hard {
-            (self.current_epoch, self.last_vote_epoch) = (0, 0);
+            (self.current_epoch, self.said_epoch, self.last_vote_epoch) = (0, 0, 0);
             self.table.me_mut().config_epoch = 0;
             self.log(
                 LogLevel::Warning,

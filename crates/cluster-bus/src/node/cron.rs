@@ -3,12 +3,18 @@
 use super::io::{Event, LogLevel, Output, Urgency};
 use super::migration::Census;
 use super::state::Node;
+use super::table::PeerKey;
 use crate::Now;
 use crate::message::NodeFlags;
 
 const PERIOD_MS: u64 = 100;
 /// Every so many periods one random node is pinged.
 const RANDOM_PING_PERIODS: u64 = 10;
+/// Between two dials of a node that does not answer lies this part of the time for which it has been silent, and of the node timeout,
+/// at most.
+const SILENCE_BY_REST: u64 = 8;
+const TIMEOUT_BY_REST: u64 = 16;
+const LONGEST_REST_MS: u64 = 1000;
 
 impl Node {
     pub(super) fn cron(&mut self, now: Now) {
@@ -44,10 +50,22 @@ impl Node {
             if self.table[key].is(unreachable) || self.expire_handshake(now, key) {
                 continue;
             }
-            if self.table[key].link.is_none() && !self.faults.never_dials {
+            let dials = self.table[key].link.is_none() && !self.faults.never_dials;
+            if dials && self.may_dial(now, key) {
                 self.dial(now, key);
             }
         }
+    }
+
+    /// The longer a node has been silent, the more rarely it is dialled: of a large cluster half of which is down, the others would do
+    /// little else. Who comes back dials us, and is dialled at once.
+    fn may_dial(&self, now: Now, key: PeerKey) -> bool {
+        let peer = &self.table[key];
+        let since_ms = |at_ms: u64| now.mono_ms.saturating_sub(at_ms);
+        let silent_ms = since_ms(peer.heard_ms.max(peer.created_ms));
+        let rest_ms =
+            (silent_ms / SILENCE_BY_REST).min(self.config.node_timeout_ms / TIMEOUT_BY_REST);
+        since_ms(peer.dialled_ms) >= rest_ms.min(LONGEST_REST_MS)
     }
 
     fn look_after_nodes(&mut self, now: Now) -> Census {
@@ -104,7 +122,7 @@ impl Node {
         }
         self.outputs.append(&mut self.held);
         debug_assert!(
-            self.last_vote_epoch <= self.current_epoch,
+            self.last_vote_epoch <= self.said_epoch && self.said_epoch <= self.current_epoch,
             "voted in an epoch that nobody knows"
         );
     }

@@ -400,7 +400,7 @@ impl Node {
         match self.may_vote(candidate, request) {
             Ok(()) => {
                 self.last_vote_epoch = self.current_epoch;
-                self.todo.save = true;
+                self.say_epoch();
                 // Over our own link, as 3.0 does it; a vote is too dear to be lost for want of one.
                 let link = self.link_to(candidate).unwrap_or(link);
                 self.send(link, Body::FailoverAuthAck);

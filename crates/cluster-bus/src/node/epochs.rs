@@ -7,6 +7,9 @@
 //! voted: what a node claims that is cut off, while its replica is elected, is old when it comes back. Each shard has its place in a
 //! term, so that candidates of two of them rarely ask in one epoch, also where a takeover by hand has made masters on both sides of a
 //! split.
+//!
+//! A node says an epoch to others once it has acted in it: voted, asked for votes, or claimed something. Then it remembers it. What it
+//! only heard of it does not hand on, for those who acted in it do; so it may forget it.
 
 use super::io::LogLevel;
 use super::state::Node;
@@ -51,7 +54,7 @@ impl Node {
 
     /// Learns from a known node.
     pub(super) fn note_epochs(&mut self, sender: PeerKey, header: &Header) {
-        self.raise_current_epoch(header.current_epoch);
+        self.raise_current_epoch(header.current_epoch.max(header.config_epoch));
         if header.config_epoch > self.table[sender].config_epoch {
             self.table[sender].config_epoch = header.config_epoch;
             self.todo.save = true;
@@ -98,8 +101,14 @@ impl Node {
             return None;
         }
         self.current_epoch = epoch;
-        self.todo.save = true;
+        self.say_epoch();
         Some(epoch)
+    }
+
+    /// This node acts in the current epoch: from now on it says it, and remembers it.
+    pub(super) fn say_epoch(&mut self) {
+        self.said_epoch = self.current_epoch;
+        self.todo.save = true;
     }
 
     /// Gives this node the highest config epoch that there is, without asking. False if it has it already.

@@ -249,7 +249,7 @@ pub enum Urgency {
     News,
     /// Who asked for it is answered afterwards: a command, or marks of slots on the move.
     Asked,
-    /// What this node tells of itself has changed (an epoch, a vote, its slots, its role): no packet behind this output
+    /// What this node tells of itself has changed (an epoch in which it acted, a vote, its slots, its role): no packet behind this output
     /// may leave before the file is in its place.
     Promise,
 }

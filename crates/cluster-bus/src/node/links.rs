@@ -117,6 +117,7 @@ impl Node {
         self.links.open.insert(LinkId::Dialled(number), link);
         let node = &mut self.table[peer];
         node.link = Some(number);
+        node.dialled_ms = now.mono_ms;
         node.ping_sent.get_or_insert(now);
         let id = node.id;
         self.log(
@@ -372,7 +373,7 @@ impl Node {
         Header {
             version,
             sender: me.id,
-            current_epoch: self.current_epoch,
+            current_epoch: self.said_epoch,
             config_epoch: master.config_epoch,
             repl_offset: self.facts.repl_offset,
             slots: std::sync::Arc::clone(master.slots()),

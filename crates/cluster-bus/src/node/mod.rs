@@ -106,17 +106,19 @@ impl Node {
                 Table::fresh(now, id, shard, config.port)
             }
         };
+        // A file edited by hand may name an older current epoch than its nodes have, or than this node voted in.
+        let current_epoch = table
+            .peers()
+            .map(|(_, peer)| peer.config_epoch)
+            .fold(epochs.0.max(epochs.1), u64::max);
         let mut node = Self {
             facts: Facts::default(),
             faults: Faults::default(),
             rng,
             links: Links::default(),
             blacklist: Blacklist::default(),
-            // A file edited by hand may name an older current epoch than its nodes have, or than this node voted in.
-            current_epoch: table
-                .peers()
-                .map(|(_, peer)| peer.config_epoch)
-                .fold(epochs.0.max(epochs.1), u64::max),
+            current_epoch,
+            said_epoch: current_epoch,
             last_vote_epoch: epochs.1,
             refused_epoch_ms: None,
             seeds: Seeds::default(),
@@ -255,7 +257,7 @@ impl Node {
         let me = self.me();
         Promises {
             id: me.id,
-            current_epoch: self.current_epoch,
+            said_epoch: self.said_epoch,
             last_vote_epoch: self.last_vote_epoch,
             config_epoch: me.config_epoch,
             slots: Arc::clone(me.slots()),

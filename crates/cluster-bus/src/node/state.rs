@@ -24,6 +24,9 @@ pub struct Node {
     pub(super) blacklist: Blacklist,
     /// The newest epoch anyone talked about.
     pub(super) current_epoch: u64,
+    /// The newest epoch in which this node voted, asked for votes or claimed something: what it says of the current epoch. Those who
+    /// acted in newer ones say them. So an epoch that it only heard of is no promise, and need not be on the disk before it goes on.
+    pub(super) said_epoch: u64,
     /// The newest epoch in which this node voted.
     pub(super) last_vote_epoch: u64,
     /// When a made-up epoch was logged last.
@@ -64,7 +67,7 @@ pub(super) struct Todo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Promises {
     pub(super) id: NodeId,
-    pub(super) current_epoch: u64,
+    pub(super) said_epoch: u64,
     pub(super) last_vote_epoch: u64,
     pub(super) config_epoch: u64,
     pub(super) slots: Arc<SlotSet>,

@@ -81,6 +81,8 @@ pub(super) struct Peer {
     pub(super) reports: BTreeMap<PeerKey, u64>,
     /// Number of the link that we dialled to it.
     pub(super) link: Option<u64>,
+    /// When we dialled it last.
+    pub(super) dialled_ms: u64,
     /// The bus version it was heard to speak.
     pub(super) version: Option<Version>,
     /// The bus version to try while none was heard: nodes of later versions hang up on packets of version 0.
@@ -125,6 +127,7 @@ impl Peer {
             orphaned_since_ms: None,
             reports: BTreeMap::new(),
             link: None,
+            dialled_ms: 0,
             version: None,
             version_guess: None,
         }

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) only: BTreeMap<usize, Version>,
     /// Every packet sent: time, from, to, packet.
     pub(crate) sent: Vec<(u64, usize, usize, Message)>,
+    /// Every connection that was begun: time, from, to which port of the bus.
+    pub(crate) dials: Vec<(u64, usize, u16)>,
     /// Every packet without a header.
     pub(crate) light: Vec<(u64, usize, usize)>,
 }
@@ -67,6 +69,7 @@ impl World {
             parcels: BTreeMap::new(),
             only: BTreeMap::new(),
             sent: Vec::new(),
+            dials: Vec::new(),
             light: Vec::new(),
         };
         for index in 0..count {
@@ -422,6 +425,7 @@ impl World {
     }
 
     fn connect(&mut self, from: usize, link: LinkId, addr: SocketAddr) {
+        self.dials.push((self.now_ms, from, addr.port()));
         let is_there =
             |host: &Host| host.up && host.config.port.checked_add(10000) == Some(addr.port());
         let Some(to) = self.hosts.iter().position(is_there) else {
