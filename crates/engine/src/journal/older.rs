@@ -52,7 +52,8 @@ impl Level {
             // Which Redis it is, it does not say.
             (rdb::Version::REDIS_7_0, rdb::Version::NEWEST_REDIS)
         } else if release < Release::V9_0 {
-            (rdb::Version::COMMON, rdb::Version::COMMON)
+            // A Redis that does not say which it is may be among them.
+            (rdb::Version::REDIS_7_0, rdb::Version::REDIS_7_0)
         } else {
             (rdb::Version::COMMON, rdb::Version::VALKEY)
         };

@@ -387,3 +387,32 @@ fn a_redis_goes_on_in_a_stream_unless_it_says_what_redis_does_not_know() {
     let answer = server.run(id, &["PSYNC", &stream, &before]);
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
 }
+
+#[test]
+fn what_is_told_whole_can_be_read_by_all_that_follow() {
+    const NEWEST_OF_REDIS_7_0: u16 = 10;
+    for others in [&["8.0.1"][..], &["7.2.7"], &["9.0.0", "8.1.3"], &["9.1.0"]] {
+        let mut server = server(None);
+        let a = server.a;
+        for version in others {
+            let id = newer_comes(&mut server, Some(version));
+            copies(&mut server, id);
+        }
+        // It may be of 7.0.
+        let id = newer_comes(&mut server, None);
+        let id = copies(&mut server, id);
+        server.run(a, &["ZADD", "z", "1", "a"]);
+        server.run(a, &["ZUNIONSTORE", "sum", "1", "z"]);
+        let stream = server.engine.stream(id).to_vec();
+        let restore = b"RESTORE\r\n$3\r\nsum\r\n$1\r\n0\r\n$";
+        let found = stream.windows(restore.len()).position(|at| at == restore);
+        let found = found.unwrap_or_else(|| panic!("{others:?}: {}", stream.escape_ascii()));
+        let payload = &stream[found + restore.len()..];
+        let line = payload.iter().position(|byte| *byte == b'\r').unwrap();
+        let length: usize = str::from_utf8(&payload[..line]).unwrap().parse().unwrap();
+        // Its version stands before its eight bytes of checksum.
+        let end = line + 2 + length - 8;
+        let version = u16::from_le_bytes([payload[end - 2], payload[end - 1]]);
+        assert!(version <= NEWEST_OF_REDIS_7_0, "{others:?}: {version}");
+    }
+}
