@@ -10,10 +10,10 @@ use crate::plan::Condition;
 use crate::snapshot::{Node, NodeId, slots_signature};
 use crate::{Cluster, Console, Error};
 
-/// How long nodes may take to find each other.
-const JOIN_LIMIT: Duration = Duration::from_secs(60);
-/// How long news of roles may take, or the cluster to serve.
-const ROLES_LIMIT: Duration = Duration::from_secs(60);
+/// How long nodes may take to find each other, news of roles to spread, or the cluster to serve: so long, and longer by so much for each
+/// node, since hundreds of them on one machine have much to tell each other.
+const SPREAD_LIMIT: Duration = Duration::from_secs(60);
+const SPREAD_LIMIT_PER_NODE: Duration = Duration::from_secs(1);
 /// How long news of slots may take.
 const AGREEMENT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -27,11 +27,13 @@ pub async fn until(
     console: &mut Console,
     condition: Condition,
 ) -> Result<(), Error> {
+    let nodes = u32::try_from(cluster.snapshot.nodes.len()).unwrap_or(u32::MAX);
+    let limit = SPREAD_LIMIT.saturating_add(SPREAD_LIMIT_PER_NODE.saturating_mul(nodes));
     match condition {
         Condition::Joined => {
             let what = "Waiting for the cluster to join";
             console
-                .wait(what, JOIN_LIMIT, async || {
+                .wait(what, limit, async || {
                     joined(&cluster.views().await?, cluster)
                 })
                 .await?;
@@ -39,13 +41,13 @@ pub async fn until(
         Condition::Roles => {
             let what = "Waiting for all nodes to see the same roles";
             console
-                .wait(what, ROLES_LIMIT, async || roles(cluster).await)
+                .wait(what, limit, async || roles(cluster).await)
                 .await?;
         }
         Condition::Serving => {
             let what = "Waiting for the cluster to serve";
             console
-                .wait(what, ROLES_LIMIT, async || serving(cluster).await)
+                .wait(what, limit, async || serving(cluster).await)
                 .await?;
         }
         Condition::Agreement => {
