@@ -133,10 +133,15 @@ impl Engine {
         if missing == 0 {
             return None;
         }
-        // Growing by a factor keeps the copies linear; the announced length alone never makes memory be taken.
+        // Growing by a factor keeps the copies linear; the announced length alone never makes memory be taken, but by a node whose slots
+        // come here: each copy would be into memory that is new to the process, which takes longer than the bytes' way here.
         if client.unread.bytes.capacity() == client.unread.bytes.len() {
             let come = client.unread.bytes.len();
-            let step = missing.min(RESERVE_STEP_BYTES.max(come.saturating_mul(RESERVE_FACTOR)));
+            let step = if client.flags.imports {
+                missing
+            } else {
+                missing.min(RESERVE_STEP_BYTES.max(come.saturating_mul(RESERVE_FACTOR)))
+            };
             // Not `reserve`, which may take twice as much: the store keeps this buffer.
             let mut roomy = BytesMut::with_capacity(come + step);
             roomy.extend_from_slice(&client.unread.bytes);
