@@ -638,13 +638,24 @@ impl<C: Core> World<C> {
                 to,
                 tries,
             } => self.dial(host, conn, to, tries),
-            What::Timer { host } | What::Arrive { host, .. } if !self.is_awake(host) => {
+            // In the millisecond in which a host wakes, what waits for it goes first.
+            What::Timer { host } | What::Arrive { host, .. }
+                if !self.is_awake(host) || !self.hosts[host].waiting.is_empty() =>
+            {
                 if self.hosts[host].core.is_some() {
                     self.hosts[host].waiting.push_back(what);
                 }
             }
+            what => self.reach(what),
+        }
+    }
+
+    /// A timer or a parcel gets to a host that is awake.
+    fn reach(&mut self, what: What) {
+        match what {
             What::Timer { host } => self.fire(host),
             What::Arrive { host, conn, parcel } => self.arrive(host, conn, parcel),
+            _ => {}
         }
     }
 
@@ -653,7 +664,7 @@ impl<C: Core> World<C> {
             let Some(what) = self.hosts[host].waiting.pop_front() else {
                 return;
             };
-            self.happen(what);
+            self.reach(what);
         }
     }
 
